@@ -9,12 +9,12 @@ import asyncio
 import sys
 from pathlib import Path
 
-from data_prep.settings import Settings
-from jobs.bus import Bus
-from registry.model_folder import check_model_folder, import_model
-from registry.stores import store_of
-from service_kit.errors import DomainError
-from tokenization.bounded.trial import try_tokenizer
+from modelmill_data_prep.settings import Settings
+from modelmill_jobs.bus import Bus
+from modelmill_registry.model_folder import check_model_folder, import_model
+from modelmill_registry.stores import store_of
+from modelmill_service_kit.errors import DomainError
+from modelmill_tokenization.bounded.trial import try_tokenizer
 
 
 async def bring_in(folder: Path, *, name: str, tenant: str) -> str:

@@ -17,23 +17,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cli.gateway_client import DEFAULT_TENANT
-from cli.machine import machine_facts
-from cli.state_folder import StateFolder
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.judge import Judge
-from guard.policy import parse_policy
-from guard.verdict import Direction
 from judge_figures import SAFE, Judged, figures, rate, shares_of
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import Conversation, ScoreRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from modelmill_cli.gateway_client import DEFAULT_TENANT
+from modelmill_cli.machine import machine_facts
+from modelmill_cli.state_folder import StateFolder
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.judge import Judge
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from rich.console import Console
 from rich.table import Table
-from service_kit.grpc_client import domain_errors, open_channel
 
 HERE = Path(__file__).parent
-STARTERS = Path("services/moderation/src/moderation/policies")
+STARTERS = Path("services/moderation/src/modelmill_moderation/policies")
 SETS = ("held_out", "held_answers")
 NOT_HARM = frozenset({"pii", "secrets"})
 """Categories of starter rules that say nothing about what a text is for."""

@@ -13,17 +13,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cli.bench.jobs import Jobs
-from cli.bench.recipe import Recipe, read_recipe
-from cli.bench.steps import Steps
-from cli.commands.models import bring_in
-from cli.demo.base_model import prepare_base
-from cli.demo.recipe import BASE_NAME, DEMO_FOLDER
-from cli.errors import WorkFailedError
-from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
-from cli.job_watch import watch_job
-from cli.state_folder import StateFolder
 from measure import read_judge
+from modelmill_cli.bench.jobs import Jobs
+from modelmill_cli.bench.recipe import Recipe, read_recipe
+from modelmill_cli.bench.steps import Steps
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.demo.base_model import prepare_base
+from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
+from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.job_watch import watch_job
+from modelmill_cli.state_folder import StateFolder
 from rich.console import Console
 
 HERE = Path(__file__).parent

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from cli.gateway_client import Connection, GatewayClient
-from cli.state_folder import StateFolder
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.state_folder import StateFolder
 
 COMMAND_SECONDS = 90
 START_SECONDS = 120
@@ -49,7 +49,7 @@ def mill(state: Path, *arguments: str, **environment: str) -> Ended:
 
 
 def command(state: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "cli.main", "--state", str(state), *arguments]
+    return [sys.executable, "-m", "modelmill_cli.main", "--state", str(state), *arguments]
 
 
 class StartedMill:

@@ -10,16 +10,8 @@ from pathlib import Path
 
 import jwt
 import pytest
-from cli.errors import GatewayError
-from cli.gateway_client import Connection, GatewayClient
-from cli.keys import AUDIENCE, ISSUER
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from google.protobuf.struct_pb2 import Struct
-from jobs.active import ActiveJob
-from jobs.bus import Bus
-from jobs.subjects import job_progress, job_state
-from jobs.submit import JobQueue, SubmittedJob
-from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobProgress,
@@ -27,8 +19,16 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_cli.errors import GatewayError
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.keys import AUDIENCE, ISSUER
+from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_jobs.worker import Worker
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 from tests.bad_input.mill import StartedMill
 from tests.bad_input.skewed_worker import CLAIM_SECONDS

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli.broker import FullDiskWatch, broker_command, token_alone
-from cli.errors import GatewayError
-from cli.process_group import ProcessGroup
-from cli.state_folder import StateFolder
-from jobs.bus import Bus
-from jobs.errors import BrokerDiskFullError
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.errors import UnavailableError
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_cli.broker import FullDiskWatch, broker_command, token_alone
+from modelmill_cli.errors import GatewayError
+from modelmill_cli.process_group import ProcessGroup
+from modelmill_cli.state_folder import StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.errors import BrokerDiskFullError
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 from tests.bad_input.mill import StartedMill, full_disk
 

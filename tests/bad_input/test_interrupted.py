@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from testkit.models import make_tiny_llama
-from testkit.ports import free_port
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.ports import free_port
 
 from tests.bad_input.mill import StartedMill, processes_on, wait_for, wait_until_gone
 

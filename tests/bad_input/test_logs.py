@@ -3,7 +3,7 @@
 import signal
 
 import pytest
-from testkit.ports import free_port
+from modelmill_testkit.ports import free_port
 
 from tests.bad_input.mill import StartedMill, mill
 

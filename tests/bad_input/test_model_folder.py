@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from testkit.models import make_tiny_llama
+from modelmill_testkit.models import make_tiny_llama
 
 from tests.bad_input.mill import StartedMill, mill
 

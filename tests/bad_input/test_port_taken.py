@@ -5,7 +5,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from testkit.ports import free_port
+from modelmill_testkit.ports import free_port
 
 from tests.bad_input.mill import StartedMill, mill, processes_on, wait_for
 

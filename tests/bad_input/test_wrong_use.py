@@ -8,13 +8,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cli.app import run_app
-from cli.errors import GatewayError
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from modelmill_cli.app import run_app
+from modelmill_cli.errors import GatewayError
 
 from tests.bad_input.mill import StartedMill, mill
 

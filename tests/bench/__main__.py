@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelmill_service_kit.errors import DomainError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from service_kit.errors import DomainError
 
 from tests.bench import (
     adapters_over_base,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cli.demo import recipe
+from modelmill_cli.demo import recipe
 
 from tests.bench.planted_duplicates import edited
 from tests.bench.prep_rows import NOUNS

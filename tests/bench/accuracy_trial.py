@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.demo import recipe
-from trainer.domain.hyper_parameters import LORA, decide
-from trainer.domain.train_request import TrainRequest
-from trainer.train_model import CHILD_ENVIRONMENT
+from modelmill_cli.demo import recipe
+from modelmill_trainer.domain.hyper_parameters import LORA, decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.train_model import CHILD_ENVIRONMENT
 
 from tests.bench.accuracy_arms import COPIES_SHARE, Arm, arm_spec, source_spec, with_copies
 from tests.bench.child_run import child_result
@@ -97,7 +97,7 @@ async def begin(seed: int, size: Size, base: Path, folder: Path) -> Trial:
     drawn = random.Random(seed).sample(list(rows_of(NOUNS, SOURCE_ROWS)), count)
     source = _write_rows(folder / "source.jsonl", drawn)
     request = dataset_request([source], source_spec(seed, size.test_rows), folder, PROCESSES)
-    result = await child_result("data_prep.child", request, folder)
+    result = await child_result("modelmill_data_prep.child", request, folder)
     dataset = Path(request["folder"])
     train, test = (_source_rows(dataset / f"{name}.jsonl", drawn) for name in ("train", "test"))
     if len(train) < size.train_rows or len(test) < size.test_rows:
@@ -125,7 +125,7 @@ async def score(trial: Trial, arm: Arm, folder: Path) -> Score:
     """
     dataset, made_rows = await make_dataset(trial, arm, folder)
     request = _train_request(trial, dataset).as_json()
-    result = await child_result("trainer.child", request, folder, ENVIRONMENT)
+    result = await child_result("modelmill_trainer.child", request, folder, ENVIRONMENT)
     report = json.loads((Path(result["folder"]) / "evaluation.json").read_bytes())
     summary = result["summary"]
     return Score(
@@ -146,7 +146,7 @@ async def make_dataset(trial: Trial, arm: Arm, folder: Path) -> tuple[Path, int]
     """
     files = [trial.file, trial.held_out]
     request = dataset_request(files, arm_spec(arm, trial.seed), folder, PROCESSES)
-    made = await child_result("data_prep.child", request, folder)
+    made = await child_result("modelmill_data_prep.child", request, folder)
     dataset = Path(request["folder"])
     (dataset / "test.jsonl").write_bytes(trial.test.read_bytes())
     asked, held_out = (user_texts(dataset / f"{name}.jsonl") for name in ("train", "test"))

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
-from inference.adapters.transformers import TransformersKind, TransformersOptions
-from inference.adapters.vllm import VllmKind
-from inference.adapters.vllm_server import VllmOptions
-from inference.engine import Engine, EngineKind
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
+from modelmill_inference.adapters.vllm import VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_inference.engine import Engine, EngineKind
 from safetensors.numpy import save_file
 
 from tests.bench.built_model import BuiltModel, built_model

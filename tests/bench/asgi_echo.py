@@ -18,9 +18,9 @@ from modelmill.inference.v1.inference_service_pb2 import GenerateRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.moderation.v1.moderation_service_pb2 import CheckRequest
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
-from service_kit.process import announce_ready, run_service
-from service_kit.settings import ServiceSettings
 
 from tests.bench.asgi_serving import asgi_app
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import openvino_genai as genai
-from inference.adapters.openvino import PipelineOptions
-from inference.children.openvino import generation_config, open_pipeline
-from inference.domain.generation import GenerationRequest
+from modelmill_inference.adapters.openvino import PipelineOptions
+from modelmill_inference.children.openvino import generation_config, open_pipeline
+from modelmill_inference.domain.generation import GenerationRequest
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from openvino import Tensor
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import answer_all
 

@@ -88,9 +88,9 @@ async def python(arguments: Sequence[str]) -> None:
 
 
 def _build(base: Path, target: Path) -> None:
-    from optimizer_builder.child import load_form
-    from optimizer_builder.make_build import Source
-    from tokenization.chat_tokenizer import ChatTokenizer
+    from modelmill_optimizer_builder.child import load_form
+    from modelmill_optimizer_builder.make_build import Source
+    from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": PROBE}])
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -98,7 +98,7 @@ def _build(base: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    from optimizer_builder.adapters.no_telemetry import forbid_telemetry
+    from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
     forbid_telemetry()
     _build(Path(sys.argv[1]), Path(sys.argv[2]))

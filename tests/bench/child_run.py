@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.children import ChildProcess
+from modelmill_jobs.children import ChildProcess
 
 from tests.bench.worker import WorkerFailedError
 

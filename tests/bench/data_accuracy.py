@@ -11,14 +11,14 @@ Sample: nouns (BENCH_DATA's, else the demo's), word and gloss to one of 25 kinds
 data-prep frees them of duplicates, exact and near (0.8), and holds test rows out, which no row of
 train is near to. To the rows of train copies are added until they are 30 % of the file: half of
 them equal, half with 2 % of the characters of the gloss otherwise, all with the true label. That
-file is what each arm is given, and the held-out rows as an evaluation file: `data_prep.child` makes
-its dataset (dedup at 0.8; synonyms asked for of half the rows, of which the note says how many were
-made; the order of train), and `trainer.child` trains the demo's base (SmolLM2-135M) by the demo's
-LoRA recipe. All arms take the same number of full optimizer steps, two passes of the distinct rows,
-whatever their own number of rows; tokens read are in the note. So an arm with copies sees some rows
-more often and others less, and one with made rows sees fewer of the given ones twice. Near copies
-that dedup does not find stay in all arms but the first, and the second pass ends as many rows
-early: the hardest ones, where rows are staged.
+file is what each arm is given, and the held-out rows as an evaluation file:
+`modelmill_data_prep.child` makes its dataset (dedup at 0.8; synonyms asked for of half the rows, of
+which the note says how many were made; the order of train), and `modelmill_trainer.child` trains
+the demo's base (SmolLM2-135M) by the demo's LoRA recipe. All arms take the same number of full
+optimizer steps, two passes of the distinct rows, whatever their own number of rows; tokens read are
+in the note. So an arm with copies sees some rows more often and others less, and one with made rows
+sees fewer of the given ones twice. Near copies that dedup does not find stay in all arms but the
+first, and the second pass ends as many rows early: the hardest ones, where rows are staged.
 
 Sizes: 256 distinct rows, 32 steps of 16, 200 test rows. A share of 0.7 then has a binomial 95 %
 interval of +- 0.064. Two models are compared on the same rows, so the interval of their difference
@@ -42,7 +42,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from evaluation.intervals import Interval, accuracy, paired_difference
+from modelmill_evaluation.intervals import Interval, accuracy, paired_difference
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table

@@ -1,9 +1,9 @@
 """data_prep.rows, .csv and .datasets: rows a second from a file to a dataset.
 
 Value: rows of the file / seconds from the start of the process to its end, start-up and all: what a
-job costs. Ours: `data_prep.child` as the worker starts it, with a process for each core, on the
-demo's mapping: read, validate, clean, render, drop exact duplicates, count tokens and sentences,
-split by group, write rows, stories and report. Floor of data_prep.rows (JSON lines) and
+job costs. Ours: `modelmill_data_prep.child` as the worker starts it, with a process for each core,
+on the demo's mapping: read, validate, clean, render, drop exact duplicates, count tokens and
+sentences, split by group, write rows, stories and report. Floor of data_prep.rows (JSON lines) and
 data_prep.rows.csv: a process that reads, parses, hashes (SHA-256) and writes the same rows with the
 standard library. Rival of data_prep.rows.datasets: Hugging Face `datasets`, map and filter, on the
 same JSON lines with the same steps and mostly the same functions (`rows_datasets`), in one process;
@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from cli.demo import recipe
-from jobs.children import ChildProcess
-from service_kit.machine_size import this_machine
+from modelmill_cli.demo import recipe
+from modelmill_jobs.children import ChildProcess
+from modelmill_service_kit.machine_size import this_machine
 
 from tests.bench.figures import Figures, Goal, Line, Unmeasured
 from tests.bench.harness import Group, Measure, Run
@@ -116,13 +116,13 @@ async def _prepare(source: Path) -> float:
             "pseudonym_key": "00" * 32,
             "tokens": None,
         }
-        child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
+        child = await ChildProcess.start("modelmill_data_prep.child", request, folder=Path(place))
         try:
             last: Mapping[str, object] = {}
             async for message in child.messages():
                 last = message
             if last.get("type") != "succeeded":
-                raise WorkerFailedError(f"data_prep.child: {last}\n{child.log_tail()}")
+                raise WorkerFailedError(f"modelmill_data_prep.child: {last}\n{child.log_tail()}")
             return time.perf_counter() - started
         finally:
             await child.close()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainer.domain.methods import ANSWERS, DPO, FULL, LORA, PREFIX
+from modelmill_trainer.domain.methods import ANSWERS, DPO, FULL, LORA, PREFIX
 
 from tests.bench.prep_rows import NOUNS, REVIEWS, Kind
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from jobs.children import ChildProcess
-from trainer.domain.train_request import TrainRequest
-from trainer.train_model import CHILD_ENVIRONMENT
+from modelmill_jobs.children import ChildProcess
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.train_model import CHILD_ENVIRONMENT
 
 from tests.bench.worker import WorkerFailedError
 
@@ -32,7 +32,7 @@ async def train_for(
     """
     request = replace(request, checkpoint_folder=_checkpoint(kept))
     child = await ChildProcess.start(
-        "trainer.child", request.as_json(), folder=folder, env=ENVIRONMENT
+        "modelmill_trainer.child", request.as_json(), folder=folder, env=ENVIRONMENT
     )
     stopping = asyncio.get_running_loop().call_later(seconds, child.terminate)
     try:
@@ -45,7 +45,7 @@ async def train_for(
         if last.get("type") == "preempted":
             return None
         if last.get("type") != "succeeded":
-            raise WorkerFailedError(f"trainer.child: {last}\n{child.log_tail()}")
+            raise WorkerFailedError(f"modelmill_trainer.child: {last}\n{child.log_tail()}")
         result: dict[str, Any] = last["result"]
         return result
     finally:

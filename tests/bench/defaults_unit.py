@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.demo import recipe
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.methods import DPO
-from trainer.domain.train_request import TrainRequest
+from modelmill_cli.demo import recipe
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.methods import DPO
+from modelmill_trainer.domain.train_request import TrainRequest
 
 from tests.bench.child_run import child_result
 from tests.bench.defaults_cells import CORPORA, Cell, Unit
@@ -54,7 +54,7 @@ async def make_corpus(name: str, folder: Path) -> Corpus:
         OSError: There are no such rows.
     """
     request = dataset_request([_draw(name, folder)], _spec(name), folder, PROCESSES)
-    result = await child_result("data_prep.child", request, folder)
+    result = await child_result("modelmill_data_prep.child", request, folder)
     return Corpus(folder / "dataset", tuple(result["choices"]))
 
 

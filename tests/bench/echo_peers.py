@@ -12,9 +12,9 @@ import uvloop
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.inference.v1 import inference_service_pb2 as inference
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
-from service_kit.process import announce_ready, run_service
-from service_kit.settings import ServiceSettings
 
 INFERENCE = "modelmill.inference.v1.InferenceService"
 MODERATION = "modelmill.moderation.v1.ModerationService"

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
-from inference.adapters.triton import TritonAddress, TritonKind
-from inference.domain.generation import ModelLimits, plan_generation
-from inference.domain.sampling import SamplingOptions
-from inference.engine import Engine, EngineKind
-from inference.settings import Settings
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from modelmill_inference.adapters.triton import TritonAddress, TritonKind
+from modelmill_inference.domain.generation import ModelLimits, plan_generation
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.engine import Engine, EngineKind
+from modelmill_inference.settings import Settings
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import Bench
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
-from inference.domain.generation import GenerationRequest
-from inference.engine import Engine
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from modelmill_inference.domain.generation import GenerationRequest
+from modelmill_inference.engine import Engine
 
 FIRST_TOKEN, LAST_TOKEN = 1_000, 40_000
 """Ordinary tokens of the model that everything is measured with."""

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from service_kit.process_supervisor import SupervisedProcess, python_module
+from modelmill_service_kit.process_supervisor import SupervisedProcess, python_module
 
 from tests.bench.built_model import built_model
 from tests.bench.echo_peers import SENTENCE

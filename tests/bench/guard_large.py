@@ -13,7 +13,7 @@ both languages as long, keywords planted. Rival: none.
 import statistics
 import time
 
-from guard.verdict import Direction
+from modelmill_guard.verdict import Direction
 
 from tests.bench.figures import Figures, Goal, Line
 from tests.bench.guard_texts import (

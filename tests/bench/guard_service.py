@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from guard.bundle import Bundle, compile_policy
-from guard.policy import parse_policy
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
-from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
+from modelmill_guard.bundle import Bundle, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.waiting import eventually
 
 from tests.bench.echo_peers import TEXT
 from tests.bench.figures import Entry, Figures, Goal, Line

@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from guard.normalise import normalise
-from guard.verdict import Direction
+from modelmill_guard.normalise import normalise
+from modelmill_guard.verdict import Direction
 
 from tests.bench.figures import Figures, Goal, Line, Unmeasured
 from tests.bench.guard_texts import ENGLISH_KEYWORDS, keywords, large_policy, patterns

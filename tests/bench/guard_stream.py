@@ -9,9 +9,9 @@ tail of 64 characters, the least that any hold-back could do. Rival: none.
 import time
 from importlib.resources import files
 
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 from tests.bench.figures import Figures, Goal, Line
 from tests.bench.guard_texts import Answers
@@ -28,7 +28,7 @@ GOAL = Goal(5.0, of_value=True)
 
 def default_policy() -> CompiledPolicy:
     """The policy that moderation ships."""
-    folder = files("moderation") / "policies"
+    folder = files("modelmill_moderation") / "policies"
     documents = {
         file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".yaml")
     }

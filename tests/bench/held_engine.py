@@ -13,14 +13,14 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
-from inference.answer_writer import AnswerWriter
-from inference.domain.generation import ModelLimits, plan_generation
-from inference.domain.sampling import Constraint, SamplingOptions
-from inference.hold_answer import held_form, held_pieces
-from inference.load_version import LoadedVersion
-from testkit.in_process_tokenizers import InProcess
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from modelmill_inference.answer_writer import AnswerWriter
+from modelmill_inference.domain.generation import ModelLimits, plan_generation
+from modelmill_inference.domain.sampling import Constraint, SamplingOptions
+from modelmill_inference.hold_answer import held_form, held_pieces
+from modelmill_inference.load_version import LoadedVersion
+from modelmill_testkit.in_process_tokenizers import InProcess
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import answer_all
 

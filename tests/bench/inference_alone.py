@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.inference.v1.inference_service_pb2 import LoadModelRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.read_model import SHARED_TENANT
-from registry.store import FolderStore
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, running_service, service_settings
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.read_model import SHARED_TENANT
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import SECRET, running_service, service_settings
 
 from tests.bench.built_model import FORM
 

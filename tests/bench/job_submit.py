@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import nats
-from jobs.bus import Bus
-from jobs.submit import JobQueue
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from testkit.nats_server import run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.nats_server import run_nats
 
 from tests.bench.figures import Figures, Goal, Line
 from tests.bench.harness import Group, Run

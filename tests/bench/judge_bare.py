@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from inference.adapters.openvino import PipelineOptions
-from inference.children.openvino_reading import Reader
-from inference.children.runner import Slices
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.openvino import PipelineOptions
+from modelmill_inference.children.openvino_reading import Reader
+from modelmill_inference.children.runner import Slices
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import answer_all
 

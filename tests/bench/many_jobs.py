@@ -12,18 +12,18 @@ from pathlib import Path
 import nats
 import uvloop
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.envelope import encode, headers_for
-from jobs.ledger import JobLedger
-from jobs.snapshots import Snapshots
-from jobs.subjects import job_requested, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JobRequested,
     JobState,
 )
-from testkit.nats_server import run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import encode, headers_for
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.snapshots import Snapshots
+from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_testkit.nats_server import run_nats
 
 UNDER_WAY = 2000
 """Publishes that wait for their acknowledgement at a time."""

@@ -13,11 +13,11 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from cli.certificates import CertificateFolder
 from modelmill.moderation.v1.moderation_service_pb2 import CheckRequest
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
-from service_kit.grpc_client import open_channel
-from service_kit.mutual_tls import MutualTls
+from modelmill_cli.certificates import CertificateFolder
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.mutual_tls import MutualTls
 
 from tests.bench.echo_peers import TEXT
 from tests.bench.figures import Figures, Goal, Line

@@ -6,10 +6,10 @@ from typing import Any
 import uvloop
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
-from service_kit.grpc_server import RpcServer
-from service_kit.process import announce_ready, run_service
-from service_kit.settings import ServiceSettings
 
 
 class EchoSettings(ServiceSettings):

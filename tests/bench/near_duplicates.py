@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.domain.duplicates.near import deduplicate
+from modelmill_data_prep.domain.duplicates.near import deduplicate
 
 BATCH_TEXTS = 1_000
 

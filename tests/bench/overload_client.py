@@ -28,7 +28,7 @@ import uvloop
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_client import open_channel
 
 from tests.bench.decode_path import essay
 from tests.bench.worker import answer_all

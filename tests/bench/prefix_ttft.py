@@ -11,7 +11,7 @@ import random
 import statistics
 import time
 
-from inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.engine_process import EngineProcess
 
 from tests.bench.built_model import built_model
 from tests.bench.engines import generated, greedy, opened, random_tokens

@@ -48,7 +48,7 @@ async def prepare_ours(kind: Kind, file: RowFile, processes: int) -> tuple[float
     with TemporaryDirectory() as place:
         started = perf_counter()
         request = dataset_request([file.path], dataset_spec(kind), Path(place), processes)
-        result = await child_result("data_prep.child", request, Path(place))
+        result = await child_result("modelmill_data_prep.child", request, Path(place))
         return perf_counter() - started, int(result["counts"]["rows_kept"])
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psutil
-from service_kit.machine_size import resident_memory
+from modelmill_service_kit.machine_size import resident_memory
 
 from tests.bench.figures import Figures, Goal, Line
 from tests.bench.harness import Group, Run

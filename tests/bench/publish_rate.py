@@ -28,16 +28,16 @@ from pathlib import Path
 
 import nats
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.envelope import encode
-from jobs.subjects import MODEL_READY, file_state, job_state, policy_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import encode
+from modelmill_jobs.subjects import MODEL_READY, file_state, job_state, policy_state
+from modelmill_testkit.nats_cluster import run_nats_cluster
+from modelmill_testkit.nats_server import run_nats
 from nats.aio.client import Client
 from nats.js import api
-from testkit.nats_cluster import run_nats_cluster
-from testkit.nats_server import run_nats
 
 from tests.bench.figures import Figures, Goal, Line, Rounds
 from tests.bench.harness import Group, Measure, Run

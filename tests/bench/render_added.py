@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import uvloop
-from testkit.models import make_tiny_llama
-from tokenization import ChatTokenizer, Turn
-from tokenization.bounded import Limits
-from tokenization.bounded.pool import TokenizerPool
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization import ChatTokenizer, Turn
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from tests.bench.figures import Entry, Line
 from tests.bench.harness import Group, Run

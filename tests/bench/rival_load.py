@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 Ask = Callable[[list[int]], Awaitable[int]]
 """Has a prompt answered; gives the number of tokens that were generated."""

@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-from inference.adapters.vllm_server import VllmOptions, VllmServer
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.vllm_server import VllmOptions, VllmServer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.rival_load import load
 from tests.bench.worker import Bench

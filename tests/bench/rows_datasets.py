@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from data_prep.domain.measuring import measure_texts
-from data_prep.domain.text_form import comparison_key, normalise
+from modelmill_data_prep.domain.measuring import measure_texts
+from modelmill_data_prep.domain.text_form import comparison_key, normalise
 
 SHARES = {"valid": 0.1, "test": 0.1}
 SEED = 1

@@ -9,7 +9,7 @@ the prompt. SmolLM2-135M, int8 weights, full precision as always for scores. Riv
 import random
 import time
 
-from inference.domain.generation import ScoreRequest
+from modelmill_inference.domain.generation import ScoreRequest
 
 from tests.bench.built_model import built_model
 from tests.bench.engines import opened, random_tokens

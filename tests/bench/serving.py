@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import Stack, running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import Runtime, StateFolder
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.store import FolderStore
-from testkit.ports import free_port
+from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.stack import Stack, running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.store import FolderStore
+from modelmill_testkit.ports import free_port
 
 from tests.bench.built_model import FORM
 from tests.bench.harness import WORK_FOLDER

@@ -20,15 +20,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import nats
-from cli.gateway_client import Connection, GatewayClient, local_token
-from cli.stack import running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
-from jobs.bus import Bus
-from jobs.submit import JobQueue
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from testkit.nats_server import run_nats
-from testkit.ports import free_port
+from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
+from modelmill_cli.stack import running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.ports import free_port
 
 from tests.bench.figures import Figures, Line
 from tests.bench.harness import Group, Measure, Run

@@ -1,8 +1,8 @@
 """What the guard's entries are measured on, and that a mixture of policies would be seen."""
 
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import Policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import Policy
+from modelmill_guard.verdict import Direction
 
 from tests.bench.guard_service import Seen
 from tests.bench.guard_texts import (

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from jobs.child import ChildPort
-from service_kit.machine_size import resident_memory
-from trainer.training.loop import TrainingLoop
-from trainer.training.memory import peak_bytes
-from trainer.training.model import TrainedModel
-from trainer.training.precision import compute_dtype
+from modelmill_jobs.child import ChildPort
+from modelmill_service_kit.machine_size import resident_memory
+from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.memory import peak_bytes
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.precision import compute_dtype
 
 from tests.bench.train_task import choices_for, examples_and_plan, scratch_folder
 from tests.bench.worker import Bench

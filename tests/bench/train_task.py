@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cli.demo import recipe
-from tokenization import Turn
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import LORA, HyperParameters, decide
-from trainer.domain.training_plan import TrainingPlan, plan_training
-from trainer.training.packs import Example
-from trainer.training.rows import encode_rows
+from modelmill_cli.demo import recipe
+from modelmill_tokenization import Turn
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import LORA, HyperParameters, decide
+from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import encode_rows
 
 from tests.bench.rows_sample import good_nouns
 
@@ -60,8 +60,8 @@ def examples_and_plan(
 
 def write_fresh_adapters(base: Path, file: Path) -> None:
     """Those of our side, by name of weight."""
+    from modelmill_trainer.training.model import TrainedModel
     from safetensors.torch import save_file
-    from trainer.training.model import TrainedModel
 
     model = TrainedModel.load(base, choices_for(1, 8), "base")
     save_file({name: weight.detach() for name, weight in model.trainable.items()}, file)

@@ -18,11 +18,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from modelmill_service_kit.machine_size import resident_memory
+from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.training.memory import peak_bytes
 from peft import LoraConfig, TaskType
 from safetensors.torch import load_file
-from service_kit.machine_size import resident_memory
-from trainer.domain.hyper_parameters import HyperParameters
-from trainer.training.memory import peak_bytes
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer

@@ -15,18 +15,18 @@ from pathlib import Path
 from statistics import median, quantiles
 
 import uvloop
-from gateway.adapters.secret_vault import SecretVault
-from gateway.domain.access import SCOPES, Caller
-from gateway.domain.webhooks import Schedule
-from gateway.entrypoints.views.webhook_views import FACTS
-from gateway.webhooks.open_webhooks import Webhooks, open_webhooks
-from jobs.bus import Bus
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
-from registry.catalogue import DatasetCatalogue, ModelCatalogue
-from registry.made import Made
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.secret_vault import SecretVault
+from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.webhooks import Schedule
+from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_state
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
+from modelmill_registry.made import Made
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
 CALM_EVENTS = 200

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_prep.adapters.local_pool import LocalPool
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.prepare_dataset import PrepareDataset, SourceFile
+from modelmill_data_prep.adapters.local_pool import LocalPool
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
 from playwright.sync_api import Browser
 
 from tests.browser.watched_page import CHROMIUM, WatchedPage, running_chromium

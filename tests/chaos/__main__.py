@@ -25,7 +25,7 @@ def main() -> int:
         console.print(f"no such part: {', '.join(unknown)}; there are {', '.join(NAMES)}")
         return 2
     # The broker goes away a hundred times; each is told once too often.
-    logging.getLogger("jobs").addHandler(logging.NullHandler())
+    logging.getLogger("modelmill_jobs").addHandler(logging.NullHandler())
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     wanted = [part for part in parts(seeds) if not asked.only or part.name in asked.only]
     report = reporting.Report()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from service_kit.bus_access import Credential, NkeySeed
+from modelmill_service_kit.bus_access import Credential, NkeySeed
 
 from tests.chaos.plan import Plan
 from tests.chaos.tcp_proxy import TcpProxy

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.submit import JobQueue
-from testkit.nats_server import run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.nats_server import run_nats
 
 SUBMITS = 100
 ATTACH_SECONDS = 10.0

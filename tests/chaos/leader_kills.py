@@ -12,12 +12,12 @@ from typing import Any
 
 import nats
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.submit import JobQueue
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.nats_cluster import NatsCluster, run_nats_cluster
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
-from service_kit.errors import UnavailableError
-from testkit.nats_cluster import NatsCluster, run_nats_cluster
 
 STREAM, REQUESTS = "JOBS", ("job.requested.train.>",)
 LOOK_SECONDS = 0.1

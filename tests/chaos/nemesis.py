@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from testkit.nats_server import NatsServer
+from modelmill_testkit.nats_server import NatsServer
 
 from tests.chaos.fleet import Fleet, Place
 from tests.chaos.plan import BROKER, COMMIT, FREEZE, KILL, PARTITION, Plan

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from cli.gateway_client import Connection, GatewayClient, local_token
-from cli.stack import Stack, running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
-from jobs.bus import Bus
-from testkit.ports import free_port
+from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
+from modelmill_cli.stack import Stack, running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_testkit.ports import free_port
 
 CALLERS = 200
 KILL_AFTER = 40

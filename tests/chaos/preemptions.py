@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import quantiles
 
 from google.protobuf.json_format import MessageToDict
-from jobs.bus import Bus
-from jobs.subjects import job_progress, job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobState
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 from tests.chaos.fleet import Fleet
 from tests.chaos.plan import Plan

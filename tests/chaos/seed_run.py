@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.submit import JobQueue
-from service_kit.errors import UnavailableError
-from testkit.nats_server import run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.nats_server import run_nats
 
 from tests.chaos.fleet import Fleet
 from tests.chaos.nemesis import Nemesis

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from testkit.models import make_tiny_llama
-from token_files.layout import TOKEN_ROWS
-from token_files.token_folder import TokenFolder
-from token_files.tokenizer_digest import tokenizer_digest
-from token_files.tokens_plan import TokensPlan
-from token_files.training_order import TrainingOrder
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.token_folder import TokenFolder
+from modelmill_token_files.tokenizer_digest import tokenizer_digest
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_token_files.training_order import TrainingOrder
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
 
 from tests.chaos.training_site import write_rows
 

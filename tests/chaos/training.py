@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jobs.bus import Bus
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
-from service_kit.errors import UnavailableError
-from testkit.nats_server import NatsServer, run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_state
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.nats_server import NatsServer, run_nats
 
 from tests.chaos.fleet import Fleet, Place
 from tests.chaos.oracle import Verdict, judge, read_history

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.bus import Bus
-from jobs.subjects import DATASET_READY
-from jobs.submit import JobQueue
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from registry.model_folder import import_model
-from registry.store import FolderStore
-from service_kit.bus_access import Credential
-from service_kit.errors import UnavailableError
-from testkit.models import make_tiny_llama
-from tokenization.bounded.trial import try_tokenizer
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import DATASET_READY
+from modelmill_jobs.submit import JobQueue
+from modelmill_registry.model_folder import import_model
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.bus_access import Credential
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization.bounded.trial import try_tokenizer
 
 from tests.chaos.fleet import Place
 from tests.chaos.plan import Plan
@@ -43,7 +43,7 @@ class TrainerPlace(Place):
     """Where a real trainer works, one job at a time."""
 
     def command(self, plan: Plan, folder: Path) -> Sequence[str]:
-        return ("trainer.main",)
+        return ("modelmill_trainer.main",)
 
     def environment(self, credential: Credential, plan: Plan, folder: Path) -> Mapping[str, str]:
         token = str(credential)

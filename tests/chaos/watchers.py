@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cli.gateway_client import DEFAULT_TENANT, local_token
-from cli.stack import Stack, running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
-from gateway.adapters.event_ids import SealedEventIds
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.subjects import job_progress, job_state
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JobProgress
-from testkit.ports import free_port
+from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
+from modelmill_cli.stack import Stack, running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.ports import free_port
 
 from tests.chaos.fleet import Fleet
 from tests.chaos.plan import Plan

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from chain_worker import ChainHandler, die
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import JobState
-from service_kit.bus_access import NkeySeed
-from service_kit.errors import DomainError
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.worker import Worker
+from modelmill_service_kit.bus_access import NkeySeed
+from modelmill_service_kit.errors import DomainError
 
 
 class HeedlessBus(Bus):

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from cli.commands.models import bring_in
-from cli.gateway_client import DEFAULT_TENANT, local_token
-from cli.stack import running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
-from testkit.models import make_tiny_llama
-from testkit.ports import free_port
-from testkit.tool_templates import HERMES
-from testkit.waiting import eventually
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
+from modelmill_cli.stack import running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.tool_templates import HERMES
+from modelmill_testkit.waiting import eventually
 
 MODEL = "tiny"
 BLOCKED = "forbidden fruit"

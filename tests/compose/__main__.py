@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from cli.keys import ALL_SCOPES, LocalKeys
+from modelmill_cli.keys import ALL_SCOPES, LocalKeys
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.ports import free_port
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from testkit.models import make_tiny_llama
-from testkit.ports import free_port
 
 from tests.compose import report as reporting
 from tests.compose.containers import BUILD_SECONDS, ComposeError, ComposeProject

@@ -15,7 +15,7 @@ import httpx
 import yaml
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.inference.v1 import inference_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 from tests.overload.paced_inference import PacedInference
 from tests.overload.site import MODEL, Site, running_site

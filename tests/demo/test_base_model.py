@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from registry.model_folder import check_model_folder
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_registry.model_folder import check_model_folder
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 SPEAK = """

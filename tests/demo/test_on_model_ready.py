@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from jobs.bus import Bus
-from jobs.deploy import make_streams
-from jobs.identities import Identities
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from testkit.nats_server import run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.deploy import make_streams
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_testkit.nats_server import run_nats
 
 SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "demo" / "on_model_ready.py"
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from gateway.domain.webhooks import signed_headers, written_secret
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_gateway.domain.webhooks import signed_headers, written_secret
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 RECEIVER = Path(__file__).parents[2] / "deploy" / "demo" / "on_webhook.py"
 SECRET = bytes(range(32))

@@ -5,7 +5,7 @@ import json
 import re
 from pathlib import Path
 
-from cli.demo.recipe import ALIAS, SYSTEM_TURN
+from modelmill_cli.demo.recipe import ALIAS, SYSTEM_TURN
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 SYSTEM_MESSAGE = {"role": "system", "content": SYSTEM_TURN}

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 from tests.e2e.conftest import Loop
 

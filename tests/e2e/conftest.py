@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-from cli.commands.models import bring_in
-from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import Stack, running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
-from jobs.bus import Bus
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.stack import Stack, running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_registry.aliases import AliasBook
+from modelmill_service_kit.bus_access import NkeySeed
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
-from registry.aliases import AliasBook
-from service_kit.bus_access import NkeySeed
-from testkit.models import make_tiny_llama
-from testkit.ports import free_port
-from testkit.waiting import eventually
 
 MAPPING = {
     "system_template": "Name the kind of thing.",

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.bench.jobs import Jobs
-from cli.bench.matrix import TaskResult, measure
-from cli.bench.recipe import Recipe
-from cli.bench.steps import Steps
-from cli.job_watch import watch_job
+from modelmill_cli.bench.jobs import Jobs
+from modelmill_cli.bench.matrix import TaskResult, measure
+from modelmill_cli.bench.recipe import Recipe
+from modelmill_cli.bench.steps import Steps
+from modelmill_cli.job_watch import watch_job
+from modelmill_testkit.bench_contract import nothing_is_done_twice
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.waiting import eventually
 from openai import NotFoundError
 from openai.types.chat import ChatCompletion
 from rich.console import Console
-from testkit.bench_contract import nothing_is_done_twice
-from testkit.models import make_tiny_llama
-from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, Loop, write_rows

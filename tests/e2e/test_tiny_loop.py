@@ -8,14 +8,14 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
-from cli.trace_collector import missing_parents, read_trace
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from jobs.link import open_link
-from jobs.subjects import STREAMS
+from modelmill_cli.trace_collector import missing_parents, read_trace
+from modelmill_jobs.link import open_link
+from modelmill_jobs.subjects import STREAMS
+from modelmill_testkit.bus_document import BusDocument, messages_in
+from modelmill_testkit.waiting import eventually
 from openai import APIStatusError
-from testkit.bus_document import BusDocument, messages_in
-from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 from tests.e2e.answered_in_bulk import answers_are_graded, batch_is_answered

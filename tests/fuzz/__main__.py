@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.tally import Tally

@@ -5,15 +5,19 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
-from data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF16, FileForm
-from data_prep.domain.reading.file_formats import FileFormat, compression_of, row_format_of
-from data_prep.domain.reading.inspect_file import inspect_file
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from data_prep.domain.rows import RAW_CHARACTERS, RejectedRow
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
+from modelmill_data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF16, FileForm
+from modelmill_data_prep.domain.reading.file_formats import (
+    FileFormat,
+    compression_of,
+    row_format_of,
+)
+from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.rows import RAW_CHARACTERS, RejectedRow
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import broken_file, seeds_of
 from tests.fuzz.row_parsers import Row, check_mapped

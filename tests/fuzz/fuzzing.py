@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from time import monotonic, process_time
 
-from service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.tally import FuzzError, Parser, Tally
 

@@ -12,25 +12,25 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cli.job_events import parse_events
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from gateway.adapters.key_set import Keys, SigningKey, parse_jwks
-from gateway.adapters.tokens import TokenVerifier
-from gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
-from gateway.domain.chat import Piece
-from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.http.errors import error_body
-from gateway.entrypoints.http.job_event_replies import sse_event
-from gateway.entrypoints.http.multipart import MultipartUpload
-from gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks, error_event
-from jobs.subjects import TOKEN
+from modelmill_cli.job_events import parse_events
+from modelmill_gateway.adapters.key_set import Keys, SigningKey, parse_jwks
+from modelmill_gateway.adapters.tokens import TokenVerifier
+from modelmill_gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
+from modelmill_gateway.domain.chat import Piece
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.http.errors import error_body
+from modelmill_gateway.entrypoints.http.job_event_replies import sse_event
+from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
+from modelmill_gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks, error_event
+from modelmill_jobs.subjects import TOKEN
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser
-from service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 
 from tests.fuzz.mutations import mutated
 from tests.fuzz.tally import FuzzError

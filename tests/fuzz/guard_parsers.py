@@ -7,12 +7,12 @@ from random import Random
 from typing import Any
 
 import yaml
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import ShadowWindow, normalise
-from guard.policy import PolicyError, parse_policy, policy_from_objects
-from guard.variants import VARIANTS
-from guard.verdict import Direction
-from service_kit.errors import InvalidInputError
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.normalise import ShadowWindow, normalise
+from modelmill_guard.policy import PolicyError, parse_policy, policy_from_objects
+from modelmill_guard.variants import VARIANTS
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated
 from tests.fuzz.tally import FuzzError
@@ -21,7 +21,7 @@ from tests.guard.corpus.rows import POLICY_FILE, corpus
 from tests.guard.judged import LeakError, cut, expected, streamed
 
 MOST_TEXT = 400
-_STARTERS = Path("services/moderation/src/moderation/policies")
+_STARTERS = Path("services/moderation/src/modelmill_moderation/policies")
 
 
 def _odd_character(random: Random) -> str:

@@ -12,7 +12,11 @@ from xml.sax.saxutils import escape
 
 import openpyxl
 import pyarrow as pa
-from data_prep.domain.reading.file_formats import FileFormat, compression_of, row_format_of
+from modelmill_data_prep.domain.reading.file_formats import (
+    FileFormat,
+    compression_of,
+    row_format_of,
+)
 from pyarrow import parquet
 
 MOST_BYTES = 20_000

@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
-from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
-from data_prep.domain.reading.file_formats import FileFormat
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import read_blocks
-from data_prep.domain.rows import RejectedRow, SourceRow
-from data_prep.domain.stages import Passed
-from data_prep.domain.written_rows import write_rows
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
+from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import read_blocks
+from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
+from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.written_rows import write_rows
 
 from tests.fuzz.sound_rows import TEMPLATED, TEMPLATES
 from tests.fuzz.tally import FuzzError

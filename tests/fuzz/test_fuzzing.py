@@ -9,7 +9,7 @@ from random import Random
 from subprocess import run
 
 import pytest
-from service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz import fuzzing
 from tests.fuzz.child import CURRENT, TALLY

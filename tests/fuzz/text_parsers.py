@@ -5,20 +5,24 @@ from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from data_prep.cleaners import clean_transforms
-from data_prep.domain.cleaning.clean_plan import TRANSFORMS, plan_clean
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.entities.entity_plan import plan_entities
-from data_prep.domain.entities.rule_finder import RuleFinder
-from data_prep.domain.entities.stage import EntityStage
-from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.mapping.row_mapping import plan_mapping
-from data_prep.domain.reading.parse_block import MAX_DEPTH, NestedTooDeeplyError, parse_json
-from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
-from gateway.entrypoints.bodies.parsing import parse_body
 from google.protobuf.json_format import MessageToDict
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.cleaners import clean_transforms
+from modelmill_data_prep.domain.cleaning.clean_plan import TRANSFORMS, plan_clean
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.entities.entity_plan import plan_entities
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
+from modelmill_data_prep.domain.entities.stage import EntityStage
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
+from modelmill_data_prep.domain.reading.parse_block import (
+    MAX_DEPTH,
+    NestedTooDeeplyError,
+    parse_json,
+)
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
+from modelmill_gateway.entrypoints.bodies.parsing import parse_body
+from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated
 from tests.fuzz.row_parsers import read_rows

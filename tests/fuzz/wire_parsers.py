@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from gateway.adapters.http_protocol import LimitedProtocol
-from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.http.multipart import MultipartUpload
 from google.protobuf.message_factory import GetMessageClass
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from service_kit.errors import InvalidInputError
-from service_kit.request_reading import request_reader
+from modelmill_gateway.adapters.http_protocol import LimitedProtocol
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.request_reading import request_reader
 from uvicorn import Config
 from uvicorn.server import ServerState
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
-from guard.verdict import Direction
+from modelmill_guard.verdict import Direction
 
 from tests.guard.corpus.rows import corpus, policy
 from tests.guard.judged import LeakError, cut, expected, simple_cuts, streamed

@@ -10,9 +10,6 @@ from typing import Any
 
 import grpc
 import httpx
-from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.gateway.v1 import gateway_service_pb2 as gateway_pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -23,12 +20,20 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
 )
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.grpc_client import open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
-from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import (
+    SECRET,
+    ServiceProcess,
+    running_service,
+    service_settings,
+)
+from modelmill_testkit.waiting import eventually
 
 from tests.guard.corpus.rows import POLICY_FILE, bundle
 from tests.put_policy import put_policy

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from guard.bundle import CompiledPolicy
-from guard.verdict import Action, Direction, Verdict
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.verdict import Action, Direction, Verdict
 
 MASK = "*"
 

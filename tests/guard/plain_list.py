@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from guard.policy import Policy
+from modelmill_guard.policy import Policy
 
 
 class PlainList:

@@ -10,8 +10,8 @@ import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 from rich.console import Console
 from rich.table import Table
 

@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from guard.policy import parse_policy
+from modelmill_guard.policy import parse_policy
 
 from tests.bench import guard_recall
 from tests.guard.corpus.disguises import CLASSES, ONLY

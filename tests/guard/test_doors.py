@@ -7,8 +7,8 @@ from random import Random
 import grpc
 import pytest
 import pytest_asyncio
-from guard.verdict import Action, Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill_guard.verdict import Action, Direction
 
 from tests.guard.corpus.rows import Row, corpus, policy
 from tests.guard.house import TENANT, House, run_house

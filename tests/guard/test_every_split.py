@@ -4,10 +4,10 @@
 """
 
 import pytest
-from guard.stream import StreamGuard
-from guard.verdict import Direction, Released
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.stream import StreamGuard
+from modelmill_guard.verdict import Direction, Released
 
 from tests.guard.corpus.rows import Row, corpus, policy
 from tests.guard.judged import LeakError, cut, expected, simple_cuts, streamed
@@ -76,7 +76,7 @@ class _Leaky(StreamGuard):
 def test_a_guard_that_leaks_one_character_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "Where is zorbium now?"
     wanted = expected(policy(), text, Direction.OUTPUT)
-    monkeypatch.setattr("guard.bundle.StreamGuard", _Leaky)
+    monkeypatch.setattr("modelmill_guard.bundle.StreamGuard", _Leaky)
     shown, verdict = streamed(policy(), list(text), Direction.OUTPUT)
 
     with pytest.raises(LeakError, match="1 characters leaked"):

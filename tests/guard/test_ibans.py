@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from data_prep.domain.entities.rule_finder import RuleFinder
-from data_prep.domain.entities.stand_ins import Pseudonymiser
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
+from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 REGISTRY = (
     "AD:4n4n12c AE:3n16n AL:8n16c AT:5n11n AZ:4a20c BA:3n3n8n2n BE:3n7n2n BG:4a4n2n8c BH:4a14c"

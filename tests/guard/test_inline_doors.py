@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from guard.verdict import Direction
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill_guard.verdict import Direction
 
 from tests.guard.corpus.rows import policy
 from tests.guard.house import MODEL, House, run_house

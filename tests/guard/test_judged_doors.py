@@ -14,13 +14,13 @@ from random import Random
 import grpc
 import pytest
 import pytest_asyncio
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.judge import Judge, Opinion, Window
-from guard.judged_text import judge_whole
-from guard.judging import Ruling
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction, Verdict
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.judge import Judge, Opinion, Window
+from modelmill_guard.judged_text import judge_whole
+from modelmill_guard.judging import Ruling
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction, Verdict
 
 from tests.guard.corpus.rows import POLICY_FILE, corpus
 from tests.guard.house import TENANT, House, run_house

@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction
+from modelmill_testkit.waiting import eventually
 
 from tests.guard.broken_moderation import BrokenModeration, serving
 from tests.guard.corpus.rows import POLICY_FILE, policy

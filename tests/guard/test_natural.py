@@ -11,10 +11,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import normalise
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.normalise import normalise
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 from tests.bench.rows_sample import good_nouns
 

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_testkit.waiting import eventually
 
 from tests.guard.house import SERVICE, SERVICE_TENANT, TENANT, House, run_house
 from tests.put_policy import put_policy

@@ -2,12 +2,12 @@
 
     python -m tests.hostile [--seconds 60] [--keep]
 
-From the repository's root. A real inference service (process, gRPC, broker, store, OpenVINO
-engines of a tiny model) serves one good model; four other tenants have ten hostile models each
-(`testkit.hostile_models`). First every hostile model is asked something harmless: those that behave
-get an engine. Then the good model's tenant sends five chats and twenty bare prompts (`CountTokens`)
-a second, half the time alone, then all the time beside forty attackers that never stop asking for
-what does not end and heed no Retry-After, then half the time alone again.
+From the repository's root. A real inference service (process, gRPC, broker, store, OpenVINO engines
+of a tiny model) serves one good model; four other tenants have ten hostile models each
+(`modelmill_testkit.hostile_models`). First every hostile model is asked something harmless: those
+that behave get an engine. Then the good model's tenant sends five chats and twenty bare prompts
+(`CountTokens`) a second, half the time alone, then all the time beside forty attackers that never
+stop asking for what does not end and heed no Retry-After, then half the time alone again.
 
 Entries: `hostile.p99` ms of a chat beside the attack over alone (<= 2); `hostile.wait` the longest
 that a bare prompt took (<= the render limit); `hostile.failures` (0); `hostile.cpu` seconds of CPU
@@ -23,8 +23,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+from modelmill_testkit.hostile_models import HOSTILE
 from rich.console import Console
-from testkit.hostile_models import HOSTILE
 
 from tests import run_record
 from tests.bench import render_added

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from testkit.hostile_models import TRIGGER, X_TRIGGER
+from modelmill_testkit.hostile_models import TRIGGER, X_TRIGGER
 
 from tests.hostile.site import GOOD, GOOD_TENANT, Site
 

@@ -3,8 +3,8 @@
 import random
 from collections.abc import Sequence
 
-from tokenization.bounded import Limits
-from tokenization.bounded.refusals import BUDGET_SECONDS, REFILL
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.refusals import BUDGET_SECONDS, REFILL
 
 from tests.bench.figures import Entry
 from tests.hostile.drill import Outcome

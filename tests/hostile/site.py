@@ -9,23 +9,23 @@ from typing import Any
 
 import psutil
 from grpc.aio import AioRpcError
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.store import FolderStore
-from service_kit.grpc_client import open_channel
-from testkit.hostile_models import HOSTILE
-from testkit.models import make_tiny_llama, make_tiny_openvino
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, running_service, service_settings
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.hostile_models import HOSTILE
+from modelmill_testkit.models import make_tiny_llama, make_tiny_openvino
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import SECRET, running_service, service_settings
 
 FORM = "openvino-int8"
 GOOD, GOOD_TENANT = "mv-good", "acme"
 RIVALS = ("rival-0", "rival-1", "rival-2", "rival-3")
-CHILD = "tokenization.bounded.child"
+CHILD = "modelmill_tokenization.bounded.child"
 LOAD_SECONDS = 120.0
 OF_THE_TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"),

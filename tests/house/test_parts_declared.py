@@ -32,7 +32,9 @@ def imported(part: str) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
     # The generated code has the name of the product.
-    named = {"contracts" if name == "modelmill" else name for name in found}
+    named = {
+        "contracts" if name == "modelmill" else name.removeprefix("modelmill_") for name in found
+    }
     return (named & LIBS) - {Path(part).name}
 
 

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.deploy import make_streams
-from jobs.identities import Identities
-from jobs.nkeys import Nkey
-from jobs.permissions import identities, inbox_of, reads_whole
-from jobs.rows import Stream
-from jobs.subjects import STREAMS
+from modelmill_jobs.deploy import make_streams
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.nkeys import Nkey
+from modelmill_jobs.permissions import identities, inbox_of, reads_whole
+from modelmill_jobs.rows import Stream
+from modelmill_jobs.subjects import STREAMS
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
 
 from tests.identities.declared import Case, cases
 

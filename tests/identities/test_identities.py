@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from jobs.bus import Bus
-from jobs.deploy import main, make_streams
-from jobs.errors import NotAllowedError
-from jobs.identities import Identities
-from jobs.nkeys import Nkey
-from jobs.permissions import identities
-from jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
-from service_kit.bus_access import NkeySeed
-from service_kit.errors import InvalidInputError, UnavailableError
-from testkit.nats_server import NatsServer, run_nats
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.deploy import main, make_streams
+from modelmill_jobs.errors import NotAllowedError
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.nkeys import Nkey
+from modelmill_jobs.permissions import identities
+from modelmill_jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state
+from modelmill_service_kit.bus_access import NkeySeed
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.waiting import eventually
 
 from tests.identities.matrix import Prober, try_everything
 
@@ -185,7 +185,7 @@ async def test_a_service_waits_for_its_streams_and_says_who_makes_them(
     people: Identities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with run_nats(tmp_path / "nats", people.authorization()) as empty:
-        monkeypatch.setattr("jobs.link.START_SECONDS", 0.5)
+        monkeypatch.setattr("modelmill_jobs.link.START_SECONDS", 0.5)
         with pytest.raises(UnavailableError, match=r"no streams POLICIES, AUDIT: .*jobs\.deploy"):
             async with Bus.connect(empty.url, people.seed("moderation"), name="moderation"):
                 pass

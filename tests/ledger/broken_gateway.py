@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from gateway.domain.ledger.budget import Budget
-from gateway.main import main
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.main import main
 
 
 def refunding(budget: Budget, now_ms: int, grace_ms: int) -> Budget:

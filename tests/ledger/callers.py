@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.domain.chat import ChatCall, Sampling, Turn
-from gateway.domain.ledger.bounds import prompt_bound
+from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
+from modelmill_gateway.domain.ledger.bounds import prompt_bound
 
 from tests.ledger.site import MODEL, Replica, Shown
 

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from gateway.domain.ledger.amounts import Limits
-from gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.names import tenant_budget
 
 from tests.ledger.callers import Callers
 from tests.ledger.counting_inference import CountingInference

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gateway.domain.ledger.amounts import Amounts, Limits
-from testkit.nats_server import NatsServer
+from modelmill_gateway.domain.ledger.amounts import Amounts, Limits
+from modelmill_testkit.nats_server import NatsServer
 
 from tests.ledger import trees
 from tests.ledger.callers import Asked, Callers

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from gateway.domain.access import Caller
-from gateway.domain.ledger.account import Account
-from gateway.main import main
-from gateway.spending.quotas import Quotas
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.ledger.account import Account
+from modelmill_gateway.main import main
+from modelmill_gateway.spending.quotas import Quotas
 
 charged = Quotas.of
 

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from gateway.domain.ledger.amounts import (
+from modelmill_gateway.domain.ledger.amounts import (
     MICROS,
     MINUTE_TOKENS,
     PARALLEL,
@@ -13,8 +13,8 @@ from gateway.domain.ledger.amounts import (
     REQUESTS,
     TOKENS,
 )
-from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.prices import Price
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.prices import Price
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import Generated

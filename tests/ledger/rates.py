@@ -6,8 +6,8 @@ from itertools import accumulate
 from math import floor, inf, nextafter
 from typing import NamedTuple
 
-from gateway.domain.ledger.amounts import REQUESTS, total
-from gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.amounts import REQUESTS, total
+from modelmill_gateway.domain.ledger.budget import Budget
 
 from tests.ledger.lives import Life, tokens
 

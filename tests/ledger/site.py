@@ -13,25 +13,30 @@ from pathlib import Path
 from string import ascii_lowercase
 
 import httpx
-from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from gateway.adapters.budget_messages import budget_message, budget_of, limits_message
-from gateway.domain.ledger.amounts import Limits
-from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.names import tenant_budget
-from gateway.entrypoints.views.key_views import limits_view
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, budget_state, policy_state
 from modelmill.inference.v1.inference_service_pb2_grpc import (
     add_InferenceServiceServicer_to_server,
 )
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.grpc_server import RpcServer
-from testkit.nats_server import NatsServer, run_nats
-from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
+from modelmill_gateway.adapters.budget_messages import budget_message, budget_of, limits_message
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.entrypoints.views.key_views import limits_view
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY, budget_state, policy_state
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.service_process import (
+    SECRET,
+    ServiceProcess,
+    running_service,
+    service_settings,
+)
+from modelmill_testkit.waiting import eventually
 
 from tests.ledger.counting_inference import CountingInference
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from gateway.domain.ledger.budget import MINUTE_MS, Budget, Lease
-from gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
+from modelmill_gateway.domain.ledger.budget import MINUTE_MS, Budget, Lease
+from modelmill_gateway.domain.ledger.names import tenant_budget
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import PROMPT_TOKENS, Generated

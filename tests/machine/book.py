@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.envelope import decode
-from jobs.subjects import route
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobControl, JobRequested, JobResumed, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from testkit.fake_nats.stream import StoredMessage
+from modelmill_jobs.envelope import decode
+from modelmill_jobs.subjects import route
+from modelmill_testkit.fake_nats.stream import StoredMessage
 
 from tests.chaos.oracle import chain_end
 

@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
-from jobs.bus import Bus
-from jobs.link import Link
-from jobs.streams import ensure_streams
-from testkit.fake_nats.broker import FakeBroker
-from testkit.fake_nats.client import FakeClient
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.link import Link
+from modelmill_jobs.streams import ensure_streams
+from modelmill_testkit.fake_nats.broker import FakeBroker
+from modelmill_testkit.fake_nats.client import FakeClient
 
 
 async def connect(broker: FakeBroker, name: str) -> tuple[Bus, FakeClient]:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import hypothesis.strategies as st
 from google.protobuf.struct_pb2 import Struct
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from jobs import ids
 from modelmill.jobs.v1 import job_pb2 as pb
-from testkit.fake_nats.broker import Mishap
-from testkit.simulation import virtual_time
+from modelmill_jobs import ids
+from modelmill_testkit.fake_nats.broker import Mishap
+from modelmill_testkit.simulation import virtual_time
 
 from tests.machine.drawing import (
     MAX_WORKERS,

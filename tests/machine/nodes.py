@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill.jobs.v1 import job_pb2 as pb
-from testkit.fake_nats.client import FakeClient
-from testkit.simulation import Process, VirtualLoop
+from modelmill_testkit.fake_nats.client import FakeClient
+from modelmill_testkit.simulation import Process, VirtualLoop
 
 
 class Node:

@@ -6,11 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from jobs.bus import Bus
-from jobs.subjects import file_state
 from modelmill.registry.v1.model_events_pb2 import FileState
-from testkit.fake_nats.broker import FakeBroker
-from testkit.nats_server import NatsServer, run_nats
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import file_state
+from modelmill_testkit.fake_nats.broker import FakeBroker
+from modelmill_testkit.nats_server import NatsServer, run_nats
 
 from tests.machine import fake_bus
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from jobs.bus import Bus
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_testkit.waiting import eventually
 
 from tests.machine.stages import put
 

@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from testkit.fake_nats.broker import FakeBroker
-from testkit.fake_nats.consumers import Consumer
+from modelmill_testkit.fake_nats.broker import FakeBroker
+from modelmill_testkit.fake_nats.consumers import Consumer
 
 from tests.machine.fake_bus import connect
 from tests.machine.stages import put

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.control import ControlJob
-from jobs.submit import JobQueue, SubmittedJob
-from jobs.worker import Worker
 from modelmill.jobs.v1 import job_pb2 as pb
-from service_kit.errors import AlreadyExistsError, DomainError, UnavailableError
-from testkit.fake_nats.broker import FakeBroker
-from testkit.fake_nats.consumers import DurableConsumer
-from testkit.simulation import EPOCH, VirtualLoop
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_jobs.worker import Worker
+from modelmill_service_kit.errors import AlreadyExistsError, DomainError, UnavailableError
+from modelmill_testkit.fake_nats.broker import FakeBroker
+from modelmill_testkit.fake_nats.consumers import DurableConsumer
+from modelmill_testkit.simulation import EPOCH, VirtualLoop
 
 from tests.machine import fake_bus
 from tests.machine.book import MAX_FAILURES, MAX_LOST, Book
@@ -49,7 +49,7 @@ class World:
         self._store: dict[str, tuple[str, int]] = {}
         self._failing: dict[str, int] = {}
         self._buses: dict[str, Bus] = {}
-        logging.getLogger("jobs").setLevel(logging.CRITICAL)
+        logging.getLogger("modelmill_jobs").setLevel(logging.CRITICAL)
         loop.run_until_complete(fake_bus.connect(self.broker, "setup"))
         for stream in self.broker.streams.values():
             stream.on_stored.insert(0, self.book.write)
@@ -256,7 +256,7 @@ class World:
                 node.client.connection.close()
         for node in self._all:
             node.process.bury()
-        logging.getLogger("jobs").setLevel(logging.NOTSET)
+        logging.getLogger("modelmill_jobs").setLevel(logging.NOTSET)
 
     def fallen(self) -> list[str]:
         """Workers that ended by themselves."""

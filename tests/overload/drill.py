@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 from tests.overload.callers import Callers, Outcomes
 from tests.overload.paced_inference import PacedInference

@@ -7,7 +7,7 @@ from typing import Any
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
-from service_kit.errors import OverloadedError
+from modelmill_service_kit.errors import OverloadedError
 
 PROMPT_TOKENS = 8
 

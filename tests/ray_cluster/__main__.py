@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from testkit.models import make_tiny_llama
+from modelmill_testkit.models import make_tiny_llama
 
 from tests.ray_cluster.nodes import BIN, ROOT, Cluster, running_cluster
 

@@ -12,15 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from data_prep import child
-from data_prep.adapters import ray_pool
-from data_prep.adapters.local_pool import LocalPool
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.prepare_dataset import PrepareDataset, SourceFile
-from data_prep.prepare_in_child import tokens_plan
-from jobs.child import ChildPort
-from service_kit.errors import DomainError
+from modelmill_data_prep import child
+from modelmill_data_prep.adapters import ray_pool
+from modelmill_data_prep.adapters.local_pool import LocalPool
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
+from modelmill_data_prep.prepare_in_child import tokens_plan
+from modelmill_jobs.child import ChildPort
+from modelmill_service_kit.errors import DomainError
 
 LIMITS = ReadLimits(max_row_bytes=100_000, block_rows=250)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from testkit.ports import free_port
+from modelmill_testkit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = ROOT / "build" / "ray" / "bin"

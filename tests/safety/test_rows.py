@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from guard.judge import Judge
-from guard.policy import parse_policy
+from modelmill_guard.judge import Judge
+from modelmill_guard.policy import parse_policy
 
 SAFETY = Path(__file__).parents[2] / "deploy" / "safety"
 DATA = SAFETY / "data"
@@ -81,7 +81,9 @@ def test_the_judge_asks_as_it_was_taught(judge: Judge) -> None:
 
 
 def test_the_judge_may_stand_beside_the_starter_rules(judge: Judge) -> None:
-    starters = (SAFETY.parents[1] / "services/moderation/src/moderation/policies").glob("*.yaml")
+    starters = (SAFETY.parents[1] / "services/moderation/src/modelmill_moderation/policies").glob(
+        "*.yaml"
+    )
     files = [*starters, SAFETY / "policy.yaml"]
     together = parse_policy({file.name: file.read_text("utf-8") for file in files})
     assert (len(together.rules) > 10, together.judges) == (True, (judge,))

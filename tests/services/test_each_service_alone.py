@@ -6,9 +6,14 @@ from pathlib import Path
 
 import grpc
 import pytest
-from cli.keys import LocalKeys
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, refused_start, running_service, service_settings
+from modelmill_cli.keys import LocalKeys
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import (
+    SECRET,
+    refused_start,
+    running_service,
+    service_settings,
+)
 
 SERVICES = ("gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference")
 NOBODY = "127.0.0.1:9"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli.certificates import NAMES, CertificateFolder
-from jobs.children import SECRET
+from modelmill_cli.certificates import NAMES, CertificateFolder
+from modelmill_jobs.children import SECRET
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "compose" / "make-secrets"
 

@@ -10,19 +10,24 @@ from typing import Any
 
 import grpc
 import pytest
-from cli.certificates import CertificateFolder
-from cli.keys import LocalKeys
 from modelmill.inference.v1.inference_service_pb2 import ListServingRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.moderation.v1.moderation_service_pb2 import DIRECTION_INPUT, CheckRequest
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
-from service_kit.grpc_client import open_channel
-from service_kit.mutual_tls import MutualTls
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, refused_start, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_cli.certificates import CertificateFolder
+from modelmill_cli.keys import LocalKeys
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.mutual_tls import MutualTls
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import (
+    SECRET,
+    refused_start,
+    running_service,
+    service_settings,
+)
+from modelmill_testkit.waiting import eventually
 
 from tests.services.test_each_service_alone import settings_of_the_gateway
 

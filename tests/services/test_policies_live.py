@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
-from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from testkit.nats_server import run_nats
-from testkit.service_process import ServiceProcess, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import ServiceProcess, running_service, service_settings
+from modelmill_testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 

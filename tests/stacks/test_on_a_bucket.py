@@ -6,10 +6,10 @@ from pathlib import Path
 
 import boto3
 import pytest
-from cli.stack_options import StackOptions
+from modelmill_cli.stack_options import StackOptions
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 from moto.server import ThreadedMotoServer
-from testkit.ports import free_port
-from testkit.waiting import eventually
 
 from tests.e2e.conftest import HYPER_PARAMETERS, running_loop, write_rows
 

@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cli.commands.models import bring_in
-from cli.gateway_client import DEFAULT_TENANT, GatewayClient
-from cli.state_folder import StateFolder
-from service_kit.descendants import descendants
-from service_kit.errors import DomainError
-from testkit.models import make_tiny_llama
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway_client import DEFAULT_TENANT, GatewayClient
+from modelmill_cli.state_folder import StateFolder
+from modelmill_service_kit.descendants import descendants
+from modelmill_service_kit.errors import DomainError
+from modelmill_testkit.models import make_tiny_llama
 
 from tests.bad_input.mill import StartedMill
 from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, write_rows
 
 SERVICES = ("moderation", "data_prep", "trainer", "optimizer_builder", "inference", "gateway")
 ROLES = {
-    **{f"{name}.main": name for name in SERVICES},
-    "cli.tether": "tether",
-    "data_prep.child": "dataset job",
-    "trainer.child": "training job",
-    "optimizer_builder.child": "build job",
+    **{f"modelmill_{name}.main": name for name in SERVICES},
+    "modelmill_cli.tether": "tether",
+    "modelmill_data_prep.child": "dataset job",
+    "modelmill_trainer.child": "training job",
+    "modelmill_optimizer_builder.child": "build job",
     "torch.distributed.run": "torchrun",
-    "trainer.training.distributed.rank": "rank",
+    "modelmill_trainer.training.distributed.rank": "rank",
 }
 """What a process is, by the module that it runs."""
 GATEWAY_PROCESS, BROKER, ENGINE = "gateway process", "broker", "engine"
@@ -128,10 +128,10 @@ def _role(process: psutil.Process) -> str:
     if "-m" not in words:
         return BROKER if words and Path(words[0]).name == "nats-server" else "helper"
     module = words[words.index("-m") + 1]
-    if module.startswith("inference.children."):
+    if module.startswith("modelmill_inference.children."):
         return ENGINE
     role = ROLES.get(module, module)
-    if role == "gateway" and "gateway.main" in process.parent().cmdline():
+    if role == "gateway" and "modelmill_gateway.main" in process.parent().cmdline():
         return GATEWAY_PROCESS
     return role
 

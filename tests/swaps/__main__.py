@@ -7,9 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from modelmill_testkit.models import make_other_openvino, make_tiny_llama, make_tiny_openvino
 from rich.console import Console
 from rich.progress import Progress
-from testkit.models import make_other_openvino, make_tiny_llama, make_tiny_openvino
 
 from tests.run_record import save
 from tests.swaps import report as reporting
@@ -23,7 +23,7 @@ def main() -> int:
     asked = _arguments()
     console = Console()
     # A replica that is killed is told of by everybody who talks to it.
-    logging.getLogger("jobs").addHandler(logging.NullHandler())
+    logging.getLogger("modelmill_jobs").addHandler(logging.NullHandler())
     run = asyncio.run(_drill(asked.swaps, asked.restarts, asked.seed, console))
     reporting.show(run, console)
     save(reporting.document(run), RESULT)

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, Protocol
 
 from grpc.aio import AioRpcError
-from service_kit.errors import DomainError, UnavailableError
+from modelmill_service_kit.errors import DomainError, UnavailableError
 
 TOKENS = 48
 TRIES = 40

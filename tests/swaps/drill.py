@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.aliases import AliasBook
-from registry.store import FolderStore
-from service_kit.errors import NotFoundError, UnavailableError
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import NotFoundError, UnavailableError
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 from tests.swaps.callers import TOKENS, Callers, Tally
 from tests.swaps.replicas import TENANT, Replica, running_replicas

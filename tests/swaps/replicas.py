@@ -11,12 +11,17 @@ import grpc
 import psutil
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
-from service_kit.errors import NotFoundError, UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer
-from testkit.ports import free_port
-from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import NotFoundError, UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import NatsServer
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import (
+    SECRET,
+    ServiceProcess,
+    running_service,
+    service_settings,
+)
+from modelmill_testkit.waiting import eventually
 
 TENANT = "acme"
 EXACT = (
@@ -24,7 +29,7 @@ EXACT = (
     '"KV_CACHE_PRECISION": "f32"}'
 )
 """Answers do not depend on their neighbours: what a version says is known beforehand."""
-ENGINE = "inference.children"
+ENGINE = "modelmill_inference.children"
 VERSIONS_AT_A_TIME = 3
 START_SECONDS = 60.0
 CALL_SECONDS = 60.0

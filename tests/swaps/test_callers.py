@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from modelmill.inference.v1.inference_service_pb2 import GenerateResponse, GenerationEnd
-from service_kit.errors import DomainError, NotFoundError, UnavailableError
+from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 
 from tests.swaps import callers
 from tests.swaps.callers import Callers, Tally

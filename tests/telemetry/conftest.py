@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 import pytest
 import pytest_asyncio
-from cli.commands.models import bring_in
-from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import running_stack
-from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.stack import running_stack
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.ports import free_port
 from openai import APIStatusError, AsyncOpenAI
-from testkit.models import make_tiny_llama
-from testkit.ports import free_port
 
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 from tests.telemetry.prometheus_server import Prometheus, run_prometheus

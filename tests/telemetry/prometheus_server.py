@@ -10,8 +10,8 @@ from typing import Any
 
 import httpx
 import yaml
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
 

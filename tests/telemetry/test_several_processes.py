@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli.keys import LocalKeys
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, running_service, service_settings
-from testkit.waiting import eventually
+from modelmill_cli.keys import LocalKeys
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import SECRET, running_service, service_settings
+from modelmill_testkit.waiting import eventually
 
 from tests.services.test_each_service_alone import settings_of_the_gateway
 from tests.telemetry.dashboards import queries

@@ -6,8 +6,7 @@ import json
 
 import httpx
 import pytest
-from openai import AsyncOpenAI, AuthenticationError
-from service_kit.trace_edges import (
+from modelmill_service_kit.trace_edges import (
     ASKED_ABOUT_EDGES,
     CHAT_EDGES,
     TRAINING_EDGES,
@@ -15,7 +14,8 @@ from service_kit.trace_edges import (
     count_complete,
     read_spans,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
+from openai import AsyncOpenAI, AuthenticationError
 
 from tests.e2e.conftest import write_rows
 from tests.telemetry.conftest import HERE_CHARS, Watched, traced

@@ -6,12 +6,12 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import EXACT, PipelineOptions
-from inference.adapters.triton import TritonAddress, TritonKind
-from inference.domain.generation import GenerationRequest
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
+from modelmill_inference.adapters.triton import TritonAddress, TritonKind
+from modelmill_inference.domain.generation import GenerationRequest
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 from tritonclient.grpc.aio import InferenceServerClient
 
 from tests.triton.running import TOKEN, RunningTriton

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from testkit.models import make_tiny_llama, make_tiny_openvino
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_testkit.models import make_tiny_llama, make_tiny_openvino
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.triton.running import PYTHON, RunningTriton, running_triton
 

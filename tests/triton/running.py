@@ -11,9 +11,9 @@ from pathlib import Path
 
 import grpc
 import psutil
-from service_kit.errors import UnavailableError
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 

@@ -3,9 +3,9 @@
 import asyncio
 import sys
 
-from inference.adapters import triton_peer
-from inference.adapters.triton import TritonAddress
-from inference.adapters.triton_peer import TritonPeer
+from modelmill_inference.adapters import triton_peer
+from modelmill_inference.adapters.triton import TritonAddress
+from modelmill_inference.adapters.triton_peer import TritonPeer
 
 from tests.triton.asking import OPTIONS
 from tests.triton.running import TOKEN

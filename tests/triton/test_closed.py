@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from inference.adapters import triton_peer
-from inference.adapters.triton import TritonAddress, TritonKind
-from service_kit.errors import UnavailableError
+from modelmill_inference.adapters import triton_peer
+from modelmill_inference.adapters.triton import TritonAddress, TritonKind
+from modelmill_service_kit.errors import UnavailableError
 
 from tests.triton.asking import OPTIONS, tokens_of
 from tests.triton.running import ROOT, TOKEN, RunningTriton, running_triton

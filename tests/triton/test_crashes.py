@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from inference.adapters import engine_process, triton_peer
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference.adapters import engine_process, triton_peer
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 from tests.triton.asking import (
     IMPATIENT,

@@ -4,9 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import OpenVinoKind
-from inference.domain.generation import ContinuationScore, ScoreRequest
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import OpenVinoKind
+from modelmill_inference.domain.generation import ContinuationScore, ScoreRequest
 
 from tests.triton.asking import OPTIONS, client_of, loaded, models_on
 from tests.triton.running import RunningTriton

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from service_kit.errors import InvalidInputError, PreconditionError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_testkit.waiting import eventually
 from tritonclient.grpc import InferInput
 from tritonclient.utils import InferenceServerException
 

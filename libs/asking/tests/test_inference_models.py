@@ -2,8 +2,6 @@
 
 import grpc
 import pytest
-from asking.answers import Likelihood, ModelAnswer, Text
-from asking.inference_models import PATIENCE_SECONDS, InferenceModels
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
     Conversation,
@@ -12,9 +10,11 @@ from modelmill.inference.v1.inference_service_pb2 import (
     ScoreRequest,
 )
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
-from service_kit.grpc_client import open_channel
-from testkit.fake_inference import (
+from modelmill_asking.answers import Likelihood, ModelAnswer, Text
+from modelmill_asking.inference_models import PATIENCE_SECONDS, InferenceModels
+from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.fake_inference import (
     NEWER,
     VERSION,
     FakeInference,
@@ -23,7 +23,7 @@ from testkit.fake_inference import (
     refusal,
     serving,
 )
-from testkit.service_process import SECRET
+from modelmill_testkit.service_process import SECRET
 
 NO_ROOM = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "7")
 AWAY = refusal(grpc.StatusCode.UNAVAILABLE)

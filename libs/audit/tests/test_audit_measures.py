@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from audit.measures import AUDIT_DROPPED, MAX_RULES, MAX_TENANTS, RULE_MATCHES, FirstNames
-from audit.text_judged import TextJudged
-from audit.trail import AuditTrail
-from guard.verdict import Action, Direction, RuleMatch, Verdict
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_audit.measures import AUDIT_DROPPED, MAX_RULES, MAX_TENANTS, RULE_MATCHES, FirstNames
+from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import AuditTrail
+from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
 
 
 def judged(tenant: str, *rules: str) -> TextJudged:

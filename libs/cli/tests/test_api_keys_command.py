@@ -6,8 +6,8 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cli.app import run_app
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
 
 KEY: dict[str, Any] = {
     "id": "key-1",

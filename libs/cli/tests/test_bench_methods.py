@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.app import run_app
-from cli.bench.jobs import Jobs
-from cli.bench.ledger import Ledger
-from cli.bench.matrix import TaskResult, measure
-from cli.bench.recipe import Recipe, Task, read_recipe
-from cli.bench.report import write_report
-from cli.bench.rows import draw_rows
-from cli.bench.steps import Steps
-from cli.errors import GatewayError, JobEndedBadlyError
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError, PreconditionError
-from testkit.bench_contract import nothing_is_done_twice
-from testkit.fake_gateway import FakeGateway
+from modelmill_cli.app import run_app
+from modelmill_cli.bench.jobs import Jobs
+from modelmill_cli.bench.ledger import Ledger
+from modelmill_cli.bench.matrix import TaskResult, measure
+from modelmill_cli.bench.recipe import Recipe, Task, read_recipe
+from modelmill_cli.bench.report import write_report
+from modelmill_cli.bench.rows import draw_rows
+from modelmill_cli.bench.steps import Steps
+from modelmill_cli.errors import GatewayError, JobEndedBadlyError
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_testkit.bench_contract import nothing_is_done_twice
+from modelmill_testkit.fake_gateway import FakeGateway
 
 ARMS: list[dict[str, Any]] = [
     {"name": "lora", "hyper_parameters": {"learning_rate": 0.01}},

@@ -4,18 +4,18 @@ import stat
 from pathlib import Path
 
 import pytest
-from cli.app import run_app
-from cli.broker import broker_command, token_alone
-from cli.ports import HOST
-from cli.process_group import ProcessGroup
-from cli.state_folder import StateFolder
-from jobs.bus import Bus
-from jobs.identities import Identities
-from jobs.nkeys import Nkey
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.bus_access import Credential, NkeySeed
-from service_kit.ports import held_port
+from modelmill_cli.app import run_app
+from modelmill_cli.broker import broker_command, token_alone
+from modelmill_cli.ports import HOST
+from modelmill_cli.process_group import ProcessGroup
+from modelmill_cli.state_folder import StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.nkeys import Nkey
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_service_kit.bus_access import Credential, NkeySeed
+from modelmill_service_kit.ports import held_port
 
 
 async def published(state: StateFolder, admitted: str, credential: Credential) -> int:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cli.app import run_app
-from cli.certificates import NAMES, CertificateFolder, kept_renewed
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from service_kit.errors import PreconditionError
-from testkit.waiting import eventually
+from modelmill_cli.app import run_app
+from modelmill_cli.certificates import NAMES, CertificateFolder, kept_renewed
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_testkit.waiting import eventually
 
 
 def certificate(file: Path) -> x509.Certificate:
@@ -166,7 +166,7 @@ def test_a_folder_that_cannot_be_used_stays_as_it_is_and_the_line_says_what_to_d
 
 
 def test_an_authority_that_has_expired_makes_nothing(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("cli.certificates.AUTHORITY_LIFE", timedelta(minutes=-1))
+    monkeypatch.setattr("modelmill_cli.certificates.AUTHORITY_LIFE", timedelta(minutes=-1))
     with pytest.raises(PreconditionError, match=r"ca\.pem expired on 20.*name another folder"):
         CertificateFolder(tmp_path / "certs").ensure()
 
@@ -184,7 +184,7 @@ def test_a_file_is_no_folder(tmp_path: Path, capsys):
 
 
 async def test_while_a_stack_runs_its_certificates_are_renewed(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("cli.certificates.LOOK_AGAIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("modelmill_cli.certificates.LOOK_AGAIN", timedelta(milliseconds=50))
     folder = CertificateFolder(tmp_path / "certs")
     async with kept_renewed(folder, pytest.fail):
         folder.certificate("trainer").unlink()
@@ -192,7 +192,7 @@ async def test_while_a_stack_runs_its_certificates_are_renewed(tmp_path: Path, m
 
 
 async def test_a_stack_whose_certificates_are_not_renewed_says_so(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("cli.certificates.LOOK_AGAIN", timedelta(milliseconds=50))
+    monkeypatch.setattr("modelmill_cli.certificates.LOOK_AGAIN", timedelta(milliseconds=50))
     folder, said = CertificateFolder(tmp_path / "certs"), []
     async with kept_renewed(folder, said.append):
         folder.key("ca").unlink()

@@ -7,8 +7,8 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cli.app import run_app
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
 
 
 def chunk(**fields: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def test_a_refusal_is_what_the_gateway_said_and_nothing_around_it(
 def test_who_waits_for_a_model_that_is_loaded_sees_how_far_it_is(
     gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.commands.chat.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("modelmill_cli.commands.chat.LOOK_SECONDS", 0.01)
     gateway.chunks = [said("Hello", "stop")]
     gateway.loading = {"elapsed_seconds": 12.4, "remaining_seconds": 20.0}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.app import run_app
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
 
 ROW = {
     "messages": [

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.app import run_app
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
 
 JOB = "job-0123456789abcdef0123456789abcdef"
 FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}

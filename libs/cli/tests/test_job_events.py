@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cli.errors import GatewayError, JobEndedBadlyError
-from cli.gateway_client import Connection, GatewayClient
-from cli.job_events import follow_job, parse_events
-from cli.job_watch import watch_job
+from modelmill_cli.errors import GatewayError, JobEndedBadlyError
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.job_events import follow_job, parse_events
+from modelmill_cli.job_watch import watch_job
 from rich.console import Console
 
 

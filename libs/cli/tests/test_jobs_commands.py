@@ -9,14 +9,14 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cli.app import run_app
-from cli.errors import JobEndedBadlyError
-from cli.gateway_client import Connection, GatewayClient
-from cli.job_watch import watch_job
-from cli.job_words import turn_words
-from cli.live_words import LiveWords
-from cli.loss_curve import LossCurve
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
+from modelmill_cli.errors import JobEndedBadlyError
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_words import turn_words
+from modelmill_cli.live_words import LiveWords
+from modelmill_cli.loss_curve import LossCurve
 from rich.console import Console
 
 QUEUED = {

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import jwt
 import pytest
-from cli.app import run_app
-from cli.keys import AUDIENCE, ISSUER, LocalKeys
+from modelmill_cli.app import run_app
+from modelmill_cli.keys import AUDIENCE, ISSUER, LocalKeys
 
 
 @pytest.fixture

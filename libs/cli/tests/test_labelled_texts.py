@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.app import run_app
-from cli.labelled_texts import LABELS, labelled_rows
-from cli.policy_trial import read_line
-from cli.state_folder import Runtime, StateFolder
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.bus import Bus
-from jobs.deploy import make_streams
-from jobs.identities import Identities
-from jobs.subjects import feedback_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_FALSE_POSITIVE,
     FEEDBACK_REPORT_MISSED,
     FEEDBACK_REPORT_UNSPECIFIED,
     FeedbackRecorded,
 )
-from testkit.nats_server import run_nats
+from modelmill_cli.app import run_app
+from modelmill_cli.labelled_texts import LABELS, labelled_rows
+from modelmill_cli.policy_trial import read_line
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.deploy import make_streams
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.subjects import feedback_recorded
+from modelmill_testkit.nats_server import run_nats
 
 REPORTS = [
     FeedbackRecorded(tenant="acme", request_id="req-1", score=1.0),

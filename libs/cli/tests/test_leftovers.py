@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli import leftovers
-from cli.leftovers import end_leftovers
-from cli.state_folder import StateFolder
-from service_kit.descendants import MARK, mark_below
-from testkit.waiting import eventually
+from modelmill_cli import leftovers
+from modelmill_cli.leftovers import end_leftovers
+from modelmill_cli.state_folder import StateFolder
+from modelmill_service_kit.descendants import MARK, mark_below
+from modelmill_testkit.waiting import eventually
 
 LOOP = "import time; print('up', flush=True); time.sleep(300)"
 STUBBORN = f"import signal; signal.signal(15, signal.SIG_IGN); {LOOP}"

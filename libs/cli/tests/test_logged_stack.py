@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from cli.errors import StackFailedError
-from cli.logged_stack import failing_with
+from modelmill_cli.errors import StackFailedError
+from modelmill_cli.logged_stack import failing_with
 
 
 async def fails() -> None:

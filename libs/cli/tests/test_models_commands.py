@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli.app import run_app
-from cli.state_folder import Runtime, StateFolder
 from cli_support.gateways import Handler, told_of
-from registry.store import FolderStore
-from testkit.models import make_tiny_llama
+from modelmill_cli.app import run_app
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_registry.store import FolderStore
+from modelmill_testkit.models import make_tiny_llama
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# kinds\n\nAn adapter.\n"
 

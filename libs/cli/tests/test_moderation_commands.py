@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.policy_trial import Line, try_policy
 from cli_support.gateways import told_of
 from cli_support.policy_gateway import DEFAULT, POLICY, PolicyGateway, said
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Direction
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_cli.policy_trial import Line, try_policy
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 
 @pytest.fixture

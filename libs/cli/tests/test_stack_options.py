@@ -4,9 +4,9 @@ import os
 import socket
 
 import pytest
-from cli.ports import HOST
-from cli.stack_options import SERVICES, StackOptions
-from service_kit.errors import PreconditionError
+from modelmill_cli.ports import HOST
+from modelmill_cli.stack_options import SERVICES, StackOptions
+from modelmill_service_kit.errors import PreconditionError
 
 
 def test_each_door_has_a_port_that_nobody_else_is_given_and_its_service_may_listen_on_it():

@@ -8,17 +8,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest_asyncio
-from cli.state_check import compare_gateway, compare_snapshot
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.ledger import JobLedger
-from jobs.packing import Rest, pack, unpack
-from jobs.snapshots import LENGTH_BYTES, MODEL, Snapshots
-from jobs.subjects import job_state, snapshot_part, snapshot_state
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
-from testkit.nats_server import run_nats
+from modelmill_cli.state_check import compare_gateway, compare_snapshot
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.packing import Rest, pack, unpack
+from modelmill_jobs.snapshots import LENGTH_BYTES, MODEL, Snapshots
+from modelmill_jobs.subjects import job_state, snapshot_part, snapshot_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.nats_server import run_nats
 
 
 @pytest_asyncio.fixture

@@ -4,13 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from cli.app import run_app
-from jobs.archive import export_streams
-from jobs.bus import Bus
-from jobs.link import open_link
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from testkit.nats_server import run_nats
+from modelmill_cli.app import run_app
+from modelmill_jobs.archive import export_streams
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.link import open_link
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_testkit.nats_server import run_nats
 
 
 async def an_export(folder: Path) -> Path:

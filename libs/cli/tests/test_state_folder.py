@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli.keys import LocalKeys
-from cli.state_folder import Runtime, StateFolder
-from service_kit.errors import PreconditionError
+from modelmill_cli.keys import LocalKeys
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_service_kit.errors import PreconditionError
 
 RUNTIME = Runtime(
     os.getpid(), "http://127.0.0.1:1", "nats://127.0.0.1:2", "t", "s", "/a", {}, {}, {}

@@ -5,13 +5,13 @@ import io
 
 import grpc
 import pytest
-from cli.trace_collector import TraceCollector, draw_trace, missing_parents, read_trace
+from modelmill_cli.trace_collector import TraceCollector, draw_trace, missing_parents, read_trace
+from modelmill_testkit.waiting import eventually
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from rich.console import Console
-from testkit.waiting import eventually
 
 
 def send_two_spans(port: int, token: str) -> str:

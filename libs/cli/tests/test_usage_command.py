@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cli.app import run_app
 from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
 
 DAY = 86400
 MONDAY = 1_795_392_000

@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from evaluation.choices import ChoiceQuestion, answer_in_batches, answer_questions, choice_questions
+from modelmill_evaluation.choices import (
+    ChoiceQuestion,
+    answer_in_batches,
+    answer_questions,
+    choice_questions,
+)
 
 
 class LetterTokenizer:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from evaluation.intervals import Interval, accuracy, paired_difference
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_evaluation.intervals import Interval, accuracy, paired_difference
 
 ROWS = st.lists(st.booleans(), min_size=1, max_size=300)
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=300)

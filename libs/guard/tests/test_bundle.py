@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from guard.bundle import CompiledPolicy, TextTooLongError, compile_policy, digest_of
-from guard.policy import PolicyError, parse_policy
-from guard.verdict import Action, Direction
+from modelmill_guard.bundle import CompiledPolicy, TextTooLongError, compile_policy, digest_of
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Action, Direction
 
 RULE = "{id: %s, category: illicit, severity: high, action: block, directions: both, keywords: %s}"
 POLICY = "max_check_characters: 20\nrules:\n- " + RULE % ("b", "[Bomb, ｂomb, acid]")
@@ -64,7 +64,7 @@ def test_a_text_over_the_limit_is_refused_with_the_limit() -> None:
 def test_patterns_that_are_too_much_together_refuse_the_policy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("guard.pattern._MAX_MEMORY_BYTES", 1 << 20)
+    monkeypatch.setattr("modelmill_guard.pattern._MAX_MEMORY_BYTES", 1 << 20)
     rules = [
         f"- {{id: r{n}, category: c, severity: low, action: block, directions: both,"
         f" pattern: '[a-z]{{1,150}}{n}'}}"

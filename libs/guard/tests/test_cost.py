@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 import re2
-from guard.bundle import expanded
-from guard.cost import PROBE_CHARACTERS, _example, cost_of, costliest
-from guard.pattern import tree_of
-from guard.policy import Policy, parse_policy
+from modelmill_guard.bundle import expanded
+from modelmill_guard.cost import PROBE_CHARACTERS, _example, cost_of, costliest
+from modelmill_guard.pattern import tree_of
+from modelmill_guard.policy import Policy, parse_policy
 
 LIMIT = 20e-6
 HEAD = "category: c, severity: low, action: block, directions: input"

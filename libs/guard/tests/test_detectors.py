@@ -4,15 +4,15 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.detectors import DETECTOR_NAMES
-from guard.detectors.china import is_id_card, is_uscc
-from guard.detectors.money import passes_luhn
-from guard.iban import is_iban
-from guard.policy import PolicyError, parse_policy
-from guard.verdict import Action, Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.detectors import DETECTOR_NAMES
+from modelmill_guard.detectors.china import is_id_card, is_uscc
+from modelmill_guard.detectors.money import passes_luhn
+from modelmill_guard.iban import is_iban
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Action, Direction
 
 OUTPUT = Direction.OUTPUT
 RULE = "{{id: {0}, category: pii, severity: low, action: mask, directions: both, detector: {0}}}"

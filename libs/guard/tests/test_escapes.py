@@ -5,12 +5,12 @@ from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.stream import StreamGuard
-from guard.verdict import Action, Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.stream import StreamGuard
+from modelmill_guard.verdict import Action, Direction
 
 RULES = r"""
 rules:
@@ -156,7 +156,8 @@ def test_once_nothing_grows_a_text_is_read_once_again(monkeypatch: pytest.Monkey
     stream.push("100%41 of it. ")
     stream.push("And more. ")
     monkeypatch.setattr(
-        "guard.unescaped.UnescapedText.feed", lambda self, text, finished: read.append(text)
+        "modelmill_guard.unescaped.UnescapedText.feed",
+        lambda self, text, finished: read.append(text),
     )
     stream.push("Nothing of that is read as escapes.")
     assert read == []

@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.hidden import MOST_BETWEEN, MOST_PASSAGES
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction, Verdict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.hidden import MOST_BETWEEN, MOST_PASSAGES
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction, Verdict
 
 RULES = r"""
 rules:

@@ -3,13 +3,13 @@
 from itertools import pairwise
 
 import pytest
-from guard.bopomofo import bopomofo
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.shown_as import readings
-from guard.verdict import Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bopomofo import bopomofo
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.shown_as import readings
+from modelmill_guard.verdict import Direction
 
 RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s%s}"
 KEYWORDS = ["火花制作方法", "如何做风筝", "银行卡号", "星铁"]

@@ -1,10 +1,10 @@
 """Judges in a policy: read with everything that is wrong, and part of what a digest names."""
 
 import pytest
-from guard.bundle import CompiledPolicy, as_yaml, compile_policy
-from guard.judge import Opinion, Window
-from guard.policy import PolicyError, parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, as_yaml, compile_policy
+from modelmill_guard.judge import Opinion, Window
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Direction
 
 POLICY = """
 judges:

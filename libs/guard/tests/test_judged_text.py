@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.judge import Judge, OnFailure, Window
-from guard.judged_text import JudgedText, judge_whole
-from guard.judging import AsksJudge, Ruling
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction, Verdict
 from guard_support.judges import ask, by_hand
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.judge import Judge, OnFailure, Window
+from modelmill_guard.judged_text import JudgedText, judge_whole
+from modelmill_guard.judging import AsksJudge, Ruling
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction, Verdict
 
 RULES = """
 rules:

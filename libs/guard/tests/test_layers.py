@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from guard.bundle import CompiledPolicy, as_yaml, compile_policy, expanded, policy_of
-from guard.layers import layered, removed_by
-from guard.policy import PolicyError, parse_policy
-from guard.verdict import Action, Direction
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, as_yaml, compile_policy, expanded, policy_of
+from modelmill_guard.layers import layered, removed_by
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Action, Direction
 
 DEFAULT = """
 rules:

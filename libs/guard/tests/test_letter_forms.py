@@ -5,10 +5,10 @@ from itertools import pairwise
 from string import ascii_lowercase
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import normalise
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.normalise import normalise
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s}"
 

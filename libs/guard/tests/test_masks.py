@@ -4,13 +4,13 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.shown_as import lookalikes, simplified
-from guard.verdict import Direction
 from guard_support.oracle import each_rule_once, oracle
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.shown_as import lookalikes, simplified
+from modelmill_guard.verdict import Direction
 
 RULES = """
 rules:

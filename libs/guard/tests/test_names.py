@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction
 
 KEYWORDS = ["how to make a kite", "maple engine", "to fold a paper crane", "zorbium"]
 RULE = f"""

@@ -4,9 +4,9 @@ import sys
 import unicodedata
 
 import pytest
-from guard.normalise import ShadowWindow, is_word_character, normalise
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.normalise import ShadowWindow, is_word_character, normalise
 
 DISGUISES = st.sampled_from("aBé ﬀ炸ｂ\u200b\u0301\u00ad\ufe0f\u3164\n\tа🅱①Ω\ud800\x00")
 

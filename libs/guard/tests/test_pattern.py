@@ -3,9 +3,9 @@
 from itertools import product
 
 import pytest
-from guard.pattern import PatternError, compile_pattern, ending_in, parse_pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.pattern import PatternError, compile_pattern, ending_in, parse_pattern
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from guard.found import Found, RuleHead
-from guard.normalise import ShadowWindow
-from guard.pattern import parse_pattern
-from guard.scan import RuleScan, RuleSet
-from guard.verdict import Action
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from modelmill_guard.found import Found, RuleHead
+from modelmill_guard.normalise import ShadowWindow
+from modelmill_guard.pattern import parse_pattern
+from modelmill_guard.scan import RuleScan, RuleSet
+from modelmill_guard.verdict import Action
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 import pytest
 import re2
-from guard.pattern import parse_pattern
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_guard.pattern import parse_pattern
 
 DIGITS = set("0123456789")
 

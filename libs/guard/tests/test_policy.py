@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from guard.entry import Severity
-from guard.policy import PolicyError, parse_policy
-from guard.verdict import Action, Direction
+from modelmill_guard.entry import Severity
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Action, Direction
 
 
 def rule(**changes: object) -> str:

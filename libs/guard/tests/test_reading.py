@@ -1,9 +1,9 @@
 """A hyphen stands for the space of a phrase, however short it is."""
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s}"
 BUNDLE = compile_policy(parse_policy({"p": f"rules: [{RULE % '[pipe bomb, c-4, 炸 弹药]'}]"}))

@@ -1,10 +1,10 @@
 """When text is released: at once, unless a rule that stops or masks may be growing."""
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.stream import StreamGuard
-from guard.verdict import Action, Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.stream import StreamGuard
+from modelmill_guard.verdict import Action, Direction
 
 
 def policy_of(*, action: str, keyword: str, within_words: bool = False) -> CompiledPolicy:

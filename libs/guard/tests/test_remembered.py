@@ -2,12 +2,12 @@
 
 from itertools import pairwise
 
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.remembered import MOST_REMEMBERED, remember
-from guard.verdict import Direction
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.remembered import MOST_REMEMBERED, remember
+from modelmill_guard.verdict import Direction
 
 RULES = r"""
 rules:

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import normalise
-from guard.policy import parse_policy
-from guard.stream import StreamGuard
-from guard.verdict import Action, Direction, Verdict
 from guard_support.oracle import each_rule_once, oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.normalise import normalise
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.stream import StreamGuard
+from modelmill_guard.verdict import Action, Direction, Verdict
 
 RULES = r"""
 rules:

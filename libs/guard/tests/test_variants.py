@@ -3,12 +3,12 @@
 from itertools import pairwise
 
 import pytest
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import PolicyError, parse_policy
-from guard.variants import in_pinyin
-from guard.verdict import Action, Direction
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.variants import in_pinyin
+from modelmill_guard.verdict import Action, Direction
 
 RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s%s}"
 

@@ -25,7 +25,7 @@ from string import ascii_lowercase
 
 from split_table import is_common, split_table
 
-DATA = Path(__file__).parents[1] / "src" / "guard" / "data"
+DATA = Path(__file__).parents[1] / "src" / "modelmill_guard" / "data"
 _LEFT_TO_RIGHT_MARK = "\u200e"
 """Surrounds right-to-left characters in the published table."""
 _TONE_MARKS, _NO_TONE = "\u0304\u0301\u030c\u0300", "5"

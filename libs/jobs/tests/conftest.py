@@ -10,21 +10,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import jobs.worker
+import modelmill_jobs.worker
 import pytest
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.control import ControlJob
-from jobs.ledger import JobLedger
-from jobs.subjects import MODEL_READY, job_state
-from jobs.submit import JobQueue, SubmittedJob
-from jobs.worker import Worker
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobState
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.subjects import MODEL_READY, job_state
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_jobs.worker import Worker
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.waiting import eventually
 from nats.js.errors import NotFoundError
-from testkit.nats_server import NatsServer, run_nats
-from testkit.waiting import eventually
 
 SUPPORT = Path(__file__).parent / "support"
 sys.path.append(str(SUPPORT))
@@ -162,7 +162,7 @@ Working = Callable[..., AbstractAsyncContextManager[None]]
 def working(bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Working:
     """`async with working(handler)`: a worker in this process, stopped when the block ends."""
     # It ends at the end of a turn; a test need not wait for half a second.
-    monkeypatch.setattr(jobs.worker, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(modelmill_jobs.worker, "TURN_SECONDS", 0.1)
 
     @asynccontextmanager
     async def run(handler: Any, **options: Any) -> AsyncIterator[None]:

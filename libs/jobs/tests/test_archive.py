@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from jobs.archive import DURABLE, export_streams, import_streams
-from jobs.bus import Bus, StaleWriteError
-from jobs.subjects import MODEL_READY, job_state
-from jobs.webhook_subjects import webhook_due
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.errors import InvalidInputError, PreconditionError
-from testkit.nats_server import run_nats
+from modelmill_jobs.archive import DURABLE, export_streams, import_streams
+from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_jobs.subjects import MODEL_READY, job_state
+from modelmill_jobs.webhook_subjects import webhook_due
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_testkit.nats_server import run_nats
 
 
 def nothing(_done: int, _total: int) -> None:

@@ -10,13 +10,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from jobs.asyncapi import asyncapi_document, channel_of
-from jobs.bus import Bus
-from jobs.envelope import encode, headers_for
-from jobs.rows import Row
-from jobs.subjects import STREAMS
 from jsonschema import Draft7Validator, ValidationError
-from testkit.bus_document import BusDocument, StoredMessage, stored_messages
+from modelmill_jobs.asyncapi import asyncapi_document, channel_of
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import encode, headers_for
+from modelmill_jobs.rows import Row
+from modelmill_jobs.subjects import STREAMS
+from modelmill_testkit.bus_document import BusDocument, StoredMessage, stored_messages
 
 ROWS = [(stream.name, row) for stream in STREAMS for row in stream.rows]
 EXTENSION = re.compile(r"x-[\w.-]+")

@@ -5,12 +5,12 @@ import time
 from contextlib import suppress
 
 import pytest
-from jobs.bus import Bus, StaleWriteError
-from jobs.subjects import MODEL_READY, alias_state, file_state, job_state
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState, ModelReady
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually, is_once_done
+from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_jobs.subjects import MODEL_READY, alias_state, file_state, job_state
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually, is_once_done
 
 
 async def test_of_fifty_compare_and_sets_one_wins_and_the_others_learn_the_sequence(bus):

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from chain_job import chain
 from chain_worker import ChainHandler
-from jobs.claims import Claim
-from jobs.errors import Preempted
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
@@ -17,8 +14,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.errors import Preempted
+from modelmill_jobs.subjects import job_state
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 
 def kept(store: Path) -> set[str]:

@@ -6,23 +6,23 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jobs.children import ChildProcess, environment_for_children
-from testkit.cancelling import cancelled_after
+from modelmill_jobs.children import ChildProcess, environment_for_children
+from modelmill_testkit.cancelling import cancelled_after
 
 
 def test_a_child_pays_for_nothing_but_the_standard_library():
     script = (
-        "import sys; before = set(sys.modules); import jobs.child;"
+        "import sys; before = set(sys.modules); import modelmill_jobs.child;"
         "new = {name.split('.')[0] for name in set(sys.modules) - before};"
         "print(sorted(new - set(sys.stdlib_module_names)))"
     )
     printed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
 
-    assert printed.stdout.strip() == b"['jobs']"
+    assert printed.stdout.strip() == b"['modelmill_jobs']"
 
 
 def test_a_child_module_started_by_hand_says_how_it_is_started():
-    script = "from jobs.child import run_child_main; run_child_main(lambda port: {})"
+    script = "from modelmill_jobs.child import run_child_main; run_child_main(lambda port: {})"
     ended = subprocess.run(
         [sys.executable, "-c", script], stdin=subprocess.DEVNULL, capture_output=True
     )

@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from jobs.claims import Claim
-from jobs.errors import Fenced
-from jobs.subjects import job_requested, job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JobRequested, JobState
-from testkit.waiting import eventually
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.errors import Fenced
+from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_testkit.waiting import eventually
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ async def test_a_write_whose_answer_got_lost_counts_once(broker, bus, jobs, neve
 
 
 async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jobs, monkeypatch):
-    from jobs import claims
-    from service_kit.errors import UnavailableError
+    from modelmill_jobs import claims
+    from modelmill_service_kit.errors import UnavailableError
 
     monkeypatch.setattr(claims, "GIVE_UP_SECONDS", 0.5)
     stopping = asyncio.Event()

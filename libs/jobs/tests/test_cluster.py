@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.deploy import main as deploy
-from jobs.subjects import STREAMS
-from jobs.submit import JobQueue
-from service_kit.errors import UnavailableError
-from testkit.nats_cluster import run_nats_cluster
-from testkit.nats_server import NatsServer
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.deploy import main as deploy
+from modelmill_jobs.subjects import STREAMS
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.nats_cluster import run_nats_cluster
+from modelmill_testkit.nats_server import NatsServer
+from modelmill_testkit.waiting import eventually
 
 
 @pytest.mark.timeout(90)

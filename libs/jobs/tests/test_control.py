@@ -6,10 +6,6 @@ import pytest
 from chain_job import chain
 from chain_worker import ChainHandler, InProcess
 from google.protobuf.struct_pb2 import Struct
-from jobs.control_servicer import JobServicer
-from jobs.errors import JobFailed
-from jobs.subjects import job_control, job_resumed, job_state
-from jobs.submit import JobQueue
 from modelmill.jobs.v1 import job_service_pb2, job_service_pb2_grpc
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
@@ -26,17 +22,21 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResumed,
     JobState,
 )
-from prometheus_client import REGISTRY
-from service_kit.errors import (
+from modelmill_jobs.control_servicer import JobServicer
+from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.subjects import job_control, job_resumed, job_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import (
     InvalidInputError,
     NotFoundError,
     PreconditionError,
     UnavailableError,
 )
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
+from prometheus_client import REGISTRY
 
 SLOW = {"steps": 300}
 """Longer than any wish takes; quick once it runs again."""

@@ -5,8 +5,6 @@ import random
 
 import pytest
 from chain_job import chain
-from jobs.control import ControlJob
-from jobs.subjects import job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_SUCCEEDED,
@@ -14,8 +12,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_WISH_RUN,
     JobProgress,
 )
-from service_kit.errors import PreconditionError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.subjects import job_progress
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 
 class People:

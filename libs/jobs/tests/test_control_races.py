@@ -7,14 +7,6 @@ import signal
 import pytest
 from chain_job import chain
 from chain_worker import ChainHandler, InProcess
-from jobs.attempt import Attempt
-from jobs.attempt_rules import AttemptRules, nothing_left
-from jobs.claims import Claim
-from jobs.errors import Fenced, Preempted
-from jobs.offers import Offer
-from jobs.parking import park
-from jobs.subjects import job_control, job_progress, job_requested
-from jobs.wishes import HeardWish, StopOrder
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_PAUSED,
@@ -29,8 +21,16 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobResult,
 )
-from service_kit.errors import PreconditionError
-from testkit.waiting import eventually
+from modelmill_jobs.attempt import Attempt
+from modelmill_jobs.attempt_rules import AttemptRules, nothing_left
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.errors import Fenced, Preempted
+from modelmill_jobs.offers import Offer
+from modelmill_jobs.parking import park
+from modelmill_jobs.subjects import job_control, job_progress, job_requested
+from modelmill_jobs.wishes import HeardWish, StopOrder
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_testkit.waiting import eventually
 
 DURABLE = "trainer-work-train"
 SLOW = {"steps": 300, "step_seconds": 0.03, "save_every": 50}

@@ -3,9 +3,6 @@
 import asyncio
 from datetime import datetime, timedelta
 
-from jobs.ledger import JobLedger
-from jobs.snapshots import Snapshots
-from jobs.subjects import job_progress, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
@@ -14,7 +11,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
-from testkit.waiting import eventually
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.snapshots import Snapshots
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_testkit.waiting import eventually
 
 NOON = datetime(2026, 11, 25, 12)
 

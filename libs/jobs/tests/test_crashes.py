@@ -5,14 +5,14 @@ import signal
 
 from chain_job import chain
 from chain_worker import is_alive
-from jobs.ledger import JobLedger
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
-from testkit.waiting import eventually
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.subjects import job_state
+from modelmill_testkit.waiting import eventually
 
 SLOW = {"steps": 60, "step_seconds": 0.02}
 

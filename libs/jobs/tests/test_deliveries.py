@@ -3,11 +3,11 @@
 import asyncio
 
 from chain_worker import ChainHandler, InProcess
-from jobs.claims import Claim
-from jobs.offers import Offer
-from jobs.subjects import job_progress, job_requested
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
-from testkit.waiting import eventually
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.offers import Offer
+from modelmill_jobs.subjects import job_progress, job_requested
+from modelmill_testkit.waiting import eventually
 
 
 async def test_a_long_job_keeps_its_claim_while_another_worker_looks_for_work(working, jobs, bus):

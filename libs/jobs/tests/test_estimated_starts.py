@@ -6,18 +6,18 @@ from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.ledger import JobLedger
-from jobs.queue_order import QueueOrder
-from jobs.subjects import job_progress, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_NORMAL,
     JOB_STATUS_RUNNING,
     JobProgress,
     JobState,
 )
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.queue_order import QueueOrder
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_testkit.waiting import eventually
 from queues import NOON, Seen, queue_of, waiting_jobs
-from service_kit.errors import NotFoundError
-from testkit.waiting import eventually
 
 
 def test_a_start_is_estimated_from_what_the_last_jobs_took_and_the_workers_in_work():

@@ -8,10 +8,10 @@ from chain_worker import InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.fairness import WaitingJob, fair_order
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
-from testkit.waiting import eventually
+from modelmill_jobs.fairness import WaitingJob, fair_order
+from modelmill_jobs.submit import JobQueue
+from modelmill_testkit.waiting import eventually
 
 TENANTS = st.sampled_from(["a", "b", "c", "d"])
 

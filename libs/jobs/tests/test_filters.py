@@ -1,7 +1,7 @@
 """Several filters as one, where that lets through the same and nothing else."""
 
 import pytest
-from jobs.filters import one_filter
+from modelmill_jobs.filters import one_filter
 
 
 @pytest.mark.parametrize(

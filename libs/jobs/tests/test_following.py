@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import suppress
 
-from jobs.bus import Bus
-from jobs.subjects import DATASET_READY
-from testkit.nats_server import NatsServer
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import DATASET_READY
+from modelmill_testkit.nats_server import NatsServer
 
 
 async def test_a_follower_ends_when_it_is_cancelled_after_its_bus_was_closed(broker: NatsServer):

@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from chain_job import chain
 from chain_worker import ChainHandler
-from jobs.bus import Bus
-from jobs.errors import BrokerDiskFullError
-from jobs.job_errors import job_error, retry_delay
-from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_SUCCEEDED,
     JobRequested,
     JobState,
 )
-from service_kit.errors import UnavailableError
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually, is_once_done
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.errors import BrokerDiskFullError
+from modelmill_jobs.job_errors import job_error, retry_delay
+from modelmill_jobs.subjects import job_requested
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually, is_once_done
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """How many jobs there are, and how long the oldest waits."""
 
 from chain_worker import InProcess
-from jobs.gauges import JobGauges
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from modelmill_jobs.gauges import JobGauges
 from prometheus_client import CollectorRegistry
 
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.history import PROGRESS, PROGRESS_EVENTS, STATE, JobEvent, JobHistory, Place
 from modelmill.jobs.v1.job_pb2 import JobState
-from service_kit.errors import InvalidInputError
+from modelmill_jobs.history import PROGRESS, PROGRESS_EVENTS, STATE, JobEvent, JobHistory, Place
+from modelmill_service_kit.errors import InvalidInputError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

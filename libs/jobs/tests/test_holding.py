@@ -4,17 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from jobs.bus import Bus
-from jobs.ledger import JobLedger
-from jobs.snapshots import Snapshots
-from jobs.subjects import MODEL_READY, job_state
-from jobs.watching import JobWatcher
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JobResult,
     JobState,
 )
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.snapshots import Snapshots
+from modelmill_jobs.subjects import MODEL_READY, job_state
+from modelmill_jobs.watching import JobWatcher
 
 WITHIN_SECONDS = 20
 

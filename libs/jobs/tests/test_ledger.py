@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 from chain_worker import ChainHandler
-from jobs.subjects import job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
     JobProgress,
 )
-from service_kit.errors import NotFoundError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import job_progress
+from modelmill_service_kit.errors import NotFoundError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 
 async def test_a_writer_reads_its_own_write(ledger, jobs):

@@ -7,12 +7,12 @@ from collections import Counter
 import pytest
 from chain_worker import ChainHandler, InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
-from jobs.bus import Bus
-from jobs.ledger import JobLedger
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
-from service_kit.machine_size import MachineSize
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.machine_size import MachineSize
+from modelmill_testkit.waiting import eventually
 
 GB = 10**9
 

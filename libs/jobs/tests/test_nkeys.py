@@ -4,10 +4,10 @@ import stat
 
 import nkeys
 import pytest
-from jobs.identities import Identities
-from jobs.nkeys import Nkey
-from jobs.permissions import identities
-from service_kit.errors import PreconditionError
+from modelmill_jobs.identities import Identities
+from modelmill_jobs.nkeys import Nkey
+from modelmill_jobs.permissions import identities
+from modelmill_service_kit.errors import PreconditionError
 
 
 def test_a_key_is_what_the_brokers_library_makes_of_its_seed():

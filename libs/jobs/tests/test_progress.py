@@ -2,7 +2,7 @@
 
 import asyncio
 
-from jobs.progress import INTERVAL_SECONDS, ProgressReporter, Report
+from modelmill_jobs.progress import INTERVAL_SECONDS, ProgressReporter, Report
 
 
 class SlowBus:

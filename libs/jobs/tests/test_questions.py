@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from chain_worker import ChainHandler
-from jobs import active, pulse
-from jobs.errors import JobFailed
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_PAUSED,
@@ -16,8 +14,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs import active, pulse
+from modelmill_jobs.errors import JobFailed
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 
 class Answers:

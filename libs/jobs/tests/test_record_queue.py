@@ -4,10 +4,10 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
-from jobs.record_queue import RecordQueue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
-from service_kit.errors import InvalidInputError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs.record_queue import RecordQueue
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 
 class Bus:

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from chain_worker import InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
-from jobs.short_slots import ShortJobs
-from jobs.submit import JobQueue, SubmittedJob
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JOB_STATUS_UNSPECIFIED,
 )
-from service_kit.machine_size import MachineSize
-from testkit.waiting import eventually
+from modelmill_jobs.short_slots import ShortJobs
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_service_kit.machine_size import MachineSize
+from modelmill_testkit.waiting import eventually
 
 SHORT = ShortJobs(slots=1, seconds=60)
 GB = 10**9

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.sizes import as_resources, fits, left_of, misfit, size_of
-from service_kit.machine_size import MachineSize
+from modelmill_jobs.sizes import as_resources, fits, left_of, misfit, size_of
+from modelmill_service_kit.machine_size import MachineSize
 
 GB = 10**9
 SIZES = st.builds(

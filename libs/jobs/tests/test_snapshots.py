@@ -7,12 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
-from jobs.bus import Bus
-from jobs.ledger import JobLedger
-from jobs.packing import VERSION, pack, unpack
-from jobs.snapshots import MODEL, Snapshots
-from jobs.subjects import job_progress, job_state, snapshot_part, snapshot_state
-from jobs.watching import JobWatcher
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_RUNNING,
@@ -21,7 +15,13 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.packing import VERSION, pack, unpack
+from modelmill_jobs.snapshots import MODEL, Snapshots
+from modelmill_jobs.subjects import job_progress, job_state, snapshot_part, snapshot_state
+from modelmill_jobs.watching import JobWatcher
+from modelmill_testkit.waiting import eventually
 
 WITHIN_SECONDS = 20
 

@@ -7,17 +7,17 @@ from typing import Any
 import nats
 import pytest
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.config_rows import POLICY_VERSIONS
-from jobs.errors import StreamFullError
-from jobs.eval_subjects import eval_state
-from jobs.streams import ensure_streams
-from jobs.subjects import key_state, policy_state
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState, KeyState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.config_rows import POLICY_VERSIONS
+from modelmill_jobs.errors import StreamFullError
+from modelmill_jobs.eval_subjects import eval_state
+from modelmill_jobs.streams import ensure_streams
+from modelmill_jobs.subjects import key_state, policy_state
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.waiting import eventually
 from nats.js import api
-from testkit.nats_server import NatsServer, run_nats
-from testkit.waiting import eventually
 
 SMALL = 20_000
 

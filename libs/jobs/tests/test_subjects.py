@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jobs import subjects, webhook_subjects
-from jobs.bus import Bus
-from jobs.filters import stream_of
 from modelmill.jobs.v1.job_pb2 import JobState
-from service_kit.errors import InvalidInputError
+from modelmill_jobs import subjects, webhook_subjects
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.filters import stream_of
+from modelmill_service_kit.errors import InvalidInputError
 
 ALLOWED = "abcdefghijklmnopqrstuvwxyz0123456789-"
 BUILDERS = [

@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
-from jobs.subjects import job_requested
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JobRequested
-from service_kit.errors import (
+from modelmill_jobs.subjects import job_requested
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
     UnavailableError,
 )
-from testkit.waiting import is_once_done
+from modelmill_testkit.waiting import is_once_done
 
 
 async def test_fifty_submits_of_one_key_make_one_job(jobs, bus):

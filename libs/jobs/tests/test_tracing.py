@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 from chain_worker import ChainHandler
-from jobs.subjects import MODEL_READY, usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_PAUSED, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
+from modelmill_jobs.subjects import MODEL_READY, usage_recorded
+from modelmill_testkit.waiting import eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from testkit.waiting import eventually
 
 
 @pytest.fixture

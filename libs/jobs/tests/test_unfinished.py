@@ -9,16 +9,16 @@ import pytest_asyncio
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.subjects import job_state
-from jobs.unfinished import UnfinishedJobs, input_ids
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from service_kit.errors import PreconditionError, UnavailableError
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_state
+from modelmill_jobs.unfinished import UnfinishedJobs, input_ids
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
 
 SPECS = (DatasetSpec, TrainSpec, EvaluationSpec, BuildSpec, BatchSpec, EvalRunSpec)
 NOT_INPUTS = ("dataset_job_id", "eval_id", "key_id")

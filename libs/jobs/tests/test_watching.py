@@ -6,12 +6,6 @@ from contextlib import aclosing
 
 import pytest
 from chain_worker import ChainHandler, InProcess
-from jobs.bus import Bus
-from jobs.errors import JobFailed
-from jobs.history import STATE
-from jobs.ledger import JobEvent, JobLedger
-from jobs.subjects import job_progress, job_state
-from jobs.watching import JobWatcher
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
@@ -20,8 +14,14 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
-from service_kit.errors import InvalidInputError, NotFoundError
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.history import STATE
+from modelmill_jobs.ledger import JobEvent, JobLedger
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_jobs.watching import JobWatcher
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_testkit.waiting import eventually
 
 WITHIN_SECONDS = 20
 

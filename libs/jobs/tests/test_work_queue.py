@@ -1,9 +1,9 @@
 """A stream whose messages go once they are done with, and in which none keeps another waiting."""
 
-from jobs.bus import Bus
-from jobs.webhook_subjects import webhook_due
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.webhook_subjects import webhook_due
+from modelmill_testkit.waiting import eventually
 
 
 async def put(bus: Bus, webhook_id: str, number: int) -> None:

@@ -4,10 +4,6 @@ import asyncio
 
 from chain_job import chain
 from chain_worker import ChainHandler, InProcess, is_alive, result_of
-from jobs import active, attempt
-from jobs.claims import Claim
-from jobs.errors import JobFailed
-from jobs.subjects import job_progress, job_requested, job_resumed, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
@@ -17,9 +13,13 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResumed,
     JobState,
 )
+from modelmill_jobs import active, attempt
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.subjects import job_progress, job_requested, job_resumed, job_state
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
 
 
 async def test_a_job_succeeds_is_announced_once_and_acknowledged(working, jobs, store, tmp_path):

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import boto3
 import pytest
 import pytest_asyncio
-from jobs.bus import Bus
+from modelmill_jobs.bus import Bus
+from modelmill_registry.read_model import ReadModel
+from modelmill_registry.store import FolderStore
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_testkit.nats_server import NatsServer, run_nats
 from moto.server import ThreadedMotoServer
-from registry.read_model import ReadModel
-from registry.store import FolderStore
-from registry.verifying_store import VerifyingStore
-from testkit.nats_server import NatsServer, run_nats
 
 sys.path.append(str(Path(__file__).parent))
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
-from jobs.bus import Bus, StaleWriteError
-from registry.aliases import AliasBook
-from registry.read_model import ReadModel
-from service_kit.errors import InvalidInputError
+from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.read_model import ReadModel
+from modelmill_service_kit.errors import InvalidInputError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

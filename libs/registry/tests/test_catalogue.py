@@ -3,15 +3,6 @@
 from typing import Any, Protocol
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import (
-    DATASET_READY,
-    DATASET_RETIRED,
-    MODEL_READY,
-    MODEL_RETIRED,
-    MODEL_SERVING,
-    file_state,
-)
 from modelmill.registry.v1.model_events_pb2 import (
     DatasetReady,
     DatasetRetired,
@@ -20,10 +11,19 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelRetired,
     ModelServing,
 )
-from registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from registry.read_model import ReadModel
-from service_kit.errors import DeadlineError, NotFoundError
-from testkit.nats_server import NatsServer
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import (
+    DATASET_READY,
+    DATASET_RETIRED,
+    MODEL_READY,
+    MODEL_RETIRED,
+    MODEL_SERVING,
+    file_state,
+)
+from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
+from modelmill_registry.read_model import ReadModel
+from modelmill_service_kit.errors import DeadlineError, NotFoundError
+from modelmill_testkit.nats_server import NatsServer
 
 
 class Following(Protocol):

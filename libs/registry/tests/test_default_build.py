@@ -2,7 +2,7 @@
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.default_build import default_build_of, is_slower
+from modelmill_registry.default_build import default_build_of, is_slower
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from jobs.bus import Bus
-from jobs.envelope import Stored
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.catalogue import ModelCatalogue
-from registry.fresh_look import FreshLook
-from registry.read_model import ReadModel
-from service_kit.errors import NotFoundError
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.catalogue import ModelCatalogue
+from modelmill_registry.fresh_look import FreshLook
+from modelmill_registry.read_model import ReadModel
+from modelmill_service_kit.errors import NotFoundError
 
 
 class Late:

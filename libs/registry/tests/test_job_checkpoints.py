@@ -8,13 +8,13 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from registry.artifact_store import ArtifactStore
-from registry.job_checkpoints import JobCheckpoints, forget_checkpoints
-from registry.store import FolderStore
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.artifact_store import ArtifactStore
+from modelmill_registry.job_checkpoints import JobCheckpoints, forget_checkpoints
+from modelmill_registry.store import FolderStore
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_service_kit.errors import NotFoundError
 from registry_support.places import Place
 from registry_support.store_files import FolderOf, read, write
-from service_kit.errors import NotFoundError
 
 JOB, OTHER = "ftjob-1", "ftjob-2"
 CONTENTS = (b"=a", b"=b")

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from registry.errors import CorruptArtifactError
-from registry.lineage import Edge, verify, walk
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.errors import CorruptArtifactError
+from modelmill_registry.lineage import Edge, verify, walk
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_service_kit.errors import NotFoundError
 from registry_support.places import Place
-from service_kit.errors import NotFoundError
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]
 

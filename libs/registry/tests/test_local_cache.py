@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registry.local_cache import LocalCache
-from registry.materialised import in_use
-from registry.s3_store import S3Store
-from registry.store import FolderStore
+from modelmill_registry.local_cache import LocalCache
+from modelmill_registry.materialised import in_use
+from modelmill_registry.s3_store import S3Store
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import DiskFullError, PreconditionError
 from registry_support.places import BucketPlace, in_hours
 from registry_support.store_files import FolderOf, flip, no_file_longer_than, read
-from service_kit.errors import DiskFullError, PreconditionError
 
 KILOBYTE = b"=" + bytes(1023)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from registry.model_card import CardFacts, licence_of, model_card
+from modelmill_registry.model_card import CardFacts, licence_of, model_card
 
 INTERVAL = {"mean": 0.9, "low": 0.85, "high": 0.95}
 FORM = {

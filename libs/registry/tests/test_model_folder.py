@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.catalogue import ModelCatalogue
-from registry.model_folder import check_model_folder, import_model
-from registry.read_model import ReadModel
-from registry.store import FolderStore
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.catalogue import ModelCatalogue
+from modelmill_registry.model_folder import check_model_folder, import_model
+from modelmill_registry.read_model import ReadModel
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.hostile_models import HOSTILE
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization.bounded.trial import try_tokenizer
 from registry_support.model_folders import GOOD, MALICIOUS, WEIGHTS
-from service_kit.errors import InvalidInputError
-from testkit.hostile_models import HOSTILE
-from testkit.models import make_tiny_llama
-from tokenization.bounded.trial import try_tokenizer
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from registry.digests import blob_name
-from registry.errors import CommitAbandonedError, CorruptArtifactError
-from registry.manifest import Manifest
-from registry.s3_bucket import PART_BYTES, Bucket
+from modelmill_registry.digests import blob_name
+from modelmill_registry.errors import CommitAbandonedError, CorruptArtifactError
+from modelmill_registry.manifest import Manifest
+from modelmill_registry.s3_bucket import PART_BYTES, Bucket
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from registry_support.places import BucketPlace, FolderPlace, in_hours
 from registry_support.store_files import FolderOf, read
-from service_kit.errors import InvalidInputError, UnavailableError
 
 
 class Raw(BytesIO):

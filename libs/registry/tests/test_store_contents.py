@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from registry_support.places import BucketPlace, FolderPlace, Place
 from registry_support.store_files import TREES, FolderOf, few, many, read, write
-from service_kit.errors import InvalidInputError, NotFoundError
 
 JSON = st.recursive(
     st.none()

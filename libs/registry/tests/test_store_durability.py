@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registry.durable import make_folder
-from registry.errors import CommitAbandonedError
-from registry.store import FolderStore
+from modelmill_registry.durable import make_folder
+from modelmill_registry.errors import CommitAbandonedError
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import DiskFullError
+from modelmill_service_kit.status import status_of
 from registry_support.store_files import FolderOf, no_file_longer_than, read
-from service_kit.errors import DiskFullError
-from service_kit.status import status_of
 
 _start: Barrier
 """In each of several processes: they all begin when all are there."""

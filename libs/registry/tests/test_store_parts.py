@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from registry.digests import manifest_name
-from registry.materialised import in_use
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.digests import manifest_name
+from modelmill_registry.materialised import in_use
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from registry_support.places import FolderPlace, Place, in_hours
 from registry_support.store_files import FolderOf, read
-from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
 
 def saved(part: VerifyingStore, folder_of: FolderOf, **tree: bytes) -> str:

@@ -4,10 +4,10 @@ import time
 from typing import Any
 
 import pytest
-from registry.artifact_store import SweepReport
-from registry.digests import blob_name, manifest_name
-from registry.errors import CorruptArtifactError
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.artifact_store import SweepReport
+from modelmill_registry.digests import blob_name, manifest_name
+from modelmill_registry.errors import CorruptArtifactError
+from modelmill_registry.verifying_store import VerifyingStore
 from registry_support.places import Place, flip_at, in_hours
 from registry_support.store_files import FolderOf, read
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.verifying_store import VerifyingStore
+from modelmill_service_kit.errors import InvalidInputError
 from registry_support.store_files import FolderOf
-from service_kit.errors import InvalidInputError
 
 
 def archive(name: str) -> bytes:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from registry.s3_store import S3Store
-from registry.store import FolderStore
-from registry.stores import open_store, store_of
+from modelmill_registry.s3_store import S3Store
+from modelmill_registry.store import FolderStore
+from modelmill_registry.stores import open_store, store_of
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.settings import ServiceSettings
 from registry_support.places import BucketPlace
 from registry_support.store_files import FolderOf, read
-from service_kit.errors import InvalidInputError
-from service_kit.settings import ServiceSettings
 
 
 def test_a_path_and_a_file_url_are_folders(tmp_path: Path, folder_of: FolderOf) -> None:

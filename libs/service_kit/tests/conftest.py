@@ -3,11 +3,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from modelmill_testkit.ports import free_port
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from testkit.ports import free_port
 
 # Tests import what they share as `service_kit_support.…`.
 sys.path.append(str(Path(__file__).parent))

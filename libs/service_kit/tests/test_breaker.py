@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
-from service_kit.breaker import Breaker
+from modelmill_service_kit.breaker import Breaker
 
 FAILURES, SECONDS = 3, 10.0
 

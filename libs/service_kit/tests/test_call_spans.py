@@ -13,14 +13,14 @@ from modelmill.inference.v1 import inference_service_pb2 as text_pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as text_grpc
 from modelmill.moderation.v1 import moderation_service_pb2 as guard_pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as guard_grpc
+from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.waiting import eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
-from service_kit.errors import DomainError, NotFoundError, UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.waiting import eventually
 
 SECRET = "s3cret-of-the-services"
 SOON_SECONDS = 15.0

@@ -4,9 +4,9 @@ import grpc
 import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as guard_pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as guard_grpc
-from service_kit.grpc_client import open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.ports import free_port
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.ports import free_port
 
 SECRET = "s3cret-of-the-services"
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
-from service_kit.errors import (
+from modelmill_service_kit.errors import (
     AlreadyExistsError,
     DeadlineError,
     DomainError,
@@ -21,9 +21,9 @@ from service_kit.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import MAX_MESSAGE_BYTES, RpcServer
-from service_kit.status import STATUS
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES, RpcServer
+from modelmill_service_kit.status import STATUS
 
 SECRET = "s3cret"
 ERRORS: list[DomainError] = [
@@ -76,7 +76,7 @@ def subclasses(cls: type[DomainError]) -> set[type[DomainError]]:
 
 
 def test_every_error_of_the_kit_with_a_reason_of_its_own_has_a_row_in_the_table():
-    from service_kit import errors
+    from modelmill_service_kit import errors
 
     declared = {c for c in subclasses(DomainError) if c.__module__ == errors.__name__}
     assert {c for c in declared if "reason" in vars(c)} == set(STATUS)

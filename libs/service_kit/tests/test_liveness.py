@@ -5,14 +5,14 @@ from asyncio import create_subprocess_exec
 from asyncio.subprocess import PIPE
 
 import pytest
-from service_kit.process_supervisor import SupervisedProcess
-from testkit.waiting import eventually
+from modelmill_service_kit.process_supervisor import SupervisedProcess
+from modelmill_testkit.waiting import eventually
 
 SERVICE = """
 import asyncio, os, re, sys, time
 from pathlib import Path
-from service_kit.process import announce_ready, run_service
-from service_kit.settings import ServiceSettings
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
 
 class Settings(ServiceSettings):

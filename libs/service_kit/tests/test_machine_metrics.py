@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from modelmill_service_kit.machine_metrics import ProcessTreeCollector, machine_metrics, version_of
 from prometheus_client import CollectorRegistry
-from service_kit.machine_metrics import ProcessTreeCollector, machine_metrics, version_of
 
 MEGABYTE = 1_000_000
 BUSY_CHILD = """

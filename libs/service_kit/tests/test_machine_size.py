@@ -8,10 +8,15 @@ from typing import Any
 
 import psutil
 import pytest
+from modelmill_service_kit.machine_size import (
+    MachineSize,
+    free_memory,
+    resident_memory,
+    this_machine,
+)
+from modelmill_service_kit.settings import WorkerSettings
+from modelmill_testkit.waiting import eventually
 from pydantic import ValidationError
-from service_kit.machine_size import MachineSize, free_memory, resident_memory, this_machine
-from service_kit.settings import WorkerSettings
-from testkit.waiting import eventually
 
 
 def limits(folder: Path, **files: str) -> Path:

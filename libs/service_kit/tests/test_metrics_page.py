@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from service_kit.metrics import MetricsPage
+from modelmill_service_kit.metrics import MetricsPage
 
 
 def get(port: int, token: str | None) -> str:

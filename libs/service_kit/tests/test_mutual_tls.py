@@ -10,17 +10,21 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
-from cli.certificates import CertificateFolder
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
-from service_kit.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
-from service_kit.settings import ServiceSettings
+from modelmill_cli.certificates import CertificateFolder
+from modelmill_service_kit.errors import (
+    PermissionDeniedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.settings import ServiceSettings
+from modelmill_testkit.waiting import eventually
 from service_kit_support.made_certificates import certificates, identity, of_another_life, put
-from testkit.waiting import eventually
 
 SECRET = "a-secret-of-the-tests"
 

@@ -7,10 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cli.certificates import CertificateFolder
-from service_kit.certificates import CertificateError
+from modelmill_cli.certificates import CertificateFolder
+from modelmill_service_kit.certificates import CertificateError
+from modelmill_testkit.waiting import eventually
 from service_kit_support.made_certificates import certificates, identity, of_another_life, put
-from testkit.waiting import eventually
 
 
 def _expired(ours: CertificateFolder, late: CertificateFolder, _: CertificateFolder) -> str:

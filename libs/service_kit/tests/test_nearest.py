@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from service_kit.nearest import did_you_mean, no_such
+from modelmill_service_kit.nearest import did_you_mean, no_such
 
 IDS = [f"ds-{uuid.uuid5(uuid.NAMESPACE_DNS, str(number)).hex}" for number in range(400)]
 

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from service_kit.ports import held_port
+from modelmill_service_kit.ports import held_port
 
 
 def test_nobody_else_is_given_a_held_port_and_its_program_may_listen_on_it_twice():

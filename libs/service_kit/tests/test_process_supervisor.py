@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from service_kit.errors import UnavailableError
-from service_kit.process_supervisor import SupervisedProcess
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.process_supervisor import SupervisedProcess
+from modelmill_testkit.waiting import eventually
 
 READY = (
     "import sys; print('READY grpc=7', flush=True); print('hello', flush=True); sys.stdin.read()"
@@ -187,7 +187,7 @@ async def test_a_line_that_is_longer_than_any_log_does_not_keep_the_process_from
 
 SUPERVISOR = """
 import subprocess, sys, time
-argv = [sys.executable, "-m", "cli.tether", *sys.argv[1:]]
+argv = [sys.executable, "-m", "modelmill_cli.tether", *sys.argv[1:]]
 child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 print(child.stdout.readline().decode().strip(), child.pid, flush=True)
 time.sleep(300)

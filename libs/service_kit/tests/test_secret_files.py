@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
-from service_kit.errors import PreconditionError
-from service_kit.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

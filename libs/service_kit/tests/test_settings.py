@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmill_service_kit.bus_access import BusTls, NkeySeed
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic import ValidationError
-from service_kit.bus_access import BusTls, NkeySeed
-from service_kit.settings import ServiceSettings
 
 
 def settings(**changes: Any) -> ServiceSettings:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
-from service_kit.started_process import start_process
+from modelmill_service_kit.started_process import start_process
 
 HOLDS_THE_PIPES = ("sh", "-c", "sleep 30 & echo hi; read line; exit 3")
 

@@ -11,10 +11,10 @@ import asyncio, logging, sys
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
 from opentelemetry import trace
-from service_kit.grpc_client import open_channel
-from service_kit.grpc_server import RpcServer
-from service_kit.settings import ServiceSettings
-from service_kit.telemetry import telemetry
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.settings import ServiceSettings
+from modelmill_service_kit.telemetry import telemetry
 
 class Guards(pb_grpc.ModerationServiceServicer):
     async def Check(self, request, context):

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from service_kit.work_apart import (
+from modelmill_service_kit.work_apart import (
     APART_SECONDS,
     DEBT_SECONDS,
     LONGEST_REST_SECONDS,
@@ -18,7 +18,7 @@ from service_kit.work_apart import (
     Rests,
     WorkApart,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 
 class Clock:

@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PLUGIN = "testkit.failures_at_once"
+PLUGIN = "modelmill_testkit.failures_at_once"
 
 
 def test_a_failure_is_named_before_the_next_test_begins(tmp_path: Path):

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from testkit.made_once import made_once
+from modelmill_testkit.made_once import made_once
 
 
 def test_it_is_made_once_however_many_ask_for_it_at_once(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from registry.model_folder import check_model_folder
-from testkit.made_once import made_once
-from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
+from modelmill_registry.model_folder import check_model_folder
+from modelmill_testkit.made_once import made_once
+from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
 from tokenizers import Tokenizer
 
 TEXTS = ["Hello  wörld 12345", "性价比很高 🤖\n\t<x>", " a\u0301 ", "العربية हिन्दी 한국어"]
@@ -74,7 +74,8 @@ def test_a_tiny_model_is_a_clean_model_folder(
 
 def test_making_a_tiny_llama_imports_no_torch(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from testkit.models import make_tiny_llama; "
+        "import sys; from pathlib import Path; "
+        "from modelmill_testkit.models import make_tiny_llama; "
         f"make_tiny_llama(Path({str(tmp_path / 'tiny')!r})); "
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )

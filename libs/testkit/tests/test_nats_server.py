@@ -1,11 +1,11 @@
 """The throwaway broker does what tests of crashes rely on."""
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import file_state
 from modelmill.registry.v1.model_events_pb2 import FileState
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import file_state
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 
 async def test_what_was_stored_is_there_after_kill_and_start_on_the_same_address(tmp_path):

@@ -4,8 +4,8 @@ import multiprocessing
 import socket
 
 import pytest
-from testkit.nats_server import run_nats
-from testkit.ports import free_port
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.ports import free_port
 
 MANY = 300
 

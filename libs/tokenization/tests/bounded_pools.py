@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from testkit.hostile_models import TRIGGER
-from testkit.waiting import eventually
-from tokenization import Turn
-from tokenization.bounded import Limits
-from tokenization.bounded.pool import TokenizerPool
-from tokenization.bounded.refusals import PROVEN_AFTER
+from modelmill_testkit.hostile_models import TRIGGER
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization import Turn
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
+from modelmill_tokenization.bounded.refusals import PROVEN_AFTER
 
 LIMITS = Limits(cpu_seconds=0.3, seconds=20.0)
 """By the clock much more, because tests share their machine."""

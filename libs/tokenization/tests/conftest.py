@@ -5,9 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import HERMES
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import HERMES
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from .bounded_pools import ENDLESS

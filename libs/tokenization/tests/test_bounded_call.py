@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_kit.errors import InvalidInputError
-from tokenization.bounded import LimitError
-from tokenization.bounded.call import CallLimits, bounded_call
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_tokenization.bounded import LimitError
+from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
 FUNCTIONS = """
 import signal

@@ -5,13 +5,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from service_kit.errors import InvalidInputError
-from testkit.models import make_tiny_llama
-from tokenization import ChatTokenizer, Function, Turn
-from tokenization.bounded import LimitError, Limits
-from tokenization.bounded.here import BoundedConversations, BoundedTokenizer
-from tokenization.conversations import Conversation, ConversationEncoder, EncodedConversation
-from tokenization.prompt_facts import prompt_facts
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization import ChatTokenizer, Function, Turn
+from modelmill_tokenization.bounded import LimitError, Limits
+from modelmill_tokenization.bounded.here import BoundedConversations, BoundedTokenizer
+from modelmill_tokenization.conversations import (
+    Conversation,
+    ConversationEncoder,
+    EncodedConversation,
+)
+from modelmill_tokenization.prompt_facts import prompt_facts
 
 QUICK = Limits(cpu_seconds=0.3)
 ENDLESS = (

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-from service_kit.errors import DomainError, OverloadedError
-from testkit.cancelling import cancelled_after
-from testkit.hostile_models import X_TRIGGER, make_hostile
-from testkit.models import make_tiny_llama
-from testkit.waiting import eventually
-from tokenization import ChatTokenizer, Function
-from tokenization.bounded import LimitError, Limits
-from tokenization.bounded.pool import TokenizerPool
+from modelmill_service_kit.errors import DomainError, OverloadedError
+from modelmill_testkit.cancelling import cancelled_after
+from modelmill_testkit.hostile_models import X_TRIGGER, make_hostile
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization import ChatTokenizer, Function
+from modelmill_tokenization.bounded import LimitError, Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from .bounded_pools import BOOM, ENDLESS, HELLO, LIMITS, Figures, proven, running
 
@@ -187,8 +187,8 @@ async def test_a_caller_that_leaves_costs_nobody_anything(good: Path) -> None:
 ORPHANING = """
 import asyncio, sys
 from pathlib import Path
-from tokenization.bounded import Limits
-from tokenization.bounded.pool import TokenizerPool
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
 
 class Figures:
     running = waited = worked = stopped = refused = lambda self, *_: None
@@ -241,7 +241,9 @@ async def test_a_pool_of_which_one_process_does_not_start_leaves_none(
             raise OSError("too many open files")
         return whole()
 
-    monkeypatch.setattr("tokenization.bounded.process.socket.socketpair", fails_in_the_end)
+    monkeypatch.setattr(
+        "modelmill_tokenization.bounded.process.socket.socketpair", fails_in_the_end
+    )
     with pytest.raises(OSError, match="too many"):
         await TokenizerPool(LIMITS, Figures()).__aenter__()
 

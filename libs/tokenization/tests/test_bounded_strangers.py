@@ -10,13 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from service_kit.errors import DomainError, OverloadedError
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import HERMES
-from testkit.waiting import eventually
-from tokenization.bounded import Limits
-from tokenization.bounded.pool import TokenizerPool
-from tokenization.bounded.refusals import PROVEN_AFTER
+from modelmill_service_kit.errors import DomainError, OverloadedError
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import HERMES
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
+from modelmill_tokenization.bounded.refusals import PROVEN_AFTER
 
 from .bounded_pools import BOOM, HELLO, proven, running
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from service_kit.errors import InvalidInputError
-from testkit.hostile_models import HOSTILE
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import FAMILIES
-from tokenization.bounded import Limits
-from tokenization.bounded.trial import try_tokenizer
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.hostile_models import HOSTILE
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import FAMILIES
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.trial import try_tokenizer
 
 LIMITS = Limits(cpu_seconds=0.5)
 AT_ONCE = {name: make for name, make in HOSTILE.items() if "sleep" not in name}

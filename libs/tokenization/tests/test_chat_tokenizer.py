@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_kit.errors import InvalidInputError
-from tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer
-from tokenization.tool_turns import Turn
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer
+from modelmill_tokenization.tool_turns import Turn
 from tokenizers import Tokenizer
 
 MakeFolder = Callable[..., Path]
@@ -138,7 +138,7 @@ def test_loading_reads_no_file_that_is_not_named(model_folder: Path) -> None:
     check = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer\n"
+        "from modelmill_tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer\n"
         "folder, read = Path(sys.argv[1]), set()\n"
         "def hear(event, arguments):\n"
         "    if event == 'open' and str(arguments[0]).startswith(str(folder)):\n"

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
-from tokenization import ChatTokenizer, Turn
-from tokenization.conversations import Conversation, ConversationEncoder, EncodedConversation
-from tokenization.sections import SectionEncoder, find_cuts
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_tokenization import ChatTokenizer, Turn
+from modelmill_tokenization.conversations import (
+    Conversation,
+    ConversationEncoder,
+    EncodedConversation,
+)
+from modelmill_tokenization.sections import SectionEncoder, find_cuts
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 MakeFolder = Callable[..., Path]

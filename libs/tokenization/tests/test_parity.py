@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import DEEPSEEK, FAMILIES, SPECIAL
-from tokenization import ChatTokenizer, Function, Turn
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import DEEPSEEK, FAMILIES, SPECIAL
+from modelmill_tokenization import ChatTokenizer, Function, Turn
 
 MakeFolder = Callable[..., Path]
 REFERENCE = """

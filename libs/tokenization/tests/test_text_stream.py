@@ -2,8 +2,8 @@ from collections.abc import Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenization.chat_tokenizer import ChatTokenizer
-from tokenization.text_stream import HOLD_TOKENS, TextStream
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.text_stream import HOLD_TOKENS, TextStream
 
 TEXTS = st.text(
     alphabet=st.one_of(

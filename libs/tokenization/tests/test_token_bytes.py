@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from testkit.models import make_tiny_llama
-from tokenization.chat_tokenizer import ChatTokenizer
-from tokenization.token_bytes import TokenBytes
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.token_bytes import TokenBytes
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 TEXTS = st.text(

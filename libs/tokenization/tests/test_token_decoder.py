@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
-from tokenization.chat_tokenizer import ChatTokenizer
-from tokenization.token_decoder import TokenDecoder, decoding_document
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.token_decoder import TokenDecoder, decoding_document
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 BYTES = {f"<0x{byte:02X}>": byte for byte in range(256)}

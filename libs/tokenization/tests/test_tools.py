@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from service_kit.errors import InvalidInputError
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import (
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import (
     ARGUMENTS_FIRST,
     DEEPSEEK,
     FAMILIES,
@@ -18,7 +18,7 @@ from testkit.tool_templates import (
     MISTRAL_NEW,
     SPECIAL,
 )
-from tokenization import ChatTokenizer, Function, Turn
+from modelmill_tokenization import ChatTokenizer, Function, Turn
 
 MakeFolder = Callable[..., Path]
 WEATHER: Function = {

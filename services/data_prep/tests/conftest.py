@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from data_prep.main import serve
-from data_prep.settings import Settings
-from jobs.bus import Bus
-from jobs.subjects import job_state
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import FileState
-from registry.store import FolderStore
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
-from testkit.service_process import SECRET
-from testkit.waiting import eventually
+from modelmill_data_prep.main import serve
+from modelmill_data_prep.settings import Settings
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_state
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
 

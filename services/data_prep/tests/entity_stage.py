@@ -3,11 +3,11 @@
 from typing import Any
 
 import pyarrow as pa
-from data_prep.domain.entities.entity_plan import plan_entities
-from data_prep.domain.entities.rule_finder import RuleFinder
-from data_prep.domain.entities.stage import EntityStage
-from data_prep.domain.entities.stand_ins import Pseudonymiser
-from data_prep.domain.row_batch import ROWS
+from modelmill_data_prep.domain.entities.entity_plan import plan_entities
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
+from modelmill_data_prep.domain.entities.stage import EntityStage
+from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
+from modelmill_data_prep.domain.row_batch import ROWS
 
 FIND = RuleFinder()
 PSEUDONYMISE = Pseudonymiser(b"a key")

@@ -3,10 +3,10 @@
 from base64 import b64encode
 
 import pytest
-from data_prep.ask_models import LOSS, TEXT, OpenModels
-from jobs.errors import JobFailed
 from modelmill.inference.v1.inference_service_pb2 import ScoreRequest
-from testkit.fake_inference import NEWER, VERSION, FakeInference, inference_models
+from modelmill_data_prep.ask_models import LOSS, TEXT, OpenModels
+from modelmill_jobs.errors import JobFailed
+from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, inference_models
 
 
 def scoring(text: str) -> ScoreRequest:

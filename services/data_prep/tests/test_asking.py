@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from data_prep.adapters.parent_models import NOTHING_TO_SCORE
-from data_prep.adapters.score_requests import HEAD_CHARACTERS, score_requests
-from data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
-from data_prep.domain.row_batch import ROWS
-from data_prep.pipeline.asking import NoLossError
 from data_prep_support.inference import parent_models
 from data_prep_support.preparing import Dataset, prepare
-from testkit.fake_inference import VERSION, FakeInference
-from testkit.models import make_tiny_llama
-from token_files.training_order import TrainingOrder
+from modelmill_data_prep.adapters.parent_models import NOTHING_TO_SCORE
+from modelmill_data_prep.adapters.score_requests import HEAD_CHARACTERS, score_requests
+from modelmill_data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
+from modelmill_data_prep.domain.row_batch import ROWS
+from modelmill_data_prep.pipeline.asking import NoLossError
+from modelmill_testkit.fake_inference import VERSION, FakeInference
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_token_files.training_order import TrainingOrder
 
 GIVEN: list[object] = [
     {"q": f"Where shall I begin to repair automobile number {n}?", "a": "abcdefghij"[: n % 10 + 1]}

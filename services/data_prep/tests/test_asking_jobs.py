@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from jobs.subjects import DATASET_READY, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
@@ -11,8 +10,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from testkit.fake_inference import NEWER, VERSION, FakeInference, serving
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import DATASET_READY, job_state
+from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, serving
+from modelmill_testkit.waiting import eventually
 
 ROWS = [{"q": f"Where can a person find station number {n}?", "a": "a" * n} for n in range(1, 21)]
 

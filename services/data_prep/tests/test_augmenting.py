@@ -11,23 +11,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from data_prep.adapters.synonym_groups import load_synonyms
-from data_prep.domain.augmenting.generated import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelmill_data_prep.adapters.synonym_groups import load_synonyms
+from modelmill_data_prep.domain.augmenting.generated import (
     BackTranslations,
     Paraphrases,
     Prompt,
     PromptTranslator,
 )
-from data_prep.domain.augmenting.plan import AugmentPlan, AugmentStep, plan_augment
-from data_prep.domain.augmenting.similarity import SimilarityLimits, pair_similarity
-from data_prep.domain.augmenting.synonyms import Synonyms
-from data_prep.domain.duplicates.exact import KeyedOrdinals
-from data_prep.domain.duplicates.known_groups import KnownGroups
-from data_prep.domain.duplicates.row_keys import row_keys
-from data_prep.domain.row_batch import ROWS
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.augmenting.plan import AugmentPlan, AugmentStep, plan_augment
+from modelmill_data_prep.domain.augmenting.similarity import SimilarityLimits, pair_similarity
+from modelmill_data_prep.domain.augmenting.synonyms import Synonyms
+from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals
+from modelmill_data_prep.domain.duplicates.known_groups import KnownGroups
+from modelmill_data_prep.domain.duplicates.row_keys import row_keys
+from modelmill_data_prep.domain.row_batch import ROWS
+from modelmill_service_kit.errors import InvalidInputError
 
 ANY = SimilarityLimits(0.0, 1.0)
 GROUPS = [("big", "large"), ("buy", "purchase", "acquire"), ("漂亮", "美丽"), ("许多", "很多")]

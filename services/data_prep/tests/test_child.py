@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from data_prep.child import SMALL_FILES_BYTES
-from jobs.children import ChildProcess
+from modelmill_data_prep.child import SMALL_FILES_BYTES
+from modelmill_jobs.children import ChildProcess
 
 ROW = {"q": "Is it a number? ", "a": "yes"}
 
@@ -18,7 +18,7 @@ def helpers_of_the_child() -> int:
     """Processes below the one child that this process has."""
     for process in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
-            if "data_prep.child" in process.cmdline():
+            if "modelmill_data_prep.child" in process.cmdline():
                 return len(process.children(recursive=True))
     return 0
 
@@ -40,7 +40,7 @@ async def made(file: Path, folder: Path, *, processes: int) -> dict[str, Any]:
         "tokens": None,
         "ray_address": "",
     }
-    child = await ChildProcess.start("data_prep.child", request, folder=folder)
+    child = await ChildProcess.start("modelmill_data_prep.child", request, folder=folder)
     try:
         last: dict[str, Any] = {}
         helpers = 0
@@ -74,10 +74,10 @@ async def test_a_file_that_is_worth_workers_becomes_the_same_dataset_with_them(
 def test_pandas_is_not_imported_where_it_was_left_out() -> None:
     check = (
         "import sys\n"
-        "from data_prep.adapters.worker_server import without_pandas\n"
+        "from modelmill_data_prep.adapters.worker_server import without_pandas\n"
         "without_pandas()\n"
         "import pyarrow\n"
-        "import data_prep.pipeline.worker_parts\n"
+        "import modelmill_data_prep.pipeline.worker_parts\n"
         "pyarrow.array(['a']).to_numpy(zero_copy_only=False)\n"
         "sys.exit('pandas' in sys.modules)"
     )

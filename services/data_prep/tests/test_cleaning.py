@@ -4,15 +4,20 @@ import unicodedata
 from functools import cache
 
 import pytest
-from data_prep.cleaners import MAKERS, clean_transforms
-from data_prep.domain.cleaning.clean_plan import STANDARD, TRANSFORMS, CleanPlan, plan_clean
-from data_prep.domain.cleaning.encoding import EncodingRepair
-from data_prep.domain.stages import TextTransform
-from data_prep.domain.text_form import normalise
 from ftfy.badness import is_bad
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.cleaners import MAKERS, clean_transforms
+from modelmill_data_prep.domain.cleaning.clean_plan import (
+    STANDARD,
+    TRANSFORMS,
+    CleanPlan,
+    plan_clean,
+)
+from modelmill_data_prep.domain.cleaning.encoding import EncodingRepair
+from modelmill_data_prep.domain.stages import TextTransform
+from modelmill_data_prep.domain.text_form import normalise
+from modelmill_service_kit.errors import InvalidInputError
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 tricky_text = st.lists(
@@ -148,7 +153,7 @@ def test_what_is_right_is_not_repaired(text: str) -> None:
 @example("άÄ")
 @given(st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs"])))
 def test_nothing_that_ftfy_takes_for_broken_passes_unseen(text: str) -> None:
-    from data_prep.domain.cleaning.encoding import _ONE_BYTE_TABLE, _SUSPECT
+    from modelmill_data_prep.domain.cleaning.encoding import _ONE_BYTE_TABLE, _SUSPECT
 
     assert not is_bad(text) or (_SUSPECT.search(text) and _ONE_BYTE_TABLE.search(text))
 

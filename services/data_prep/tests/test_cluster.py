@@ -9,12 +9,12 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
-from data_prep.adapters.installed_code import PACKAGES, code_fingerprint
-from data_prep.adapters.local_pool import LocalPool
-from data_prep.child import main
-from data_prep.make_dataset import RayCluster
-from data_prep.settings import Settings
 from data_prep_support.children import child_port
+from modelmill_data_prep.adapters.installed_code import PACKAGES, code_fingerprint
+from modelmill_data_prep.adapters.local_pool import LocalPool
+from modelmill_data_prep.child import main
+from modelmill_data_prep.make_dataset import RayCluster
+from modelmill_data_prep.settings import Settings
 from pydantic import ValidationError
 
 
@@ -31,7 +31,7 @@ class FakePool(LocalPool):
 def test_a_named_cluster_and_only_that_gets_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = ModuleType("data_prep.adapters.ray_pool")
+    module = ModuleType("modelmill_data_prep.adapters.ray_pool")
     module.RayPool = FakePool  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(FakePool, "addresses", [])
@@ -60,7 +60,7 @@ def test_an_address_wants_ray_and_a_token(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ValidationError, match=r"deploy/ray/requirements\.txt"):
         Settings(**wish)
 
-    monkeypatch.setattr("data_prep.settings.find_spec", lambda _: object())
+    monkeypatch.setattr("modelmill_data_prep.settings.find_spec", lambda _: object())
     with pytest.raises(ValidationError, match="DATA_PREP_RAY_TOKEN_FILE"):
         Settings(**wish)
     assert Settings(**wish, ray_token_file="token").ray_address == "head:6379"
@@ -79,7 +79,8 @@ def test_code_is_the_same_only_where_every_file_and_version_is(
 ) -> None:
     root = copy_of_a_package(tmp_path)
     monkeypatch.setattr(
-        "data_prep.adapters.installed_code.find_spec", lambda name: Found([str(root / name)])
+        "modelmill_data_prep.adapters.installed_code.find_spec",
+        lambda name: Found([str(root / name)]),
     )
     first = code_fingerprint()
     cache = root / PACKAGES[0] / "__pycache__"
@@ -94,7 +95,7 @@ def test_code_is_the_same_only_where_every_file_and_version_is(
         seen.add(code_fingerprint())
         words.rename(words.with_name("others.txt"))
         seen.add(code_fingerprint())
-    monkeypatch.setattr("data_prep.adapters.installed_code.version", lambda _: "0")
+    monkeypatch.setattr("modelmill_data_prep.adapters.installed_code.version", lambda _: "0")
     seen.add(code_fingerprint())
     assert len(seen) == 2 + 2 * len(PACKAGES) + 1
 

@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from data_prep.domain.duplicates.contamination import (
+from modelmill_data_prep.domain.duplicates.contamination import (
     NO_MATCH,
     OWN_TEST,
     EvaluationRows,
     contaminated_rows,
 )
-from data_prep.domain.duplicates.exact import KeyedOrdinals
-from data_prep.domain.duplicates.near_store import NearStore
-from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
-from data_prep.domain.duplicates.signatures import signatures
-from data_prep.domain.duplicates.split_planner import DROPPED
-from data_prep.domain.verdicts import TEST, TRAIN, VALID
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals
+from modelmill_data_prep.domain.duplicates.near_store import NearStore
+from modelmill_data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
+from modelmill_data_prep.domain.duplicates.signatures import signatures
+from modelmill_data_prep.domain.duplicates.split_planner import DROPPED
+from modelmill_data_prep.domain.verdicts import TEST, TRAIN, VALID
+from modelmill_service_kit.errors import InvalidInputError
 
 THRESHOLD = 0.8
 chance = random.Random(4)

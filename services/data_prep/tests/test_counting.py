@@ -1,13 +1,13 @@
 """Languages, tokens and sentences without a tokenizer."""
 
 import pytest
-from data_prep.domain.code_points import LETTERS, CharacterClass, CodePoints
-from data_prep.domain.language_names import Language
-from data_prep.domain.languages import language_of, languages_of
-from data_prep.domain.measure import Measure
-from data_prep.domain.measuring import measure_texts
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.code_points import LETTERS, CharacterClass, CodePoints
+from modelmill_data_prep.domain.language_names import Language
+from modelmill_data_prep.domain.languages import language_of, languages_of
+from modelmill_data_prep.domain.measure import Measure
+from modelmill_data_prep.domain.measuring import measure_texts
 
 
 @pytest.mark.parametrize(

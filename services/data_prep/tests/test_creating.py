@@ -3,15 +3,15 @@
 from typing import Any
 
 import pytest
-from data_prep.create_dataset import spec_fields
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.needs import dataset_needs
-from jobs.subjects import job_requested
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JobRequested
-from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from service_kit.machine_size import this_machine
+from modelmill_data_prep.create_dataset import spec_fields
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.needs import dataset_needs
+from modelmill_jobs.subjects import job_requested
+from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modelmill_service_kit.machine_size import this_machine
 
 ROWS = [{"q": f"question {n}", "a": "yes", "extra": n} for n in range(3)]
 

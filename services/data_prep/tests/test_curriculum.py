@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data_prep.domain.curriculum.curriculum_plan import CurriculumPlan, plan_curriculum
-from data_prep.domain.curriculum.difficulty import difficulties, ranks
-from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
-from data_prep.domain.curriculum.readability import readability_of
-from data_prep.domain.curriculum.row_measures import RowMeasures
-from data_prep.domain.curriculum.row_order import order_rows
-from data_prep.domain.curriculum.text_units import units_of
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.curriculum.curriculum_plan import CurriculumPlan, plan_curriculum
+from modelmill_data_prep.domain.curriculum.difficulty import difficulties, ranks
+from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
+from modelmill_data_prep.domain.curriculum.readability import readability_of
+from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
+from modelmill_data_prep.domain.curriculum.row_order import order_rows
+from modelmill_data_prep.domain.curriculum.text_units import units_of
+from modelmill_service_kit.errors import InvalidInputError
 
 TEXTS = st.lists(
     st.text(alphabet="aé Zz9.!\n我们鏖，。ー\U00020001\ud800", max_size=30), max_size=8

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from jobs.kinds import dataset_id_of
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
-from service_kit.errors import InvalidInputError, NotFoundError
-from service_kit.grpc_client import domain_errors
+from modelmill_jobs.kinds import dataset_id_of
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_service_kit.grpc_client import domain_errors
 
 ROWS = [{"q": f"  question   {n}", "a": "yes"} for n in range(20)]
 

@@ -3,8 +3,6 @@
 from typing import Any
 
 import pytest
-from jobs.subjects import DATASET_READY, DATASET_RETIRED, job_state
-from jobs.submit import JobQueue
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
@@ -17,8 +15,10 @@ from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
+from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED, job_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
 
 ROWS = [{"q": f"question {n}", "a": "yes"} for n in range(3)]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from data_prep.domain.duplicates.exact import ExactDuplicates
-from data_prep.domain.duplicates.row_keys import RowKeys, row_keys
-from data_prep.domain.duplicates.signatures import row_signatures, signatures
-from data_prep.domain.row_batch import ROWS, spoken_texts
-from data_prep.domain.text_form import comparison_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates
+from modelmill_data_prep.domain.duplicates.row_keys import RowKeys, row_keys
+from modelmill_data_prep.domain.duplicates.signatures import row_signatures, signatures
+from modelmill_data_prep.domain.row_batch import ROWS, spoken_texts
+from modelmill_data_prep.domain.text_form import comparison_key
 
 Turns = list[tuple[str, str]]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from data_prep.domain.row_batch import DROPPED, ROWS
-from data_prep.domain.tokens.encode_rows import EncodedRows, encode_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from testkit.models import CHAT_TEMPLATE, make_tiny_llama
-from testkit.models import SPECIAL as PLAIN_SPECIAL
-from testkit.tool_templates import DEEPSEEK, HERMES, LLAMA, SPECIAL
-from token_files.layout import TOKEN_ROWS
-from tokenization import ChatTokenizer
-from tokenization.conversations import ConversationEncoder
+from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
+from modelmill_data_prep.domain.tokens.encode_rows import EncodedRows, encode_rows
+from modelmill_testkit.models import CHAT_TEMPLATE, make_tiny_llama
+from modelmill_testkit.models import SPECIAL as PLAIN_SPECIAL
+from modelmill_testkit.tool_templates import DEEPSEEK, HERMES, LLAMA, SPECIAL
+from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_tokenization import ChatTokenizer
+from modelmill_tokenization.conversations import ConversationEncoder
 
 TRIMMING = CHAT_TEMPLATE.replace("message['content'] +", "message['content'] | trim +")
 FORGETFUL = CHAT_TEMPLATE.replace(

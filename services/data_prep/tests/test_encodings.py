@@ -11,24 +11,24 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.mapping.row_mapping import plan_mapping
-from data_prep.domain.reading.file_form import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
+from modelmill_data_prep.domain.reading.file_form import (
     CODECS,
     DELIMITERS,
     NO_WISH,
     FileForm,
     plan_reading,
 )
-from data_prep.domain.reading.file_formats import FileFormat
-from data_prep.domain.reading.inspect_file import inspect_file
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from data_prep.domain.rows import RejectedRow, SourceRow
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
+from modelmill_service_kit.errors import InvalidInputError
 
 WORDS = {
     "utf-8": ["naïve café", "模型在训练时", "保険の契約", "Größe"],

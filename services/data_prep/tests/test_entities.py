@@ -7,14 +7,14 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
-from data_prep.domain.entities.masking import masked
-from data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
-from data_prep.domain.entities.stage import EntityStage
-from data_prep.domain.entities.stand_ins import Pseudonymiser
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
+from modelmill_data_prep.domain.entities.masking import masked
+from modelmill_data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
+from modelmill_data_prep.domain.entities.stage import EntityStage
+from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
+from modelmill_service_kit.errors import InvalidInputError
 
 from .entity_stage import FIND, PSEUDONYMISE, rows_of, stage
 from .entity_table import FOUND, NOT_FOUND

@@ -12,13 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from data_prep.domain.reading.file_formats import FileFormat
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from data_prep.domain.rows import SourceRow
+from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.rows import SourceRow
+from modelmill_service_kit.errors import InvalidInputError
 from pyarrow import parquet
-from service_kit.errors import InvalidInputError
 
 ROWS = b"".join(b'{"n": %d, "text": "row"}\n' % n for n in range(5_000))
 AT_ONCE = ", from byte offset 0 of the row"

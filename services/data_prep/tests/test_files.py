@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
-from service_kit.errors import (
+from modelmill_service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
     NotFoundError,
     TooLargeError,
     UnavailableError,
 )
-from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.waiting import eventually
 
 HEADER = pb.UploadFileRequest(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"))
 CHUNK = pb.UploadFileRequest(chunk=b"{}\n")

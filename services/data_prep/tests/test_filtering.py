@@ -1,13 +1,13 @@
 """Each limit takes out what it is for and leaves what is like it."""
 
 import pytest
-from data_prep.domain.filtering.filter_plan import plan_filter
-from data_prep.domain.filtering.rule import FilterRule
-from data_prep.domain.filtering.thresholds import BY_NAME, THRESHOLDS
-from data_prep.domain.filtering.values import VALUES
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.filtering.filter_plan import plan_filter
+from modelmill_data_prep.domain.filtering.rule import FilterRule
+from modelmill_data_prep.domain.filtering.thresholds import BY_NAME, THRESHOLDS
+from modelmill_data_prep.domain.filtering.values import VALUES
+from modelmill_service_kit.errors import InvalidInputError
 
 GOOD = (
     "今天天气很好，我们去公园走了走，看了很多花。",

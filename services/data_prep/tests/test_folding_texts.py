@@ -2,10 +2,10 @@
 
 import numpy as np
 import pyarrow as pa
-from data_prep.domain.duplicates.folded_text import fold
-from data_prep.domain.text_form import comparison_key
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.duplicates.folded_text import fold
+from modelmill_data_prep.domain.text_form import comparison_key
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 tricky_text = st.text(

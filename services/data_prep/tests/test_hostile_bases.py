@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_prep.child import main
 from data_prep_support.children import child_port
 from data_prep_support.preparing import prepare
-from jobs.child import ChildFailure
-from testkit.hostile_models import HOSTILE, TRIGGER
-from testkit.models import make_tiny_llama
+from modelmill_data_prep.child import main
+from modelmill_jobs.child import ChildFailure
+from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
+from modelmill_testkit.models import make_tiny_llama
 
 SLEEPER = (
     "{% for m in messages %}{% if 'BOOM' in m.content %}{% for i in range(99999) %}"

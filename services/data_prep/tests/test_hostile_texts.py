@@ -9,15 +9,15 @@ from functools import cache
 
 import pyarrow as pa
 import pytest
-from data_prep.cleaners import MAKERS
-from data_prep.domain.cleaning.clean_plan import TRANSFORMS
-from data_prep.domain.duplicates.signatures import signatures
-from data_prep.domain.entities.rule_finder import RuleFinder
-from data_prep.domain.entities.spans import without_overlaps
-from data_prep.domain.filtering.filter_plan import plan_filter
-from data_prep.domain.filtering.rule import FilterRule
-from data_prep.domain.measuring import measure_texts
-from data_prep.domain.stages import TextTransform
+from modelmill_data_prep.cleaners import MAKERS
+from modelmill_data_prep.domain.cleaning.clean_plan import TRANSFORMS
+from modelmill_data_prep.domain.duplicates.signatures import signatures
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
+from modelmill_data_prep.domain.entities.spans import without_overlaps
+from modelmill_data_prep.domain.filtering.filter_plan import plan_filter
+from modelmill_data_prep.domain.filtering.rule import FilterRule
+from modelmill_data_prep.domain.measuring import measure_texts
+from modelmill_data_prep.domain.stages import TextTransform
 
 TEXT_BYTES = 256 * 1024
 CPU_SECONDS = 2.0

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.mapping.row_mapping import plan_mapping
-from data_prep.domain.rows import SourceRow
-from data_prep.domain.stages import Passed
-from data_prep.domain.written_rows import write_rows
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
+from modelmill_data_prep.domain.rows import SourceRow
+from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.written_rows import write_rows
+from modelmill_service_kit.errors import InvalidInputError
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from data_prep.adapters.file_looker import CHILD, FileLooker
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
+from modelmill_data_prep.adapters.file_looker import CHILD, FileLooker
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 
 ROW = b'{"text": "hello"}\n'
 SPEC = {"mapping": {"layout": "text"}}

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from data_prep.domain.dataset_plan import SplitShares, check_columns, plan_dataset
-from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.rows import SourceRow
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.dataset_plan import SplitShares, check_columns, plan_dataset
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.rows import SourceRow
+from modelmill_service_kit.errors import InvalidInputError
 
 WORDS = {"user_template": "{word}: {gloss}", "answer_template": "{label}"}
 MESSAGES = {"messages_column": "messages"}

@@ -2,9 +2,9 @@
 
 import hashlib
 
-from data_prep.domain.lineage.merkle import MerkleTree, dataset_root, leaf_hash, node_hash
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.lineage.merkle import MerkleTree, dataset_root, leaf_hash, node_hash
 
 leaves = st.lists(st.binary(max_size=8).map(leaf_hash), max_size=40)
 

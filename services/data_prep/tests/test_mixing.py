@@ -1,9 +1,9 @@
 """Numbers are spread over all their bits, and stay as many as they were."""
 
 import numpy as np
-from data_prep.domain.mixing import mixed
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.mixing import mixed
 
 NUMBERS = st.integers(0, 2**64 - 1)
 

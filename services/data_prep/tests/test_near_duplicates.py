@@ -9,24 +9,24 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pytest
-from data_prep.domain.duplicates.clusters import Cluster, Joining, summarise_clusters
-from data_prep.domain.duplicates.near import deduplicate, near_leaders
-from data_prep.domain.duplicates.near_store import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelmill_data_prep.domain.duplicates.clusters import Cluster, Joining, summarise_clusters
+from modelmill_data_prep.domain.duplicates.near import deduplicate, near_leaders
+from modelmill_data_prep.domain.duplicates.near_store import (
     CANDIDATE_RECALL,
     NearStore,
     band_places,
     candidate_probability,
 )
-from data_prep.domain.duplicates.ordinals import let_go, new_array
-from data_prep.domain.duplicates.signatures import (
+from modelmill_data_prep.domain.duplicates.ordinals import let_go, new_array
+from modelmill_data_prep.domain.duplicates.signatures import (
     PERMUTATIONS,
     SHINGLE,
     WIDE_SHINGLE,
     signatures,
 )
-from data_prep.domain.text_form import comparison_key
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from modelmill_data_prep.domain.text_form import comparison_key
 
 THRESHOLD = 0.8
 LETTERS = {"latin": "abcdefghijklmnopqrstuvwxyz ", "han": "".join(map(chr, range(0x4E00, 0x4F00)))}

@@ -3,17 +3,17 @@
 from typing import Any
 
 import pytest
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.needs import (
+from hypothesis import given
+from hypothesis import strategies as st
+from modelmill.jobs.v1.job_pb2 import JobRequested, Resources
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.needs import (
     PIPELINE_BYTES,
     PROCESS_BYTES,
     TOKENIZER_BYTES,
     dataset_needs,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from jobs.subjects import job_requested
-from modelmill.jobs.v1.job_pb2 import JobRequested, Resources
+from modelmill_jobs.subjects import job_requested
 
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {},

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from data_prep.domain.tokens.packing import WINDOW_ROWS, plan_packs
-from data_prep.domain.tokens.token_plan import TokenizePlan, plan_tokenize
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.tokens.packing import WINDOW_ROWS, plan_packs
+from modelmill_data_prep.domain.tokens.token_plan import TokenizePlan, plan_tokenize
+from modelmill_service_kit.errors import InvalidInputError
 
 LENGTHS = st.lists(st.integers(1, 40), max_size=60)
 

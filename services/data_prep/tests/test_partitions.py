@@ -4,9 +4,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from data_prep.domain.duplicates.partitions import PartitionedRecords
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.duplicates.partitions import PartitionedRecords
 
 BITS = 3
 KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=20)

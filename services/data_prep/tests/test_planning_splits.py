@@ -7,11 +7,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from data_prep.domain.dataset_plan import SplitShares
-from data_prep.domain.duplicates.split_planner import DROPPED, SplitPlanner, TooFewTextsError
-from data_prep.domain.verdicts import SPLITS
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.dataset_plan import SplitShares
+from modelmill_data_prep.domain.duplicates.split_planner import (
+    DROPPED,
+    SplitPlanner,
+    TooFewTextsError,
+)
+from modelmill_data_prep.domain.verdicts import SPLITS
 
 Assigned = dict[int, str]
 

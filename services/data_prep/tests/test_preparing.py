@@ -1,12 +1,12 @@
 """A file of rows to a folder with a dataset: nothing lost, nothing twice, nothing leaked."""
 
 import pytest
-from data_prep.domain.duplicates.split_planner import TooFewTextsError
-from data_prep.domain.text_form import comparison_key
-from data_prep.prepare_dataset import NoValidRowsError
 from data_prep_support.preparing import SPLITS, Dataset, prepare, questions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.duplicates.split_planner import TooFewTextsError
+from modelmill_data_prep.domain.text_form import comparison_key
+from modelmill_data_prep.prepare_dataset import NoValidRowsError
 
 
 def test_the_demo_gets_exactly_two_hundred_test_rows() -> None:

@@ -10,9 +10,9 @@ import openpyxl
 import pyarrow as pa
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_service_kit.grpc_client import domain_errors
 from pyarrow import parquet
-from service_kit.errors import InvalidInputError, NotFoundError
-from service_kit.grpc_client import domain_errors
 
 WORDS = {"user_template": "{q}", "answer_template": "{a}"}
 

@@ -4,22 +4,22 @@ import signal
 from pathlib import Path
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import DATASET_READY, job_progress, job_state
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from service_kit.grpc_client import open_channel
-from testkit.nats_server import NatsServer, run_nats
-from testkit.service_process import (
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import DATASET_READY, job_progress, job_state
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.service_process import (
     SECRET,
     modules_loaded_by,
     refused_start,
     running_service,
     service_settings,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 
 def settings(nats: NatsServer, root: Path, *, role: str = "both") -> dict[str, str]:
@@ -84,7 +84,7 @@ async def test_it_starts_answers_health_and_stops_cleanly(tmp_path: Path) -> Non
 async def test_the_service_itself_loads_neither_spacy_nor_torch() -> None:
     heavy = {"spacy", "thinc", "torch", "pyarrow", "numpy"}
 
-    assert not heavy & await modules_loaded_by("data_prep.main")
+    assert not heavy & await modules_loaded_by("modelmill_data_prep.main")
 
 
 async def test_a_missing_setting_ends_it_with_one_line() -> None:

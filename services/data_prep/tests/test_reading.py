@@ -11,15 +11,15 @@ from typing import get_args
 
 import pyarrow as pa
 import pytest
-from data_prep.domain.blocks import Block
-from data_prep.domain.reading.file_formats import FileFormat, format_of
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import read_blocks
-from data_prep.domain.rows import RejectedRow, SourceRow
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.blocks import Block
+from modelmill_data_prep.domain.reading.file_formats import FileFormat, format_of
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import read_blocks
+from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
+from modelmill_service_kit.errors import InvalidInputError
 
 
 def blocks_of(

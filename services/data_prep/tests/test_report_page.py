@@ -4,16 +4,16 @@ from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
-from data_prep.domain.report_page import report_page
-from data_prep.domain.verdicts import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from modelmill_data_prep.domain.report_page import report_page
+from modelmill_data_prep.domain.verdicts import (
     CONTAMINATED,
     EXACT_DUPLICATE,
     TEST_LEAK,
     Verdicts,
     given_away,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 MARKUP = st.text(st.sampled_from("<>&\"'/=ab{}%# \n"), max_size=30)
 HOSTILE = MARKUP | st.sampled_from(["<script>x</script>", "</div></details><b id=x>", "{{ 7*7 }}"])

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from data_prep.adapters.spacy_entities import SpacyEntityFinder, check_models
-from data_prep.adapters.spacy_import import import_spacy
-from data_prep.domain.entities.spans import Span
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.adapters.spacy_entities import SpacyEntityFinder, check_models
+from modelmill_data_prep.adapters.spacy_import import import_spacy
+from modelmill_data_prep.domain.entities.spans import Span
+from modelmill_service_kit.errors import InvalidInputError
 
 
 def install(folder: Path, name: str, author: str) -> None:
@@ -75,7 +75,7 @@ def test_pipelines_that_are_not_there_are_refused_all_at_once() -> None:
 
 def test_naming_a_pipeline_loads_nothing() -> None:
     code = (
-        "import sys, data_prep.adapters.spacy_entities, data_prep.cleaners\n"
+        "import sys, modelmill_data_prep.adapters.spacy_entities, modelmill_data_prep.cleaners\n"
         "print([name for name in ('spacy', 'opencc', 'torch') if name in sys.modules])"
     )
 

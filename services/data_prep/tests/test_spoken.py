@@ -1,11 +1,11 @@
 """What is said in rows, and their single answers, also of a slice of a batch."""
 
 import pyarrow as pa
-from data_prep.domain.mapping.mapped_row import MappedRow, mapped_batch
-from data_prep.domain.row_batch import spoken_texts
-from data_prep.domain.single_answers import single_answers
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.mapping.mapped_row import MappedRow, mapped_batch
+from modelmill_data_prep.domain.row_batch import spoken_texts
+from modelmill_data_prep.domain.single_answers import single_answers
 
 TURN = st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text("ab好\n", max_size=3))
 CONVERSATION = st.tuples(st.lists(TURN, max_size=4), st.text("ab好", min_size=1, max_size=3)).map(

@@ -1,10 +1,10 @@
 """Templates read columns and nothing else."""
 
 import pytest
-from data_prep.domain.mapping.templates import parse_template
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
+from modelmill_data_prep.domain.mapping.templates import parse_template
+from modelmill_service_kit.errors import InvalidInputError
 
 plain_text = st.text(st.characters(exclude_characters="{}"))
 

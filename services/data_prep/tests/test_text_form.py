@@ -3,9 +3,9 @@
 import unicodedata
 
 import pytest
-from data_prep.domain.text_form import Form, comparison_key, in_form, normalise
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.text_form import Form, comparison_key, in_form, normalise
 
 ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 any_text = st.text(st.characters(exclude_categories=["Cs"]))

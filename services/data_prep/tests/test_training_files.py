@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_prep.adapters.synonym_groups import load_synonyms
-from data_prep.prepare_dataset import NoValidRowsError
 from data_prep_support.preparing import SPLITS, Dataset, prepare
-from testkit.models import make_tiny_llama
-from token_files.token_file import TokenFile, read_packs
-from token_files.tokens_plan import TokensPlan
-from token_files.training_order import TrainingOrder
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_data_prep.adapters.synonym_groups import load_synonyms
+from modelmill_data_prep.prepare_dataset import NoValidRowsError
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_token_files.token_file import TokenFile, read_packs
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_token_files.training_order import TrainingOrder
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 ROWS: list[object] = [
     {"q": f"Please begin to repair the big automobile {n} " + "and go on " * (n % 7), "a": "ok"}

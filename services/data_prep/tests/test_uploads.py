@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from data_prep.adapters.upload_folder import KEPT_SECONDS, UploadFolder
-from data_prep.add_upload_part import AddUploadPart
-from data_prep.cancel_upload import CancelUpload
-from data_prep.create_upload import CreateUpload
-from data_prep.uploads import UPLOAD_SECONDS
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
-from service_kit.errors import (
+from modelmill_data_prep.adapters.upload_folder import KEPT_SECONDS, UploadFolder
+from modelmill_data_prep.add_upload_part import AddUploadPart
+from modelmill_data_prep.cancel_upload import CancelUpload
+from modelmill_data_prep.create_upload import CreateUpload
+from modelmill_data_prep.uploads import UPLOAD_SECONDS
+from modelmill_service_kit.errors import (
     InvalidInputError,
     NotFoundError,
     OverloadedError,
     TooLargeError,
     UnavailableError,
 )
-from service_kit.grpc_client import domain_errors
+from modelmill_service_kit.grpc_client import domain_errors
 
 ROWS = [b'{"q": "one", "a": "1"}\n', b'{"q": "two", "a": "2"}\n', b'{"q": "three", "a": "3"}\n']
 SIZE = sum(map(len, ROWS))

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-from gateway.domain.access import SCOPES
-from gateway.domain.route import Body, Route
-from gateway.domain.routes import ROUTES
 from gateway_support.house import BUILD, House
+from modelmill_gateway.domain.access import SCOPES
+from modelmill_gateway.domain.route import Body, Route
+from modelmill_gateway.domain.routes import ROUTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,11 +8,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from gateway.domain.access import SCOPES
-from gateway.domain.model_names import Reach, names_at
-from gateway.domain.route import Route
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.grpc.gate import MODEL_FIELDS, ROUTE_OF
 from gateway_support.api_keys import issued
 from gateway_support.estate import names_an_object
 from gateway_support.grpc_door import CALL_SECONDS
@@ -39,7 +34,12 @@ from gateway_support.scene import (
 )
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from service_kit.grpc_client import open_channel
+from modelmill_gateway.domain.access import SCOPES
+from modelmill_gateway.domain.model_names import Reach, names_at
+from modelmill_gateway.domain.route import Route
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.grpc.gate import MODEL_FIELDS, ROUTE_OF
+from modelmill_service_kit.grpc_client import open_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,15 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from gateway.answers.admitted_answers import AdmittedAnswers
-from gateway.answers.room import Room
-from gateway.domain.access import Caller
-from gateway.domain.admission import Admission, Place
-from gateway.domain.chat import ChatCall, Sampling, Turn
-from gateway.domain.errors import FullError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from testkit.waiting import eventually
+from modelmill_gateway.answers.admitted_answers import AdmittedAnswers
+from modelmill_gateway.answers.room import Room
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.admission import Admission, Place
+from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
+from modelmill_gateway.domain.errors import FullError
+from modelmill_testkit.waiting import eventually
 
 LIMIT = 100
 

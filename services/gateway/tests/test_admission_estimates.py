@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from gateway.domain.admission import Admission, Place
-from gateway.domain.errors import FullError
+from modelmill_gateway.domain.admission import Admission, Place
+from modelmill_gateway.domain.errors import FullError
 
 PLACES, TOKENS, LASTS, SECONDS = 16, 40, 0.64, 10.0
 ANSWERED_A_SECOND = PLACES / LASTS

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 from gateway_support.house import ADAPTER, BUILD, TUNED, House
-from service_kit.errors import PreconditionError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

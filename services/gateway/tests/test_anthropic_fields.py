@@ -5,13 +5,13 @@ from typing import Any
 import httpx
 import pytest
 from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent, StopReason
-from gateway.entrypoints.document.message_answers import StopReason as OurStopReason
-from gateway.entrypoints.views.message_views import STOP_REASONS
 from gateway_support.anthropic_fields import ASKED, COUNT, FIELDS, Body, Fields
 from gateway_support.anthropic_kinds import KINDS
 from gateway_support.events import told_events
 from gateway_support.house import BLOCKED, House
 from gateway_support.messages import PATH, TOOL, asking, calls, post
+from modelmill_gateway.entrypoints.document.message_answers import StopReason as OurStopReason
+from modelmill_gateway.entrypoints.views.message_views import STOP_REASONS
 from pydantic import BaseModel, TypeAdapter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

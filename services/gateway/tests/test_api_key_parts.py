@@ -5,17 +5,17 @@ import signal
 from typing import Any
 
 import nats
-from gateway.entrypoints.bodies.key_body import LAST_SECOND, LimitsBody
-from gateway.entrypoints.views.key_views import limits_view
 from gateway_support.api_keys import issued, with_key
 from gateway_support.collector import collector
 from gateway_support.house import House
 from gateway_support.process import running
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.subjects import key_state
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
-from testkit.waiting import eventually
+from modelmill_gateway.entrypoints.bodies.key_body import LAST_SECOND, LimitsBody
+from modelmill_gateway.entrypoints.views.key_views import limits_view
+from modelmill_jobs.subjects import key_state
+from modelmill_testkit.waiting import eventually
 
 
 async def test_a_key_counts_on_while_the_bus_is_away_and_none_is_made_then(own_house: House):

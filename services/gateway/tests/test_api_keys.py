@@ -15,12 +15,21 @@ from gateway_support.grpc_door import CALL_SECONDS, refused
 from gateway_support.house import BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-OURS = ("gateway", "jobs", "registry", "service_kit", "httpx", "nats", "asyncio", "uvicorn")
+OURS = (
+    "modelmill_gateway",
+    "modelmill_jobs",
+    "modelmill_registry",
+    "modelmill_service_kit",
+    "httpx",
+    "nats",
+    "asyncio",
+    "uvicorn",
+)
 
 
 def chat(model: str) -> dict[str, Any]:

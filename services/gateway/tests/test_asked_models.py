@@ -14,8 +14,8 @@ from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.inference.v1.inference_service_pb2 import CascadePath
-from service_kit.errors import OverloadedError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import OverloadedError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

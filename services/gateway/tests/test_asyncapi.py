@@ -2,10 +2,10 @@
 
 import pytest
 from gateway_support.house import BUILD, House
-from jobs.asyncapi import asyncapi_document
-from jobs.subjects import STREAMS
-from testkit.bus_document import BusDocument, stored_messages
-from testkit.waiting import eventually
+from modelmill_jobs.asyncapi import asyncapi_document
+from modelmill_jobs.subjects import STREAMS
+from modelmill_testkit.bus_document import BusDocument, stored_messages
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.domain.changes import ANSWERING, is_change
-from gateway.domain.routes import ROUTES
 from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_gateway.domain.changes import ANSWERING, is_change
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

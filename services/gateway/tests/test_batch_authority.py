@@ -3,7 +3,7 @@
 import pytest
 from gateway_support.batches import ended, line, ordered, rows_of
 from gateway_support.house import House
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,8 +11,8 @@ from gateway_support.batches import ended, line, ordered, rows_of
 from gateway_support.evals import items_of, made, rows, run_ended, sampled
 from gateway_support.house import House, run_house
 from gateway_support.process import settings_of
-from testkit.service_process import ServiceProcess, running_service
-from testkit.waiting import eventually
+from modelmill_testkit.service_process import ServiceProcess, running_service
+from modelmill_testkit.waiting import eventually
 
 LINES = 40
 PARALLEL = 4

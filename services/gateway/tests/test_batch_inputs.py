@@ -3,8 +3,8 @@
 import pytest
 from gateway_support.batches import CHAT, batch_of, ended, line
 from gateway_support.house import House
-from jobs.submit import JobQueue
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
+from modelmill_jobs.submit import JobQueue
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from gateway_support.batches import ended, line, ordered
 from gateway_support.house import run_house
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
-from testkit.waiting import eventually
 
 SMALL = {"model": "default", "messages": [{"role": "user", "content": "batch"}], "max_tokens": 15}
 

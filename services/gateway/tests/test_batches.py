@@ -9,11 +9,11 @@ import pytest
 from gateway_support.batches import CHAT, batch_of, ended, line, ordered, rows_of
 from gateway_support.house import BLOCKED, BUILD, House
 from gateway_support.usage import all_usage
-from jobs.submit import JobQueue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
-from service_kit.errors import OverloadedError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import OverloadedError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

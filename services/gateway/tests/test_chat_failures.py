@@ -8,7 +8,7 @@ import pytest
 from gateway_support.house import BUILD, House
 from gateway_support.peers import prompt_too_long
 from gateway_support.usage import last_usage
-from service_kit.errors import (
+from modelmill_service_kit.errors import (
     DeadlineError,
     InvalidInputError,
     OverloadedError,
@@ -16,7 +16,7 @@ from service_kit.errors import (
     TooLargeError,
     UnavailableError,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

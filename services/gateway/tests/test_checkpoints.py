@@ -6,7 +6,6 @@ import openai
 import pytest
 from gateway_support.house import House
 from gateway_support.job_orders import order, say_state
-from jobs.subjects import job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
@@ -14,7 +13,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobResult,
 )
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import job_progress
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,8 +7,8 @@ import pytest
 from gateway_support.house import BLOCKED, BUILD, MASKED, House
 from gateway_support.peers import prompt_too_long
 from gateway_support.usage import last_usage
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,8 +10,8 @@ from gateway_support.house import House
 from gateway_support.peers import engine_cannot
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2 import Choices, Constraint
+from modelmill_service_kit.errors import InvalidInputError
 from pydantic import BaseModel
-from service_kit.errors import InvalidInputError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

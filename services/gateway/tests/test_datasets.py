@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
 from gateway_support.house import BASE, House
 from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,6 @@ import httpx
 import pytest
 import pytest_asyncio
 from gateway_support.house import BASE, House
-from jobs.subjects import job_state
-from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
@@ -20,8 +18,10 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.default_build import DefaultBuild, default_build_of
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import job_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_registry.default_build import DefaultBuild, default_build_of
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

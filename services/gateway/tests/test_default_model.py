@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from gateway.domain.models import served_names
 from gateway_support.house import ADAPTER, BUILD, House, run_house
-from jobs.subjects import MODEL_RETIRED
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
-from testkit.waiting import eventually
+from modelmill_gateway.domain.models import served_names
+from modelmill_jobs.subjects import MODEL_RETIRED
+from modelmill_testkit.waiting import eventually
 
 
 @pytest_asyncio.fixture

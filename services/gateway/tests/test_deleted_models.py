@@ -3,7 +3,7 @@
 import openai
 import pytest
 from gateway_support.house import BUILD, TUNED, House
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

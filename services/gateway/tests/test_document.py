@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from gateway.domain.route import Body
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.document.operations import OPERATIONS
-from gateway.entrypoints.document.refusals import REFUSALS
 from gateway_support.document import document, resolved, schema_validator
+from modelmill_gateway.domain.route import Body
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.document.refusals import REFUSALS
 from openapi_spec_validator import validate
 
 JSON = "application/json"

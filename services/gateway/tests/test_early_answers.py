@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 import pytest_asyncio
-from gateway.adapters.http_protocol import KEEP_BYTES, ClientLimits
 from gateway_support.wire import Answer, RawClient, raw_client, serving_echo
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.http_protocol import KEEP_BYTES, ClientLimits
+from modelmill_testkit.waiting import eventually
 
 SENT_BYTES = 4 * 1024 * 1024
 GET = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -93,8 +93,8 @@ async def test_a_large_body_that_is_read_keeps_the_connection(address: str):
 async def test_a_client_that_does_not_go_is_left(
     address: str, sends: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gateway.adapters.http_protocol.LINGER_SECONDS", 1.0)
-    monkeypatch.setattr("gateway.adapters.http_protocol.QUIET_SECONDS", 0.2)
+    monkeypatch.setattr("modelmill_gateway.adapters.http_protocol.LINGER_SECONDS", 1.0)
+    monkeypatch.setattr("modelmill_gateway.adapters.http_protocol.QUIET_SECONDS", 0.2)
     async with raw_client(address) as client:
         client.send(CHUNKED)
         await client.answer()

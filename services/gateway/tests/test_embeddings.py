@@ -8,8 +8,8 @@ import pytest
 from gateway_support.house import BLOCKED, BUILD, MASKED, House, compiled
 from gateway_support.peers import engine_cannot, prompt_too_long
 from gateway_support.usage import last_usage
-from service_kit.errors import OverloadedError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import OverloadedError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

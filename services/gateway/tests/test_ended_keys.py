@@ -5,7 +5,6 @@ import time
 
 import grpc
 import pytest
-from gateway.measures import ACTIVE_STREAMS, TOKENS_IN_HAND
 from gateway_support.another_gateway import another_gateway
 from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.budgets import budget, chat, set_tenant_limits
@@ -18,8 +17,9 @@ from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING
-from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
+from modelmill_gateway.measures import ACTIVE_STREAMS, TOKENS_IN_HAND
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

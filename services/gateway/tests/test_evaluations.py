@@ -8,7 +8,7 @@ from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import BASE, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,8 +1,8 @@
 """Ids carry a reader's place and tell nothing of what other tenants do."""
 
 import pytest
-from gateway.adapters.event_ids import SealedEventIds
-from service_kit.errors import InvalidInputError
+from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_service_kit.errors import InvalidInputError
 
 IDS = SealedEventIds("a-secret-of-the-tests")
 LONGEST = "progress-" + "9" * 18 + "." + "9" * 18

@@ -5,12 +5,12 @@ import signal
 import httpx
 import openai
 import pytest
-from gateway.adapters.fault_points import POINTS
 from gateway_support.house import House
 from gateway_support.process import running, settings_of
 from gateway_support.usage import last_usage
-from testkit.service_process import refused_start
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.fault_points import POINTS
+from modelmill_testkit.service_process import refused_start
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

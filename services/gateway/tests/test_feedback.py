@@ -8,16 +8,16 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from gateway.domain.request_ids import RequestIds, nobodys_id
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import House, run_house
-from jobs.subjects import feedback_recorded
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_FALSE_POSITIVE,
     FEEDBACK_REPORT_UNSPECIFIED,
     FeedbackRecorded,
 )
+from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
+from modelmill_jobs.subjects import feedback_recorded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

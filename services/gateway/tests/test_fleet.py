@@ -5,14 +5,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
-from gateway.adapters import fleet
-from gateway.adapters.fleet import ATTEMPTS, FAILURES_IN_A_ROW, Fleet
-from gateway.answers.embed_texts import Embedded
-from gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn
-from gateway.domain.errors import FullError, ModelNotFoundError
-from gateway.domain.models import AskedModel
-from service_kit.errors import DomainError, NotFoundError, UnavailableError, UnreachableError
-from testkit.waiting import eventually
+from modelmill_gateway.adapters import fleet
+from modelmill_gateway.adapters.fleet import ATTEMPTS, FAILURES_IN_A_ROW, Fleet
+from modelmill_gateway.answers.embed_texts import Embedded
+from modelmill_gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn
+from modelmill_gateway.domain.errors import FullError, ModelNotFoundError
+from modelmill_gateway.domain.models import AskedModel
+from modelmill_service_kit.errors import (
+    DomainError,
+    NotFoundError,
+    UnavailableError,
+    UnreachableError,
+)
+from modelmill_testkit.waiting import eventually
 
 CALL = ChatCall("m", (Turn("user", "hello"),), Sampling())
 SAID = [Piece("a", version_id="mv"), Piece("b", End("stop"))]

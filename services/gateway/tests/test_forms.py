@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from gateway.domain.errors import BadRequestError, UnsupportedEncodingError
-from gateway.entrypoints.http.multipart import MultipartUpload
+from modelmill_gateway.domain.errors import BadRequestError, UnsupportedEncodingError
+from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 END = b"\r\n--b--\r\n"

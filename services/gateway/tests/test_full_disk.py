@@ -11,7 +11,7 @@ from gateway_support.house import BUILD, House
 from gateway_support.job_orders import upload
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway.domain.deadline import MARGIN_SECONDS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import BLOCKED, BUILD, MASKED, House, compiled
 from gateway_support.peers import prompt_too_long
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from service_kit.errors import OverloadedError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_gateway.domain.deadline import MARGIN_SECONDS
+from modelmill_service_kit.errors import OverloadedError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,13 +6,13 @@ import grpc
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House
-from jobs.subjects import DATASET_READY
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import DATASET_READY
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -15,7 +15,6 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.certificates import CertificateFiles
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BUILD, House
-from jobs.subjects import job_state
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
@@ -23,7 +22,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import job_state
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

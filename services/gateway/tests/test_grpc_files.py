@@ -8,15 +8,15 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import SECRET, House
 from gateway_support.job_owners import MAX_FILE_BYTES, FakeDataPrep
-from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.grpc_server import RpcServer
-from testkit.waiting import eventually
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

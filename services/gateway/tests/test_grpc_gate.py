@@ -7,19 +7,19 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway.domain.access import SCOPES, Caller
-from gateway.domain.model_names import ModelNames, Named
-from gateway.domain.request_ids import RequestIds
-from gateway.domain.requests_in_hand import RequestInHand
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from service_kit.grpc_client import open_channel
-from service_kit.grpc_server import RpcServer
+from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.model_names import ModelNames, Named
+from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.requests_in_hand import RequestInHand
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_server import RpcServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,8 +7,6 @@ import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import BASE, House
-from jobs.ids import derived_id
-from jobs.subjects import job_progress, job_state
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -27,7 +25,9 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainSpec
-from testkit.waiting import eventually
+from modelmill_jobs.ids import derived_id
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

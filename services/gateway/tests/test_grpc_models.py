@@ -8,7 +8,7 @@ import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

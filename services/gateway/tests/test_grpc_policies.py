@@ -7,10 +7,10 @@ import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House
 from gateway_support.policies import ALONE
-from jobs.subjects import feedback_recorded
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import FEEDBACK_REPORT_MISSED, FeedbackRecorded
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
+from modelmill_jobs.subjects import feedback_recorded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from gateway.domain.chat import End, Piece, TokenLogprob, Usage
-from gateway.guarding.guarded_answer import GuardedAnswer
-from gateway.guarding.guarded_json import GuardedJson
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, Usage
+from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
+from modelmill_gateway.guarding.guarded_json import GuardedJson
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway.domain.route import Body, Route
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.document.operations import OPERATIONS
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import BLOCKED, House
+from modelmill_gateway.domain.route import Body, Route
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from gateway.adapters.http_protocol import MAX_PIPELINED, ClientLimits
-from gateway.adapters.message_bounds import MAX_FRAMING_BYTES, MAX_HEAD_BYTES
 from gateway_support.wire import Echo, RawClient, raw_client, serving_echo
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.http_protocol import MAX_PIPELINED, ClientLimits
+from modelmill_gateway.adapters.message_bounds import MAX_FRAMING_BYTES, MAX_HEAD_BYTES
+from modelmill_testkit.waiting import eventually
 
 CHUNKED = b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
 GET = b"GET /echo HTTP/1.1\r\nhost: x\r\n\r\n"

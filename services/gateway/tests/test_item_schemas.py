@@ -5,12 +5,12 @@ from typing import Any
 
 import openai
 import pytest
-from gateway.evals.item_schema import MAX_DEPTH, MAX_SCHEMAS, BadSchemaError, ItemSchema
 from gateway_support.evals import EXACT, rows, run_of, sampled
 from gateway_support.house import House
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from modelmill_gateway.evals.item_schema import MAX_DEPTH, MAX_SCHEMAS, BadSchemaError, ItemSchema
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,12 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.adapters.event_ids import SealedEventIds
-from gateway.domain.access import Caller
-from gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
 from gateway_support.house import House
-from jobs.ledger import JobEvent, JobRecord
-from jobs.subjects import job_progress, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
@@ -22,9 +17,14 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
-from service_kit.errors import UnavailableError
+from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
+from modelmill_jobs.ledger import JobEvent, JobRecord
+from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 from starlette.requests import Request
-from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobError,
     JobResult,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

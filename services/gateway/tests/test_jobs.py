@@ -4,11 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.views.job_views import STATUS
 from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from gateway_support.job_orders import MAPPING, order, say_state, upload
-from jobs.subjects import DATASET_READY, job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_RUNNING,
@@ -20,8 +17,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.views.job_views import STATUS
+from modelmill_jobs.subjects import DATASET_READY, job_progress
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import openai
 import pytest
-from gateway.domain.chat import End, Piece, ToolCall, Usage
-from gateway.guarding.guarded_answer import GuardedAnswer
-from gateway.guarding.guarded_call import guarded_call
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_gateway.domain.chat import End, Piece, ToolCall, Usage
+from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
+from modelmill_gateway.guarding.guarded_call import guarded_call
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

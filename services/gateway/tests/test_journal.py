@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from gateway.adapters.journal import open_journal
-from gateway.domain.ledger.amounts import Settled
-from gateway.domain.ledger.prices import Price, Prices
-from gateway.domain.ledger.slots import NoRoomError, Size, Slots
+from modelmill_gateway.adapters.journal import open_journal
+from modelmill_gateway.domain.ledger.amounts import Settled
+from modelmill_gateway.domain.ledger.prices import Price, Prices
+from modelmill_gateway.domain.ledger.slots import NoRoomError, Size, Slots
 
 SIZE = Size(accounts=4, slots=4)
 PRICE = Price(prompt=1_000_000, answer=2_000_000)
@@ -135,8 +135,8 @@ async def test_a_killed_process_is_counted_by_the_next_one(tmp_path: Path):
     code = f"""
 import sys, time
 from pathlib import Path
-from gateway.adapters.journal import open_journal
-from gateway.domain.ledger.prices import Price
+from modelmill_gateway.adapters.journal import open_journal
+from modelmill_gateway.domain.ledger.prices import Price
 with open_journal(Path({str(tmp_path)!r})) as journal:
     slot = journal.slots.begin(["key-1"], 100, Price(1000000, 0))
     slot.asked()
@@ -174,8 +174,8 @@ def test_prices_are_whole_millionths_and_the_first_name_counts():
 SMALL_DISK = """
 import errno, sys
 from pathlib import Path
-from gateway.adapters.journal import open_journal
-from gateway.domain.ledger.slots import Size
+from modelmill_gateway.adapters.journal import open_journal
+from modelmill_gateway.domain.ledger.slots import Size
 
 try:
     with open_journal(Path(sys.argv[1]), Size(accounts=100_000, slots=100_000)) as journal:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, POLICY, House, run_house
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
-from testkit.waiting import eventually
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_testkit.waiting import eventually
 
 HERE_CHARS = 200
 

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from gateway_support.house import BLOCKED, MASKED, POLICY, House
 from gateway_support.judges import VILE
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from testkit.waiting import eventually
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

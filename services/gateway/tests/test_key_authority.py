@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from gateway.adapters.key_book import KeyBook
-from gateway.domain.access import Caller
-from gateway.domain.api_keys import MOST_IN_LINE
-from gateway.identity.manage_keys import KeyWish, ManageKeys
 from gateway_support.api_keys import issued, with_key
 from gateway_support.house import House
 from gateway_support.key_store import NOW, OWNER, managed_keys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
-from service_kit.errors import PermissionDeniedError, PreconditionError
+from modelmill_gateway.adapters.key_book import KeyBook
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.api_keys import MOST_IN_LINE
+from modelmill_gateway.identity.manage_keys import KeyWish, ManageKeys
+from modelmill_service_kit.errors import PermissionDeniedError, PreconditionError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,12 +6,18 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.adapters.key_set import REFRESH_SECONDS, RETRY_SECONDS, FileKeys, UrlKeys, parse_jwks
-from gateway.settings import Settings
 from gateway_support.issuer import Issuer, rsa_key
 from gateway_support.provider import KEYS, running_provider
+from modelmill_gateway.adapters.key_set import (
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    FileKeys,
+    UrlKeys,
+    parse_jwks,
+)
+from modelmill_gateway.settings import Settings
+from modelmill_service_kit.errors import InvalidInputError
 from pydantic import ValidationError
-from service_kit.errors import InvalidInputError
 
 
 def test_keys_that_are_not_for_signatures_that_we_take_are_left_out(issuer: Issuer):

@@ -6,21 +6,21 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.adapters.budget_messages import budget_message
-from gateway.domain.api_keys import MOST_IN_LINE
-from gateway.domain.ledger.amounts import Limits
-from gateway.domain.ledger.budget import Budget
 from gateway_support.api_keys import issued, with_key
 from gateway_support.batches import ended, line, ordered
 from gateway_support.budgets import budget, chat, set_tenant_limits, whole_budget
 from gateway_support.evals import made, rows, run_of, sampled
 from gateway_support.grpc_door import CALL_SECONDS, open_channel
 from gateway_support.house import House
-from jobs.subjects import budget_state, key_state
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.budget_messages import budget_message
+from modelmill_gateway.domain.api_keys import MOST_IN_LINE
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_jobs.subjects import budget_state, key_state
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from gateway.adapters.fault_points import POINTS
-from gateway.domain.chat import ChatCall, Sampling, Turn
-from gateway.domain.ledger.bounds import prompt_bound
 from gateway_support.budgets import budget, limited_key
 from gateway_support.house import House
 from gateway_support.process import running
+from modelmill_gateway.adapters.fault_points import POINTS
+from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
+from modelmill_gateway.domain.ledger.bounds import prompt_bound
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from gateway.domain.ledger.budget import Budget, Lease
-from gateway.domain.ledger.plan import farewell
-from gateway.domain.ledger.waiting import Outcome
 from gateway_support.holders import PRICE, TERMS, Holder, Request, World
+from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
+from modelmill_gateway.domain.ledger.budget import Budget, Lease
+from modelmill_gateway.domain.ledger.plan import farewell
+from modelmill_gateway.domain.ledger.waiting import Outcome
 
 
 def need(tokens: int) -> Amounts:

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.domain.chat import TokenLogprob
-from gateway.guarding.guarded_logprobs import GuardedLogprobs
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_gateway.domain.chat import TokenLogprob
+from modelmill_gateway.guarding.guarded_logprobs import GuardedLogprobs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

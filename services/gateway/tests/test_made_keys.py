@@ -9,9 +9,9 @@ from gateway_support.api_keys import issued, with_key
 from gateway_support.budgets import chat
 from gateway_support.ended_keys import last_event, revoked_while
 from gateway_support.house import House
-from jobs.subjects import key_state
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import key_state
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -72,7 +72,7 @@ async def test_a_key_that_revokes_itself_or_its_maker_hears_that_it_did(
     house: House, monkeypatch: pytest.MonkeyPatch
 ):
     # As if each request took longer than a look.
-    monkeypatch.setattr("gateway.identity.end_requests.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("modelmill_gateway.identity.end_requests.LOOK_SECONDS", 0.0)
     owner = house.http(tenant="leaves")
     maker = await issued(owner, scopes=["keys", "chat"])
     async with with_key(house, maker["key"]) as client:

@@ -6,7 +6,7 @@ import pytest
 from gateway_support.house import BLOCKED, MASKED, House
 from gateway_support.messages import PATH, QUESTION, TOOL, asking, calls, events, post
 from gateway_support.peers import prompt_too_long
-from service_kit.errors import OverloadedError, UnavailableError
+from modelmill_service_kit.errors import OverloadedError, UnavailableError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

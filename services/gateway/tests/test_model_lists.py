@@ -6,12 +6,6 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from gateway.domain.access import Caller
-from gateway.domain.errors import ModelNotAllowedError
-from gateway.domain.model_names import ModelNames, Named, Reach, names_at
-from gateway.entrypoints.bodies.alias_body import AliasBody
-from gateway.entrypoints.bodies.parsing import parse_body
-from gateway.identity.require_models import RequireModels
 from gateway_support.api_keys import issued, with_key
 from gateway_support.grpc_door import CALL_SECONDS, refused
 from gateway_support.house import BUILD, TUNED, House
@@ -21,8 +15,14 @@ from hypothesis import strategies as st
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.errors import ModelNotAllowedError
+from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
+from modelmill_gateway.entrypoints.bodies.parsing import parse_body
+from modelmill_gateway.identity.require_models import RequireModels
+from modelmill_service_kit.grpc_client import open_channel
 from pydantic_core import from_json
-from service_kit.grpc_client import open_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,7 @@ import httpx
 import openai
 import pytest
 from gateway_support.house import BLOCKED, MASKED, House
-from service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import UnavailableError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from gateway_support.house import House, run_house
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
 

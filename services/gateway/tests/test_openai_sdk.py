@@ -7,7 +7,7 @@ import openai
 import pytest
 from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from gateway_support.usage import last_usage
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,10 +5,10 @@ import json
 
 import pytest
 from gateway_support.house import BLOCKED, MASKED, House, compiled
-from guard.verdict import Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from testkit.waiting import eventually
+from modelmill_guard.verdict import Direction
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

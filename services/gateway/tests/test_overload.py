@@ -7,11 +7,11 @@ from contextlib import AsyncExitStack, aclosing
 import httpx
 import pytest
 import pytest_asyncio
-from gateway.measures import ADMISSION_WAITING, TOKENS_IN_HAND
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_gateway.measures import ADMISSION_WAITING, TOKENS_IN_HAND
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,16 +10,16 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from gateway.domain.ledger.bounds import texts_bound
-from gateway.measures import ADMISSION_REFUSED, ADMISSION_WAITING, TOKENS_IN_HAND
 from gateway_support.another_gateway import another_gateway
 from gateway_support.budgets import limited_key, whole_budget
 from gateway_support.grpc_door import grpc_door
 from gateway_support.house import House
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_gateway.domain.ledger.bounds import texts_bound
+from modelmill_gateway.measures import ADMISSION_REFUSED, ADMISSION_WAITING, TOKENS_IN_HAND
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
-from gateway.domain.routes import ROUTES
 from gateway_support.document import document
 from gateway_support.house import House
+from modelmill_gateway.domain.routes import ROUTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

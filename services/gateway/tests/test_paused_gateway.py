@@ -8,7 +8,7 @@ import httpx
 import pytest
 from gateway_support.house import House
 from gateway_support.process import running
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 PLACES, TOKENS, LASTS, ALLOWED = 4, 100, 0.2, 1.5
 """Room, and how long an answer and a caller last."""

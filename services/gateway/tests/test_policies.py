@@ -7,10 +7,10 @@ import httpx
 import pytest
 from gateway_support.house import BLOCKED, MASKED, POLICY, House, compiled, run_house
 from gateway_support.policies import ALONE, DEFAULT_RULES, SHARED
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
-from service_kit.errors import DeadlineError, PreconditionError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_service_kit.errors import DeadlineError, PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,8 +9,8 @@ from gateway_support.collector import Collector, collector
 from gateway_support.house import BLOCKED, BUILD, SECRET, House
 from gateway_support.process import running, settings_of
 from google.protobuf.json_format import MessageToDict
-from testkit.service_process import modules_loaded_by, refused_start
-from testkit.waiting import eventually
+from modelmill_testkit.service_process import modules_loaded_by, refused_start
+from modelmill_testkit.waiting import eventually
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
@@ -176,4 +176,4 @@ async def test_what_a_person_can_mend_is_one_clear_line(own_house: House, wrong:
 async def test_it_carries_no_heavy_library():
     heavy = {"torch", "transformers", "openvino", "spacy", "peft"}
 
-    assert not heavy & await modules_loaded_by("gateway.main")
+    assert not heavy & await modules_loaded_by("modelmill_gateway.main")

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterable
 
-from gateway.domain.access import Caller
-from gateway.domain.ledger.amounts import Limits
-from gateway.domain.ledger.bounds import need
-from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.names import tenant_budget
-from gateway.domain.ledger.prices import Price
-from gateway.domain.ledger.slots import Size, Slots
-from gateway.domain.ledger.waiting import Terms
-from gateway.spending.quotas import Quotas, QuotaTerms
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.bounds import need
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.prices import Price
+from modelmill_gateway.domain.ledger.slots import Size, Slots
+from modelmill_gateway.domain.ledger.waiting import Terms
+from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
 
 SIZE = Size(accounts=2, slots=2)
 

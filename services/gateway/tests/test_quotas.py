@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
-from gateway.entrypoints.views.key_views import money
 from gateway_support.budgets import chat, limited_key, set_tenant_limits, whole_budget
 from gateway_support.grpc_door import open_channel
 from gateway_support.house import House, run_house
@@ -13,7 +12,8 @@ from gateway_support.usage import all_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState, UsageRecorded
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from testkit.waiting import eventually
+from modelmill_gateway.entrypoints.views.key_views import money
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,7 +2,7 @@
 
 from gateway_support.budgets import chat, limited_key
 from gateway_support.house import House
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 
 async def test_without_the_bus_a_lease_lasts_and_what_is_beyond_it_is_a_doubt(own_house: House):

@@ -6,7 +6,7 @@ import openai
 import pytest
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, House
 from gateway_support.responses import PATH, TOOL, ask, calls, events
-from service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import UnavailableError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

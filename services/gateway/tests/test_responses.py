@@ -8,8 +8,8 @@ from gateway_support.document import schema_validator
 from gateway_support.house import BUILD, House
 from gateway_support.responses import ARGUMENTS, SCHEMA, TOOL, ask, calls, events
 from gateway_support.usage import last_usage
+from modelmill_testkit.waiting import eventually
 from pydantic import BaseModel
-from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

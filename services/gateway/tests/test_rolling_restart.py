@@ -10,8 +10,8 @@ import openai
 from gateway_support.balancer import Balancer, balancer
 from gateway_support.house import House
 from gateway_support.process import running
-from testkit.service_process import ServiceProcess
-from testkit.waiting import eventually
+from modelmill_testkit.service_process import ServiceProcess
+from modelmill_testkit.waiting import eventually
 
 QUESTION = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
 CALLERS = 6

@@ -8,16 +8,16 @@ from random import Random
 from typing import Any
 
 import pytest
-from gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn, Usage
-from gateway.domain.verdict import InputVerdict
-from gateway.guarding.guarded_answers import GuardedAnswers
-from gateway.guarding.judge_inputs import JudgeInputs
 from gateway_support.house import BLOCKED, MASKED, compiled
-from guard.bundle import CompiledPolicy
-from guard.judged_text import at_once
-from guard.verdict import Action
-from service_kit.errors import DeadlineError
-from service_kit.work_apart import WorkApart
+from modelmill_gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn, Usage
+from modelmill_gateway.domain.verdict import InputVerdict
+from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.judge_inputs import JudgeInputs
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.judged_text import at_once
+from modelmill_guard.verdict import Action
+from modelmill_service_kit.errors import DeadlineError
+from modelmill_service_kit.work_apart import WorkApart
 
 TEXTS = ["grass", f"the {MASKED} word", f"so {MASKED} and {BLOCKED} end", ""]
 

@@ -7,7 +7,7 @@ from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, MASKED, House
 from gateway_support.usage import last_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,10 +11,10 @@ from gateway_support.peers import FakeInference
 from modelmill.inference.v1.inference_service_pb2_grpc import (
     add_InferenceServiceServicer_to_server,
 )
-from service_kit.errors import UnavailableError
-from service_kit.grpc_server import RpcServer
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

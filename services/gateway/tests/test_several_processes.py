@@ -10,10 +10,10 @@ import httpx
 import psutil
 from gateway_support.house import SECRET, House
 from gateway_support.process import running, settings_of
+from modelmill_testkit.service_process import ServiceProcess, refused_start
+from modelmill_testkit.waiting import eventually
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
-from testkit.service_process import ServiceProcess, refused_start
-from testkit.waiting import eventually
 
 
 def chat(house: House, **more: Any) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from gateway.measures import ACTIVE_STREAMS, SLOW_CLIENTS
 from gateway_support.another_gateway import another_gateway
 from gateway_support.certificates import CertificateFiles
 from gateway_support.house import House
 from gateway_support.process import running
-from testkit.waiting import eventually
+from modelmill_gateway.measures import ACTIVE_STREAMS, SLOW_CLIENTS
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from gateway.domain.errors import ModerationAwayError, ModerationLateError
-from gateway.domain.verdict import InputVerdict
-from gateway.guarding.spared_moderation import (
+from gateway_support.house import BLOCKED, POLICY, House, run_house
+from modelmill_gateway.domain.errors import ModerationAwayError, ModerationLateError
+from modelmill_gateway.domain.verdict import InputVerdict
+from modelmill_gateway.guarding.spared_moderation import (
     LATE_IN_A_ROW,
     SPARED_SECONDS,
     TRIAL_SECONDS,
     SparedModeration,
 )
-from gateway_support.house import BLOCKED, POLICY, House, run_house
-from guard.bundle import compile_policy
-from guard.judge import Window
-from guard.policy import parse_policy
-from guard.verdict import Action
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.judge import Window
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 
 PATIENCE = 5.0
 FINE = InputVerdict(action=Action.ALLOW, hits=(), text="hi", policy_digest="sha256:0")

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from gateway.domain.chat import ChatCall, Sampling, Turn
-from gateway.domain.split import STICKY_KEY, Shadow, Split, Variant, split_of, sticky_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
+from modelmill_gateway.domain.split import STICKY_KEY, Shadow, Split, Variant, split_of, sticky_key
 
 PLACES = 20_000
 Z = 4.5

@@ -5,15 +5,15 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway.domain.deadline import MARGIN_SECONDS
-from gateway.measures import SHADOWS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House, run_house
 from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from service_kit.errors import OverloadedError, PreconditionError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_gateway.domain.deadline import MARGIN_SECONDS
+from modelmill_gateway.measures import SHADOWS
+from modelmill_service_kit.errors import OverloadedError, PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from gateway.domain.chat import End, Piece
-from gateway.guarding.guarded_answer import BLOCKED as STOPPED
-from gateway.guarding.guarded_answer import GuardedAnswer
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, compiled
-from guard.verdict import Action, Direction
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_gateway.domain.chat import End, Piece
+from modelmill_gateway.guarding.guarded_answer import BLOCKED as STOPPED
+from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
+from modelmill_guard.verdict import Action, Direction
 
 POLICY = compiled()[1]
 WORDS = st.sampled_from(

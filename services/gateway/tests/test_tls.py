@@ -17,14 +17,14 @@ import httpx
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from gateway.main import serve
-from gateway.settings import Settings
 from gateway_support.another_gateway import another_gateway
 from gateway_support.certificates import CertificateFiles, pem
 from gateway_support.house import House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from service_kit.certificates import CertificateError
-from testkit.waiting import eventually
+from modelmill_gateway.main import serve
+from modelmill_gateway.settings import Settings
+from modelmill_service_kit.certificates import CertificateError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -134,7 +134,7 @@ async def test_a_renewed_certificate_is_served_without_a_restart(
 async def test_a_bad_pair_leaves_the_last_good_one_in_force_and_one_line_in_the_log(
     doors: Doors, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level(logging.ERROR, logger="service_kit.certificates")
+    caplog.set_level(logging.ERROR, logger="modelmill_service_kit.certificates")
     good = doors.trust(), doors.files.certificate.read_bytes()
     expired = doors.files.renew(ends=timedelta(minutes=-1))
 
@@ -232,7 +232,7 @@ async def test_the_process_says_it_in_one_line_and_ends_with_status_2(tmp_path: 
     fields = _fields(tls_certificate_path=files.certificate, tls_key_path=files.key)
     ours = {f"GATEWAY_{name.upper()}": str(value) for name, value in fields.items()}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.main"),
+        *(sys.executable, "-m", "modelmill_gateway.main"),
         env={**os.environ, **ours},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -8,7 +8,6 @@ from typing import Any
 
 import jwt
 import pytest
-from gateway.adapters.key_set import FILE_CHECK_SECONDS, FileKeys
 from gateway_support.issuer import (
     AUDIENCE,
     ISSUER,
@@ -17,7 +16,8 @@ from gateway_support.issuer import (
     with_public_key_as_secret,
 )
 from gateway_support.verifiers import BY_CURVE, KINDS, issuer_of, refused, verifier
-from service_kit.errors import UnauthenticatedError
+from modelmill_gateway.adapters.key_set import FILE_CHECK_SECONDS, FileKeys
+from modelmill_service_kit.errors import UnauthenticatedError
 
 
 @pytest.fixture(params=KINDS)

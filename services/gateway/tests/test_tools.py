@@ -5,14 +5,14 @@ from typing import Any
 
 import openai
 import pytest
-from gateway.domain.chat import ToolCall
-from gateway.guarding.guarded_call import guarded_call
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, MASKED, House
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill_gateway.domain.chat import ToolCall
+from modelmill_gateway.guarding.guarded_call import guarded_call
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,9 +10,9 @@ from gateway_support.job_orders import order, say_state, upload
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
-from service_kit.errors import InvalidInputError
-from service_kit.grpc_client import domain_errors
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -10,7 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 from modelmill.gateway.v1.gateway_service_pb2 import CreateFineTuningJobRequest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from gateway.domain.route import Body, Route
-from gateway.domain.routes import ROUTES
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill_gateway.domain.route import Body, Route
+from modelmill_gateway.domain.routes import ROUTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

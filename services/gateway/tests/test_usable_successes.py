@@ -10,11 +10,11 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.house import BASE, House, run_house
 from gateway_support.job_orders import order, say_state
 from google.protobuf.json_format import MessageToDict
-from jobs.bus import Bus
-from jobs.subjects import DATASET_READY, MODEL_READY
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_testkit.waiting import eventually
 
 TENANT = "maker"
 MADE = "mv-made"

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from gateway.domain.usage_rows import GROUPS, UsageQuestion, UsageRows, UsedRequest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import BUILD, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs.subjects import usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_gateway.domain.usage_rows import GROUPS, UsageQuestion, UsageRows, UsedRequest
+from modelmill_jobs.subjects import usage_recorded
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
-from testkit.waiting import eventually
 
 served = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,8 +14,8 @@ from gateway_support.budgets import chat
 from gateway_support.house import BLOCKED, House, run_house
 from gateway_support.messages import asking
 from gateway_support.usage import all_usage
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,13 +1,13 @@
 """Records of usage on their way: together, patient while the bus is away, counted when lost."""
 
 import pytest
-from gateway.adapters.usage import MOST_AT_ONCE, UsageQueue
 from gateway_support.usage_bus import Bus, dropped, put, running
 from google.protobuf.json_format import MessageToJson
-from jobs import record_queue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.usage import MOST_AT_ONCE, UsageQueue
+from modelmill_jobs import record_queue
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 BUS_TAKES_BYTES = 1024 * 1024
 LONGEST_SUBJECT = "\N{OLD ITALIC LETTER A}" * 255

@@ -6,9 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from gateway.adapters.usage import UsageQueue
-from gateway.adapters.usage_spill import UsageSpill, open_spill
-from gateway.measures import USAGE_SPILLED
 from gateway_support.another_gateway import another_gateway
 from gateway_support.budgets import chat
 from gateway_support.house import House
@@ -16,10 +13,13 @@ from gateway_support.usage import all_usage
 from gateway_support.usage_bus import Bus, dropped, put, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import record_queue
-from jobs.errors import StreamFullError
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.adapters.usage_spill import UsageSpill, open_spill
+from modelmill_gateway.measures import USAGE_SPILLED
+from modelmill_jobs import record_queue
+from modelmill_jobs.errors import StreamFullError
+from modelmill_testkit.waiting import eventually
 
 MUCH = 1024 * 1024
 

@@ -5,10 +5,10 @@ import json
 from contextlib import suppress
 
 import pytest
-from gateway.measures import ACTIVE_STREAMS, ADMISSION_WAITING, TOKENS_IN_HAND
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
-from testkit.waiting import eventually
+from modelmill_gateway.measures import ACTIVE_STREAMS, ADMISSION_WAITING, TOKENS_IN_HAND
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

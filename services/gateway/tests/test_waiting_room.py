@@ -8,10 +8,10 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.grpc_door import grpc_door, refused
 from gateway_support.house import House
 from grpc import StatusCode
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JobState
+from modelmill_jobs.subjects import job_state
+from modelmill_testkit.waiting import eventually
 from test_grpc_jobs import build
-from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

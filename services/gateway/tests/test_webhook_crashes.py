@@ -11,9 +11,9 @@ from gateway_support.house import WEBHOOK_KEY, House, run_house
 from gateway_support.receiver import OK, is_genuine, receiving
 from gateway_support.webhooks import about, all_read, attempts, jobs_succeed, registered
 from httpx import AsyncClient
+from modelmill_testkit.service_process import ServiceProcess, running_service
+from modelmill_testkit.waiting import eventually
 from pydantic import SecretStr
-from testkit.service_process import ServiceProcess, running_service
-from testkit.waiting import eventually
 
 NAMES = [f"job-{number}" for number in range(8)]
 WITH_WEBHOOKS = {"webhook_key": SecretStr(WEBHOOK_KEY), "webhook_allow_private": True}

@@ -10,8 +10,8 @@ import pytest_asyncio
 from gateway_support.house import House, run_house
 from gateway_support.receiver import OK, Received, answer, receiving
 from gateway_support.webhooks import about, all_told, attempts, jobs_succeed, registered, shown
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

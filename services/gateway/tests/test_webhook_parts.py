@@ -6,27 +6,27 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest_asyncio
-from gateway.adapters.secret_vault import SecretVault
-from gateway.adapters.webhook_book import WebhookBook
-from gateway.adapters.webhook_log import WebhookLog
-from gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
-from gateway.domain.access import SCOPES, Caller
-from gateway.domain.webhooks import Schedule
-from gateway.entrypoints.views.webhook_views import FACTS
-from gateway.webhooks.attempt_delivery import AttemptDelivery
-from gateway.webhooks.register_webhook import RegisterWebhook
-from gateway.webhooks.tell_webhooks import TellWebhooks
 from gateway_support.receiver import receiving
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, job_state
-from jobs.webhook_subjects import webhook_state
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookDue, WebhookState
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.catalogue import DatasetCatalogue, ModelCatalogue
-from registry.made import Made
-from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.secret_vault import SecretVault
+from modelmill_gateway.adapters.webhook_book import WebhookBook
+from modelmill_gateway.adapters.webhook_log import WebhookLog
+from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
+from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.webhooks import Schedule
+from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.webhooks.attempt_delivery import AttemptDelivery
+from modelmill_gateway.webhooks.register_webhook import RegisterWebhook
+from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY, job_state
+from modelmill_jobs.webhook_subjects import webhook_state
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
+from modelmill_registry.made import Made
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.waiting import eventually
 
 
 class Nothing:

@@ -5,9 +5,10 @@ import ipaddress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from gateway.domain.delivery_slots import LONGEST_PUT_OFF_SECONDS, DeliverySlots
-from gateway.domain.public_addresses import is_public
-from gateway.domain.webhooks import (
+from gateway_support.receiver import Received, is_genuine
+from modelmill_gateway.domain.delivery_slots import LONGEST_PUT_OFF_SECONDS, DeliverySlots
+from modelmill_gateway.domain.public_addresses import is_public
+from modelmill_gateway.domain.webhooks import (
     JITTER,
     Event,
     Schedule,
@@ -15,8 +16,7 @@ from gateway.domain.webhooks import (
     signed_headers,
     written_secret,
 )
-from gateway.settings import Settings
-from gateway_support.receiver import Received, is_genuine
+from modelmill_gateway.settings import Settings
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FIELDS = Settings.model_fields

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from gateway.adapters.webhook_sender import ANSWER_BYTES, WebhookSender, threaded_lookups
-from gateway.domain.errors import BadRequestError
 from gateway_support.certificates import CertificateFiles
 from gateway_support.receiver import OK, receiving
+from modelmill_gateway.adapters.webhook_sender import ANSWER_BYTES, WebhookSender, threaded_lookups
+from modelmill_gateway.domain.errors import BadRequestError
 
 PUBLIC = "93.184.215.14"
 

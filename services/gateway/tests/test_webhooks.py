@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from gateway.domain.webhooks import EVENT_TYPES
 from gateway_support.another_gateway import another_gateway
 from gateway_support.document import schema_validator
 from gateway_support.house import House, run_house
@@ -24,10 +23,11 @@ from gateway_support.webhooks import (
     say_dataset,
     shown,
 )
-from jobs.webhook_subjects import webhook_state
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from modelmill.jobs.v1 import job_pb2 as jobs_pb
-from testkit.waiting import eventually
+from modelmill_gateway.domain.webhooks import EVENT_TYPES
+from modelmill_jobs.webhook_subjects import webhook_state
+from modelmill_testkit.waiting import eventually
 
 EVENT_SCHEMA = schema_validator({"$ref": "#/components/schemas/WebhookEvent"})
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -212,7 +212,14 @@ async def test_the_secret_is_shown_once_and_stored_nowhere_in_clear(
     assert not any("of-the-owner" in record.getMessage() for record in ours)
 
 
-OURS = ("gateway", "jobs", "registry", "service_kit", "httpx", "nats")
+OURS = (
+    "modelmill_gateway",
+    "modelmill_jobs",
+    "modelmill_registry",
+    "modelmill_service_kit",
+    "httpx",
+    "nats",
+)
 
 
 @pytest.mark.parametrize(

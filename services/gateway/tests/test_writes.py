@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 import pytest
-from gateway.adapters.http_server import serve_http
 from gateway_support.house import House
 from gateway_support.process import running
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.http_server import serve_http
+from modelmill_testkit.waiting import eventually
 
 PARTS_AT = 152
 """Where Linux's `tcp_info` counts segments with data that came in: one for each write."""

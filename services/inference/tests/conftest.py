@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from modelmill_registry.store import FolderStore
+from modelmill_testkit.made_once import made_once
+from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
-from registry.store import FolderStore
-from testkit.made_once import made_once
-from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from .wide_heads import with_wide_heads
 

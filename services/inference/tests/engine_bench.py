@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
-from inference.adapters.transformers import TransformersKind, TransformersOptions
-from inference.adapters.triton import TritonAddress, TritonKind
-from inference.adapters.vllm import VllmKind
-from inference.adapters.vllm_server import VllmOptions
-from inference.answer_writer import AnswerWriter, WrittenPiece
-from inference.domain.generation import (
+from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
+from modelmill_inference.adapters.triton import TritonAddress, TritonKind
+from modelmill_inference.adapters.vllm import VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_inference.answer_writer import AnswerWriter, WrittenPiece
+from modelmill_inference.domain.generation import (
     ContinuationScore,
     GenerationRequest,
     ModelLimits,
     plan_generation,
     plan_score,
 )
-from inference.domain.sampling import SamplingOptions
-from inference.engine import Engine, EngineKind
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.engine import Engine, EngineKind
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeKind
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from modelmill_testkit.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from testkit.waiting import eventually
 
 VOCABULARY = 384
 DIE, HANG, REFUSE, FAIL, GIVE_UP = 11, 12, 13, 14, 15

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference.admit_requests import AdmissionPlan
-from inference.domain.generation import (
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
+from modelmill_inference.admit_requests import AdmissionPlan
+from modelmill_inference.domain.generation import (
     Abilities,
     ChosenToken,
     ContinuationScore,
@@ -19,16 +20,15 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
-from inference.domain.memory import MemoryNeed
-from inference.domain.sampling import MIN_TOP_P
-from inference.find_engine import Runs
-from inference.load_version import LoadedVersion, PreparedVersion
-from inference.model_files import ModelFiles
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
-from service_kit.errors import DomainError, NotFoundError, UnavailableError
-from testkit.in_process_tokenizers import InProcess
-from tokenization.bounded.opened import OpenTokenizer
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.domain.memory import MemoryNeed
+from modelmill_inference.domain.sampling import MIN_TOP_P
+from modelmill_inference.find_engine import Runs
+from modelmill_inference.load_version import LoadedVersion, PreparedVersion
+from modelmill_inference.model_files import ModelFiles
+from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
+from modelmill_testkit.in_process_tokenizers import InProcess
+from modelmill_tokenization.bounded.opened import OpenTokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
 PATIENT = AdmissionPlan(sequences=64, waiting=256, tokens=0, cache_bytes=2**30, seconds=60.0)

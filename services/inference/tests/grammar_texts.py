@@ -2,8 +2,8 @@
 
 import random
 
-from inference.domain.grammar.measures import Measures
-from inference.domain.grammar.tree import (
+from modelmill_inference.domain.grammar.measures import Measures
+from modelmill_inference.domain.grammar.tree import (
     Characters,
     Choice,
     Grammar,

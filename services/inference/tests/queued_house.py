@@ -5,18 +5,18 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from inference.admit_requests import AdmissionPlan, Admissions
-from inference.domain.sampling import SamplingOptions
-from inference.embed_texts import EmbedTexts
-from inference.generate_text import GenerateCommand, GenerateText
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from inference.render_prompt import Prompt
-from inference.score_texts import ScoreTexts
+from modelmill_inference.admit_requests import AdmissionPlan, Admissions
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.embed_texts import EmbedTexts
+from modelmill_inference.generate_text import GenerateCommand, GenerateText
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.render_prompt import Prompt
+from modelmill_inference.score_texts import ScoreTexts
+from modelmill_service_kit.errors import DomainError
+from modelmill_testkit.simulation import virtual_time
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from prometheus_client import REGISTRY
-from service_kit.errors import DomainError
-from testkit.simulation import virtual_time
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 

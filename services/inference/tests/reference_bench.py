@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from inference.children.runner import Runner
-from inference.children.transformers import open_runner
+from modelmill_inference.children.runner import Runner
+from modelmill_inference.children.transformers import open_runner
 from transformers import AutoModelForCausalLM
 
 PROMPT = list(range(20, 60))

@@ -10,11 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from inference.adapters.openvino import EXACT
-from inference.main import Running, inference_service
-from inference.settings import Settings
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
@@ -24,12 +19,17 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelServing,
     ServingState,
 )
-from registry.store import FolderStore
-from service_kit.errors import NotFoundError
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, run_nats
-from testkit.service_process import SECRET
-from testkit.waiting import eventually
+from modelmill_inference.adapters.openvino import EXACT
+from modelmill_inference.main import Running, inference_service
+from modelmill_inference.settings import Settings
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.waiting import eventually
 
 
 @dataclass(frozen=True)

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.domain.adapter_fit import adapter_problems
-from inference.domain.memory import GIB
-from inference.find_engine import FindEngine
-from inference.lease_version import VersionPool
-from inference.load_version import CacheSettings, LoadedVersion, LoadVersion
-from inference.memory_room import MemoryRoom, RoomLimits
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.store import FolderStore
-from service_kit.errors import NotFoundError, PreconditionError
-from testkit.in_process_tokenizers import InProcessTokenizers
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.domain.adapter_fit import adapter_problems
+from modelmill_inference.domain.memory import GIB
+from modelmill_inference.find_engine import FindEngine
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import CacheSettings, LoadedVersion, LoadVersion
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import NotFoundError, PreconditionError
+from modelmill_testkit.in_process_tokenizers import InProcessTokenizers
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .adapter_folders import write_adapter
 from .engine_bench import PROMPTS, Bench

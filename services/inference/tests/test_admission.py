@@ -4,12 +4,12 @@ from contextlib import suppress
 from itertools import cycle
 
 import pytest
-from inference.admit_requests import AdmissionPlan
-from inference.domain.admission import Admission
-from inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
-from inference.domain.cache_size import token_bytes
-from inference.domain.generation import ModelLimits
-from service_kit.errors import DeadlineError, OverloadedError, TooLargeError
+from modelmill_inference.admit_requests import AdmissionPlan
+from modelmill_inference.domain.admission import Admission
+from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.cache_size import token_bytes
+from modelmill_inference.domain.generation import ModelLimits
+from modelmill_service_kit.errors import DeadlineError, OverloadedError, TooLargeError
 
 LIMITS = AdmissionLimits(tokens=1000, sequences=10, waiting=20)
 ANSWER_TOKENS = 80

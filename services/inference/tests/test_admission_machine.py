@@ -7,9 +7,9 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from inference.domain.admission import Admission
-from inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
-from service_kit.errors import (
+from modelmill_inference.domain.admission import Admission
+from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from modelmill_service_kit.errors import (
     DeadlineError,
     DomainError,
     OverloadedError,

@@ -3,15 +3,15 @@
 import asyncio
 
 import pytest
-from inference import generate_text
-from inference.admit_requests import AdmissionPlan
-from inference.domain.sampling import SamplingOptions
-from inference.embed_texts import EmbedCommand
-from inference.generate_text import GenerateCommand
-from inference.render_prompt import Prompt
-from inference.score_texts import ScoreCommand
-from service_kit.errors import DeadlineError, TooLargeError, UnavailableError
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference import generate_text
+from modelmill_inference.admit_requests import AdmissionPlan
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.embed_texts import EmbedCommand
+from modelmill_inference.generate_text import GenerateCommand
+from modelmill_inference.render_prompt import Prompt
+from modelmill_inference.score_texts import ScoreCommand
+from modelmill_service_kit.errors import DeadlineError, TooLargeError, UnavailableError
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .queued_house import PLAN, TOKEN_SECONDS, VERSION, House, figure, refusal_of, run
 

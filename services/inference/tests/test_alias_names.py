@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from inference import follow_names
-from inference.alias_names import AliasNames, Target
-from inference.domain.cascade import Cascade
-from inference.follow_names import FollowNames
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from jobs.envelope import Stored
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from service_kit.errors import PreconditionError, UnavailableError
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference import follow_names
+from modelmill_inference.alias_names import AliasNames, Target
+from modelmill_inference.domain.cascade import Cascade
+from modelmill_inference.follow_names import FollowNames
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_jobs.envelope import Stored
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
 
@@ -260,7 +260,7 @@ async def test_a_version_whose_engine_does_not_answer_is_tried_again_before_it_i
 ) -> None:
     monkeypatch.setattr(follow_names, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("inference.load_records.FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("modelmill_inference.load_records.FAILURE_SECONDS", 0.0)
     service = Following(tokenizer, moved("a", "mv-1"))
     service.models.add("mv-1")
     service.loader.failure = UnavailableError("the engine did not load within 300 s")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
-from inference import announce_serving
-from inference.announce_serving import ServingAnnouncer
 from modelmill.registry.v1.model_events_pb2 import ModelServing, ServingState
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference import announce_serving
+from modelmill_inference.announce_serving import ServingAnnouncer
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 READY, STOPPED = ServingState.SERVING_STATE_READY, ServingState.SERVING_STATE_STOPPED
 

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from inference.domain.answer_text import AnswerText, StopScanner
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.domain.answer_text import AnswerText, StopScanner
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 FEW_LETTERS = st.text(alphabet="abc", max_size=30)
 STOPS = st.lists(st.text(alphabet="abc", min_size=1, max_size=4), max_size=4)

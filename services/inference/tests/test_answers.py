@@ -8,33 +8,33 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.admit_requests import Admissions
-from inference.alias_names import AliasNames
-from inference.answer_writer import AnswerPart
-from inference.domain.generation import (
+from modelmill.common.v1.chat_pb2 import ChatMessage, Tool, ToolCall
+from modelmill.inference.v1 import inference_service_pb2 as pb
+from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
+from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.alias_names import AliasNames
+from modelmill_inference.answer_writer import AnswerPart
+from modelmill_inference.domain.generation import (
     ChosenToken,
     EngineCannotError,
     GenerationRequest,
     LikelyToken,
     TokenPiece,
 )
-from inference.domain.sampling import SamplingOptions
-from inference.entrypoints.grpc import InferenceServicer
-from inference.generate_text import SEEDS, GenerateCommand, GenerateText
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from inference.render_prompt import Prompt
-from modelmill.common.v1.chat_pb2 import ChatMessage, Tool, ToolCall
-from modelmill.inference.v1 import inference_service_pb2 as pb
-from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.entrypoints.grpc import InferenceServicer
+from modelmill_inference.generate_text import SEEDS, GenerateCommand, GenerateText
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.render_prompt import Prompt
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.tool_templates import MISTRAL, SPECIAL
+from modelmill_tokenization import ChatTokenizer
 from prometheus_client import REGISTRY
-from service_kit.errors import InvalidInputError, UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.models import make_tiny_llama
-from testkit.service_process import SECRET
-from testkit.tool_templates import MISTRAL, SPECIAL
-from tokenization import ChatTokenizer
 
 from .fakes import PATIENT, FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 

@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.adapters.engine_process import EngineProcess, ProcessPlan
-from inference.domain.generation import Abilities
-from inference.domain.memory import GIB
-from inference.find_engine import FindEngine
-from inference.lease_version import VersionPool
-from inference.load_version import CacheSettings, LoadVersion
-from inference.memory_room import MemoryRoom, RoomLimits
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.store import FolderStore
-from service_kit.errors import DomainError, NotFoundError, PreconditionError, UnavailableError
-from testkit.in_process_tokenizers import InProcessTokenizers
+from modelmill_inference.adapters.engine_process import EngineProcess, ProcessPlan
+from modelmill_inference.domain.generation import Abilities
+from modelmill_inference.domain.memory import GIB
+from modelmill_inference.find_engine import FindEngine
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import CacheSettings, LoadVersion
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import (
+    DomainError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
+from modelmill_testkit.in_process_tokenizers import InProcessTokenizers
 
 from .engine_bench import PROMPTS, Bench
 from .fakes import FakeKind, FakeMachine, FakeModels, HeardFacts

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.adapters.openvino import PipelineOptions
-from inference.children.batched_reading import BatchedReader
+from modelmill_inference.adapters.openvino import PipelineOptions
+from modelmill_inference.children.batched_reading import BatchedReader
 
 pytestmark = pytest.mark.heavy
 

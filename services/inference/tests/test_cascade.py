@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.admit_requests import Admissions
-from inference.answer_writer import AnswerPart
-from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
-from inference.cascade_text import CascadeText
-from inference.domain.cascade import Cascade
-from inference.domain.sampling import SamplingOptions
-from inference.generate_text import GenerateCommand, GenerateText
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from inference.render_prompt import Prompt
-from service_kit.errors import InvalidInputError, NotFoundError
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.answer_writer import AnswerPart
+from modelmill_inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
+from modelmill_inference.cascade_text import CascadeText
+from modelmill_inference.domain.cascade import Cascade
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.generate_text import GenerateCommand, GenerateText
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.render_prompt import Prompt
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import PATIENT, FakeLoader, FakeMachine, FakeModels, HeardFacts
 

@@ -6,8 +6,8 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inference.domain.cascade import NEVER, Example, calibrate, confidence
-from service_kit.errors import InvalidInputError
+from modelmill_inference.domain.cascade import NEVER, Example, calibrate, confidence
+from modelmill_service_kit.errors import InvalidInputError
 
 LOGPROBS = st.lists(st.floats(-30, 0), min_size=1, max_size=60)
 EXAMPLES = st.lists(

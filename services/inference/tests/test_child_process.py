@@ -7,13 +7,13 @@ from collections.abc import Callable
 import psutil
 import pytest
 import uvloop
-from inference.adapters.child_process import ChildProcess
-from service_kit.errors import UnavailableError
-from testkit.cancelling import cancelled_after
+from modelmill_inference.adapters.child_process import ChildProcess
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.cancelling import cancelled_after
 
 CALENDAR = "calendar"
 """A module that ends by itself and never reads its socket."""
-ENGINE = "inference.children.command"
+ENGINE = "modelmill_inference.children.command"
 """One that lives until its parent hangs up."""
 LOOPS = pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from jsonschema import Draft202012Validator, FormatChecker
 from modelmill.inference.v1 import inference_service_pb2 as pb
-from service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError
 
 from .support import Answer, Service, nats_and_inference
 from .test_generating import figure

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
-from inference.admit_requests import Admissions
-from inference.answer_writer import AnswerWriter
-from inference.count_tokens import CountTokens
-from inference.demand_call import demanded_call
-from inference.domain.generation import EngineCannotError, TokenPiece
-from inference.domain.grammar.held_form import hold
-from inference.domain.sampling import Constraint, SamplingOptions
-from inference.domain.tool_calls import ToolCall
-from inference.generate_text import GenerateCommand, GenerateText
-from inference.load_version import LoadedVersion
-from inference.render_prompt import Prompt
 from jsonschema import validate
-from service_kit.errors import InvalidInputError
-from testkit.in_process_tokenizers import InProcess
-from testkit.models import CHAT_TEMPLATE, make_tiny_llama
-from testkit.tool_templates import FAMILIES, HERMES, MISTRAL_NEW, SPECIAL
-from tokenization import ChatTokenizer, Function
+from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.answer_writer import AnswerWriter
+from modelmill_inference.count_tokens import CountTokens
+from modelmill_inference.demand_call import demanded_call
+from modelmill_inference.domain.generation import EngineCannotError, TokenPiece
+from modelmill_inference.domain.grammar.held_form import hold
+from modelmill_inference.domain.sampling import Constraint, SamplingOptions
+from modelmill_inference.domain.tool_calls import ToolCall
+from modelmill_inference.generate_text import GenerateCommand, GenerateText
+from modelmill_inference.load_version import LoadedVersion
+from modelmill_inference.render_prompt import Prompt
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.in_process_tokenizers import InProcess
+from modelmill_testkit.models import CHAT_TEMPLATE, make_tiny_llama
+from modelmill_testkit.tool_templates import FAMILIES, HERMES, MISTRAL_NEW, SPECIAL
+from modelmill_tokenization import ChatTokenizer, Function
 
 from .fakes import LIMITS, PATIENT
 from .grammar_texts import drawn

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from inference.domain.generation import EngineCannotError
-from inference.domain.grammar.printing import printed
-from inference.domain.grammar.tree import Grammar, Literal
-from inference.domain.sampling import MIN_TOP_P, Constraint
-from service_kit.errors import UnavailableError
-from tokenization import Turn
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.domain.generation import EngineCannotError
+from modelmill_inference.domain.grammar.printing import printed
+from modelmill_inference.domain.grammar.tree import Grammar, Literal
+from modelmill_inference.domain.sampling import MIN_TOP_P, Constraint
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_tokenization import Turn
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .engine_bench import CANNOT, ENGINES, LIMITS, PROMPTS, Bench, engines_to_test, open_bench
 

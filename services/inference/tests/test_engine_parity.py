@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.children.runner import Runner
-from inference.children.transformers import open_runner
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.children.runner import Runner
+from modelmill_inference.children.transformers import open_runner
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .build_in_transformers import BuildInTransformers
 from .engine_bench import Bench, open_bench

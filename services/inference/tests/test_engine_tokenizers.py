@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from inference.adapters.openvino import PipelineOptions
-from inference.children.openvino import open_pipeline
-from inference.children.transformers_grammar import Grammars
-from testkit.hostile_models import wake_in_engines
+from modelmill_inference.adapters.openvino import PipelineOptions
+from modelmill_inference.children.openvino import open_pipeline
+from modelmill_inference.children.transformers_grammar import Grammars
+from modelmill_testkit.hostile_models import wake_in_engines
 
 pytestmark = pytest.mark.heavy
 

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from inference.alias_names import AliasNames, Target
-from inference.domain.cascade import Cascade
-from inference.find_target import FindTarget
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from jobs.envelope import Stored
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.alias_names import AliasNames, Target
+from modelmill_inference.domain.cascade import Cascade
+from modelmill_inference.find_target import FindTarget
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_jobs.envelope import Stored
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
 

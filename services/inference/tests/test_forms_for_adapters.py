@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from inference.find_engine import FindEngine
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_inference.find_engine import FindEngine
 
 from .fakes import FakeKind, FakeModels
 

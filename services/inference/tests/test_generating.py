@@ -8,12 +8,12 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from modelmill_testkit.waiting import eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from prometheus_client import REGISTRY, generate_latest
-from registry.store import FolderStore
-from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
-from testkit.waiting import eventually
 
 from .support import Service, nats_and_inference
 

@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from inference.domain.generation import (
+from modelmill_inference.domain.generation import (
     Abilities,
     EngineCannotError,
     ModelLimits,
@@ -9,8 +9,8 @@ from inference.domain.generation import (
     check_prompt_length,
     plan_generation,
 )
-from inference.domain.sampling import Constraint, SamplingOptions, check_options
-from service_kit.errors import InvalidInputError
+from modelmill_inference.domain.sampling import Constraint, SamplingOptions, check_options
+from modelmill_service_kit.errors import InvalidInputError
 
 LIMITS = ModelLimits(context_tokens=10, vocabulary=100)
 PLAIN = Abilities()

@@ -1,7 +1,7 @@
 """What the engine's process takes for a grammar."""
 
 import pytest
-from inference.children.grammar_check import check_grammar
+from modelmill_inference.children.grammar_check import check_grammar
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.domain.grammar import matching
-from inference.domain.grammar.held_form import HeldForm, hold
-from inference.domain.sampling import Constraint
-from service_kit.errors import InvalidInputError
+from modelmill_inference.domain.grammar import matching
+from modelmill_inference.domain.grammar.held_form import HeldForm, hold
+from modelmill_inference.domain.sampling import Constraint
+from modelmill_service_kit.errors import InvalidInputError
 
 from .grammar_texts import drawn
 from .test_grammar_schemas import a_whole_answer

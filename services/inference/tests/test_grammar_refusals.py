@@ -5,9 +5,9 @@ import time
 from typing import Any
 
 import pytest
-from inference.domain.grammar.held_form import HeldForm, hold
-from inference.domain.sampling import Constraint
-from service_kit.errors import InvalidInputError
+from modelmill_inference.domain.grammar.held_form import HeldForm, hold
+from modelmill_inference.domain.sampling import Constraint
+from modelmill_service_kit.errors import InvalidInputError
 
 from .test_grammar_schemas import check, texts_of
 

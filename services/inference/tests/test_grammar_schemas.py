@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.domain.grammar.held_form import END_TOKEN, HeldForm, hold
-from inference.domain.grammar.measures import Measures
-from inference.domain.sampling import Constraint
 from jsonschema import Draft202012Validator, FormatChecker
-from service_kit.errors import InvalidInputError
+from modelmill_inference.domain.grammar.held_form import END_TOKEN, HeldForm, hold
+from modelmill_inference.domain.grammar.measures import Measures
+from modelmill_inference.domain.sampling import Constraint
+from modelmill_service_kit.errors import InvalidInputError
 
 from .grammar_texts import drawn
 

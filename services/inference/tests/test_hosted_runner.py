@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from inference.children import hosted_runner
-from inference.children.hosted_runner import HostedRunner, Message
-from inference.children.runner import News
-from testkit.waiting import eventually
+from modelmill_inference.children import hosted_runner
+from modelmill_inference.children.hosted_runner import HostedRunner, Message
+from modelmill_inference.children.runner import News
+from modelmill_testkit.waiting import eventually
 
 Told = tuple[Message | None, bool]
 

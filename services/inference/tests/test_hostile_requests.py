@@ -6,7 +6,7 @@
 from pathlib import Path
 
 import pytest
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .hostile.storm import Outcome, storm_engine, storm_service
 

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from inference.admit_requests import Admissions
-from inference.count_tokens import CountTokens
-from inference.domain.memory import GIB
-from inference.domain.sampling import SamplingOptions
-from inference.find_engine import FindEngine
-from inference.generate_text import GenerateCommand, GenerateText
-from inference.lease_version import VersionPool
-from inference.load_version import CacheSettings, LoadVersion
-from inference.measures import TokenizerFigures
-from inference.memory_room import MemoryRoom, RoomLimits
-from inference.render_prompt import Prompt
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.store import FolderStore
-from service_kit.errors import DomainError, OverloadedError, PreconditionError
-from testkit.hostile_models import HOSTILE, TRIGGER
-from tokenization.bounded import LimitError, Limits
-from tokenization.bounded.pool import TokenizerPool
+from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.count_tokens import CountTokens
+from modelmill_inference.domain.memory import GIB
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.find_engine import FindEngine
+from modelmill_inference.generate_text import GenerateCommand, GenerateText
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import CacheSettings, LoadVersion
+from modelmill_inference.measures import TokenizerFigures
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.render_prompt import Prompt
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import DomainError, OverloadedError, PreconditionError
+from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
+from modelmill_tokenization.bounded import LimitError, Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from .fakes import PATIENT, FakeKind, FakeMachine, FakeModels, HeardFacts
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
 
 from .support import nats_and_inference
 

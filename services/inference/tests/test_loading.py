@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from inference.admit_requests import Admissions
-from inference.alias_names import AliasNames
-from inference.entrypoints.grpc import InferenceServicer
-from inference.lease_version import VersionPool
-from inference.load_version import LoadedVersion, PreparedVersion
-from inference.memory_room import MemoryRoom, RoomLimits
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ServingState
-from service_kit.errors import OverloadedError, PreconditionError
-from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
-from testkit.service_process import SECRET
-from testkit.simulation import virtual_time
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.alias_names import AliasNames
+from modelmill_inference.entrypoints.grpc import InferenceServicer
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import LoadedVersion, PreparedVersion
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_service_kit.errors import OverloadedError, PreconditionError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.simulation import virtual_time
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import PATIENT, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
@@ -213,7 +213,7 @@ async def test_over_grpc_every_caller_hears_that_it_loads_instead_of_a_bare_dead
     tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Much time between the refusal and the deadline, so that a busy machine makes neither late.
-    monkeypatch.setattr("inference.load_records.MARGIN_SECONDS", 9.0)
+    monkeypatch.setattr("modelmill_inference.load_records.MARGIN_SECONDS", 9.0)
     room = Room(tokenizer)
     room.add("mv-1", name="tiny")
     room.loader.seconds = 0.0

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from inference.domain.memory import GIB, MIB, MemoryBook, cache_ceiling, estimate
+from modelmill_inference.domain.memory import GIB, MIB, MemoryBook, cache_ceiling, estimate
 
 SMOLLM2 = {
     "num_attention_heads": 9,

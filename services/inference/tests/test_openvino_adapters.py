@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pytest_asyncio
-from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
-from inference.domain.generation import ScoreRequest
+from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from modelmill_inference.domain.generation import ScoreRequest
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from safetensors.numpy import save_file
-from service_kit.errors import PreconditionError
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from .build_in_transformers import BuildInTransformers
 from .engine_bench import PROMPTS, Bench

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.adapters.openvino import EXACT, PipelineOptions
-from inference.children import openvino
-from inference.children.openvino import OpenVinoRunner
-from inference.children.openvino_cache import (
+from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
+from modelmill_inference.children import openvino
+from modelmill_inference.children.openvino import OpenVinoRunner
+from modelmill_inference.children.openvino_cache import (
     BLOCK_TOKENS,
     MOST_UNFINISHED,
     UPPER_HALF,
     UnfinishedAnswers,
     scoped_prompt,
 )
-from inference.domain.generation import GenerationRequest
+from modelmill_inference.domain.generation import GenerationRequest
 
 from .test_openvino_engine import PLAIN
 

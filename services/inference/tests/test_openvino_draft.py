@@ -11,11 +11,11 @@ from typing import Any
 
 import openvino_genai as genai
 import pytest
-from inference.adapters.openvino import EXACT, PipelineOptions
-from inference.children.openvino import generation_config, open_pipeline
-from inference.domain.generation import GenerationRequest
+from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
+from modelmill_inference.children.openvino import generation_config, open_pipeline
+from modelmill_inference.domain.generation import GenerationRequest
+from modelmill_testkit.models import make_other_openvino
 from openvino import Tensor
-from testkit.models import make_other_openvino
 
 pytestmark = pytest.mark.heavy
 

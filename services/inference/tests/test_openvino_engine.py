@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from inference.adapters import engine_process
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
-from inference.domain.generation import GenerationRequest
+from modelmill_inference.adapters import engine_process
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from modelmill_inference.domain.generation import GenerationRequest
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from prometheus_client import REGISTRY
-from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from .support import least_cpu_seconds, resting_cpu_seconds
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from inference.children import openvino_forward
-from inference.children.openvino_reading import Reader
-from inference.domain.generation import ScoreRequest
-from testkit.cancelling import cancelled_after
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.children import openvino_forward
+from modelmill_inference.children.openvino_reading import Reader
+from modelmill_inference.domain.generation import ScoreRequest
+from modelmill_testkit.cancelling import cancelled_after
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .build_in_transformers import BuildInTransformers
 from .engine_bench import PROMPTS, Bench, open_bench

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from modelmill_registry.read_model import SHARED_TENANT
+from modelmill_service_kit.errors import DomainError, TooLargeError
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY
-from registry.read_model import SHARED_TENANT
-from service_kit.errors import DomainError, TooLargeError
-from service_kit.grpc_client import domain_errors
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
 
 from .support import Answer, Service, nats_and_inference
 
@@ -69,7 +69,7 @@ async def engines_rest() -> bool:
     """Whether engine processes took no CPU for a moment."""
 
     def spent() -> float:
-        engines = children_that_run("inference.children")
+        engines = children_that_run("modelmill_inference.children")
         assert engines
         return sum(sum(one.cpu_times()[:2]) for one in engines)
 

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inference.load_version import LoadedVersion
-from inference.render_prompt import Prompt, prompt_tokens
-from service_kit.errors import InvalidInputError
-from testkit.in_process_tokenizers import InProcess
-from testkit.models import CHAT_TEMPLATE, make_tiny_llama
-from tokenization import ChatTokenizer, Function
+from modelmill_inference.load_version import LoadedVersion
+from modelmill_inference.render_prompt import Prompt, prompt_tokens
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.in_process_tokenizers import InProcess
+from modelmill_testkit.models import CHAT_TEMPLATE, make_tiny_llama
+from modelmill_tokenization import ChatTokenizer, Function
 
 from .fakes import LIMITS
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.errors import UnavailableError
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, run_nats
-from testkit.processes import children_that_run
-from testkit.service_process import (
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.service_process import (
     SECRET,
     modules_loaded_by,
     running_service,
     service_settings,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 IDLE, BUSY = (f"mv-{number:032x}" for number in (1, 2))
 
@@ -70,7 +70,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                 # One at a time: however short answers are, some of these wait when it is looked.
                 *_, waiting = [stub.Generate(request, timeout=30) for _ in range(IN_LINE)]
                 await eventually(lambda: is_busy(stub, requests=IN_LINE // 2))
-                assert len(children_that_run("inference.children", of=service.pid)) == 2
+                assert len(children_that_run("modelmill_inference.children", of=service.pid)) == 2
                 children = psutil.Process(service.pid).children(recursive=True)
 
                 service.process.send_signal(number)
@@ -88,4 +88,4 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
 async def test_it_imports_no_engine() -> None:
     heavy = {"openvino", "openvino_genai", "torch", "numpy"}
 
-    assert not heavy & await modules_loaded_by("inference.main")
+    assert not heavy & await modules_loaded_by("modelmill_inference.main")

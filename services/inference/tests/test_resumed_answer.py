@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inference import resumed_answer
-from inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
-from inference.domain.resume import resume
-from inference.engine import EngineRestartingError
-from inference.resumed_answer import asked_again, resumed
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference import resumed_answer
+from modelmill_inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
+from modelmill_inference.domain.resume import resume
+from modelmill_inference.engine import EngineRestartingError
+from modelmill_inference.resumed_answer import asked_again, resumed
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 from .fakes import FakeEngine
 

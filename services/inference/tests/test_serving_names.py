@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ServingState
+from modelmill_registry.aliases import AliasBook
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 from prometheus_client import REGISTRY
-from registry.aliases import AliasBook
-from service_kit.errors import NotFoundError
-from testkit.nats_server import run_nats
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
 
 from .support import Service, nats_and_inference, run_inference
 
@@ -62,7 +62,7 @@ async def test_what_an_alias_names_is_loaded_kept_and_freed_when_retired(
         with pytest.raises(NotFoundError):
             await service.answer(second, text="x")
         replica = service.running.replica
-        engines = children_that_run("inference.children")
+        engines = children_that_run("modelmill_inference.children")
 
     assert not [one for one in engines if one.is_running()]
     assert replica.startswith("inference-")

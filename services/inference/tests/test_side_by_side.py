@@ -7,9 +7,9 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.side_by_side import side_by_side
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference.side_by_side import side_by_side
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from inference.adapters import transformers
-from inference.adapters.spare_child import SpareChild
-from inference.adapters.transformers import TransformersKind, TransformersOptions
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
+from modelmill_inference.adapters import transformers
+from modelmill_inference.adapters.spare_child import SpareChild
+from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
 

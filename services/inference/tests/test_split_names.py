@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from inference.alias_names import AliasNames
-from jobs.envelope import Stored
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from modelmill_inference.alias_names import AliasNames
+from modelmill_jobs.envelope import Stored
 
 
 def known_by(**options: Any) -> AliasNames:

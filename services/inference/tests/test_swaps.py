@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 from modelmill.inference.v1 import inference_service_pb2 as pb
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import DomainError, NotFoundError, PreconditionError
+from modelmill_testkit.models import make_other_openvino
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY
-from registry.aliases import AliasBook
-from registry.store import FolderStore
-from service_kit.errors import DomainError, NotFoundError, PreconditionError
-from testkit.models import make_other_openvino
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
 
 from .adapter_folders import write_adapter
 from .support import Answer, Service, nats_and_inference
@@ -82,7 +82,7 @@ class Load:
 def kill_engines() -> int:
     """SIGKILL to every engine of this process; how many there were."""
     killed = 0
-    for child in children_that_run("inference.children.openvino"):
+    for child in children_that_run("modelmill_inference.children.openvino"):
         with suppress(psutil.NoSuchProcess):
             child.kill()
             killed += 1

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.domain.tool_calls import MAX_CALL_CHARACTERS, ToolCallParser, new_call_id
-from testkit.models import make_tiny_llama
-from testkit.tool_templates import (
+from modelmill_inference.domain.tool_calls import MAX_CALL_CHARACTERS, ToolCallParser, new_call_id
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.tool_templates import (
     ARGUMENTS_FIRST,
     DEEPSEEK,
     FAMILIES,
@@ -20,8 +20,8 @@ from testkit.tool_templates import (
     MISTRAL_NEW,
     SPECIAL,
 )
-from tokenization import ChatTokenizer
-from tokenization.text_stream import TextStream
+from modelmill_tokenization import ChatTokenizer
+from modelmill_tokenization.text_stream import TextStream
 
 Family = Callable[[str], ChatTokenizer]
 NAMES = ("look", "get_weather")

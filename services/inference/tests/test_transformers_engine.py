@@ -8,10 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from inference.adapters import transformers
-from registry.store import FolderStore
-from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
-from testkit.waiting import eventually
+from modelmill_inference.adapters import transformers
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from modelmill_testkit.waiting import eventually
 
 from .support import Service, nats_and_inference
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from inference.children.transformers_opening import open_model
-from inference.domain.adapter_fit import adapter_problems
+from modelmill_inference.children.transformers_opening import open_model
+from modelmill_inference.domain.adapter_fit import adapter_problems
 from peft import (
     IA3Config,
     LoraConfig,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from inference.children import transformers_model
-from inference.children.transformers_model import CausalModel
-from inference.children.transformers_sampling import Sampler
+from modelmill_inference.children import transformers_model
+from modelmill_inference.children.transformers_model import CausalModel
+from modelmill_inference.children.transformers_sampling import Sampler
 
 from .reference_bench import (
     PLAIN,

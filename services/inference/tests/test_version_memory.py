@@ -4,17 +4,17 @@ import asyncio
 import time
 
 import pytest
-from inference.domain.memory import (
+from modelmill_inference.domain.memory import (
     MIB,
     MemoryNeed,
 )
-from inference.free_idle import FreeIdle
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.free_idle import FreeIdle
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_service_kit.errors import OverloadedError, PreconditionError
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from prometheus_client import REGISTRY
-from service_kit.errors import OverloadedError, PreconditionError
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
@@ -215,7 +215,7 @@ async def test_one_that_turns_out_larger_makes_others_leave_or_leaves_itself(
 async def test_one_that_is_really_too_large_is_closed_and_not_loaded_again(
     tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.load_records.FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("modelmill_inference.load_records.FAILURE_SECONDS", 0.0)
     house = House(tokenizer, a=100)
     house.loader.resident["a"] = 2000 * MIB
 

@@ -3,11 +3,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from inference.lease_version import VersionPool
-from inference.memory_room import MemoryRoom, RoomLimits
-from service_kit.errors import NotFoundError, OverloadedError, PreconditionError, UnavailableError
-from testkit.waiting import eventually
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_service_kit.errors import (
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    UnavailableError,
+)
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
 

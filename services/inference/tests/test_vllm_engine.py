@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from inference.adapters.vllm import VllmEngine, VllmKind
-from inference.adapters.vllm_server import VllmOptions
-from inference.domain.generation import EngineCannotError, ScoreRequest
-from service_kit.errors import (
+from modelmill_inference.adapters.vllm import VllmEngine, VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_inference.domain.generation import EngineCannotError, ScoreRequest
+from modelmill_service_kit.errors import (
     DomainError,
     InvalidInputError,
     PreconditionError,
     UnavailableError,
 )
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 from . import fake_vllm
 from .fake_vllm import FakeVllm, logprob_of, running_fake

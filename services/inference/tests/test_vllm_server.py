@@ -9,11 +9,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from inference.adapters import vllm_server
-from inference.adapters.vllm import VllmEngine, VllmKind
-from inference.adapters.vllm_server import VllmOptions
-from service_kit.errors import PreconditionError, UnavailableError
-from testkit.waiting import eventually
+from modelmill_inference.adapters import vllm_server
+from modelmill_inference.adapters.vllm import VllmEngine, VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
+from modelmill_testkit.waiting import eventually
 
 from . import fake_vllm
 from .vllm_cases import END, expected, loaded, starting_with, tokens_of

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-from inference.adapters.vllm import VllmEngine
-from inference.domain.generation import GenerationRequest
+from modelmill_inference.adapters.vllm import VllmEngine
+from modelmill_inference.domain.generation import GenerationRequest
 
 from .fake_vllm import token_after
 

@@ -4,9 +4,9 @@ import asyncio
 import os
 from pathlib import Path
 
-from inference.adapters.vllm import VllmKind
-from inference.adapters.vllm_server import VllmOptions
-from inference.domain.generation import ScoreRequest
+from modelmill_inference.adapters.vllm import VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_inference.domain.generation import ScoreRequest
 
 from .adapter_folders import write_adapter
 from .vllm_cases import END, loaded, tokens_of

@@ -10,19 +10,19 @@ from typing import Any
 
 import grpc
 import pytest
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
-from jobs.bus import Bus
-from jobs.subjects import policy_state
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from moderation.main import serve
-from moderation.settings import Settings
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
-from testkit.service_process import SECRET
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import policy_state
+from modelmill_moderation.main import serve
+from modelmill_moderation.settings import Settings
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import SECRET
 
 sys.path.append(str(Path(__file__).parent))
 

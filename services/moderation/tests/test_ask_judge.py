@@ -4,10 +4,10 @@ import logging
 from typing import Any
 
 import pytest
-from guard.judge import Judge, Window
-from guard.verdict import Direction
-from moderation.ask_judge import LOG_SECONDS, AskJudge
-from moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_guard.judge import Judge, Window
+from modelmill_guard.verdict import Direction
+from modelmill_moderation.ask_judge import LOG_SECONDS, AskJudge
+from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
 from moderation_support.judged import compiled, judges
 from moderation_support.safety_client import Clock
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
+from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY
-from testkit.waiting import eventually
 
 SUBJECT = "audit.moderation"
 

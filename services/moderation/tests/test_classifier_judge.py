@@ -7,17 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from guard.judge import DEFAULT_INSTRUCTION, Judge, Window
-from guard.policy import parse_policy
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.inference.v1 import inference_service_pb2 as pb
-from moderation.adapters.classifier_judge import ClassifierJudge, inference_at, shares_of
-from moderation.domain.kept_scores import KeptScores
-from moderation.domain.no_opinion import Failure, NoOpinionError
-from moderation_support.classifier import ALIAS, SURE, Classifier, serving_classifier
-from moderation_support.safety_client import Clock
-from service_kit.errors import (
+from modelmill_guard.judge import DEFAULT_INSTRUCTION, Judge, Window
+from modelmill_guard.policy import parse_policy
+from modelmill_moderation.adapters.classifier_judge import ClassifierJudge, inference_at, shares_of
+from modelmill_moderation.domain.kept_scores import KeptScores
+from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_service_kit.errors import (
     DeadlineError,
     InvalidInputError,
     NotFoundError,
@@ -27,8 +25,10 @@ from service_kit.errors import (
     TooLargeError,
     UnavailableError,
 )
-from testkit.ports import free_port
-from testkit.service_process import SECRET
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import SECRET
+from moderation_support.classifier import ALIAS, SURE, Classifier, serving_classifier
+from moderation_support.safety_client import Clock
 
 POLICY = """
 judges:

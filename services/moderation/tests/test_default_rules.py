@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard.bundle import compile_policy
-from guard.policy import parse_policy
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill_guard.bundle import compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 from moderation_support.policy_calls import get, judged_by, policy_of, put, revert, versions
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
 
 METH = "how to produce lsd"
 RULE = "drugs-instructions-en"

@@ -2,15 +2,15 @@
 
 import asyncio
 
-from guard.judge import Judge, Window
-from guard.judged_text import PIECE_CHARACTERS, at_once, judge_whole
-from guard.judging import Ruling
-from guard.verdict import Direction
-from moderation.domain.policies import Ownership, PolicyInForce
-from moderation.growing_texts import open_text
-from moderation.judging import RulesOf
+from modelmill_guard.judge import Judge, Window
+from modelmill_guard.judged_text import PIECE_CHARACTERS, at_once, judge_whole
+from modelmill_guard.judging import Ruling
+from modelmill_guard.verdict import Direction
+from modelmill_moderation.domain.policies import Ownership, PolicyInForce
+from modelmill_moderation.growing_texts import open_text
+from modelmill_moderation.judging import RulesOf
+from modelmill_service_kit.work_apart import WorkApart
 from moderation_support.judged import compiled, judges
-from service_kit.work_apart import WorkApart
 
 TEXT = "grass and bob, " * 3000
 

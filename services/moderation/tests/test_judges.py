@@ -7,18 +7,18 @@ from random import Random
 from typing import Any
 
 import pytest
-from guard.judge import Window
-from guard.verdict import Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from moderation.entrypoints.grpc import verdict_message
+from modelmill_guard.judge import Window
+from modelmill_guard.verdict import Direction
+from modelmill_moderation.entrypoints.grpc import verdict_message
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
+from modelmill_testkit.service_process import refused_start, service_settings
+from modelmill_testkit.waiting import eventually
 from moderation_support.classifier import ALIAS, SURE
 from moderation_support.judged import NUMBERS, Judged, compiled, judged_moderation, judges
 from moderation_support.safety_server import HIGH, hang, status
 from prometheus_client import REGISTRY
-from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
-from testkit.service_process import refused_start, service_settings
-from testkit.waiting import eventually
 
 WORDS = ("a bomb", "of hate", "violence", "bob", "zap", *("grass", "river", "stone") * 12)
 

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from moderation.domain.kept_scores import KeptScores
+from modelmill_moderation.domain.kept_scores import KeptScores
 
 SECONDS = 10
 STEPS = st.lists(

@@ -3,12 +3,12 @@
 from typing import Any
 
 import pytest
-from guard.bundle import CompiledPolicy
-from guard.verdict import Action, Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from moderation.adapters.policy_files import load_policy
-from moderation.entrypoints.grpc import verdict_message
-from moderation.settings import packaged_policies
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.verdict import Action, Direction
+from modelmill_moderation.adapters.policy_files import load_policy
+from modelmill_moderation.entrypoints.grpc import verdict_message
+from modelmill_moderation.settings import packaged_policies
 
 CASES = [
     ("", pb.ACTION_ALLOW),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 
 RULE = "{{id: {0}, category: c, severity: low, action: block, directions: both, keywords: [{0}]}}"
 

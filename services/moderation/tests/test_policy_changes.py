@@ -3,16 +3,16 @@
 from typing import Any
 
 import pytest
-from guard.bundle import as_yaml, compile_policy
-from guard.policy import parse_policy
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from moderation.adapters.policy_files import load_policy
-from moderation.domain.policy_changes import changes_between
-from moderation.settings import packaged_policies
+from modelmill_guard.bundle import as_yaml, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_moderation.adapters.policy_files import load_policy
+from modelmill_moderation.domain.policy_changes import changes_between
+from modelmill_moderation.settings import packaged_policies
+from modelmill_service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 from moderation_support.policy_calls import get, judged_by, policy_of, put, revert, versions
-from service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 
 
 async def test_documents_become_one_policy_that_judges_its_tenant_alone(moderation: Any) -> None:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from testkit.nats_server import NatsServer
-from testkit.service_process import refused_start, running_service, service_settings
+from modelmill_testkit.nats_server import NatsServer
+from modelmill_testkit.service_process import refused_start, running_service, service_settings
 
 
 async def test_it_starts_answers_health_and_stops_cleanly(nats: NatsServer, tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.errors import InvalidInputError, PreconditionError
-from testkit.waiting import eventually
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_testkit.waiting import eventually
 
 POLICY = """
 max_check_characters: 50

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
+from modelmill_service_kit.errors import InvalidInputError
 from moderation_support.policy_calls import get, policy_of, put
-from service_kit.errors import InvalidInputError
 
 HEAD = "category: c, severity: low, action: mask, directions: both"
 COSTLY = (

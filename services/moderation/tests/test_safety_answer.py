@@ -6,10 +6,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moderation.adapters.safety_answer import scores_in
-from moderation.adapters.safety_styles import STYLES
-from moderation.domain.kept_scores import Scores
-from moderation.domain.no_opinion import NoOpinionError
+from modelmill_moderation.adapters.safety_answer import scores_in
+from modelmill_moderation.adapters.safety_styles import STYLES
+from modelmill_moderation.domain.kept_scores import Scores
+from modelmill_moderation.domain.no_opinion import NoOpinionError
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 VALUES = st.recursive(

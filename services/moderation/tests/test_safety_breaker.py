@@ -5,12 +5,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from moderation.adapters.safety_http import AT_ONCE
-from moderation.adapters.safety_service import BREAKER_FAILURES, BREAKER_SECONDS, SafetyService
-from moderation.domain.no_opinion import Failure
+from modelmill_moderation.adapters.safety_http import AT_ONCE
+from modelmill_moderation.adapters.safety_service import (
+    BREAKER_FAILURES,
+    BREAKER_SECONDS,
+    SafetyService,
+)
+from modelmill_moderation.domain.no_opinion import Failure
+from modelmill_testkit.waiting import eventually
 from moderation_support.safety_client import Clock, failure_of, service_at
 from moderation_support.safety_server import SafetyServer, hang, serving, status
-from testkit.waiting import eventually
 
 
 @dataclass

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moderation.adapters.safety_service import SafetyService
-from moderation.domain.no_opinion import Failure
-from moderation.safety_service_settings import SafetyServiceSettings
+from modelmill_moderation.adapters.safety_service import SafetyService
+from modelmill_moderation.domain.no_opinion import Failure
+from modelmill_moderation.safety_service_settings import SafetyServiceSettings
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.ports import free_port
 from moderation_support.safety_client import Clock, asked, failure_of, service_at
 from moderation_support.safety_server import (
     AZURE_PATH,
@@ -29,8 +31,6 @@ from moderation_support.safety_server import (
     trickle,
     view,
 )
-from service_kit.errors import InvalidInputError
-from testkit.ports import free_port
 
 
 async def test_a_text_is_posted_as_openai_has_it_and_its_scores_are_read(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """The packaged policies: what they stop, what they mask, and what they leave alone."""
 
 import pytest
-from guard.bundle import CompiledPolicy
-from guard.verdict import Action, Direction
-from moderation.adapters.policy_files import load_policy
-from moderation.settings import packaged_policies
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.verdict import Action, Direction
+from modelmill_moderation.adapters.policy_files import load_policy
+from modelmill_moderation.settings import packaged_policies
 
 BUNDLE = load_policy(packaged_policies())
 POLICY = CompiledPolicy.from_bundle(BUNDLE.content, BUNDLE.digest)

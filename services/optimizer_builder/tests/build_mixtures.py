@@ -7,19 +7,19 @@ import json
 import sys
 from pathlib import Path
 
-from optimizer_builder.adapters.no_telemetry import forbid_telemetry
+from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
 forbid_telemetry()
 
 import numpy as np  # noqa: E402
-from optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from optimizer_builder.adapters.openvino_export import MODEL_FILE  # noqa: E402
-from optimizer_builder.adapters.openvino_int8 import OpenVinoInt8  # noqa: E402
-from optimizer_builder.adapters.stateful_model import StatefulModel  # noqa: E402
-from optimizer_builder.domain.not_mergeable import NotMergeableError  # noqa: E402
-from optimizer_builder.make_build import Source  # noqa: E402
-from testkit.models import make_tiny_deepseek  # noqa: E402
-from tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
+from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8  # noqa: E402
+from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel  # noqa: E402
+from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError  # noqa: E402
+from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 
 STEPS = 6
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jobs.bus import Bus
-from jobs.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from registry.store import FolderStore
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill_registry.store import FolderStore
+from modelmill_testkit.waiting import eventually
 from safetensors.numpy import save_file
-from testkit.waiting import eventually
 
 TENANT = "acme"
 CHOICES = ("person", "animal", "plant")

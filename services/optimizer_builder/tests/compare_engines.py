@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from optimizer_builder.adapters.no_telemetry import forbid_telemetry
+from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
 forbid_telemetry()
 
@@ -19,14 +19,14 @@ import numpy as np  # noqa: E402
 import openvino as ov  # noqa: E402
 import openvino_genai  # noqa: E402
 import torch  # noqa: E402
-from evaluation.choices import ChoiceQuestion, choice_questions  # noqa: E402
-from optimizer_builder.adapters import openvino_scorer  # noqa: E402
-from optimizer_builder.adapters.int8_weights import quantise_weights  # noqa: E402
-from optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16  # noqa: E402
-from optimizer_builder.adapters.openvino_parity import EXACT  # noqa: E402
+from modelmill_evaluation.choices import ChoiceQuestion, choice_questions  # noqa: E402
+from modelmill_optimizer_builder.adapters import openvino_scorer  # noqa: E402
+from modelmill_optimizer_builder.adapters.int8_weights import quantise_weights  # noqa: E402
+from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_parity import EXACT  # noqa: E402
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from peft import PeftModel  # noqa: E402
-from tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 

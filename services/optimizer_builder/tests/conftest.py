@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.bus import Bus
-from jobs.subjects import MODEL_READY
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from registry.manifest import Manifest
-from registry.model_folder import import_model
-from registry.store import FolderStore
-from service_kit.grpc_client import open_channel
-from testkit.models import make_tiny_llama
-from testkit.nats_server import run_nats
-from testkit.service_process import SECRET, running_service, service_settings
-from testkit.waiting import eventually
-from tokenization.bounded.trial import try_tokenizer
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.manifest import Manifest
+from modelmill_registry.model_folder import import_model
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import SECRET, running_service, service_settings
+from modelmill_testkit.waiting import eventually
+from modelmill_tokenization.bounded.trial import try_tokenizer
 
 from .builders import (
     TENANT,

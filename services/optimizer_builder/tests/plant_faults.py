@@ -10,22 +10,22 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from optimizer_builder.adapters.no_telemetry import forbid_telemetry
+from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
 forbid_telemetry()
 
 import torch  # noqa: E402
-from evaluation.parity.errors import ParityError  # noqa: E402
-from evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
-from optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
-from optimizer_builder.adapters.merge_check import check_merge  # noqa: E402
-from optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from optimizer_builder.adapters.openvino_int8 import check_built, merge_source  # noqa: E402
-from optimizer_builder.adapters.openvino_tokenizer import write_tokenizer  # noqa: E402
-from optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_evaluation.parity.errors import ParityError  # noqa: E402
+from modelmill_evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
+from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
+from modelmill_optimizer_builder.adapters.merge_check import check_merge  # noqa: E402
+from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int8 import check_built, merge_source  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_tokenizer import write_tokenizer  # noqa: E402
+from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_testkit.models import make_other_openvino  # noqa: E402
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from peft import PeftModel  # noqa: E402
-from testkit.models import make_other_openvino  # noqa: E402
-from tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
-from jobs.bus import Bus
-from jobs.subjects import job_requested, job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_HIGH,
     JOB_STATUS_CANCELLED,
@@ -23,15 +21,17 @@ from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
-from optimizer_builder.main import serve
-from optimizer_builder.settings import Settings
-from registry.store import FolderStore
-from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import run_nats
-from testkit.ports import free_port
-from testkit.service_process import SECRET
-from testkit.waiting import eventually
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_optimizer_builder.main import serve
+from modelmill_optimizer_builder.settings import Settings
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.waiting import eventually
 
 from .builders import World, make_rows
 

@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import pytest
-from optimizer_builder.adapters.openvino_tokenizer import (
+from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
     check_tokenizer,
     read_by_engine,
     write_tokenizer,
 )
-from service_kit.errors import InvalidInputError
-from testkit.hostile_models import HOSTILE, wake_in_engines
-from testkit.models import make_tiny_llama
-from tokenization.bounded import LimitError
-from tokenization.bounded.call import CallLimits
-from tokenization.bounded.trial import try_tokenizer
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.hostile_models import HOSTILE, wake_in_engines
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization.bounded import LimitError
+from modelmill_tokenization.bounded.call import CallLimits
+from modelmill_tokenization.bounded.trial import try_tokenizer
 
 pytestmark = pytest.mark.heavy
 

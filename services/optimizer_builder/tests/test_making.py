@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation.choices import ChoiceQuestion
-from optimizer_builder.domain.quality import QualityLossError
-from optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
-from service_kit.errors import InvalidInputError
-from testkit.hostile_models import HOSTILE
-from tokenization.bounded import LimitError
+from modelmill_evaluation.choices import ChoiceQuestion
+from modelmill_optimizer_builder.domain.quality import QualityLossError
+from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.hostile_models import HOSTILE
+from modelmill_tokenization.bounded import LimitError
 
 from .builders import CHOICES, make_rows
 

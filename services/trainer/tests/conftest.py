@@ -13,31 +13,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import pytest_asyncio
-from jobs.bus import Bus
-from jobs.ids import derived_id
-from jobs.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
-from registry.model_folder import import_model
-from registry.store import FolderStore
-from service_kit.grpc_client import domain_errors, open_channel
-from testkit.models import make_tiny_llama
-from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
-from testkit.service_process import SECRET
-from testkit.waiting import eventually
-from token_files.layout import TOKEN_ROWS
-from token_files.token_folder import TokenFolder
-from token_files.tokenizer_digest import tokenizer_digest
-from token_files.tokens_plan import TokensPlan
-from token_files.training_order import TrainingOrder
-from tokenization.bounded.trial import try_tokenizer
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.main import serve
-from trainer.settings import Settings
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ids import derived_id
+from modelmill_jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill_registry.model_folder import import_model
+from modelmill_registry.store import FolderStore
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.waiting import eventually
+from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.token_folder import TokenFolder
+from modelmill_token_files.tokenizer_digest import tokenizer_digest
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_token_files.training_order import TrainingOrder
+from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.main import serve
+from modelmill_trainer.settings import Settings
 
 sys.path.append(str(Path(__file__).parent))
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
-from trainer.domain.automatic import (
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.automatic import (
     MOST_EPOCHS,
     MOST_ROWS,
     STEPS,
@@ -15,9 +15,9 @@ from trainer.domain.automatic import (
     RunFacts,
     decide_open_choices,
 )
-from trainer.domain.hyper_parameters import BOUNDS, HyperParameters, decide
-from trainer.domain.methods import METHODS, OBJECTIVES
-from trainer.domain.training_plan import plan_training
+from modelmill_trainer.domain.hyper_parameters import BOUNDS, HyperParameters, decide
+from modelmill_trainer.domain.methods import METHODS, OBJECTIVES
+from modelmill_trainer.domain.training_plan import plan_training
 
 SMALL = 576
 """SmolLM2-135M's width."""

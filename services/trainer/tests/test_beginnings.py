@@ -6,19 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure
+from modelmill_jobs.child import ChildFailure
+from modelmill_testkit.models import make_tiny_deepseek
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.loss import answer_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import LearnAnswers
+from modelmill_trainer.training.packs import Example, pack
+from modelmill_trainer.training.rows import encode_rows
+from modelmill_trainer.training.token_tree import TokenTree
 from peft import PeftModel
-from testkit.models import make_tiny_deepseek
-from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
-from trainer.domain.hyper_parameters import decide
-from trainer.training import model as model_module
-from trainer.training.loss import answer_loss
-from trainer.training.model import TrainedModel
-from trainer.training.objective import LearnAnswers
-from trainer.training.packs import Example, pack
-from trainer.training.rows import encode_rows
-from trainer.training.token_tree import TokenTree
 from trainer_support.runs import QUICK, base_weights, gradients_of, run
 from transformers import AutoModelForCausalLM
 

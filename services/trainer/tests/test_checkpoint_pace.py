@@ -4,7 +4,7 @@ import math
 
 from hypothesis import given
 from hypothesis import strategies as st
-from trainer.training.checkpoint_pace import FIRST_SECONDS, CheckpointPace
+from modelmill_trainer.training.checkpoint_pace import FIRST_SECONDS, CheckpointPace
 
 seconds = st.floats(0.001, 1e5)
 

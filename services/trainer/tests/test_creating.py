@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict, ParseDict
-from jobs.subjects import DATASET_READY, job_requested
-from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_LOW, JobRequested
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modelmill_jobs.subjects import DATASET_READY, job_requested
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
 
 async def test_a_job_is_accepted_once_with_the_guides_values_written_out(trainer: Any) -> None:

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure
-from testkit.models import make_tiny_llama
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.domain.methods import DISTILLATION
-from trainer.domain.train_request import TrainRequest
-from trainer.training import model as model_module
-from trainer.training.loss import answer_loss
-from trainer.training.model import TrainedModel
-from trainer.training.objective import held_out_loss
-from trainer.training.objectives import distillation
-from trainer.training.objectives.distillation import FollowTeacher
-from trainer.training.objectives.making import make_objective
-from trainer.training.packs import Example, answer_tokens, pack
-from trainer.training.rows import encode_rows
+from modelmill_jobs.child import ChildFailure
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.domain.methods import DISTILLATION
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.loss import answer_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import held_out_loss
+from modelmill_trainer.training.objectives import distillation
+from modelmill_trainer.training.objectives.distillation import FollowTeacher
+from modelmill_trainer.training.objectives.making import make_objective
+from modelmill_trainer.training.packs import Example, answer_tokens, pack
+from modelmill_trainer.training.rows import encode_rows
 from trainer_support.runs import QUICK, gradients_of, run, stir
 
 pytestmark = pytest.mark.heavy

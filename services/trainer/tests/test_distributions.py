@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from service_kit.errors import InvalidInputError
-from service_kit.machine_size import MachineSize
-from trainer.distributions import distribution_of, write_distribution
-from trainer.domain.distribution import (
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.machine_size import MachineSize
+from modelmill_trainer.distributions import distribution_of, write_distribution
+from modelmill_trainer.domain.distribution import (
     BF16,
     FP32,
     GUIDE_ZERO3,

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from registry.job_checkpoints import JobCheckpoints
-from service_kit.errors import InvalidInputError
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import job_requested
+from modelmill_registry.job_checkpoints import JobCheckpoints
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.waiting import eventually
 
 Rows = Callable[..., list[dict[str, Any]]]
 

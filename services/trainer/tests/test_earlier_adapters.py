@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure
-from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from registry.lineage import walk
-from service_kit.errors import InvalidInputError, NotFoundError
-from testkit.waiting import eventually
-from trainer.domain.hyper_parameters import decide
-from trainer.training.model import TrainedModel
+from modelmill_jobs.child import ChildFailure
+from modelmill_jobs.subjects import job_requested
+from modelmill_registry.lineage import walk
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_testkit.waiting import eventually
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training.model import TrainedModel
 from trainer_support.runs import stir
 
 Rows = Callable[..., list[dict[str, Any]]]

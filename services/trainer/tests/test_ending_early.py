@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import Preempted
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_jobs.child import Preempted
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.limits import Price, TrainingLimits
+from modelmill_trainer.domain.training_plan import plan_training
+from modelmill_trainer.training.accounts import Accounts
+from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import LearnAnswers
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import encode_rows
+from modelmill_trainer.training.validation import Validation
 from torch import Tensor
-from trainer.domain.limits import Price, TrainingLimits
-from trainer.domain.training_plan import plan_training
-from trainer.training.accounts import Accounts
-from trainer.training.loop import TrainingLoop
-from trainer.training.model import TrainedModel
-from trainer.training.objective import LearnAnswers
-from trainer.training.packs import Example
-from trainer.training.rows import encode_rows
-from trainer.training.validation import Validation
 from trainer_support.loops import Port, StopsWithin, choices, loop_of, same, weights
 
 pytestmark = pytest.mark.heavy
@@ -80,7 +80,7 @@ class Measures:
 @pytest.fixture
 def measures(monkeypatch: pytest.MonkeyPatch) -> Measures:
     told = Measures()
-    monkeypatch.setattr("trainer.training.validation.held_out_loss", told)
+    monkeypatch.setattr("modelmill_trainer.training.validation.held_out_loss", told)
     return told
 
 

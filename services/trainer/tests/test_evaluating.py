@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from jobs.subjects import alias_state, job_state
 from modelmill.inference.v1 import inference_service_pb2 as inference
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
@@ -13,8 +12,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from testkit.fake_inference import NEWER, VERSION, FakeInference
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import alias_state, job_state
+from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference
+from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import (
     Learned,
     Pausing,

@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation.row_outcome import RowOutcome
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
-from trainer.domain.evaluation_plan import EvaluationPlan, Protected, Slice
-from trainer.evaluating.answer_book import AnswerBook
-from trainer.evaluating.dataset_items import dataset_suite
-from trainer.evaluating.figures import MeasuredSuite
-from trainer.evaluating.items import Item, Prompt, Suite
-from trainer.evaluating.outcomes import outcomes_of
-from trainer.evaluating.protections import judged
-from trainer.evaluating.questions import Question, questions_of
-from trainer.evaluating.report_page import page_of
+from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected, Slice
+from modelmill_trainer.evaluating.answer_book import AnswerBook
+from modelmill_trainer.evaluating.dataset_items import dataset_suite
+from modelmill_trainer.evaluating.figures import MeasuredSuite
+from modelmill_trainer.evaluating.items import Item, Prompt, Suite
+from modelmill_trainer.evaluating.outcomes import outcomes_of
+from modelmill_trainer.evaluating.protections import judged
+from modelmill_trainer.evaluating.questions import Question, questions_of
+from modelmill_trainer.evaluating.report_page import page_of
 
 ASK = {"role": "user", "content": "What barks?"}
 SAY = {"role": "assistant", "content": "animal"}

@@ -9,14 +9,14 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs.child import ChildFailure
-from service_kit.errors import InvalidInputError
-from trainer.domain.evaluation_plan import EvaluationPlan
-from trainer.evaluating.items import Suite
-from trainer.evaluating.row_files import drawn, read_rows
-from trainer.evaluating.tasks.config import read_config
-from trainer.evaluating.tasks.task_items import task_suite
-from trainer.evaluating.tasks.templates import TemplateFailed, rendered, template_errors
+from modelmill_jobs.child import ChildFailure
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
+from modelmill_trainer.evaluating.items import Suite
+from modelmill_trainer.evaluating.row_files import drawn, read_rows
+from modelmill_trainer.evaluating.tasks.config import read_config
+from modelmill_trainer.evaluating.tasks.task_items import task_suite
+from modelmill_trainer.evaluating.tasks.templates import TemplateFailed, rendered, template_errors
 
 CHOOSING = """
 task: mine

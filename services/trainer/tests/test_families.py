@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure
+from modelmill_jobs.child import ChildFailure
+from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.loss import answer_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.packs import Example, pack
+from modelmill_trainer.training.rows import encode_rows
 from peft import PeftModel
-from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
-from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.training import model as model_module
-from trainer.training.loss import answer_loss
-from trainer.training.model import TrainedModel
-from trainer.training.packs import Example, pack
-from trainer.training.rows import encode_rows
 from trainer_support.runs import QUICK, run
 from transformers import AutoModelForCausalLM
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.launching.folder_links import FarRank, FolderLinks
-from trainer.training.distributed.process_names import FOLDER
+from modelmill_trainer.launching.folder_links import FarRank, FolderLinks
+from modelmill_trainer.training.distributed.process_names import FOLDER
 
 RANK = """
 import os, threading
 from pathlib import Path
-from jobs.child import Preempted, run_child_main
-from trainer.training.distributed.folder_port import attach
+from modelmill_jobs.child import Preempted, run_child_main
+from modelmill_trainer.training.distributed.folder_port import attach
 
 def train(port):
     port.report("train", done=1, total=2, unit="step")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
+from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.fused import tree_blocks
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.token_tree import TokenTree
 from torch import Tensor
-from trainer.domain.hyper_parameters import decide
-from trainer.training import model as model_module
-from trainer.training.fused import tree_blocks
-from trainer.training.model import TrainedModel
-from trainer.training.token_tree import TokenTree
 from trainer_support.speaking import load
 
 pytestmark = pytest.mark.heavy

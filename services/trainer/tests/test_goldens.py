@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from evaluation.parity.goldens import Goldens
-from jobs.child import ChildFailure
-from testkit.hostile_models import wake_in_transformers
-from tokenization.bounded import LimitError
-from tokenization.bounded.call import CallLimits
-from tokenization.bounded.trial import try_tokenizer
-from tokenization.chat_tokenizer import ChatTokenizer
-from tokenization.prompt_facts import prompt_facts
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.goldens import check_artifact, refuse_tokens_in_pieces, take_from
-from trainer.training.model import TrainedModel
-from trainer.training.packs import Example
-from trainer.training.rows import encode_rows
+from modelmill_evaluation.parity.goldens import Goldens
+from modelmill_jobs.child import ChildFailure
+from modelmill_testkit.hostile_models import wake_in_transformers
+from modelmill_tokenization.bounded import LimitError
+from modelmill_tokenization.bounded.call import CallLimits
+from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.prompt_facts import prompt_facts
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.goldens import check_artifact, refuse_tokens_in_pieces, take_from
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import encode_rows
 
 pytestmark = pytest.mark.heavy
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure, ChildPort
-from testkit.hostile_models import HOSTILE, TRIGGER
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.fine_tune import fine_tune
+from modelmill_jobs.child import ChildFailure, ChildPort
+from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.fine_tune import fine_tune
 
 pytestmark = pytest.mark.heavy
 

@@ -15,8 +15,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_WISH_RUN,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from registry.job_checkpoints import JobCheckpoints
-from testkit.waiting import eventually
+from modelmill_registry.job_checkpoints import JobCheckpoints
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.heavy
 

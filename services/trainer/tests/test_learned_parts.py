@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.training.packs import Example
-from trainer.training.token_rows import TokenExamples
+from modelmill_jobs.child import ChildFailure
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.token_rows import TokenExamples
 from trainer_support.begun import Beginner
 from trainer_support.runs import pair_rows
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure, Preempted
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_jobs.child import ChildFailure, Preempted
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.training_plan import plan_training
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import LearnAnswers
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import encode_rows
 from torch import Tensor
-from trainer.domain.training_plan import plan_training
-from trainer.training.model import TrainedModel
-from trainer.training.objective import LearnAnswers
-from trainer.training.packs import Example
-from trainer.training.rows import encode_rows
 from trainer_support.loops import STEPS, Port, StopsWithin, choices, loop_of, same, weights
 
 pytestmark = pytest.mark.heavy

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from service_kit.errors import InvalidInputError
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.domain.method_choice import FULL_FROM_ROWS, TEXT_FROM_ROWS, choose_method
-from trainer.domain.methods import (
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.domain.method_choice import FULL_FROM_ROWS, TEXT_FROM_ROWS, choose_method
+from modelmill_trainer.domain.methods import (
     FULL,
     LORA,
     METHODS,

@@ -6,19 +6,24 @@ from typing import Any
 
 import pytest
 import torch
-from evaluation.choices import ChoiceQuestion, answer_in_batches, answer_questions, choice_questions
+from modelmill_evaluation.choices import (
+    ChoiceQuestion,
+    answer_in_batches,
+    answer_questions,
+    choice_questions,
+)
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.lora_linear import fuse
+from modelmill_trainer.training.loss import answer_loss, mean_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.packs import Example, Pack, pack
+from modelmill_trainer.training.rows import encode_rows
+from modelmill_trainer.training.scorer import TreeScorer
+from modelmill_trainer.training.token_tree import TokenTree
 from peft import LoraConfig, get_peft_model
-from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
-from trainer.domain.hyper_parameters import decide
-from trainer.training import model as model_module
-from trainer.training.lora_linear import fuse
-from trainer.training.loss import answer_loss, mean_loss
-from trainer.training.model import TrainedModel
-from trainer.training.packs import Example, Pack, pack
-from trainer.training.rows import encode_rows
-from trainer.training.scorer import TreeScorer
-from trainer.training.token_tree import TokenTree
 from trainer_support.speaking import load
 from transformers import AutoModelForCausalLM
 
@@ -132,7 +137,7 @@ def test_a_long_tree_computes_the_same_by_the_fused_kernel(
     [together] = pack(examples, max_nodes=10_000)
     small = answer_loss(model, together).detach()
 
-    monkeypatch.setattr("trainer.training.attention.SMALL_NODES", 0)
+    monkeypatch.setattr("modelmill_trainer.training.attention.SMALL_NODES", 0)
 
     torch.testing.assert_close(answer_loss(model, together).detach(), small)
 
@@ -216,7 +221,7 @@ def test_questions_that_fill_a_tree_are_scored_in_several(
     questions = choice_questions(toy_rows(5), ("animal", "plant", "food"), tokenizer)
     at_once = TreeScorer(model)(questions)
 
-    monkeypatch.setattr("trainer.training.scorer.FULL_NODES", 60)
+    monkeypatch.setattr("modelmill_trainer.training.scorer.FULL_NODES", 60)
 
     for scores, expected in zip(TreeScorer(model)(questions), at_once, strict=True):
         assert scores == pytest.approx(expected, rel=1e-4)

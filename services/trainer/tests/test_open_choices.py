@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from trainer.domain.automatic import Decision
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.checkpoint import STATE
-from trainer.training.distributed.ranks import OneRank
-from trainer.training.open_choices import decision_of
-from trainer.training.packs import Example
-from trainer.training.progress import Progress
+from modelmill_trainer.domain.automatic import Decision
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.checkpoint import STATE
+from modelmill_trainer.training.distributed.ranks import OneRank
+from modelmill_trainer.training.open_choices import decision_of
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.progress import Progress
 from trainer_support.loops import Port
 
 Rows = Callable[..., list[dict[str, Any]]]

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.domain.training_plan import TrainingPlan, plan_training
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 
 PLANS = st.builds(
     lambda rows, batch, epochs, warmup, seed: plan_training(

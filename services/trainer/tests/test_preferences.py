@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.methods import DPO, KTO
-from trainer.domain.train_request import TrainRequest
-from trainer.training import model as model_module
-from trainer.training.answer_packs import Answer, better, likelihoods, pack_answers, worse
-from trainer.training.learned_part import LearnedPart
-from trainer.training.model import TrainedModel
-from trainer.training.objective import Objective, held_out_loss
-from trainer.training.objectives.desirable import WantAnswers
-from trainer.training.objectives.making import make_objective, with_references
-from trainer.training.objectives.preference import PreferBetterAnswers
-from trainer.training.packs import Example
-from trainer.training.rows import encode_rows
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.methods import DPO, KTO
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.answer_packs import Answer, better, likelihoods, pack_answers, worse
+from modelmill_trainer.training.learned_part import LearnedPart
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import Objective, held_out_loss
+from modelmill_trainer.training.objectives.desirable import WantAnswers
+from modelmill_trainer.training.objectives.making import make_objective, with_references
+from modelmill_trainer.training.objectives.preference import PreferBetterAnswers
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import encode_rows
 from trainer_support.runs import QUICK, gradients_of, pair_rows, run, stir
 
 pytestmark = pytest.mark.heavy

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from testkit.nats_server import run_nats
-from testkit.service_process import (
+from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.service_process import (
     modules_loaded_by,
     refused_start,
     running_service,
@@ -27,7 +27,7 @@ async def test_it_starts_answers_health_and_stops_cleanly_without_torch(tmp_path
 async def test_the_service_itself_loads_no_tensor_library() -> None:
     heavy = {"torch", "transformers", "peft", "numpy", "tokenizers"}
 
-    assert not heavy & await modules_loaded_by("trainer.main")
+    assert not heavy & await modules_loaded_by("modelmill_trainer.main")
 
 
 async def test_missing_and_wrong_settings_end_it_with_one_line() -> None:

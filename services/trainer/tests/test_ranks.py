@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmill_trainer.domain.limits import TrainingLimits
 from safetensors import safe_open
-from trainer.domain.limits import TrainingLimits
 from trainer_support.rank_runs import WEIGHT_TOLERANCE, apart, outcomes, request_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure, ChildPort
+from modelmill_jobs.child import ChildFailure, ChildPort
+from modelmill_trainer.domain.limits import Price, TrainingLimits
+from modelmill_trainer.launching.launcher import GONE
+from modelmill_trainer.launching.run_ranks import RanksDiedError, _Relay
 from safetensors.numpy import load_file
-from trainer.domain.limits import Price, TrainingLimits
-from trainer.launching.launcher import GONE
-from trainer.launching.run_ranks import RanksDiedError, _Relay
 from trainer_support.rank_runs import WEIGHT_TOLERANCE, apart, outcomes, request_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure, Preempted
-from service_kit.errors import InvalidInputError
-from trainer.domain.distribution import Distribution, undivided
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.fine_tune import fine_tune
+from modelmill_jobs.child import ChildFailure, Preempted
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.distribution import Distribution, undivided
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.fine_tune import fine_tune
 from trainer_support.loops import Port
 
 pytestmark = pytest.mark.heavy

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure, ChildPort
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.training_plan import plan_training
-from trainer.training.adapters import add_lora
-from trainer.training.loop import TrainingLoop
-from trainer.training.model import TrainedModel
-from trainer.training.rows import encode_rows
+from modelmill_jobs.child import ChildFailure, ChildPort
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.training_plan import plan_training
+from modelmill_trainer.training.adapters import add_lora
+from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.rows import encode_rows
 
 pytestmark = pytest.mark.heavy
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_trainer.training.checkpoint import METRICS, OPTIMIZER, STATE, WEIGHTS
+from modelmill_trainer.training.distributed.process_names import rank_folder
+from modelmill_trainer.training.distributed.regather import regather
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from trainer.training.checkpoint import METRICS, OPTIMIZER, STATE, WEIGHTS
-from trainer.training.distributed.process_names import rank_folder
-from trainer.training.distributed.regather import regather
 
 pytestmark = pytest.mark.heavy
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.model import TrainedModel
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.model import TrainedModel
 from trainer_support.runs import pair_rows, stir
 
 pytestmark = pytest.mark.heavy

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_RETIRED, alias_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_CANCEL
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.registry.v1.model_events_pb2 import (
@@ -13,9 +12,10 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelRetired,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
-from service_kit.grpc_client import domain_errors
-from testkit.waiting import eventually
+from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_RETIRED, alias_state
+from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.waiting import eventually
 
 
 async def retire(trainer: Any, version_id: str, tenant: str = "acme") -> pb.RetireModelResponse:

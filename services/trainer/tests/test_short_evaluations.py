@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_WISH_CANCEL, JobRequested
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from testkit.fake_inference import NEWER
-from testkit.waiting import eventually
-from trainer.settings import Settings
+from modelmill_jobs.subjects import job_requested
+from modelmill_testkit.fake_inference import NEWER
+from modelmill_testkit.waiting import eventually
+from modelmill_trainer.settings import Settings
 from trainer_support.evaluations import Learned, create, evaluating
 
 ROWS = 20

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainer.launching.launcher import GONE
-from trainer.launching.socket_links import LocalRank, SocketLinks
-from trainer.training.distributed.process_names import SOCKET
+from modelmill_trainer.launching.launcher import GONE
+from modelmill_trainer.launching.socket_links import LocalRank, SocketLinks
+from modelmill_trainer.training.distributed.process_names import SOCKET
 
 RANK = """
 import os, threading
 from pathlib import Path
-from jobs.child import Preempted, run_child_main
-from trainer.training.distributed.rank import connect
+from modelmill_jobs.child import Preempted, run_child_main
+from modelmill_trainer.training.distributed.rank import connect
 
 def train(port):
     port.report("train", done=os.getpid(), total=2, unit="step")
@@ -34,7 +34,7 @@ run_child_main(train)
 SPEAKER = """
 import sys
 from pathlib import Path
-from trainer.launching.socket_links import SocketLinks
+from modelmill_trainer.launching.socket_links import SocketLinks
 
 with SocketLinks({"wish": "wait"}, Path(sys.argv[1])) as links:
     print(links.path, flush=True)

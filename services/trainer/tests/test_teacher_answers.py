@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildFailure
 from modelmill.inference.v1 import inference_service_pb2 as inference
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
@@ -13,9 +12,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from service_kit.errors import InvalidInputError, PreconditionError
-from testkit.fake_inference import NEWER, VERSION
-from testkit.waiting import eventually
+from modelmill_jobs.child import ChildFailure
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_testkit.fake_inference import NEWER, VERSION
+from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import CLUES, Learned, Pausing, evaluating
 
 pytestmark = pytest.mark.heavy

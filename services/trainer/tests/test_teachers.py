@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from service_kit.errors import InvalidInputError, NotFoundError
-from testkit.models import make_tiny_llama
+from modelmill_jobs.subjects import job_requested
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_testkit.models import make_tiny_llama
 
 
 async def test_a_teacher_is_looked_up_and_takes_room(trainer: Any) -> None:

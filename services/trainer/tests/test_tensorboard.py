@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from jobs.progress import Report
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from testkit.ports import free_port
-from trainer.tracking import tracker as tracker_module
-from trainer.tracking.tensorboard import TensorBoard, _masked, record
-from trainer.tracking.tracker import Ending, RunFacts, TrackingError, tracked_run
+from modelmill_jobs.progress import Report
+from modelmill_testkit.ports import free_port
+from modelmill_trainer.tracking import tracker as tracker_module
+from modelmill_trainer.tracking.tensorboard import TensorBoard, _masked, record
+from modelmill_trainer.tracking.tracker import Ending, RunFacts, TrackingError, tracked_run
 
 FACTS = RunFacts("ftjob-1", "acme", "kinds", 1, {}, {})
 

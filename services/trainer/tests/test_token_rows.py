@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure
-from tokenization.chat_tokenizer import ChatTokenizer
-from trainer.domain.hyper_parameters import decide
-from trainer.training import model as model_module
-from trainer.training import run_setup
-from trainer.training.loss import answer_loss
-from trainer.training.model import TrainedModel
-from trainer.training.packs import Example, pack
-from trainer.training.rows import encode_rows
-from trainer.training.token_rows import TokenExamples
+from modelmill_jobs.child import ChildFailure
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training import run_setup
+from modelmill_trainer.training.loss import answer_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.packs import Example, pack
+from modelmill_trainer.training.rows import encode_rows
+from modelmill_trainer.training.token_rows import TokenExamples
 from trainer_support.begun import Beginner
 
 pytestmark = pytest.mark.heavy

@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from jobs.errors import JobFailed
-from jobs.progress import Report
+from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.progress import Report
+from modelmill_testkit.ports import free_port
+from modelmill_trainer.tracking import tracker as tracker_module
+from modelmill_trainer.tracking.mlflow import Mlflow
+from modelmill_trainer.tracking.tracker import Ending, RunFacts, tracked_run
 from prometheus_client import REGISTRY
-from testkit.ports import free_port
-from trainer.tracking import tracker as tracker_module
-from trainer.tracking.mlflow import Mlflow
-from trainer.tracking.tracker import Ending, RunFacts, tracked_run
 
 from .support.mlflow_server import MlflowServer
 

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from jobs.child import ChildFailure
 from jsonschema import Draft202012Validator
-from trainer.domain.cluster import Cluster
-from trainer.domain.distribution import Distribution
-from trainer.launching.kubernetes import KubernetesLauncher
-from trainer.launching.kubernetes_api import KubernetesError, TrainJobs
-from trainer.launching.launcher import Launch
-from trainer.launching.train_job import how_ended, train_job
+from modelmill_jobs.child import ChildFailure
+from modelmill_trainer.domain.cluster import Cluster
+from modelmill_trainer.domain.distribution import Distribution
+from modelmill_trainer.launching.kubernetes import KubernetesLauncher
+from modelmill_trainer.launching.kubernetes_api import KubernetesError, TrainJobs
+from modelmill_trainer.launching.launcher import Launch
+from modelmill_trainer.launching.train_job import how_ended, train_job
 
 CRD = Path(__file__).parent / "support" / "kubeflow" / "trainer.kubeflow.org_trainjobs.yaml"
 PATH = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/mills/trainjobs"

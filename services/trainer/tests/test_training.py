@@ -10,10 +10,6 @@ from typing import Any
 
 import psutil
 import pytest
-from evaluation.parity.goldens import Goldens
-from jobs.ids import derived_id
-from jobs.subjects import job_state
-from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
@@ -24,14 +20,18 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill_evaluation.parity.goldens import Goldens
+from modelmill_jobs.ids import derived_id
+from modelmill_jobs.subjects import job_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_registry.job_checkpoints import JobCheckpoints
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
+from modelmill_token_files.tokenizer_digest import tokenizer_digest
 from prometheus_client import REGISTRY
-from registry.job_checkpoints import JobCheckpoints
 from safetensors import safe_open
-from service_kit.errors import NotFoundError
-from service_kit.grpc_client import domain_errors
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
-from token_files.tokenizer_digest import tokenizer_digest
 from trainer_support.runs import pair_rows
 
 pytestmark = pytest.mark.heavy
@@ -41,7 +41,7 @@ Rows = Callable[..., list[dict[str, Any]]]
 
 def child_of_this_process() -> psutil.Process | None:
     """The work process, when there is one."""
-    return next(iter(children_that_run("trainer.child")), None)
+    return next(iter(children_that_run("modelmill_trainer.child")), None)
 
 
 def read_tokens() -> float:
@@ -191,7 +191,7 @@ async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no
     site: Any, toy_rows: Rows, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given back, it finds its newest checkpoint damaged: the one before it is where it goes on."""
-    caplog.set_level("INFO", logger="trainer.train_model")
+    caplog.set_level("INFO", logger="modelmill_trainer.train_model")
     base = await site.import_base()
     await site.add_dataset(train=toy_rows(40))
     async with site.serving():

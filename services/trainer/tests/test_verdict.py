@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from trainer.domain.verdict import Verdict, judge
+from modelmill_trainer.domain.verdict import Verdict, judge
 
 GAIN = {"mean": 0.4, "low": 0.3, "high": 0.5}
 NO_GAIN = {"mean": 0.033, "low": 0.0, "high": 0.083}

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training.loss import answer_loss
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.packs import Pack, pack
+from modelmill_trainer.training.rows import encode_rows
 from torch.utils.flop_counter import FlopCounterMode
-from trainer.domain.hyper_parameters import decide
-from trainer.training.loss import answer_loss
-from trainer.training.model import TrainedModel
-from trainer.training.packs import Pack, pack
-from trainer.training.rows import encode_rows
 
 pytestmark = pytest.mark.heavy
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 from deepspeed.runtime.config import DeepSpeedConfig
-from trainer.domain.distribution import PRESETS, Distribution
-from trainer.domain.hyper_parameters import decide
-from trainer.training.distributed.zero_config import read_preset, zero_config
+from modelmill_trainer.domain.distribution import PRESETS, Distribution
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.training.distributed.zero_config import read_preset, zero_config
 
 pytestmark = pytest.mark.heavy
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 import psutil
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 from tests.bench.harness import WORK_FOLDER
 

@@ -14,9 +14,9 @@ import grpc
 import uvloop
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.inference.v1 import inference_service_pb2 as inference
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
 from pydantic_settings import SettingsConfigDict
-from service_kit.process import announce_ready, run_service
-from service_kit.settings import ServiceSettings
 
 from tests.bench.asgi_serving import asgi_app
 from tests.bench.echo_peers import INFERENCE, TEXT

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-POLICIES = Path("services/moderation/src/moderation/policies")
+POLICIES = Path("services/moderation/src/modelmill_moderation/policies")
 ACTIONS = {"block": "BLOCK", "mask": "MASK"}
 PREBUILT = {
     "email": "email",

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from guard.bundle import Bundle, CompiledPolicy, compile_policy
-from guard.policy import parse_policy
+from modelmill_guard.bundle import Bundle, CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
 
 FOLDER = Path(__file__).parent
 FILE, POLICY_FILE = FOLDER / "corpus.jsonl", FOLDER / "policy.yaml"

@@ -16,16 +16,16 @@ from random import Random
 from statistics import NormalDist
 
 import yaml
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from guard.verdict import Direction
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Direction
 
 from tests.guard.independent import chinese, latin
 from tests.guard.independent.harmless import harmless
 from tests.run_record import circumstances, keep
 
 ROOT = Path(__file__).parents[3]
-POLICIES = ROOT / "services/moderation/src/moderation/policies"
+POLICIES = ROOT / "services/moderation/src/modelmill_moderation/policies"
 KEPT = ROOT / "deploy/guard/independent.json"
 BEFORE = ("", "Please: ", "I wonder, ", "My uncle asked me about\n", "(", "请问")
 AFTER = ("", ".", " ok?", "\nThanks", ")", "。")

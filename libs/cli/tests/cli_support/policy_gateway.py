@@ -5,7 +5,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from cli.app import run_app
+from modelmill_cli.app import run_app
 
 from cli_support.gateways import Handler
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import re2
-from guard.normalise import is_word_character, normalise
-from guard.policy import Policy
-from guard.verdict import Action, Direction, RuleMatch, Verdict
+from modelmill_guard.normalise import is_word_character, normalise
+from modelmill_guard.policy import Policy
+from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
 
 
 def each_rule_once(verdict: Verdict) -> Verdict:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
+from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 
 
 def link(previous: str, job_id: str, step: int) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 
 from chain_job import chain
 from google.protobuf.struct_pb2 import Struct
-from jobs.active import ActiveJob
-from jobs.bus import Bus
-from jobs.ids import derived_id
-from jobs.questions import OnQuestion
-from jobs.subjects import MODEL_READY
-from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
-from service_kit.errors import DomainError, UnavailableError
+from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ids import derived_id
+from modelmill_jobs.questions import OnQuestion
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_jobs.worker import Worker
+from modelmill_service_kit.errors import DomainError, UnavailableError
 
 SUPPORT = str(Path(__file__).parent)
 

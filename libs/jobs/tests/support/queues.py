@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from jobs.fairness import WaitingJob
-from jobs.queue_order import QueueOrder
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JOB_STATUS_RUNNING
-from service_kit.machine_size import MachineSize
+from modelmill_jobs.fairness import WaitingJob
+from modelmill_jobs.queue_order import QueueOrder
+from modelmill_service_kit.machine_size import MachineSize
 
 NOON = datetime(2026, 11, 25, 12)
 

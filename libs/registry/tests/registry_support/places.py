@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from registry.local_cache import CACHE_BYTES, LocalCache
-from registry.s3_bucket import Bucket
-from registry.s3_store import S3Store
-from registry.store import FolderStore
-from registry.verifying_store import VerifyingStore
+from modelmill_registry.local_cache import CACHE_BYTES, LocalCache
+from modelmill_registry.s3_bucket import Bucket
+from modelmill_registry.s3_store import S3Store
+from modelmill_registry.store import FolderStore
+from modelmill_registry.verifying_store import VerifyingStore
 
 Clock = Callable[[], float]
 

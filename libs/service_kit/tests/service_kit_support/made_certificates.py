@@ -4,8 +4,8 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
-from cli.certificates import CertificateFolder
-from service_kit.mutual_tls import MutualTls
+from modelmill_cli.certificates import CertificateFolder
+from modelmill_service_kit.mutual_tls import MutualTls
 
 NAMES = ("gateway", "moderation", "trainer")
 

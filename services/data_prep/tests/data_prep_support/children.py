@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.child import ChildPort
+from modelmill_jobs.child import ChildPort
 
 
 @contextmanager

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from data_prep.adapters.parent_models import ParentModels
-from data_prep.ask_models import LOSS, TEXT, OpenModels
-from testkit.fake_inference import VERSION, FakeInference, inference_models
+from modelmill_data_prep.adapters.parent_models import ParentModels
+from modelmill_data_prep.ask_models import LOSS, TEXT, OpenModels
+from modelmill_testkit.fake_inference import VERSION, FakeInference, inference_models
 
 
 def parent_models(service: FakeInference, model: str = "base") -> ParentModels:

@@ -6,13 +6,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from data_prep.adapters.local_pool import LocalPool
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.lineage.story import Stories
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.pipeline.asking import Models
-from data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
-from data_prep.prepare_in_child import tokens_plan
+from modelmill_data_prep.adapters.local_pool import LocalPool
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.lineage.story import Stories
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.pipeline.asking import Models
+from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
+from modelmill_data_prep.prepare_in_child import tokens_plan
 
 SPLITS = ("train", "valid", "test")
 QUESTIONS = {"user_template": "{q}", "answer_template": "{a}"}

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-from gateway.main import serve
-from testkit.ports import free_port
-from testkit.waiting import eventually
+from modelmill_gateway.main import serve
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 from gateway_support.house import House
 

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI, NotFoundError
 from openai.types import Batch, FileObject
-from testkit.waiting import eventually
 
 CHAT = "/v1/chat/completions"
 OVER = ("completed", "failed", "expired", "cancelled")

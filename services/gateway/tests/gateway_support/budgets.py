@@ -3,14 +3,14 @@
 from typing import Any
 
 import httpx
-from gateway.adapters.budget_book import BudgetBook
-from gateway.adapters.budget_messages import budget_of
-from gateway.domain.ledger.amounts import Limits
-from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.names import tenant_budget
-from jobs.subjects import budget_state
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState
-from testkit.waiting import eventually
+from modelmill_gateway.adapters.budget_book import BudgetBook
+from modelmill_gateway.adapters.budget_messages import budget_of
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_jobs.subjects import budget_state
+from modelmill_testkit.waiting import eventually
 
 from gateway_support.document import checked
 from gateway_support.house import House

@@ -4,9 +4,9 @@ from functools import cache
 from typing import Any
 
 import httpx
-from gateway.domain.routes import match
-from gateway.entrypoints.document.openapi import openapi_document
 from jsonschema import Draft202012Validator
+from modelmill_gateway.domain.routes import match
+from modelmill_gateway.entrypoints.document.openapi import openapi_document
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually
 
 from gateway_support.house import House
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from gateway.domain.route import Route
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.document import examples as e
-from gateway.entrypoints.document import feedback_answers as feedback
-from gateway.entrypoints.document import webhook_answers as hooks
-from gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.domain.route import Route
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.document import examples as e
+from modelmill_gateway.entrypoints.document import feedback_answers as feedback
+from modelmill_gateway.entrypoints.document import webhook_answers as hooks
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 
 from gateway_support.house import House
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
-from testkit.waiting import eventually
 
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
 EXACT = {

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from jobs.submit import JobQueue
 from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
-from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
 
 class FakeEvaluations(TrainerServiceServicer):

@@ -10,7 +10,7 @@ import pytest
 from modelmill.gateway.v1.gateway_service_pb2_grpc import (
     GatewayServiceStub,
 )
-from service_kit.grpc_client import open_channel
+from modelmill_service_kit.grpc_client import open_channel
 
 from gateway_support.house import House
 

@@ -2,11 +2,19 @@
 
 from dataclasses import dataclass, field
 
-from gateway.domain.ledger.account import Account, Write
-from gateway.domain.ledger.amounts import PARALLEL, RATES, Amounts, Limits, Settled, minus, plus
-from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.plan import plan
-from gateway.domain.ledger.waiting import Outcome, Terms, Verdict, Waiter
+from modelmill_gateway.domain.ledger.account import Account, Write
+from modelmill_gateway.domain.ledger.amounts import (
+    PARALLEL,
+    RATES,
+    Amounts,
+    Limits,
+    Settled,
+    minus,
+    plus,
+)
+from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.plan import plan
+from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict, Waiter
 
 TERMS = Terms(ahead=2)
 PRICE = 3

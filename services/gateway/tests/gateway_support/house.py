@@ -8,15 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from gateway.main import serve
-from gateway.settings import Settings
-from guard.bundle import Bundle, CompiledPolicy, compile_policy
-from guard.policy import parse_policy
-from jobs.bus import Bus
-from jobs.control import ControlJob
-from jobs.control_servicer import JobServicer
-from jobs.subjects import MODEL_READY, alias_state, policy_state
-from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
@@ -33,11 +24,20 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from modelmill_gateway.main import serve
+from modelmill_gateway.settings import Settings
+from modelmill_guard.bundle import Bundle, CompiledPolicy, compile_policy
+from modelmill_guard.policy import parse_policy
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.control_servicer import JobServicer
+from modelmill_jobs.subjects import MODEL_READY, alias_state, policy_state
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
-from service_kit.grpc_server import RpcServer
-from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
-from testkit.waiting import eventually
 
 from gateway_support.document import checked
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer

@@ -1,8 +1,8 @@
 """Jobs ordered at the gateway, and states of them said as their owners would."""
 
 import httpx
-from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JobState
+from modelmill_jobs.subjects import job_state
 
 from gateway_support.house import House
 

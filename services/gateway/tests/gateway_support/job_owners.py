@@ -4,11 +4,6 @@ import itertools
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from jobs.bus import Bus
-from jobs.ids import derived_id
-from jobs.subjects import DATASET_RETIRED, MODEL_RETIRED
-from jobs.submit import JobQueue
-from jobs.unfinished import UnfinishedJobs
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as optimizer_pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
@@ -16,7 +11,12 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired, FileState, ModelRetired
 from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
-from service_kit.errors import (
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.ids import derived_id
+from modelmill_jobs.subjects import DATASET_RETIRED, MODEL_RETIRED
+from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.unfinished import UnfinishedJobs
+from modelmill_service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
     NotFoundError,

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-from guard.bundle import CompiledPolicy
-from guard.judge import Opinion, Window
-from guard.verdict import Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.errors import PreconditionError, UnavailableError
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.judge import Opinion, Window
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
 
 VILE = "vile"
 """Where a window says it, judges are sure."""

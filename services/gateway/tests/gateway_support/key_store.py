@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.adapters.key_book import KeyBook
-from gateway.domain.access import SCOPES, Caller
-from gateway.identity.manage_keys import ManageKeys
-from jobs.envelope import Stored
-from jobs.errors import StaleWriteError
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
+from modelmill_gateway.adapters.key_book import KeyBook
+from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.identity.manage_keys import ManageKeys
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.errors import StaleWriteError
 
 TENANT = "acme"
 OWNER = Caller(TENANT, "ada", frozenset(SCOPES))

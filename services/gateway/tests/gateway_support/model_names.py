@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.domain.model_names import ModelNames, Reach
-from gateway.domain.route import Route
-from gateway.entrypoints.document.operations import OPERATIONS
-from gateway.entrypoints.grpc.gate import MODEL_FIELDS
+from modelmill_gateway.domain.model_names import ModelNames, Reach
+from modelmill_gateway.domain.route import Route
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.grpc.gate import MODEL_FIELDS
 
 FORBIDDEN = "mv-of-nobody"
 NAMES_A_MODEL = re.compile(r"model|models|.*_model|teacher|compare_to|.*version_id|fallback|suffix")

@@ -6,14 +6,19 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from guard.bundle import CompiledPolicy
-from guard.verdict import Direction
 from modelmill.common.v1.chat_pb2 import TokenUsage, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
-from service_kit.errors import DomainError, InvalidInputError, NotFoundError, PreconditionError
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.errors import (
+    DomainError,
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+)
 
 from gateway_support.judges import FakeJudges
 from gateway_support.policies import FakePolicies

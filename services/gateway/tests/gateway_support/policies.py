@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.errors import ConflictError, InvalidInputError, NotFoundError
+from modelmill_service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 
 SHARED = "sha256:shared"
 DEFAULT_RULES = ("email-address", "iban")

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from httpx import AsyncClient as Client
-from testkit.service_process import ServiceProcess, running_service
+from modelmill_testkit.service_process import ServiceProcess, running_service
 
 from gateway_support.house import SECRET, House
 

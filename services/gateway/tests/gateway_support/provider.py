@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.adapters.http_server import serve_http
+from modelmill_gateway.adapters.http_server import serve_http
 
 from gateway_support.issuer import Issuer
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import grpc
 import httpx
-from gateway.domain.access import SCOPES
-from gateway.domain.route import Body, Route
-from gateway.domain.routes import ROUTES
-from gateway.entrypoints.grpc.gate import ROUTE_OF
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
+from modelmill_gateway.domain.access import SCOPES
+from modelmill_gateway.domain.route import Body, Route
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_testkit.waiting import eventually
 
 from gateway_support.api_keys import issued
 from gateway_support.estate import OWNER, Estate, furnished

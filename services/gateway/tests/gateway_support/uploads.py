@@ -8,7 +8,12 @@ from typing import Any
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceServicer
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.errors import InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from modelmill_service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    UnavailableError,
+)
 
 FULL = UnavailableError("too many are coming in", retry_after_seconds=5).because("OVERLOADED")
 BEGAN = 1_750_000_000

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from jobs.bus import Bus
-from jobs.subjects import usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.subjects import usage_recorded
 
 
 @dataclass(frozen=True)

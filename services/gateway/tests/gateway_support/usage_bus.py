@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.adapters.usage import UsageQueue
-from gateway.measures import USAGE_DROPPED
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.measures import USAGE_DROPPED
 
 
 class Bus:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from gateway.adapters.key_set import FileKeys
-from gateway.adapters.tokens import TokenVerifier
-from gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
-from service_kit.errors import UnauthenticatedError
+from modelmill_gateway.adapters.key_set import FileKeys
+from modelmill_gateway.adapters.tokens import TokenVerifier
+from modelmill_gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
+from modelmill_service_kit.errors import UnauthenticatedError
 
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer, rsa_key
 

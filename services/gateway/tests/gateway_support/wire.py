@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateway.adapters.http_protocol import ClientLimits
-from gateway.adapters.http_server import serve_http
+from modelmill_gateway.adapters.http_protocol import ClientLimits
+from modelmill_gateway.adapters.http_server import serve_http
 
 READ_SECONDS = 20.0
 

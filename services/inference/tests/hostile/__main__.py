@@ -13,9 +13,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from registry.store import FolderStore
-from testkit.models import make_tiny_llama, make_tiny_openvino
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_registry.store import FolderStore
+from modelmill_testkit.models import make_tiny_llama, make_tiny_openvino
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .storm import Outcome, storm_engine, storm_service
 

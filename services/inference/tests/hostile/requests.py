@@ -3,9 +3,9 @@
 from random import Random
 from typing import Any
 
-from inference.domain.generation import GenerationRequest
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
+from modelmill_inference.domain.generation import GenerationRequest
 
 NAN, INFINITY = float("nan"), float("inf")
 NUMBERS = (0.0, -0.0, 1.0, 0.5, -1.0, 2.0, 7.0, 1e-45, 1e-300, 1e300, NAN, INFINITY, -INFINITY)

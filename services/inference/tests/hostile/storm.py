@@ -9,12 +9,12 @@ from pathlib import Path
 from random import Random
 
 from grpc.aio import AioRpcError
-from inference.adapters.engine_process import EngineProcess
-from inference.adapters.openvino import EXACT, MODULE, OpenVinoKind, PipelineOptions
-from inference.domain.generation import ScoreRequest
-from service_kit.errors import DomainError
-from testkit.processes import children_that_run
-from tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_inference.adapters.engine_process import EngineProcess
+from modelmill_inference.adapters.openvino import EXACT, MODULE, OpenVinoKind, PipelineOptions
+from modelmill_inference.domain.generation import ScoreRequest
+from modelmill_service_kit.errors import DomainError
+from modelmill_testkit.processes import children_that_run
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from ..support import Service, nats_and_inference
 from .requests import (

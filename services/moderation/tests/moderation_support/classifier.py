@@ -12,9 +12,9 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
     InferenceServiceServicer,
     add_InferenceServiceServicer_to_server,
 )
-from service_kit.errors import NotFoundError
-from service_kit.grpc_server import RpcServer
-from testkit.service_process import SECRET
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_testkit.service_process import SECRET
 
 ALIAS = "safety"
 SURE = 0.9

@@ -5,15 +5,15 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from guard.bundle import CompiledPolicy, compile_policy
-from guard.judge import Judge, Window
-from guard.judged_text import JudgedText
-from guard.judging import Ruling
-from guard.policy import parse_policy
-from guard.verdict import Action, Direction, RuleMatch, Verdict
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.grpc_client import domain_errors
-from testkit.waiting import eventually
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.judge import Judge, Window
+from modelmill_guard.judged_text import JudgedText
+from modelmill_guard.judging import Ruling
+from modelmill_guard.policy import parse_policy
+from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.waiting import eventually
 
 from moderation_support.classifier import Classifier, serving_classifier
 from moderation_support.safety_server import SafetyServer, serving

@@ -3,8 +3,8 @@
 from typing import Any
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from service_kit.grpc_client import domain_errors
-from testkit.waiting import eventually
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.waiting import eventually
 
 
 def policy_of(*words: str, action: str = "block") -> str:

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from moderation.adapters.safety_service import SafetyService
-from moderation.domain.no_opinion import Failure, NoOpinionError
-from moderation.safety_service_settings import SafetyServiceSettings
-from testkit.fake_inference import Sleeper
+from modelmill_moderation.adapters.safety_service import SafetyService
+from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_moderation.safety_service_settings import SafetyServiceSettings
+from modelmill_testkit.fake_inference import Sleeper
 
 from moderation_support.safety_server import SafetyServer, serving
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from modelmill_testkit.waiting import eventually
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from testkit.waiting import eventually
 
 PATH, AZURE_PATH = "/v1/moderations", "/contentsafety/text:analyze"
 HIGH, LOW = 0.9, 0.1

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jobs.child import Preempted
-from trainer.domain.train_request import TrainRequest
-from trainer.training import run_setup
-from trainer.training.fine_tune import fine_tune
-from trainer.training.model import TrainedModel
+from modelmill_jobs.child import Preempted
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training import run_setup
+from modelmill_trainer.training.fine_tune import fine_tune
+from modelmill_trainer.training.model import TrainedModel
 
 
 class DyingPort:

@@ -2,9 +2,9 @@
 
     .venv/bin/python services/trainer/tests/support/kill_ranks.py [STEPS]
 
-The real work process, torchrun and two ZeRO-3 ranks, by `jobs.children` as a worker starts them; a
-tiny model. About half a minute for each step and way, on two cores. Prints one line each, and ends
-with status 1 when a hash differs or a process is left over.
+The real work process, torchrun and two ZeRO-3 ranks, by `modelmill_jobs.children` as a worker
+starts them; a tiny model. About half a minute for each step and way, on two cores. Prints one line
+each, and ends with status 1 when a hash differs or a process is left over.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from jobs.children import ChildProcess
-from testkit.models import make_tiny_llama
-from testkit.processes import children_that_run
-from testkit.waiting import eventually
-from trainer.domain.distribution import Distribution
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.training.distributed.process_names import RANK_MODULE
+from modelmill_jobs.children import ChildProcess
+from modelmill_testkit.models import make_tiny_llama
+from modelmill_testkit.processes import children_that_run
+from modelmill_testkit.waiting import eventually
+from modelmill_trainer.domain.distribution import Distribution
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.distributed.process_names import RANK_MODULE
 
 STEPS = 5
 CHOICES = ("animal", "plant", "food")
@@ -88,7 +88,9 @@ class Run:
         kept = sorted(self.durable.glob("*"), key=lambda path: int(path.name))
         request = self.request | {"checkpoint_folder": str(kept[-1]) if kept else None}
         environment = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
-        child = await ChildProcess.start("trainer.child", request, folder=folder, env=environment)
+        child = await ChildProcess.start(
+            "modelmill_trainer.child", request, folder=folder, env=environment
+        )
         ranks: list[psutil.Process] = []
         last = None
         try:

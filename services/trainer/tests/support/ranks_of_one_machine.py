@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jobs.child import ChildFailure, Preempted
-from testkit.ports import free_port
-from trainer.domain.train_request import TrainRequest
-from trainer.launching.run_ranks import for_these_ranks
-from trainer.training import model as model_module
-from trainer.training import run_setup
-from trainer.training import validation as validation_module
-from trainer.training.accounts import Accounts
-from trainer.training.distributed import rank as rank_module
-from trainer.training.distributed.zero_update import ZeroUpdate
-from trainer.training.fine_tune import fine_tune
-from trainer.training.model import TrainedModel
+from modelmill_jobs.child import ChildFailure, Preempted
+from modelmill_testkit.ports import free_port
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.launching.run_ranks import for_these_ranks
+from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training import run_setup
+from modelmill_trainer.training import validation as validation_module
+from modelmill_trainer.training.accounts import Accounts
+from modelmill_trainer.training.distributed import rank as rank_module
+from modelmill_trainer.training.distributed.zero_update import ZeroUpdate
+from modelmill_trainer.training.fine_tune import fine_tune
+from modelmill_trainer.training.model import TrainedModel
 
 IMPORTED_LATE = (
     "torch._inductor.compile_fx",

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobs.child import ChildPort
-from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.domain.training_plan import TrainingPlan
-from trainer.training import run_setup
-from trainer.training.fine_tune import fine_tune
+from modelmill_jobs.child import ChildPort
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.training_plan import TrainingPlan
+from modelmill_trainer.training import run_setup
+from modelmill_trainer.training.fine_tune import fine_tune
 
 
 class BegunError(Exception):

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from jobs.subjects import file_state
 from modelmill.inference.v1 import inference_service_pb2 as inference
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
 )
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1 import evaluation_pb2 as pb
-from service_kit.grpc_client import domain_errors
-from testkit.fake_inference import NEWER, VERSION, FakeInference, serving
+from modelmill_jobs.subjects import file_state
+from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, serving
 
 DIGEST = f"sha256:{'1' * 64}"
 """Of versions that only inference has."""

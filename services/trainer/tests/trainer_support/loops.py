@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jobs.child import ChildPort
+from modelmill_jobs.child import ChildPort
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.domain.training_plan import plan_training
+from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import LearnAnswers
+from modelmill_trainer.training.packs import Example
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.domain.training_plan import plan_training
-from trainer.training.loop import TrainingLoop
-from trainer.training.model import TrainedModel
-from trainer.training.objective import LearnAnswers
-from trainer.training.packs import Example
 
 STEPS = 4
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.training_plan import plan_training
+from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import Objective
+from modelmill_trainer.training.packs import Example
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters
-from trainer.domain.training_plan import plan_training
-from trainer.training.loop import TrainingLoop
-from trainer.training.model import TrainedModel
-from trainer.training.objective import Objective
-from trainer.training.packs import Example
 
 QUICK = {"learning_rate": 0.02, "epochs": 1, "batch_size": 8, "gradient_accumulation_steps": 1}
 

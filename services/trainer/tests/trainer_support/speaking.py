@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import torch
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.training.model import TrainedModel
+from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
+from modelmill_trainer.training.model import TrainedModel
 
 
 def load(folder: Path, choices: HyperParameters | None = None) -> TrainedModel:

@@ -1,3 +1,3 @@
 """The model of this folder is a runner of the inference service's package."""
 
-from inference.children.triton import TritonPythonModel as TritonPythonModel
+from modelmill_inference.children.triton import TritonPythonModel as TritonPythonModel

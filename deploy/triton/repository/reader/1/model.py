@@ -1,3 +1,3 @@
 """The model of this folder is part of the inference service's package."""
 
-from inference.children.triton_reader import TritonPythonModel as TritonPythonModel
+from modelmill_inference.children.triton_reader import TritonPythonModel as TritonPythonModel

@@ -1,0 +1,125 @@
+"""`mill`'s commands, and how each of them ends: a status, and one line when it is not 0."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from modelmill_service_kit.errors import DomainError, InvalidInputError
+from typer.exceptions import TyperException
+
+from modelmill_cli.commands import (
+    bench,
+    budget,
+    bus,
+    certs,
+    chat,
+    data,
+    demo,
+    evaluate,
+    jobs,
+    keys,
+    models,
+    moderation,
+    state,
+    store,
+    token,
+    up,
+    usage,
+)
+from modelmill_cli.errors import GatewayError, WorkFailedError
+from modelmill_cli.interrupts import Interrupted
+from modelmill_cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
+from modelmill_cli.system_errors import say_system_error
+
+WORK_FAILED = 1
+"""What was asked for was begun and ended badly."""
+CANNOT = 2
+"""It could not be begun; the message says what to do."""
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From raw domain text to a served, guarded, monitored language model.",
+)
+app.command("up")(up.up)
+app.command("demo")(demo.demo)
+app.command("token")(token.token)
+app.command("certs")(certs.certs)
+app.command("chat")(chat.chat)
+app.command("usage")(usage.usage)
+app.add_typer(bench.app, name="bench")
+app.add_typer(budget.app, name="budget")
+app.add_typer(bus.app, name="bus")
+app.add_typer(data.app, name="data")
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
+app.add_typer(moderation.app, name="moderation")
+app.add_typer(store.app, name="store")
+app.add_typer(state.app, name="state")
+
+
+@app.callback()
+def choose_state(
+    context: typer.Context,
+    state: Annotated[
+        Path,
+        typer.Option(
+            envvar="MODELMILL_STATE",
+            readable=False,  # not checked here: `StateFolder` says more about what is wrong
+            help="Folder that holds this machine's Modelmill.",
+        ),
+    ] = DEFAULT_STATE_FOLDER,
+) -> None:
+    context.obj = StateFolder(state.absolute())
+
+
+def run_app(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what a person can mend is one line on stderr for each thing to mend."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status = app(arguments, standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except (Interrupted, KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return WORK_FAILED  # whoever read our output has gone, and knows why
+    except (DomainError, TyperException, OSError) as error:
+        for line in _lines_of(error):
+            typer.secho("mill: ", fg=typer.colors.RED, nl=False, err=True)
+            typer.echo(line, err=True)
+        return WORK_FAILED if isinstance(error, WorkFailedError) else CANNOT
+
+
+def _lines_of(error: Exception) -> Iterator[str]:
+    if isinstance(error, InvalidInputError):
+        yield from map(_one_line, error.errors)
+    elif isinstance(error, TyperException):
+        said = _one_line(error.format_message()).rstrip(".")
+        if said:  # else help was asked for, by saying nothing
+            yield f"{said}; `{_asked_of(error)} --help` lists what there is"
+    elif isinstance(error, GatewayError) and len(error.errors) > 1:
+        yield from map(_one_line, error.errors)
+    elif isinstance(error, OSError):
+        yield _one_line(say_system_error(error))
+    else:
+        yield _one_line(str(error))
+
+
+def _asked_of(error: TyperException) -> str:
+    """The command that did not understand, as it is typed; how `mill` was started is left out."""
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["mill", *names])
+
+
+def _one_line(text: str) -> str:
+    """Names of files and words of others may hold anything, also what a terminal obeys."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))

@@ -1,0 +1,209 @@
+"""`mill keys create|list|show|limit|rotate|revoke`: API keys of the tenant, through the gateway."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from modelmill_service_kit.errors import InvalidInputError
+from rich.table import Table
+
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.plain_text import plain
+from modelmill_cli.tables import print_table
+
+KEYS = "/v1/keys"
+PAGE = 100
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `mill keys list` shows it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the key and nothing else.")]
+Scopes = Annotated[
+    list[str] | None, typer.Option("--scope", help="Repeat it; chat and models:read without any.")
+]
+Models = Annotated[
+    list[str] | None, typer.Option("--model", help="Repeat it; every model without any.")
+]
+Expires = Annotated[
+    str | None, typer.Option("--expires-in", help="90d, 12h or 30m; for ever without it.")
+]
+Rpm = Annotated[int | None, typer.Option("--requests-per-minute", min=1)]
+Tpm = Annotated[int | None, typer.Option("--tokens-per-minute", min=1)]
+Parallel = Annotated[int | None, typer.Option("--parallel", min=1, help="Requests at a time.")]
+Tokens = Annotated[int | None, typer.Option("--tokens", min=1, help="In a period.")]
+Money = Annotated[str | None, typer.Option("--money", help="In a period, for example 12.50.")]
+Period = Annotated[
+    str | None, typer.Option("--period", help="day or month by UTC; for ever without it.")
+]
+
+
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="What you call it.")],
+    scopes: Scopes = None,
+    models: Models = None,
+    expires_in: Expires = None,
+    requests_per_minute: Rpm = None,
+    tokens_per_minute: Tpm = None,
+    parallel: Parallel = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    period: Period = None,
+    quiet: Quiet = False,
+) -> None:
+    """Make an API key; it is printed this once, and stored nowhere."""
+    limits = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
+    body: dict[str, Any] = {"name": name}
+    body |= {"scopes": scopes} if scopes else {}
+    body |= {"models": models} if models else {}
+    body |= {"expires_in_seconds": _seconds(expires_in)} if expires_in else {}
+    body |= {"limits": limits} if limits else {}
+    with GatewayClient(Connection.find(context.obj)) as client:
+        _print_secret(client.post(KEYS, body), quiet=quiet)
+        for unknown in _unknown_models(client, models or []):
+            typer.echo(
+                f"warning: no model is called {plain(unknown)} now. `mill models list` shows what"
+                " there is",
+                err=True,
+            )
+
+
+def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
+    """Those that there are not yet: a key may be made before its model."""
+    if not wanted:
+        return []
+    models = client.get("/v1/models")["data"]
+    known = {each[field] for each in models for field in ("id", "name") if field in each}
+    return [name for name in wanted if name not in known]
+
+
+def list_keys(context: typer.Context) -> None:
+    """List API keys, newest first, also those that count no more."""
+    table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
+    with GatewayClient(Connection.find(context.obj)) as client:
+        page = client.get(KEYS, limit=PAGE)
+        keys = page["data"]
+        while page["has_more"]:
+            page = client.get(KEYS, limit=PAGE, after=page["last_id"])
+            keys += page["data"]
+    for key in keys:
+        table.add_row(
+            *(key["id"], plain(key["name"]), key["prefix"], key["status"]),
+            " ".join(key["scopes"]),
+            plain(" ".join(key["models"])) or "all",
+            _day(key["expires_at"]),
+        )
+    print_table(table)
+
+
+def show(context: typer.Context, key_id: KeyId) -> None:
+    """Show one API key: what it may do, until when, and how much."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        _print_record(client.get(f"{KEYS}/{key_id}"))
+
+
+def limit(
+    context: typer.Context,
+    key_id: KeyId,
+    requests_per_minute: Rpm = None,
+    tokens_per_minute: Tpm = None,
+    parallel: Parallel = None,
+    tokens: Tokens = None,
+    money: Money = None,
+    period: Period = None,
+    unlimited: Annotated[bool, typer.Option("--none", help="Take all limits away.")] = False,
+) -> None:
+    """Say how much an API key may use; limits that are not named stay."""
+    wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
+    if unlimited == bool(wanted):
+        raise InvalidInputError("name a limit, or say --none")
+    with GatewayClient(Connection.find(context.obj)) as client:
+        path = f"{KEYS}/{key_id}"
+        before = {} if unlimited else client.get(path)["limits"]
+        _print_record(client.patch(path, {"limits": before | wanted}))
+
+
+def rotate(context: typer.Context, key_id: KeyId, quiet: Quiet = False) -> None:
+    """Give an API key a new secret, printed this once; the old one is refused from now on."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        _print_secret(client.post(f"{KEYS}/{key_id}/rotate", None), quiet=quiet)
+
+
+def revoke(context: typer.Context, key_id: KeyId) -> None:
+    """Refuse an API key from now on, for good."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.delete(f"{KEYS}/{key_id}")
+    typer.echo(f"{plain(key_id)} is revoked")
+
+
+def named_limits(
+    requests: int | None,
+    tokens_a_minute: int | None,
+    parallel: int | None,
+    tokens: int | None,
+    money: str | None,
+    period: str | None,
+) -> dict[str, Any]:
+    """Those that were named, as the gateway takes them."""
+    named = {
+        "requests_per_minute": requests,
+        "tokens_per_minute": tokens_a_minute,
+        "parallel_requests": parallel,
+        "tokens": tokens,
+        "money": money,
+        "period": period,
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _seconds(text: str) -> int:
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text)
+    if found is None:
+        raise InvalidInputError("--expires-in must be like 90d, 12h or 30m")
+    return int(int(found[1]) * UNITS[found[2]].total_seconds())
+
+
+def _print_secret(key: dict[str, Any], *, quiet: bool) -> None:
+    """The secret alone on a line of its own; what is for people goes beside it, not into a pipe."""
+    if not quiet:
+        typer.echo(f"{key['id']}: keep this, it is not shown again", err=True)
+    typer.echo(key["key"])
+
+
+def _print_record(key: dict[str, Any]) -> None:
+    table = Table(show_header=False, box=None)
+    limits = {name: value for name, value in key["limits"].items() if value is not None}
+    rows = {
+        "key": key["id"],
+        "name": key["name"],
+        "begins with": key["prefix"],
+        "status": key["status"],
+        "scopes": " ".join(key["scopes"]),
+        "models": " ".join(key["models"]) or "all",
+        "limits": ", ".join(f"{name} {value}" for name, value in limits.items()) or "none",
+        **_used(key.get("usage")),
+        "ends": _day(key["expires_at"]),
+        "made": f"{_day(key['created_at'])} by {key['created_by']}",
+        "changed by": key["changed_by"],
+    }
+    for name, value in rows.items():
+        table.add_row(name, plain(str(value)))
+    print_table(table)
+
+
+def _used(usage: dict[str, Any] | None) -> dict[str, str]:
+    """What is used of the limits, where that is told and there are some."""
+    if usage is None:
+        return {}
+    since = f" since {_day(usage['period_start'])}" if usage["period_start"] else ""
+    leased = f"{usage['leased_tokens']} tokens and {usage['leased_money']} money"
+    return {
+        "used": f"{usage['tokens']} tokens, {usage['money']} money{since}",
+        "leased": f"{leased} on top, used or not",
+    }
+
+
+def _day(seconds: int | None) -> str:
+    if seconds is None:
+        return "never"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,40 @@
+"""`mill bus`: identities for a broker that `mill up` does not start."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modelmill_cli.state_folder import write_public
+
+USERS_FILE, TLS_FILE = "users.conf", "tls.conf"
+
+app = typer.Typer(no_args_is_help=True, help="The message broker.")
+
+
+@app.command()
+def identities(
+    folder: Annotated[Path, typer.Argument(file_okay=False, help="Made when it is not there.")],
+    certificates: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Folder of `mill certs`; tls.conf is written, too."),
+    ] = None,
+) -> None:
+    """Make an nkey seed for each service, and users.conf for the broker, in FOLDER.
+
+    Seeds that are there are kept; users.conf is written anew, as the subjects of this version
+    want it. It holds public keys alone.
+    """
+    from modelmill_jobs.broker_config import tls_settings
+    from modelmill_jobs.identities import Identities
+
+    people = Identities(folder)
+    people.ensure()
+    written = {USERS_FILE: people.authorization()}
+    if certificates is not None:
+        written[TLS_FILE] = tls_settings(certificates.absolute(), clients_show=False)
+    for name, text in written.items():
+        write_public(folder / name, text.encode())
+        typer.echo(f"broker: include {(folder / name).absolute()}")
+    for name in people.public_keys():
+        typer.echo(f"{name}: NATS_NKEY_SEED_FILE={people.seed(name).file.absolute()}")

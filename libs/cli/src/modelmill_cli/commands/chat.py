@@ -1,0 +1,109 @@
+"""`mill chat`: talk to a model through the gateway."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from modelmill_service_kit.errors import UnavailableError
+from rich.console import Console
+
+from modelmill_cli.errors import GatewayError
+from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient, unreachable
+from modelmill_cli.live_words import LiveWords
+from modelmill_cli.loading_words import loading_words
+from modelmill_cli.plain_text import plain
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
+    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat.chat_completion_chunk import Moderation
+
+LOOK_SECONDS = 2.0
+"""Between two looks at a model that is being loaded."""
+
+
+def chat(
+    context: typer.Context,
+    prompt: Annotated[str | None, typer.Argument(help="One question; none starts a talk.")] = None,
+    model: Annotated[str, typer.Option(help="Alias, name or version id.")] = DEFAULT_MODEL,
+    system: Annotated[str, typer.Option(help="System turn.")] = "",
+    max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 256,
+) -> None:
+    """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
+    connection = Connection.find(context.obj)
+    client = connection.openai()
+    from openai import APIConnectionError, APIStatusError  # as slow as the client itself
+
+    console = Console(highlight=False)
+    first: ChatCompletionMessageParam = {"role": "system", "content": system}
+    messages = [first] if system else []
+    question = prompt
+    while question := (question or console.input("[bold]you:[/bold] ")).strip():
+        messages.append({"role": "user", "content": question})
+        try:
+            # Returns with the first of the answer, which may have to wait for the model.
+            with LiveWords(partial(_loading, connection, model), _tell_loading, LOOK_SECONDS):
+                chunks = client.chat.completions.create(
+                    model=model, messages=messages, max_tokens=max_tokens, stream=True
+                )
+            answer = _shown(chunks, console)
+        except APIConnectionError as error:
+            raise UnavailableError(unreachable(error) or str(error)) from error
+        except APIStatusError as error:
+            said = _refusal(error)
+            if prompt is not None:
+                raise GatewayError(said) from error
+            # A refused turn leaves the talk as it was; the next question may be a better one.
+            console.print(plain(said), style="red")
+            messages.pop()
+        else:
+            messages.append({"role": "assistant", "content": answer})
+        if prompt is not None:
+            return
+        question = None
+
+
+def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
+    """An answer's text, printed as it comes; behind it the rules by which the policy ended it."""
+    answer = stopped = ""
+    for chunk in chunks:
+        text = (chunk.choices[0].delta.content if chunk.choices else None) or ""
+        console.out(text, end="", highlight=False)
+        answer += text
+        if chunk.moderation is not None:
+            stopped = _rules_in(chunk.moderation)
+    console.print()
+    if stopped:
+        console.print(f"the policy ended it: {plain(stopped)}", style="red")
+    return answer
+
+
+def _loading(connection: Connection, model: str) -> str:
+    """How far an engine is with loading the model; empty when none loads it, or nobody says."""
+    try:
+        with GatewayClient(connection) as client:
+            return loading_words(client.get(f"/v1/models/{model}"))
+    except (GatewayError, UnavailableError):
+        return ""  # what is wrong, the chat itself will hear
+
+
+def _tell_loading(words: str) -> None:
+    if words:
+        typer.echo(words, err=True)
+
+
+def _refusal(error: "APIStatusError") -> str:
+    """What the gateway said, without the JSON around it."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said or error.message)
+
+
+def _rules_in(moderation: "Moderation") -> str:
+    """What matched in an answer, by rules and categories; our gateway names them."""
+    if moderation.output.type != "moderation_results":
+        return ""
+    rules = [
+        rule for each in moderation.output.results for rule in (each.model_extra or {})["rules"]
+    ]
+    return ", ".join(f"{rule['id']} ({rule['category']})" for rule in rules)

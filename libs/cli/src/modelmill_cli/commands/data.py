@@ -1,0 +1,150 @@
+"""`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from modelmill_service_kit.errors import InvalidInputError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.plain_text import plain
+from modelmill_cli.tables import print_table
+
+SHOWN_CHARACTERS = 200
+TAB = "\t"
+
+app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
+
+Id = Annotated[str, typer.Argument(help="A dataset, ds-...")]
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    dataset: Id,
+    row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
+) -> None:
+    """Tell a row's story: kept, changed or dropped, by which rules, and where it is now."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        stories = client.get(f"/v1/datasets/{dataset}/rows/{row}")["stories"]
+    for story in stories:
+        _print_story(story)
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    first: Id,
+    second: Id,
+    samples: Annotated[int, typer.Option(min=1, max=100, help="Rows shown of each kind.")] = 10,
+) -> None:
+    """Show what two datasets do not have in common, by what their rows say."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        found = client.get(f"/v1/datasets/{first}/diff/{second}", samples=samples)
+    console = Console(highlight=False)
+    if found["same"]:
+        console.print("the same rows in the same order")
+    table = Table("rows", "", show_header=False, box=None)
+    for name in ("common", "moved", "removed", "added"):
+        table.add_row(f"{found[f'rows_{name}']:,}", name)
+    print_table(table)
+    for change in found["spec_changes"]:
+        console.print(f"spec: {plain(change)}")
+    for sign, name in (("-", "removed"), ("+", "added")):
+        for row in found[name]:
+            console.print(f"{sign} line {row['row']}: {plain(_said(row))}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    dataset: Id,
+    output: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+) -> None:
+    """Write a dataset's report, a page that needs nothing else."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.download(f"/v1/datasets/{dataset}/report", output, format="html")
+    Console(highlight=False).print(escape(str(output)), soft_wrap=True)
+
+
+@app.command()
+def preview(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")],
+    user: Annotated[str, typer.Option(help="Template of the user's turn, with {column}.")] = "",
+    answer: Annotated[str, typer.Option(help="Template of the answer.")] = "",
+    layout: Annotated[str, typer.Option(help="A known layout instead of templates.")] = "",
+    encoding: Annotated[str, typer.Option(help="Instead of the one found out.")] = "",
+    delimiter: Annotated[str, typer.Option(help="Of a CSV file, instead.")] = "",
+    text_unit: Annotated[str, typer.Option(help="Of a plain text: paragraph or line.")] = "",
+    sheet: Annotated[str, typer.Option(help="Of a workbook, instead of the first.")] = "",
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Rows to show.")] = 10,
+) -> None:
+    """Show how a file is read, and what its first rows would become."""
+    if not layout and not (user and answer):
+        raise InvalidInputError(
+            "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
+            " file's columns, or --layout NAME"
+        )
+    mapping = {"user_template": user, "answer_template": answer, "layout": layout}
+    reading = {
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "text_unit": text_unit,
+        "sheet": sheet,
+    }
+    with GatewayClient(Connection.find(context.obj)) as client:
+        file_id = _uploaded(client, file)
+        body = {"file_id": file_id, "mapping": mapping, "reading": reading, "rows": rows}
+        found = client.post("/v1/datasets/preview", body)
+    console = Console(highlight=False)
+    if file_id != file:
+        console.print(f"{'file':<10} {file_id}")
+    for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
+        console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
+    for row in found["data"]:
+        said = _said(row["row"]) if row["row"] else f"({row['reason']})"
+        console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
+
+
+def _uploaded(client: GatewayClient, file: str) -> str:
+    """The file's id; one of this machine is uploaded for it.
+
+    Raises:
+        InvalidInputError: it is neither an id nor a file of this machine.
+    """
+    if file.startswith("file-") and not Path(file).exists():
+        return file
+    if not Path(file).is_file():
+        raise InvalidInputError(
+            f"{file} is no id of a file, and there is no such file here. GET /v1/files lists what"
+            " is uploaded"
+        )
+    return str(client.upload(Path(file))["id"])
+
+
+def _print_story(story: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    made = f" (made by {story['made_by']})" if story["made_by"] else ""
+    where = f" in {story['split']} at {story['position']:,}" if story["split"] else ""
+    console.print(f"[bold]line {story['line']:,}{made}: {story['outcome']}{where}[/bold]")
+    facts = [
+        ("source sha256", story["source_sha256"]),
+        ("rule", story["rule"]),
+        ("because", story["detail"]),
+        ("changed by", ", ".join(story["changes"])),
+        ("says", _said(story["row"]) if story["row"] else None),
+    ]
+    for name, fact in facts:
+        if fact:
+            console.print(f"  {name:<14}{plain(fact)}", soft_wrap=True)
+
+
+def _said(row: dict[str, Any]) -> str:
+    turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
+    said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
+    return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"

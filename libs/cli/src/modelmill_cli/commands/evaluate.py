@@ -1,0 +1,167 @@
+"""`mill eval`: how good a model is, and which of two is better."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from modelmill_service_kit.errors import InvalidInputError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelmill_cli.errors import JobEndedBadlyError
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.job_watch import watch_job
+from modelmill_cli.tables import print_table
+
+app = typer.Typer(no_args_is_help=True, help="Measure models as they are served.")
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs list` shows it.")]
+ENDINGS = {"html": "html", "json": "json", "rows": "jsonl"}
+
+
+Dataset = Annotated[str, typer.Option(help="Its rows are asked, ds-...")]
+Split = Annotated[str, typer.Option(help="train, valid or test.")]
+Other = Annotated[str, typer.Option(help="Another model, on the same rows.")]
+Tasks = Annotated[
+    list[Path] | None, typer.Option(help="A task's YAML; may be repeated.", exists=True)
+]
+Data = Annotated[list[Path] | None, typer.Option(help="JSONL that tasks name.", exists=True)]
+Measures = Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")]
+Slices = Annotated[list[str] | None, typer.Option(help="length, script, answer or a column.")]
+Protections = Annotated[
+    list[str] | None,
+    typer.Option(help="MEASURE=WORST or MEASURE@BY=GROUP=WORST; status 1 when it is worse."),
+]
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="An alias, a version or a name.")],
+    dataset: Dataset = "",
+    split: Split = "test",
+    compare_to: Other = "",
+    task: Tasks = None,
+    data: Data = None,
+    measure: Measures = None,
+    slice_by: Slices = None,
+    protect: Protections = None,
+    max_rows: Annotated[int, typer.Option(min=0, help="0 means 1,000.")] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    wait: Annotated[bool, typer.Option(help="Follow the job, and show what it found.")] = True,
+) -> None:
+    """Measure a model on a dataset's rows, on tasks, or on both."""
+    order = {
+        "model": model,
+        "compare_to": compare_to,
+        "dataset_id": dataset,
+        "split": split,
+        "measures": measure or [],
+        "slices": [{"by": each} for each in slice_by or ()],
+        "protections": [_protection(each) for each in protect or ()],
+        "max_rows": max_rows,
+        "seed": seed,
+    }
+    with GatewayClient(Connection.find(context.obj)) as client:
+        order["tasks"] = _with_data(client, task or (), data or ())
+        _order(client, order, wait=wait)
+
+
+def _with_data(
+    client: GatewayClient, tasks: Sequence[Path], data: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """Tasks that may name any of the files, which are uploaded."""
+    files = [client.upload(each, purpose="user_data")["id"] for each in data]
+    return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
+
+
+def _order(client: GatewayClient, order: dict[str, Any], *, wait: bool) -> None:
+    console = Console(highlight=False)
+    job_id = client.post("/v1/evaluations", order)["id"]
+    if not wait:
+        console.print(job_id)
+        return
+    summary = watch_job(client, job_id, job_id[:14], console)["result"]["summary"]
+    _print_summary(summary, console)
+    if not summary["passed"]:
+        raise JobEndedBadlyError(f"{job_id}: a protected measure is worse than it may be")
+
+
+@app.command()
+def show(context: typer.Context, job_id: JobId) -> None:
+    """Show what an evaluation found."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        job = client.get(f"/v1/evaluations/{job_id}")
+    console = Console(highlight=False)
+    if not job["result"]:
+        console.print(f"{job_id}: {job['status']}")
+        return
+    _print_summary(job["result"]["summary"], console)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    job_id: JobId,
+    form: Annotated[str, typer.Option("--format", help="html, json or rows.")] = "html",
+    output: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+) -> None:
+    """Write what an evaluation found: a page, all figures, or each row's answers and scores."""
+    target = output or Path(f"evaluation.{ENDINGS.get(form, form)}")
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.download(f"/v1/evaluations/{job_id}/report", target, format=form)
+    Console(highlight=False).print(escape(str(target)), soft_wrap=True)
+
+
+def _protection(written: str) -> dict[str, Any]:
+    """From MEASURE=WORST or MEASURE@BY=GROUP=WORST."""
+    of, _, worst = written.rpartition("=")
+    measure, _, group = of.partition("@")
+    by, _, value = group.partition("=")
+    try:
+        bound = float(worst)
+    except ValueError:
+        bound = None
+    if bound is None or not measure or bool(by) != bool(value):
+        raise InvalidInputError(
+            f"--protect {written[:80]!r}: write MEASURE=WORST or MEASURE@BY=GROUP=WORST"
+        )
+    return {"measure": measure, "slice_by": by, "slice_value": value, "worst": bound}
+
+
+def _print_summary(summary: dict[str, Any], console: Console) -> None:
+    models = summary["models"]
+    for side, model in models.items():
+        console.print(f"{side}: {escape(model['asked'])}  {model['version_id']}")
+    columns = ["measure", "value", "95 %"]
+    if "compare_to" in models:
+        columns += ["beside", "difference", "95 %", "won / tied / lost"]
+    for name, suite in summary["suites"].items():
+        table = Table(*columns, title=f"{escape(name)}: {int(suite['rows']):,} rows")
+        # Evaluations of before name none, and show all.
+        for measure in suite.get("shown") or suite["measures"]:
+            table.add_row(measure, *_cells(suite["measures"][measure], len(columns) - 1))
+        print_table(table)
+    for each in summary["protections"]:
+        of = f" of {each['slice_by']} {each['slice_value']}" if each["slice_by"] else ""
+        verdict = "holds" if each["passed"] else f"FAILED: {each['why']}"
+        console.print(escape(f"{each['measure']}{of}: {verdict}"))
+
+
+def _cells(figures: dict[str, Any], wanted: int) -> list[str]:
+    cells = [*_estimate(figures.get("model"))]
+    comparison = figures.get("comparison")
+    if wanted > len(cells):
+        cells.append(_estimate(figures.get("compare_to"))[0])
+        cells += _estimate(comparison["difference"] if comparison else None)
+        shares = [comparison[share] for share in ("won", "tied", "lost")] if comparison else []
+        cells.append(" / ".join(f"{share:.0%}" for share in shares))
+    return cells
+
+
+def _estimate(figure: dict[str, Any] | None) -> list[str]:
+    if figure is None:
+        return ["", ""]
+    return [f"{figure['value']:.4g}", f"{figure['low']:.4g} to {figure['high']:.4g}"]

@@ -1,0 +1,196 @@
+"""`mill models`: bring models in, list them, and give them names."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_registry.materialised import in_use
+from modelmill_registry.model_card import CARD
+from modelmill_registry.model_folder import check_model_folder, import_model
+from modelmill_registry.stores import open_store
+from modelmill_service_kit.errors import NotFoundError
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.table import Table
+
+from modelmill_cli.alias_words import Fallback, Shadow, Versions, wanted_alias
+from modelmill_cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.interrupts import interruptible
+from modelmill_cli.loading_words import loading_words
+from modelmill_cli.plain_text import plain
+from modelmill_cli.sizes import megabytes
+from modelmill_cli.state_folder import StateFolder, owner_only
+from modelmill_cli.tables import print_table
+
+app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
+
+Version = Annotated[str, typer.Argument(metavar="MODEL", help="A version, mv-..., or a name.")]
+
+
+@app.command("import")
+def import_folder(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    name: Annotated[str, typer.Option(help="Name for people.")] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Owner; `shared` lets every tenant use it.")
+    ] = DEFAULT_TENANT,
+    default: Annotated[
+        bool, typer.Option("--default", help="Let it answer whoever names no model.")
+    ] = False,
+) -> None:
+    """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
+    for warning in check_model_folder(folder).warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
+
+    def say_stopping() -> None:
+        typer.echo("stopping; nothing was imported", err=True)
+
+    ready = asyncio.run(interruptible(bringing, say_stopping))
+    Console(highlight=False).print(
+        f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
+    )
+    if default:
+        with GatewayClient(Connection.find(context.obj)) as client:
+            client.put(f"/v1/aliases/{DEFAULT_MODEL}", {"version_id": ready.version_id})
+        typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}")
+
+
+async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
+    """Copy a model folder into the artifact store of a running instance and announce it."""
+    # The client of the bus and tokenizers take long to load, and only an import uses them.
+    from modelmill_jobs.bus import Bus
+    from modelmill_tokenization.bounded.trial import try_tokenizer
+
+    runtime = state.read_runtime()
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        store = open_store(runtime.artifact_root, state.artifact_cache)
+        try:
+            with owner_only():
+                return await import_model(
+                    bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+                )
+        except asyncio.CancelledError:
+            store.abandon()  # its thread would go on copying, and hold up our end
+            raise
+
+
+@app.command("list")
+def list_models(context: typer.Context) -> None:
+    """List model versions, newest first."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        models = client.get("/v1/models")["data"]
+    table = Table("id", "name", "form", "state", "size", "made from / names")
+    for model in models:
+        table.add_row(
+            model["id"],
+            str(model.get("name", "")),
+            f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
+            loading_words(model),
+            megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
+            str(model.get("parent_version_id") or model.get("version_id") or ""),
+        )
+    print_table(table)
+
+
+@app.command()
+def alias(
+    context: typer.Context,
+    name: str,
+    versions: Versions,
+    shadow: Shadow = None,
+    fallback: Fallback = None,
+) -> None:
+    """Point a name at a version, or at several: all are loaded and warm before the name moves."""
+    body = wanted_alias(versions, shadow, fallback or [])
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.put(f"/v1/aliases/{name}", body)
+    said = [" ".join(versions)]
+    said += [f"shadow {shadow}"] if shadow else []
+    said += [f"fallback {' '.join(fallback)}"] if fallback else []
+    Console(highlight=False).print(escape(f"{name} -> {', '.join(said)}"))
+
+
+@app.command()
+def unalias(context: typer.Context, name: str) -> None:
+    """Take a name away; the versions that it meant stay."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.delete(f"/v1/aliases/{name}")
+    typer.echo(f"{plain(name)}: no alias any more")
+
+
+@app.command()
+def delete(context: typer.Context, version: Version) -> None:
+    """Take a version with its builds out of use, or delete an alias; what is in use stays."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        gone = client.delete(f"/v1/models/{version}")["version_ids"]
+    typer.echo(f"{plain(version)}: deleted{''.join(f' {each}' for each in gone)}")
+
+
+@app.command()
+def show(context: typer.Context, version: Version) -> None:
+    """Show one version or name: what it was made from and what was measured of it."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        model = _version(client, version)
+    table = Table(show_header=False, box=None)
+    for name, value in model.items():
+        if name not in ("metrics", "object", "loading") and value not in (None, ""):
+            table.add_row(name.replace("_", " "), escape(str(value)))
+    if words := loading_words(model):
+        table.add_row("state", words)
+    print_table(table)
+    figures = Table("measured", "")
+    for name, figure in sorted((model.get("metrics") or {}).items()):
+        figures.add_row(name, f"{figure:,.6g}")
+    if figures.rows:
+        print_table(figures)
+
+
+@app.command()
+def card(
+    context: typer.Context,
+    version: Version,
+    output: Annotated[Path | None, typer.Option(help="Write it to a file instead.")] = None,
+) -> None:
+    """Print a model's card, as it lies in its artifact on this machine."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        digest = _version(client, version)["digest"]
+    text = _card_of(context.obj, digest)
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    # Through rich for people, as it is for pipes.
+    elif sys.stdout.isatty():
+        Console().print(Markdown(text.partition("---\n")[2].partition("---\n")[2] or text))
+    else:
+        typer.echo(text)
+
+
+def _version(client: GatewayClient, name: str) -> dict[str, Any]:
+    """The version that an id or an alias stands for."""
+    model: dict[str, Any] = client.get(f"/v1/models/{name}")
+    if "version_id" in model:
+        model = client.get(f"/v1/models/{model['version_id']}")
+    return model
+
+
+def _card_of(state: StateFolder, digest: str) -> str:
+    """README.md of an artifact.
+
+    Raises:
+        NotFoundError: the artifact is not on this machine, or has no card.
+    """
+    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    folder = store.materialise(digest)
+    with in_use(folder):
+        file = folder / CARD
+        if not file.is_file():
+            raise NotFoundError(
+                "this version has no card: it was imported, or made before cards. `mill models"
+                " show` shows what is known of it"
+            )
+        return file.read_text(encoding="utf-8")

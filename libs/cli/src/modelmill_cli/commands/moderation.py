@@ -1,0 +1,276 @@
+"""`mill moderation`: the tenant's policy, and what a policy would do to a file of texts."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.errors import InvalidInputError
+from rich.console import Console
+from rich.table import Table
+
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.interrupts import interruptible
+from modelmill_cli.plain_text import plain
+from modelmill_cli.policy_sending import as_sent, by_name, changed, read_documents
+from modelmill_cli.policy_trial import ACTIONS, Trial, try_policy
+from modelmill_cli.state_folder import StateFolder, write_private
+from modelmill_cli.tables import print_table
+
+POLICY = "/v1/moderation/policy"
+MAX_NAMED = 20
+"""Lines that are named one by one; more are counted."""
+
+app = typer.Typer(no_args_is_help=True, help="The policy that judges what goes in and out.")
+
+Expected = Annotated[
+    str | None, typer.Option("--expect", help="Refuse unless this digest is in force.")
+]
+Removed = Annotated[
+    list[str] | None,
+    typer.Option("--remove-default-rule", help="A default rule that may go; once for each."),
+]
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    version: Annotated[int, typer.Option(min=0, help="An earlier one; 0 is in force.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="Folder to write the documents to.")] = None,
+) -> None:
+    """Print the policy in force with its documents, or write them to a folder."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        policy = client.get(POLICY, version=version)
+    typer.echo(_headline(policy), err=True)
+    for document in policy["documents"]:
+        if output is None:
+            typer.echo(f"# {document['name']}\n{document['text'].rstrip()}\n")
+            continue
+        output.mkdir(parents=True, exist_ok=True)
+        # The name is somebody else's word: only its last part may name a file of ours.
+        file = output / (Path(document["name"]).name or "policy.yaml")
+        file.write_text(document["text"], encoding="utf-8")
+        typer.echo(str(file))
+    if output is not None:
+        return
+    for document in policy["default_documents"]:
+        typer.echo(f"# default rules beside them\n{document['text'].rstrip()}\n")
+
+
+@app.command()
+def apply(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="YAML.")],
+    dry_run: Annotated[bool, typer.Option(help="Only say what would change.")] = False,
+    removed: Removed = None,
+    expected: Expected = None,
+) -> None:
+    """Put YAML files in force, together one policy; what is refused changes nothing.
+
+    The default rules stay in force beside them. Where some would not, they are listed, and you are
+    asked whether they may go.
+    """
+    body: dict[str, Any] = {"documents": as_sent(read_documents(files)), "dry_run": dry_run}
+    if expected is not None:
+        body["expected_digest"] = expected
+    with GatewayClient(Connection.find(context.obj)) as client:
+        change = changed(lambda sent: client.put(POLICY, sent), body, removed)
+    _print_change(change, dry_run=dry_run)
+
+
+@app.command()
+def versions(context: typer.Context) -> None:
+    """List the versions of your own policy, newest first."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        listed = client.get(f"{POLICY}/versions")["data"]
+    table = Table("version", "digest", "changed by", "")
+    for policy in listed:
+        table.add_row(
+            str(policy["version"]),
+            policy["digest"] or "",
+            plain(policy["changed_by"]),
+            _how(policy),
+        )
+    print_table(table)
+
+
+@app.command()
+def revert(
+    context: typer.Context,
+    version: Annotated[int | None, typer.Argument(min=1, help="An earlier version.")] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="Go back to the shared policy.")] = False,
+    removed: Removed = None,
+    expected: Expected = None,
+) -> None:
+    """Bring an earlier version back, or let the shared policy judge."""
+    if (version is None) != shared:
+        raise InvalidInputError("name a version, or say --shared")
+    body: dict[str, Any] = {"shared": True} if version is None else {"version": version}
+    if expected is not None:
+        body["expected_digest"] = expected
+    with GatewayClient(Connection.find(context.obj)) as client:
+        change = changed(lambda sent: client.post(f"{POLICY}/revert", sent), body, removed)
+    _print_change(change, dry_run=False)
+
+
+@app.command("test")
+def try_file(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One text a line.")],
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(exists=True, dir_okay=False, help="YAML; else the policy in force."),
+    ] = None,
+    with_default_rules: Annotated[
+        bool, typer.Option(help="Also by the default rules that would be in force beside --policy.")
+    ] = False,
+    direction: Annotated[Direction, typer.Option(help="Which way the texts go.")] = Direction.INPUT,
+    jsonl: Annotated[
+        bool | None,
+        typer.Option("--jsonl/--text", help="Rows with `text` and perhaps `label`; else by name."),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Examples shown of each rule.")] = 3,
+    expect_all: Annotated[
+        bool, typer.Option("--expect-all", help="End with 1 unless every label is met.")
+    ] = False,
+) -> int:
+    """Judge each line of a file, and say what each rule would do.
+
+    A label is the action that a text should get (allow, flag, mask, block), or true or false for
+    whether any rule should touch it.
+    """
+    compiled = _compiled(_judging(context, policy, with_default_rules=with_default_rules))
+    if judges := compiled.judges(direction):
+        names = ", ".join(judge.id for judge in judges)
+        typer.echo(f"rules alone: judges are asked only where texts are served ({names})", err=True)
+    as_rows = file.suffix == ".jsonl" if jsonl is None else jsonl
+    trial = try_policy(compiled, file, direction, jsonl=as_rows, examples=examples)
+    _print_trial(trial)
+    wrong = [f"line {number} was to get another action" for number in trial.mismatches]
+    for message in _named(wrong if expect_all else []):
+        typer.echo(message, err=True)
+    return 1 if expect_all and (trial.mismatches or trial.bad) else 0
+
+
+@app.command()
+def labelled(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Written, or written anew.")],
+    tenant: Annotated[str | None, typer.Option(help="Only what this tenant reported.")] = None,
+    direction: Annotated[
+        Direction | None, typer.Option(help="Leave out what was said to go the other way.")
+    ] = None,
+) -> None:
+    """Write the texts that people reported with their labels, as `test` reads them."""
+    rows = asyncio.run(interruptible(_labelled(context.obj, tenant, direction), _say_stopping))
+    write_private(file, "".join(f"{row}\n" for row in rows).encode())
+    typer.echo(f"{len(rows):,} texts in {file}")
+
+
+async def _labelled(
+    state: StateFolder, tenant: str | None, direction: Direction | None
+) -> list[str]:
+    # The client of the bus takes long to load, and of these commands one talks to the bus.
+    from modelmill_jobs.bus import Bus
+
+    from modelmill_cli.labelled_texts import labelled_rows, reported
+
+    runtime = state.read_runtime()
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        return labelled_rows(await reported(bus, tenant), direction)
+
+
+def _say_stopping() -> None:
+    typer.echo("stopping; nothing was written", err=True)
+
+
+def _judging(
+    context: typer.Context, files: list[Path] | None, *, with_default_rules: bool
+) -> dict[str, str]:
+    """The documents of what judges: what is in force, or the files."""
+    documents = read_documents(files) if files else {}
+    if documents and not with_default_rules:
+        typer.echo("the files alone: --with-default-rules adds the default rules", err=True)
+        return documents
+    with GatewayClient(Connection.find(context.obj)) as client:
+        if not documents:
+            policy = client.get(POLICY)
+            typer.echo(_headline(policy), err=True)
+            return by_name([*policy["documents"], *policy["default_documents"]])
+        body = {"documents": as_sent(documents), "dry_run": True}
+        return documents | by_name(client.put(POLICY, body)["default_documents"])
+
+
+def _compiled(documents: dict[str, str]) -> CompiledPolicy:
+    try:
+        bundle = compile_policy(parse_policy(documents))
+    except PolicyError as error:
+        raise InvalidInputError(error.errors) from error
+    return CompiledPolicy.from_bundle(bundle.content, bundle.digest)
+
+
+def _headline(policy: dict[str, Any]) -> str:
+    owner = "the shared policy" if policy["tenant"] == "shared" else "your own policy"
+    return f"{owner}, version {policy['version']}, {policy['digest'] or 'none'}"
+
+
+def _how(policy: dict[str, Any]) -> str:
+    if policy["follows_shared"]:
+        return "back to the shared policy"
+    back = policy["restores_version"]
+    return f"version {back} again" if back else ""
+
+
+def _print_change(change: dict[str, Any], *, dry_run: bool) -> None:
+    console = Console(highlight=False)
+    for name, ids in change["changes"].items():
+        if ids:
+            console.print(f"{name.replace('_', ' ')}: {plain(', '.join(ids))}", soft_wrap=True)
+    if gone := change["removed_default_rules"]:
+        console.print(f"without default rules: {plain(', '.join(gone))}", soft_wrap=True)
+    if asked := change.get("unconfirmed_default_rules"):
+        console.print(f"to be let go by name: {plain(', '.join(asked))}", soft_wrap=True)
+    if change["written"]:
+        console.print(f"version {change['version']} is in force {change['digest'] or ''}".rstrip())
+    elif dry_run:
+        console.print("nothing was changed: a dry run")
+    else:
+        console.print("it was in force already")
+
+
+def _print_trial(trial: Trial) -> None:
+    console = Console(highlight=False)
+    shares = ", ".join(f"{trial.actions[action]:,} {action}" for action in ACTIONS)
+    console.print(f"{trial.judged:,} texts: {shares}")
+    if trial.rules:
+        table = Table("rule", "category", "action", "texts", "matches")
+        for rule_id, tally in sorted(trial.rules.items(), key=lambda item: -item[1].texts):
+            numbers = f"{tally.texts:,}", f"{tally.matches:,}"
+            table.add_row(plain(rule_id), plain(tally.category), tally.action, *numbers)
+        print_table(table)
+    for rule_id, tally in sorted(trial.rules.items()):
+        for example in tally.examples:
+            console.print(f"{plain(rule_id)}  {plain(example)}", soft_wrap=True)
+    if trial.confusion:
+        _print_confusion(console, trial)
+    for message in _named([f"line {n} was left out: {plain(why)}" for n, why in trial.bad]):
+        Console(stderr=True, highlight=False).print(message, soft_wrap=True)
+
+
+def _print_confusion(console: Console, trial: Trial) -> None:
+    labels = [name for name in (*ACTIONS, "touched") if any(k[0] == name for k in trial.confusion)]
+    table = Table("label \\ got", *ACTIONS)
+    for label in labels:
+        table.add_row(label, *(f"{trial.confusion[label, action]:,}" for action in ACTIONS))
+    print_table(table)
+    for name, share in (("precision", trial.precision), ("recall", trial.recall)):
+        said = "none to measure" if share is None else f"{share:.4f}"
+        console.print(f"{name} (touched or not): {said}")
+
+
+def _named(messages: list[str]) -> list[str]:
+    more = len(messages) - MAX_NAMED
+    return messages[:MAX_NAMED] + ([f"and {more:,} lines more"] if more > 0 else [])

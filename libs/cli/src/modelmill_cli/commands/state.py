@@ -1,0 +1,121 @@
+"""`mill state`: what the streams hold, checked, taken away and brought back."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+from modelmill_service_kit.errors import PreconditionError
+from modelmill_service_kit.ports import held_port
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from modelmill_cli.broker import broker_command, token_alone
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.interrupts import interruptible
+from modelmill_cli.keys import ALL_SCOPES, LocalKeys
+from modelmill_cli.leftovers import end_leftovers
+from modelmill_cli.ports import HOST
+from modelmill_cli.process_group import ProcessGroup
+from modelmill_cli.state_folder import StateFolder
+
+if TYPE_CHECKING:
+    from modelmill_cli.state_check import Comparison
+
+T = TypeVar("T")
+
+app = typer.Typer(no_args_is_help=True, help="What the streams hold: check, export, import.")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
+Count = Callable[[int, int], None]
+
+
+@app.command()
+def verify(context: typer.Context) -> None:
+    """Read every stream again and compare with the snapshot and the gateway; 1 if they differ."""
+    compared = _run(_compare(context.obj))
+    console = Console(highlight=False, soft_wrap=True)
+    for each in compared:
+        said = f"differs: {each.difference}" if each.difference else "equal"
+        console.print(f"{each.name}: {each.count:,}, {said}", markup=False)
+    if any(each.difference for each in compared):
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export(context: typer.Context, file: File) -> None:
+    """Write all streams but progress to a file; files of the artifact store are not in it."""
+    with _progress("exporting") as count:
+        done = _run(_export(context.obj, file, count))
+    typer.echo(f"{done:,} messages in {file}; copy {context.obj.artifacts} beside it")
+
+
+@app.command("import")
+def import_(context: typer.Context, file: File) -> None:
+    """Bring an export into a state folder in which nothing has run; then `mill up`."""
+    if not file.is_file():
+        raise PreconditionError(f"there is no file {file}")
+    with _progress("importing") as count:
+        done = _run(_import(context.obj, file, count))
+    typer.echo(f"{done:,} messages imported; `mill up`, and then `mill state verify`")
+
+
+async def _compare(state: StateFolder) -> list["Comparison"]:
+    # The client of the bus takes long to load, and few commands talk to the bus.
+    from modelmill_jobs.bus import Bus
+
+    from modelmill_cli.state_check import compare_gateway, compare_snapshot
+
+    runtime, keys = state.read_runtime(), LocalKeys(state.keys)
+
+    def ask(tenant: str) -> GatewayClient:
+        token = keys.issue(
+            subject="mill-state", tenant=tenant, scopes=ALL_SCOPES, life=timedelta(hours=1)
+        )
+        return GatewayClient(Connection(runtime.http_url, token))
+
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        return [await compare_snapshot(bus), *await compare_gateway(bus, ask)]
+
+
+async def _export(state: StateFolder, file: Path, count: Count) -> int:
+    from modelmill_jobs.archive import export_streams
+    from modelmill_jobs.link import open_link
+
+    runtime = state.read_runtime()
+    async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:
+        return await export_streams(link, file, count)
+
+
+async def _import(state: StateFolder, file: Path, count: Count) -> int:
+    from modelmill_jobs.archive import import_streams
+    from modelmill_jobs.link import open_link
+
+    with state.locked(), held_port(HOST) as port:
+        await end_leftovers(state, _unheard)
+        token = secrets.token_urlsafe(32)
+        command = broker_command(state, port=port, admitted=token_alone(token))
+        async with ProcessGroup(_unheard, mark=state.mark) as processes:
+            await processes.start({"nats": command})
+            async with open_link(f"nats://{HOST}:{port}", token, name="cli") as link:
+                return await import_streams(link, file, count)
+
+
+def _unheard(_name: str, _line: str) -> None:
+    """What the broker of an import says; of what goes wrong its link tells."""
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(interruptible(work, lambda: typer.echo("stopping", err=True)))
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Count]:
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

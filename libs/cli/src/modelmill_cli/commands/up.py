@@ -1,0 +1,86 @@
+"""`mill up`: NATS and the six services on this machine."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from modelmill_service_kit.process_supervisor import LogLine
+from rich.console import Console
+from rich.markup import escape
+
+from modelmill_cli.interrupts import Interrupted, interruptible
+from modelmill_cli.logged_stack import logged_stack
+from modelmill_cli.stack_log import is_news, readable
+from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.state_folder import StateFolder
+
+COLOURS = {
+    "nats": "white",
+    "moderation": "magenta",
+    "data_prep": "green",
+    "trainer": "yellow",
+    "optimizer_builder": "blue",
+    "inference": "cyan",
+    "gateway": "red",
+}
+
+
+HttpPort = Annotated[
+    int, typer.Option("--http-port", "--port", help="Port of the HTTP API, on loopback.")
+]
+
+
+def up(
+    context: typer.Context,
+    http_port: HttpPort = 8080,
+    grpc_port: Annotated[int, typer.Option(help="Port of the gRPC API; 0: a free one.")] = 0,
+    metrics_port: Annotated[int, typer.Option(help="Gateway's /metrics; 0: a free one.")] = 0,
+    nats_port: Annotated[int, typer.Option(help="Port of the broker; 0: a free one.")] = 0,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Services show each other certificates, made here.")
+    ] = False,
+    artifacts: Annotated[
+        str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
+    ] = "",
+) -> None:
+    """Run NATS and the six services until Ctrl-C; everything on loopback, behind new secrets."""
+    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts)
+    console = Console(highlight=False)
+    was_ready = asyncio.Event()
+    run = _run(context.obj, options, console, was_ready)
+
+    def say_stopping() -> None:
+        console.print("stopping; what was accepted is kept, `mill up` goes on with it")
+
+    try:
+        asyncio.run(interruptible(run, say_stopping))
+    except Interrupted:
+        # Ctrl-C is how it is meant to end, once it runs.
+        if not was_ready.is_set():
+            raise
+
+
+async def _run(
+    state: StateFolder, options: StackOptions, console: Console, ready: asyncio.Event
+) -> None:
+    log_file = state.path / "up.log"
+    console.print(f"starting on {state.path} ({log_file} has the logs) ...", soft_wrap=True)
+    async with logged_stack(state, options, log_file, line_printer(console)) as stack:
+        ready.set()
+        console.print(
+            f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
+        )
+        await asyncio.Event().wait()  # it ends by Ctrl-C, or as the stack fails
+
+
+def line_printer(console: Console) -> LogLine:
+    """Prints what is news of a process behind its name, JSON lines shortened for people."""
+
+    def show(name: str, line: str) -> None:
+        if not is_news(line):
+            return
+        colour = COLOURS.get(name, "white")
+        console.print(f"[{colour}]{name:>17}[/{colour}] {escape(readable(line))}")
+
+    return show

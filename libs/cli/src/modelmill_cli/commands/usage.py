@@ -1,0 +1,82 @@
+"""`mill usage`: what the tenant used, as a table."""
+
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.plain_text import plain
+from modelmill_cli.tables import print_table
+
+PATH = "/v1/usage"
+MILLION = 1_000_000
+
+
+class Width(StrEnum):
+    """Of a line's stretch of time."""
+
+    MINUTE, HOUR, DAY = "1m", "1h", "1d"
+
+
+class Apart(StrEnum):
+    """What lines are kept apart by, and where an answer has it."""
+
+    MODEL, KEY, CALLER = "model", "api_key_id", "user_id"
+
+
+SECONDS = {Width.MINUTE: 60, Width.HOUR: 3600, Width.DAY: 86400}
+FORMS = {Width.MINUTE: "%Y-%m-%d %H:%M", Width.HOUR: "%Y-%m-%d %H:%M", Width.DAY: "%Y-%m-%d"}
+WORDS = {"model": Apart.MODEL, "key": Apart.KEY, "caller": Apart.CALLER}
+
+
+def usage(
+    context: typer.Context,
+    last: Annotated[int, typer.Option(min=1, max=1440, help="Days, or what --width says.")] = 7,
+    width: Annotated[Width, typer.Option(help="Of a line, by UTC.")] = Width.DAY,
+    by: Annotated[list[str] | None, typer.Option(help="model, key or caller; repeat it.")] = None,
+) -> None:
+    """Show requests, tokens and cost of the last days; what is not there was not used."""
+    groups = [_group(word) for word in by or ["model"]]
+    now = int(time.time())
+    begin = now - now % SECONDS[width] - (last - 1) * SECONDS[width]
+    query = {
+        "start_time": begin,
+        "end_time": now + 1,
+        "bucket_width": width.value,
+        "group_by": ",".join(each.value for each in groups),
+    }
+    with GatewayClient(Connection.find(context.obj)) as client:
+        page = client.get(PATH, **query)
+        buckets = page["data"]
+        while page["has_more"]:
+            page = client.get(PATH, **query, page=page["next_page"])
+            buckets += page["data"]
+    print_table(_table(buckets, width, groups))
+
+
+def _group(word: str) -> Apart:
+    if word not in WORDS:
+        raise typer.BadParameter(f"one of {', '.join(WORDS)}", param_hint="--by")
+    return WORDS[word]
+
+
+def _table(buckets: list[dict[str, Any]], width: Width, groups: list[Apart]) -> Table:
+    names = {apart: word for word, apart in WORDS.items()}
+    table = Table("from (UTC)", *(names[each] for each in groups))
+    for title in ("requests", "tokens in", "tokens out", "cost"):
+        table.add_column(title, justify="right")
+    for bucket in buckets:
+        begins = datetime.fromtimestamp(bucket["start_time"], UTC).strftime(FORMS[width])
+        for result in bucket["results"]:
+            figures = ("num_model_requests", "input_tokens", "output_tokens")
+            table.add_row(
+                begins,
+                *(plain(result[each.value] or "-") for each in groups),
+                *(f"{result[each]:,}" for each in figures),
+                f"{result['cost_micros'] / MILLION:.6f}",
+            )
+    return table

@@ -1,0 +1,115 @@
+"""What `mill demo` ends with: every figure from this run, beside its goal where it has one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from modelmill_cli.demo.journey import Findings
+from modelmill_cli.machine import machine_facts
+from modelmill_cli.sizes import megabytes
+from modelmill_cli.trace_collector import draw_trace, missing_parents, read_trace
+
+
+def print_report(
+    console: Console, findings: Findings, spans_file: Path, *, peak_bytes: int, seconds: float
+) -> None:
+    """Tables of the run, the refusal, the answer and its trace."""
+    console.rule("[bold]what this run measured")
+    console.print(_data_table(findings))
+    console.print(_score_table(findings))
+    console.print(_build_table(findings))
+    console.print(f"refused: [dim]{findings.refusal}[/dim]")
+    console.print(f"asked:   {findings.question}")
+    console.print(
+        f"answer:  [bold]{findings.answer}[/bold]   (version {findings.answered_by}, openai SDK)"
+    )
+    _print_trace(console, spans_file, findings.chat_trace, "the answer's trace")
+    _print_trace(console, spans_file, findings.job_trace, "the fine-tuning job's trace")
+    steps = "  ".join(f"{name} {took:.0f} s" for name, took in findings.seconds.items())
+    console.print(f"time: {seconds:.0f} s   ({steps})")
+    console.print(f"memory: at most {peak_bytes / 2**30:.2f} GiB resident, all processes summed")
+
+
+def save_report(file: Path, findings: Findings, *, peak_bytes: int, seconds: float) -> None:
+    """The same figures as JSON, with the machine they were measured on."""
+    content: dict[str, Any] = vars(findings) | {
+        "total_seconds": seconds,
+        "peak_resident_bytes": peak_bytes,
+        "machine": machine_facts(),
+    }
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+
+def _data_table(findings: Findings) -> Table:
+    counts = findings.dataset
+    table = Table(
+        "rows in", "kept", "quarantined", "duplicates", "train", "valid", "test", title="dataset"
+    )
+    names = (
+        "rows_in", "rows_kept", "rows_quarantined", "rows_duplicate", "train", "valid", "test"
+    )  # fmt: skip
+    table.add_row(*(f"{int(counts[name]):,}" for name in names))
+    return table
+
+
+def _score_table(findings: Findings) -> Table:
+    training, build = findings.training, findings.build
+    table = Table(
+        "model",
+        "right answers",
+        "95 % interval",
+        title="score on the test split, by summed log-likelihood",
+    )
+    rows = (
+        ("base", training["accuracy_base"]),
+        ("tuned (LoRA)", training["accuracy_tuned"]),
+        ("int8 build", _interval(build, "accuracy")),
+        ("tuned - base (paired)", training["differences"]["tuned-base"]),
+        ("lost by int8, to bf16 in its engine (paired)", _interval(build, "accuracy_loss")),
+        ("lost by int8, to tuned in the trainer (paired)", _interval(build, "accuracy_loss_tuned")),
+    )
+    for name, interval in rows:
+        low, high = interval["low"], interval["high"]
+        table.add_row(name, f"{interval['mean']:.1%}", f"{low:.1%} .. {high:.1%}")
+    table.caption = (
+        f"loss {training['first_loss']:.3f} -> {training['last_loss']:.3f} in "
+        f"{int(training['steps'])} steps, {int(training['train_tokens']):,} tokens, "
+        f"{training['tokens_per_second']:.0f} tokens/s"
+    )
+    return table
+
+
+def _interval(figures: dict[str, Any], name: str) -> dict[str, float]:
+    """An interval that a build's summary spreads over three figures."""
+    return {"mean": figures[name], "low": figures[f"{name}_low"], "high": figures[f"{name}_high"]}
+
+
+def _build_table(findings: Findings) -> Table:
+    build = findings.build
+    table = Table("", "bf16", "int8", "ratio", title="the build, same engine, one in flight")
+    table.add_row(
+        "size",
+        megabytes(build["bytes_bf16"]),
+        megabytes(build["bytes"]),
+        f"{build['size_ratio']:.3f}",
+    )
+    table.add_row(
+        "tokens/s",
+        f"{build['tokens_per_second_bf16']:.1f}",
+        f"{build['tokens_per_second']:.1f}",
+        f"{build['speedup']:.2f}",
+    )
+    return table
+
+
+def _print_trace(console: Console, spans_file: Path, trace_id: str, title: str) -> None:
+    spans = read_trace(spans_file, trace_id)
+    roots = {span["parent"] for span in spans if span["parent"]} - {s["span"] for s in spans}
+    client = next(iter(roots)) if len(roots) == 1 else ""
+    lost = missing_parents(spans, root_parent=client)
+    console.print(draw_trace(spans, f"[bold]{title}[/bold] ({len(spans)} spans)"))
+    if lost:
+        console.print(f"[yellow]{len(lost)} spans have no parent: {', '.join(lost)}[/yellow]")

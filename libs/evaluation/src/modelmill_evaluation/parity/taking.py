@@ -1,0 +1,116 @@
+"""From conversations and a model to goldens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from modelmill_evaluation.parity.conversations import FIXED, WITH_TOOLS, Conversation
+from modelmill_evaluation.parity.goldens import Golden, Goldens, KeptLogits, Logits
+
+NEW_TOKENS = 16
+"""Tokens of a continuation at most."""
+
+_Prompt = tuple[Conversation, str, list[int]]
+"""What is asked, as text and as token ids."""
+
+
+class PromptTokenizer(Protocol):
+    """Renders and encodes conversations, for example `tokenization.ChatTokenizer`."""
+
+    def render(
+        self, messages: Sequence[Any], *, add_generation_prompt: bool, tools: Sequence[Any] = ()
+    ) -> str:
+        """The conversation as text. Raises when the chat template refuses it."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text as it is."""
+
+
+class Speaker(Protocol):
+    """The model that goldens are taken from."""
+
+    def continuations(
+        self, prompts: Sequence[Sequence[int]], new_tokens: int
+    ) -> Sequence[Sequence[int]]:
+        """What it would say after each prompt: 1 to `new_tokens` tokens, an end among them last."""
+
+    def logits(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> Iterator[Logits]:
+        """For each prompt in turn (P, V): what each token of its continuation is chosen by."""
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """What is recorded of the tokenizer that goldens are encoded by; see `Goldens`."""
+
+    tokenizer: str
+    template: str
+    special_tokens: dict[str, int]
+    knows_tools: bool
+    dated: bool
+
+
+def take_goldens(
+    conversations: Sequence[Conversation],
+    tokenizer: PromptTokenizer,
+    facts: TokenizerFacts,
+    speaker: Speaker,
+    *,
+    compute: str,
+    context_tokens: int,
+) -> Goldens:
+    """Goldens of the conversations and of those that every model is asked.
+
+    Those that the chat template refuses or that leave no room in the context are left out.
+
+    Args:
+        compute: Format in which `speaker` computes its logits.
+        context_tokens: Of the model; 0 when it is not known.
+    """
+    fixed = (*FIXED, WITH_TOOLS) if facts.knows_tools else FIXED
+    asked = [
+        prompt
+        for conversation in (*conversations, *fixed)
+        if (prompt := _prompt(conversation, tokenizer, facts.dated))
+        and (not context_tokens or len(prompt[2]) + NEW_TOKENS <= context_tokens)
+    ]
+    prompts = [ids for _, _, ids in asked]
+    continuations = speaker.continuations(prompts, NEW_TOKENS)
+    rows = speaker.logits(prompts, continuations)
+    goldens = tuple(
+        _golden(prompt, continuation, logits)
+        for prompt, continuation, logits in zip(asked, continuations, rows, strict=True)
+    )
+    return Goldens(
+        goldens, compute, facts.tokenizer, facts.template, facts.special_tokens, facts.dated
+    )
+
+
+def _golden(prompt: _Prompt, continuation: Sequence[int], logits: Logits) -> Golden:
+    asked, text, ids = prompt
+    return Golden(
+        asked.name,
+        tuple(asked.messages),
+        tuple(asked.tools),
+        text,
+        tuple(ids),
+        tuple(continuation),
+        KeptLogits.of(logits),
+    )
+
+
+def _prompt(conversation: Conversation, tokenizer: PromptTokenizer, dated: bool) -> _Prompt | None:
+    try:
+        text = tokenizer.render(
+            conversation.messages, add_generation_prompt=True, tools=conversation.tools
+        )
+    except (
+        Exception
+    ):  # a template is foreign code and refuses in its own ways, such as system turns
+        if conversation.trained_ids:
+            raise
+        return None
+    # What training has read was rendered on another day.
+    trained = () if dated else conversation.trained_ids
+    return conversation, text, list(trained or tokenizer.encode(text))

@@ -1,0 +1,110 @@
+"""Ways to write one Chinese character: as it is, by its sound, in parts.
+
+What stands for a character is a short text of letters of the shadow copy. A keyword is written in
+any mixture of the ways of its characters (`mixed`).
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import NamedTuple
+
+from modelmill_guard.bopomofo import bopomofo
+from modelmill_guard.normalise import normalise
+from modelmill_guard.shown_as import parts, readings
+
+PINYIN, SPLIT, HOMOPHONES = "pinyin", "split", "homophones"
+_APART, _BESIDE, _WORDS = "apart", "beside", "words"
+"""Kinds of parts: not side by side (日生 for 星), side by side, and words (女子 for 好)."""
+LEAST_OF_PINYIN, LEAST_OF_SOUNDS = 2, 4
+"""Characters of a keyword: what sounds like a shorter one, or is words, is met by chance."""
+TONES = "12345"
+
+
+class Ways(NamedTuple):
+    """How a character may be written."""
+
+    spelled: frozenset[str]
+    """By these texts."""
+    sounds: frozenset[str]
+    """By characters that `sound_of` reads as one of these."""
+
+
+def kinds_of_ways(keyword: str, variants: Iterable[str]) -> frozenset[str]:
+    """Which of the variants a keyword is long enough for."""
+    spoken_of = sum(ord(character) in spoken() for character in keyword)
+    kinds: set[str] = set()
+    if SPLIT in variants:
+        listed = ((_BESIDE, 1), (_APART, 2), (_WORDS, LEAST_OF_SOUNDS))
+        kinds.update(kind for kind, least in listed if len(keyword) >= least)
+    if PINYIN in variants and spoken_of >= LEAST_OF_PINYIN:
+        kinds.add(PINYIN)
+    if HOMOPHONES in variants and spoken_of >= LEAST_OF_SOUNDS:
+        kinds.add(HOMOPHONES)
+    return frozenset(kinds)
+
+
+@cache
+def ways_to_write(character: str, kinds: frozenset[str]) -> Ways:
+    """All of them, of these kinds."""
+    spelled, known = {character}, spoken().get(ord(character), [])
+    if PINYIN in kinds:
+        for syllable, _ in as_typed(known):
+            spelled.update(syllable + tone for tone in ("", *TONES))
+            spelled.add(bopomofo(syllable) or character)
+    spelled.update(
+        normalise(way.strip("=").replace("/", ""))
+        for way in parts().get(ord(character), ())
+        if _kind_of(way) in kinds
+    )
+    heard = [syllable for syllable, _ in known] if HOMOPHONES in kinds else []
+    characters = _characters_of_sounds()
+    return Ways(
+        frozenset(spelled), frozenset(characters[one][0] for one in heard if one in characters)
+    )
+
+
+def sound_of(character: str) -> str | None:
+    """The character that stands for the commonest syllable of this one, without the tone."""
+    return _sounds().get(character)
+
+
+def as_sounds(sounds: Iterable[str]) -> Iterator[str]:
+    """All characters that `sound_of` reads as one of these."""
+    for stands_for in sounds:
+        yield from _characters_of_sounds()[spoken()[ord(stands_for)][0][0]]
+
+
+@cache
+def spoken() -> dict[int, list[tuple[str, str]]]:
+    """`readings`, by the characters that the shadow copy has for them: 値 for 值."""
+    table = readings()
+    shown = [(normalise(chr(code)), code, known) for code, known in table.items()]
+    others = {ord(shadow): known for shadow, _, known in shown if len(shadow) == 1}
+    return others | {code: known for shadow, code, known in shown if shadow == chr(code)}
+
+
+def as_typed(known: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Readings with `v` for ü also typed as `u`."""
+    typed = [each for one, tone in known for each in ((one, tone), (one.replace("v", "u"), tone))]
+    return list(dict.fromkeys(typed))
+
+
+@cache
+def _characters_of_sounds() -> dict[str, str]:
+    """By their commonest syllable; the first stands for it."""
+    table: dict[str, str] = {}
+    for code, known in spoken().items():
+        table[known[0][0]] = table.get(known[0][0], "") + chr(code)
+    return table
+
+
+@cache
+def _sounds() -> dict[str, str]:
+    alike = _characters_of_sounds().values()
+    return {character: characters[0] for characters in alike for character in characters}
+
+
+def _kind_of(way: str) -> str:
+    if way.startswith("="):
+        return _WORDS
+    return _APART if "/" in way else _BESIDE

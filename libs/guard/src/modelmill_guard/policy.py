@@ -1,0 +1,176 @@
+"""Policies as people write them: YAML rules, validated with all errors at once."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import yaml
+
+from modelmill_guard.judge import Judge, JudgeReader, OnFailure
+from modelmill_guard.rule import Rule, RuleReader
+from modelmill_guard.verdict import Direction
+from modelmill_guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
+
+DEFAULT_MAX_CHECK_CHARACTERS = 100_000
+MAX_CHECK_CHARACTERS = 1_000_000
+MAX_RULES = 10_000
+MAX_PATTERNS = 200
+"""Each pattern is searched for in every piece of every text."""
+MAX_JUDGES = 8
+"""Each judge is asked about every window of every text."""
+
+EntryT_co = TypeVar("EntryT_co", covariant=True)
+
+_POLICY_KEYS = frozenset(
+    {"max_check_characters", "when_unavailable", "rules", "judges", "remove_default_rules"}
+)
+
+
+class PolicyError(ValueError):
+    """The policy cannot be used. `errors` lists everything that is wrong with it."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rules and judges with distinct ids, and how whole texts are judged."""
+
+    rules: tuple[Rule, ...]
+    max_check_characters: int = DEFAULT_MAX_CHECK_CHARACTERS
+    when_unavailable: WhenUnavailable = WhenUnavailable.CLOSED
+    judges: tuple[Judge, ...] = ()
+    remove_default_rules: tuple[str, ...] = ()
+    """Ids of default rules that do not judge beside these; see `modelmill_guard.layers`. Not in
+    bundles."""
+
+
+def parse_policy(documents: Mapping[str, str]) -> Policy:
+    """One policy from YAML documents, by name (shown in errors); the strictest setting counts.
+
+    Raises:
+        PolicyError: all that is wrong, in all documents.
+    """
+    objects: dict[str, object] = {}
+    errors: list[str] = []
+    for name, text in documents.items():
+        try:
+            objects[name] = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            # The last is of dates and numbers that only look like some.
+            errors.append(f"{name}: not YAML: {' '.join(str(error).split())}")
+    try:
+        policy = policy_from_objects(objects)
+    except PolicyError as error:
+        raise PolicyError(errors + error.errors) from error
+    if errors:
+        raise PolicyError(errors)
+    return policy
+
+
+def policy_from_objects(documents: Mapping[str, object]) -> Policy:
+    """One policy from documents that YAML or JSON gave, by name.
+
+    Raises:
+        PolicyError: all that is wrong, in all documents.
+    """
+    errors: list[str] = []
+    rules: list[Rule] = []
+    judges: list[Judge] = []
+    limits: list[int] = []
+    behaviours: list[WhenUnavailable] = []
+    removed: set[str] = set()
+    for name, document in documents.items():
+        if not isinstance(document, dict):
+            errors.append(f"{name}: a policy is a mapping with `rules`")
+            continue
+        errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
+        limits.append(_limit(name, document, errors))
+        behaviours.extend(read_when_unavailable(name, document, errors))
+        removed.update(_removed(name, document, errors))
+        if "rules" in document or "judges" not in document:
+            rules.extend(_entries(name, document, "rules", RuleReader, errors))
+        if "judges" in document:
+            judges.extend(_entries(name, document, "judges", JudgeReader, errors))
+    policy = Policy(
+        tuple(rules),
+        min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
+        strictest(behaviours),
+        tuple(judges),
+        tuple(sorted(removed)),
+    )
+    errors.extend(wrong_together(policy))
+    if errors:
+        raise PolicyError(sorted(errors))
+    return policy
+
+
+def wrong_together(policy: Policy) -> Iterator[str]:
+    """What is wrong with the rules and judges of a policy as a whole."""
+    yield from _repeated_ids(policy)
+    if len(policy.rules) > MAX_RULES:
+        yield f"{len(policy.rules)} rules; the limit is {MAX_RULES}"
+    patterns = sum(not rule.keywords for rule in policy.rules)
+    if patterns > MAX_PATTERNS:
+        yield f"{patterns} rules with a pattern or detector; the limit is {MAX_PATTERNS}"
+    if len(policy.judges) > MAX_JUDGES:
+        yield f"{len(policy.judges)} judges; the limit is {MAX_JUDGES}"
+    if policy.when_unavailable is WhenUnavailable.RULES_ONLY:
+        for judge in policy.judges:
+            if judge.on_failure is OnFailure.CLOSED and Direction.INPUT in judge.directions:
+                yield f"judge {judge.id}: `when_unavailable: rules_only` needs `on_failure: open`"
+
+
+def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
+    limit = document.get("max_check_characters", DEFAULT_MAX_CHECK_CHARACTERS)
+    if type(limit) is not int or not 1 <= limit <= MAX_CHECK_CHARACTERS:
+        errors.append(
+            f"{name}: max_check_characters must be a whole number from 1 to {MAX_CHECK_CHARACTERS}"
+        )
+        return DEFAULT_MAX_CHECK_CHARACTERS
+    return limit
+
+
+def _removed(name: str, document: Mapping[str, object], errors: list[str]) -> Sequence[str]:
+    written = document.get("remove_default_rules", [])
+    if isinstance(written, list) and all(isinstance(rule, str) for rule in written):
+        return written
+    errors.append(f"{name}: remove_default_rules must be a list of ids of default rules")
+    return ()
+
+
+def _repeated_ids(policy: Policy) -> Iterator[str]:
+    seen: set[str] = set()
+    kinds: dict[str, Sequence[Rule | Judge]] = {"rule": policy.rules, "judge": policy.judges}
+    for kind, entries in kinds.items():
+        for entry in entries:
+            if entry.id in seen:
+                yield f"{kind} {entry.id}: the id is used twice"
+            seen.add(entry.id)
+
+
+class _Reader(Protocol[EntryT_co]):
+    errors: list[str]
+
+    def read(self) -> EntryT_co | None: ...
+
+
+def _entries(
+    name: str,
+    document: Mapping[str, object],
+    key: str,
+    reader_of: Callable[[str, str, int, object], _Reader[EntryT_co]],
+    errors: list[str],
+) -> Iterator[EntryT_co]:
+    written = document.get(key)
+    if not isinstance(written, list):
+        errors.append(f"{name}: `{key}` must be a list")
+        return
+    for number, entry in enumerate(written, 1):
+        reader = reader_of(name, key.removesuffix("s"), number, entry)
+        read = reader.read()
+        errors.extend(reader.errors)
+        if read is not None:
+            yield read

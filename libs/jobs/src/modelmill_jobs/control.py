@@ -1,0 +1,225 @@
+"""Use case: what somebody wishes a job to do, written durably and acted on as far as an owner may.
+
+A running job is stopped by its worker, which hears the wish. A job that nobody holds is paused or
+cancelled here, and woken here when it shall run again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
+    JOB_STATUS_PAUSED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_SUCCEEDED,
+    JOB_WISH_CANCEL,
+    JOB_WISH_PAUSE,
+    JOB_WISH_RUN,
+    JobControl,
+    JobRequested,
+    JobResumed,
+    JobState,
+    JobStatus,
+    JobWish,
+)
+from modelmill_service_kit.errors import (
+    InvalidInputError,
+    PreconditionError,
+    UnavailableError,
+)
+from modelmill_service_kit.nearest import no_such
+
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.errors import Fenced, StaleWriteError
+from modelmill_jobs.parking import park
+from modelmill_jobs.standing import (
+    WISHED_STATUS,
+    may_be_parked,
+    runs_again,
+    status_word,
+    wish_left,
+)
+from modelmill_jobs.subjects import TOKEN, job_control, job_requested, job_resumed, job_state
+
+log = logging.getLogger(__name__)
+
+CONTROL_SECONDS = 3.5
+PARK_SECONDS = 1.5
+REMEDY = "Create a new job"
+WISHES = (JOB_WISH_RUN, JOB_WISH_PAUSE, JOB_WISH_CANCEL)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What the stream says of one job."""
+
+    request: Stored[JobRequested]
+    control: Stored[JobControl] | None
+    state: Stored[JobState] | None
+    resumed_since: bool
+    """Whether a resume came after the state."""
+
+    @property
+    def status(self) -> JobStatus.ValueType:
+        """Of the last state."""
+        return self.state.body.status if self.state else JOB_STATUS_QUEUED
+
+    @property
+    def wish(self) -> JobWish.ValueType:
+        """In force, and able to come true."""
+        wish = self.control.body.wish if self.control else JOB_WISH_RUN
+        return wish if self.resumed_since else wish_left(self.status, wish)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it unasked."""
+        ended = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+        return self.status in ended and not runs_again(
+            self.status, self.wish, resumed_since=self.resumed_since
+        )
+
+    @property
+    def control_sequence(self) -> int:
+        """Of the wish; 0 when nobody wished anything."""
+        return self.control.sequence if self.control else 0
+
+    @property
+    def state_sequence(self) -> int:
+        """Of the last state; 0 before the first."""
+        return self.state.sequence if self.state else 0
+
+
+class ControlJob:
+    """Writes wishes for jobs of the kinds that this service owns."""
+
+    def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
+        self._bus = bus
+        self._kinds = tuple(kinds)
+        self._never = asyncio.Event()
+
+    async def __call__(
+        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+    ) -> int:
+        """Record the wish, and return the sequence that a read model must have passed to know it.
+
+        A wish in force is not written again; what it still lacks to come true is done again, so
+        that a caller who got no answer asks once more.
+
+        Raises:
+            NotFoundError: no such job, another tenant's, or of a kind that another service owns.
+            InvalidInputError: it is no wish.
+            PreconditionError: the job has ended, so that the wish cannot come true.
+            UnavailableError: the bus does not answer; ask again.
+        """
+        if wish not in WISHES:
+            raise InvalidInputError("wish must be RUN, PAUSE or CANCEL")
+        try:
+            async with asyncio.timeout(CONTROL_SECONDS):
+                request = await self._request(tenant, job_id)
+                case, recorded = await self._record(request, wish, requested_by)
+                if wish == JOB_WISH_RUN:
+                    return max(recorded, await self._wake(case, requested_by))
+        except TimeoutError as error:
+            raise UnavailableError("the job queue does not answer") from error
+        return max(recorded, await self._park_soon(case, wish))
+
+    async def _request(self, tenant: str, job_id: str) -> Stored[JobRequested]:
+        # From the stream itself: a job may be controlled the moment after it was accepted.
+        for kind in self._kinds if TOKEN.fullmatch(job_id) else ():
+            stored = await self._bus.last(job_requested(kind, tenant, job_id), JobRequested)
+            if stored is not None:
+                return stored
+        raise no_such("job", job_id, "/v1/jobs")
+
+    async def _record(
+        self, request: Stored[JobRequested], wish: JobWish.ValueType, requested_by: str
+    ) -> tuple[_Case, int]:
+        """The case that the wish was judged by, and a sequence from which on it is known."""
+        job_id = request.body.job_id
+        body = JobControl(job_id=job_id, wish=wish, requested_by=requested_by)
+        while True:
+            case = await self._case(request)
+            _refuse(case, wish)
+            known = max(request.sequence, case.control_sequence, case.state_sequence)
+            if (case.control.body.wish if case.control else JOB_WISH_RUN) == wish:
+                return case, known
+            try:
+                sequence = await self._bus.publish(
+                    job_control(job_id), body, expect_last=case.control_sequence
+                )
+            except StaleWriteError:
+                continue  # somebody wished first; judge again by what that changed
+            return await self._case(request), sequence
+
+    async def _case(self, request: Stored[JobRequested]) -> _Case:
+        body = request.body
+        state = await self._bus.last(job_state(body.job_id), JobState)
+        resumed = None
+        if state is not None and state.body.status == JOB_STATUS_FAILED:
+            subject = job_resumed(body.kind, body.tenant, body.job_id)
+            resumed = await self._bus.last(subject, JobResumed)
+        control = await self._bus.last(job_control(body.job_id), JobControl)
+        since = resumed is not None and state is not None and resumed.sequence > state.sequence
+        return _Case(request, control, state, since)
+
+    async def _wake(self, case: _Case, requested_by: str) -> int:
+        """Sequence of the resume; 0 when the job needs none."""
+        request = case.request.body
+        if case.status not in (JOB_STATUS_PAUSED, JOB_STATUS_FAILED):
+            return 0
+        body = JobResumed(
+            job_id=request.job_id,
+            requested_by=requested_by,
+            priority=request.priority,
+            expected_seconds=request.expected_seconds,
+        )
+        if request.HasField("needs"):
+            body.needs.CopyFrom(request.needs)
+        body.resumed_at.GetCurrentTime()
+        return await self._bus.publish(
+            job_resumed(request.kind, request.tenant, request.job_id),
+            body,
+            # Callers at once, and repeats, mean the same resume.
+            msg_id=f"{request.job_id}-resumed-{case.state_sequence}-{case.control_sequence}",
+        )
+
+    async def _park_soon(self, case: _Case, wish: JobWish.ValueType) -> int:
+        """Sequence of the state that was written; 0 when that is left to a worker."""
+        try:
+            async with asyncio.timeout(PARK_SECONDS):
+                return await self._park(case, wish)
+        except (UnavailableError, TimeoutError) as error:
+            # The wish is durable, and the worker that is offered the job next sees to it.
+            log.warning("job %s is not parked yet: %s", case.request.body.job_id, error)
+            return 0
+
+    async def _park(self, case: _Case, wish: JobWish.ValueType) -> int:
+        while case.status != WISHED_STATUS[wish] and may_be_parked(
+            case.status, resumed_since=case.resumed_since
+        ):
+            if case.wish != wish:
+                return 0  # somebody wished something else meanwhile, and acts on it
+            try:
+                return await park(self._bus, case.request.body, case.state, wish, self._never)
+            except Fenced:
+                case = await self._case(case.request)
+        return 0
+
+
+def _refuse(case: _Case, wish: JobWish.ValueType) -> None:
+    """Raise what makes the wish impossible, if anything does."""
+    job_id, word = case.request.body.job_id, status_word(case.status)
+    if case.status == JOB_STATUS_SUCCEEDED:
+        raise PreconditionError(f"job {job_id} has {word}; what it made stays")
+    if wish == JOB_WISH_CANCEL and case.status == JOB_STATUS_CANCELLED:
+        return
+    if case.status == JOB_STATUS_CANCELLED:
+        raise PreconditionError(f"job {job_id} has ended: it is {word}, for good. {REMEDY}")
+    if wish != JOB_WISH_CANCEL and case.wish == JOB_WISH_CANCEL:
+        raise PreconditionError(f"job {job_id} is being cancelled, for good. {REMEDY}")
+    if wish != JOB_WISH_RUN and case.has_ended:
+        raise PreconditionError(f"job {job_id} has ended: it is {word}; only resume runs it again")

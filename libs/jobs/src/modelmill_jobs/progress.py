@@ -1,0 +1,142 @@
+"""Publishes a job's progress: the latest, a few times a second, never in the way of the work."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from google.protobuf.message import Message
+from modelmill.jobs.v1.job_pb2 import JobProgress
+from modelmill_service_kit.errors import DomainError
+
+from modelmill_jobs.subjects import job_progress
+
+log = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 0.25
+FLUSH_SECONDS = 3.0
+KEPT_PHASES = 32
+"""Last reports of so many phases wait for a broker that is away; then the oldest goes."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a phase is."""
+
+    phase: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    eta_seconds: float = -1.0
+    """Seconds left; negative to have it computed."""
+
+
+class Publisher(Protocol):
+    """What progress needs of the bus."""
+
+    async def publish(self, subject: str, body: Message) -> int:
+        """Store a message; UnavailableError when the broker is away."""
+
+
+class ProgressReporter:
+    """Takes reports at any rate and publishes the last of each phase, and at most four a second.
+
+    Progress is for people: when the broker is away it is dropped, not waited for.
+
+    Args:
+        clock: seconds that only grow; time left is reckoned by it.
+    """
+
+    def __init__(
+        self,
+        bus: Publisher,
+        job_id: str,
+        fence: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._bus = bus
+        self._subject = job_progress(job_id)
+        self._job_id = job_id
+        self._fence = fence
+        self._waiting: list[Report] = []
+        self._latest: Report | None = None
+        self._news = asyncio.Event()
+        self._sending = asyncio.Lock()
+        self._phase = ""
+        self._began_at = 0.0
+        self._began_with = 0
+
+    def report(self, report: Report) -> None:
+        """Take a report; figures of one that it replaces and does not have itself are kept."""
+        if report.phase != self._phase:
+            self._phase = report.phase
+            self._began_at, self._began_with = self._clock(), report.done
+        if self._waiting and self._waiting[-1].phase == report.phase:
+            metrics = {**self._waiting.pop().metrics, **report.metrics}
+            report = Report(
+                report.phase, report.done, report.total, report.unit, metrics, report.eta_seconds
+            )
+        self._waiting = [*self._waiting[-KEPT_PHASES:], report]
+        self._news.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            await self._news.wait()
+            # Shielded: the report in hand when the work ends is the last one, and must get out.
+            await asyncio.shield(self._send_waiting())
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def flush(self) -> None:
+        """Publish what waits, if the broker takes it within a few seconds."""
+        try:
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await self._send_waiting()
+        except TimeoutError:
+            log.info("the last progress of %s was not published", self._job_id)
+
+    def keep_alive(self) -> None:
+        """Say the latest again: others see by it that the claim is held."""
+        if not self._waiting:
+            latest = self._latest or Report("start")
+            # Without its figures: those were measured once and must not be counted twice.
+            self.report(Report(latest.phase, latest.done, latest.total, latest.unit))
+
+    async def _send_waiting(self) -> None:
+        async with self._sending:
+            # Not what comes meanwhile: with a slow broker that would never end.
+            reports, self._waiting = self._waiting, []
+            self._news.clear()
+            for report in reports:
+                self._latest = report
+                try:
+                    await self._bus.publish(self._subject, self._message(report))
+                except DomainError as error:
+                    log.info("progress of %s was not published: %s", self._job_id, error)
+
+    def _message(self, report: Report) -> JobProgress:
+        message = JobProgress(
+            job_id=self._job_id,
+            fence=self._fence,
+            phase=report.phase,
+            done=max(0, report.done),
+            total=max(0, report.total),
+            unit=report.unit,
+            metrics=report.metrics,
+            eta_seconds=self._eta(report),
+        )
+        message.at.GetCurrentTime()
+        return message
+
+    def _eta(self, report: Report) -> float:
+        if report.eta_seconds >= 0 or report.phase != self._phase:
+            return report.eta_seconds
+        done_here = report.done - self._began_with
+        if done_here <= 0 or report.total <= 0:
+            return -1.0
+        seconds_each = (self._clock() - self._began_at) / done_here
+        return max(0.0, seconds_each * (report.total - report.done))

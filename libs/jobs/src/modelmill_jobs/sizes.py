@@ -1,0 +1,77 @@
+"""Whether a job fits a worker, and what to say of one that fits none."""
+
+from collections.abc import Collection
+
+from modelmill.jobs.v1.job_pb2 import Resources
+from modelmill_service_kit.machine_size import MachineSize
+
+GB = 10**9
+NOTHING = MachineSize()
+
+
+def as_resources(size: MachineSize) -> Resources:
+    """The size as a body carries it."""
+    return Resources(
+        cpus=size.cpus,
+        memory_bytes=size.memory_bytes,
+        gpus=size.gpus,
+        gpu_memory_bytes=size.gpu_memory_bytes,
+    )
+
+
+def size_of(resources: Resources) -> MachineSize:
+    """The size in a body; nothing in particular when none was given."""
+    return MachineSize(
+        resources.cpus, resources.memory_bytes, resources.gpus, resources.gpu_memory_bytes
+    )
+
+
+def fits(needs: MachineSize, has: MachineSize) -> bool:
+    """Whether all that is needed is there."""
+    return (
+        needs.cpus <= has.cpus
+        and needs.memory_bytes <= has.memory_bytes
+        and needs.gpus <= has.gpus
+        and (needs.gpus == 0 or needs.gpu_memory_bytes <= has.gpu_memory_bytes)
+    )
+
+
+def left_of(whole: MachineSize, taken: Collection[MachineSize]) -> MachineSize:
+    """What is left beside work in hand. A GPU that is in use is not shared."""
+    return MachineSize(
+        whole.cpus - sum(each.cpus for each in taken),
+        whole.memory_bytes - sum(each.memory_bytes for each in taken),
+        whole.gpus - sum(each.gpus for each in taken),
+        whole.gpu_memory_bytes,
+    )
+
+
+def both(one: MachineSize, other: MachineSize) -> MachineSize:
+    """What two pieces of work need side by side."""
+    return MachineSize(
+        one.cpus + other.cpus,
+        one.memory_bytes + other.memory_bytes,
+        one.gpus + other.gpus,
+        max(one.gpu_memory_bytes, other.gpu_memory_bytes),
+    )
+
+
+def misfit(needs: MachineSize, seen: Collection[MachineSize]) -> str:
+    """Why none of the workers that were seen can do it; empty when one can, or none was seen."""
+    if not seen or any(fits(needs, has) for has in seen):
+        return ""
+    words = (
+        (needs.cpus, max(has.cpus for has in seen), "{:g} cores"),
+        (needs.memory_bytes / GB, max(has.memory_bytes for has in seen) / GB, "{:.1f} GB"),
+        (needs.gpus, max(has.gpus for has in seen), "{:d} GPUs"),
+        (
+            needs.gpu_memory_bytes / GB if needs.gpus else 0,
+            max(has.gpu_memory_bytes for has in seen) / GB,
+            "{:.1f} GB of memory on a GPU",
+        ),
+    )
+    for needed, largest, say in words:
+        if needed > largest:
+            told = say.format(needed), say.format(largest)
+            return f"needs {told[0]}; the largest worker that was seen has {told[1]}"
+    return "needs more than any one worker that was seen has, though each part of it was seen"

@@ -1,0 +1,221 @@
+"""The queue as a worker sees it: which jobs of its kinds wait, and whose turn it is."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    JOB_WISH_RUN,
+    JobControl,
+    JobRequested,
+    JobResumed,
+    JobState,
+    JobStatus,
+    JobWish,
+)
+from modelmill_service_kit.machine_size import MachineSize
+
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.fairness import WaitingJob, fair_order
+from modelmill_jobs.hands import Hands
+from modelmill_jobs.job_errors import retry_delay
+from modelmill_jobs.sizes import size_of
+from modelmill_jobs.standing import TERMINAL, runs_again
+
+Asked = Stored[JobRequested] | Stored[JobResumed]
+
+
+@dataclass
+class _Job:
+    kind: str
+    tenant: str
+    asked: Asked
+    """The newest message that asked for it."""
+    status: JobStatus.ValueType = JOB_STATUS_QUEUED
+    state_sequence: int = 0
+    claimed: int = 0
+    """Sequence of its last claim."""
+    wish: JobWish.ValueType = JOB_WISH_RUN
+    not_before: float = 0.0
+    """On this process's clock."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is to run, and nobody works on it."""
+        if self.wish != JOB_WISH_RUN:
+            return False
+        resumed_since = self.asked.sequence > self.state_sequence
+        return self.status == JOB_STATUS_QUEUED or runs_again(
+            self.status, self.wish, resumed_since=resumed_since
+        )
+
+    @property
+    def needs(self) -> MachineSize:
+        """Of a machine."""
+        return size_of(self.asked.body.needs)
+
+    def as_waiting(self, job_id: str) -> WaitingJob:
+        """As it stands in the queue."""
+        priority = self.asked.body.priority or JOB_PRIORITY_NORMAL
+        return WaitingJob(job_id, self.tenant, self.asked.sequence, priority, self.needs)
+
+
+class WaitingJobs:
+    """Follows JOBS; keeps what has not ended. What it says may be a moment old.
+
+    Args:
+        retry_seconds: as for `retry_delay`.
+        jobs_per_tenant: jobs of one tenant and kind that may be in work; 0 for any number.
+    """
+
+    def __init__(
+        self, bus: Bus, kinds: Sequence[str], *, retry_seconds: float, jobs_per_tenant: int = 0
+    ) -> None:
+        self._bus = bus
+        self._kinds = kinds
+        self._retry_seconds = retry_seconds
+        self._jobs_per_tenant = jobs_per_tenant
+        self._jobs: dict[str, _Job] = {}
+        self._served: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
+        """When a tenant's last claim of a kind was, as a sequence of JOBS."""
+        self._is_current = False
+        self._sequence = 0
+        self._moved = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        asking = [
+            f"job.{word}.{kind}.>" for word in ("requested", "resumed") for kind in self._kinds
+        ]
+        filters = [*asking, "job.control.*", "job.state.*"]
+        async for stored in self._bus.follow(filters, on_current=self._caught_up):
+            self._take(stored)
+            async with self._moved:
+                self._sequence = stored.sequence
+                self._moved.notify_all()
+
+    async def reach(self, sequence: int, within: float) -> bool:
+        """Whether everything up to `sequence` of JOBS became known within so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within), self._moved:
+                return await self._moved.wait_for(lambda: self._sequence >= sequence)
+        return False
+
+    async def news(self, within: float) -> None:
+        """Return once something has happened, or after so many seconds."""
+        await self.reach(self._sequence + 1, within)
+
+    def next(self, kind: str, hands: Hands, *, within_seconds: float | None = None) -> Asked | None:
+        """What asked for the job of this kind whose turn it is; None when that is not known.
+
+        Args:
+            hands: of the worker: jobs in them are being claimed, and what they can never hold is
+                left to larger ones.
+            within_seconds: only among jobs that are expected to take no longer; None for all.
+        """
+        if not self._is_current:
+            return None
+        now = time.monotonic()
+        of_kind = [(job_id, job) for job_id, job in self._jobs.items() if job.kind == kind]
+        held = hands.job_ids
+        running = Counter(
+            job.tenant for at, job in of_kind if job.status == JOB_STATUS_RUNNING or at in held
+        )
+        waiting = (
+            job.as_waiting(job_id)
+            for job_id, job in of_kind
+            if job.waits and job.not_before <= now and job_id not in held
+            if not self._is_enough(running[job.tenant]) and hands.can_ever_hold(job.needs)
+            if within_seconds is None or 0 < job.asked.body.expected_seconds <= within_seconds
+        )
+        first = next(fair_order(waiting, running, self._served[kind]), None)
+        return None if first is None else self._jobs[first.job_id].asked
+
+    def is_full(self, kind: str, tenant: str) -> bool:
+        """Whether as many jobs of the tenant's are in work as may, as far as is known here."""
+        return self._is_enough(len(self._in_work(kind, tenant)))
+
+    async def is_within_limit(self, job_id: str, fence: int, within: float) -> bool:
+        """Whether a job that was claimed may be begun.
+
+        All workers see claims in the order of one stream. Whoever begins has read up to its own
+        claim, so that of more claims than may be at once none but the first are begun.
+
+        Args:
+            fence: sequence of the claim.
+            within: seconds in which that must be known.
+        """
+        if not self._jobs_per_tenant:
+            return True
+        if not await self.reach(fence, within) or job_id not in self._jobs:
+            return False
+        job = self._jobs[job_id]
+        before = [each for each in self._in_work(job.kind, job.tenant) if each.claimed < fence]
+        return not self._is_enough(len(before))
+
+    def _in_work(self, kind: str, tenant: str) -> list[_Job]:
+        return [
+            job
+            for job in self._jobs.values()
+            if job.status == JOB_STATUS_RUNNING and (job.kind, job.tenant) == (kind, tenant)
+        ]
+
+    def _is_enough(self, in_work: int) -> bool:
+        return 0 < self._jobs_per_tenant <= in_work
+
+    def pass_over(self, job_id: str, seconds: float) -> None:
+        """Let others go before it for a while."""
+        if job_id in self._jobs:
+            self._jobs[job_id].not_before = time.monotonic() + seconds
+
+    def _caught_up(self) -> None:
+        self._is_current = True
+
+    def _take(self, stored: Stored[Any]) -> None:
+        body = stored.body
+        if isinstance(body, JobState):
+            self._take_state(stored.sequence, body)
+        elif isinstance(body, JobControl):
+            if body.job_id in self._jobs:
+                self._jobs[body.job_id].wish = body.wish
+        elif isinstance(body, JobRequested | JobResumed):
+            kind, tenant, job_id = stored.subject.split(".")[2:]
+            job = self._jobs.setdefault(job_id, _Job(kind, tenant, stored))
+            job.asked = stored
+
+    def _take_state(self, sequence: int, state: JobState) -> None:
+        job = self._jobs.get(state.job_id)
+        if job is None:
+            return
+        if state.status == JOB_STATUS_RUNNING and not state.fence:
+            # The claim itself: it cannot know the sequence that it is given.
+            self._served[job.kind][job.tenant] = job.claimed = sequence
+        job.status, job.state_sequence = state.status, sequence
+        if state.status == JOB_STATUS_QUEUED:
+            job.not_before = time.monotonic() + retry_delay(state, self._retry_seconds)
+        if state.status in TERMINAL and not job.waits:
+            del self._jobs[state.job_id]
+
+
+class Undelivered:
+    """Stands for the delivery of a job that was taken in its turn without one.
+
+    Its own delivery comes sooner or later, and finds it in good hands, over, or waiting again.
+    """
+
+    async def ack(self) -> None:
+        """Nothing to acknowledge."""
+
+    async def nak(self, delay: float | None = None) -> None:
+        """Nothing to give back: the queue knows that the job waits again."""
+
+    async def in_progress(self) -> None:
+        """The job's progress says it."""

@@ -1,0 +1,103 @@
+"""What is wished of the jobs in hand: one follower a worker, and a fresh look before each claim."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobControl, JobWish
+from opentelemetry.context import Context
+
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.subjects import job_control
+
+
+class HeardWish:
+    """The newest wish for one job that this process has heard, from whichever source."""
+
+    def __init__(self, bus: Bus, job_id: str) -> None:
+        self._bus = bus
+        self._job_id = job_id
+        self.wish: JobWish.ValueType = JOB_WISH_RUN
+        self.trace = Context()
+        """Trace of whoever wished it."""
+        self.stop = asyncio.Event()
+        """Set while anything but RUN is wished."""
+        self._sequence = 0
+
+    def take(self, stored: Stored[JobControl]) -> None:
+        """Hear a wish; an older one than the last is no news."""
+        if stored.sequence <= self._sequence:
+            return
+        self._sequence = stored.sequence
+        self.wish = stored.body.wish
+        self.trace = stored.trace
+        if self.wish == JOB_WISH_RUN:
+            self.stop.clear()
+        else:
+            self.stop.set()
+
+    async def look(self) -> JobWish.ValueType:
+        """The wish in force, from the stream's leader.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        stored = await self._bus.last(job_control(self._job_id), JobControl)
+        if stored is not None:
+            self.take(stored)
+        return self.wish
+
+
+class Wishes:
+    """Follows `job.control.*` once, for all jobs that somebody here listens for."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._heard: dict[str, list[HeardWish]] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async for stored in self._bus.follow(["job.control.*"]):
+            for heard in self._heard.get(stored.body.job_id, ()):
+                heard.take(stored)
+
+    @contextmanager
+    def listen(self, job_id: str) -> Iterator[HeardWish]:
+        """Hear every wish for the job from now on, until the block ends.
+
+        Whoever listens and then looks misses none, whenever it is written.
+        """
+        heard = HeardWish(self._bus, job_id)
+        self._heard.setdefault(job_id, []).append(heard)
+        try:
+            yield heard
+        finally:
+            self._heard[job_id].remove(heard)
+            if not self._heard[job_id]:
+                del self._heard[job_id]
+
+
+class StopOrder:
+    """Whether an attempt shall end early: its process stops, or somebody wishes it.
+
+    Args:
+        stopping: of the process.
+    """
+
+    def __init__(self, stopping: asyncio.Event, heard: HeardWish) -> None:
+        self.process = stopping
+        self.heard = heard
+
+    def is_set(self) -> bool:
+        """Whether it shall end now; a wish may be withdrawn."""
+        return self.process.is_set() or self.heard.stop.is_set()
+
+    async def wait(self) -> None:
+        """Return once it shall end."""
+        waits = [asyncio.create_task(event.wait()) for event in (self.process, self.heard.stop)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()

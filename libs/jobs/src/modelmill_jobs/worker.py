@@ -1,0 +1,290 @@
+"""Claims jobs and sees each to its end: the loop around handlers."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JOB_WISH_RUN, JobRequested
+from modelmill_service_kit.machine_size import MachineSize
+from opentelemetry.trace import Status, StatusCode
+
+from modelmill_jobs.announcements import announce_unless_stored
+from modelmill_jobs.attempt import Attempt
+from modelmill_jobs.attempt_rules import AfterSuccess, AttemptRules, nothing_left
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.errors import Fenced, JobFailed, Preempted
+from modelmill_jobs.handlers import JobHandler, is_ready
+from modelmill_jobs.handling import decoded
+from modelmill_jobs.hands import Hands
+from modelmill_jobs.kinds import work_consumer
+from modelmill_jobs.later import left_for_later
+from modelmill_jobs.losses import unless_lost
+from modelmill_jobs.measures import JOB_SECONDS, JOBS_FINISHED
+from modelmill_jobs.offers import Offer
+from modelmill_jobs.parking import park
+from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
+from modelmill_jobs.sizes import size_of
+from modelmill_jobs.tracing import job_span, process_span, within
+from modelmill_jobs.waiting import Undelivered, WaitingJobs
+from modelmill_jobs.wishes import HeardWish, StopOrder, Wishes
+
+__all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
+
+TURN_SECONDS = 0.5
+"""How long one slot waits for one kind before it looks at the next."""
+NOT_READY_SECONDS = 1.0
+OUT_OF_TURN_SECONDS = 0.5
+"""A job whose turn it is not is offered again this soon."""
+CONFIRM_SECONDS = 5.0
+"""How long the queue may take to tell of our own claim, where it must be known."""
+LOOKS = 8
+"""Jobs whose turn it is that may turn out to be taken or not ready, before another delivery."""
+AS_ASKED = ("succeeded", "paused", "cancelled", "withdrawn", "yielded")
+"""Outcomes that are nobody's failure."""
+
+
+class Worker:
+    """Works on jobs of its handlers' kinds until told to stop.
+
+    Args:
+        service: names the durable consumers, `<service>-work-<kind>`; all replicas share them.
+        work_root: scratch for jobs, `<job>/<fence>`; nothing in it is needed after a crash.
+        slots: jobs at a time.
+        short: what is kept for short jobs beside them.
+        size: what this process has for all its jobs together; it claims only what fits next to
+            those in hand. None claims whatever comes.
+        jobs_per_tenant: jobs of one tenant and kind in work at a time, over all workers that are
+            told the same; 0 for any number.
+        claim_seconds: a claim without a sign of life for this long is given to another worker.
+        max_failures: attempts that a living worker saw fail before the job fails.
+        max_lost: claims that ended without an outcome before the job fails.
+        retry_seconds: delay before the first retry; grows with each.
+        after_commit: called between a success's commit and its announcement, for crash tests.
+        after_success: told the id of a job that has succeeded, before the job is let go of and
+            again after a crash; a job that can still be resumed is none.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        handlers: Sequence[JobHandler],
+        *,
+        service: str,
+        work_root: Path,
+        slots: int = 1,
+        short: ShortJobs = NO_SHORT_JOBS,
+        size: MachineSize | None = None,
+        jobs_per_tenant: int = 0,
+        claim_seconds: float = 30.0,
+        max_failures: int = 3,
+        max_lost: int = 20,
+        retry_seconds: float = 2.0,
+        after_commit: Callable[[], None] = lambda: None,
+        after_success: AfterSuccess = nothing_left,
+    ) -> None:
+        self._bus = bus
+        self._handlers = list(handlers)
+        self._service = service
+        self._work_root = work_root
+        self._slots, self._short = slots, short
+        self._claim_seconds = claim_seconds
+        self._max_lost = max_lost
+        self._rules = AttemptRules(
+            claim_seconds, max_failures, retry_seconds, after_commit, after_success
+        )
+        self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._free = asyncio.Semaphore(slots)
+        self._hands = Hands(size)
+        self._jobs_per_tenant = jobs_per_tenant
+        self._wishes = Wishes(bus)
+        kinds = [handler.kind for handler in self._handlers]
+        self._written = 0
+        """Sequence of the newest state that this worker wrote."""
+        self._waiting = WaitingJobs(
+            bus, kinds, retry_seconds=retry_seconds, jobs_per_tenant=jobs_per_tenant
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping`; jobs in hand are then given back, within about ten seconds."""
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.run()) for each in (self._wishes, self._waiting)]
+            async with asyncio.TaskGroup() as serving:
+                for handler in self._handlers:
+                    for _ in range(self._slots):
+                        serving.create_task(self._serve(handler, stopping))
+                serving.create_task(self._short_slots(stopping).run(stopping))
+            for task in following:
+                task.cancel()
+
+    def _short_slots(self, stopping: asyncio.Event) -> ShortSlots:
+        async def take(handler: JobHandler, asked: Stored[Any]) -> bool:
+            async with left_for_later(asked.subject):
+                return await self._works_instead(handler, asked, Undelivered(), stopping)
+            return False
+
+        parts = (self._short, self._waiting, self._hands, self._handlers)
+        return ShortSlots(*parts, slots=self._slots, take=take)
+
+    async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
+        deliveries = self._bus.deliveries(
+            work_consumer(self._service, handler.kind),
+            [f"job.requested.{handler.kind}.>", f"job.resumed.{handler.kind}.>"],
+            ack_wait_seconds=self._claim_seconds,
+        )
+        try:
+            while not stopping.is_set():
+                async with self._free:
+                    delivery = await deliveries.next(timeout=TURN_SECONDS / len(self._handlers))
+                    if delivery is not None:
+                        await self._take(handler, delivery, stopping)
+        finally:
+            await deliveries.close()
+
+    async def _take(self, handler: JobHandler, delivery: Any, stopping: asyncio.Event) -> None:
+        """See one delivery through; whatever goes wrong, the next one gets its turn."""
+        async with left_for_later(delivery.subject):
+            if stopping.is_set():
+                await delivery.nak()
+                return
+            await self._decide(handler, delivery, stopping)
+
+    async def _decide(self, handler: JobHandler, delivery: Any, stopping: asyncio.Event) -> None:
+        woken_by: Stored[Any] | None = decoded(delivery)
+        if woken_by is None:
+            await delivery.term()
+            return
+        job_id = woken_by.body.job_id
+        with self._wishes.listen(job_id) as heard:
+            # The state first: whoever wishes something else looks at it after writing the wish.
+            offer = await Offer.read(self._bus, woken_by)
+            wish = await heard.look()
+            if offer.before is not None and offer.is_over(wish):
+                with within(offer.ordered.trace):
+                    await announce_unless_stored(self._bus, offer.before.body)
+                    if offer.before.body.status == JOB_STATUS_SUCCEEDED:
+                        await self._rules.after_success(job_id)
+                await delivery.ack()
+            elif offer.is_running and await self._is_held(offer):
+                await delivery.nak(delay=self._claim_seconds / 4)
+            elif wish != JOB_WISH_RUN:
+                await self._park(offer, heard, delivery, stopping)
+            elif not await is_ready(handler, offer.ordered.body):
+                await delivery.nak(delay=NOT_READY_SECONDS)
+            else:
+                await self._take_turn(handler, delivery, StopOrder(stopping, heard), offer)
+
+    async def _take_turn(
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
+    ) -> None:
+        """Claim the job that was delivered, or the one whose turn comes before it."""
+        # Whoever asked before our last job ended is known from here on.
+        await self._waiting.reach(self._written, within=TURN_SECONDS)
+        if offer.is_running and self._may_claim(offer):
+            # Its owner died. It had its turn, and must not wait until nobody else does.
+            await self._claim(handler, delivery, stop, offer)
+            return
+        for _ in range(LOOKS):
+            first = self._waiting.next(handler.kind, self._hands)
+            if first is None or first.body.job_id == offer.ordered.body.job_id:
+                if self._may_claim(offer):
+                    await self._claim(handler, delivery, stop, offer)
+                    return
+                break
+            # A smaller one that overtook it now would do so again and again.
+            if not self._hands.have_room_for(size_of(first.body.needs)):
+                break
+            if await self._works_instead(handler, first, delivery, stop.process):
+                return
+        else:
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            return
+        await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+        # Others that wait for the same are offered next, and nothing but an end helps them.
+        await self._waiting.news(within=OUT_OF_TURN_SECONDS)
+
+    def _may_claim(self, offer: Offer) -> bool:
+        """Whether there is room for it, and its tenant may have one more in work."""
+        request = offer.ordered.body
+        if not self._hands.can_take(request.job_id, size_of(request.needs)):
+            return False
+        # One that was lost is in work already, and only taken over.
+        return offer.is_running or not self._waiting.is_full(request.kind, request.tenant)
+
+    async def _works_instead(
+        self, handler: JobHandler, asked: Stored[Any], delivery: Any, stopping: asyncio.Event
+    ) -> bool:
+        """Give the delivery back and see to the job that was asked for; false if it cannot be."""
+        job_id = asked.body.job_id
+        with self._wishes.listen(job_id) as heard:
+            offer = await Offer.read(self._bus, asked)
+            wish = await heard.look()
+            waits = wish == JOB_WISH_RUN and not (offer.is_running or offer.is_over(wish))
+            if not waits or not await is_ready(handler, offer.ordered.body):
+                self._waiting.pass_over(job_id, NOT_READY_SECONDS)
+                return False
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            if self._hands.can_take(job_id, size_of(offer.ordered.body.needs)):
+                await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
+            return True
+
+    async def _is_held(self, offer: Offer) -> bool:
+        if offer.ordered.body.job_id in self._hands.job_ids:
+            return True
+        return await offer.shows_life(self._bus, self._claim_seconds * 0.75)
+
+    async def _park(
+        self, offer: Offer, heard: HeardWish, delivery: Any, stopping: asyncio.Event
+    ) -> None:
+        """Let the job's state be what is wished, where its owner did not get round to it."""
+        wish = heard.wish
+        with process_span("job.control.*", heard.trace):
+            await park(self._bus, offer.ordered.body, offer.before, wish, stopping)
+        if await heard.look() == wish:
+            await delivery.ack()
+        else:
+            await delivery.nak()
+
+    async def _claim(
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
+    ) -> None:
+        request = offer.ordered.body
+        claim = Claim(self._bus, request, offer.start, stop.process)
+        try:
+            with (
+                self._hands.hold(request.job_id, size_of(request.needs)),
+                job_span(offer.ordered, offer.woken_by) as span,
+                JOB_SECONDS.labels(kind=handler.kind).time(),
+            ):
+                await claim.take(self._owner, self._hands.size)
+                span.set_attribute("attempt", claim.state.attempt)
+                outcome = await self._see_through(handler, delivery, stop, request, claim)
+                span.set_attribute("outcome", outcome)
+                if outcome not in AS_ASKED:
+                    span.set_status(Status(StatusCode.ERROR, claim.state.error.code or outcome))
+        finally:
+            self._written = max(self._written, claim.last_written)
+        JOBS_FINISHED.labels(kind=handler.kind, outcome=outcome).inc()
+
+    async def _see_through(
+        self,
+        handler: JobHandler,
+        delivery: Any,
+        stop: StopOrder,
+        request: JobRequested,
+        claim: Claim,
+    ) -> str:
+        """Work on a claimed job, unless others of its tenant's were claimed before it."""
+        if not await self._waiting.is_within_limit(request.job_id, claim.fence, CONFIRM_SECONDS):
+            await claim.give_back()
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            return "yielded"
+        folder = self._work_root / request.job_id / str(claim.fence)
+        of_claim = (self._bus, request, claim, delivery, stop)
+        attempt = Attempt(*of_claim, folder=folder, rules=self._rules)
+        return await attempt.run(unless_lost(handler, claim.state.lost, self._max_lost))

@@ -1,0 +1,49 @@
+"""The build that is ordered unasked of what training made, and when a build is not to be served.
+
+Its ids follow from the version's, so that whoever knows the version can tell what is decided.
+"""
+
+from dataclasses import dataclass
+
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_jobs.ids import job_id
+from modelmill_jobs.kinds import OPTIMIZE, prefix_of, version_id_of
+
+FORM = "openvino-int8"
+SOURCE_FORMS = ("adapter", "safetensors")
+UNMERGED_METHODS = ("prefix", "prompt")
+"""What they train stands before every text and is no change of weights: no build can hold it."""
+
+
+@dataclass(frozen=True)
+class DefaultBuild:
+    """The order and what comes of it."""
+
+    idempotency_key: str
+    job_id: str
+    version_id: str
+    form: str
+
+
+def default_build_of(version: ModelReady) -> DefaultBuild | None:
+    """What is built of a version that has just become ready, unasked; None for nothing.
+
+    What training made is built. An import is not: nobody said that it will be served.
+    """
+    if not version.job_id or version.form not in SOURCE_FORMS:
+        return None
+    if version.method in UNMERGED_METHODS:
+        return None
+    key = f"default-build:{version.version_id}"
+    job = job_id(prefix_of(OPTIMIZE), tenant=version.tenant, kind=OPTIMIZE, idempotency_key=key)
+    return DefaultBuild(key, job, version_id_of(job, FORM), FORM)
+
+
+def is_slower(build: ModelReady) -> bool:
+    """Whether its own checks measured it as slower than its source, beyond their noise.
+
+    What was not measured is taken for no slower.
+    """
+    figures = build.metrics
+    highest = figures["speedup_high"] if "speedup_high" in figures else figures.get("speedup", 1.0)
+    return bool(highest < 1.0)

@@ -1,0 +1,85 @@
+"""Channels to other services: secret, trace context, and errors back as domain errors."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from modelmill_service_kit.errors import DeadlineError, UnavailableError, UnreachableError
+from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES
+from modelmill_service_kit.observed_channel import ObservedChannel
+from modelmill_service_kit.status import error_from_rpc, was_said_by_a_service
+
+if TYPE_CHECKING:
+    from modelmill_service_kit.mutual_tls import MutualTls
+
+log = logging.getLogger(__name__)
+
+WHY_NOT_BELIEVED = {
+    "certificate has expired": "its certificate has expired. Renew it",
+    "certificate is not yet valid": "its certificate is not valid yet; are both clocks right?",
+    "Hostname Verification Check failed": "its certificate is another service's",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not of our authority",
+    "WRONG_VERSION_NUMBER": "it speaks without TLS",
+}
+"""What gRPC says of a peer that it turned away, and what that means here; the first one found."""
+
+
+def open_channel(
+    target: str, secret: str, *, identity: "MutualTls | None" = None, peer: str = ""
+) -> grpc.aio.Channel:
+    """A channel that presents `secret` on every call and carries the current trace.
+
+    Args:
+        identity: who calls; None speaks without TLS.
+        peer: with an identity, the name that must be in the certificate of whoever answers.
+    """
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        # A service that restarts is found again within a second, not after gRPC's default of 120.
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # A name may stand for several replicas, or for another address after a restart.
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.dns_min_time_between_resolutions_ms", 1000),
+        # Another channel of this process may have seen a server end whose port has a new one.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if identity is None:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = identity.open_channel(target, peer, options)
+    return ObservedChannel(channel, target, secret)
+
+
+@contextmanager
+def domain_errors(peer: str = "the service") -> Iterator[None]:
+    """Within the block, a status that stands for a domain error is raised as that error.
+
+    What gRPC itself says of a broken connection names addresses and ports; callers only hear that
+    `peer` does not answer. Any other status that gRPC makes up itself is raised as it came.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        refusal = error_from_rpc(error)
+        if refusal is None:
+            raise
+        if was_said_by_a_service(error):
+            raise refusal from error
+        if isinstance(refusal, DeadlineError):
+            raise DeadlineError(f"{peer} did not answer in time") from error
+        if isinstance(refusal, UnavailableError):
+            _say_why_not_believed(peer, error)
+            raise UnreachableError(f"{peer} does not answer") from error
+        raise
+
+
+def _say_why_not_believed(peer: str, error: grpc.aio.AioRpcError) -> None:
+    said = error.details() or ""
+    for words, meaning in WHY_NOT_BELIEVED.items():
+        if words in said:
+            log.warning("%s answers, but is not believed: %s", peer, meaning)
+            return

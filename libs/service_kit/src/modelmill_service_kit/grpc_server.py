@@ -1,0 +1,199 @@
+"""A gRPC server as every service runs it: secret, deadlines, domain errors, health, drain."""
+
+import hmac
+import logging
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from modelmill_service_kit.call_observer import CallObserver
+from modelmill_service_kit.caller_check import CallerInterceptor
+from modelmill_service_kit.errors import (
+    DiskFullError,
+    DomainError,
+    InvalidInputError,
+    UnauthenticatedError,
+    UnreadableRequestError,
+)
+from modelmill_service_kit.handler_interceptor import HandlerInterceptor
+from modelmill_service_kit.limited_log import LimitedLog
+from modelmill_service_kit.settings import ServiceSettings
+from modelmill_service_kit.status import details_of, status_of, trailing_metadata
+
+if TYPE_CHECKING:
+    from modelmill_service_kit.mutual_tls import MutualTls
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+
+
+class DomainErrorInterceptor(HandlerInterceptor):
+    """Turns domain errors into statuses, and lets no handler take half a stream for a whole one.
+
+    An unknown error is a bug: it is logged whole and answered with INTERNAL and no details.
+    """
+
+    wraps_health = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unreadable = LimitedLog(log)
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
+        try:
+            yield
+        except DomainError as error:
+            if isinstance(error, UnreadableRequestError):
+                self._unreadable.warning("unreadable request to %s refused", method)
+            await _refuse(context, error)
+        except (grpc.aio.AbortError, grpc.aio.UsageError):
+            raise
+        except OSError as error:
+            disk_full = DiskFullError.from_os_error(error)
+            if disk_full is None:
+                log.exception("unexpected error in %s", method)
+                await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL: see the service's log")
+            else:
+                log.warning("%s: %s", method, disk_full)
+                await _refuse(context, disk_full)
+        except Exception:
+            log.exception("unexpected error in %s", method)
+            await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL: see the service's log")
+
+    async def received(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        """Requests that end only when their sender says so.
+
+        What a client sends also seems to end when the client leaves; the next read then brings the
+        cancellation.
+        """
+        async for request in requests:
+            yield request
+        await context.read()
+
+
+async def _refuse(context: Any, error: DomainError) -> None:
+    context.set_trailing_metadata(trailing_metadata(error))
+    await context.abort(status_of(error).grpc, details_of(error))
+
+
+class GateInterceptor(HandlerInterceptor):
+    """Refuses a call that does not carry the shared secret, or that has no deadline."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._expected = f"Bearer {secret}".encode()
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}
+        given = str(metadata.get("authorization", "")).encode()
+        if not hmac.compare_digest(given, self._expected):
+            raise UnauthenticatedError("the service secret is missing or wrong")
+        if context.time_remaining() is None:
+            raise InvalidInputError(f"{method} was called without a deadline. Set a timeout")
+        yield
+
+
+class RpcServer:
+    """A gRPC server with health; `serve` until the `async with` block ends, then drain.
+
+    Args:
+        address: host:port to listen on; port 0 takes a free one (see `port`).
+        secret: what callers must present; None leaves authorization to the service (the gateway).
+        drain_seconds: how long calls in hand may go on once the block ends.
+        credentials: what TLS is served with; None serves without.
+        callers: names, one of which must be in a caller's certificate; None asks for none.
+        ready: what health says from the start; otherwise NOT_SERVING until `set_ready`.
+        shares_port: other processes of the same service listen at the same address, too; without it
+            a taken port is an error.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        secret: str | None,
+        *,
+        drain_seconds: float = 10.0,
+        credentials: grpc.ServerCredentials | None = None,
+        callers: Collection[str] | None = None,
+        ready: bool = True,
+        shares_port: bool = False,
+    ) -> None:
+        interceptors: list[grpc.aio.ServerInterceptor] = [
+            CallObserver(),
+            DomainErrorInterceptor(),
+        ]
+        if secret is not None:
+            interceptors.append(GateInterceptor(secret))
+        if callers is not None:
+            interceptors.append(CallerInterceptor(callers))
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", int(shares_port)),
+            # Clients look a name up again when a connection ends: new replicas are found that way.
+            ("grpc.max_connection_age_ms", 30_000),
+            ("grpc.max_connection_age_grace_ms", 600_000),
+        ]
+        self.grpc = grpc.aio.server(interceptors=interceptors, options=options)
+        self.port = 0
+        self._address = address
+        self._credentials = credentials
+        self._drain_seconds = drain_seconds
+        self._ready = ready
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+
+    @classmethod
+    def for_services(
+        cls,
+        settings: ServiceSettings,
+        identity: "MutualTls | None",
+        *,
+        callers: Collection[str],
+        ready: bool = True,
+    ) -> "RpcServer":
+        """A server for other services, behind the secret.
+
+        Args:
+            identity: who serves; None serves without TLS, and cannot tell callers apart.
+            callers: services that may call it, by the names in their certificates.
+            ready: as of the constructor.
+        """
+        return cls(
+            settings.grpc_address,
+            settings.service_secret.get_secret_value(),
+            drain_seconds=settings.drain_seconds,
+            credentials=identity.server_credentials() if identity else None,
+            callers=callers if identity else None,
+            ready=ready,
+        )
+
+    async def __aenter__(self) -> "RpcServer":
+        # gRPC reports a taken port as a bare RuntimeError; OSError is what callers expect.
+        try:
+            self.port = self._add_port()
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._address}: is the port taken?") from error
+        await self.set_ready(self._ready)
+        await self.grpc.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._health.enter_graceful_shutdown()
+        await self.grpc.stop(grace=self._drain_seconds)
+
+    def _add_port(self) -> int:
+        if self._credentials is None:
+            return self.grpc.add_insecure_port(self._address)
+        return self.grpc.add_secure_port(self._address, self._credentials)
+
+    async def set_ready(self, ready: bool) -> None:
+        """Answer SERVING or NOT_SERVING to health checks of the whole server."""
+        serving = health_pb2.HealthCheckResponse.SERVING
+        await self._health.set("", serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING)

@@ -1,0 +1,128 @@
+"""TLS between services, in which both sides show a certificate of one private authority."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from prometheus_client import Gauge
+
+from modelmill_service_kit.certificates import (
+    CertificateError,
+    KeyPair,
+    Watched,
+    check_dates,
+    parse_certificates,
+    read_bytes,
+    read_pair,
+)
+from modelmill_service_kit.renewed_channel import RenewedChannel
+
+log = logging.getLogger(__name__)
+
+EXPIRES = Gauge(
+    "modelmill_mtls_certificate_expires_timestamp_seconds",
+    "When the certificate that is shown to other services expires, in seconds since 1970.",
+)
+
+
+class _Identity(NamedTuple):
+    """A pair that may be shown, and whose word is taken for who others are."""
+
+    authority: bytes
+    pair: KeyPair
+    for_channels: grpc.ChannelCredentials
+
+
+class MutualTls:
+    """Who this process is to other services. Files that change are used from then on.
+
+    Args:
+        authority: PEM file with the certificates of the authorities that peers are believed.
+        certificate: PEM file with this process's own, made by one of them.
+        key: PEM file with its private key, without passphrase.
+
+    Raises:
+        CertificateError: a file is no good; the message says which, why, and what to do.
+    """
+
+    def __init__(self, authority: Path, certificate: Path, key: Path) -> None:
+        self._authority_file = authority
+        self._pair_files = (certificate, key)
+        self._told_of_end: _Identity | None = None
+        self._watched = Watched((certificate, key, authority), self._read)
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Serves with the pair, and turns away whoever shows no certificate of the authority."""
+        known = self._current()
+
+        def changed() -> grpc.ServerCertificateConfiguration | None:
+            nonlocal known
+            current = self._current()
+            if current is known:
+                return None
+            known = current
+            return _configuration(current)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(known),
+            changed,  # type: ignore[arg-type]
+            require_client_authentication=True,
+        )
+
+    def open_channel(
+        self, target: str, peer: str, options: Sequence[tuple[str, Any]]
+    ) -> grpc.aio.Channel:
+        """A channel to whoever answers at `target` and proves to be `peer`.
+
+        An address says where a service is, not which one it is: the name in its certificate does.
+        """
+        named = [*options, ("grpc.ssl_target_name_override", peer)]
+
+        def open_with(credentials: grpc.ChannelCredentials) -> grpc.aio.Channel:
+            return grpc.aio.secure_channel(target, credentials, options=named)
+
+        return RenewedChannel(lambda: self._current().for_channels, open_with)
+
+    def _current(self) -> _Identity:
+        current = self._watched.current()
+        if datetime.now(UTC) > current.pair.ends and self._told_of_end is not current:
+            self._told_of_end = current
+            log.error(
+                "the certificate in %s expired on %s UTC: other services refuse us. Renew it",
+                self._pair_files[0],
+                f"{current.pair.ends:%Y-%m-%d %H:%M}",
+            )
+        return current
+
+    def _read(self) -> _Identity:
+        pair = read_pair(*self._pair_files)
+        text = read_bytes(self._authority_file)
+        authorities = parse_certificates(self._authority_file, text)
+        issuer = next((one for one in authorities if _issued(one, pair.chain[-1])), None)
+        if issuer is None:
+            raise CertificateError(
+                f"the certificate in {self._pair_files[0]} was not made by the authority in "
+                f"{self._authority_file}. Take both from one folder of `mill certs`"
+            )
+        check_dates(self._authority_file, issuer)
+        EXPIRES.set(min(pair.ends, issuer.not_valid_after_utc).timestamp())
+        credentials = grpc.ssl_channel_credentials(text, pair.key, pair.certificate)
+        return _Identity(text, pair, credentials)
+
+
+def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _configuration(identity: _Identity) -> grpc.ServerCertificateConfiguration:
+    pair = (identity.pair.key, identity.pair.certificate)
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=identity.authority)

@@ -1,0 +1,50 @@
+"""What is said of a name that there is not: what may be meant, and where to look."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
+from modelmill_service_kit.errors import NotFoundError
+
+MOST_COMPARED = 500
+"""Names: a long list must not hold up others' requests."""
+MOST_CHARACTERS = 80
+FEWEST_OF_IDS = 20
+"""Characters from which on a name is taken for an id: one slip in it leaves one half as it was, and
+ids that merely share their letters are not compared."""
+FEWEST_BEGUN = 3
+"""Characters of a name that others may go on after."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the nearest of the names that there are; empty where none is near.
+
+    What only goes on after the name, as `file_id` after `file`, is nearer than what looks like it.
+    """
+    asked = name[:MOST_CHARACTERS]
+    compared = [each[:MOST_CHARACTERS] for each in islice(known, MOST_COMPARED)]
+    if len(asked) >= FEWEST_OF_IDS:
+        head, tail = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+        compared = [each for each in compared if each.startswith(head) or each.endswith(tail)]
+    longer = [each for each in compared if len(asked) >= FEWEST_BEGUN and each.startswith(asked)]
+    found = sorted(longer, key=len) or get_close_matches(asked, compared, n=1, cutoff=0.7)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def no_such(what: str, name: str, listed_at: str, known: Iterable[str] = ()) -> NotFoundError:
+    """The refusal of a name that there is not: which may be meant, and where all of them stand.
+
+    Args:
+        what: The sort of thing, as callers know it.
+        listed_at: Path whose GET lists what the caller may see of that sort.
+        known: Names that the caller may see.
+    """
+    asked = name[:MOST_CHARACTERS]
+    return NotFoundError(
+        f"no {what} {asked!r}.{did_you_mean(name, known)} {where_listed(listed_at)}"
+    )
+
+
+def where_listed(path: str) -> str:
+    """The remedy of a name that there is not."""
+    return f"GET {path} lists what there is"

@@ -1,0 +1,122 @@
+"""How a service process starts, says what is wrong, and ends."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from modelmill_service_kit.errors import DomainError
+from modelmill_service_kit.liveness import ended_when_blocked
+from modelmill_service_kit.machine_metrics import machine_metrics
+from modelmill_service_kit.settings import ServiceSettings
+from modelmill_service_kit.telemetry import telemetry
+
+STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
+"""Set to 1 by a supervisor that holds our stdin open: when it dies, however it dies, we stop."""
+
+BEYOND_DRAIN_SECONDS = 15.0
+"""What a service has, beyond its drain, to close what is left."""
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+def run_service(
+    name: str,
+    settings_type: type[SettingsT],
+    serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
+
+    What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
+    process with one line and status 2. Anything else is a bug and keeps its traceback.
+
+    Args:
+        loop_factory: makes the event loop; without it asyncio's own is used.
+    """
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        prefix = settings_type.model_config.get("env_prefix", "")
+        wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
+        sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
+    except DomainError as error:
+        sys.exit(_fail(name, str(error)))
+    try:
+        with (
+            telemetry(name, settings),
+            machine_metrics(name, settings.artifact_disk),
+            asyncio.Runner(loop_factory=loop_factory) as runner,
+        ):
+            runner.run(_until_stopped(settings, serve))
+    except (DomainError, OSError) as error:
+        sys.exit(_fail(name, str(error)))
+
+
+async def _until_stopped(
+    settings: SettingsT, serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]]
+) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            _end_at_last(settings.drain_seconds + BEYOND_DRAIN_SECONDS)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    if os.environ.get(STOP_ON_EOF) == "1":
+
+        def wait_for_eof() -> None:
+            # Unbuffered: the interpreter cannot end while a thread is inside a buffered stdin.
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+            with suppress(RuntimeError):  # the loop is closed: we are stopping anyway
+                loop.call_soon_threadsafe(stop)
+
+        threading.Thread(target=wait_for_eof, daemon=True, name="supervisor watch").start()
+    async with ended_when_blocked(settings.blocked_seconds):
+        await serve(settings, stopping)
+
+
+def _end_at_last(seconds: float) -> None:
+    """End the process after `seconds`, whatever still runs in it.
+
+    Expected: a cancelled task ends. Actual: nats-py, while it looks for a broker that is gone, can
+    lose a cancel and go on for ever, and nobody is left to kill a service whose supervisor died.
+    """
+
+    def end() -> None:
+        with suppress(OSError):  # nobody may be left to read it
+            print(f"did not stop within {seconds:g} s; ending", file=sys.stderr, flush=True)
+        os._exit(3)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+def _wrong_setting(prefix: str, error: ErrorDetails) -> str:
+    """The setting's name, never its value; of a rule about several of them, the rule."""
+    if error["loc"]:
+        return f"{prefix}{'.'.join(map(str, error['loc']))}".upper()
+    return str(error.get("ctx", {}).get("error", error["msg"]))
+
+
+def _fail(name: str, message: str) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return 2
+
+
+def announce_ready(**ports: int) -> None:
+    """Tell whoever started this process that it answers, and where: one line on stdout."""
+    print("READY", *(f"{name}={port}" for name, port in ports.items()), flush=True)

@@ -1,0 +1,245 @@
+"""Keeps child processes running: starts them, reads their READY line, restarts, stops them."""
+
+import asyncio
+import os
+import signal
+import sys
+import uuid
+from asyncio.subprocess import PIPE
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from modelmill_service_kit.crash_loop import MOST_SHORT_LIVES, STEADY_SECONDS, CrashLoop
+from modelmill_service_kit.descendants import MARK, kill_descendants, mark_below
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.process import STOP_ON_EOF
+from modelmill_service_kit.started_process import StartedProcess, start_process
+
+LogLine = Callable[[str, str], None]
+"""Called with the process's name and one line of its output."""
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+READY = "READY"
+
+
+class SupervisedProcess:
+    """One process that is started again when it dies, until `stop`.
+
+    Its end is seen by its own end, whoever holds its pipes; then whatever it had started is killed,
+    at any depth. It is given up after `most_short_lives` in a row (see `CrashLoop`).
+
+    Args:
+        name: shown before its log lines.
+        argv: the command; `sys.executable` stands first for our own services.
+        environment: its whole environment beyond the inherited one.
+        on_line: receives every line of output but READY.
+        ready_sign: what a line of its output has once it answers; without it a line that begins
+            with READY, as ours say it.
+        on_restart: called when it was started again, and is ready.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        on_line: LogLine,
+        *,
+        ready_sign: str | None = None,
+        on_restart: Callable[[], None] | None = None,
+        most_short_lives: int = MOST_SHORT_LIVES,
+    ) -> None:
+        self.name = name
+        above = environment.get(MARK) or os.environ.get(MARK, "")
+        self._mark = mark_below(above, f"{name}-{uuid.uuid4().hex}")
+        self.environment = {**environment, MARK: self._mark}
+        self.ports: dict[str, int] = {}
+        self.restarts = 0
+        self._argv = argv
+        self._on_line = on_line
+        self._ready_sign = ready_sign
+        self._on_restart = on_restart
+        self._crashes = CrashLoop(most_short_lives)
+        self._process: StartedProcess | None = None
+        self._started_at = 0.0
+        self._watcher: asyncio.Task[None] | None = None
+        self._readers: list[asyncio.Task[None]] = []
+        self._last_line = ""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has a process now; it has none between two of them."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start it and wait for its READY line.
+
+        Raises:
+            UnavailableError: it ended, or said nothing for a minute; the message has its last line.
+        """
+        ready = await self._launch()
+        if not ready:
+            raise UnavailableError(f"{self.name} did not start: {self._last_line or 'no output'}")
+        self._watcher = asyncio.create_task(self._keep_running(), name=f"watch {self.name}")
+
+    async def given_up(self) -> None:
+        """Wait for as long as it is kept running.
+
+        Raises:
+            UnavailableError: it is not started any more; the message says why.
+        """
+        assert self._watcher is not None, "not started"
+        await asyncio.shield(self._watcher)
+
+    async def _launch(self) -> bool:
+        self._let_go()
+        self._started_at = asyncio.get_running_loop().time()
+        starting = asyncio.ensure_future(self._spawn())
+        try:
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Half a start would leave a process that nobody knows of; `stop` ends this one.
+            self._process = await starting
+            raise
+        except OSError as error:  # no memory or no room for another process, as a rule
+            self._hear(str(error))
+            return False
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            self._readers.append(asyncio.create_task(self._read(stream, ready)))
+        ended = asyncio.create_task(self._process.wait())
+        either: list[asyncio.Future[Any]] = [ready, ended]
+        await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
+        if not ready.done():
+            # What it said last may still be on its way to us.
+            await asyncio.wait(self._readers, timeout=1)
+        return ready.done()
+
+    async def _spawn(self) -> StartedProcess:
+        return await start_process(
+            *self._argv,
+            stdin=PIPE,  # held open: its end tells the child that we are gone
+            stdout=PIPE,
+            stderr=PIPE,
+            env=os.environ | self.environment | {STOP_ON_EOF: "1"},
+            # Ctrl-C reaches the whole foreground group; children must wait for our SIGTERM instead.
+            start_new_session=True,
+        )
+
+    async def _read(self, stream: asyncio.StreamReader, ready: "asyncio.Future[None]") -> None:
+        while True:
+            try:
+                raw = await stream.readline()
+            except ValueError:
+                continue  # longer than any line of a log; what is not read would block the process
+            if not raw:
+                return
+            line = raw.decode(errors="replace").rstrip()
+            if self._says_ready(line) and not ready.done():
+                ready.set_result(None)
+            if line.startswith(READY):
+                pairs = (word.split("=") for word in line.split()[1:])
+                self.ports = {name: int(port) for name, port in pairs}
+            elif line:
+                self._hear(line)
+
+    def _says_ready(self, line: str) -> bool:
+        return line.startswith(READY) if self._ready_sign is None else self._ready_sign in line
+
+    def _hear(self, line: str) -> None:
+        self._last_line = line
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):  # whoever reads what we print may be gone
+            self._on_line(self.name, line)
+
+    async def _keep_running(self) -> None:
+        ready = True
+        while True:
+            if not ready:
+                self._kill()
+            status = await self._process.wait() if self._process else None
+            lived = asyncio.get_running_loop().time() - self._started_at
+            await self._kill_what_it_started()
+            pause = self._crashes.pause_after(lived if ready else 0.0)
+            if pause is None:
+                raise UnavailableError(
+                    f"{self.name} ended {self._crashes.short_lives} times in a row within"
+                    f" {STEADY_SECONDS:g} s of its start, and is not started again; its last words:"
+                    f" {self._last_line or 'none'}"
+                )
+            self._say(f"ended with status {status}; starting it again")
+            await asyncio.sleep(pause)
+            self.restarts += 1
+            ready = await self._launch()
+            if ready and self._on_restart is not None:
+                self._on_restart()
+
+    def restart(self, *, within_seconds: float = STOP_SECONDS) -> None:
+        """End the process that runs now, by force if it takes longer; it is started again."""
+        process = self._process
+        if process is None or not self.is_running:
+            return
+        process.send_signal(signal.SIGTERM)
+
+        def kill() -> None:
+            if process is self._process and self.is_running:
+                self.kill(f"did not end within {within_seconds:g} s")
+
+        asyncio.get_running_loop().call_later(within_seconds, kill)
+
+    def kill(self, why: str) -> None:
+        """End the process that runs now at once, also a hung one; it is started again."""
+        if self.is_running:
+            self._say(f"{why}; killed")
+            self._kill()
+
+    def _kill(self) -> None:
+        """SIGKILL to its process group, which has its number while it was not waited for."""
+        if self.is_running:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    async def _kill_what_it_started(self) -> None:
+        await asyncio.to_thread(kill_descendants, self._mark)
+
+    async def stop(self, *, within_seconds: float = STOP_SECONDS) -> None:
+        """SIGTERM, then SIGKILL when it takes longer; nothing of it is left running."""
+        if self._watcher is not None:
+            # First of all: it might be about to start another one.
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+        if self._process is not None and self.is_running:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(self._process.wait(), within_seconds)
+            except TimeoutError:
+                self._say(f"did not stop within {within_seconds:g} s; killed")
+                self._kill()
+                await self._process.wait()
+        if self._process is not None:
+            await self._kill_what_it_started()
+            # What it said last is read to its end, now that nobody can say more.
+            await asyncio.wait(self._readers, timeout=1) if self._readers else None
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Of pipes and readers of a process that has ended."""
+        for reader in self._readers:
+            reader.cancel()
+        self._readers = []
+        if self._process is not None and not self.is_running:
+            self._process.close()
+
+
+def python_module(module: str) -> list[str]:
+    """The command that runs one of our modules with this interpreter."""
+    return [sys.executable, "-m", module]

@@ -1,0 +1,229 @@
+"""What every service reads from its environment; each service adds its own in `settings.py`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed
+from modelmill_service_kit.locations import local_path
+from modelmill_service_kit.machine_size import MachineSize, this_machine
+from modelmill_service_kit.secret_files import SecretFiles
+
+if TYPE_CHECKING:
+    from modelmill_service_kit.mutual_tls import MutualTls
+
+Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
+"""A path, or a URL of where else files are."""
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
+"""A file, or none: an empty variable is how a compose file says that there is none."""
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share, under each service's own prefix.
+
+    Subclasses set `env_prefix`, for example `TRAINER_`. A setting without a default must be given:
+    a service never guesses which bus, folder or secret is meant. Each secret NAME may be in a file,
+    named by NAME_FILE.
+    """
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said to the constructor, else in a secret's file, else in the environment."""
+        return (init_settings, SecretFiles(settings_cls), env_settings)
+
+    nats_url: str
+    """For example nats://127.0.0.1:4222; of several brokers in a cluster, separated by commas."""
+
+    nats_nkey_seed_file: Path | None = None
+    """The seed of this service's own identity at the broker; it or the token must be given."""
+
+    nats_token: SecretStr | None = Field(default=None, validate_default=True)
+    """Presented to a broker without identities: whoever has it may do everything."""
+
+    nats_ca_file: Path | None = None
+    """Whose certificate the broker must show; nothing is encrypted when unset."""
+
+    nats_certificate_file: Path | None = None
+    """Shown to a broker that asks for one."""
+
+    nats_key_file: Path | None = None
+    """Of that certificate."""
+
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Of streams that this service makes, which it does with a token; else `modelmill_jobs.deploy`
+    does."""
+
+    service_secret: SecretStr
+    """Presented by services to each other; required on every gRPC call and on /metrics."""
+
+    artifact_root: Location
+    """The content-addressed artifact store: a folder, file:///folder, or s3://bucket/prefix."""
+
+    artifact_cache: Path | None = Field(default=None, validate_default=True)
+    """Folder on this machine for copies of what a bucket holds; must be given for s3://."""
+
+    artifact_cache_bytes: int = Field(default=64 << 30, gt=0)
+    """What the cache may hold; folders in use may take it beyond."""
+
+    grpc_address: str = "127.0.0.1:0"
+    """Where this service listens for gRPC; port 0 takes a free one."""
+
+    mtls_authority_path: OptionalFile = None
+    """PEM file with the authority that vouches for services to each other. All three or none."""
+
+    mtls_certificate_path: OptionalFile = None
+    """PEM file with the certificate that this service shows to others; read again on a change."""
+
+    mtls_key_path: OptionalFile = None
+    """PEM file with its private key, without passphrase."""
+
+    metrics_address: str = "127.0.0.1:0"
+    """Where this service answers Prometheus, to holders of the service secret."""
+
+    otlp_endpoint: str | None = None
+    """OTLP/gRPC collector, for example http://127.0.0.1:4317; no traces leave when unset."""
+
+    otlp_token: SecretStr | None = None
+    """Sent to the collector as a bearer token."""
+
+    drain_seconds: float = 10.0
+    """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
+
+    blocked_seconds: float = Field(default=5.0, gt=0)
+    """A process whose event loop has not run for this long ends, and is started again."""
+
+    log_level: str = "INFO"
+
+    @field_validator("nats_token")
+    @classmethod
+    def _is_there_without_an_identity(
+        cls, token: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if token is None and info.data.get("nats_nkey_seed_file") is None:
+            raise ValueError("the broker wants to know who we are: a seed or a token")
+        return token
+
+    @field_validator("artifact_cache")
+    @classmethod
+    def _is_there_for_a_bucket(cls, cache: Path | None, info: ValidationInfo) -> Path | None:
+        if cache is None and local_path(info.data.get("artifact_root", "")) is None:
+            raise ValueError("an artifact root on a server needs a folder for local copies")
+        return cache
+
+    @model_validator(mode="after")
+    def _whole_mutual_tls(self) -> "ServiceSettings":
+        names = ("mtls_authority_path", "mtls_certificate_path", "mtls_key_path")
+        given = [getattr(self, name) is not None for name in names]
+        if any(given) and not all(given):
+            prefix = self.model_config.get("env_prefix", "")
+            raise ValueError(
+                f"give all of {', '.join(f'{prefix}{name}'.upper() for name in names)}, or none"
+            )
+        return self
+
+    def mutual_tls(self) -> "MutualTls | None":
+        """Who this service is to others; None when it is to speak to them without TLS.
+
+        Raises:
+            CertificateError: a file is no good; the message says which, and what to do.
+        """
+        files = (self.mtls_authority_path, self.mtls_certificate_path, self.mtls_key_path)
+        authority, certificate, key = files
+        if authority is None or certificate is None or key is None:
+            return None
+        # Parsing certificates takes a library that a service without TLS need not load.
+        from modelmill_service_kit.mutual_tls import MutualTls
+
+        return MutualTls(authority, certificate, key)
+
+    @property
+    def nats_credential(self) -> Credential:
+        """What is shown to the broker."""
+        if self.nats_nkey_seed_file is not None:
+            return NkeySeed(self.nats_nkey_seed_file)
+        assert self.nats_token is not None  # as the validator sees to
+        return self.nats_token.get_secret_value()
+
+    @property
+    def nats_tls(self) -> BusTls | None:
+        """How the broker is known; None without TLS."""
+        if self.nats_ca_file is None:
+            return None
+        return BusTls(self.nats_ca_file, self.nats_certificate_file, self.nats_key_file)
+
+    @property
+    def artifact_disk(self) -> Path:
+        """The folder on this machine that artifacts fill: the store's own, or the cache."""
+        folder = local_path(self.artifact_root) or self.artifact_cache
+        assert folder is not None  # as the validator sees to
+        return folder
+
+
+class WorkerSettings(ServiceSettings):
+    """Settings of a service that owns jobs: it serves, works, or does both."""
+
+    role: str = "both"
+    """serve (answers gRPC), work (claims jobs) or both."""
+
+    work_root: Path
+    """Scratch folder for running jobs; everything durable goes to the artifact store."""
+
+    worker_slots: int = 1
+    """Jobs that this process works on at a time."""
+
+    worker_short_slots: int = Field(default=1, ge=0)
+    """More jobs at a time, of those that are short, as far as they fit next to the others."""
+
+    short_job_seconds: float = Field(default=600.0, ge=0)
+    """A job that is expected to take no longer is short."""
+
+    worker_cpus: float | None = Field(default=None, gt=0)
+    """Cores that this process offers to jobs; unset for all that it may use."""
+
+    worker_memory_bytes: int | None = Field(default=None, gt=0)
+    """Memory that it offers; unset for all that it may use."""
+
+    worker_gpus: int | None = Field(default=None, ge=0)
+    """GPUs that it offers; unset for all of the machine."""
+
+    worker_gpu_memory_bytes: int | None = Field(default=None, ge=0)
+    """Memory of each GPU; unset for that of the smallest."""
+
+    jobs_per_tenant: int = Field(default=0, ge=0)
+    """Jobs of one tenant and kind in work at a time, over all workers of the kind, which must be
+    told the same; 0 for any number."""
+
+    claim_seconds: float = 30.0
+    """A claim that shows no sign of life for this long is given to another worker."""
+
+    @property
+    def worker_size(self) -> MachineSize:
+        """What this process offers to all its jobs together."""
+        given = {
+            "cpus": self.worker_cpus,
+            "memory_bytes": self.worker_memory_bytes,
+            "gpus": self.worker_gpus,
+            "gpu_memory_bytes": self.worker_gpu_memory_bytes,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(this_machine(), **chosen)  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""Traces by OTLP when an endpoint is set, logs as JSON with trace ids. Never prompts or secrets."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from modelmill_service_kit.machine_metrics import version_of
+from modelmill_service_kit.settings import ServiceSettings
+from modelmill_service_kit.silent_tracer import SilentTracerProvider
+
+EXPORT_SECONDS = 3.0
+"""How long a batch of spans may take, retries included: a stop waits for the last one."""
+
+SPANS_AT_ONCE = 64
+"""A batch is encoded in a thread that holds the interpreter; answers wait for a large one."""
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, service, logger, message, trace and span when there."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = trace.format_trace_id(span.trace_id)
+            line["span_id"] = trace.format_span_id(span.span_id)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+@contextmanager
+def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
+    """Log and trace as `service` until the block ends, then send what is left."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    provider = _tracer_provider(service, settings)
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _tracer_provider(
+    service: str, settings: ServiceSettings
+) -> TracerProvider | SilentTracerProvider:
+    if not settings.otlp_endpoint:
+        # Nobody would read them: spans record nothing, but their ids go into logs and to peers.
+        return SilentTracerProvider()
+    resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version_of(service)})
+    provider = TracerProvider(resource=resource)
+    token = settings.otlp_token
+    headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else None
+    exporter = OTLPSpanExporter(
+        settings.otlp_endpoint, insecure=True, headers=headers, timeout=EXPORT_SECONDS
+    )
+    provider.add_span_processor(
+        BatchSpanProcessor(exporter, schedule_delay_millis=500, max_export_batch_size=SPANS_AT_ONCE)
+    )
+    return provider

@@ -1,9 +1,0 @@
-"""Where the foreign code of a model runs: its chat template and its tokenizer's expressions.
-
-Each in a child process that has limits on time, memory and output, and is killed past them.
-"""
-
-from tokenization.bounded.errors import LimitError
-from tokenization.bounded.limits import Limits
-
-__all__ = ["LimitError", "Limits"]

@@ -1,0 +1,93 @@
+"""Workers in processes of this machine."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
+from types import TracebackType
+from typing import Any
+
+from modelmill_data_prep.adapters.worker_server import without_pandas, worker_context
+from modelmill_data_prep.pipeline.row_worker import RowWorker
+from modelmill_data_prep.pipeline.worker_pool import Step
+
+TASKS_AHEAD = 2
+"""For each process: one in work, one that waits for it."""
+
+_worker: RowWorker | None = None
+"""Of a worker process, made once when it starts."""
+
+
+class LocalPool:
+    """All cores of this machine; a file of one block is worked on in this very process.
+
+    Args:
+        request: What workers are made from, plain JSON.
+        processes: At least 1; with 1 nothing is started.
+    """
+
+    def __init__(self, request: Mapping[str, Any], processes: int) -> None:
+        self._request = dict(request)
+        self._processes = processes
+        self._executor: ProcessPoolExecutor | None = None
+        self._here: RowWorker | None = None
+
+    def map(self, step: Step, tasks: Iterable[Any]) -> Iterator[Any]:
+        """See `WorkerPool`."""
+        waiting = iter(tasks)
+        first = list(islice(waiting, 2))
+        if self._executor is None and (self._processes == 1 or len(first) < 2):
+            return self._map_here(step, chain(first, waiting))
+        return self._map_elsewhere(step, chain(first, waiting))
+
+    def __enter__(self) -> "LocalPool":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    def _map_here(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
+        if self._here is None:
+            self._here = _worker_of(self._request)
+        return map(getattr(self._here, step), tasks)
+
+    def _map_elsewhere(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self._processes,
+                mp_context=worker_context(),
+                initializer=_begin,
+                initargs=(self._request,),
+            )
+        executor = self._executor
+        results: deque[Future[Any]] = deque()
+        for task in tasks:
+            results.append(executor.submit(_work, step, task))
+            if len(results) >= TASKS_AHEAD * self._processes:
+                yield results.popleft().result()
+        while results:
+            yield results.popleft().result()
+
+
+def _begin(request: Mapping[str, Any]) -> None:
+    global _worker
+    without_pandas()
+    _worker = _worker_of(request)
+
+
+def _worker_of(request: Mapping[str, Any]) -> RowWorker:
+    # A process that hands all blocks to others never loads what works on them.
+    from modelmill_data_prep.pipeline.worker_parts import worker_of
+
+    return worker_of(request)
+
+
+def _work(step: Step, task: Any) -> Any:
+    assert _worker is not None
+    return getattr(_worker, step)(task)

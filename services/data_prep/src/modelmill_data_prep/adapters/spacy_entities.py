@@ -1,0 +1,97 @@
+"""Persons and organisations by installed spaCy pipelines. Nothing is ever installed or downloaded.
+
+A pipeline is a package, and loading it runs its code; so only those that spaCy's makers published
+are loaded, which the package's own metadata says before anything of it is imported.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_data_prep.adapters.spacy_import import import_spacy
+from modelmill_data_prep.domain.entities.spans import TYPES, Span
+from modelmill_data_prep.domain.languages import languages_of
+
+_PUBLISHER = "Explosion"
+_NAME = re.compile("[a-z]{2}(?:_[a-z0-9]{1,20}){1,4}")
+_TYPE_OF_LABEL = {"PERSON": "person", "PER": "person", "ORG": "organisation"}
+_NOT_NEEDED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "morphologizer", "senter")
+_MASKS = "|".join(name.upper() for name in TYPES)
+_DONE_ALREADY = re.compile(
+    rf"\[?\b(?:{_MASKS})\b\]?|(?:Person|Organisation)-[0-9A-F]{{8}}|example\.com|EXAMPLE"
+)
+"""Masks and stand-ins, which a pipeline may take for names."""
+
+
+def check_models(models: Mapping[str, str]) -> None:
+    """Refuse pipelines that are not installed, are nobody's we trust, or of another language.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with them.
+    """
+    errors = [error for language, name in models.items() for error in _errors_of(language, name)]
+    if errors:
+        raise InvalidInputError(errors)
+
+
+class SpacyEntityFinder:
+    """Finds persons and organisations; a pipeline is loaded at the first text in its language."""
+
+    def __init__(self, models: Mapping[str, str]) -> None:
+        """Take names of pipelines by language.
+
+        Raises:
+            InvalidInputError: As `check_models`.
+        """
+        check_models(models)
+        self._models = dict(models)
+        self._pipelines: dict[str, Any] = {}
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Of each text what is in it; a text in a language without a pipeline has nothing."""
+        found: list[list[Span]] = [[] for _ in texts]
+        languages = languages_of(texts)
+        for language in self._models:
+            places = [place for place, one in enumerate(languages) if one == language]
+            if not places:
+                continue
+            pipeline = self._pipeline(language)
+            # Outside of a zone spaCy remembers every word that it ever saw.
+            with pipeline.memory_zone():
+                documents = pipeline.pipe([texts[place] for place in places])
+                for place, document in zip(places, documents, strict=True):
+                    found[place] = _spans_of(document)
+        return found
+
+    def _pipeline(self, language: str) -> Any:
+        if language not in self._pipelines:
+            name = self._models[language]
+            self._pipelines[language] = import_spacy().load(name, exclude=list(_NOT_NEEDED))
+        return self._pipelines[language]
+
+
+def _spans_of(document: Any) -> list[Span]:
+    return [
+        Span(_TYPE_OF_LABEL[entity.label_], entity.start_char, entity.end_char)
+        for entity in document.ents
+        if entity.label_ in _TYPE_OF_LABEL and not _DONE_ALREADY.search(entity.text)
+    ]
+
+
+def _errors_of(language: str, name: str) -> list[str]:
+    shown = f"entities: spaCy pipeline {name[:64]!r}"
+    if not _NAME.fullmatch(name):
+        return [f"{shown} is no name of a package, such as en_core_web_sm"]
+    try:
+        package = metadata.metadata(name)
+    except metadata.PackageNotFoundError:
+        return [f"{shown} is not installed in data-prep's image"]
+    errors: list[str] = []
+    if package["Author"] != _PUBLISHER:
+        errors.append(f"{shown} is not one that spaCy's makers ({_PUBLISHER}) published")
+    if not name.startswith(f"{language}_"):
+        errors.append(f"{shown} is not for language {language!r}")
+    return errors

@@ -1,0 +1,181 @@
+"""Uploads in parts on disk: a folder for each, with its record and its parts.
+
+<upload id>/record.json      the record, replaced as a whole
+<upload id>/parts/<part id>  a part, there once all of it is on disk
+<upload id>/incoming/...     a part on its way
+
+Nothing is remembered in memory: every process with this folder serves the same uploads.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from google.protobuf.json_format import MessageToJson, Parse
+from modelmill.data_prep.v1.data_prep_service_pb2 import Upload
+from modelmill_registry.durable import make_folder, publish, write_durably
+from modelmill_service_kit.errors import NotFoundError
+
+from modelmill_data_prep.uploads import (
+    BEGIN_ANOTHER,
+    PENDING,
+    status_at,
+    unknown_part,
+    unknown_upload,
+)
+
+_UPLOAD_ID = re.compile(r"upload_[0-9a-f]{32}")
+_PART_ID = re.compile(r"part_[0-9a-f]{32}")
+_READ_BYTES = 1024 * 1024
+
+KEPT_SECONDS = 24 * 3600
+"""So long an upload that is over is known, for who asks again."""
+
+
+class PartFile:
+    """A part on its way to the disk."""
+
+    def __init__(self, part_id: str, file: BinaryIO, path: Path, final: Path) -> None:
+        self.part_id = part_id
+        self._file = file
+        self._path = path
+        self._final = final
+
+    async def write(self, chunk: bytes) -> None:
+        """Append."""
+        await asyncio.to_thread(self._file.write, chunk)
+
+    async def keep(self) -> None:
+        """Make it a part of the upload, durably.
+
+        Raises:
+            NotFoundError: The upload's parts are gone.
+        """
+        await asyncio.to_thread(self._keep)
+
+    def _keep(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        try:
+            publish(self._path, self._final)
+        except FileNotFoundError:
+            raise NotFoundError(f"the upload is over. {BEGIN_ANOTHER}") from None
+
+
+class UploadFolder:
+    """A folder for uploads in parts.
+
+    Args:
+        now: The time in Unix seconds.
+    """
+
+    def __init__(self, root: Path, *, now: Callable[[], float] = time.time) -> None:
+        self._root = root
+        self._now = now
+        make_folder(root)
+
+    async def put(self, upload: Upload) -> None:
+        """Keep the record as it is now; durable on return."""
+        await asyncio.to_thread(self._put, upload)
+
+    async def get(self, upload_id: str) -> Upload | None:
+        """The record; None for an id that was never given out, or long ago."""
+        if not _UPLOAD_ID.fullmatch(upload_id):
+            return None
+        return await asyncio.to_thread(_record_in, self._root / upload_id)
+
+    async def pending(self) -> list[Upload]:
+        """Uploads that may still be completed; what is over for long is swept."""
+        return await asyncio.to_thread(self._pending)
+
+    @asynccontextmanager
+    async def open_part(self, upload_id: str) -> AsyncIterator[PartFile]:
+        """A new part, which is gone at the end of the block unless it was kept.
+
+        Raises:
+            NotFoundError: The upload's parts are gone.
+        """
+        part_id = f"part_{uuid.uuid4().hex}"
+        path = self._folder(upload_id) / "incoming" / part_id
+        try:
+            file = path.open("xb")
+        except FileNotFoundError:
+            raise NotFoundError(f"the upload is over. {BEGIN_ANOTHER}") from None
+        try:
+            with file:
+                yield PartFile(part_id, file, path, self._folder(upload_id) / "parts" / part_id)
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def parts(self, upload_id: str) -> dict[str, int]:
+        """Sizes of the parts kept, by id."""
+        return await asyncio.to_thread(lambda: dict(_sizes(self._folder(upload_id) / "parts")))
+
+    async def read(self, upload_id: str, part_ids: Sequence[str]) -> AsyncIterator[bytes]:
+        """The bytes of these parts one after the other, at most 1 MiB at a time."""
+        for part_id in part_ids:
+            if not _PART_ID.fullmatch(part_id):
+                raise NotFoundError(unknown_part(part_id))
+            with (self._folder(upload_id) / "parts" / part_id).open("rb") as file:
+                while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
+                    yield chunk
+
+    async def drop_parts(self, upload_id: str) -> None:
+        """Remove all parts."""
+        await asyncio.to_thread(self._drop_parts, self._folder(upload_id))
+
+    def _folder(self, upload_id: str) -> Path:
+        if not _UPLOAD_ID.fullmatch(upload_id):
+            raise unknown_upload(upload_id)
+        return self._root / upload_id
+
+    def _put(self, upload: Upload) -> None:
+        folder = self._folder(upload.upload_id)
+        make_folder(folder)
+        if upload.status == PENDING:
+            make_folder(folder / "parts")
+            make_folder(folder / "incoming")
+        record = MessageToJson(upload, preserving_proto_field_name=True).encode()
+        write_durably(folder / f"record.{uuid.uuid4().hex}", folder / "record.json", record)
+
+    def _pending(self) -> list[Upload]:
+        now, found = self._now(), []
+        for folder in sorted(self._root.iterdir()):
+            upload = _record_in(folder)
+            if upload is None or now >= upload.expires_at + KEPT_SECONDS:
+                # Without a record it was being begun when the process died, or is being begun now.
+                if upload is not None or now >= folder.stat().st_mtime + KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+            elif status_at(upload, now) == PENDING:
+                found.append(upload)
+            else:
+                self._drop_parts(folder)
+        return found
+
+    @staticmethod
+    def _drop_parts(folder: Path) -> None:
+        shutil.rmtree(folder / "parts", ignore_errors=True)
+        shutil.rmtree(folder / "incoming", ignore_errors=True)
+
+
+def _record_in(folder: Path) -> Upload | None:
+    try:
+        return Parse((folder / "record.json").read_text("utf-8"), Upload())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    try:
+        for part in sorted(folder.iterdir()):
+            if _PART_ID.fullmatch(part.name):
+                yield part.name, part.stat().st_size
+    except FileNotFoundError:
+        return

@@ -1,0 +1,48 @@
+"""The base model that token ids are made for, from a spec to what a job's child is told."""
+
+import asyncio
+from typing import Any, Protocol
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import TokenizeSpec
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_registry.artifact_store import ArtifactStore
+
+from modelmill_data_prep.domain.tokens.token_plan import DEFAULT_PACK_TOKENS
+
+
+class Models(Protocol):
+    async def get(self, tenant: str, version_id: str) -> ModelReady:
+        """A version that the tenant may use. Raises NotFoundError and UnavailableError."""
+        ...
+
+
+class BaseTokens:
+    """Finds base models and brings their tokenizers here."""
+
+    def __init__(self, models: Models, store: ArtifactStore) -> None:
+        self._models = models
+        self._store = store
+
+    async def base(self, tenant: str, spec: TokenizeSpec) -> ModelReady | None:
+        """The model that is asked for; None when none is.
+
+        Raises:
+            NotFoundError: There is none that the tenant may use.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._models.get(tenant, spec.model) if spec.model else None
+
+    async def located(self, base: ModelReady, spec: TokenizeSpec) -> dict[str, Any]:
+        """What the child is told: plain JSON, with a local folder of the tokenizer.
+
+        Raises:
+            NotFoundError, CorruptArtifactError: The model's files are not there, or not whole.
+        """
+        folder = await asyncio.to_thread(self._store.materialise, base.digest)
+        max_tokens = spec.max_tokens or base.context_tokens
+        return {
+            "model": base.version_id,
+            "folder": str(folder),
+            "max_tokens": max_tokens,
+            "pack_tokens": max(spec.pack_tokens or DEFAULT_PACK_TOKENS, 1),
+        }

@@ -1,0 +1,96 @@
+"""Which rows a caller wants made from rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_data_prep.domain.augmenting.similarity import SimilarityLimits
+
+MAX_STEPS = 8
+Method = Literal["synonyms", "back_translation", "paraphrase"]
+METHODS: tuple[Method, ...] = ("synonyms", "back_translation", "paraphrase")
+
+
+@dataclass(frozen=True)
+class AugmentStep:
+    """One way to make rows."""
+
+    method: Method
+    share: float
+    limits: SimilarityLimits = field(default_factory=SimilarityLimits)
+    model: str = ""
+    """Empty for a method that asks none."""
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model writes the rows."""
+        return bool(self.model)
+
+
+@dataclass(frozen=True)
+class AugmentPlan:
+    """A part of a spec with nothing wrong in it, defaults filled in."""
+
+    steps: tuple[AugmentStep, ...] = ()
+
+    @property
+    def by_words(self) -> tuple[AugmentStep, ...]:
+        """Steps that need no model."""
+        return tuple(step for step in self.steps if not step.asks_model)
+
+    @property
+    def by_models(self) -> tuple[AugmentStep, ...]:
+        """Steps that ask one."""
+        return tuple(step for step in self.steps if step.asks_model)
+
+
+def plan_augment(spec: Mapping[str, Any]) -> AugmentPlan:
+    """Check a `modelmill.data_prep.v1.AugmentSpec` given as a mapping with its field names.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with it.
+    """
+    errors: list[str] = []
+    wanted = list(spec.get("steps", []))
+    if len(wanted) > MAX_STEPS:
+        errors.append(f"augment: at most {MAX_STEPS} steps, got {len(wanted)}")
+    steps = []
+    for number, one in enumerate(wanted[:MAX_STEPS], start=1):
+        step, wrong = _plan_step(one)
+        errors += [f"augment: step {number}: {what}" for what in wrong]
+        steps.append(step)
+    seen: dict[tuple[str, str], int] = {}
+    for number, step in enumerate(steps, start=1):
+        first = seen.setdefault((step.method, step.model), number)
+        if first != number:
+            errors.append(f"augment: step {number}: the same as step {first}. Give one a share")
+    if errors:
+        raise InvalidInputError(errors)
+    return AugmentPlan(tuple(steps))
+
+
+def _plan_step(spec: Mapping[str, Any]) -> tuple[AugmentStep, list[str]]:
+    errors: list[str] = []
+    method = spec.get("method", "")
+    model = str(spec.get("model", ""))
+    if method not in METHODS:
+        errors.append(f"method must be one of {', '.join(METHODS)}, got {str(method)[:64]!r}")
+    elif method == "synonyms" and model:
+        errors.append("synonyms are replaced without a model")
+    elif method != "synonyms" and not model:
+        errors.append(f"model is missing: what shall do the {method}?")
+    share = float(spec.get("share", 0))
+    if not 0 < share <= 1:
+        errors.append(f"share must be above 0 and at most 1, got {share:g}")
+    default = SimilarityLimits()
+    least = float(spec.get("min_similarity", 0)) or default.least
+    most = float(spec.get("max_similarity", 0)) or default.most
+    if not (0 <= least <= 1 and 0 <= most <= 1):
+        errors.append(
+            f"min_similarity and max_similarity must be between 0 and 1, got {least:g} and {most:g}"
+        )
+    elif least >= most:
+        errors.append(f"min_similarity must be below max_similarity, got {least:g} and {most:g}")
+    return AugmentStep(method, share, SimilarityLimits(least, most), model), errors

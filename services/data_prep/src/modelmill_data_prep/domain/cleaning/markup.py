@@ -1,0 +1,129 @@
+"""HTML as the text that a reader of the page sees. Markdown and code stay as they are."""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+
+from modelmill_data_prep.domain.cleaning.batches import changed_where, until_stable
+from modelmill_data_prep.domain.cleaning.page_text import (
+    BLOCK_TAGS,
+    CELL_TAGS,
+    SILENT_TAGS,
+    PageText,
+)
+
+_INLINE = (
+    "a abbr acronym b bdi bdo big br button cite code data del dfn em font i img input ins kbd "
+    "label link mark meta meter output picture progress q rp rt ruby s samp small source span "
+    "strike strong sub sup time tt u var wbr"
+)
+INLINE_TAGS = frozenset(_INLINE.split())
+
+_ENDLESS = "br hr img input link meta source wbr p li dt dd tr td th option"
+_UNCLOSED = frozenset(_ENDLESS.split())
+"""Tags that need no end."""
+
+_KNOWN_TAGS = BLOCK_TAGS | INLINE_TAGS | SILENT_TAGS | CELL_TAGS
+# The longest first and then by name: the same pattern in every process.
+_NAMES = "|".join(sorted(sorted(_KNOWN_TAGS), key=len, reverse=True))
+_SUSPECT = re.compile(r"<[A-Za-z/!]|&[A-Za-z#]")
+_TAG = re.compile(rf"<(/?)({_NAMES})(?=[\s/>])([^<>]{{0,2000}})>", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--[^<>]{0,20000}-->|<!DOCTYPE[^<>]{0,500}>", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+_CODE = re.compile(r"```.{0,100000}?(?:```|\Z)|`[^`\n]{1,1000}`", re.DOTALL)
+_BREAK_AND_LINE = re.compile(r"(<br ?/?>)[ \t\r]{0,9}\n", re.IGNORECASE)
+
+
+class Markup:
+    """No HTML: tags and what no reader sees are gone, entities are the characters they stand for.
+
+    A tag counts when its name is known and, where HTML asks for an end, it has one; other uses of
+    "<" stay. An entity stays where it stands for a character that would make a tag or an entity.
+    """
+
+    name = "markup"
+    version = 2
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Each text as a reader sees it."""
+        return changed_where(texts, _SUSPECT, _settled_text)
+
+
+def _settled_text(text: str) -> str:
+    return until_stable(_text_of, text)
+
+
+def _text_of(text: str) -> str:
+    tags = _real_tags(text)
+    if tags or _COMMENT.search(text):
+        text = _read(text, tags)
+    return "".join(part if is_code else _unescaped(part) for part, is_code in _parts(text))
+
+
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces, and of each whether it is code, in which nothing is markup."""
+    done = 0
+    for code in _CODE.finditer(text):
+        yield text[done : code.start()], False
+        yield code.group(), True
+        done = code.end()
+    yield text[done:], False
+
+
+def _tags_in(part: str) -> Iterator[tuple[re.Match[str], str, bool]]:
+    """What is written like a tag, with its name, and whether it is the end of one."""
+    for tag in _TAG.finditer(part):
+        name, attributes = tag.group(2).lower(), tag.group(3)
+        # In "a <p and b> c" nobody means a paragraph, for which one mark would be enough.
+        if name not in _UNCLOSED or "=" in attributes or not attributes.strip("/ \t\r\n"):
+            yield tag, name, bool(tag.group(1))
+
+
+def _real_tags(text: str) -> frozenset[str]:
+    """Names of the tags in a text that are meant as such."""
+    opened: set[str] = set()
+    closed: set[str] = set()
+    for part, is_code in _parts(text):
+        for _, name, is_end in () if is_code else _tags_in(part):
+            (closed if is_end else opened).add(name)
+    return frozenset(closed - SILENT_TAGS | opened & (_UNCLOSED | closed))
+
+
+def _read(text: str, tags: frozenset[str]) -> str:
+    """The text of a page; where it has blocks its blanks and line breaks are those of HTML."""
+    page = PageText(collapse=bool(tags & (BLOCK_TAGS | CELL_TAGS)) and "```" not in text)
+    for part, is_code in _parts(text):
+        if is_code:
+            page.say(part)
+            continue
+        part = _BREAK_AND_LINE.sub(r"\1", _COMMENT.sub("", part))
+        done = 0
+        for tag, name, is_end in _tags_in(part):
+            if name in tags:
+                page.say(part[done : tag.start()])
+                (page.close if is_end else page.open)(name)
+                done = tag.end()
+        page.say(part[done:])
+    return page.text()
+
+
+def _unescaped(part: str) -> str:
+    """`part` with its entities as characters, but for those that would be markup again."""
+    if "&" not in part:
+        return part
+    entities = list(_ENTITY.finditer(part))
+    pieces: list[str] = []
+    places: list[int] = []
+    done = length = 0
+    for entity in entities:
+        before, character = part[done : entity.start()], html.unescape(entity.group())
+        length += len(before)
+        places.append(length)
+        pieces += before, character
+        length += len(character)
+        done = entity.end()
+    plain = "".join([*pieces, part[done:]])
+    for number, (entity, place) in enumerate(zip(entities, places, strict=True)):
+        if any(pattern.match(plain, place) for pattern in (_TAG, _COMMENT, _ENTITY)):
+            pieces[2 * number + 1] = entity.group()
+    return "".join([*pieces, part[done:]])

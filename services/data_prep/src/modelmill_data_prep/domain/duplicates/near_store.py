@@ -1,0 +1,193 @@
+"""Signatures of rows on disk, and bands of them, in which near duplicates meet.
+
+A band is some places of a signature; two rows whose signatures agree in a whole band are
+candidates, which their signatures then confirm or not. More places in a band mean fewer
+candidates in vain, more bands mean fewer pairs missed.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from modelmill_service_kit.errors import InvalidInputError
+from numpy.typing import NDArray
+
+from modelmill_data_prep.domain.duplicates.partitions import PartitionedRecords
+from modelmill_data_prep.domain.duplicates.signatures import PERMUTATIONS, Signatures
+from modelmill_data_prep.domain.mixing import mixed
+
+CANDIDATE_RECALL = 0.85
+"""So probably does a pair exactly at the threshold become a candidate; above it goes to 1 fast."""
+
+MAX_ROWS = 2**32
+_PARTITION_BITS = 8
+_PARTITIONS = 1 << _PARTITION_BITS
+_ORDINAL_BITS = np.uint64(32)
+_ORDINAL_MASK = np.uint64(2**32 - 1)
+_COMPARED_TOGETHER = 1 << 11
+_RECORDS_TOGETHER = 1 << 16
+MEMORY_BYTES = 8 * 1024 * 1024
+_HALF = np.dtype(np.uint16)
+
+Meeting = tuple[NDArray[np.uint64], NDArray[np.int64]]
+"""Band keys in their order, and which row has each."""
+
+
+class Rows(Protocol):
+    """Signatures by ordinal."""
+
+    def __getitem__(self, ordinals: NDArray[np.int64], /) -> NDArray[np.uint16]:
+        """(N, PERMUTATIONS): those of N rows."""
+        ...
+
+
+class _RowsOnDisk:
+    """Reads each row when it is asked for. A mapped file would be as quick, but pages that were
+    touched stay with the process, and few rows touch all of them."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def __getitem__(self, ordinals: NDArray[np.int64]) -> NDArray[np.uint16]:
+        size = PERMUTATIONS * _HALF.itemsize
+        begins = (ordinals * size).tolist()
+        read = b"".join([os.pread(self._file, size, begin) for begin in begins])
+        return np.frombuffer(read, _HALF).reshape(-1, PERMUTATIONS)
+
+
+def band_places(threshold: float) -> int:
+    """Signature places of a band: the most with which `CANDIDATE_RECALL` is reached."""
+    fitting = [
+        places
+        for places in range(1, PERMUTATIONS + 1)
+        if candidate_probability(threshold, places) >= CANDIDATE_RECALL
+    ]
+    return max(fitting, default=1)
+
+
+def candidate_probability(similarity: float, places: int) -> float:
+    """How probably two rows of this similarity agree in a whole band."""
+    return float(1 - (1 - similarity**places) ** (PERMUTATIONS // places))
+
+
+class NearStore:
+    """Takes signatures in; 256 bytes of disk a row, and 8 for each band.
+
+    Args:
+        folder: A new folder, which is made.
+        thresholds: Similarities at which rows will be asked for; 0 is left out.
+        memory_bytes: Signatures that take more are read from disk row by row.
+    """
+
+    def __init__(
+        self, folder: Path, thresholds: Iterable[float], *, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        folder.mkdir(parents=True)
+        self.rows = 0
+        """One more than the largest ordinal added."""
+        self._bands = {
+            threshold: _Bands(folder / f"bands-{threshold:.6f}", threshold)
+            for threshold in sorted({one for one in thresholds if one > 0})
+        }
+        self._path = folder / "signatures"
+        self._path.touch()
+        self._memory_bytes = memory_bytes
+
+    def add(self, signatures: Signatures, first_ordinal: int) -> None:
+        """Take the signatures of consecutive rows, each row once, in any order of the batches.
+
+        Raises:
+            InvalidInputError: There are more rows than 32 bits can name.
+        """
+        end = first_ordinal + len(signatures)
+        if end > MAX_ROWS:
+            raise InvalidInputError(f"near duplicates are found among at most {MAX_ROWS} rows")
+        # Half of each place tells signatures apart as well, and takes half of the disk.
+        halves = signatures.astype(_HALF)
+        with self._path.open("r+b") as file:
+            file.seek(first_ordinal * halves.itemsize * PERMUTATIONS)
+            file.write(halves.tobytes())
+        for bands in self._bands.values():
+            bands.add(signatures, first_ordinal)
+        self.rows = max(self.rows, end)
+
+    @contextmanager
+    def signatures(self) -> Iterator["Rows"]:
+        """The signatures by ordinal, halved, within the block; when all were added."""
+        count = self.rows * PERMUTATIONS
+        if count * _HALF.itemsize > self._memory_bytes:
+            with self._path.open("rb", buffering=0) as file:
+                yield _RowsOnDisk(file.fileno())
+        else:
+            yield np.fromfile(self._path, _HALF, count).reshape(self.rows, PERMUTATIONS)
+
+    def meetings(self, threshold: float, together: int) -> Iterator[Meeting]:
+        """Where rows meet: band keys in their order, and which row has each.
+
+        Of equal keys the rows are in order too. The same key stands in one item alone.
+
+        Args:
+            threshold: One of those that the store was made with.
+            together: Divisions in one item, as `divisions_together` says; the same number gives
+                the items of two stores the same keys.
+        """
+        divisions = self._bands[threshold].records
+        for start in range(0, _PARTITIONS, together):
+            keys, ordinals = [], []
+            for index in range(start, min(start + together, _PARTITIONS)):
+                records = divisions.partition(index)
+                records.sort()
+                keys.append((records >> _ORDINAL_BITS) + (np.uint64(index) << _ORDINAL_BITS))
+                ordinals.append((records & _ORDINAL_MASK).astype(np.int64))
+            yield np.concatenate(keys), np.concatenate(ordinals)
+
+    def divisions_together(self, threshold: float) -> int:
+        """How many divisions are best looked at together: few rows leave little in each."""
+        records = self.rows * (PERMUTATIONS // band_places(threshold))
+        together = _RECORDS_TOGETHER * _PARTITIONS // max(records, 1)
+        return max(1, min(_PARTITIONS, together))
+
+
+class _Bands:
+    """Band keys on disk: of each row and band the key in the upper half, the row in the lower."""
+
+    def __init__(self, folder: Path, threshold: float) -> None:
+        self.records = PartitionedRecords(folder, np.dtype(np.uint64), bits=_PARTITION_BITS)
+        self._places = band_places(threshold)
+
+    def add(self, signatures: Signatures, first_ordinal: int) -> None:
+        count = PERMUTATIONS // self._places
+        parts = signatures[:, : count * self._places].reshape(-1, count, self._places)
+        keys = np.broadcast_to(np.arange(count, dtype=np.uint64), parts.shape[:2])
+        for place in range(self._places):
+            keys = mixed((keys << np.uint64(32)) ^ keys ^ parts[:, :, place])
+        ordinals = np.arange(first_ordinal, first_ordinal + len(signatures), dtype=np.uint64)
+        shift = np.uint64(_PARTITION_BITS)
+        records = (keys << shift) & ~_ORDINAL_MASK | ordinals[:, None]
+        self.records.add(keys.reshape(-1), records.reshape(-1))
+
+
+def agree(
+    left: Rows,
+    right: Rows,
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
+    threshold: float,
+) -> NDArray[np.bool_]:
+    """Whether the signatures of each pair are at least so similar.
+
+    Args:
+        left, right: Signatures by ordinal; those of the first and the second of each pair.
+        pairs: Ordinals.
+        threshold: Estimated Jaccard similarity.
+    """
+    first, second = pairs
+    enough = np.ceil(threshold * PERMUTATIONS - 1e-9)
+    found = np.empty(len(first), bool)
+    for start in range(0, len(first), _COMPARED_TOGETHER):
+        part = slice(start, start + _COMPARED_TOGETHER)
+        equal: NDArray[Any] = left[first[part]] == right[second[part]]
+        found[part] = np.count_nonzero(equal, axis=1) >= enough
+    return found

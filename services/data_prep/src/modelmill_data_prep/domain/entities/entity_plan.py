@@ -1,0 +1,72 @@
+"""What a caller wants to be done about entities."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_data_prep.domain.entities.spans import MODEL_TYPES, TYPES
+
+Action = Literal["mask", "pseudonymise", "drop", "report", "keep"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+ALL_OTHERS = "*"
+MODEL_LANGUAGES = ("zh", "en")
+
+
+@dataclass(frozen=True)
+class EntityPlan:
+    """What is done, by type; a type that is not here is not looked at."""
+
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    """By type, in the order of `TYPES`, without "keep"."""
+
+    spacy_models: Mapping[str, str] = field(default_factory=dict)
+    """Names of installed pipelines, by language."""
+
+    @property
+    def is_off(self) -> bool:
+        return not self.actions
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether stand-ins are made."""
+        return "pseudonymise" in self.actions.values()
+
+
+def plan_entities(spec: Mapping[str, Any]) -> EntityPlan:
+    """Check an `EntitySpec` given as a mapping with its field names.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with it; an unknown name with a list of all.
+    """
+    named = {str(name): str(action) for name, action in spec.get("actions", {}).items()}
+    models = {str(name): str(model) for name, model in spec.get("spacy_models", {}).items()}
+    errors = [
+        f"entities: unknown type {name[:64]!r}; there are {', '.join((*TYPES, ALL_OTHERS))}"
+        for name in named
+        if name not in (*TYPES, ALL_OTHERS)
+    ]
+    errors += [
+        f"entities: unknown action {action[:64]!r} for {name[:64]}; there are {', '.join(ACTIONS)}"
+        for name, action in named.items()
+        if action not in ACTIONS
+    ]
+    errors += [
+        f"entities: no spaCy pipeline is used for language {name[:64]!r}; there are "
+        + ", ".join(MODEL_LANGUAGES)
+        for name in models
+        if name not in MODEL_LANGUAGES
+    ]
+    if not models:
+        errors += [
+            f"entities: {name} is found by spaCy pipelines alone. Name one in spacy_models"
+            for name in MODEL_TYPES
+            if named.get(name, "keep") != "keep"
+        ]
+    if errors:
+        raise InvalidInputError(errors)
+    known = TYPES if models else tuple(name for name in TYPES if name not in MODEL_TYPES)
+    chosen = {name: named.get(name, named.get(ALL_OTHERS, "keep")) for name in known}
+    actions = {name: cast(Action, action) for name, action in chosen.items() if action != "keep"}
+    return EntityPlan(actions, models)

@@ -1,0 +1,291 @@
+"""Rules that find entities: a pattern for the shape, and a check of what the shape cannot say.
+
+Every quantifier is bounded and no two neighbours can share characters in many ways, so that no
+text costs more than a fixed time for each of its characters.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from modelmill_guard.iban import is_iban
+
+from modelmill_data_prep.domain.entities.checksums import is_card, is_cn_credit_code, is_cn_id
+from modelmill_data_prep.domain.entities.iban_pattern import IBAN, IBAN_HINT
+
+Hint = re.Pattern[str] | tuple[str, ...]
+"""A pattern, or strings of which one is there; never more than a line."""
+
+Check = Callable[[re.Match[str]], bool]
+
+NUMBER = re.compile("[0-9](?:[ ./()（）-]{0,2}[0-9]){6}")
+"""Seven digits or more, with little between them."""
+
+_NO_WORD_BEFORE = r"(?<![0-9A-Za-z])"
+_NO_WORD_AFTER = r"(?![0-9A-Za-z])"
+_NO_DIGITS = re.compile(r"[^0-9]")
+_NO_LETTERS_OR_DIGITS = re.compile("[^0-9A-Za-z]")
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+PROVINCES_OF_PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+_PLATE = "[A-HJ-NP-Z0-9]"
+
+SAFE_DOMAINS = ("example.com", "example.org", "example.net")
+"""Nobody has an address there (RFC 2606); stand-ins have."""
+
+_SAFE_NETWORKS = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"),
+    )
+)
+"""Nobody has an address there (RFC 5737, RFC 3849); stand-ins have."""
+
+_SMALL_OCTET = 20
+"""Parts of versions and numbers of sections are seldom larger."""
+
+_LONG_GROUP = re.compile("(?=[0-9A-Fa-f]*[0-9])[0-9A-Fa-f]{3}")
+"""Of an address of version 6, with a digit in it: "face::bad" is a name, 1:2:3:4 are numbers."""
+
+_FILE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".bmp", ".ico", ".css", ".js")
+"""Ends that no domain has; "icon@2x.png" is a file."""
+
+_NUMBERS = re.compile("@(?:[0-9]+\\.){2}")
+"""Begins the version of a package: "name@1.2.3.beta"."""
+
+_BARE_GROUPS = re.compile("[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}")
+_WORDS_OF_PHONES = re.compile(
+    "call|phone|tel|mobile|cell|fax|number|contact|dial|text|whatsapp|reach|电话|手机|联系|拨|致电|号码",
+    re.IGNORECASE,
+)
+_WINDOW_OF_WORDS = 40
+"""Characters before three bare numbers in which a word must say that they are one: "640 480 1024"
+are three."""
+
+_THOUSANDS = re.compile(r"\+[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
+"""A number with a sign, as continental Europe groups its digits."""
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """Finds the entities of one type."""
+
+    type: str
+    pattern: re.Pattern[str]
+    hint: Hint
+    """Is in every text that has such an entity, and costs less than `pattern`."""
+
+    check: Check = lambda match: True
+
+    def __call__(self, text: str) -> Iterator[tuple[int, int]]:
+        """Start and end of each."""
+        for match in self.pattern.finditer(text):
+            if self.check(match):
+                yield match.span(match.lastgroup or 0)
+
+
+def digits_of(text: str) -> str:
+    """The digits in `text` without what stands between them."""
+    return _NO_DIGITS.sub("", text)
+
+
+def letters_and_digits_of(text: str) -> str:
+    """The letters and digits of ASCII in `text` without what stands between them."""
+    return _NO_LETTERS_OR_DIGITS.sub("", text)
+
+
+def _is_real_address(match: re.Match[str]) -> bool:
+    """Of the internet: one that somebody can have, and no version, section or name in a program.
+
+    Four small numbers are hardly ever the address of a person, nor are groups of words or of one
+    or two digits.
+    """
+    written = match.group()
+    try:
+        address = ipaddress.ip_address(written)
+    except ValueError:
+        return False
+    if address.version == 4 and max(address.packed) < _SMALL_OCTET:
+        return False
+    if address.version == 6 and not _LONG_GROUP.search(written):
+        return False
+    if address.is_loopback or address.is_unspecified or address.is_multicast:
+        return False
+    return not any(address in network for network in _SAFE_NETWORKS)
+
+
+def _is_real_phone(match: re.Match[str]) -> bool:
+    digits = digits_of(match.group())
+    if _THOUSANDS.fullmatch(match.group()) or _is_counting(match.group()):
+        return False
+    if _BARE_GROUPS.fullmatch(match.group()):
+        begin = max(match.start() - _WINDOW_OF_WORDS, 0)
+        if not _WORDS_OF_PHONES.search(match.string, begin, match.start()):
+            return False
+    fictitious = len(digits) in (10, 11) and digits[-7:-2] == "55501"
+    return 8 <= len(digits) <= 15 and not fictitious and not digits.startswith("999")
+
+
+def _is_counting(written: str) -> bool:
+    """Whether it is "01 02 03 04 05"."""
+    numbers = [int(one) for one in _NO_DIGITS.split(written) if one]
+    return len(numbers) > 3 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def _is_real_plate(match: re.Match[str]) -> bool:
+    return len(digits_of(match.group())) >= 2
+
+
+def _is_real_email(match: re.Match[str]) -> bool:
+    address = match.group().lower()
+    return not address.endswith((*SAFE_DOMAINS, *_FILE_NAMES)) and not _NUMBERS.search(address)
+
+
+def _is_real_secret(match: re.Match[str]) -> bool:
+    """No stand-in, and no words that follow "sk" with hyphens between them."""
+    secret = match.group()
+    return "EXAMPLE" not in secret and (
+        not secret.startswith("sk-") or any(map(str.isdigit, secret))
+    )
+
+
+def _has_no(word: str, match: re.Match[str]) -> bool:
+    return word not in match.group()
+
+
+_PHONES = (
+    # Chinese mobile numbers.
+    r"(?:\+?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}"
+    # Chinese and most European land lines, with the area code.
+    r"|0[1-9][0-9]{1,3}[ /-][0-9]{5,8}|0(?:10|2[0-9]|[3-9][0-9]{2})[0-9]{7,8}"
+    r"|\(0[1-9][0-9]{1,3}\) ?[0-9]{5,8}|（0[1-9][0-9]{1,3}）[0-9]{5,8}"
+    # In groups, as in Britain and in France.
+    r"|0[1-9][0-9]{1,3} [0-9]{3,4} [0-9]{3,4}|0[1-9](?:[ .][0-9]{2}){4}"
+    # American.
+    r"|(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
+    # International, E.164.
+    r"|\+[1-9][0-9]{6,14}|\+[1-9][0-9]{0,2}(?:[ .-]\(?[0-9]{1,5}\)?){2,5}"
+)
+_SECRETS = (
+    r"(?:AKIA|ASIA)[A-Z0-9]{16}|LTAI[0-9A-Za-z]{12,24}|AKID[0-9A-Za-z]{13,40}"
+    r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}|glpat-[0-9A-Za-z_-]{20,64}"
+    r"|sk-[A-Za-z0-9_-]{20,200}|[rs]k_live_[0-9A-Za-z]{16,128}|xox[abprs]-[A-Za-z0-9-]{10,200}"
+    r"|AIza[0-9A-Za-z_-]{35}|hf_[A-Za-z0-9]{30,64}|npm_[A-Za-z0-9]{36}"
+    r"|eyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,1000}"
+    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,8000}-----END [A-Z ]{0,20}PRIVATE KEY-----"
+)
+_SECRET_HINT = (
+    *(
+        "AKIA",
+        "ASIA",
+        "LTAI",
+        "AKID",
+        "AIza",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+    ),
+    *("github_pat_", "glpat-", "sk-", "k_live_", "xox", "hf_", "npm_", "eyJ", "-----BEGIN"),
+)
+_CARD = r"[0-9]{4}(?:[ -]?[0-9]{2,6}){2,4}"
+_PLATE_NUMBER = (
+    f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
+    rf"|[DF]{_PLATE}[0-9]{{4}}|[0-9]{{5}}[DF])"
+)
+
+RECOGNISERS: tuple[Recogniser, ...] = (
+    Recogniser(
+        "secret",
+        re.compile(f"{_NO_WORD_BEFORE}(?:{_SECRETS})"),
+        _SECRET_HINT,
+        _is_real_secret,
+    ),
+    Recogniser(
+        "url_credentials",
+        re.compile(r"[a-z+]{2,12}://(?P<access>[^\s/:@]{1,64}:[^\s/:@]{1,128}@[^\s/:@]{1,253})"),
+        ("://",),
+        partial(_has_no, "user:EXAMPLE"),
+    ),
+    Recogniser(
+        "email",
+        re.compile(
+            r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9._%+-]{0,63}@"
+            f"(?:{_LABEL}\\.){{1,6}}[A-Za-z]{{2,24}}(?![A-Za-z0-9-])"
+        ),
+        ("@",),
+        _is_real_email,
+    ),
+    Recogniser(
+        "iban",
+        IBAN,
+        IBAN_HINT,
+        lambda match: is_iban(letters_and_digits_of(match["iban"])),
+    ),
+    Recogniser(
+        "cn_credit_code",
+        re.compile(
+            f"{_NO_WORD_BEFORE}[159AHJNY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXY]{{10}}{_NO_WORD_AFTER}"
+        ),
+        NUMBER,
+        lambda match: is_cn_credit_code(match.group()),
+    ),
+    Recogniser(
+        "cn_id",
+        re.compile(f"{_NO_WORD_BEFORE}[1-8][0-9]{{5}}(?:19|20)[0-9]{{9}}[0-9Xx]{_NO_WORD_AFTER}"),
+        NUMBER,
+        lambda match: is_cn_id(match.group()),
+    ),
+    Recogniser(
+        "card",
+        re.compile(f"(?<![0-9A-Za-z.-]){_CARD}(?![0-9A-Za-z])"),
+        NUMBER,
+        lambda match: is_card(digits_of(match.group())),
+    ),
+    Recogniser(
+        "us_ssn",
+        re.compile(
+            "(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z-])"
+        ),
+        NUMBER,
+    ),
+    Recogniser(
+        "cn_passport",
+        re.compile(
+            "(?:护照|通行证|[Pp]assport)[^0-9A-Za-z\n]{0,12}(?:[Nn]o|[Nn]umber)?[^0-9A-Za-z\n]{0,4}"
+            f"(?P<number>[DEGHKPS][A-Z]?[0-9]{{7,8}}){_NO_WORD_AFTER}"
+        ),
+        NUMBER,
+    ),
+    Recogniser(
+        "phone",
+        re.compile(f"(?<![0-9A-Za-z.+/-])(?:{_PHONES})(?![0-9A-Za-z]|[.-][0-9])"),
+        NUMBER,
+        _is_real_phone,
+    ),
+    Recogniser(
+        "ip",
+        re.compile(rf"(?<![0-9A-Za-z.])(?:{_OCTET}\.){{3}}{_OCTET}(?![0-9A-Za-z]|\.[0-9])"),
+        re.compile("[0-9][.][0-9]{1,3}[.][0-9]"),
+        _is_real_address,
+    ),
+    Recogniser(
+        "ip",
+        re.compile(
+            "(?<![0-9A-Za-z:.])(?:[0-9A-Fa-f]{1,4}:|:){2,8}[0-9A-Fa-f]{0,4}(?![0-9A-Za-z:.])"
+        ),
+        re.compile(":[0-9A-Fa-f]{0,4}:"),
+        lambda match: len(match.group()) > 6 and _is_real_address(match),
+    ),
+    Recogniser(
+        "cn_plate",
+        re.compile(f"[{PROVINCES_OF_PLATES}]{_PLATE_NUMBER}{_NO_WORD_AFTER}"),
+        re.compile(f"[{PROVINCES_OF_PLATES}][A-HJ-NP-Z]"),
+        _is_real_plate,
+    ),
+)
+"""What rules find, with the check digits and ranges that keep other numbers out."""

@@ -1,0 +1,180 @@
+"""Values that stand in for others: of the same shape, the same for the same, and nobody's."""
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+
+from modelmill_data_prep.domain.entities.addresses import STAND_IN_CN, STAND_IN_US
+from modelmill_data_prep.domain.entities.checksums import (
+    cn_credit_code_check,
+    cn_id_check,
+)
+from modelmill_data_prep.domain.entities.recognisers import digits_of, letters_and_digits_of
+from modelmill_data_prep.domain.entities.widths import in_plain_width
+
+_LETTER = re.compile("[A-Za-z]")
+_DIGIT = re.compile("[0-9]")
+_NAMED_STAND_IN = re.compile("^(?:Person|Organisation)-[0-9A-F]{8}$")
+_SECRET_PREFIX = re.compile("^(?:[a-z]{2,6}_(?:live_|pat_)?|[a-z]{2,5}-|[A-Z]{4}|eyJ)?")
+
+
+class Pseudonymiser:
+    """Replaces values by stand-ins, which say nothing about them to who does not have the key."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take the secret; another one gives other stand-ins.
+
+        Raises:
+            ValueError: The key is empty.
+        """
+        if not key:
+            raise ValueError("a pseudonymiser needs a key")
+        self._key = key
+
+    def __call__(self, entity_type: str, value: str) -> str:
+        """The stand-in of a value, which no rule finds again; the same for both widths."""
+        value = in_plain_width(value)
+        compact = _COMPACT.get(entity_type, str.strip)(value)
+        seed = hmac.digest(
+            self._key, f"{entity_type}\0{compact}".encode("utf-8", "replace"), "sha256"
+        )
+        return _MAKERS[entity_type](value, seed)
+
+
+def is_named_stand_in(value: str) -> bool:
+    """Whether a name is one that stands in for a person or an organisation."""
+    return bool(_NAMED_STAND_IN.match(value))
+
+
+def _digits(seed: bytes, count: int) -> str:
+    """`count` digits; more than a digest holds are drawn from further digests."""
+    stream = b""
+    while len(stream) * 2 < count:
+        stream += hashlib.sha256(seed + len(stream).to_bytes(4, "big")).digest()
+    return str(int.from_bytes(b"\1" + stream, "big"))[-count:] if count else ""
+
+
+def _laid_out(value: str, digits: str) -> str:
+    """`value` with other digits in the places of its own."""
+    rest = iter(digits)
+    return _DIGIT.sub(lambda _: next(rest), value)
+
+
+def _email(_value: str, seed: bytes) -> str:
+    return f"user-{seed.hex()[:10]}@example.com"
+
+
+def _phone(value: str, seed: bytes) -> str:
+    """China has no numbers with 100 for a mobile, no country has 999, no area code begins 000."""
+    count = len(digits_of(value))
+    if value.startswith("+"):
+        prefix = "999"
+    elif count == 11 and value[0] == "1":
+        prefix = "100"
+    else:
+        prefix = "000"
+    return _laid_out(value, prefix + _digits(seed, count - len(prefix)))
+
+
+def _card(value: str, seed: bytes) -> str:
+    """No network has numbers that begin 99."""
+    return _laid_out(value, "99" + _digits(seed, len(digits_of(value)) - 2))
+
+
+def _cn_id(_value: str, seed: bytes) -> str:
+    """A region that is none, and a check digit that is wrong."""
+    first = "999999" + "19000101" + _digits(seed, 3)
+    return first + ("0" if cn_id_check(first) != "0" else "1")
+
+
+def _cn_credit_code(value: str, seed: bytes) -> str:
+    first = value[:2] + "999999" + _digits(seed, 9)
+    return first + ("0" if cn_credit_code_check(first) != "0" else "1")
+
+
+def _iban(value: str, seed: bytes) -> str:
+    """Check digits are never 00."""
+    count = len(_DIGIT.findall(value)) - 2
+    return value[:2] + _LETTER.sub("X", _laid_out(value[2:], "00" + _digits(seed, count)))
+
+
+def _us_ssn(_value: str, seed: bytes) -> str:
+    """None begins with 9."""
+    digits = _digits(seed, 8)
+    return f"9{digits[:2]}-{digits[2:4]}-{digits[4:]}"
+
+
+def _cn_passport(value: str, seed: bytes) -> str:
+    """No Chinese passport begins with X."""
+    return "X" + _digits(seed, len(value) - 1)
+
+
+def _ip(value: str, seed: bytes) -> str:
+    """Addresses of documentation."""
+    if ":" in value:
+        return str(ipaddress.IPv6Address((0x20010DB8 << 96) | int.from_bytes(seed[:12], "big")))
+    network = ("192.0.2", "198.51.100", "203.0.113")[seed[0] % 3]
+    return f"{network}.{1 + seed[1] % 254}"
+
+
+def _cn_plate(value: str, seed: bytes) -> str:
+    """No office has the letter I."""
+    return f"{value[0]}I{_digits(seed, 5)}"
+
+
+def _address(value: str, seed: bytes) -> str:
+    number = int.from_bytes(seed[:2], "big")
+    return f"{number} {STAND_IN_US} Street" if value[0].isascii() else f"{STAND_IN_CN}{number}号"
+
+
+def _secret(value: str, seed: bytes) -> str:
+    prefix = _SECRET_PREFIX.match(value)
+    return f"{prefix.group() if prefix else ''}EXAMPLE{seed.hex()[:24]}"
+
+
+def _url_credentials(_value: str, seed: bytes) -> str:
+    return f"user:EXAMPLE{seed.hex()[:12]}@example.com"
+
+
+def _person(_value: str, seed: bytes) -> str:
+    return f"Person-{seed.hex()[:8].upper()}"
+
+
+def _organisation(_value: str, seed: bytes) -> str:
+    return f"Organisation-{seed.hex()[:8].upper()}"
+
+
+def _compact_phone(value: str) -> str:
+    """Without country code, so that a number with and without it is the same person's."""
+    digits = digits_of(value)
+    return digits[2:] if len(digits) == 13 and digits.startswith("86") else digits
+
+
+_COMPACT: Mapping[str, Callable[[str], str]] = {
+    "email": str.lower,
+    "phone": _compact_phone,
+    "card": digits_of,
+    "cn_id": str.upper,
+    "iban": lambda value: letters_and_digits_of(value).upper(),
+}
+"""What two ways to write the same value have in common."""
+
+_MAKERS: Mapping[str, Callable[[str, bytes], str]] = {
+    "secret": _secret,
+    "url_credentials": _url_credentials,
+    "email": _email,
+    "iban": _iban,
+    "cn_credit_code": _cn_credit_code,
+    "cn_id": _cn_id,
+    "card": _card,
+    "us_ssn": _us_ssn,
+    "cn_passport": _cn_passport,
+    "phone": _phone,
+    "ip": _ip,
+    "cn_plate": _cn_plate,
+    "address": _address,
+    "person": _person,
+    "organisation": _organisation,
+}

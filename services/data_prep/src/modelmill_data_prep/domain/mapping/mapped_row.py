@@ -1,0 +1,100 @@
+"""A row on its way from columns to Arrow, and the batch that such rows become."""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
+from modelmill_data_prep.domain.rows import RejectedRow
+
+
+class MappedRow(NamedTuple):
+    """A conversation; the last turn is the assistant's."""
+
+    roles: Sequence[str]
+    contents: Sequence[str]
+
+    extras: Sequence[str | None]
+    """Of each turn: what else it has, a JSON object."""
+
+    tools: str | None = None
+    """A JSON list."""
+
+    rejected: str | None = None
+    """The worse answer of a preference pair."""
+
+
+def mapped_batch(
+    lines: Sequence[int], sources: Sequence[bytes], rows: Sequence[MappedRow]
+) -> pa.RecordBatch:
+    """Conversations as a batch of `ROWS`."""
+    lengths = [len(row.roles) for row in rows]
+    return batch_of_turns(
+        lines,
+        sources,
+        lengths=lengths,
+        roles=pa.array(list(chain.from_iterable(row.roles for row in rows)), pa.string()),
+        contents=list(chain.from_iterable(row.contents for row in rows)),
+        extras=pa.array(list(chain.from_iterable(row.extras for row in rows)), pa.string()),
+        tools=[row.tools for row in rows],
+        rejected=[row.rejected for row in rows],
+    )
+
+
+def batch_of_turns(
+    lines: Sequence[int],
+    sources: Sequence[bytes],
+    *,
+    lengths: Sequence[int],
+    roles: pa.Array,
+    contents: Sequence[str],
+    extras: pa.Array,
+    tools: Sequence[str | None],
+    rejected: Sequence[str | None],
+) -> pa.RecordBatch:
+    """A batch of `ROWS` out of all turns one after the other.
+
+    Args:
+        lengths: Of each row how many of the turns are its.
+    """
+    count = len(lines)
+    offsets = pa.array(np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))), pa.int32())
+    none = pa.array(np.zeros(count + 1, np.int32))
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(lines, pa.int64()),
+            digest_array(sources),
+            pa.ListArray.from_arrays(offsets, roles),
+            pa.ListArray.from_arrays(offsets, pa.array(contents, pa.string())),
+            pa.ListArray.from_arrays(offsets, extras),
+            pa.array(tools, pa.string()),
+            pa.array(rejected, pa.string()),
+            pa.ListArray.from_arrays(none, pa.array([], pa.string())),
+            pa.nulls(count, pa.string()),
+        ],
+        schema=ROWS,
+    )
+
+
+def quarantined_batch(rows: Sequence[RejectedRow]) -> pa.RecordBatch:
+    """Rows that were refused, as a batch of `DROPPED`."""
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([row.line for row in rows], pa.int64()),
+            digest_array([row.source for row in rows]),
+            pa.array(["quarantined"] * len(rows), pa.string()),
+            pa.array([row.rule for row in rows], pa.string()),
+            pa.array([row.reason for row in rows], pa.string()),
+            pa.array([row.raw for row in rows], pa.string()),
+        ],
+        schema=DROPPED,
+    )
+
+
+def digest_array(digests: Sequence[bytes]) -> pa.Array:
+    """sha256 digests as an array."""
+    data = pa.py_buffer(b"".join(digests))
+    return pa.Array.from_buffers(pa.binary(32), len(digests), [None, data])

@@ -1,0 +1,102 @@
+"""How the bytes of a file are to be read: its encoding, its delimiter, its unit of text."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_data_prep.domain.reading.file_formats import RowFormat
+
+UTF8 = "utf-8"
+UTF16 = ("utf-16-le", "utf-16-be")
+
+CODECS: Mapping[str, str] = {
+    UTF8: "utf-8",
+    "utf-16-le": "utf-16-le",
+    "utf-16-be": "utf-16-be",
+    "gb18030": "gb18030",
+    "big5": "cp950",
+    "shift_jis": "cp932",
+    "windows-1252": "cp1252",
+    "latin-1": "latin-1",
+}
+"""The encodings that we read, and the codec of each: where Windows has more characters, Windows'.
+
+All but UTF-16 write a line feed, a quote and white space as ASCII does, and nothing else so.
+"""
+
+_SAME = {
+    "utf8": UTF8,
+    "utf-8-sig": UTF8,
+    "ascii": UTF8,
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "cp936": "gb18030",
+    "cp950": "big5",
+    "shift-jis": "shift_jis",
+    "sjis": "shift_jis",
+    "cp932": "shift_jis",
+    "cp1252": "windows-1252",
+    "latin1": "latin-1",
+    "iso-8859-1": "latin-1",
+}
+DELIMITERS = (",", "\t", ";", "|")
+TEXT_UNITS = ("paragraph", "line")
+
+
+@dataclass(frozen=True)
+class FileForm:
+    """How a file is read. Empty fields of a wish are looked up in the file."""
+
+    encoding: str = UTF8
+    """A name of `CODECS`."""
+    delimiter: str = ","
+    """Of a CSV file."""
+    text_unit: str = "paragraph"
+    """What is a row of a plain text: of `TEXT_UNITS`."""
+    sheet: str = ""
+    """The name of a workbook's sheet; empty for the first."""
+
+
+def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, str]:
+    """What of a form matters for such rows, by the names of its fields."""
+    matters = {
+        "encoding": rows not in ("parquet", "xlsx"),
+        "delimiter": rows == "csv",
+        "text_unit": rows == "text",
+        "sheet": rows == "xlsx",
+    }
+    return {name: getattr(form, name) for name, shown in matters.items() if shown}
+
+
+NO_WISH = FileForm("", "", "", "")
+
+
+def plan_reading(spec: Mapping[str, Any]) -> FileForm:
+    """What a `modelmill.data_prep.v1.ReadingSpec`, given as a mapping, says; empty where nothing.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with it.
+    """
+    encoding = str(spec.get("encoding", "")).lower()
+    wish = FileForm(
+        _SAME.get(encoding, encoding),
+        str(spec.get("delimiter", "")),
+        str(spec.get("text_unit", "")),
+        str(spec.get("sheet", "")),
+    )
+    errors = [
+        f"reading: {name} must be one of {', '.join(map(repr, known))}, got {value[:40]!r}"
+        for name, value, known in (
+            ("encoding", wish.encoding, tuple(CODECS)),
+            ("delimiter", wish.delimiter, DELIMITERS),
+            ("text_unit", wish.text_unit, TEXT_UNITS),
+        )
+        if value and value not in known
+    ]
+    if errors:
+        raise InvalidInputError(errors)
+    return wish

@@ -1,0 +1,42 @@
+"""Rows of tables that are no text, as JSON objects."""
+
+from typing import Any
+
+import msgspec
+
+from modelmill_data_prep.domain.reading.block_making import RawRow
+from modelmill_data_prep.domain.reading.faults import NO_JSON_VALUE, NOT_UTF8, too_long
+from modelmill_data_prep.domain.reading.line_runs import kept_bytes_of
+
+_JSON = msgspec.json.Encoder(decimal_format="string")
+
+
+def json_row(
+    number: int, columns: dict[str, Any], max_row_bytes: int, *, has_bytes: bool = False
+) -> RawRow:
+    """The row, or its beginning with what is wrong with it. Times are ISO 8601.
+
+    Args:
+        has_bytes: Whether values may hold bytes, which are read as UTF-8.
+    """
+    fault = None
+    try:
+        raw = _JSON.encode(_plain(columns) if has_bytes else columns)
+    except UnicodeDecodeError:
+        raw, fault = repr(columns).encode("utf-8", "replace"), NOT_UTF8
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        raw, fault = repr(columns).encode("utf-8", "replace"), NO_JSON_VALUE
+    if len(raw) > max_row_bytes:
+        fault = too_long(max_row_bytes)
+    if fault is not None:
+        raw = raw[: kept_bytes_of(max_row_bytes)]
+    return number, raw, None if fault is None else fault.written
+
+
+def _plain(value: Any) -> Any:
+    """The value with bytes read as text."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value.decode("utf-8") if isinstance(value, bytes) else value

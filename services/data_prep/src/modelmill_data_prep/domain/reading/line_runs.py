@@ -1,0 +1,104 @@
+"""The lines of a text, many at a time, of which none fills the memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelmill_data_prep.domain.reading.byte_streams import ContentStream
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.rows import RAW_BYTES
+
+_LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
+
+
+@dataclass(frozen=True)
+class LineRun:
+    """Consecutive whole lines, each with its line feed, which the last of a file may lack."""
+
+    data: bytes
+
+    ends: NDArray[np.int64]
+    """Of each line: where in `data` the next one begins."""
+
+    first_line: int
+    """Number of the first one, from 1."""
+
+    too_long: NDArray[np.bool_] | None
+    """Which lines are longer than a row may be; None when none is."""
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Of each line: where in `data` it begins."""
+        return np.concatenate((np.zeros(1, np.int64), self.ends[:-1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line by itself, for what cannot be done by the run."""
+
+    number: int
+    content: bytes
+    """With its line end; of a line that is too long its beginning."""
+
+    too_long: bool
+
+
+def lines_of(run: LineRun, kept_bytes: int) -> Iterator[Line]:
+    """The lines of a run; of one that is too long as much as `kept_bytes`."""
+    start = 0
+    for place, end in enumerate(run.ends.tolist()):
+        too_long = run.too_long is not None and bool(run.too_long[place])
+        stop = min(end, start + kept_bytes) if too_long else end
+        yield Line(run.first_line + place, run.data[start:stop], too_long)
+        start = end
+
+
+def kept_bytes_of(max_row_bytes: int) -> int:
+    """As much as is kept of a row that is too long: the same in whichever pieces it was read."""
+    return min(max_row_bytes, RAW_BYTES)
+
+
+def read_line_runs(stream: ContentStream, limits: ReadLimits) -> Iterator[LineRun]:
+    """All lines of the stream, in order.
+
+    A line is longer than `max_row_bytes` or not without its line end ("\\n" or "\\r\\n"). Of such
+    a line no more is held than that and a chunk.
+    """
+    number, rest, skipping = 1, b"", False
+    while chunk := stream.read(limits.chunk_bytes):
+        if skipping:
+            found = chunk.find(b"\n")
+            if found < 0:
+                continue
+            chunk, skipping = chunk[found + 1 :], False
+        data = rest + chunk
+        whole = data.rfind(b"\n") + 1
+        rest = data[whole:]
+        if whole:
+            run = _run(data[:whole], number, limits.max_row_bytes)
+            number += len(run.ends)
+            yield run
+        # Without its end it cannot become shorter again than two bytes less.
+        if len(rest) >= limits.max_row_bytes + 2:
+            kept = rest[: kept_bytes_of(limits.max_row_bytes)]
+            yield LineRun(kept, np.array([len(kept)]), number, np.ones(1, np.bool_))
+            number, rest, skipping = number + 1, b"", True
+    if rest:
+        yield _run(rest, number, limits.max_row_bytes)
+
+
+def _run(data: bytes, number: int, max_row_bytes: int) -> LineRun:
+    characters = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(characters == _LINE_FEED) + 1
+    if not len(ends) or ends[-1] != len(data):
+        ends = np.append(ends, len(data))
+    lengths = np.diff(ends, prepend=0)
+    if int(lengths.max()) <= max_row_bytes:
+        return LineRun(data, ends, number, None)
+    feed = characters[ends - 1] == _LINE_FEED
+    before = characters[np.maximum(ends - 2, 0)]
+    lengths = lengths - feed - (feed & (before == _CARRIAGE_RETURN) & (lengths > 1))
+    too_long = lengths > max_row_bytes
+    return LineRun(data, ends, number, too_long if too_long.any() else None)

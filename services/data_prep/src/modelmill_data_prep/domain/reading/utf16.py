@@ -1,0 +1,71 @@
+"""UTF-16 as UTF-8 and back, byte for byte, so that lines and quotes are found as in other text."""
+
+import codecs
+from collections.abc import Callable
+from unicodedata import category
+
+from modelmill_data_prep.domain.reading.file_form import UTF16
+
+MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
+_PASS = "surrogatepass"
+_ODD = b"\xff"
+"""Never in UTF-8: stands before the hex digits of one byte too many at the end of a file."""
+
+_LEAST_ZEROS, _MOST_ODD = 1 / 16, 1 / 20
+
+
+class Utf16Text:
+    """The text of a stream of UTF-16 as UTF-8, piece by piece.
+
+    Half a surrogate pair becomes what is no UTF-8, so that it costs its row and nothing is lost.
+    """
+
+    def __init__(self, encoding: str, read: Callable[[int], bytes]) -> None:
+        self._encoding = encoding
+        self._read = read
+        self._rest = b""
+        self._high = 1 if encoding == "utf-16-le" else 0
+
+    def read(self, size: int) -> bytes:
+        """About `size` bytes more; none only at the end."""
+        while chunk := self._read(max(size & ~1, 2)):
+            data = self._rest + chunk
+            whole = len(data) & ~1
+            if whole and data[whole - 2 + self._high] & 0xFC == 0xD8:
+                whole -= 2  # Its other half comes with the next chunk.
+            self._rest = data[whole:]
+            if whole:
+                return self._in_utf8(data[:whole])
+        data, self._rest = self._rest, b""
+        whole = len(data) & ~1
+        odd = _ODD + data[whole:].hex().encode() if data[whole:] else b""
+        return self._in_utf8(data[:whole]) + odd
+
+    def _in_utf8(self, data: bytes) -> bytes:
+        return data.decode(self._encoding, _PASS).encode("utf-8", _PASS)
+
+
+def in_utf16(text: bytes, encoding: str) -> bytes:
+    """The bytes of the file that `Utf16Text` read as `text`; of one cut within a character less."""
+    whole, _, odd = text.partition(_ODD)
+    characters, _ = codecs.utf_8_decode(whole, _PASS, False)
+    return characters.encode(encoding, _PASS) + bytes.fromhex(odd.decode("ascii", "ignore"))
+
+
+def utf16_of(opening: bytes) -> str:
+    """Which UTF-16 a file that begins so is written in; empty for none.
+
+    Without a byte order mark it is told by the zero bytes of line feeds, blanks and quotes, which
+    are all on one side.
+    """
+    for encoding, mark in MARKS.items():
+        if opening.startswith(mark):
+            return encoding
+    whole = opening[: len(opening) & ~1]
+    zeros = {"utf-16-le": whole[1::2].count(0), "utf-16-be": whole[::2].count(0)}
+    encoding = max(UTF16, key=zeros.__getitem__)
+    if not zeros[encoding] or zeros[encoding] < _LEAST_ZEROS * len(whole) / 2:
+        return ""
+    text = whole.decode(encoding, "replace")
+    odd = sum(category(one) in ("Cc", "Cn", "Co", "Cs") for one in text if one not in "\t\n\r")
+    return encoding if odd + text.count("\ufffd") <= _MOST_ODD * len(text) else ""

@@ -1,0 +1,56 @@
+"""Token ids that a caller wants, checked as a whole."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelmill_service_kit.errors import InvalidInputError
+
+DEFAULT_PACK_TOKENS = 2048
+MAX_PACK_TOKENS = 1 << 20
+MAX_MODEL_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class TokenizePlan:
+    """A TokenizeSpec with nothing wrong in it, defaults filled in."""
+
+    model: str = ""
+    """Version of the base model, or its name; empty means no token ids."""
+    max_tokens: int = 0
+    """A longer row is quarantined; 0 means the model's context."""
+    pack_tokens: int = DEFAULT_PACK_TOKENS
+    """Token positions of a pack."""
+
+
+def plan_tokenize(spec: Mapping[str, Any]) -> TokenizePlan:
+    """Check a `modelmill.data_prep.v1.TokenizeSpec` given as a mapping with its field names.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with it.
+    """
+    model = str(spec.get("model", ""))
+    max_tokens, pack_tokens = int(spec.get("max_tokens", 0)), int(spec.get("pack_tokens", 0))
+    errors = []
+    if len(model) > MAX_MODEL_CHARACTERS or not model.isprintable():
+        errors.append(
+            f"tokenize: model must be at most {MAX_MODEL_CHARACTERS} printable characters"
+        )
+    if not model:
+        errors += [
+            f"tokenize: {field} means nothing without a model"
+            for field, value in (("max_tokens", max_tokens), ("pack_tokens", pack_tokens))
+            if value
+        ]
+    if max_tokens == 1:
+        errors.append("tokenize: max_tokens must be at least 2, a prompt and an answer")
+    if pack_tokens > MAX_PACK_TOKENS:
+        errors.append(f"tokenize: pack_tokens must be at most {MAX_PACK_TOKENS}, got {pack_tokens}")
+    if 0 < pack_tokens < max_tokens:
+        errors.append(
+            f"tokenize: pack_tokens ({pack_tokens}) must not be below max_tokens ({max_tokens}): "
+            "a row is never cut"
+        )
+    if errors:
+        raise InvalidInputError(errors)
+    return TokenizePlan(model, max_tokens, pack_tokens or DEFAULT_PACK_TOKENS)

@@ -1,0 +1,90 @@
+"""Rows as the lines of a split's file, with the hashes that tell them apart."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from modelmill_data_prep.domain.flat_lists import as_list, lists_of
+from modelmill_data_prep.domain.lineage.merkle import leaf_hash
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder().decode
+_DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class WrittenRows:
+    """The lines of some rows, in their order."""
+
+    lines: list[bytes]
+    """Without their line feeds."""
+    contents: list[bytes]
+    """Of each row sha256 of what it says: turns, tools and rejected answer."""
+
+    def leaves(self) -> list[bytes]:
+        """Of each row its leaf in the Merkle tree."""
+        return [leaf_hash(line) for line in self.lines]
+
+
+def write_rows(rows: pa.RecordBatch) -> WrittenRows:
+    """JSON of each row: what it says, then where it comes from and what was done to it.
+
+    `messages` (as OpenAI writes them), `tools` and `rejected` where there are any; `row` is the
+    line of the source file, `source` the sha256 of that row's bytes, `changes` the transforms that
+    changed it, `made_by` what made it from its source row.
+    """
+    lines, contents = [], []
+    tools, rejected = as_list(rows.column("tools")), as_list(rows.column("rejected"))
+    says = zip(_messages(rows), tools, rejected, strict=True)
+    origins = zip(
+        as_list(rows.column("line")),
+        _in_hex(rows.column("source")),
+        lists_of(as_list(rows.column("changes").flatten()), rows.column("changes")),
+        as_list(rows.column("made_by")),
+        strict=True,
+    )
+    for said, origin in zip(says, origins, strict=True):
+        written = _ENCODE(_says(*said))
+        contents.append(hashlib.sha256(written).digest())
+        lines.append(written[:-1] + b"," + _ENCODE(_origin(*origin))[1:])
+    return WrittenRows(lines, contents)
+
+
+def _messages(rows: pa.RecordBatch) -> list[list[dict[str, Any]]]:
+    """Of each row its turns as OpenAI writes them."""
+    columns = [rows.column(name) for name in ("roles", "contents", "extras")]
+    turns = [
+        {"role": role, "content": content, **(_DECODE(extra) if extra else {})}
+        for role, content, extra in zip(*(as_list(one.flatten()) for one in columns), strict=True)
+    ]
+    return lists_of(turns, columns[0])
+
+
+def _in_hex(digests: pa.Array) -> list[str]:
+    """sha256 digests in hexadecimal, of which none is null."""
+    data = digests.buffers()[1]
+    start, size = digests.offset * _DIGEST_BYTES, len(digests) * _DIGEST_BYTES
+    whole = data[start : start + size].to_pybytes().hex() if size else ""
+    digits = 2 * _DIGEST_BYTES
+    return [whole[place : place + digits] for place in range(0, len(whole), digits)]
+
+
+def _says(
+    messages: list[dict[str, Any]], tools: str | None, rejected: str | None
+) -> dict[str, Any]:
+    says: dict[str, Any] = {"messages": messages}
+    if tools is not None:
+        says["tools"] = msgspec.Raw(tools.encode())
+    if rejected is not None:
+        says["rejected"] = rejected
+    return says
+
+
+def _origin(line: int, source: str, changes: list[str], made_by: str | None) -> dict[str, Any]:
+    origin = {"row": line, "source": source, "changes": changes}
+    if made_by is not None:
+        origin["made_by"] = made_by
+    return origin

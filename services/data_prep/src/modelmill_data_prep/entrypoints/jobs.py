@@ -1,0 +1,28 @@
+"""Jobs of kind dataset: unpack, call the use case, pack. No rules live here."""
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.kinds import DATASET
+from modelmill_jobs.results import announced_result
+from modelmill_jobs.subjects import DATASET_READY
+
+from modelmill_data_prep.make_dataset import MakeDataset
+
+
+class DatasetHandler:
+    """What the worker calls."""
+
+    kind = DATASET
+
+    def __init__(self, make_dataset: MakeDataset) -> None:
+        self._make_dataset = make_dataset
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        """A file is whole before its id is known, so there is nothing to wait for."""
+        return True
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        ready = await self._make_dataset(job, job.spec(DatasetSpec))
+        counts = dict(ready.counts)
+        return announced_result(ready.dataset_id, ready.digest, DATASET_READY, ready, counts)

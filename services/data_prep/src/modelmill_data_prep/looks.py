@@ -1,0 +1,141 @@
+"""What is seen of a file without making a dataset of it. Runs in a child process."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from modelmill_data_prep.dataset_looks import SHOWN_BYTES, dataset_difference, row_stories
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.reading.file_form import FileForm, form_of_rows
+from modelmill_data_prep.domain.reading.file_formats import FileFormat, row_format_of
+from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
+from modelmill_data_prep.domain.stages import Stage
+from modelmill_data_prep.domain.written_rows import write_rows
+
+PEEK_ROWS = 100
+SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200
+
+StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
+"""The stages that a plan asks for, by name, in their order, given the key of its stand-ins."""
+
+
+def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
+    """Answer one request: "opening", "spec" (does it fit the file, and how is that read) or
+    "preview" of a file, "stories" or "difference" of datasets.
+
+    Raises:
+        InvalidInputError: The file or the spec is wrong.
+    """
+    if request["look"] == "stories":
+        return row_stories(Path(request["folder"]), request["line"])
+    if request["look"] == "difference":
+        folders = Path(request["first"]), Path(request["second"])
+        return dataset_difference(*folders, request["samples"])
+    path, file_format = Path(request["path"]), request["format"]
+    if request["look"] == "opening":
+        check_opening(path, file_format)
+        return None
+    plan = plan_dataset(request["spec"])
+    count = PEEK_ROWS if request["look"] == "spec" else request["rows"]
+    limits = ReadLimits(max_row_bytes=request["max_row_bytes"], block_rows=count)
+    form = inspect_file(path, file_format, plan.reading, limits)
+    rows = first_rows(path, file_format, form, limits)
+    reading = form_of_rows(form, row_format_of(file_format))
+    if request["look"] == "spec":
+        check_fit(rows, plan)
+        return reading
+    stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
+    return {**preview(rows, plan, stages), "reading": reading}
+
+
+def first_rows(
+    path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits
+) -> list[SourceRow | RejectedRow]:
+    """At most a block of rows of a file, read and parsed."""
+    with closing(read_blocks(path, file_format, limits, form)) as blocks:
+        rows = (row for block in blocks for row in parse_block(block))
+        return list(islice(rows, limits.block_rows))
+
+
+def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> None:
+    """Refuse a plan that reads a column that none of these rows has.
+
+    Raises:
+        InvalidInputError: Names every such column.
+    """
+    columns = columns_of(rows)
+    # Without one readable row nothing is known about columns; the job will say what is wrong.
+    if columns:
+        check_columns(plan.mapping, columns)
+
+
+def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
+    """The columns that these rows have, in the order of their first appearance."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, SourceRow):
+            columns.update(dict.fromkeys(row.columns))
+    return list(columns)
+
+
+def preview(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> dict[str, Any]:
+    """What these rows would become, one by one: what needs all rows of a file is left out.
+
+    {"columns": [...], "rows": [{"line", "row_json", "reason", "changes"}]}, in the order of the
+    file; of very large rows as many as fit in `SHOWN_BYTES`, and at least one.
+
+    Raises:
+        InvalidInputError: The plan reads a column that none of them has.
+    """
+    check_fit(rows, plan)
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for row in sorted(_shown(rows, plan, stages), key=lambda row: int(row["line"])):
+        size += len(row["row_json"].encode())
+        if shown and size > SHOWN_BYTES:
+            break
+        shown.append(row)
+    columns = [name[:SHOWN_NAME_CHARACTERS] for name in columns_of(rows)]
+    return {"columns": columns[:SHOWN_COLUMNS], "rows": shown}
+
+
+def _shown(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> Iterable[dict[str, Any]]:
+    passed = map_block(rows, plan.mapping)
+    yield from _dropped(passed.dropped)
+    for _, stage in stages:
+        passed = stage(passed.rows)
+        yield from _dropped(passed.dropped)
+    kept = passed.rows
+    parts = (kept.column("line").to_pylist(), kept.column("changes").to_pylist())
+    for line, changes, row in zip(*parts, write_rows(kept).lines, strict=True):
+        yield _entry(line, row_json=row.decode(), changes=changes)
+
+
+def _dropped(dropped: pa.RecordBatch) -> Iterable[dict[str, Any]]:
+    for row in dropped.to_pylist():
+        detail = row["detail"]
+        reason = row["rule"] if detail is None else f"{row['rule']}: {detail}"
+        yield _entry(row["line"], reason=reason)
+
+
+def _entry(
+    line: int, *, row_json: str = "", reason: str = "", changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {"line": line, "row_json": row_json, "reason": reason, "changes": list(changes)}

@@ -1,0 +1,192 @@
+"""Use case: run one dataset job from a file to an artifact."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, ModelReady
+from modelmill_asking.asked_models import AskedModels
+from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.kinds import dataset_id_of
+from modelmill_registry.store import ArtifactStore
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+
+from modelmill_data_prep.ask_models import open_models
+from modelmill_data_prep.base_tokens import BaseTokens
+from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
+from modelmill_data_prep.measures import count_rows
+from modelmill_data_prep.pseudonym_keys import PseudonymKeys
+
+CHILD = "modelmill_data_prep.child"
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """Where rows are worked on instead of this machine."""
+
+    address: str
+    token_file: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Ray itself reads in the job's child."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+
+
+class MakeDataset:
+    """Makes datasets. Idempotent: another attempt of a job gives the same id and the same bytes.
+
+    Args:
+        max_row_bytes: A longer row is quarantined.
+        processes: Worker processes of a job.
+        ask_at_once: Questions to models that are open at any time.
+        cluster: Works in their place.
+        models: What specs may ask; None where no inference service is known.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        store: ArtifactStore,
+        pseudonym_keys: PseudonymKeys,
+        base_tokens: BaseTokens,
+        *,
+        max_row_bytes: int,
+        processes: int,
+        ask_at_once: int = 8,
+        cluster: RayCluster | None = None,
+        models: AskedModels | None = None,
+    ) -> None:
+        self._models = models
+        self._ask_at_once = ask_at_once
+        self._files = files
+        self._pseudonym_keys = pseudonym_keys
+        self._base_tokens = base_tokens
+        self._store = store
+        self._max_row_bytes = max_row_bytes
+        self._processes = processes
+        self._cluster = cluster
+
+    async def __call__(self, job: ActiveJob, spec: DatasetSpec) -> DatasetReady:
+        """The dataset, stored and to be announced.
+
+        Raises:
+            JobFailed: A file or a model is gone, or the rows make no dataset.
+            UnavailableError: A model is asked, and the service does not answer.
+        """
+        files, base = await self._ingredients(job.tenant, spec)
+        asked = await open_models(self._models, job, _plan(spec))
+        tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
+        folder = job.folder / "dataset"
+        request = {
+            "files": [await self._located(each) for each in files],
+            "spec": spec_fields(spec),
+            "folder": str(folder),
+            "max_row_bytes": self._max_row_bytes,
+            "processes": self._processes,
+            "ask_at_once": self._ask_at_once,
+            "tokens": tokens,
+            "ray_address": self._cluster.address if self._cluster else "",
+            "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
+        }
+        env = self._cluster.environment if self._cluster else None
+        try:
+            made = await job.run_child(CHILD, request, on_question=asked, env=env)
+        except JobFailed as failure:
+            kept = asyncio.to_thread(self._keep_report, folder, files[0], spec)
+            failure.report_digest = await kept
+            raise
+        manifest = await asyncio.to_thread(
+            self._store.commit,
+            folder,
+            kind="dataset",
+            form="chat-jsonl",
+            made_from=_origins(files, base),
+            attributes=_attributes(made, spec),
+        )
+        count_rows(made["counts"])
+        return _announcement(job, spec, manifest.digest, made)
+
+    def _keep_report(self, folder: Path, file: FileState, spec: DatasetSpec) -> str:
+        """Digest of what is told of rows of which no dataset could be made; empty for nothing."""
+        if not folder.is_dir():
+            return ""
+        manifest = self._store.commit(
+            folder,
+            kind="dataset-report",
+            form="json-html",
+            made_from={"file": file.digest},
+            attributes={"spec": spec_fields(spec)},
+        )
+        return manifest.digest
+
+    async def _ingredients(
+        self, tenant: str, spec: DatasetSpec
+    ) -> tuple[list[FileState], ModelReady | None]:
+        """The source file, those with evaluation rows, and the model that tokens are made for."""
+        wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
+        try:
+            files = [
+                await self._files.record(tenant=tenant, file_id=each, include_deleted=True)
+                for each in wanted
+            ]
+        except NotFoundError as error:
+            raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
+        try:
+            return files, await self._base_tokens.base(tenant, spec.tokenize)
+        except NotFoundError as error:
+            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
+
+    async def _located(self, file: FileState) -> dict[str, str]:
+        return {"path": str(await self._files.content(file)), "format": file_format_of(file)}
+
+
+def _plan(spec: DatasetSpec) -> DatasetPlan:
+    try:
+        return plan_dataset(spec_fields(spec))
+    except InvalidInputError as error:
+        # Accepted by a service that knew other rules.
+        raise JobFailed(error.reason, error.message, "Mend the spec.") from error
+
+
+def _origins(files: Sequence[FileState], base: ModelReady | None) -> dict[str, str]:
+    evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(files[1:], start=1)}
+    tokenizer = {} if base is None else {"tokenizer": base.digest}
+    return {"file": files[0].digest, **evaluation, **tokenizer}
+
+
+def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:
+    fields = spec_fields(spec)
+    attributes = {
+        "counts": made["counts"],
+        "mapping": fields["mapping"],
+        "spec": fields,
+        "merkle_root": made["merkle_root"],
+    }
+    if made["choices"] is not None:
+        attributes["choices"] = made["choices"]
+    if made["models"]:
+        attributes["models"] = made["models"]
+    return attributes
+
+
+def _announcement(
+    job: ActiveJob, spec: DatasetSpec, digest: str, made: Mapping[str, Any]
+) -> DatasetReady:
+    ready = DatasetReady(
+        dataset_id=dataset_id_of(job.job_id),
+        tenant=job.tenant,
+        name=spec.name,
+        digest=digest,
+        file_id=spec.file_id,
+        job_id=job.job_id,
+        counts=made["counts"],
+        merkle_root=made["merkle_root"],
+    )
+    ready.created_at.GetCurrentTime()
+    return ready

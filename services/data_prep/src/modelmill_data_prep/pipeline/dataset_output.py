@@ -1,0 +1,97 @@
+"""The files of a dataset while they are written, block by block in the order of the source."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from modelmill_token_files.token_folder import TokenFolder
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_token_files.training_order import TrainingOrder
+
+from modelmill_data_prep.domain.curriculum.curriculum_plan import NONE, CurriculumPlan
+from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
+from modelmill_data_prep.domain.curriculum.row_order import order_rows
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan
+from modelmill_data_prep.domain.lineage.merkle import MerkleTree
+from modelmill_data_prep.domain.lineage.story import Bases, StoryWriter
+from modelmill_data_prep.domain.stories_file import STORIES_FILE
+from modelmill_data_prep.domain.tally import Tally
+from modelmill_data_prep.domain.tokens.packing import plan_packs
+from modelmill_data_prep.domain.verdicts import SPLITS
+from modelmill_data_prep.pipeline.row_worker import SecondPart
+from modelmill_data_prep.pipeline.training_extras import TrainMeasures
+
+TIERS = ("easy", "medium", "hard")
+
+
+@dataclass
+class DatasetOutput:
+    """Splits, quarantine and stories; with a base model token ids, with a curriculum the order.
+
+    Usable as a context: files are closed when the block ends.
+
+    Args:
+        folder: Of the dataset; exists.
+        tokens: For what token ids are made; None for none.
+    """
+
+    folder: Path
+    tokens: TokensPlan | None = None
+    trees: dict[str, MerkleTree] = field(default_factory=lambda: {n: MerkleTree() for n in SPLITS})
+    """Of each split."""
+    _sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _files: dict[str, IO[bytes]] = field(default_factory=dict)
+    _token_files: TokenFolder | None = None
+    _train: list[TrainMeasures] = field(default_factory=list)
+
+    def __enter__(self) -> "DatasetOutput":
+        for name in (*SPLITS, "quarantine"):
+            file = (self.folder / f"{name}.jsonl").open("xb")
+            self._files[name] = self._stack.enter_context(file)
+        self._stories = self._stack.enter_context(StoryWriter(self.folder / STORIES_FILE))
+        if self.tokens is not None:
+            self._token_files = self._stack.enter_context(TokenFolder(self.folder))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def append(self, part: SecondPart) -> None:
+        """The next block."""
+        bases = {name: Bases(self.trees[name].size, self._sizes[name]) for name in SPLITS}
+        self._stories.write(part.stories, bases)
+        self._files["quarantine"].write(part.quarantine)
+        for name, piece in part.pieces.items():
+            self._files[name].write(piece.lines)
+            self._sizes[name] += len(piece.lines)
+            self.trees[name].add_packed(piece.leaves)
+        if self._token_files is not None:
+            for name, rows in part.tokens.items():
+                self._token_files.append(name, rows)
+        if part.train is not None:
+            self._train.append(part.train)
+
+    def finish(self, plan: DatasetPlan, tally: Tally) -> None:
+        """Write what is known only at the end: the order of train, and the packs."""
+        order = self._order(plan.curriculum, plan.seed)
+        if order is not None:
+            order.write(self.folder)
+            counts = [int((order.tiers == tier).sum()) for tier in range(len(TIERS))]
+            tally.difficulty.update(dict(zip(TIERS, counts, strict=True)))
+        if self._token_files is not None and self.tokens is not None:
+            lengths = self._token_files.lengths("train")
+            rows = None if order is None else order.rows
+            packs = plan_packs(lengths, plan.tokenize.pack_tokens, rows)
+            self._token_files.finish(self.tokens, packs)
+
+    def _order(self, plan: CurriculumPlan, seed: int) -> TrainingOrder | None:
+        if plan.order == NONE or not self.trees["train"].size:
+            return None
+        measures = RowMeasures.joined([part.measures for part in self._train])
+        keys = np.concatenate([part.keys for part in self._train])
+        given = [part.losses for part in self._train if part.losses is not None]
+        losses = np.concatenate(given) if given else None
+        return order_rows(measures.difficulties(plan, losses), keys, plan, seed)

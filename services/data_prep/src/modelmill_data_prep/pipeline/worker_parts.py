@@ -1,0 +1,133 @@
+"""What a worker is put together from, by its request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from modelmill_tokenization.bounded.here import BoundedConversations, BoundedTokenizer
+
+from modelmill_data_prep.adapters.synonym_groups import load_synonyms
+from modelmill_data_prep.cleaners import clean_transforms
+from modelmill_data_prep.domain.augmenting.synonyms import Synonyms
+from modelmill_data_prep.domain.blocks import Block
+from modelmill_data_prep.domain.cleaning.stage import CleanStage
+from modelmill_data_prep.domain.curriculum.curriculum_plan import NONE
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
+from modelmill_data_prep.domain.duplicates.row_keys import row_keys
+from modelmill_data_prep.domain.duplicates.signatures import row_signatures
+from modelmill_data_prep.domain.entities.entity_plan import EntityPlan
+from modelmill_data_prep.domain.entities.masking import masked
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
+from modelmill_data_prep.domain.entities.spans import EntityFinder
+from modelmill_data_prep.domain.entities.stage import NAME, EntityStage
+from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
+from modelmill_data_prep.domain.filtering.rule import FilterRule
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.row_mapping import RowMapping
+from modelmill_data_prep.domain.measuring import measure_texts
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.stages import Passed, RuleStage, Stage
+from modelmill_data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
+from modelmill_data_prep.pipeline.training_extras import RowMakers, RowTokenizer
+
+
+def worker_of(request: Mapping[str, Any]) -> RowWorker:
+    """A worker for the dataset spec of `request`, which is plain JSON.
+
+    Raises:
+        InvalidInputError: Everything that is wrong with the spec.
+    """
+    plan = plan_dataset(request["spec"])
+    stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
+    return RowWorker(
+        WorkerParts(
+            BlockReader(plan.mapping),
+            stages,
+            MaskedSamples(plan.entities),
+            KeyMaker(plan),
+            measure_texts,
+            _row_makers(plan),
+            _tokenizer(request.get("tokens")),
+            plan.curriculum.order != NONE,
+        )
+    )
+
+
+def _row_makers(plan: DatasetPlan) -> RowMakers | None:
+    if not plan.augment.by_words:
+        return None
+    groups = load_synonyms()
+    makers = [(Synonyms(groups, step.limits), step.share) for step in plan.augment.by_words]
+    return RowMakers(makers, plan.seed)
+
+
+def _tokenizer(tokens: Mapping[str, Any] | None) -> RowTokenizer | None:
+    if tokens is None:
+        return None
+    tokenizer = BoundedTokenizer.load(Path(tokens["folder"]))
+    return RowTokenizer(BoundedConversations(tokenizer), tokens["max_tokens"])
+
+
+def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:
+    """The stages that look at each row by itself, by name, in their order."""
+    stages: list[tuple[str, Stage]] = [("clean", CleanStage(clean_transforms(plan.clean)))]
+    if not plan.filter.is_off:
+        stages.append(("filter", RuleStage(FilterRule(plan.filter))))
+    if not plan.entities.is_off:
+        stages.append((NAME, _entity_stage(plan.entities, pseudonym_key)))
+    return stages
+
+
+def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
+    finders: list[EntityFinder] = [RuleFinder()]
+    if plan.spacy_models:
+        # Loads spaCy, which only those pay for who ask for it.
+        from modelmill_data_prep.adapters.spacy_entities import SpacyEntityFinder
+
+        finders.append(SpacyEntityFinder(plan.spacy_models))
+    return EntityStage(plan, finders, Pseudonymiser(pseudonym_key))
+
+
+class MaskedSamples:
+    """Takes out of the samples of dropped rows what the plan takes out of rows that stay.
+
+    Rows go on their way out before entities are looked for, and some cannot even be parsed: their
+    samples are searched as texts. What is only reported in rows stays in samples too.
+    """
+
+    def __init__(self, plan: EntityPlan) -> None:
+        self._types = frozenset(name for name, action in plan.actions.items() if action != "report")
+        self._find = RuleFinder()
+
+    def __call__(self, dropped: pa.RecordBatch) -> pa.RecordBatch:
+        """The same rows of `DROPPED`."""
+        if not self._types or not dropped.num_rows:
+            return dropped
+        column = dropped.schema.get_field_index("sample")
+        samples = masked(dropped.column(column).to_pylist(), self._find, self._types)
+        return dropped.set_column(column, dropped.schema.field(column), pa.array(samples))
+
+
+class BlockReader:
+    """Parses a block's rows and maps them to conversations."""
+
+    def __init__(self, mapping: RowMapping) -> None:
+        self._mapping = mapping
+
+    def __call__(self, block: Block) -> Passed:
+        """Of every row of the block: a row of `ROWS`, or one of `DROPPED`."""
+        return map_block(parse_block(block), self._mapping)
+
+
+class KeyMaker:
+    """Writes down what rows are compared by, as far as the plan compares them."""
+
+    def __init__(self, plan: DatasetPlan) -> None:
+        self._seed = plan.seed
+        self._with_signatures = bool(plan.duplicates.thresholds)
+
+    def __call__(self, rows: pa.RecordBatch) -> BlockKeys:
+        """The keys of a batch of `ROWS`."""
+        made = row_signatures(rows) if self._with_signatures else None
+        return BlockKeys(row_keys(rows, self._seed), made)

@@ -1,0 +1,121 @@
+"""A dataset made as a child process is asked to; loads all libraries that this takes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from modelmill_jobs.child import ChildFailure, ChildPort, Preempted
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_token_files.tokenizer_digest import tokenizer_digest
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_tokenization.bounded import LimitError
+
+from modelmill_data_prep.adapters.local_pool import LocalPool
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
+from modelmill_data_prep.domain.duplicates.split_planner import TooFewTextsError
+from modelmill_data_prep.domain.reading.file_form import NO_WISH, FileForm
+from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.pipeline.asking import Models, NoLossError
+from modelmill_data_prep.pipeline.worker_pool import WorkerPool
+from modelmill_data_prep.prepare_dataset import (
+    NoValidRowsError,
+    PrepareDataset,
+    PreparedDataset,
+    Progress,
+    SourceFile,
+)
+
+MAX_SILENCE_SECONDS = 120.0
+"""Starting the workers and one block of the longest rows, on a slow and busy machine."""
+ASKING_SILENCE_SECONDS = 1_200.0
+"""Above what one answer takes at most: the parent's patience, and its last call (`ask_models`)."""
+ASKING = ("augment", "loss")
+"""Phases in which models are asked."""
+
+
+def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
+    """Make the dataset of `port.request`, saying after each block how far it is.
+
+    Args:
+        processes: Of this machine, to work on the rows.
+    """
+
+    def progress(phase: str, done: int, total: int) -> None:
+        if port.stop_requested:
+            raise Preempted
+        silence = ASKING_SILENCE_SECONDS if phase in ASKING else MAX_SILENCE_SECONDS
+        port.report(phase, done=done, total=total, unit="row", max_silence_seconds=silence)
+
+    try:
+        made = _prepare(port, processes, progress)
+    except NoValidRowsError as error:
+        raise ChildFailure(
+            "NO_VALID_ROWS",
+            error.message,
+            "Mend the rows, or give the mapping, encoding and delimiter that fit them.",
+        ) from error
+    except TooFewTextsError as error:
+        raise ChildFailure(
+            "TOO_FEW_TEXTS", error.message, "Give more rows, or set the share of a split to 0."
+        ) from error
+    except NoLossError as error:
+        raise ChildFailure(
+            "NO_LOSS", error.message, "Choose another loss_model, or leave the weight loss out."
+        ) from error
+    except LimitError as error:
+        raise ChildFailure(error.reason, error.message, "Choose another base model.") from error
+    except InvalidInputError as error:
+        raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
+    return asdict(made)
+
+
+def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
+    """For what token ids are made, as the job's request says."""
+    if tokens is None:
+        return None
+    return TokensPlan(
+        model=tokens["model"],
+        tokenizer=tokenizer_digest(Path(tokens["folder"])),
+        max_tokens=tokens["max_tokens"],
+        pack_tokens=tokens["pack_tokens"],
+    )
+
+
+def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDataset:
+    request = port.request
+    limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
+    plan, tokens = plan_dataset(request["spec"]), tokens_plan(request["tokens"])
+    source, *evaluation = [
+        _inspected(file, plan.reading if number == 0 else NO_WISH, limits)
+        for number, file in enumerate(request["files"])
+    ]
+    with _pool(request, processes) as pool:
+        prepare = PrepareDataset(pool, progress, limits, tokens, _models(port, plan))
+        return prepare(source, evaluation, plan, Path(request["folder"]))
+
+
+def _inspected(file: Mapping[str, str], wish: FileForm, limits: ReadLimits) -> SourceFile:
+    path, file_format = Path(file["path"]), cast(FileFormat, file["format"])
+    return SourceFile(path, file_format, inspect_file(path, file_format, wish, limits))
+
+
+def _models(port: ChildPort, plan: DatasetPlan) -> Models | None:
+    if not plan.asks_models:
+        return None
+    # The messages of inference, which only those load who ask it.
+    from modelmill_data_prep.adapters.parent_models import ParentModels
+
+    return ParentModels(partial(port.ask, at_once=port.request["ask_at_once"]))
+
+
+def _pool(request: Mapping[str, Any], processes: int) -> WorkerPool:
+    if not request["ray_address"]:
+        return LocalPool(request, processes)
+    # Ray is installed only where a cluster is used.
+    from modelmill_data_prep.adapters.ray_pool import RayPool
+
+    return RayPool(request, request["ray_address"])

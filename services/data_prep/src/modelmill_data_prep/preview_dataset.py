@@ -1,0 +1,84 @@
+"""Use case: what a spec would make of a file's first rows, without a job."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import (
+    DatasetSpec,
+    PreviewDatasetResponse,
+    PreviewedRow,
+    ReadingSpec,
+)
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.pseudonym_keys import PseudonymKeys
+
+DEFAULT_ROWS, MAX_ROWS = 10, 100
+
+
+class PreviewLooks(Protocol):
+    async def preview(
+        self,
+        path: Path,
+        file_format: str,
+        *,
+        spec: Mapping[str, Any],
+        rows: int,
+        max_row_bytes: int,
+        pseudonym_key: bytes,
+    ) -> dict[str, Any]:
+        """As `modelmill_data_prep.looks.preview`; raises InvalidInputError."""
+        ...
+
+
+class PreviewDataset:
+    """Shows what rows would become; what needs all rows, duplicates and splits, is left out.
+
+    Args:
+        max_row_bytes: As in the job, so that both see the same rows.
+        why_no_models: As in `CreateDataset`: what will not be made is not shown either.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        looks: PreviewLooks,
+        pseudonym_keys: PseudonymKeys,
+        *,
+        max_row_bytes: int,
+        why_no_models: str = "",
+    ) -> None:
+        self._why_no_models = why_no_models
+        self._files = files
+        self._pseudonym_keys = pseudonym_keys
+        self._looks = looks
+        self._max_row_bytes = max_row_bytes
+
+    async def __call__(
+        self, *, tenant: str, spec: DatasetSpec, rows: int = 0
+    ) -> PreviewDatasetResponse:
+        """The first rows, as they would become.
+
+        Raises:
+            NotFoundError: The file is unknown.
+            InvalidInputError: The spec or the file is wrong, or so many rows are not shown.
+        """
+        if rows > MAX_ROWS:
+            raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
+        file = await self._files.record(tenant=tenant, file_id=spec.file_id)
+        fields = spec_fields(spec)
+        plan_dataset(fields, why_no_models=self._why_no_models)
+        shown = await self._looks.preview(
+            await self._files.content(file),
+            file_format_of(file),
+            spec=fields,
+            rows=rows or DEFAULT_ROWS,
+            max_row_bytes=self._max_row_bytes,
+            pseudonym_key=self._pseudonym_keys.of(tenant),
+        )
+        previewed = [PreviewedRow(**row) for row in shown["rows"]]
+        reading = ReadingSpec(**shown["reading"])
+        return PreviewDatasetResponse(rows=previewed, columns=shown["columns"], reading=reading)

@@ -1,0 +1,95 @@
+"""Budgets of keys and tenants: followed from BUDGETS, written by compare-and-set."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from modelmill.gateway.v1.gateway_events_pb2 import BudgetState
+from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.subjects import budget_state
+from modelmill_registry.read_model import ReadModel
+from modelmill_service_kit.errors import ConflictError
+
+from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
+from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.ledger.budget import Budget
+
+FILTER = "budget.state.*"
+TRIES = 20
+CATCH_UP_SECONDS = 5.0
+
+
+def milliseconds() -> int:
+    """The time of day, by which records are dated."""
+    return time.time_ns() // 1_000_000
+
+
+class BudgetBook(ReadModel):
+    """Read model of `budget.state.*`; knows every budget that has or had limits."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus, (FILTER,))
+        self._store = bus
+        self._budgets: dict[str, Stored[BudgetState]] = {}
+        self.heard: Callable[[Budget, int], None] | None = None
+        """Called with each record and its sequence, as it comes."""
+
+    def get(self, budget_id: str) -> Budget | None:
+        """What is known of a key's or tenant's budget; None when it never had limits."""
+        stored = self._budgets.get(budget_id)
+        return budget_of(stored.body).at(milliseconds()) if stored is not None else None
+
+    def known(self) -> Iterator[tuple[Budget, int]]:
+        """All budgets that are known here, as they were written, with their sequences."""
+        for stored in self._budgets.values():
+            yield budget_of(stored.body), stored.sequence
+
+    async def put(
+        self, budget_id: str, tenant: str, limits: Limits, *, changed_by: str = ""
+    ) -> Budget:
+        """Set the limits, and leave what is spent and leased as it is.
+
+        A period that is another than before begins with nothing spent.
+
+        Raises:
+            ConflictError: the record was written by others all the while.
+            UnavailableError: the bus is away; whether they are set is not known.
+        """
+        for _ in range(TRIES):
+            newest = await self.newest(budget_id)
+            now = milliseconds()
+            old, expected = newest or (Budget(budget_id, tenant, faded_at_ms=now), 0)
+            new = replace(old.at(now), limits=limits, changed_by=changed_by).at(now)
+            try:
+                sequence = await self.write(new, expected)
+            except StaleWriteError:
+                continue
+            await self.wait_for(sequence, CATCH_UP_SECONDS)
+            return new
+        raise ConflictError("the budget is being written by others. Try again")
+
+    async def newest(self, budget_id: str) -> tuple[Budget, int] | None:
+        """The record as the bus has it, and its sequence.
+
+        Raises:
+            UnavailableError: the bus is away.
+        """
+        stored = await self._store.last(budget_state(budget_id), BudgetState)
+        return (budget_of(stored.body), stored.sequence) if stored is not None else None
+
+    async def write(self, budget: Budget, expected: int) -> int:
+        """Store the record if the last one has this sequence, 0 for none yet; its own sequence.
+
+        Raises:
+            StaleWriteError: somebody else wrote first.
+            UnavailableError: the bus is away; it may have been written, or may be later.
+        """
+        subject = budget_state(budget.budget_id)
+        return await self._store.publish(subject, budget_message(budget), expect_last=expected)
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        self._budgets[stored.body.budget_id] = stored
+        if self.heard is not None:
+            self.heard(budget_of(stored.body), stored.sequence)

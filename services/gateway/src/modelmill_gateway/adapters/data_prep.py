@@ -1,0 +1,223 @@
+"""The data-prep service: files and datasets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
+from modelmill.jobs.v1.job_pb2 import JobPriority
+from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_service_kit.grpc_client import domain_errors
+
+from modelmill_gateway.ordering.create_dataset import AcceptedDataset
+
+PEER = "data-prep"
+CALL_SECONDS = 30.0
+TRANSFER_SECONDS = 3600.0
+
+
+class GrpcDataPrep:
+    """Data-prep behind its gRPC port."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = DataPrepServiceStub(channel)
+
+    async def upload(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        file_id: str = "",
+    ) -> FileState:
+        """Store the bytes as they come. Each chunk must be at most 1 MiB.
+
+        Args:
+            file_id: of the file, for who may say the same twice; empty for one of chance.
+
+        Raises:
+            AlreadyExistsError: there is a file of the given id.
+        """
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose, file_id=file_id)
+        response: pb.UploadFileResponse = await _streamed(
+            self._stub.UploadFile,
+            pb.UploadFileRequest(header=header),
+            (pb.UploadFileRequest(chunk=chunk) async for chunk in chunks),
+        )
+        return response.file
+
+    async def create_upload(
+        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+    ) -> pb.Upload:
+        """Begin a file that comes in parts.
+
+        Raises:
+            InvalidInputError: the name or the purpose is wrong.
+            TooLargeError: larger than data-prep's limit.
+            OverloadedError: too many uploads of the tenant's are open.
+        """
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
+        request = pb.CreateUploadRequest(header=header, size_bytes=size_bytes)
+        with domain_errors(PEER):
+            return (await self._stub.CreateUpload(request, timeout=CALL_SECONDS)).upload
+
+    async def add_upload_part(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, upload_id: str
+    ) -> pb.AddUploadPartResponse:
+        """Store a part as it comes. Each chunk must be at most 1 MiB.
+
+        Raises:
+            NotFoundError: no such upload, or it is over.
+            InvalidInputError: the part is empty or too large.
+        """
+        header = pb.UploadPartHeader(tenant=tenant, upload_id=upload_id)
+        response: pb.AddUploadPartResponse = await _streamed(
+            self._stub.AddUploadPart,
+            pb.AddUploadPartRequest(header=header),
+            (pb.AddUploadPartRequest(chunk=chunk) async for chunk in chunks),
+        )
+        return response
+
+    async def complete_upload(
+        self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
+    ) -> pb.Upload:
+        """Join the parts to a file.
+
+        Raises:
+            NotFoundError: no such upload, or it was cancelled.
+            InvalidInputError: a part is unknown, or the size or digest differs.
+        """
+        request = pb.CompleteUploadRequest(
+            tenant=tenant, upload_id=upload_id, part_ids=part_ids, md5=md5
+        )
+        with domain_errors(PEER):
+            return (await self._stub.CompleteUpload(request, timeout=TRANSFER_SECONDS)).upload
+
+    async def cancel_upload(self, *, tenant: str, upload_id: str) -> pb.Upload:
+        """End an upload. Raises NotFoundError."""
+        request = pb.CancelUploadRequest(tenant=tenant, upload_id=upload_id)
+        with domain_errors(PEER):
+            return (await self._stub.CancelUpload(request, timeout=CALL_SECONDS)).upload
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState:
+        """One file's record. Raises NotFoundError."""
+        request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors(PEER):
+            return (await self._stub.GetFile(request, timeout=CALL_SECONDS)).file
+
+    async def list(self, *, tenant: str) -> Sequence[FileState]:
+        """The tenant's files, newest first."""
+        with domain_errors(PEER):
+            request = pb.ListFilesRequest(tenant=tenant)
+            return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
+
+    async def content(
+        self, *, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The file's bytes as they come. Raises NotFoundError on the first step.
+
+        Args:
+            include_deleted: for a job that was accepted while the file was there.
+        """
+        request = pb.DownloadFileRequest(
+            tenant=tenant, file_id=file_id, include_deleted=include_deleted
+        )
+        rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
+        try:
+            with domain_errors(PEER):
+                async for response in rpc:
+                    yield response.chunk
+        finally:
+            rpc.cancel()
+
+    async def delete_file(self, *, tenant: str, file_id: str) -> int:
+        """Take a file out of use; gives the sequence of its record.
+
+        Raises:
+            NotFoundError: unknown, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it.
+        """
+        request = pb.DeleteFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors(PEER):
+            return (await self._stub.DeleteFile(request, timeout=CALL_SECONDS)).sequence
+
+    async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int:
+        """Take a dataset out of use; gives the sequence of its end.
+
+        Raises:
+            NotFoundError: unknown, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it.
+        """
+        request = pb.DeleteDatasetRequest(
+            tenant=tenant, dataset_id=dataset_id, requested_by=requested_by
+        )
+        with domain_errors(PEER):
+            return (await self._stub.DeleteDataset(request, timeout=CALL_SECONDS)).sequence
+
+    async def preview_dataset(
+        self, spec: pb.DatasetSpec, *, tenant: str, rows: int
+    ) -> pb.PreviewDatasetResponse:
+        """What a spec would make of a file's first rows.
+
+        Raises:
+            NotFoundError: the file is unknown.
+            InvalidInputError: the spec is wrong.
+        """
+        request = pb.PreviewDatasetRequest(tenant=tenant, spec=spec, rows=rows)
+        with domain_errors(PEER):
+            return await self._stub.PreviewDataset(request, timeout=CALL_SECONDS)
+
+    async def create_dataset(
+        self,
+        spec: pb.DatasetSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedDataset:
+        """Order a dataset.
+
+        Raises:
+            NotFoundError: the file is unknown.
+            InvalidInputError: the spec is wrong.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        request = pb.CreateDatasetRequest(
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=spec,
+            priority=priority,
+        )
+        with domain_errors(PEER):
+            response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
+        return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)
+
+
+async def _streamed(rpc: Any, header: Message, chunks: AsyncIterator[Message]) -> Any:
+    """Send the header, then the chunks; raises what they raise."""
+    failures: list[Exception] = []
+
+    async def requests() -> AsyncIterator[Message]:
+        yield header
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        with domain_errors(PEER):
+            return await rpc(requests(), timeout=TRANSFER_SECONDS)
+    except asyncio.CancelledError:
+        # gRPC answers a failing request iterator by cancelling the call and swallowing why.
+        if failures:
+            raise failures[0] from None
+        raise

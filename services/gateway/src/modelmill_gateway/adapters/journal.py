@@ -1,0 +1,71 @@
+"""The journal of one process: reservations and totals in a file that is mapped into its memory.
+
+What is stored is in the kernel's pages at once, so that it outlives the process, however that ends.
+It does not outlive the machine's power: there is no fsync. Then the lease that the budgets' records
+name is charged in full, as of a process that never returns.
+"""
+
+import mmap
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from modelmill_gateway.adapters.own_file import own_file
+from modelmill_gateway.domain.ledger.slots import ROW, Size, Slots
+
+WORD = 8
+MAGIC = int.from_bytes(b"mmledger"[:7] + b"\x02", "little")
+"""With the version of the layout: a journal of another is begun anew."""
+MAGIC_AT, HIGH, LOW, ACCOUNTS_AT, SLOTS_AT = range(5)
+
+
+class Journal:
+    """Slots, and the name under which their process is known in budgets."""
+
+    def __init__(self, holder_id: str, slots: Slots, recovered: int) -> None:
+        self.holder_id = holder_id
+        self.slots = slots
+        self.recovered = recovered
+        """Requests of a process that died, which were settled when this one began."""
+
+
+@contextmanager
+def open_journal(folder: Path, size: Size | None = None) -> Iterator[Journal]:
+    """The first journal of the folder that no other process has; made when there is none.
+
+    Raises:
+        OSError: the folder cannot be written, or its disk is full.
+    """
+    with own_file(folder, "holder-{}.journal") as file:
+        size = _prepare(file, size or Size())
+        # A hole that is written through a map on a full disk would end the process (SIGBUS).
+        os.posix_fallocate(file.fileno(), 0, (ROW + size.words) * WORD)
+        with mmap.mmap(file.fileno(), (ROW + size.words) * WORD) as mapped:
+            words = memoryview(mapped).cast("Q")
+            body = words[ROW:]
+            try:
+                holder = uuid.UUID(int=(words[HIGH] << 64) | words[LOW])
+                slots = Slots(body, size)  # type: ignore[arg-type]
+                yield Journal(f"holder-{holder.hex}", slots, slots.recover())
+            finally:
+                body.release()
+                words.release()
+
+
+def _prepare(file: BinaryIO, size: Size) -> Size:
+    """The size of what is there, or a new journal of that size, its first word last."""
+    header = memoryview(file.read(ROW * WORD).ljust(ROW * WORD, b"\0")).cast("Q")
+    if header[MAGIC_AT] == MAGIC:
+        return Size(header[ACCOUNTS_AT], header[SLOTS_AT])
+    file.truncate(0)
+    file.truncate((ROW + size.words) * WORD)
+    name = uuid.uuid4().int
+    words = [0] * ROW
+    words[HIGH], words[LOW] = name >> 64, name & (2**64 - 1)
+    words[ACCOUNTS_AT], words[SLOTS_AT] = size.accounts, size.slots
+    os.pwrite(file.fileno(), b"".join(word.to_bytes(WORD, "little") for word in words), 0)
+    os.pwrite(file.fileno(), MAGIC.to_bytes(WORD, "little"), 0)
+    return size

@@ -1,0 +1,201 @@
+"""API keys as this process knows them: followed from KEYS, found by hash, written by CAS.
+
+Nothing here waits for the bus to tell who calls: a key is looked up in memory.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.subjects import key_state
+from modelmill_registry.read_model import ReadModel
+from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
+from modelmill_service_kit.nearest import no_such
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.api_keys import KEPT_SECONDS, Authority, is_key, sha256_of
+
+FILTER = "key.state.*"
+
+Status = Literal["active", "expired", "revoked"]
+
+
+class KeyBook(ReadModel):
+    """Read model of `key.state.*`."""
+
+    def __init__(self, bus: Bus, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(bus, (FILTER,))
+        self._store = bus
+        self._clock = clock
+        self._keys: dict[str, KeyState] = {}
+        self._holders: dict[str, tuple[KeyState, Caller]] = {}
+        """By the key's hash; revoked keys have none. Whom it names but for what makers bound."""
+
+    def caller(self, key: str) -> Caller:
+        """Whom `key` names.
+
+        Raises:
+            UnauthenticatedError: unknown, revoked or expired; which of them is not said.
+        """
+        holder = self._holders.get(sha256_of(key)) if is_key(key) else None
+        if holder is None or self.status(holder[0]) != "active":
+            raise UnauthenticatedError("the API key is not valid")
+        state, caller = holder
+        return self._bounded(state, caller) if state.maker_key_id else caller
+
+    def caller_of(self, state: KeyState) -> Caller:
+        """Whom the key of this record names now, within what its makers may do now."""
+        return self._bounded(state, _caller(state))
+
+    def line(self, state: KeyState) -> list[KeyState]:
+        """The key, what made it, what made that, and so on, as far as they are known."""
+        found = [state]
+        while found[-1].maker_key_id:
+            maker = self._keys.get(found[-1].maker_key_id)
+            if maker is None:
+                break
+            found.append(maker)
+        return found
+
+    def authority(self, state: KeyState) -> Authority:
+        """What the key may do, within what its makers may."""
+        own, *makers = [_authority(each) for each in self.line(state)]
+        for maker in makers:
+            own = own.bounded_by(maker)
+        return own
+
+    def _bounded(self, state: KeyState, caller: Caller) -> Caller:
+        authority, line = self.authority(state), self.line(state)
+        return replace(
+            caller,
+            scopes=authority.scopes,
+            models=authority.models,
+            makers=tuple(each.key_id for each in line[1:]),
+            limited=tuple(each.key_id for each in line if each.limited),
+        )
+
+    def counts(self, key_id: str) -> bool:
+        """Whether the key opens anything now: neither it nor what made it has ended."""
+        found = self._keys.get(key_id)
+        return found is not None and self.status(found) == "active"
+
+    def status(self, state: KeyState) -> Status:
+        """How the key stands; one that a key made ends with that key."""
+        now, each = self._clock(), state
+        while not each.revoked:
+            if expiry_of(each) <= now:
+                return "expired"
+            if not each.maker_key_id:
+                return "active"
+            maker = self._keys.get(each.maker_key_id)
+            if maker is None:
+                # Forgotten, long after its end.
+                return "revoked"
+            each = maker
+        return "revoked"
+
+    def made_by(self, key_id: str) -> list[KeyState]:
+        """Keys that it made and that these made, as far as they are not revoked themselves."""
+        makers, made = {key_id}, [each for each in self._keys.values() if each.maker_key_id]
+        while True:
+            found = {each.key_id for each in made if each.maker_key_id in makers} - makers
+            if not found:
+                break
+            makers |= found
+        return [each for each in made if each.key_id in makers and not each.revoked]
+
+    def get(self, tenant: str, key_id: str) -> KeyState:
+        """One key's record.
+
+        Raises:
+            NotFoundError: no such key, or another tenant's.
+        """
+        found = self._keys.get(key_id)
+        if found is None or found.tenant != tenant:
+            raise self._missing(tenant, key_id)
+        return found
+
+    def _missing(self, tenant: str, key_id: str) -> NotFoundError:
+        return no_such("API key", key_id, "/v1/keys", (each.key_id for each in self.list(tenant)))
+
+    def list(self, tenant: str) -> list[KeyState]:
+        """The tenant's keys, newest first; those that ended, too, for a month.
+
+        What is older the bus has forgotten, and so does this.
+        """
+        now = self._clock()
+        gone = [each for each in self._keys.values() if end_of(each) + KEPT_SECONDS <= now]
+        for each in gone:
+            del self._keys[each.key_id]
+            self._holders.pop(each.key_sha256, None)
+        mine = [each for each in self._keys.values() if each.tenant == tenant]
+        return sorted(mine, key=lambda each: each.created_at.ToNanoseconds(), reverse=True)
+
+    async def newest(self, tenant: str, key_id: str) -> Stored[KeyState]:
+        """The key's record as the bus has it, to be changed and given to `write`.
+
+        Raises:
+            NotFoundError: no such key, or another tenant's.
+            UnavailableError: the bus is away.
+        """
+        self.get(tenant, key_id)
+        stored = await self._store.last(key_state(key_id), KeyState)
+        if stored is None or stored.body.tenant != tenant:
+            raise self._missing(tenant, key_id)
+        return stored
+
+    async def write(self, state: KeyState, *, expected: int) -> int:
+        """Store the record if the last one has this sequence, 0 for none yet; its own sequence.
+
+        Raises:
+            StaleWriteError: somebody else wrote first.
+            UnavailableError: the bus is away; it may have been written.
+        """
+        end, now = end_of(state), self._clock()
+        kept = None if end == float("inf") else max(1.0, end + KEPT_SECONDS - now)
+        return await self._store.publish(
+            key_state(state.key_id), state, expect_last=expected, kept_seconds=kept
+        )
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        state: KeyState = stored.body
+        before = self._keys.get(state.key_id)
+        if before is not None:
+            self._holders.pop(before.key_sha256, None)
+        self._keys[state.key_id] = state
+        if not state.revoked and state.key_sha256:
+            self._holders[state.key_sha256] = state, _caller(state)
+
+
+def expiry_of(state: KeyState) -> float:
+    """When the key ends to count, in seconds since 1970."""
+    if not state.HasField("expires_at"):
+        return float("inf")
+    return state.expires_at.ToNanoseconds() / 1e9
+
+
+def end_of(state: KeyState) -> float:
+    """When the key ended or will by its own record, in seconds since 1970."""
+    if not state.revoked:
+        return expiry_of(state)
+    return min(expiry_of(state), state.revoked_at.ToNanoseconds() / 1e9)
+
+
+def _authority(state: KeyState) -> Authority:
+    expires = expiry_of(state) if state.HasField("expires_at") else None
+    return Authority(frozenset(state.scopes), frozenset(state.models) or None, expires)
+
+
+def _caller(state: KeyState) -> Caller:
+    return Caller(
+        tenant=state.tenant,
+        subject=state.key_id,
+        scopes=frozenset(state.scopes),
+        key_id=state.key_id,
+        models=frozenset(state.models) or None,
+        limited=(state.key_id,) if state.limited else (),
+    )

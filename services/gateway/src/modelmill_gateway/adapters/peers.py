@@ -1,0 +1,100 @@
+"""The services that the gateway calls, one long-lived channel each."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from grpc.aio import Channel
+from modelmill_jobs.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
+from modelmill_service_kit.grpc_client import open_channel
+from modelmill_service_kit.mutual_tls import MutualTls
+
+from modelmill_gateway.adapters import data_prep as data_prep_adapter
+from modelmill_gateway.adapters import optimizer_builder as optimizer_adapter
+from modelmill_gateway.adapters import trainer as trainer_adapter
+from modelmill_gateway.adapters.data_prep import GrpcDataPrep
+from modelmill_gateway.adapters.dataset_stories import GrpcDatasetStories
+from modelmill_gateway.adapters.evaluations import GrpcEvaluations
+from modelmill_gateway.adapters.fleet import Fleet
+from modelmill_gateway.adapters.inference import GrpcEngines
+from modelmill_gateway.adapters.job_owner import GrpcJobOwner
+from modelmill_gateway.adapters.moderation import GrpcModeration
+from modelmill_gateway.adapters.moderation_policies import GrpcPolicies
+from modelmill_gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
+from modelmill_gateway.adapters.trainer import GrpcTrainer
+from modelmill_gateway.measures import INFERENCE_LEFT_ALONE
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Connected on first use."""
+
+    engines: Fleet
+    moderation: GrpcModeration
+    policies: GrpcPolicies
+    data_prep: GrpcDataPrep
+    dataset_stories: GrpcDatasetStories
+    trainer: GrpcTrainer
+    evaluations: GrpcEvaluations
+    optimizer_builder: GrpcOptimizerBuilder
+    job_owners: Mapping[str, GrpcJobOwner]
+    """By the kind of job that they own."""
+
+
+@asynccontextmanager
+async def open_peers(
+    *,
+    inference: Sequence[str],
+    moderation: str,
+    data_prep: str,
+    trainer: str,
+    optimizer_builder: str,
+    secret: str,
+    identity: MutualTls | None,
+) -> AsyncIterator[Peers]:
+    """Channels to the given addresses, closed when the block ends; `identity` proves who calls."""
+    addresses = {
+        "moderation": moderation,
+        "data-prep": data_prep,
+        "trainer": trainer,
+        "optimizer-builder": optimizer_builder,
+    }
+    async with AsyncExitStack() as stack:
+
+        async def opened(name: str, address: str) -> Channel:
+            channel = open_channel(address, secret, identity=identity, peer=name)
+            return await stack.enter_async_context(channel)
+
+        to_inference = [await opened("inference", address) for address in inference]
+        to_moderation, to_data_prep, to_trainer, to_optimizer = [
+            await opened(name, address) for name, address in addresses.items()
+        ]
+        yield Peers(
+            engines=_watched_fleet(to_inference),
+            moderation=GrpcModeration(to_moderation),
+            policies=GrpcPolicies(to_moderation),
+            data_prep=GrpcDataPrep(to_data_prep),
+            dataset_stories=GrpcDatasetStories(to_data_prep),
+            trainer=GrpcTrainer(to_trainer),
+            evaluations=GrpcEvaluations(to_trainer),
+            optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
+            job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
+        )
+
+
+def _watched_fleet(channels: Sequence[Channel]) -> Fleet:
+    fleet = Fleet([GrpcEngines(channel) for channel in channels])
+    INFERENCE_LEFT_ALONE.set_function(lambda: fleet.left_alone)
+    return fleet
+
+
+def _job_owners(
+    to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel
+) -> Mapping[str, GrpcJobOwner]:
+    training = GrpcJobOwner(to_trainer, trainer_adapter.PEER)
+    return {
+        DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
+        TRAIN: training,
+        EVALUATE: training,
+        OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
+    }

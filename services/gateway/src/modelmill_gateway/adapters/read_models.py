@@ -1,0 +1,96 @@
+"""What the gateway knows of the bus, in memory, so that it answers when the bus is away."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.gauges import JobGauges
+from modelmill_jobs.ledger import JobLedger
+from modelmill_jobs.snapshots import Snapshots
+from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
+from modelmill_registry.fresh_look import FreshLook
+from modelmill_registry.made import Made
+from modelmill_service_kit.errors import UnavailableError
+from prometheus_client import REGISTRY
+
+from modelmill_gateway.adapters.background import Background
+from modelmill_gateway.adapters.budget_book import BudgetBook
+from modelmill_gateway.adapters.eval_book import EvalBook
+from modelmill_gateway.adapters.key_book import KeyBook
+from modelmill_gateway.adapters.key_limits import KeyLimits
+from modelmill_gateway.adapters.policies import PolicyBook
+from modelmill_gateway.adapters.served_versions import ServedVersions
+from modelmill_gateway.adapters.usage_book import UsageBook
+from modelmill_gateway.domain.requests_in_hand import RequestsInHand
+from modelmill_gateway.identity.end_requests import EndRequests
+from modelmill_gateway.routing.default_builds import DefaultBuilds
+
+REPLAY_SECONDS = 300.0
+"""How long the read models may take to catch up at the start; without a snapshot of the jobs every
+message is read again."""
+
+
+class ReadModels:
+    """Jobs, models, datasets, aliases, policies and API keys with their limits."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.models = ModelCatalogue(bus)
+        self.datasets = DatasetCatalogue(bus)
+        self.aliases = AliasBook(bus)
+        self.made = Made(self.models, self.datasets)
+        self.jobs = JobLedger(bus, Snapshots(bus), announcements=self.made)
+        self.default_builds = DefaultBuilds(self.models, self.jobs)
+        self.fresh_models = FreshLook(
+            bus, (self.models, MODEL_READY), (self.aliases, "alias.state.*.*")
+        )
+        self.fresh_datasets = FreshLook(bus, (self.datasets, DATASET_READY))
+        self.served = ServedVersions(bus)
+        self.policies = PolicyBook(bus)
+        self.keys = KeyBook(bus)
+        self.budgets = BudgetBook(bus)
+        self.usage = UsageBook(bus)
+        self.evals = EvalBook(bus)
+        self.in_hand = RequestsInHand()
+        """Of keys: they end with these."""
+        self.key_limits = KeyLimits(self.budgets)
+
+    async def follow(self, background: Background) -> None:
+        """Follow the bus in the background; returns once all of them have caught up.
+
+        Raises:
+            UnavailableError: they did not within five minutes.
+        """
+        books = (
+            *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
+            *(self.keys, self.budgets, self.evals, self.served),
+        )
+        for book in books:
+            background.start(self._run_jobs() if book is self.jobs else book.run())
+        # Not waited for: only who asks what was used needs it, and it may be long.
+        background.start(self.usage.run())
+        background.start(EndRequests(self.keys, self.in_hand).run())
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS):
+                for book in books:
+                    await book.ready.wait()
+        except TimeoutError as error:
+            raise UnavailableError("the bus could not be read to its end") from error
+
+    async def _run_jobs(self) -> None:
+        # What jobs made is known first, or the successes of the past would be kept back.
+        await self.models.ready.wait()
+        await self.datasets.ready.wait()
+        await self.jobs.run()
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Show on the metrics page, until the block ends, how many jobs there are."""
+        gauges = JobGauges(self.jobs)
+        REGISTRY.register(gauges)
+        try:
+            yield
+        finally:
+            REGISTRY.unregister(gauges)

@@ -1,0 +1,90 @@
+"""The trainer service: training jobs, and the end of model versions."""
+
+from collections.abc import Sequence
+
+import grpc
+from modelmill.jobs.v1.job_pb2 import JobPriority
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    CreateFineTuningJobRequest,
+    ListStepFiguresRequest,
+    RetireModelRequest,
+    StepFigures,
+    TrainSpec,
+)
+from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+from modelmill_service_kit.grpc_client import domain_errors
+
+from modelmill_gateway.ordering.accepted_job import AcceptedJob
+from modelmill_gateway.routing.delete_model import RetiredVersions
+
+PEER = "the trainer"
+CALL_SECONDS = 30.0
+
+
+class GrpcTrainer:
+    """The trainer behind its gRPC port."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = TrainerServiceStub(channel)
+
+    async def create(
+        self,
+        spec: TrainSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob:
+        """Order a training run.
+
+        Raises:
+            NotFoundError: the dataset or the base model is unknown.
+            InvalidInputError: hyper-parameters are wrong; all are listed.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        request = CreateFineTuningJobRequest(
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=spec,
+            priority=priority,
+        )
+        with domain_errors(PEER):
+            response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
+        return AcceptedJob(response.job_id, response.sequence)
+
+    async def step_figures(
+        self, tenant: str, job_id: str, after_step: int | None = None
+    ) -> Sequence[StepFigures]:
+        """What was measured at the last steps of a run that succeeded, oldest first.
+
+        Args:
+            after_step: the first steps behind this one instead.
+
+        Raises:
+            NotFoundError: no such job of the tenant's, or it has made no model.
+            UnavailableError: the trainer, the bus or the store does not answer.
+        """
+        request = ListStepFiguresRequest(tenant=tenant, job_id=job_id, after_step=after_step)
+        with domain_errors(PEER):
+            response = await self._stub.ListStepFigures(request, timeout=CALL_SECONDS)
+        return response.steps
+
+    async def retire_model(
+        self, *, tenant: str, version_id: str, requested_by: str
+    ) -> RetiredVersions:
+        """Take a version and the builds made from it out of use.
+
+        Raises:
+            NotFoundError: unknown, retired, or not the tenant's own.
+            PreconditionError: an alias or an adapter uses it; the message names which.
+            UnavailableError: the bus does not answer.
+        """
+        request = RetireModelRequest(
+            tenant=tenant, version_id=version_id, requested_by=requested_by
+        )
+        with domain_errors(PEER):
+            response = await self._stub.RetireModel(request, timeout=CALL_SECONDS)
+        return RetiredVersions(tuple(response.version_ids), response.sequence)

@@ -1,0 +1,129 @@
+"""Usage records on their way to the bus: behind the answers, never in front of them."""
+
+import asyncio
+import logging
+import uuid
+
+from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_jobs.publishing import Publishes
+from modelmill_jobs.record_queue import Waiting, publish_patiently
+from modelmill_jobs.subjects import usage_recorded
+
+from modelmill_gateway.adapters.usage_spill import Going, UsageSpill
+from modelmill_gateway.measures import USAGE_DROPPED
+
+log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.25
+"""Records of so long go out in one message: one each cost an answer a quarter of a millisecond."""
+MOST_AT_ONCE = 250
+"""Records of a message: half of what the bus takes, were each as long as one can be."""
+
+
+class UsageQueue:
+    """A bounded queue in front of `usage.recorded.<tenant>`.
+
+    While the bus is away, or has no room, records wait: up to the bound here, then on disk, and so
+    does at the end what is not published by then. What is too much for the disk, too, is dropped
+    and counted.
+
+    Args:
+        size: records that may wait in memory.
+        spill: where more of them wait.
+    """
+
+    def __init__(self, bus: Publishes, size: int, spill: UsageSpill | None = None) -> None:
+        self._bus = bus
+        self._size = size
+        self._spill = spill
+        self._waiting: dict[str, list[UsageRecorded]] = {}
+        """By tenant, in the order in which they came."""
+        self._going: Going | None = None
+        """Of those that waited here, the batch that is under way."""
+        self._count = 0
+        """Of all that wait here and of those that are under way."""
+        self._has_ended = False
+        self._has_some, self._has_none = asyncio.Event(), asyncio.Event()
+        if spill is None or spill.first() is None:
+            self._has_none.set()
+        else:
+            self._has_some.set()
+
+    def record(self, usage: UsageRecorded) -> None:
+        """Take the record; returns at once, whatever the bus does."""
+        if self._count >= self._size and not self._make_room():
+            # All that is here is under way.
+            if not self._on_disk(UsageBatch(tenant=usage.tenant, requests=[usage])):
+                USAGE_DROPPED.inc()
+            return
+        self._count += 1
+        self._waiting.setdefault(usage.tenant, []).append(usage)
+        self._has_none.clear()
+        self._has_some.set()
+
+    async def run(self) -> None:
+        """Publish what waits until cancelled."""
+        while not self._has_ended:
+            await self._has_some.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            while not self._has_ended:
+                if self._waiting:
+                    self._going = going = self._next()
+                    await self._publish(going)
+                    self._count -= len(going.batch.requests)
+                    self._going = None
+                elif self._spill is not None and (spilled := self._spill.first()) is not None:
+                    await self._publish(spilled)
+                    if not self._has_ended:
+                        self._spill.sent()
+                else:
+                    break
+            self._has_some.clear()
+            self._has_none.set()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until everything is published, at most `timeout` seconds; the rest goes to disk."""
+        try:
+            await asyncio.wait_for(self._has_none.wait(), timeout)
+        except TimeoutError:
+            self._has_ended = True
+            lost = 0
+            while (left := self._going or (self._next() if self._waiting else None)) is not None:
+                self._going = None
+                if self._spill is None or not self._spill.put(left.msg_id, left.batch):
+                    lost += len(left.batch.requests)
+            USAGE_DROPPED.inc(lost)
+            log.warning("usage records were not published by the end; %d were dropped", lost)
+
+    def _make_room(self) -> bool:
+        """Let the next batch wait on disk instead, if it can."""
+        batch = self._first() if self._waiting else None
+        if batch is None or not self._on_disk(batch):
+            return False
+        self._remove(batch)
+        self._count -= len(batch.requests)
+        return True
+
+    def _on_disk(self, batch: UsageBatch) -> bool:
+        return self._spill is not None and self._spill.put(uuid.uuid4().hex, batch)
+
+    def _first(self) -> UsageBatch:
+        tenant, records = next(iter(self._waiting.items()))
+        return UsageBatch(tenant=tenant, requests=records[:MOST_AT_ONCE])
+
+    def _remove(self, batch: UsageBatch) -> None:
+        rest = self._waiting.pop(batch.tenant)[len(batch.requests) :]
+        if rest:
+            self._waiting[batch.tenant] = rest
+
+    def _next(self) -> Going:
+        """The next batch, taken out."""
+        batch = self._first()
+        self._remove(batch)
+        return Going(batch, uuid.uuid4().hex)
+
+    async def _publish(self, going: Going) -> None:
+        subject = usage_recorded(going.batch.tenant)
+        waiting = Waiting(subject, going.batch, going.msg_id)
+        if not await publish_patiently(self._bus, "usage records", waiting):
+            USAGE_DROPPED.inc(len(going.batch.requests))

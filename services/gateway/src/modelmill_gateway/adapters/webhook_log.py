@@ -1,0 +1,71 @@
+"""What came of the attempts to reach endpoints: the newest of each, the same at every replica."""
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
+from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.webhook_subjects import webhook_attempt
+from modelmill_registry.read_model import ReadModel
+
+from modelmill_gateway.domain.webhooks import DELIVERED
+
+KEPT = 100
+"""Attempts of one endpoint; the stream keeps as many, for four days."""
+
+
+class WebhookLog(ReadModel):
+    """Read model of `webhook.attempt.*`."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus, ("webhook.attempt.*",))
+        self._store = bus
+        self._attempts: dict[str, deque[Stored[WebhookAttempt]]] = {}
+
+    def list(self, webhook_id: str) -> list[Stored[WebhookAttempt]]:
+        """The endpoint's attempts, newest first."""
+        return list(self._attempts.get(webhook_id, ()))[::-1]
+
+    def failing_since(self, endpoint: WebhookState) -> datetime | None:
+        """Since when all attempts failed, as far as is known here; None if the last one worked."""
+        attempts = self._attempts.get(endpoint.webhook_id)
+        return _failing_since(attempts[-1].body, endpoint) if attempts else None
+
+    def works(self, webhook_id: str) -> bool:
+        """Whether the last attempt that is known here succeeded."""
+        attempts = self._attempts.get(webhook_id)
+        return attempts is not None and attempts[-1].body.outcome == DELIVERED
+
+    async def record(self, attempt: WebhookAttempt, endpoint: WebhookState) -> None:
+        """Write down what came of an attempt; a failed one gets the time since when all failed.
+
+        Raises:
+            UnavailableError: the bus is away.
+        """
+        subject = webhook_attempt(attempt.webhook_id)
+        while True:
+            before = await self._store.last(subject, WebhookAttempt)
+            if attempt.outcome != DELIVERED:
+                since = _failing_since(before.body, endpoint) if before else None
+                attempt.failing_since.FromDatetime(since or attempt.at.ToDatetime(UTC))
+            try:
+                sequence = before.sequence if before else 0
+                await self._store.publish(subject, attempt, expect_last=sequence)
+            except StaleWriteError:
+                continue
+            return
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        webhook_id = stored.body.webhook_id
+        self._attempts.setdefault(webhook_id, deque(maxlen=KEPT)).append(stored)
+
+
+def _failing_since(attempt: WebhookAttempt, endpoint: WebhookState) -> datetime | None:
+    if not attempt.HasField("failing_since"):
+        return None
+    enabled: datetime = endpoint.enabled_at.ToDatetime(UTC)
+    if attempt.at.ToDatetime(UTC) < enabled:
+        return None  # enabled after it: what failed before is forgiven
+    return max(attempt.failing_since.ToDatetime(UTC), enabled)

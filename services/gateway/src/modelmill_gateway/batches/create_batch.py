@@ -1,0 +1,146 @@
+"""Order a batch: a job of the gateway's own, that answers a file of requests as its caller."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.message import Message
+from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
+from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_jobs.kinds import BATCH, prefix_of
+from modelmill_jobs.ledger import JobRecord
+from modelmill_jobs.submit import SubmittedJob
+from modelmill_service_kit.errors import NotFoundError
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.ordering.accepted_job import accepted_record
+from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.own_writes import CatchesUp, until_seen
+
+PREFIX = prefix_of(BATCH)
+PURPOSE = "batch"
+MAX_FILE_BYTES = 200 * 1024 * 1024
+WINDOW_SECONDS = 24 * 3600
+
+
+class Files(Protocol):
+    """Where files are kept."""
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+
+
+class Queue(Protocol):
+    """See `modelmill_jobs.submit.JobQueue`."""
+
+    async def submit(
+        self,
+        *,
+        kind: str,
+        prefix: str,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: Message,
+    ) -> SubmittedJob: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+
+
+@dataclass(frozen=True)
+class SubmitJob:
+    """Orders jobs that the gateway does itself."""
+
+    queue: Queue
+    jobs: Jobs
+    room: WaitingRoom
+
+    async def __call__(
+        self, spec: Message, caller: Caller, idempotency_key: str, *, prefix: str = PREFIX
+    ) -> JobRecord:
+        """Order it under the caller's name.
+
+        Args:
+            prefix: of the job's id.
+
+        Raises:
+            AlreadyExistsError: the key was used for another spec.
+            OverloadedError: too many jobs of the tenant's wait.
+            UnavailableError: the bus does not answer; nothing is known to be accepted.
+        """
+        with self.room.place(caller.tenant, BATCH, idempotency_key):
+            submitted = await self.queue.submit(
+                kind=BATCH,
+                prefix=prefix,
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=idempotency_key,
+                spec=spec,
+            )
+            await until_seen(self.jobs, submitted.sequence)
+        return accepted_record(
+            self.jobs, submitted.job_id, kind=BATCH, tenant=caller.tenant, spec=spec
+        )
+
+
+class CreateBatch:
+    """POST /v1/batches."""
+
+    def __init__(self, files: Files, submit_job: SubmitJob) -> None:
+        self._files = files
+        self._submit_job = submit_job
+
+    async def __call__(
+        self,
+        *,
+        endpoint: str,
+        input_file_id: str,
+        metadata: Mapping[str, str],
+        caller: Caller,
+        idempotency_key: str,
+    ) -> JobRecord:
+        """Order it; its lines are looked at by the job.
+
+        Raises:
+            BadRequestError: there is no such file, or it is none of a batch's.
+            AlreadyExistsError, OverloadedError, UnavailableError: as `SubmitJob` says.
+        """
+        await self._check(input_file_id, caller.tenant)
+        spec = BatchSpec(
+            endpoint=endpoint,
+            input_file_id=input_file_id,
+            window_seconds=WINDOW_SECONDS,
+            metadata=metadata,
+            authority=authority_of(caller),
+        )
+        return await self._submit_job(spec, caller, idempotency_key)
+
+    async def _check(self, file_id: str, tenant: str) -> None:
+        try:
+            file = await self._files.get(tenant=tenant, file_id=file_id)
+        except NotFoundError as error:
+            raise BadRequestError(
+                f"input_file_id: {error.message}", param="input_file_id"
+            ) from None
+        wrong = ""
+        if file.purpose != PURPOSE:
+            wrong = f"the file's purpose is {file.purpose!r}, a batch's is {PURPOSE!r}"
+        elif file.size_bytes > MAX_FILE_BYTES:
+            wrong = f"the file has {file.size_bytes} bytes, a batch's at most {MAX_FILE_BYTES}"
+        if wrong:
+            raise BadRequestError(f"input_file_id: {wrong}", param="input_file_id")
+
+
+def authority_of(caller: Caller) -> Authority:
+    """Who asks in the caller's name later on."""
+    return Authority(
+        subject=caller.subject,
+        scopes=sorted(caller.scopes),
+        key_id=caller.key_id,
+        only_models=caller.models is not None,
+        models=sorted(caller.models or ()),
+    )

@@ -1,0 +1,249 @@
+"""Every use case with what it needs: the one place where parts of the gateway are put together.
+
+What a use case is made of comes as `Parts`, which `main` opens and closes.
+"""
+
+import random
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from modelmill_audit.trail import AuditTrail
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.kinds import BATCH
+from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.watching import JobWatcher
+from modelmill_registry.stores import store_of
+from modelmill_service_kit.work_apart import WorkApart
+
+from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_gateway.adapters.fault_points import FaultPoints
+from modelmill_gateway.adapters.job_owner import OwnJobs
+from modelmill_gateway.adapters.peers import Peers
+from modelmill_gateway.adapters.read_models import ReadModels
+from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.answers.admitted_answers import AdmittedAnswers, Answers
+from modelmill_gateway.answers.admitted_texts import AdmittedCounts, AdmittedEmbeds, AdmittedJudges
+from modelmill_gateway.answers.answer_chat import AnswerChat
+from modelmill_gateway.answers.count_prompt import CountPrompt
+from modelmill_gateway.answers.embed_texts import EmbedTexts
+from modelmill_gateway.answers.metered_answers import (
+    Embeds,
+    MeteredAnswers,
+    MeteredEmbedders,
+    MeteredEmbeds,
+    MeteredJudges,
+)
+from modelmill_gateway.answers.room import Room
+from modelmill_gateway.batches.create_batch import CreateBatch, SubmitJob
+from modelmill_gateway.domain.admission import Admission
+from modelmill_gateway.domain.ledger.prices import Prices
+from modelmill_gateway.evals.create_eval_run import CreateEvalRun
+from modelmill_gateway.evals.manage_evals import ManageEvals
+from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
+from modelmill_gateway.guarding.ask_judges import AskJudges
+from modelmill_gateway.guarding.judge_inputs import JudgeInputs
+from modelmill_gateway.guarding.judge_texts import JudgeTexts
+from modelmill_gateway.guarding.manage_policy import ManagePolicy
+from modelmill_gateway.guarding.record_feedback import RecordFeedback
+from modelmill_gateway.guarding.spared_moderation import SparedModeration
+from modelmill_gateway.identity.manage_keys import ManageKeys
+from modelmill_gateway.identity.record_changes import RecordChanges
+from modelmill_gateway.identity.require_models import RequireModels
+from modelmill_gateway.measures import TOKENS_IN_HAND, TOKENS_LIMIT
+from modelmill_gateway.ordering.control_job import ControlJob, SteersJobs
+from modelmill_gateway.ordering.create_dataset import CreateDataset
+from modelmill_gateway.ordering.create_evaluation import CreateEvaluation
+from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.create_optimization import CreateOptimization
+from modelmill_gateway.ordering.delete_dataset import DeleteDataset
+from modelmill_gateway.ordering.delete_file import DeleteFile
+from modelmill_gateway.ordering.find_file import FindFile
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ordering.show_datasets import ShowDatasets
+from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.ordering.watch_job import WatchJob
+from modelmill_gateway.routing.delete_alias import DeleteAlias
+from modelmill_gateway.routing.delete_model import DeleteModel
+from modelmill_gateway.routing.find_model import FindModel
+from modelmill_gateway.routing.move_alias import MoveAlias
+from modelmill_gateway.routing.routed_engines import RoutedEngines
+from modelmill_gateway.routing.shadow_answers import ShadowAnswers
+from modelmill_gateway.routing.show_models import ShowModels
+from modelmill_gateway.routing.split_alias import SplitAlias
+from modelmill_gateway.settings import Settings
+from modelmill_gateway.spending.manage_budget import ManageBudget
+from modelmill_gateway.spending.meter import MeteredEngines
+from modelmill_gateway.spending.price_of_model import PriceOfModel
+from modelmill_gateway.spending.quotas import Quotas
+from modelmill_gateway.spending.show_usage import ShowUsage
+from modelmill_gateway.use_cases import UseCases
+from modelmill_gateway.webhooks.open_webhooks import Webhooks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is open while the gateway serves."""
+
+    settings: Settings
+    bus: Bus
+    known: ReadModels
+    peers: Peers
+    usage: UsageQueue
+    shadows: ShadowAnswers
+    audit: AuditTrail
+    watcher: JobWatcher
+    webhooks: Webhooks | None
+    record_changes: RecordChanges
+    record_feedback: RecordFeedback
+    quotas: Quotas
+    admission: Admission
+    work: WorkApart
+
+
+def all_use_cases(parts: Parts) -> UseCases:
+    """Everything that callers can do."""
+    settings, known, peers = parts.settings, parts.known, parts.peers
+    find_model, show_datasets, room, ordering = _ordering(parts)
+    answer_chat, judge_texts = _judged(parts, find_model)
+    submit_job, manage_evals = _own_jobs(parts, room)
+    return UseCases(
+        require_models=RequireModels(known.jobs, known.evals, settings.default_model),
+        answer_chat=answer_chat,
+        count_prompt=_counting(parts, find_model),
+        embed_texts=_embedding(parts, find_model, judge_texts),
+        judge_texts=MeteredJudges(AdmittedJudges(judge_texts, _queue(parts)), parts.quotas),
+        manage_budget=ManageBudget(known.budgets),
+        manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
+        manage_policy=ManagePolicy(peers.policies),
+        record_changes=parts.record_changes,
+        record_feedback=parts.record_feedback,
+        show_models=_showing(known, find_model),
+        move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
+        split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
+        delete_model=_deleting(parts),
+        delete_file=DeleteFile(peers.data_prep),
+        find_file=FindFile(peers.data_prep, known.jobs, peers.trainer),
+        create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
+        show_datasets=show_datasets,
+        delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
+        create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
+        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
+        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
+        show_usage=ShowUsage(known.usage),
+        create_batch=CreateBatch(peers.data_prep, submit_job),
+        manage_evals=manage_evals,
+        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, find_model, submit_job),
+        show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
+        control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
+        watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
+        event_ids=SealedEventIds(parts.settings.service_secret.get_secret_value()),
+        webhooks=parts.webhooks,
+    )
+
+
+def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
+    return ShowModels(
+        *(find_model, known.aliases, known.models, known.default_builds, known.served)
+    )
+
+
+def _ordering(
+    parts: Parts,
+) -> tuple[FindModel, ShowDatasets, WaitingRoom, tuple[FindModel, OrderJob]]:
+    find_model, show_datasets = _readers(parts.known, parts.settings.default_model)
+    room = WaitingRoom(parts.known.jobs, parts.settings.max_waiting_jobs)
+    return find_model, show_datasets, room, (find_model, OrderJob(parts.known.jobs, room))
+
+
+def _deleting(parts: Parts) -> DeleteModel:
+    known = parts.known
+    delete_alias = DeleteAlias(known.aliases, known.fresh_models)
+    return DeleteModel(parts.peers.trainer, known.models, delete_alias, known.fresh_models)
+
+
+def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:
+    known = parts.known
+    return SubmitJob(JobQueue(parts.bus), known.jobs, room), ManageEvals(known.evals)
+
+
+def _readers(known: ReadModels, default_model: str) -> tuple[FindModel, ShowDatasets]:
+    find_model = FindModel(
+        *(known.aliases, known.models, known.default_builds, known.fresh_models),
+        default_model,
+    )
+    return find_model, ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
+
+
+def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
+    """Who steers a job, by its kind."""
+    return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
+
+
+def _queue(parts: Parts) -> Room:
+    """The one in front of all that asks inference or judges."""
+    return Room(parts.admission, parts.settings.request_seconds)
+
+
+def _counting(parts: Parts, find_model: FindModel) -> AdmittedCounts:
+    count = CountPrompt(find_model, parts.peers.engines, parts.settings.request_seconds)
+    return AdmittedCounts(count, _queue(parts))
+
+
+def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> Embeds:
+    settings, price_of = parts.settings, PriceOfModel(Prices(parts.settings.prices), find_model)
+    engines, seconds = MeteredEmbedders(parts.peers.engines), settings.request_seconds
+    embed = EmbedTexts(find_model, judge_texts, engines, parts.usage, seconds, price_of)
+    return MeteredEmbeds(AdmittedEmbeds(embed, _queue(parts)), parts.quotas, price_of)
+
+
+def _training(
+    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, room: WaitingRoom
+) -> CreateFineTuningJob:
+    known, peers = parts.known, parts.peers
+    return CreateFineTuningJob(
+        *(peers.trainer, peers.data_prep, find_model, show_datasets),
+        *(known.datasets, known.jobs, room),
+    )
+
+
+def admission_of(settings: Settings) -> Admission:
+    """How much this process may have in hand."""
+    admission = Admission(
+        settings.tokens_in_hand,
+        settings.admission_seconds,
+        clock=time.monotonic,
+        jitter=random.random,
+    )
+    TOKENS_IN_HAND.set_function(lambda: admission.tokens)
+    TOKENS_LIMIT.set(settings.tokens_in_hand)
+    return admission
+
+
+def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
+    """What asks moderation; it is spared by all of them together."""
+    settings, known, peers = parts.settings, parts.known, parts.peers
+    faults = FaultPoints(settings.fault_at)
+    moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
+    judge_inputs = JudgeInputs(
+        *(moderation, known.policies, parts.audit, parts.work),
+        here_chars=settings.rules_here_chars,
+    )
+    price_of = PriceOfModel(Prices(settings.prices), find_model)
+    answer_chat = AnswerChat(
+        find_model=find_model,
+        moderation=faults.moderation(judge_inputs),
+        engines=MeteredEngines(faults.engines(RoutedEngines(peers.engines, parts.shadows))),
+        policies=known.policies,
+        judges=AskJudges(moderation),
+        audit=parts.audit,
+        usage=faults.usage(parts.usage),
+        work=parts.work,
+        request_seconds=settings.request_seconds,
+        price_of=price_of,
+    )
+    metered = MeteredAnswers(
+        *(AdmittedAnswers(answer_chat, _queue(parts)), parts.quotas, price_of),
+        settings.ledger_answer_tokens,
+    )
+    return metered, JudgeTexts(judge_inputs, settings.request_seconds)

@@ -1,0 +1,277 @@
+"""Bodies of the routes that generate text, as OpenAI's clients and ours send them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from modelmill_service_kit.errors import InvalidInputError
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from modelmill_gateway.domain.chat import (
+    MAX_ALTERNATIVES,
+    MAX_ANSWERS,
+    MAX_PENALTY,
+    ChatCall,
+    Sampling,
+    Turn,
+)
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.bodies.constraint_body import ConstrainedBody
+from modelmill_gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
+from modelmill_gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
+from modelmill_gateway.entrypoints.bodies.parsing import ModelT, OpenBody, StrictBody, parse_body
+from modelmill_gateway.entrypoints.bodies.tool_body import (
+    MAX_TOOLS,
+    ToolBody,
+    ToolCallBody,
+    ToolChoice,
+    chosen_name,
+    may_call_several,
+)
+
+MAX_NEW_TOKENS = 2**31 - 1
+MAX_STOPS = 4
+MAX_STOP_CHARS = 256
+LEAST_TEMPERATURE = 0.001
+LEAST_TOP_P = 1e-6
+"""Below these the likeliest token is as good as certain, and the engine refuses to sample."""
+
+
+def _plain_text(content: Any) -> Any:
+    """Text of a message's content: a string, or a list of parts of type text."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") != "text":
+            raise ValueError("only parts of type text are supported")
+        if not isinstance(part.get("text"), str):
+            raise ValueError("a part of type text needs a text")
+        texts.append(part["text"])
+    return "\n".join(texts)
+
+
+def _as_list(texts: Any) -> Any:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _text_or_texts(schema: dict[str, Any]) -> None:
+    """Says in the API document that one text may stand for a list of one."""
+    schema["anyOf"] = [{"type": "string", "minLength": 1}, *schema["anyOf"]]
+
+
+def _text_or_parts(schema: dict[str, Any]) -> None:
+    """Says in the API document that content may come in parts."""
+    part = {
+        "type": "object",
+        "required": ["type", "text"],
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    }
+    schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": part}]
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+
+
+class MessageBody(OpenBody):
+    """One turn."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = Field(None, description="In a tool's turn: the call it answers.")
+    content: Annotated[str | None, BeforeValidator(_plain_text)] = Field(
+        None, validate_default=True, json_schema_extra=_text_or_parts
+    )
+    function_call: None = None
+
+    @field_validator("content")
+    @classmethod
+    def _only_calls_speak_for_themselves(
+        cls, content: str | None, info: ValidationInfo
+    ) -> str | None:
+        if content is None and not info.data.get("tool_calls"):
+            raise ValueError("field required")
+        return content
+
+    @property
+    def turn(self) -> Turn:
+        """As the domain has it."""
+        role = "system" if self.role == "developer" else self.role
+        calls = tuple(each.call for each in self.tool_calls or ())
+        return Turn(role, self.content or "", calls, self.tool_call_id or "")
+
+
+class StreamOptions(OpenBody):
+    """How a stream is sent."""
+
+    include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = Field(None, description="It is not padded.")
+
+
+class TextBody(ConstrainedBody):
+    """What chat and completions have in common."""
+
+    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    stop: Annotated[list[StopText] | None, BeforeValidator(_as_list)] = Field(
+        None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
+    )
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers wanted.")
+    presence_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(
+        None, ge=0.01, le=100, description="Of tokens in prompt or answer; 1 changes nothing."
+    )
+    top_k: int | None = Field(None, ge=-1, lt=2**31, description="0 and -1 mean all tokens.")
+    user: str | None = Field(
+        None, max_length=512, description="Has the same variant of an alias each time."
+    )
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream shall end with what it cost."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class ChatBody(TextBody):
+    """POST /v1/chat/completions."""
+
+    messages: list[MessageBody] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
+    )
+    moderation: InlineModerationBody | None = None
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives of each token are to be named, if any."""
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+
+class GenerateBody(StrictBody):
+    """POST /generate."""
+
+    prompt: str = Field(min_length=1)
+    max_length: int = Field(50, ge=1, le=MAX_NEW_TOKENS, description="New tokens at most.")
+    model: str | None = Field(
+        None, min_length=1, max_length=256, description="The default model, if it is not said."
+    )
+    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token.")
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """A parsed chat request: what is asked, and how the answer is sent."""
+
+    call: ChatCall
+    stream: bool
+    include_usage: bool
+
+
+def parse_chat(body: bytes) -> ChatRequest:
+    """The request in a body of /v1/chat/completions.
+
+    Raises:
+        BadRequestError: not JSON, not of this shape, or it asks for what is not served; `param` is
+            the first field at fault.
+    """
+    parsed = parse_open(body, ChatBody)
+    refuse_unserved(parsed, _neutral(parsed))
+    refuse_stream_options(parsed)
+    tools = tuple(each.tool for each in parsed.tools or ())
+    if tools and parsed.logprobs:
+        # Its tokens would say what a call says in escapes that no guard reads.
+        raise BadRequestError("logprobs: not together with tools", param="logprobs")
+    if parsed.top_logprobs and not parsed.logprobs:
+        raise BadRequestError("top_logprobs: only with logprobs", param="top_logprobs")
+    max_tokens = parsed.max_completion_tokens or parsed.max_tokens or 0
+    sampling = sampling_of(parsed, max_tokens, parsed.alternatives)
+    call = ChatCall(
+        parsed.model,
+        tuple(message.turn for message in parsed.messages),
+        sampling,
+        answers=parsed.n or 1,
+        tools=tools,
+        tool_choice=chosen_name(parsed.tool_choice, tools),
+        moderation=parsed.moderation.wish if parsed.moderation else None,
+        user=parsed.user or "",
+    )
+    return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
+
+
+def _neutral(parsed: ChatBody) -> Mapping[str, tuple[Any, ...]]:
+    """`NEUTRAL` for this request: one call at most is what comes where a call must be made."""
+    if may_call_several(parsed.tool_choice, parsed.tools):
+        return NEUTRAL
+    return {name: values for name, values in NEUTRAL.items() if name != "parallel_tool_calls"}
+
+
+def parse_generate(body: bytes, default_model: str) -> ChatCall:
+    """The request in a body of /generate: one user turn.
+
+    Raises:
+        BadRequestError: not JSON.
+        InvalidInputError: JSON of another shape; lists every error.
+    """
+    parsed = parse_body(body, GenerateBody)
+    temperature = 0.0 if parsed.temperature < LEAST_TEMPERATURE else parsed.temperature
+    sampling = Sampling(max_tokens=parsed.max_length, temperature=temperature)
+    turn = Turn("user", parsed.prompt)
+    return ChatCall(parsed.model or default_model, (turn,), sampling, field="prompt")
+
+
+def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
+    """A body of an OpenAI route.
+
+    Raises:
+        BadRequestError: not JSON, or not of this shape; `param` is the first field at fault.
+    """
+    try:
+        return parse_body(body, kind)
+    except BadRequestError:
+        raise
+    except InvalidInputError as error:
+        raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
+
+
+def refuse_stream_options(parsed: TextBody) -> None:
+    """Raise BadRequestError where they are given and nothing is streamed."""
+    if parsed.stream_options is not None and not parsed.stream:
+        raise BadRequestError("stream_options: only with stream", param="stream_options")
+
+
+def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Sampling:
+    """How to sample; what the engine would refuse as too small to matter becomes greedy."""
+    penalty = parsed.repetition_penalty
+    temperature, top_p = greedy_if_certain(parsed.temperature, parsed.top_p)
+    return Sampling(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=max(parsed.top_k or 0, 0),
+        presence_penalty=parsed.presence_penalty or 0.0,
+        frequency_penalty=parsed.frequency_penalty or 0.0,
+        repetition_penalty=1.0 if penalty is None else penalty,
+        stop=tuple(parsed.stop or ()),
+        seed=parsed.seed,
+        logprobs=logprobs,
+        constraint=parsed.constraint,
+    )
+
+
+def greedy_if_certain(temperature: float | None, top_p: float | None) -> tuple[float, float]:
+    """Temperature and nucleus, 1 where nothing is said; greedy where they leave no other choice."""
+    temperature = 1.0 if temperature is None else temperature
+    top_p = 1.0 if top_p is None else top_p
+    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
+        return 0.0, 1.0
+    return temperature, top_p

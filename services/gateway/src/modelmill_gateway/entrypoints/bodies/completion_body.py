@@ -1,0 +1,92 @@
+"""The body of OpenAI's older route: text that is continued as it is."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from modelmill_gateway.domain.chat import MAX_ALTERNATIVES, MAX_ANSWERS, ChatCall, Turn
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.bodies.chat_body import (
+    TextBody,
+    parse_open,
+    refuse_stream_options,
+    sampling_of,
+)
+from modelmill_gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
+
+DEFAULT_NEW_TOKENS = 16
+"""OpenAI's default on this route."""
+MAX_PROMPTS = MAX_ANSWERS
+"""Each of their answers takes a place in the engine."""
+
+UNSERVED: dict[str, tuple[Any, ...]] = {
+    "logit_bias": NEUTRAL["logit_bias"],
+    "best_of": (None, 1),
+    "suffix": (None, ""),
+}
+"""As `NEUTRAL` for chat."""
+
+
+def _as_list(prompt: Any) -> Any:
+    return [prompt] if isinstance(prompt, str) else prompt
+
+
+def _one_or_many(schema: dict[str, Any]) -> None:
+    """Says in the API document that one text may stand for a list of one."""
+    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
+    schema["anyOf"] = [{"type": "string", "minLength": 1}, many]
+
+
+class CompletionBody(TextBody):
+    """POST /v1/completions."""
+
+    prompt: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
+        min_length=1, max_length=MAX_PROMPTS, json_schema_extra=_one_or_many
+    )
+    echo: bool | None = Field(None, description="Begin each answer with its prompt.")
+    logprobs: int | None = Field(
+        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; not with echo."
+    )
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """A parsed request: one call for each prompt, and how the answers are sent."""
+
+    calls: tuple[ChatCall, ...]
+    model: str
+    stream: bool
+    include_usage: bool
+
+
+def parse_completion(body: bytes) -> CompletionRequest:
+    """The request in a body of /v1/completions.
+
+    Raises:
+        BadRequestError: not JSON, not of this shape, or it asks for what is not served; `param` is
+            the first field at fault.
+    """
+    parsed = parse_open(body, CompletionBody)
+    refuse_unserved(parsed, UNSERVED)
+    refuse_stream_options(parsed)
+    answers = parsed.n or 1
+    if answers * len(parsed.prompt) > MAX_PROMPTS:
+        raise BadRequestError(f"n: at most {MAX_PROMPTS} answers to all prompts", param="n")
+    if parsed.echo and parsed.logprobs is not None:
+        raise BadRequestError("logprobs: not together with echo", param="logprobs")
+    sampling = sampling_of(parsed, parsed.max_tokens or DEFAULT_NEW_TOKENS, parsed.logprobs)
+    calls = tuple(
+        ChatCall(
+            parsed.model,
+            (Turn("user", prompt),),
+            sampling,
+            raw=True,
+            echo=bool(parsed.echo),
+            field="prompt",
+            answers=answers,
+            user=parsed.user or "",
+        )
+        for prompt in parsed.prompt
+    )
+    return CompletionRequest(calls, parsed.model, bool(parsed.stream), parsed.include_usage)

@@ -1,0 +1,84 @@
+"""The body of an evaluation."""
+
+from typing import Annotated
+
+from modelmill.trainer.v1.evaluation_pb2 import (
+    EvaluationSlice,
+    EvaluationSpec,
+    EvaluationTask,
+    Protection,
+)
+from pydantic import Field
+
+from modelmill_gateway.entrypoints.bodies.parsing import PRIORITY_MEANING, Priority, StrictBody
+
+UINT32, UINT64 = 2**32, 2**64
+Name = Annotated[str, Field(max_length=256)]
+
+
+class SliceBody(StrictBody):
+    """Groups of rows that are measured on their own too."""
+
+    by: Name = Field(description="length, script, answer, or a column of the row.")
+    edges: list[Annotated[int, Field(ge=1, lt=UINT32)]] = Field(
+        [], max_length=16, description="Of length: characters at which a group ends, rising."
+    )
+
+
+class ProtectionBody(StrictBody):
+    """A measure that must not get worse; the result says whether it did."""
+
+    measure: Name
+    slice_by: Name = ""
+    slice_value: Name = ""
+    worst: float | None = Field(None, description="It must be at least as good as this.")
+    largest_loss: float | None = Field(
+        None, description="It may be so much worse than that of compare_to."
+    )
+    suite: Name = Field("", description='"dataset" or the name of a task, where there are several.')
+
+
+class TaskBody(StrictBody):
+    """A task in a part of lm-evaluation-harness's format."""
+
+    config: str = Field(min_length=1, max_length=32768, description="The task's YAML.")
+    data_file_ids: list[Name] = Field(
+        [], max_length=64, description="Uploaded files that its data_files name, by file names."
+    )
+
+
+class EvaluationBody(StrictBody):
+    """POST /v1/evaluations."""
+
+    model: Name = Field(min_length=1, description="Alias, version id or name, as in a chat.")
+    compare_to: Name = Field("", description="Measured on the same rows, and compared by row.")
+    dataset_id: Name = Field("", description="The last turn of each row is the right answer.")
+    split: Name = Field("test", description="train, valid or test.")
+    tasks: list[TaskBody] = Field([], max_length=16)
+    measures: list[Name] = Field(
+        [], max_length=32, description="Of the dataset's rows; empty means all that apply."
+    )
+    slices: list[SliceBody] = Field([], max_length=16)
+    protections: list[ProtectionBody] = Field([], max_length=64)
+    max_rows: int = Field(0, ge=0, lt=UINT32, description="Drawn by the seed; 0 means 1,000.")
+    max_new_tokens: int = Field(0, ge=0, lt=UINT32, description="Of an answer; 0 means 256.")
+    seed: int = Field(0, ge=0, lt=UINT64)
+    resamples: int = Field(0, ge=0, lt=UINT32, description="Of the bootstrap; 0 means 1,000.")
+    priority: Priority = Field("normal", description=PRIORITY_MEANING)
+
+    def spec(self) -> EvaluationSpec:
+        """As the trainer takes it."""
+        return EvaluationSpec(
+            model=self.model,
+            compare_to=self.compare_to,
+            dataset_id=self.dataset_id,
+            split=self.split if self.dataset_id else "",
+            tasks=[EvaluationTask(**task.model_dump()) for task in self.tasks],
+            measures=self.measures,
+            slices=[EvaluationSlice(**each.model_dump()) for each in self.slices],
+            protections=[Protection(**each.model_dump()) for each in self.protections],
+            max_rows=self.max_rows,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+            resamples=self.resamples,
+        )

@@ -1,0 +1,68 @@
+"""What people may say of answers and verdicts."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from modelmill_gateway.domain.feedback import (
+    MAX_COMMENT_CHARACTERS,
+    MAX_NAMED,
+    MAX_TEXT_CHARACTERS,
+    Feedback,
+    Report,
+)
+from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+
+
+class FeedbackBody(StrictBody):
+    """POST /v1/feedback."""
+
+    request_id: Name | None = Field(None, description="As `x-request-id` named it.")
+    score: float | None = Field(None, ge=-1, le=1, description="How good the answer was.")
+    report: Literal["false_positive", "missed"] | None = Field(
+        None, description="A rule touched what it should not, or none touched what one should."
+    )
+    text: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_TEXT_CHARACTERS,
+        description="What was judged; with a report. Kept, for people who mend the policy.",
+    )
+    direction: Literal["input", "output"] | None = Field(None, description="With a report.")
+    categories: list[Name] = Field(
+        default_factory=list, max_length=MAX_NAMED, description="Those meant; with a report."
+    )
+    rules: list[Name] = Field(
+        default_factory=list, max_length=MAX_NAMED, description="Those meant; with a report."
+    )
+    comment: str | None = Field(None, min_length=1, max_length=MAX_COMMENT_CHARACTERS)
+
+    @model_validator(mode="after")
+    def _says_something_of_something(self) -> Self:
+        if self.score is None and self.report is None and self.comment is None:
+            raise ValueError("needs a score, a report or a comment")
+        if self.report is not None and self.text is None and self.request_id is None:
+            raise ValueError("a report needs the text, or the request_id")
+        if self.report is None:
+            about = ("text", "direction", "categories", "rules")
+            if wrong := [name for name in about if getattr(self, name)]:
+                raise ValueError(f"only with a report: {', '.join(wrong)}")
+        if self.score is not None and self.request_id is None:
+            raise ValueError("a score needs the request_id")
+        return self
+
+    @property
+    def feedback(self) -> Feedback:
+        """As the domain has it."""
+        return Feedback(
+            request_id=self.request_id or "",
+            score=self.score,
+            report=Report(self.report) if self.report else None,
+            text=self.text or "",
+            direction=self.direction or "",
+            categories=tuple(dict.fromkeys(self.categories)),
+            rules=tuple(dict.fromkeys(self.rules)),
+            comment=self.comment or "",
+        )

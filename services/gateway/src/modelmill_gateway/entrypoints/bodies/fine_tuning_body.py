@@ -1,0 +1,298 @@
+"""The body of a fine-tuning job: OpenAI's fields, and every choice that our trainer offers."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    Distribution,
+    HyperParameters,
+    TeacherAnswers,
+    TrainingLimits,
+)
+from modelmill_service_kit.errors import InvalidInputError
+from pydantic import BeforeValidator, Field, model_validator
+
+from modelmill_gateway.entrypoints.bodies.parsing import (
+    PRIORITIES,
+    PRIORITY_MEANING,
+    Metadata,
+    Priority,
+    StrictBody,
+)
+from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
+
+UINT32 = 2**32
+SEARCH = "search"
+"""A learning rate that the trainer shall look for."""
+TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
+METHODS: dict[TrainingMethod, pb.TrainingMethod.ValueType] = {
+    "lora": pb.TRAINING_METHOD_LORA,
+    "full": pb.TRAINING_METHOD_FULL,
+    "prefix": pb.TRAINING_METHOD_PREFIX,
+    "prompt": pb.TRAINING_METHOD_PROMPT,
+    "qlora": pb.TRAINING_METHOD_QLORA,
+    "auto": pb.TRAINING_METHOD_AUTO,
+}
+Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
+OBJECTIVES: dict[Objective, pb.TrainingObjective.ValueType] = {
+    "answers": pb.TRAINING_OBJECTIVE_ANSWERS,
+    "text": pb.TRAINING_OBJECTIVE_TEXT,
+    "dpo": pb.TRAINING_OBJECTIVE_DPO,
+    "kto": pb.TRAINING_OBJECTIVE_KTO,
+    "distillation": pb.TRAINING_OBJECTIVE_DISTILLATION,
+}
+OWN_NAMES = {"n_epochs": "epochs", "beta": "preference_beta"}
+"""The trainer's names of OpenAI's."""
+
+
+CALLERS_NAMES = {
+    "base_version_id": "model",
+    "adapter_version_id": "model",
+    "dataset_id": "training_file",
+    "validation_dataset_id": "validation_file",
+    "teacher_version_id": "teacher",
+}
+"""The body's names of the trainer's."""
+_TRAINERS_NAME = re.compile(rf"\b({'|'.join(CALLERS_NAMES)})\b")
+
+
+def in_callers_words(error: str) -> str:
+    """What the trainer says is wrong, with the body's names of fields."""
+    return _TRAINERS_NAME.sub(lambda found: CALLERS_NAMES[found[1]], error)
+
+
+def _unset(value: Any, words: str = '"auto"') -> Any:
+    """None for OpenAI's word for "the default"; other words are none."""
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"must be a number or {words}")
+    return None if value == "auto" else value
+
+
+def _rate(value: Any) -> Any:
+    return _unset(value, f'"auto" or "{SEARCH}"')
+
+
+Number = Annotated[float | None, BeforeValidator(_unset)]
+Rate = Annotated[float | None, BeforeValidator(_rate)]
+Whole = Annotated[int | None, BeforeValidator(_unset)]
+Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
+
+
+class HyperParametersBody(StrictBody):
+    """OpenAI's names and ours. "auto", null and absence leave it to the trainer.
+
+    On the wire to the trainer 0 means the default, so that 0 is refused wherever it would mean
+    something else. Upper limits are the trainer's to know.
+    """
+
+    n_epochs: Number = Field(None, gt=0)
+    epochs: Number = Field(None, gt=0)
+    batch_size: Whole = Field(None, gt=0, lt=UINT32)
+    learning_rate: Rate = Field(
+        None, gt=0, description='Or "search": by short runs, judged by the valid split.'
+    )
+    search_learning_rate: bool | None = Field(None, description='`learning_rate` is "search".')
+    learning_rate_multiplier: Number = Field(
+        None, gt=0, description="Of the rate that the trainer chooses."
+    )
+    preset: Literal["guide"] | None = Field(
+        None, description="Fixed epochs, batch size and rate instead of chosen ones."
+    )
+    gradient_accumulation_steps: Whole = Field(None, gt=0, lt=UINT32)
+    warmup_ratio: Number = Field(None, gt=0)
+    max_steps: Whole = Field(None, ge=0, lt=UINT32)
+    max_tokens_per_row: Whole = Field(None, gt=0, lt=UINT32)
+    lora_rank: Whole = Field(None, gt=0, lt=UINT32)
+    lora_alpha: Number = Field(None, gt=0)
+    lora_dropout: Number = Field(None, ge=0)
+    weight_decay: Number = Field(None, ge=0)
+    max_grad_norm: Number = Field(None, gt=0)
+    checkpoint_steps: Whole = Field(None, gt=0, lt=UINT32)
+    virtual_tokens: Whole = Field(None, gt=0, lt=UINT32)
+    preference_beta: Number = Field(None, gt=0)
+    distillation_temperature: Number = Field(None, gt=0)
+    distillation_weight: Number = Field(None, gt=0)
+    target_modules: Names = None
+    target_parameters: Names = None
+    last_turn_only: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _search(cls, given: Any) -> Any:
+        """A word in the place of the rate is a choice of its own to the trainer."""
+        if isinstance(given, dict) and given.get("learning_rate") == SEARCH:
+            return {**given, "learning_rate": None, "search_learning_rate": True}
+        return given
+
+
+class PreferenceParametersBody(HyperParametersBody):
+    """The same, with OpenAI's name of `preference_beta`."""
+
+    beta: Number = Field(None, gt=0)
+
+
+PRECISIONS = {
+    "fp32": pb.TRAINING_PRECISION_FP32,
+    "bf16": pb.TRAINING_PRECISION_BF16,
+    "fp16": pb.TRAINING_PRECISION_FP16,
+}
+
+
+class LimitsBody(StrictBody):
+    """When a run ends before its epochs do; it succeeds with the best weights it has."""
+
+    max_seconds: float | None = Field(None, gt=0, description="Of work, over all attempts.")
+    max_cost: float | None = Field(None, gt=0, description="At the operator's price.")
+    evaluation_steps: int | None = Field(
+        None, gt=0, lt=UINT32, description="Between two measures of the valid split."
+    )
+    patience: int | None = Field(
+        None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."
+    )
+    min_improvement: float | None = Field(None, ge=0, description="What counts as better.")
+
+
+class DistributionBody(StrictBody):
+    """A run divided among processes by ZeRO; what is set here overrides the preset."""
+
+    ranks: int | None = Field(None, gt=0, lt=UINT32, description="Processes.")
+    zero_stage: Literal[1, 2, 3] | None = Field(None, description="What is divided.")
+    offload_optimizer: bool | None = None
+    offload_parameters: bool | None = None
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    preset: Literal["guide-zero3"] | None = None
+
+    def message(self) -> Distribution:
+        """As the trainer takes it."""
+        chosen = self.model_dump(exclude_none=True)
+        if self.precision is not None:
+            chosen["precision"] = PRECISIONS[self.precision]
+        return Distribution(**chosen)
+
+
+class TeacherAnswersBody(StrictBody):
+    """Learn what the teacher, as it is served, answers to the rows of train and valid."""
+
+    max_new_tokens: int | None = Field(
+        None, gt=0, lt=UINT32, description="Rows whose answer does not end by then are left out."
+    )
+    temperature: float | None = Field(None, ge=0, description="0, the default, is greedy.")
+
+
+class SupervisedBody(StrictBody):
+    """Learning from answers."""
+
+    hyperparameters: HyperParametersBody = HyperParametersBody()
+
+
+class PreferenceBody(StrictBody):
+    """Direct preference optimization."""
+
+    hyperparameters: PreferenceParametersBody = PreferenceParametersBody()
+
+
+class MethodBody(StrictBody):
+    """How to train, in OpenAI's newer form."""
+
+    type: Literal["supervised", "dpo"]
+    supervised: SupervisedBody | None = None
+    dpo: PreferenceBody | None = None
+
+
+class FineTuningBody(StrictBody):
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`,
+    `teacher_answers`, `evaluate`, `limits` and `priority`."""
+
+    model: str = Field(min_length=1, max_length=256)
+    training_file: str = Field(
+        min_length=1, max_length=128, description="file-… of conversations, or ds-…"
+    )
+    suffix: str | None = Field(None, min_length=1, max_length=64)
+    seed: int | None = Field(None, gt=0, lt=2**64)
+    hyperparameters: HyperParametersBody = HyperParametersBody()
+    method: MethodBody | None = None
+    training_method: TrainingMethod = Field("lora", description="Which weights change.")
+    objective: Objective | None = Field(
+        None, description="What becomes smaller; answers, or what `method` says."
+    )
+    teacher: str | None = Field(
+        None, min_length=1, max_length=256, description="The model to learn from."
+    )
+    teacher_answers: TeacherAnswersBody | None = None
+    evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
+    limits: LimitsBody = LimitsBody()
+    distribution: DistributionBody | None = None
+    priority: Priority = Field("normal", description=PRIORITY_MEANING)
+    validation_file: str | None = Field(
+        None, min_length=1, max_length=128, description="As training_file; for the valid split."
+    )
+    integrations: list[None] | None = Field(None, max_length=0)
+    metadata: Metadata | None = None
+
+
+def order_from(body: FineTuningBody) -> FineTuningOrder:
+    """The order in a body.
+
+    Raises:
+        InvalidInputError: something is given twice with different values; lists all.
+    """
+    errors: list[str] = []
+    objective = _objective(body, errors)
+    chosen = _chosen(body, errors)
+    if errors:
+        raise InvalidInputError(errors)
+    if body.seed is not None:
+        chosen["seed"] = body.seed
+    return FineTuningOrder(
+        model=body.model,
+        training_file=body.training_file,
+        name=body.suffix or "",
+        method=METHODS[body.training_method],
+        objective=OBJECTIVES[objective],
+        teacher=body.teacher or "",
+        teacher_answers=_asking(body.teacher_answers),
+        hyper_parameters=HyperParameters(**chosen),
+        evaluate=body.evaluate,
+        limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
+        validation_file=body.validation_file or "",
+        metadata=body.metadata or {},
+        distribution=None if body.distribution is None else body.distribution.message(),
+        priority=PRIORITIES[body.priority],
+    )
+
+
+def _asking(body: TeacherAnswersBody | None) -> TeacherAnswers | None:
+    return None if body is None else TeacherAnswers(**body.model_dump(exclude_none=True))
+
+
+def _objective(body: FineTuningBody, errors: list[str]) -> Objective:
+    """What becomes smaller, by our field or by OpenAI's `method`."""
+    method = body.method
+    if method is None:
+        return body.objective or "answers"
+    other = "supervised" if method.type == "dpo" else "dpo"
+    if getattr(method, other) is not None:
+        errors.append(f"method.{other}: method.type is {method.type!r}")
+    if method.type == "dpo":
+        if body.objective not in (None, "dpo"):
+            errors.append(f"objective: method.type is 'dpo', objective is {body.objective!r}")
+        return "dpo"
+    if body.objective in ("dpo", "kto"):
+        errors.append(f"objective: method.type is 'supervised', objective is {body.objective!r}")
+    return body.objective or "answers"
+
+
+def _chosen(body: FineTuningBody, errors: list[str]) -> dict[str, Any]:
+    """Every hyper-parameter that is set, under the trainer's names."""
+    given: list[HyperParametersBody] = [body.hyperparameters]
+    if body.method is not None:
+        newer = body.method.supervised, body.method.dpo
+        given += [one.hyperparameters for one in newer if one is not None]
+    chosen: dict[str, Any] = {}
+    for parameters in given:
+        for name, value in parameters.model_dump(exclude_none=True).items():
+            name = OWN_NAMES.get(name, name)
+            if chosen.setdefault(name, value) != value:
+                errors.append(f"hyperparameters.{name}: given twice with different values")
+    return chosen

@@ -1,0 +1,40 @@
+"""The field `moderation` of a chat, as OpenAI's clients send it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from modelmill_gateway.domain.chat import Moderated
+from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+
+
+class SideBody(OpenBody):
+    """What to do with one side beyond the tenant's policy."""
+
+    mode: Literal["score", "block"]
+
+
+class SidesBody(OpenBody):
+    """Input and output; a side that is not named is scored."""
+
+    input: SideBody | None = None
+    output: SideBody | None = None
+
+
+class InlineModerationBody(OpenBody):
+    """Verdicts beside the answer; with `block`, whatever a rule matches stops."""
+
+    model: str | None = Field(
+        None, max_length=256, description="Taken and ignored: the tenant's policy judges."
+    )
+    policy: SidesBody | None = None
+
+    @property
+    def wish(self) -> Moderated:
+        """As the domain has it."""
+        sides = self.policy or SidesBody()
+        return Moderated(blocks_input=_blocks(sides.input), blocks_output=_blocks(sides.output))
+
+
+def _blocks(side: SideBody | None) -> bool:
+    return side is not None and side.mode == "block"

@@ -1,0 +1,230 @@
+"""Bodies of Anthropic's Messages API: what is asked, in the words of its clients."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Field
+
+from modelmill_gateway.domain.chat import ChatCall, Constraint, Sampling, Tool, Turn
+from modelmill_gateway.domain.errors import BadRequestError, unsupported
+from modelmill_gateway.entrypoints.bodies.chat_body import (
+    MAX_NEW_TOKENS,
+    StopText,
+    greedy_if_certain,
+    parse_open,
+)
+from modelmill_gateway.entrypoints.bodies.message_blocks import (
+    AnyTurn,
+    Neutral,
+    Part,
+    Texts,
+    joined,
+    turns_of,
+    unserved_among,
+)
+from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName
+
+MAX_STOPS = 16
+CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+"""Anthropic's words for how tools are chosen, and ours."""
+
+
+class ClientTool(Part):
+    """A function that the client runs; Anthropic's own tools are not served."""
+
+    NEUTRAL: ClassVar[Neutral] = {
+        "defer_loading": (None, False),
+        "input_examples": (None, []),
+        "allowed_callers": (None, ["direct"]),
+    }
+
+    type: Literal["custom"] | None = None
+    name: FunctionName
+    description: str | None = None
+    input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
+    strict: bool | None = Field(None, description="Served where a call must be made.")
+
+    @property
+    def tool(self) -> Tool:
+        """As the domain has it."""
+        schema = json.dumps(self.input_schema, ensure_ascii=False)
+        return Tool(self.name, self.description or "", schema)
+
+
+class FreeChoice(OpenBody):
+    """Whether some tool may or must be called."""
+
+    type: Literal["auto", "any", "none"]
+    disable_parallel_tool_use: bool | None = None
+
+
+class OneTool(OpenBody):
+    """The tool that must be called."""
+
+    type: Literal["tool"]
+    name: FunctionName
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(OpenBody):
+    """Thinking is not served."""
+
+    type: Literal["disabled"]
+
+
+class OutputFormat(OpenBody):
+    """The form of the answer."""
+
+    type: Literal["json_schema"]
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Part):
+    """What the answer shall be like; there are no efforts to choose from."""
+
+    NEUTRAL: ClassVar[Neutral] = {"task_budget": (None,)}
+
+    format: OutputFormat | None = None
+    effort: None = None
+
+
+class MessageMetadata(OpenBody):
+    """Who it is for."""
+
+    user_id: str | None = Field(None, max_length=512)
+
+
+class CountedBody(Part):
+    """POST /v1/messages/count_tokens."""
+
+    NEUTRAL: ClassVar[Neutral] = {
+        "compaction": (None,),
+        "container": (None,),
+        "context_management": (None,),
+        "diagnostics": (None,),
+        "fallbacks": (None, []),
+        "inference_geo": (None,),
+        "mcp_servers": (None, []),
+        "output_format": (None,),
+        "speed": (None, "standard"),
+        "thread": (None,),
+    }
+
+    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    messages: list[AnyTurn] = Field(min_length=1)
+    system: Texts = Field(default_factory=list)
+    tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+
+    def unserved(self, at: str = "") -> Iterator[str]:
+        """Its own, and those of all that it consists of."""
+        yield from super().unserved(at)
+        yield from unserved_among(self.messages, "messages")
+        yield from unserved_among(self.system, "system")
+        yield from unserved_among(self.tools or (), "tools")
+        if self.output_config is not None:
+            yield from self.output_config.unserved("output_config.")
+        if self.tools and _is_free(self.tool_choice):
+            if self.tool_choice is not None and self.tool_choice.disable_parallel_tool_use:
+                yield "tool_choice.disable_parallel_tool_use"
+            for index, tool in enumerate(self.tools):
+                if tool.strict:
+                    yield f"tools.{index}.strict"
+
+
+class MessagesBody(CountedBody):
+    """POST /v1/messages."""
+
+    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
+    stream: bool | None = None
+    metadata: MessageMetadata | None = None
+    temperature: float | None = Field(None, ge=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0, lt=2**31)
+    stop_sequences: list[StopText] | None = Field(None, max_length=MAX_STOPS)
+
+
+@dataclass(frozen=True)
+class MessagesRequest:
+    """A parsed request: what is asked, and how the answer is sent."""
+
+    call: ChatCall
+    stream: bool
+
+
+def parse_messages(body: bytes) -> MessagesRequest:
+    """The request in a body of /v1/messages.
+
+    Raises:
+        BadRequestError: not JSON, not of this shape, or it asks for what is not served; `param` is
+            the first field at fault.
+    """
+    parsed = parse_open(body, MessagesBody)
+    user = parsed.metadata.user_id if parsed.metadata else None
+    call = replace(_call(parsed, _sampling(parsed)), user=user or "")
+    return MessagesRequest(call, bool(parsed.stream))
+
+
+def parse_counted(body: bytes) -> ChatCall:
+    """The prompt in a body of /v1/messages/count_tokens.
+
+    Raises:
+        BadRequestError: as of `parse_messages`.
+    """
+    return _call(parse_open(body, CountedBody), Sampling())
+
+
+def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
+    if wrong := list(parsed.unserved()):
+        raise unsupported(*wrong)
+    turns = tuple(turns_of(parsed.messages))
+    if turns[-1].role == "assistant":
+        raise BadRequestError(
+            "messages: an answer that the assistant began is not continued. End with the user's",
+            param="messages",
+        )
+    system = (Turn("system", joined(parsed.system)),) if parsed.system else ()
+    tools = tuple(each.tool for each in parsed.tools or ())
+    return ChatCall(
+        parsed.model,
+        (*system, *turns),
+        sampling,
+        tools=tools,
+        tool_choice=_chosen(parsed.tool_choice, tools),
+    )
+
+
+def _is_free(choice: FreeChoice | OneTool | None) -> bool:
+    """Whether the model may call as often as it wants: only a call that it must make is one call,
+    and held to its schema."""
+    return choice is None or choice.type == "auto"
+
+
+def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str:
+    if isinstance(choice, OneTool):
+        if choice.name not in {tool.name for tool in tools}:
+            message = f"tool_choice: no tool is named {choice.name}"
+            raise BadRequestError(message, param="tool_choice")
+        return choice.name
+    if choice is not None and choice.type == "any" and not tools:
+        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
+    return CHOICES[choice.type] if choice is not None else "auto"
+
+
+def _sampling(parsed: MessagesBody) -> Sampling:
+    temperature, top_p = greedy_if_certain(parsed.temperature, parsed.top_p)
+    form = parsed.output_config.format if parsed.output_config else None
+    schema = json.dumps(form.json_schema, ensure_ascii=False) if form else ""
+    return Sampling(
+        max_tokens=parsed.max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=parsed.top_k or 0,
+        stop=tuple(parsed.stop_sequences or ()),
+        constraint=Constraint("json_schema", schema) if form else None,
+    )

@@ -1,0 +1,113 @@
+"""JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import did_you_mean
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from modelmill_gateway.domain.errors import BadRequestError
+
+Priority = Literal["low", "normal", "high"]
+"""Which of a tenant's own jobs go first."""
+PRIORITY_MEANING = "Among your own jobs; between tenants it says nothing."
+PRIORITIES = {
+    "low": JOB_PRIORITY_LOW,
+    "normal": JOB_PRIORITY_NORMAL,
+    "high": JOB_PRIORITY_HIGH,
+}
+
+Key = Annotated[str, Field(max_length=64)]
+Value = Annotated[str, Field(max_length=512)]
+Metadata = Annotated[dict[Key, Value], Field(max_length=16)]
+"""The caller's own words about something, as OpenAI bounds them."""
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class StrictBody(BaseModel):
+    """A body of our own routes: unknown fields are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class OpenBody(BaseModel):
+    """A body of an OpenAI route that lets unknown fields pass; they stay in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
+
+
+async def read_body(request: Request, kind: type[ModelT]) -> ModelT:
+    """The body of `request` as `kind`.
+
+    Raises:
+        BadRequestError: it is not JSON, or nested too deeply.
+        InvalidInputError: JSON of another shape; lists every error.
+    """
+    return parse_body(await request.body(), kind)
+
+
+def parse_body(body: bytes, kind: type[ModelT]) -> ModelT:
+    """As `read_body`, for a body that was read already."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = _found(error)
+        if found[0]["type"] == "json_invalid":
+            message = f"the body is not valid JSON: {found[0]['msg']}"
+            raise BadRequestError(message, code="invalid_json") from None
+        raise InvalidInputError([_say(entry, kind) for entry in found]) from None
+
+
+def parse_fields(fields: Mapping[str, Any], kind: type[ModelT]) -> ModelT:
+    """Fields that came another way than as JSON, under the same rules.
+
+    Raises:
+        InvalidInputError: they have another shape; lists every error.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInputError([_say(entry, kind) for entry in _found(error)]) from None
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """What is said of a field that is none, with the one that may be meant."""
+    return f"{name}: unknown field.{did_you_mean(name, known) or ' /docs names those there are'}"
+
+
+def _fields_at(kind: Any, places: Sequence[int | str]) -> list[str]:
+    """Names of the fields of the body, or of the one within it that stands at these places."""
+    for place in places:
+        if isinstance(place, str):
+            field = kind.model_fields.get(place)
+            kind = next(_bodies_in(field.annotation), None) if field else None
+        if kind is None:
+            return []
+    return [field.alias or name for name, field in kind.model_fields.items()]
+
+
+def _bodies_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Bodies that a field may hold, alone or in a list."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _bodies_in(argument)
+
+
+def _found(error: ValidationError) -> list[Any]:
+    return [*error.errors(include_url=False, include_context=False, include_input=False)]
+
+
+def _say(entry: Any, kind: type[BaseModel]) -> str:
+    """One error as "field: what is wrong"."""
+    *places, name = entry["loc"] or ("",)
+    path = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        within = "".join(f"{place}." for place in places)
+        return within + unknown_field(str(name), _fields_at(kind, places))
+    message = entry["msg"].removeprefix("Value error, ")
+    return f"{path or 'body'}: {message[0].lower()}{message[1:]}"

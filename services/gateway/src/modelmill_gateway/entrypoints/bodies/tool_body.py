@@ -1,0 +1,99 @@
+"""Functions and their calls, as OpenAI's clients send and read them."""
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modelmill_gateway.domain.chat import Tool, ToolCall
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+
+MAX_TOOLS = 128
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class FunctionBody(OpenBody):
+    """A function that the model may call."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
+
+
+class ToolBody(OpenBody):
+    """A tool; functions are the only ones."""
+
+    type: Literal["function"]
+    function: FunctionBody
+
+    @property
+    def tool(self) -> Tool:
+        """As the domain has it."""
+        schema = self.function.parameters
+        text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
+        return Tool(self.function.name, self.function.description or "", text)
+
+
+class CalledFunction(OpenBody):
+    """A function and what it was called with."""
+
+    name: FunctionName
+    arguments: str = Field(description="A JSON object as text.")
+
+
+class ToolCallBody(OpenBody):
+    """A call that the assistant made."""
+
+    id: str = Field(min_length=1, max_length=256)
+    type: Literal["function"]
+    function: CalledFunction
+
+    @property
+    def call(self) -> ToolCall:
+        """As the domain has it."""
+        return ToolCall(self.id, self.function.name, self.function.arguments)
+
+
+class NamedFunction(OpenBody):
+    """A function by its name."""
+
+    name: FunctionName
+
+
+class ChosenTool(OpenBody):
+    """The function that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+ToolChoice = Literal["none", "auto", "required"] | ChosenTool
+
+
+def chosen_name(choice: ToolChoice | None, tools: tuple[Tool, ...]) -> str:
+    """The choice in one word: auto, none, required, or a tool's name.
+
+    Raises:
+        BadRequestError: no tool can be called as it is demanded.
+    """
+    if isinstance(choice, ChosenTool):
+        name = choice.function.name
+        if name not in {tool.name for tool in tools}:
+            raise BadRequestError(f"tool_choice: no tool is named {name}", param="tool_choice")
+        return name
+    if choice == "required" and not tools:
+        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
+    return choice or "auto"
+
+
+def may_call_several(choice: object, tools: Sequence[object] | None) -> bool:
+    """Whether an answer may have several calls: one that must be a call is one call."""
+    return bool(tools) and choice in (None, "auto")
+
+
+def call_view(call: ToolCall) -> dict[str, Any]:
+    """A call as OpenAI shows it."""
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}

@@ -1,0 +1,35 @@
+"""The shape of what was changed, with an example."""
+
+from typing import Any, Literal
+
+from modelmill_gateway.entrypoints.document.examples import AT, VERSION
+from modelmill_gateway.entrypoints.document.shape import Answer, Page
+
+
+class Change(Answer):
+    """Who changed what. `object_id` is as the path or the answer named it."""
+
+    id: str
+    object: Literal["audit.change"]
+    at: int
+    subject: str
+    key_id: str | None
+    route: str
+    object_id: str | None
+    request_id: str
+
+
+class ChangePage(Page[Change]):
+    """Changes, newest first: the tenant's last thousand."""
+
+
+CHANGE: dict[str, Any] = {
+    "id": "change-req-0b8f",
+    "object": "audit.change",
+    "at": AT,
+    "subject": "ada",
+    "key_id": None,
+    "route": "delete_model",
+    "object_id": VERSION,
+    "request_id": "req-0b8f",
+}

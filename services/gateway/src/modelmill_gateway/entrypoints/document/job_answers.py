@@ -1,0 +1,184 @@
+"""Shapes of jobs and of what happens to them."""
+
+from typing import Any, Literal
+
+from modelmill_gateway.entrypoints.document.shape import Answer, Page
+
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Wish = Literal["run", "pause", "cancel"]
+Priority = Literal["low", "normal", "high"]
+
+
+class JobFailure(Answer):
+    """Why a job failed, and what to do about it."""
+
+    code: str
+    message: str
+    param: None
+    remedy: str
+    log_tail: str
+    """The last lines of its log, at most 20 and 4 KB."""
+
+
+class JobProgressReport(Answer):
+    """The latest report of the worker. `total` 0 is unknown."""
+
+    phase: str
+    done: int
+    total: int
+    unit: str
+    metrics: dict[str, float]
+    eta_seconds: float | None
+    at: int
+
+
+class JobCost(Answer):
+    """What a job took so far: seconds from claim to end over all attempts."""
+
+    work_seconds: float
+    attempts: int
+    trained_tokens: int | None
+
+
+class OrderAndTurn(Answer):
+    """Who asked, when its turn comes, and what it took so far.
+
+    `queue_position` 1 is next among the jobs of its kind; null when it does not wait, or fits no
+    worker that was seen, which `waiting_reason` says.
+    """
+
+    requested_by: str
+    spec_sha256: str | None
+    priority: Priority
+    queue_position: int | None
+    estimated_start: int | None
+    waiting_reason: str | None
+    cost: JobCost
+
+
+class JobOutcome(Answer):
+    """What a job made."""
+
+    digest: str
+    version_id: str | None
+    summary: dict[str, Any]
+
+
+class Job(OrderAndTurn):
+    """A job of any kind. `wish` differs from `status` until the worker has acted."""
+
+    id: str
+    object: Literal["job"]
+    kind: str
+    status: Status
+    wish: Wish
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    attempt: int
+    failures: int
+    lost: int
+    preemptions: int
+    checkpoint_step: int | None
+    progress: JobProgressReport | None
+    spec: dict[str, Any]
+    result: JobOutcome | None
+    error: JobFailure | None
+
+
+class JobPage(Page[Job]):
+    """Jobs, newest first."""
+
+
+class Optimization(Job):
+    """A build of a smaller, faster form; `version_id` is set when it has succeeded."""
+
+    object: Literal["optimization"]  # type: ignore[assignment]
+    source_version_id: str
+    target_form: str
+    version_id: str | None
+
+
+class OptimizationPage(Page[Optimization]):
+    """Builds, newest first."""
+
+
+class Evaluation(Job):
+    """A measurement of a model; `result.summary` has the figures when it has succeeded."""
+
+    object: Literal["evaluation"]  # type: ignore[assignment]
+    model: str
+    compare_to: str | None
+    dataset_id: str | None
+
+
+class EvaluationPage(Page[Evaluation]):
+    """Evaluations, newest first."""
+
+
+class MethodChoices(Answer):
+    """The choices of a way of training."""
+
+    hyperparameters: dict[str, Any]
+
+
+class Method(Answer):
+    """How it trains, in OpenAI's newer form; has the field that `type` names."""
+
+    type: Literal["supervised", "dpo"]
+    supervised: MethodChoices | None = None
+    dpo: MethodChoices | None = None
+
+
+class FineTuningJob(OrderAndTurn):
+    """A training job. Ours: from `progress` on, and what `OrderAndTurn` has. `method_reason` says
+    why training method `auto` became what it is."""
+
+    id: str
+    object: Literal["fine_tuning.job"]
+    created_at: int
+    finished_at: int | None
+    status: Status
+    model: str
+    fine_tuned_model: str | None
+    organization_id: str
+    training_file: str
+    validation_file: str | None
+    result_files: list[str]
+    seed: int
+    trained_tokens: int | None
+    hyperparameters: dict[str, Any]
+    method: Method
+    user_provided_suffix: str | None
+    integrations: list[None]
+    metadata: dict[str, str] | None
+    estimated_finish: int | None
+    error: JobFailure | None
+    progress: JobProgressReport | None
+    result: JobOutcome | None
+    wish: Wish
+    training_method: str
+    method_reason: str | None
+    objective: str
+    teacher: str | None
+    teacher_answers: dict[str, float] | None
+
+
+class FineTuningJobPage(Page[FineTuningJob]):
+    """Training jobs, newest first."""
+
+
+class JobEvent(Answer):
+    """Something that happened. `id` is what a stream goes on after."""
+
+    id: str
+    object: Literal["job.event", "fine_tuning.job.event"]
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message", "metrics"]
+    data: dict[str, Any]
+
+
+class JobEventPage(Page[JobEvent]):
+    """Events, newest first."""

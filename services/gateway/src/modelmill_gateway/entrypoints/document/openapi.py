@@ -1,0 +1,252 @@
+"""The OpenAPI document, made from the route table and the operations behind it."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from modelmill_gateway.domain import access
+from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
+from modelmill_gateway.domain.purposes import PURPOSES
+from modelmill_gateway.domain.route import Body, Dialect, Route
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
+from modelmill_gateway.entrypoints.document.anthropic_refusals import (
+    ANTHROPIC_ERROR,
+    NAME,
+    anthropic_responses,
+)
+from modelmill_gateway.entrypoints.document.evaluation_examples import RESULTS
+from modelmill_gateway.entrypoints.document.operation import Operation
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.document.refusals import ERROR, REFUSALS
+from modelmill_gateway.entrypoints.document.usage_answers import QUERY
+from modelmill_gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
+from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
+
+SCHEMAS = "#/components/schemas/{model}"
+RESPONSES = "#/components/responses/{name}"
+PAGED = "list_"
+UNPAGED = frozenset({"list_models", "list_aliases", "list_policies"})
+
+GENERATING = frozenset({"chat", "complete", "generate", "messages"})
+
+UPLOAD: dict[str, Any] = {
+    "type": "object",
+    "required": ["purpose", "file"],
+    "properties": {
+        "purpose": {"enum": sorted(PURPOSES), "description": "Best before the file."},
+        "file": {"type": "string", "format": "binary"},
+    },
+}
+UPLOAD_EXAMPLE = {"purpose": "fine-tune", "file": '{"messages": []}\n'}
+PART: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "format": "binary"}},
+}
+PART_EXAMPLE = {"data": '{"messages": []}\n'}
+REPORT = {
+    "application/json": {"schema": {"type": "object"}, "example": {"counts": {"rows_in": 900}}},
+    "text/html": {"schema": {"type": "string"}},
+}
+EVALUATION_REPORT = {
+    "application/json": {"schema": {"type": "object"}, "example": RESULTS},
+    "application/jsonl": {"schema": {"type": "string"}},
+    "text/html": {"schema": {"type": "string"}},
+}
+PAGES = ("index", "reference")
+PAGE = {"text/html": {"schema": {"type": "string"}}}
+BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def openapi_document() -> dict[str, Any]:
+    """OpenAPI 3.1 of every route in the table.
+
+    Raises:
+        KeyError: a route of the table has no operation.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        operation = _operation(route, OPERATIONS[route.name])
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    error, anthropics = ({"$ref": SCHEMAS.format(model=it)} for it in ("Error", "AnthropicError"))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Modelmill", "version": "1"},
+        "paths": paths,
+        "webhooks": {"event": {"post": _event()}},
+        "components": {
+            "schemas": {**_schemas(), "Error": ERROR, "AnthropicError": ANTHROPIC_ERROR},
+            "responses": {
+                **{each.name: each.response(error) for each in REFUSALS.values()},
+                **anthropic_responses(anthropics),
+            },
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "A token, or an API key; `x-api-key` takes either, alone. "
+                    f"Scopes: {' '.join(access.SCOPES)}.",
+                }
+            },
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    shapes: list[type[BaseModel]] = [WebhookEvent]
+    for operation in OPERATIONS.values():
+        body = operation.body.shape if operation.body else None
+        shapes += [each for each in (body, operation.answer, operation.events) if each is not None]
+    kinds = [(shape, "validation") for shape in dict.fromkeys(shapes)]
+    _, schemas = models_json_schema(kinds, ref_template=SCHEMAS)  # type: ignore[arg-type]
+    definitions: dict[str, Any] = schemas.get("$defs", {})
+    return definitions
+
+
+def _operation(route: Route, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": {
+            str(operation.status): {"description": "Done.", "content": _answer(route, operation)},
+            **{
+                str(status): {"$ref": RESPONSES.format(name=_refusal_name(status, route.dialect))}
+                for status in _refusals(route, operation)
+            },
+        },
+        "security": [] if route.scope is None else [{"token": [route.scope]}],
+    }
+    if operation.events is not None and route.method == "GET":
+        described["responses"]["204"] = {"description": "It has ended, and you have seen it end."}
+    if route.body is Body.UPLOAD:
+        is_part = route.name == "add_upload_part"
+        form = (PART, PART_EXAMPLE) if is_part else (UPLOAD, UPLOAD_EXAMPLE)
+        content = {"multipart/form-data": {"schema": form[0], "example": form[1]}}
+        described["requestBody"] = {"required": True, "content": content}
+    elif operation.body is not None:
+        body = {"schema": _ref(operation.body.shape), "example": operation.body.example}
+        described["requestBody"] = {"required": True, "content": {"application/json": body}}
+    return described
+
+
+def _event() -> dict[str, Any]:
+    """What endpoints are sent."""
+    text = {"type": "string"}
+    signature = "`v1,` and base64 of HMAC-SHA256 over id.timestamp.body; there may be several."
+    body = {"schema": _ref(WebhookEvent), "example": EVENT}
+    return {
+        "operationId": "webhook_event",
+        "summary": "An event, at least once; 2xx within 10 s ends it.",
+        "parameters": [
+            {**_header("webhook-id", text, "The same each time: key on it."), "required": True},
+            {**_header("webhook-timestamp", text, "Seconds since 1970."), "required": True},
+            {**_header("webhook-signature", text, signature), "required": True},
+        ],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"2XX": {"description": "Taken."}, "410": {"description": "Never again."}},
+        "security": [],
+    }
+
+
+def _answer(route: Route, operation: Operation) -> dict[str, Any]:
+    if route.name == "get_content":
+        return BYTES
+    if route.name in PAGES:
+        return PAGE
+    if route.name == "get_report":
+        return REPORT
+    if route.name == "get_evaluation_report":
+        return EVALUATION_REPORT
+    schema = _ref(operation.answer) if operation.answer else {"type": "object"}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": operation.example}}
+    if operation.events is not None:
+        content["text/event-stream"] = {"schema": _ref(operation.events)}
+    return content
+
+
+def _ref(shape: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": SCHEMAS.format(model=shape.__name__)}
+
+
+def _refusals(route: Route, operation: Operation) -> list[int]:
+    """What a caller may hear instead, by status."""
+    statuses = {*operation.refusals, 500}
+    if route.scope is not None:
+        statuses |= {401, 403}
+    if "{" in route.path:
+        statuses.add(404)
+    if route.body is not Body.NONE:
+        statuses |= {400, 413, 415}
+    if operation.body is not None and issubclass(operation.body.shape, StrictBody):
+        statuses.add(422)
+    if _is_paged(route):
+        statuses.add(400)
+    return sorted(statuses)
+
+
+def _refusal_name(status: int, dialect: Dialect) -> str:
+    name = REFUSALS[status].name
+    return NAME.format(name=name) if dialect is Dialect.ANTHROPIC else name
+
+
+def _is_paged(route: Route) -> bool:
+    return route.name.startswith(PAGED) and route.name not in UNPAGED
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    named: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    if _is_paged(route):
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        named.append(_query("after", text, "Id of the last entry that you have."))
+        named.append(_query("limit", limit, "Entries at most."))
+    if route.name.startswith("list_eval") and route.path.startswith("/v1/evals"):
+        order = {"enum": ["asc", "desc"], "default": "asc"}
+        named.append(_query("order", order, "Oldest first, or newest."))
+    if route.name in ("list_eval_runs", "list_eval_items"):
+        named.append(_query("status", text, "Only those."))
+    if route.scope == access.USAGE:
+        named += [_query(*each) for each in QUERY]
+    if route.name == "list_jobs":
+        named.append(_query("kind", text, "Only jobs of this kind."))
+    if route.name == "get_policy":
+        named.append(_query("version", {"type": "integer"}, "Not what judges now, but this one."))
+    if route.name == "list_fine_tuning":
+        pairs = {"type": "object", "maxProperties": 16, "additionalProperties": text}
+        said = "Only jobs with these pairs, as metadata[key]=value."
+        named.append(_query("metadata", pairs, said) | {"style": "deepObject", "explode": True})
+    if route.name == "list_files":
+        named.append(_query("purpose", text, "Only files of this purpose."))
+        order = {"enum": ["asc", "desc"], "default": "desc"}
+        named.append(_query("order", order, "By age; desc begins with the newest."))
+    return named + _headers(route)
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    named = []
+    if route.name in GENERATING:
+        said = "Who says the same has the same variant of an alias each time."
+        named.append(_header("x-modelmill-sticky", text, said))
+    if route.name.endswith("_events"):
+        named.append(_header("Last-Event-ID", text, "Where a stream goes on."))
+    if route.name.startswith("create_"):
+        key = {"type": "string", "maxLength": MAX_KEY_CHARS}
+        named.append(_header("Idempotency-Key", key, "Repeating it answers the same job."))
+    return named
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": schema, "description": description}

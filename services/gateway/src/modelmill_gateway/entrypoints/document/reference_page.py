@@ -1,0 +1,149 @@
+"""The API reference: the OpenAPI document as a page that needs nothing else, not even a script."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
+from typing import Any
+
+from modelmill_gateway.entrypoints.document.page import page
+
+Schema = Mapping[str, Any]
+BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern", "default")
+"""What is said of a field beside its type."""
+
+
+def reference_page(document: Schema) -> bytes:
+    """Every operation with its scope, parameters, body, answers and examples; then every shape."""
+    groups: dict[str, list[str]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            shown = _operation(document, method.upper(), path, operation)
+            groups.setdefault(_group(path, operation), []).append(shown)
+    names = [*groups, "shapes"]
+    jumps = " ".join(f'<a href="#of-{escape(name)}">{escape(name)}</a>' for name in names)
+    shapes = (_shape(name, schema) for name, schema in document["components"]["schemas"].items())
+    groups["shapes"] = list(shapes)
+    token = escape(document["components"]["securitySchemes"]["token"]["description"])
+    body = [
+        "<p>Send <code>Authorization: Bearer …</code>. ",
+        f'{token} The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>',
+        f"<nav>{jumps}</nav>",
+        *(
+            f'<h2 id="of-{escape(name)}">{escape(name)}</h2>{"".join(shown)}'
+            for name, shown in groups.items()
+        ),
+    ]
+    return page("Modelmill: API reference", "".join(body))
+
+
+def _group(path: str, operation: Schema) -> str:
+    """What paths have in common that belong together; what is open to all is the server's own."""
+    parts = [part for part in path.split("/") if part not in ("", "v1")]
+    return parts[0] if operation["security"] else "server"
+
+
+def _operation(document: Schema, method: str, path: str, operation: Schema) -> str:
+    scopes = [scope for each in operation["security"] for scope in each["token"]]
+    asks = f"scope <code>{escape(scopes[0])}</code>" if scopes else "open to all"
+    body = operation.get("requestBody", {}).get("content", {})
+    return "".join(
+        [
+            f'<details id="{escape(operation["operationId"])}"><summary><code><b>{method}</b> ',
+            f"{escape(path)}</code> {escape(operation['summary'])}</summary><p>{asks}</p>",
+            _table("parameters", map(_parameter, operation["parameters"])),
+            _contents("body", document, body),
+            "<h4>answers</h4>",
+            *(_answer(document, *each) for each in operation["responses"].items()),
+            "</details>",
+        ]
+    )
+
+
+def _answer(document: Schema, status: str, response: Schema) -> str:
+    said = _resolved(document, response)
+    told = f"<p><b>{escape(status)}</b> {escape(said['description'])}</p>"
+    # Refusals, which many share, have one shape and need no example each time.
+    return told if "$ref" in response else told + _contents("", document, said.get("content", {}))
+
+
+def _contents(title: str, document: Schema, contents: Mapping[str, Schema]) -> str:
+    shown = []
+    for media_type, content in contents.items():
+        schema = content.get("schema", {})
+        shown.append(f"<p><code>{escape(media_type)}</code>: {_type(schema)}</p>")
+        if title:
+            shown.append(_fields(_resolved(document, schema)))
+        if "example" in content:
+            example = json.dumps(content["example"], indent=2, ensure_ascii=False)
+            shown.append(f"<pre>{escape(example)}</pre>")
+    heading = f"<h4>{title}</h4>" if title and shown else ""
+    return heading + "".join(shown)
+
+
+def _shape(name: str, schema: Schema) -> str:
+    said = escape(schema.get("description", ""))
+    fields = _fields(schema) or f"<p>{_type(schema)}</p>"
+    return (
+        f'<details id="shape-{escape(name)}"><summary><code>{escape(name)}</code> {said}</summary>'
+        f"{fields}</details>"
+    )
+
+
+def _parameter(parameter: Schema) -> tuple[str, str, str]:
+    needed = ", required" if parameter.get("required") else ""
+    kind = f"{_type(parameter['schema'])} in {escape(parameter['in'])}{needed}"
+    return escape(parameter["name"]), kind, escape(parameter.get("description", ""))
+
+
+def _fields(schema: Schema) -> str:
+    required = schema.get("required", ())
+    rows = (
+        (
+            escape(name),
+            _type(field) + (", required" if name in required else ""),
+            escape(field.get("description", "")),
+        )
+        for name, field in schema.get("properties", {}).items()
+    )
+    return _table("", rows)
+
+
+def _table(title: str, rows: Iterable[tuple[str, str, str]]) -> str:
+    shown = "".join(
+        f"<tr><td><code>{name}</code></td><td>{kind}</td><td>{said}</td></tr>"
+        for name, kind, said in rows
+    )
+    heading = f"<h4>{title}</h4>" if title else ""
+    return f"{heading}<table>{shown}</table>" if shown else ""
+
+
+def _type(schema: Schema) -> str:
+    """In words; of a shape its name, which leads to it."""
+    words = " or ".join(dict.fromkeys(_kinds(schema)))
+    bounds = [f"{name} {json.dumps(schema[name])}" for name in BOUNDS if name in schema]
+    return f"{words} ({escape(', '.join(bounds))})" if bounds else words
+
+
+def _kinds(schema: Schema) -> Iterator[str]:
+    if "$ref" in schema:
+        name = escape(schema["$ref"].rpartition("/")[2])
+        yield f'<a href="#shape-{name}">{name}</a>'
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *schema.get("allOf", ())):
+        yield from _kinds(each)
+    for value in (*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())):
+        yield f"<code>{escape(json.dumps(value))}</code>"
+    kinds = schema.get("type", ())
+    if "enum" in schema or "const" in schema:
+        return
+    for kind in (kinds,) if isinstance(kinds, str) else kinds:
+        items = schema.get("items")
+        yield f"list of {_type(items)}" if kind == "array" and items else escape(kind)
+
+
+def _resolved(document: Schema, thing: Schema) -> Schema:
+    while "$ref" in thing:
+        found = document
+        for step in thing["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        thing = found
+    return thing

@@ -1,0 +1,83 @@
+"""Shapes of what a tenant used, with an example."""
+
+from typing import Any, Literal
+
+from modelmill_gateway.entrypoints.document.examples import AT
+from modelmill_gateway.entrypoints.document.shape import Answer
+
+
+class UsageResult(Answer):
+    """Sums of some requests; `cost_micros` is in millionths of the operator's currency.
+
+    Of what is not grouped by, and of requests that no model answered or no key came with, the
+    field is null.
+    """
+
+    object: Literal["organization.usage.completions.result"]
+    input_tokens: int
+    output_tokens: int
+    num_model_requests: int
+    cost_micros: int
+    model: str | None
+    api_key_id: str | None
+    user_id: str | None
+
+
+class UsageBucket(Answer):
+    """A stretch of time; one in which nothing was used has no results."""
+
+    object: Literal["bucket"]
+    start_time: int
+    end_time: int
+    results: list[UsageResult]
+
+
+class UsagePage(Answer):
+    """Buckets, oldest first."""
+
+    object: Literal["page"]
+    data: list[UsageBucket]
+    has_more: bool
+    next_page: str | None
+
+
+USAGE = {
+    "object": "page",
+    "data": [
+        {
+            "object": "bucket",
+            "start_time": AT,
+            "end_time": AT + 86400,
+            "results": [
+                {
+                    "object": "organization.usage.completions.result",
+                    "input_tokens": 2100,
+                    "output_tokens": 200,
+                    "num_model_requests": 100,
+                    "cost_micros": 0,
+                    "model": "mv-5d1c0e",
+                    "api_key_id": None,
+                    "user_id": None,
+                }
+            ],
+        }
+    ],
+    "has_more": False,
+    "next_page": None,
+}
+QUERY: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("start_time", {"type": "integer"}, "Unix seconds; must be given."),
+    ("end_time", {"type": "integer"}, "The first second that is not asked for; now without it."),
+    ("bucket_width", {"enum": ["1m", "1h", "1d"], "default": "1d"}, "By UTC."),
+    (
+        "group_by",
+        {"type": "array", "items": {"enum": ["model", "api_key_id", "key", "user_id", "caller"]}},
+        "What sums are kept apart by.",
+    ),
+    ("models", {"type": "array", "items": {"type": "string"}}, "Only these versions."),
+    ("api_key_ids", {"type": "array", "items": {"type": "string"}}, "Only these API keys."),
+    ("user_ids", {"type": "array", "items": {"type": "string"}}, "Only these callers."),
+    ("limit", {"type": "integer", "minimum": 1}, "Buckets: 1,440, 168 or 31 at most."),
+    ("page", {"type": "string"}, "The `next_page` of the page before."),
+)
+"""Parameters of the query: name, schema, meaning."""

@@ -1,0 +1,130 @@
+"""Datasets over gRPC: what one would become, the list, a row's story, differences, reports."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill_jobs.ledger import JobRecord
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.pages import page_of
+from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
+from modelmill_gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
+from modelmill_gateway.entrypoints.http.datasets import Previews
+from modelmill_gateway.ordering.read_report import ReadReport
+
+
+class ShowsDatasets(Protocol):
+    """See `modelmill_gateway.ordering.show_datasets.ShowDatasets`."""
+
+    def ready(self, tenant: str) -> Sequence[DatasetReady]: ...
+    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
+
+
+class DeletesDatasets(Protocol):
+    """See `modelmill_gateway.ordering.delete_dataset.DeleteDataset`."""
+
+    async def __call__(self, dataset_id: str, caller: Caller) -> None: ...
+
+
+class DatasetProcedures:
+    """PreviewDataset, ListDatasets, GetDataset and DeleteDataset."""
+
+    def __init__(
+        self, previews: Previews, datasets: ShowsDatasets, delete_dataset: DeletesDatasets
+    ) -> None:
+        self._previews = previews
+        self._datasets = datasets
+        self._delete_dataset = delete_dataset
+
+    def handlers(self) -> Handlers:
+        """By the names of the service's descriptor."""
+        return {
+            "PreviewDataset": self._preview,
+            "ListDatasets": self._list,
+            "GetDataset": self._get,
+            "DeleteDataset": self._delete,
+        }
+
+    async def _preview(
+        self, request: pb.PreviewDatasetRequest, call: Call
+    ) -> pb.PreviewDatasetResponse:
+        shown = await self._previews.preview_dataset(
+            request.spec, tenant=call.caller.tenant, rows=request.rows
+        )
+        return pb.PreviewDatasetResponse(
+            rows=shown.rows, columns=shown.columns, reading=shown.reading
+        )
+
+    async def _list(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
+        wanted = page_request(request.after, request.limit)
+        datasets = list(self._datasets.ready(call.caller.tenant))
+        page = page_of(datasets, wanted, lambda dataset: dataset.dataset_id)
+        shown = [dataset_message(dataset) for dataset in page.items]
+        return pb.ListDatasetsResponse(datasets=shown, has_more=page.has_more)
+
+    async def _get(self, request: pb.GetDatasetRequest, call: Call) -> pb.GetDatasetResponse:
+        found = await self._datasets.one(call.caller.tenant, request.dataset_id)
+        return pb.GetDatasetResponse(dataset=dataset_message(found))
+
+    async def _delete(
+        self, request: pb.DeleteDatasetRequest, call: Call
+    ) -> pb.DeleteDatasetResponse:
+        await self._delete_dataset(request.dataset_id, call.caller)
+        return pb.DeleteDatasetResponse()
+
+
+class DatasetStoryProcedures:
+    """ExplainRow, DiffDatasets and DownloadReport."""
+
+    def __init__(self, stories: DatasetStories, read_report: ReadReport) -> None:
+        self._stories = stories
+        self._read_report = read_report
+
+    def handlers(self) -> Handlers:
+        """By the names of the service's descriptor."""
+        return {
+            "ExplainRow": self._explain,
+            "DiffDatasets": self._diff,
+            "DownloadReport": self._report,
+        }
+
+    async def _explain(self, request: pb.ExplainRowRequest, call: Call) -> pb.ExplainRowResponse:
+        if not 1 <= request.line <= MAX_LINE:
+            raise BadRequestError(f"line must be from 1 to {MAX_LINE}", param="line")
+        stories = await self._stories.explain_row(
+            tenant=call.caller.tenant, dataset_id=request.dataset_id, line=request.line
+        )
+        return pb.ExplainRowResponse(stories=stories)
+
+    async def _diff(self, request: pb.DiffDatasetsRequest, call: Call) -> pb.DiffDatasetsResponse:
+        found = await self._stories.diff_datasets(
+            tenant=call.caller.tenant,
+            dataset_id=request.dataset_id,
+            other_dataset_id=request.other_dataset_id,
+            samples=request.samples,
+        )
+        return pb.DiffDatasetsResponse(
+            same=found.same,
+            rows_common=found.rows_common,
+            rows_moved=found.rows_moved,
+            rows_removed=found.rows_removed,
+            rows_added=found.rows_added,
+            removed=found.removed,
+            added=found.added,
+            spec_changes=found.spec_changes,
+        )
+
+    async def _report(
+        self, request: pb.DownloadReportRequest, call: Call
+    ) -> AsyncGenerator[pb.DownloadReportResponse]:
+        chunks = self._read_report(
+            tenant=call.caller.tenant,
+            dataset_id=request.dataset_id,
+            report_format=request.format,
+        )
+        async for chunk in chunks:
+            yield pb.DownloadReportResponse(chunk=chunk)

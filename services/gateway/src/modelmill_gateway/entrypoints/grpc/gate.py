@@ -1,0 +1,288 @@
+"""What every call over gRPC passes before a handler sees it: table, token, scope, models.
+
+Deny by default: the handlers are made from the service's descriptor, and a procedure without a row
+in the route table stops the process at its start. The request is parsed once the caller is let in.
+"""
+
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import grpc
+from google.protobuf.message_factory import GetMessageClass
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill_service_kit.errors import DomainError, UnauthenticatedError
+from modelmill_service_kit.request_reading import request_reader
+from modelmill_service_kit.status import status_of
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
+from modelmill_gateway.domain.requests_in_hand import RequestInHand
+from modelmill_gateway.domain.route import Route
+from modelmill_gateway.domain.routes import ROUTES
+
+access_log = logging.getLogger("gateway.access")
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
+
+DATASET_FIELDS = (
+    *("spec.tokenize.model", "spec.augment.steps.model", "spec.curriculum.loss_model"),
+)
+
+ROUTE_OF = {
+    "Chat": "chat",
+    "StreamChat": "chat",
+    "ListModels": "list_models",
+    "GetModel": "get_model",
+    "DeleteModel": "delete_model",
+    "MoveAlias": "move_alias",
+    "DeleteAlias": "delete_alias",
+    "PutPolicy": "put_policy",
+    "GetPolicy": "get_policy",
+    "ListPolicyVersions": "list_policies",
+    "RevertPolicy": "revert_policy",
+    "RecordFeedback": "record_feedback",
+    "UploadFile": "upload_file",
+    "ListFiles": "list_files",
+    "GetFile": "get_file",
+    "DownloadFile": "get_content",
+    "DeleteFile": "delete_file",
+    "CreateUpload": "begin_upload",
+    "AddUploadPart": "add_upload_part",
+    "CompleteUpload": "complete_upload",
+    "CancelUpload": "cancel_upload",
+    "CreateDataset": "create_dataset",
+    "PreviewDataset": "preview_dataset",
+    "ListDatasets": "list_datasets",
+    "GetDataset": "get_dataset",
+    "DeleteDataset": "delete_dataset",
+    "ExplainRow": "explain_row",
+    "DiffDatasets": "diff_datasets",
+    "DownloadReport": "get_report",
+    "CreateFineTuningJob": "create_fine_tuning",
+    "CreateOptimization": "create_optimization",
+    "CreateEvaluation": "create_evaluation",
+    "DownloadEvaluation": "get_evaluation_report",
+    "ListJobs": "list_jobs",
+    "GetJob": "get_job",
+    "CancelJob": "cancel_job",
+    "PauseJob": "pause_job",
+    "ResumeJob": "resume_job",
+    "WatchJob": "list_job_events",
+}
+"""The HTTP route that does the same; its scope is the procedure's."""
+
+MODEL_FIELDS = {
+    "Chat": ("call.model",),
+    "StreamChat": ("call.model",),
+    "GetModel": ("model",),
+    "DeleteModel": ("version_id",),
+    "MoveAlias": ("name", "model", "variants.model", "shadow.model", "fallback"),
+    "DeleteAlias": ("name",),
+    "CreateDataset": DATASET_FIELDS,
+    "PreviewDataset": DATASET_FIELDS,
+    "CreateFineTuningJob": (
+        *("spec.base_version_id", "spec.adapter_version_id"),
+        *("spec.teacher_version_id", "spec.name"),
+    ),
+    "CreateOptimization": ("spec.source_version_id",),
+    "CreateEvaluation": ("spec.model", "spec.compare_to"),
+    "CancelJob": ("job_id",),
+    "PauseJob": ("job_id",),
+    "ResumeJob": ("job_id",),
+}
+"""Where the requests of those procedures whose routes name models, or steer jobs, do the same."""
+
+
+class RequiresModels(Protocol):
+    """See `modelmill_gateway.identity.require_models.RequireModels`."""
+
+    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
+
+
+class Verifier(Protocol):
+    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
+
+    async def verify(self, token: str) -> Caller: ...
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler knows of a call beside its request."""
+
+    caller: Caller
+    request_id: str
+    seconds: float | None
+    """What the caller itself allows; None sets no limit."""
+
+
+Handler = Callable[[Any, Call], Awaitable[Any]] | Callable[[Any, Call], AsyncGenerator[Any]]
+Handlers = Mapping[str, Handler]
+"""By name of the procedure. A handler is given the request, or the iterator of requests."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def build_handlers(
+    handlers: Handlers,
+    verifier: Verifier,
+    require_models: RequiresModels,
+    request_ids: RequestIds,
+) -> grpc.GenericRpcHandler:
+    """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
+
+    Raises:
+        LookupError: a procedure has no handler or no route, or one of them no procedure, or it is
+            not said where it names the models that its route does.
+    """
+    names = {method.name for method in SERVICE.methods}
+    routes = {route.name: route for route in ROUTES}
+    strangers = (names ^ handlers.keys()) | (names ^ ROUTE_OF.keys())
+    strangers |= set(ROUTE_OF.values()) - routes.keys()
+    if strangers:
+        raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
+    gated = {}
+    for method in SERVICE.methods:
+        route = routes[ROUTE_OF[method.name]]
+        if bool(route.models.body or route.models.path) != (method.name in MODEL_FIELDS):
+            raise LookupError(f"MODEL_FIELDS: {method.name} differs from its route {route.name}")
+        gate = _Gate(method, verifier, route, require_models, request_ids)
+        gated[method.name] = gate.handler(handlers[method.name])
+    return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
+
+
+class _Gate:
+    """Wraps the handler of one procedure."""
+
+    def __init__(
+        self,
+        method: Any,
+        verifier: Verifier,
+        route: Route,
+        require_models: RequiresModels,
+        request_ids: RequestIds,
+    ) -> None:
+        self._method = method
+        self._procedure = method.name
+        self._verifier = verifier
+        self._route = route
+        self._require_models = require_models
+        self._request_ids = request_ids
+        parse = GetMessageClass(method.input_type).FromString
+        self._read = request_reader(parse, streaming=method.client_streaming)
+
+    def handler(self, handler: Handler) -> Any:
+        """`handler` behind the gate, as gRPC takes it."""
+        shapes = ("unary", "stream")
+        method = self._method
+        shape = f"{shapes[method.client_streaming]}_{shapes[method.server_streaming]}"
+        wrap = self._streaming if method.server_streaming else self._unary
+        make = getattr(grpc, f"{shape}_rpc_method_handler")
+        return make(wrap(handler), None, GetMessageClass(method.output_type).SerializeToString)
+
+    def _unary(self, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def gated(request: Any, context: Context) -> Any:
+            with _logged(self._procedure) as line:
+                call = await self._admit(context, line)
+                with self._holding(call.caller):
+                    return await handler(self._allowed(request, call), call)
+
+        return gated
+
+    def _streaming(self, handler: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def gated(request: Any, context: Context) -> AsyncIterator[Any]:
+            with _logged(self._procedure) as line:
+                call = await self._admit(context, line)
+                with self._holding(call.caller) as held:
+                    # Closed when its caller leaves.
+                    async with aclosing(handler(self._allowed(request, call), call)) as responses:
+                        async for response in responses:
+                            if held is None:
+                                yield response
+                                continue
+                            # gRPC's own code has no answer to a cancellation of ours.
+                            with held.outside():
+                                yield response
+
+        return gated
+
+    def _holding(self, caller: Caller) -> AbstractContextManager[RequestInHand | None]:
+        """Within the block the call ends with its key, if it is one of a key."""
+        return self._verifier.holding(caller.key_id) if caller.key_id else nullcontext()
+
+    async def _admit(self, context: Context, line: "_Line") -> Call:
+        try:
+            caller = await self._verifier.verify(_token(context))
+            line.tenant = caller.tenant
+            line.request_id = self._request_ids.new(caller.tenant)
+            if self._route.scope is not None:
+                caller.require(self._route.scope)
+        finally:
+            await context.send_initial_metadata((("x-request-id", line.request_id),))
+        return Call(caller, line.request_id, context.time_remaining())
+
+    def _allowed(self, request: Any, call: Call) -> Any:
+        """The request as it is handled, if the caller may ask for all that it names."""
+        message = self._read(request)
+        self._require_models(call.caller, self._route.models, self._named(message))
+        return message
+
+    def _named(self, request: Any) -> Named:
+        """By the request; one that comes in pieces names no models."""
+        fields = MODEL_FIELDS.get(self._procedure, ())
+        said = tuple(name for field in fields for name in names_at(request, field))
+        if self._route.models.reach is Reach.JOB:
+            return Named(other=said[0] if said else "")
+        return Named(said)
+
+
+@dataclass
+class _Line:
+    """Who called, as the log will have it."""
+
+    request_id: str
+    tenant: str | None = None
+
+
+@contextmanager
+def _logged(procedure: str) -> Iterator[_Line]:
+    """One line a call, with nothing of what was said; a bug's traceback has the same id."""
+    line = _Line(nobodys_id())
+    started = time.perf_counter()
+    status = "OK"
+    try:
+        yield line
+    except DomainError as error:
+        status = status_of(error).grpc.name
+        raise
+    except Exception as error:
+        status = "INTERNAL"
+        error.add_note(f"request {line.request_id}")
+        raise
+    except BaseException:
+        status = "CANCELLED"
+        raise
+    finally:
+        fields = {
+            "method": "gRPC",
+            "route": procedure,
+            "status": status,
+            "seconds": round(time.perf_counter() - started, 6),
+            "request_id": line.request_id,
+            "tenant": line.tenant,
+        }
+        access_log.info("gRPC %s %s", procedure, status, extra={"fields": fields})
+
+
+def _token(context: Context) -> str:
+    metadata = context.invocation_metadata() or ()
+    given = [str(value) for key, value in metadata if key == "authorization"]
+    scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("send metadata authorization: Bearer <token>")
+    return token

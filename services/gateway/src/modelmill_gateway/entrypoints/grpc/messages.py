@@ -1,0 +1,125 @@
+"""What several procedures read from requests, and jobs as they are shown over gRPC."""
+
+from google.protobuf.message import Message
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobError,
+    JobProgress,
+    JobState,
+)
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill_jobs.kinds import dataset_id_of
+from modelmill_jobs.ledger import JobEvent, JobRecord
+
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.log_tail import shown_tail
+from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.entrypoints.views.job_views import trained_tokens
+
+MAX_KEY_CHARS = 255
+
+
+def page_request(after: str, limit: int) -> PageRequest:
+    """The page that a request asks for; a limit of 0 is the default.
+
+    Raises:
+        BadRequestError: the limit is too high.
+    """
+    if limit > MAX_LIMIT:
+        raise BadRequestError(f"limit must be from 1 to {MAX_LIMIT}", param="limit")
+    return PageRequest(after, limit or DEFAULT_LIMIT)
+
+
+def checked_key(key: str) -> str:
+    """An idempotency key, within the limits that HTTP sets to its header.
+
+    Raises:
+        BadRequestError: longer than 255 characters, or not printable.
+    """
+    if len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise BadRequestError(
+            f"idempotency_key must be at most {MAX_KEY_CHARS} printable characters",
+            param="idempotency_key",
+        )
+    return key
+
+
+def job_message(record: JobRecord) -> pb.Job:
+    """A job as its owner sees it: no worker's name, nonce or fence."""
+    requested, state = record.requested, record.state
+    job = pb.Job(
+        id=requested.job_id,
+        kind=requested.kind,
+        status=state.status,
+        wish=record.wish,
+        spec=requested.spec,
+        requested_by=requested.requested_by,
+        requested_at=requested.requested_at,
+        attempt=state.attempt,
+        spec_sha256=requested.spec_sha256,
+        cost=_cost(record),
+        priority=requested.priority or JOB_PRIORITY_NORMAL,
+        queue_position=record.turn.position or 0,
+        waiting_reason=record.turn.reason,
+    )
+    if record.turn.starts_at is not None:
+        job.estimated_start.FromDatetime(record.turn.starts_at)
+    for moment in ("started_at", "finished_at"):
+        if state.HasField(moment):
+            getattr(job, moment).CopyFrom(getattr(state, moment))
+    if state.status == JOB_STATUS_RUNNING and record.progress is not None:
+        job.progress.CopyFrom(_shown_progress(record.progress))
+    if state.status == JOB_STATUS_SUCCEEDED:
+        job.result_id = state.result.version_id
+        job.summary.CopyFrom(state.result.summary)
+    if state.error.code:
+        job.error.CopyFrom(_shown_error(state.error))
+    return job
+
+
+def dataset_message(dataset: DatasetReady | JobRecord) -> pb.Dataset:
+    """A dataset, or what will become one, by the job that makes it."""
+    if isinstance(dataset, DatasetReady):
+        return pb.Dataset(id=dataset.dataset_id, ready=dataset)
+    return pb.Dataset(id=dataset_id_of(dataset.requested.job_id), job=job_message(dataset))
+
+
+def event_message(event: JobEvent, shown_id: str) -> pb.WatchJobResponse:
+    """Something that happened to a job."""
+    shown = pb.WatchJobResponse(event_id=shown_id, message=event.message)
+    shown.at.FromDatetime(event.at)
+    body: Message = event.body
+    if isinstance(body, JobState):
+        shown.status = body.status
+        if body.error.code:
+            shown.error.CopyFrom(_shown_error(body.error))
+    elif isinstance(body, JobProgress):
+        shown.progress.CopyFrom(_shown_progress(body))
+    return shown
+
+
+def _cost(record: JobRecord) -> pb.JobCost:
+    return pb.JobCost(
+        work_seconds=record.work_seconds,
+        attempts=record.state.attempt,
+        trained_tokens=trained_tokens(record),
+    )
+
+
+def _shown_progress(progress: JobProgress) -> JobProgress:
+    shown = JobProgress()
+    shown.CopyFrom(progress)
+    shown.ClearField("fence")
+    return shown
+
+
+def _shown_error(error: JobError) -> JobError:
+    return JobError(
+        code=error.code,
+        message=error.message,
+        remedy=error.remedy,
+        log_tail=shown_tail(error.log_tail),
+    )

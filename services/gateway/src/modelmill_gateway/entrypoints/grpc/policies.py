@@ -1,0 +1,110 @@
+"""The tenant's own policy, and what people say of verdicts, over gRPC."""
+
+from typing import Any
+
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+
+from modelmill_gateway.entrypoints.bodies.feedback_body import FeedbackBody
+from modelmill_gateway.entrypoints.bodies.parsing import parse_fields
+from modelmill_gateway.entrypoints.bodies.policy_body import PolicyBody, RevertBody
+from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.messages import checked_key
+from modelmill_gateway.guarding.manage_policy import ManagePolicy
+from modelmill_gateway.guarding.record_feedback import RecordFeedback
+
+
+class PolicyProcedures:
+    """PutPolicy, GetPolicy, ListPolicyVersions, RevertPolicy and RecordFeedback.
+
+    Bodies are checked by the rules of HTTP.
+    """
+
+    def __init__(self, manage_policy: ManagePolicy, record_feedback: RecordFeedback) -> None:
+        self._manage_policy = manage_policy
+        self._record_feedback = record_feedback
+
+    def handlers(self) -> Handlers:
+        """By the names of the service's descriptor."""
+        return {
+            "PutPolicy": self._put,
+            "GetPolicy": self._get,
+            "ListPolicyVersions": self._list,
+            "RevertPolicy": self._revert,
+            "RecordFeedback": self._feedback,
+        }
+
+    async def _put(self, request: pb.PutPolicyRequest, call: Call) -> pb.PutPolicyResponse:
+        fields = {
+            "documents": [{"name": each.name, "text": each.text} for each in request.documents],
+            "dry_run": request.dry_run,
+            "expected_digest": _expected(request),
+            "remove_default_rules": [*request.remove_default_rules],
+        }
+        body = parse_fields(fields, PolicyBody)
+        answer = await self._manage_policy.put(
+            body.by_name,
+            call.caller,
+            removing=body.remove_default_rules,
+            dry_run=body.dry_run,
+            expected_digest=body.expected_digest,
+        )
+        return pb.PutPolicyResponse(
+            policy=answer.policy,
+            changes=answer.changes,
+            written=answer.written,
+            removed_default_rules=answer.removed_default_rules,
+            unconfirmed_default_rules=answer.unconfirmed_default_rules,
+            default_documents=answer.default_documents,
+        )
+
+    async def _get(self, request: pb.GetPolicyRequest, call: Call) -> pb.GetPolicyResponse:
+        found = await self._manage_policy.get(request.version, call.caller)
+        return pb.GetPolicyResponse(
+            policy=found.policy,
+            documents=found.documents,
+            default_documents=found.default_documents,
+            removed_default_rules=found.removed_default_rules,
+        )
+
+    async def _list(
+        self, _: pb.ListPolicyVersionsRequest, call: Call
+    ) -> pb.ListPolicyVersionsResponse:
+        versions = await self._manage_policy.versions(call.caller)
+        return pb.ListPolicyVersionsResponse(policies=versions)
+
+    async def _revert(self, request: pb.RevertPolicyRequest, call: Call) -> pb.RevertPolicyResponse:
+        fields = {
+            "version": request.version if request.HasField("version") else None,
+            "shared": request.shared,
+            "expected_digest": _expected(request),
+            "remove_default_rules": [*request.remove_default_rules],
+        }
+        body = parse_fields(fields, RevertBody)
+        answer = await self._manage_policy.revert(
+            body.version,
+            call.caller,
+            removing=body.remove_default_rules,
+            expected_digest=body.expected_digest,
+        )
+        return pb.RevertPolicyResponse(
+            policy=answer.policy,
+            changes=answer.changes,
+            removed_default_rules=answer.removed_default_rules,
+        )
+
+    async def _feedback(
+        self, request: pb.RecordFeedbackRequest, call: Call
+    ) -> pb.RecordFeedbackResponse:
+        key = checked_key(request.idempotency_key)
+        # What is empty was not said.
+        texts = ("request_id", "report", "text", "direction", "comment")
+        fields: dict[str, Any] = {name: getattr(request, name) or None for name in texts}
+        fields |= {"categories": [*request.categories], "rules": [*request.rules]}
+        fields["score"] = request.score if request.HasField("score") else None
+        said = parse_fields(fields, FeedbackBody).feedback
+        recorded = await self._record_feedback(said, call.caller, idempotency_key=key)
+        return pb.RecordFeedbackResponse(feedback_id=recorded.feedback_id, created_at=recorded.at)
+
+
+def _expected(request: pb.PutPolicyRequest | pb.RevertPolicyRequest) -> str | None:
+    return request.expected_digest if request.HasField("expected_digest") else None

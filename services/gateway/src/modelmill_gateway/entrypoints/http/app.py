@@ -1,0 +1,141 @@
+"""The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from modelmill_jobs.asyncapi import asyncapi_document
+from modelmill_service_kit.errors import DomainError, UnavailableError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.route import Body
+from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.entrypoints.document.openapi import openapi_document
+from modelmill_gateway.entrypoints.document.page import index_page
+from modelmill_gateway.entrypoints.document.reference_page import reference_page
+from modelmill_gateway.entrypoints.http.errors import (
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+from modelmill_gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, RequiresModels, Verifier
+from modelmill_gateway.entrypoints.http.requests import Handler, Handlers, json_response
+
+OPENAPI = "openapi"
+JSON, HTML = "application/json", "text/html"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Pages of ours fetch nothing and run nothing."""
+OWN_SPANS: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry would give every request a second span, and log messages of errors."""
+
+
+class _TableApp(FastAPI):
+    """FastAPI, whose document comes from the route table instead of from signatures."""
+
+    def __init__(self, document: dict[str, Any], url: str) -> None:
+        self._document = document
+        super().__init__(telemetry=OWN_SPANS, openapi_url=url, docs_url=None, redoc_url=None)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document."""
+        return self._document
+
+
+def build_http_app(
+    *,
+    verifier: Verifier,
+    require_models: RequiresModels,
+    request_ids: RequestIds,
+    handlers: Handlers,
+    hot: Mapping[str, App],
+    limits: dict[Body, int],
+    stopping: asyncio.Event,
+) -> Gate:
+    """The whole HTTP side as one ASGI app.
+
+    Args:
+        handlers: by the names of the route table.
+        hot: the same for routes that are plain ASGI.
+        limits: bytes that a body may have, by its kind.
+        stopping: set when the process is about to end.
+
+    Raises:
+        LookupError: a route of the table has no handler, or a handler no route.
+    """
+    by_name = {route.name: route for route in ROUTES}
+    # FastAPI answers this one itself, with the document that it is given below.
+    schema_route = by_name.pop(OPENAPI)
+    app = _TableApp(openapi_document(), schema_route.path)
+    answering: dict[str, Any] = {
+        **handlers,
+        **hot,
+        **_own_handlers(app.openapi(), stopping),
+    }
+    if different := answering.keys() ^ by_name.keys():
+        raise LookupError(f"routes and handlers differ: {different}")
+    for name, route in by_name.items():
+        hung = StarletteRoute(route.path, answering[name], methods=[route.method])
+        app.router.routes.append(hung)
+    app.add_exception_handler(DomainError, _refuse)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _failed)
+    return Gate(app, verifier, require_models, request_ids, limits, hot)
+
+
+def _health(stopping: asyncio.Event) -> Handler:
+    """The event loop turns, and no end is near; whether peers answer is not asked."""
+
+    async def answer(_: Request) -> Response:
+        if stopping.is_set():
+            raise UnavailableError("the process is about to end").because("DRAINING")
+        return json_response({"status": "ok"})
+
+    return answer
+
+
+def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> Handlers:
+    """Of what is open to all."""
+    return {
+        **dict.fromkeys(("health", "ready"), _health(stopping)),
+        "asyncapi": _written(json.dumps(asyncapi_document(), ensure_ascii=False).encode(), JSON),
+        "index": _written(index_page(), HTML),
+        "reference": _written(reference_page(document), HTML),
+    }
+
+
+def _written(content: bytes, media_type: str) -> Handler:
+    """The same for everybody, written once: whoever asks needs no token."""
+    headers = {"content-security-policy": PAGE_POLICY} if media_type == HTML else {}
+
+    async def answer(_: Request) -> Response:
+        return Response(content, headers=headers, media_type=media_type)
+
+    return answer
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    response = Response(error_body(error, request.state.request_id), http_status(error))
+    response.raw_headers.extend(error_headers(error))
+    return response
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    body = internal_error_body(request.state.request_id)
+    return Response(body, 500, media_type=JSON)

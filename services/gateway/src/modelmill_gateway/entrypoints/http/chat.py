@@ -1,0 +1,113 @@
+"""Conversations, as plain ASGI: nothing stands between a token and the socket."""
+
+import time
+from typing import Any
+
+from modelmill_gateway.domain.chat import ChatCall, Piece
+from modelmill_gateway.entrypoints.bodies.chat_body import ChatRequest, parse_chat, parse_generate
+from modelmill_gateway.entrypoints.bodies.tool_body import call_view
+from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.sse import ChatChunks
+from modelmill_gateway.entrypoints.http.text_replies import (
+    Answers,
+    send_json,
+    text_stream,
+    usage_view,
+    while_listening,
+    whole_body,
+)
+from modelmill_gateway.entrypoints.views.end_views import cascade_field, end_view
+from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
+from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+
+
+class ChatRoute:
+    """POST /v1/chat/completions."""
+
+    def __init__(self, answer_chat: Answers) -> None:
+        self._answer_chat = answer_chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that leaves takes its generation with it."""
+        asked = parse_chat(await whole_body(receive))
+        reply = self._stream if asked.stream else self._whole
+        await while_listening(receive, reply(asked, scope["state"], send))
+
+    async def _whole(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
+        request_id = state["request_id"]
+        answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
+        async with answering as answers:
+            choices = [_choice(piece) for piece in await answers.whole()]
+        body = {
+            "id": _completion_id(request_id),
+            "object": "chat.completion",
+            "created": int(time.time()),
+            "model": asked.call.model,
+            "system_fingerprint": answers.version_id,
+            "choices": choices,
+            "usage": usage_view([answers.end]),
+            **moderation_field(answers),
+        }
+        await send_json(send, body, answers)
+
+    async def _stream(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
+        request_id = state["request_id"]
+        async with text_stream(send, request_id) as stream:
+            answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
+            async with answering as answers:
+                chunks = [
+                    ChatChunks(
+                        answer_id=_completion_id(request_id),
+                        created=int(time.time()),
+                        model=asked.call.model,
+                        fingerprint=answers.version_id,
+                        with_usage=asked.include_usage,
+                        index=index,
+                    )
+                    for index in range(asked.call.answers)
+                ]
+                await stream.open(answers)
+                await stream.write(answers, chunks)
+            asked_for = asked.call.moderation is not None
+            stream.tail = chunks[0].moderation(moderation_field(answers), asked_for=asked_for)
+            stream.tail += stream.last_end
+            usage = usage_view([answers.end])
+            if asked.include_usage and usage is not None:
+                stream.tail += chunks[0].usage(usage)
+
+
+class GenerateRoute:
+    """POST /generate."""
+
+    def __init__(self, answer_chat: Answers, default_model: str) -> None:
+        self._answer_chat = answer_chat
+        self._default_model = default_model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that leaves takes its generation with it."""
+        call = parse_generate(await whole_body(receive), self._default_model)
+        await while_listening(receive, self._whole(call, scope["state"], send))
+
+    async def _whole(self, call: ChatCall, state: dict[str, Any], send: Send) -> None:
+        answering = self._answer_chat(call, state["caller"], request_id=state["request_id"])
+        async with answering as answers:
+            (answer,) = await answers.whole()
+        body = {"text": answer.text, **cascade_field(answer.end), **moderation_field(answers)}
+        await send_json(send, body, answers)
+
+
+def _choice(answer: Piece) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = [call_view(call) for call in answer.calls]
+    return {
+        "index": answer.answer,
+        "message": message,
+        "logprobs": chat_logprobs(answer.logprobs) if answer.logprobs else None,
+        **end_view(answer.end),
+    }
+
+
+def _completion_id(request_id: str) -> str:
+    return f"chatcmpl-{request_id.removeprefix('req-')}"

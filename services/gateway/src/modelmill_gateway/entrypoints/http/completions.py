@@ -1,0 +1,124 @@
+"""Texts that are continued as they are, as plain ASGI like chat, one answer for each prompt."""
+
+import asyncio
+import time
+from typing import Any
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.chat import ChatCall, Piece
+from modelmill_gateway.entrypoints.bodies.completion_body import CompletionRequest, parse_completion
+from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.sse import CompletionChunks
+from modelmill_gateway.entrypoints.http.text_replies import (
+    Answers,
+    send_json,
+    text_stream,
+    usage_view,
+    while_listening,
+    whole_body,
+)
+from modelmill_gateway.entrypoints.views.end_views import end_view
+from modelmill_gateway.entrypoints.views.logprob_views import CompletionLogprobs
+from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+
+
+class CompletionRoute:
+    """POST /v1/completions."""
+
+    def __init__(self, answer_chat: Answers) -> None:
+        self._answer_chat = answer_chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that leaves takes its generations with it."""
+        asked = parse_completion(await whole_body(receive))
+        reply = self._stream if asked.stream else self._whole
+        await while_listening(receive, reply(asked, scope["state"], send))
+
+    async def _whole(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
+        request_id = state["request_id"]
+        answered = await self._all(asked, state["caller"], request_id)
+        pieces = [piece for whole, _ in answered for piece in whole]
+        answers = [each for _, each in answered]
+        body = {
+            "id": _completion_id(request_id),
+            "object": CompletionChunks.kind,
+            "created": int(time.time()),
+            "model": asked.model,
+            "system_fingerprint": answers[0].version_id,
+            "choices": [_choice(piece, index) for index, piece in enumerate(pieces)],
+            "usage": usage_view(each.end for each in answers),
+            **moderation_field(*answers),
+        }
+        await send_json(send, body, answers[0])
+
+    async def _all(
+        self, asked: CompletionRequest, caller: Caller, request_id: str
+    ) -> list[tuple[list[Piece], GuardedAnswers]]:
+        """Every prompt's answer, generated side by side; the first refusal ends all of them."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._one(call, caller, _part_id(request_id, index)))
+                    for index, call in enumerate(asked.calls)
+                ]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one(
+        self, call: ChatCall, caller: Caller, request_id: str
+    ) -> tuple[list[Piece], GuardedAnswers]:
+        async with self._answer_chat(call, caller, request_id=request_id) as answers:
+            return await answers.whole(), answers
+
+    async def _stream(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
+        """One prompt's answers after the other's: those that wait cost the engine nothing."""
+        request_id = state["request_id"]
+        common = {
+            "answer_id": _completion_id(request_id),
+            "created": int(time.time()),
+            "model": asked.model,
+            "with_usage": asked.include_usage,
+        }
+        ends = []
+        async with text_stream(send, request_id) as stream:
+            for number, call in enumerate(asked.calls):
+                answering = self._answer_chat(
+                    call, state["caller"], request_id=_part_id(request_id, number)
+                )
+                async with answering as answers:
+                    chunks = [
+                        CompletionChunks(
+                            **common,
+                            fingerprint=answers.version_id,
+                            index=number * call.answers + index,
+                        )
+                        for index in range(call.answers)
+                    ]
+                    await stream.open(answers)
+                    await stream.write(answers, chunks)
+                await stream.tell(chunks[0].moderation(moderation_field(answers), asked_for=False))
+                await stream.finish()
+                ends.append(answers.end)
+            usage = usage_view(ends)
+            if asked.include_usage and usage is not None:
+                stream.tail = chunks[0].usage(usage)
+
+
+def _choice(answer: Piece, index: int) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "index": index,
+        "logprobs": CompletionLogprobs().of(answer.logprobs) if answer.logprobs else None,
+        **end_view(answer.end),
+    }
+
+
+def _completion_id(request_id: str) -> str:
+    return f"cmpl-{request_id.removeprefix('req-')}"
+
+
+def _part_id(request_id: str, index: int) -> str:
+    """Each prompt's usage is recorded by itself, and records of one id count once."""
+    return f"{request_id}-{index}" if index else request_id

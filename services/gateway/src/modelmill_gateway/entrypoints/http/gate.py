@@ -1,0 +1,260 @@
+"""What every HTTP request passes before a handler sees it: table, token, size; and what it leaves.
+
+Pure ASGI, so that streams are neither buffered nor cut off from their client's disconnect.
+"""
+
+import copy
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from modelmill_service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
+from starlette.requests import ClientDisconnect
+
+from modelmill_gateway.domain.access import CHAT, Caller
+from modelmill_gateway.domain.errors import MethodNotAllowedError
+from modelmill_gateway.domain.model_names import ModelNames, Named
+from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
+from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
+from modelmill_gateway.domain.route import Body, Dialect, Route
+from modelmill_gateway.domain.routes import Match, match
+from modelmill_gateway.entrypoints.http.anthropic_errors import anthropic_body
+from modelmill_gateway.entrypoints.http.errors import (
+    JSON,
+    Headers,
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+from modelmill_gateway.entrypoints.http.head_requests import as_get
+from modelmill_gateway.entrypoints.http.model_names import named_in
+from modelmill_gateway.entrypoints.http.request_head import limited, refuse_encoding, take_wishes
+from modelmill_gateway.entrypoints.http.span import server_span
+from modelmill_gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("gateway.access")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+NAMED_BY = {
+    Dialect.OPENAI: (b"x-request-id",),
+    Dialect.ANTHROPIC: (b"x-request-id", b"request-id"),
+}
+"""Headers that name the request, by whose clients are answered."""
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""Answers quote what somebody wrote; no browser shall take one for a page or a script."""
+CLIENT_GONE = 499
+"""Counted, never sent: the client left before an answer began."""
+PROBES = ("health", "ready")
+"""Come every few seconds and say nothing worth a line or a span."""
+
+
+class Verifier(Protocol):
+    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
+
+    async def verify(self, token: str) -> Caller: ...
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
+
+
+class RequiresModels(Protocol):
+    """See `modelmill_gateway.identity.require_models.RequireModels`."""
+
+    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
+
+
+class Gate:
+    """Deny by default: a request without a row in the table, or without its scope, goes no further.
+
+    Leaves `request_id`, `route` and `caller` (None on open routes) in `scope["state"]`.
+
+    Args:
+        app: answers what is not hot.
+        hot: by the names of the route table, apps that are reached without what lies before others.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        require_models: RequiresModels,
+        request_ids: RequestIds,
+        limits: dict[Body, int],
+        hot: Mapping[str, App] | None = None,
+    ) -> None:
+        self._app = app
+        self._hot = hot or {}
+        self._verifier = verifier
+        self._require_models = require_models
+        self._request_ids = request_ids
+        self._limits = limits
+
+    @property
+    def verifier(self) -> Verifier:
+        """Who knows the callers."""
+        return self._verifier
+
+    def for_callers_of(self, verifier: Verifier) -> "Gate":
+        """The same door for callers that somebody else knows."""
+        other = copy.copy(self)
+        other._verifier = verifier
+        return other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, within its span."""
+        if scope["method"] == "HEAD":
+            scope, send = as_get(scope, send)
+        found = match(scope["method"], scope["path"])
+        route = found.route
+        response = _Response(send, nobodys_id(), _dialect(found))
+        if route is not None and route.name in PROBES:
+            await self._answer(found, scope, receive, response)
+            return
+        template = route.path if route is not None else None
+        started = time.perf_counter()
+        with server_span(scope["method"], template, scope["headers"]) as span:
+            try:
+                await self._answer(found, scope, receive, response)
+            finally:
+                status = response.status or CLIENT_GONE
+                span.answered(status)
+                _log_access(scope, template, status, time.perf_counter() - started)
+
+    async def _answer(
+        self, found: Match, scope: Scope, receive: Receive, response: "_Response"
+    ) -> None:
+        name = found.route.name if found.route else "unknown"
+        started = time.perf_counter()
+        scope["state"] |= {"request_id": response.request_id, "route": found.route, "caller": None}
+        try:
+            route = _known(found)
+            caller = await self._caller(scope, route, response)
+            if route.body is not Body.NONE:
+                refuse_encoding(scope)
+            if route.scope == CHAT:
+                take_wishes(scope)
+            bounded = limited(receive, scope, self._limits.get(route.body))
+            if caller is not None and caller.models is not None:
+                named, bounded = await named_in(route.models, found.places, bounded)
+                self._require_models(caller, route.models, named)
+            answering = self._hot.get(name, self._app)
+            if caller is None or not caller.key_id or name in UNENDED_ROUTES:
+                await answering(scope, bounded, response.send)
+            else:
+                with self._verifier.holding(caller.key_id):
+                    await answering(scope, bounded, response.send)
+        except ClientDisconnect:
+            log.debug("the client of request %s left early", response.request_id)
+        except DomainError as error:
+            said = _refusal(error, found, response.request_id)
+            await response.finish(http_status(error), error_headers(error), said)
+        except Exception:
+            log.exception("unexpected error in %s, request %s", name, response.request_id)
+            await response.finish(500, JSON, _refusal(None, found, response.request_id))
+        finally:
+            HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
+            HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+    async def _caller(self, scope: Scope, route: Route, response: "_Response") -> Caller | None:
+        """Who asks, if they may; from then on the request is one of their tenant's."""
+        if route.scope is None:
+            return None
+        caller = await self._verifier.verify(_credential(scope))
+        caller.require(route.scope)
+        response.request_id = self._request_ids.new(caller.tenant)
+        scope["state"] |= {"caller": caller, "request_id": response.request_id}
+        return caller
+
+
+def _credential(scope: Scope) -> str:
+    """The token or key, of OpenAI's header or of Anthropic's; two of them are one too many."""
+    given = [each for each in scope["headers"] if each[0] in (b"authorization", b"x-api-key")]
+    name, value = given[0] if len(given) == 1 else (b"", b"")
+    if name == b"x-api-key":
+        return str(value.decode("latin-1"))
+    scheme, _, token = value.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("send one header: Authorization: Bearer <token>, or x-api-key")
+    return str(token)
+
+
+def _log_access(scope: Scope, template: str | None, status: int, seconds: float) -> None:
+    """One line a request. The route's template, never the path or query that a caller wrote."""
+    caller: Caller | None = scope["state"]["caller"]
+    fields = {
+        "method": scope["method"] if template is not None else "unknown",
+        "route": template or "unknown",
+        "status": status,
+        "seconds": round(seconds, 6),
+        "request_id": scope["state"]["request_id"],
+        "tenant": caller.tenant if caller is not None else None,
+    }
+    line = "%s %s %d"
+    access_log.info(line, fields["method"], fields["route"], status, extra={"fields": fields})
+
+
+class _Response:
+    """The way out: names the request on every answer and remembers how far it got."""
+
+    def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
+        self.status = 0
+        self.request_id = request_id
+        self._send = send
+        self._named_by = NAMED_BY[dialect]
+        self._complete = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._names()]
+        else:
+            self._complete = not message.get("more_body", False)
+        await self._send(message)
+
+    def _names(self) -> Headers:
+        request_id = self.request_id.encode()
+        return [*((name, request_id) for name in self._named_by), NO_SNIFFING]
+
+    async def finish(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer this way if nothing was answered yet.
+
+        Raises:
+            ConnectionAbortedError: an answer had begun; the server must cut the connection, or the
+                client would take half an answer for a whole one.
+        """
+        if self._complete:
+            return
+        if self.status:
+            raise ConnectionAbortedError("an answer broke off")
+        length = (b"content-length", str(len(body)).encode())
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+        )
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _dialect(found: Match) -> Dialect:
+    return Dialect.OPENAI if found.route is None else found.route.dialect
+
+
+def _refusal(error: DomainError | None, found: Match, request_id: str) -> bytes:
+    """The body of a refusal in the words of the route's clients; None is a bug of ours."""
+    if _dialect(found) is Dialect.ANTHROPIC:
+        return anthropic_body(error, request_id)
+    return internal_error_body(request_id) if error is None else error_body(error, request_id)
+
+
+def _known(found: Match) -> Route:
+    if found.route is not None:
+        return found.route
+    if found.allowed:
+        raise MethodNotAllowedError(found.allowed)
+    raise NotFoundError("there is no such path. /docs lists all")

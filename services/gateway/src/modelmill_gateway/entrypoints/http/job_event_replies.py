@@ -1,0 +1,152 @@
+"""What happened to a job: a page of it, or all of it as server-sent events while it happens."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from modelmill_jobs.ledger import JobEvent, JobRecord
+from modelmill_service_kit.errors import DomainError, InvalidInputError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.pages import page_of
+from modelmill_gateway.domain.requests_in_hand import IN_HAND, KeyEndedError
+from modelmill_gateway.entrypoints.http.errors import error_body
+from modelmill_gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
+from modelmill_gateway.entrypoints.views.job_views import View, event_view
+from modelmill_gateway.entrypoints.views.pages import page_view
+from modelmill_gateway.ordering.watch_job import EventIds
+
+EVENT_STREAM = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+REFUSAL_SECONDS = 1.0
+"""How long a stream that goes on after an id may wait for its headers."""
+HEARTBEAT = b": alive\n\n"
+"""A comment, so that nothing on the way takes a quiet stream for a dead one."""
+RETRY = b"retry: 2000\n\n"
+"""Milliseconds after which a client whose stream broke comes back with its Last-Event-ID."""
+
+
+class Watches(Protocol):
+    """See `modelmill_gateway.ordering.watch_job.WatchJob`."""
+
+    def __call__(
+        self, caller: Caller, job_id: str, after: str | None
+    ) -> AsyncIterator[JobEvent]: ...
+
+    async def all_events(self, record: JobRecord) -> Sequence[JobEvent]: ...
+
+
+class JobEventReplies:
+    """Answers for both paths that tell of a job's events.
+
+    Args:
+        stopping: set when the process is to end; streams then end at once, and their clients come
+            back to another replica.
+        heartbeat_seconds: how long a stream may be quiet.
+    """
+
+    def __init__(
+        self,
+        watch_job: Watches,
+        ids: EventIds,
+        stopping: asyncio.Event,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._watch_job = watch_job
+        self._ids = ids
+        self._stopping = stopping
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def reply(self, request: Request, job: JobRecord, kind: str) -> Response:
+        """A stream for who accepts one, else a page, newest first.
+
+        Args:
+            kind: what the events are called.
+
+        Raises:
+            BadRequestError: there is no such page.
+            InvalidInputError: the id after which to go on is none of ours.
+        """
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            return await self._stream(request, job, kind)
+        job_id, wanted = job.requested.job_id, page_request_of(request)
+        try:
+            wanted = replace(wanted, after=self._ids.unseal(job_id, wanted.after))
+        except InvalidInputError as error:
+            raise BadRequestError(error.errors, param="after") from error
+        events = await self._watch_job.all_events(job)
+        page = page_of(events[::-1], wanted, lambda event: event.id)
+        return json_response(page_view(page, lambda event: self._view(job_id, event, kind)))
+
+    def _view(self, job_id: str, event: JobEvent, kind: str) -> View:
+        return event_view(event, kind, self._ids.seal(job_id, event.id))
+
+    async def all_events(self, job: JobRecord) -> Sequence[JobEvent]:
+        """What is kept of a job's events, oldest first."""
+        return await self._watch_job.all_events(job)
+
+    async def _stream(self, request: Request, job: JobRecord, kind: str) -> Response:
+        job_id = job.requested.job_id
+        shown = request.headers.get("last-event-id") or request.query_params.get("after")
+        after = self._ids.unseal(job_id, shown) if shown else None
+        events = self._watch_job(caller_of(request), job_id, after)
+        first = asyncio.ensure_future(anext(events, None))
+        # The first event of a job may take hours; what is wrong with an id is found out sooner.
+        await asyncio.wait((first,), timeout=REFUSAL_SECONDS if after else 0)
+        if first.done() and first.result() is None:
+            # Browsers come back after every end of a stream; this status is what stops them.
+            return Response(status_code=204)
+        return StreamingResponse(
+            self._lines(first, events, (job_id, kind), request.state.request_id),
+            media_type=EVENT_STREAM,
+            headers={"cache-control": "no-store"},
+        )
+
+    async def _lines(
+        self,
+        first: "asyncio.Future[JobEvent | None]",
+        events: AsyncIterator[JobEvent],
+        shown_as: tuple[str, str],
+        request_id: str,
+    ) -> AsyncGenerator[bytes]:
+        """The stream; its last event is the job's last, unless the process ends before."""
+        step = first
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        request = IN_HAND.get()
+        key_end = asyncio.Future() if request is None else request.told()
+        try:
+            yield RETRY
+            while True:
+                await asyncio.wait(
+                    (step, stopping, key_end),
+                    timeout=self._heartbeat_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if key_end.done():
+                    raise KeyEndedError
+                if step.done():
+                    event = step.result()
+                    if event is None:
+                        return
+                    view = self._view(shown_as[0], event, shown_as[1])
+                    yield sse_event(view["id"], view)
+                    step = asyncio.ensure_future(anext(events, None))
+                elif stopping.done():
+                    return
+                else:
+                    yield HEARTBEAT
+        except DomainError as error:
+            yield b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
+        finally:
+            stopping.cancel()
+            step.cancel()
+
+
+def sse_event(event_id: str, view: View) -> bytes:
+    """One event. ASCII only: some clients split lines at characters like U+2028."""
+    return f"id: {event_id}\ndata: {json.dumps(view)}\n\n".encode()

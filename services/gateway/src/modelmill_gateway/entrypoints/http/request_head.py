@@ -1,0 +1,77 @@
+"""What the head of a request says about it, and how much of a body it may bring."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from modelmill_service_kit.errors import TooLargeError
+
+from modelmill_gateway.domain.deadline import ALLOWED_SECONDS
+from modelmill_gateway.domain.errors import BadRequestError, UnsupportedEncodingError
+from modelmill_gateway.domain.split import STICKY_KEY
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+SECONDS_HEADER = b"x-request-timeout"
+STICKY_HEADER = b"x-modelmill-sticky"
+
+
+def refuse_encoding(scope: Scope) -> None:
+    """Nothing is decoded: a body that says it is encoded would be read as something else.
+
+    Raises:
+        UnsupportedEncodingError: it says so.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            said = value[:40].decode("latin-1")
+            raise UnsupportedEncodingError(
+                f"content-encoding: {said} is not decoded. "
+                "Send the body as it is, without this header"
+            )
+
+
+def take_wishes(scope: Scope) -> None:
+    """Take the caller's own limit and key; a request has a task and so a context of its own.
+
+    Raises:
+        BadRequestError: the limit is no number of seconds.
+    """
+    for name, value in scope["headers"]:
+        if name == STICKY_HEADER:
+            STICKY_KEY.set(value.decode("latin-1"))
+        elif name == SECONDS_HEADER:
+            try:
+                seconds = float(value)
+            except ValueError:
+                seconds = 0.0
+            if not 0 < seconds < float("inf"):
+                said = f"{SECONDS_HEADER.decode()}: must be a number of seconds above 0"
+                raise BadRequestError(said, param=SECONDS_HEADER.decode())
+            ALLOWED_SECONDS.set(seconds)
+
+
+def limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
+    """`receive`, which raises TooLargeError beyond `limit` bytes of body; None does not look.
+
+    Raises:
+        TooLargeError: the headers already say that the body is too large.
+    """
+    if limit is None:
+        return receive
+    declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+    message = f"the body is larger than {limit} bytes"
+    if int(declared) > limit:
+        raise TooLargeError(message)
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        event = await receive()
+        seen += len(event.get("body", b""))
+        if seen > limit:
+            raise TooLargeError(message)
+        return event
+
+    return counting

@@ -1,0 +1,233 @@
+"""What all routes that generate text do alike: read, listen for the caller's end, and answer."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from modelmill_service_kit.errors import DomainError
+from starlette.requests import ClientDisconnect
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.chat import ChatCall, End, Piece
+from modelmill_gateway.domain.requests_in_hand import key_ends
+from modelmill_gateway.entrypoints.http.errors import JSON, Headers, error_body, internal_error_body
+from modelmill_gateway.entrypoints.http.gate import Receive, Send
+from modelmill_gateway.entrypoints.http.sse import DONE, error_event
+from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.measures import ACTIVE_STREAMS
+
+log = logging.getLogger(__name__)
+
+
+class Answers(Protocol):
+    """See `modelmill_gateway.answers.answer_chat.AnswerChat`."""
+
+    def __call__(
+        self, call: ChatCall, caller: Caller, *, request_id: str
+    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
+
+
+class AnswerEvents(Protocol):
+    """How one answer is told in a stream: see
+    `modelmill_gateway.entrypoints.http.sse.ChatChunks`."""
+
+    def opening(self) -> bytes: ...
+    def more(self, piece: Piece) -> bytes: ...
+    def finish(self, end: End) -> bytes: ...
+
+
+class TextStream:
+    """A stream of events on its way; nothing is sent before an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.opened = False
+        self.tail = b""
+        """Goes out with the end of the stream."""
+        self._last = b""
+        self._send = send
+
+    async def open(self, answers: GuardedAnswers) -> None:
+        """Send the headers, unless they are sent."""
+        if not self.opened:
+            self.opened = True
+            ACTIVE_STREAMS.inc()
+            await self._send(_start(answers, b"text/event-stream", (b"cache-control", b"no-store")))
+
+    async def write(self, answers: GuardedAnswers, chunks: Sequence[AnswerEvents]) -> None:
+        """Send what is released of each answer, by its own chunks.
+
+        The last one's end is told by `finish` or in the tail, once it is settled.
+        """
+        send, running = self._send, len(chunks)
+        for each in chunks:
+            await send(_more(each.opening()))
+        async for piece in answers.pieces():
+            said = chunks[piece.answer]
+            if piece.text or piece.logprobs or piece.calls:
+                await send(_more(said.more(piece)))
+            if piece.end is not None:
+                running -= 1
+                self._last = said.finish(piece.end)
+                if running:
+                    await send(_more(self._last))
+
+    async def tell(self, chunk: bytes) -> None:
+        """Send something beside the answers; nothing when it is empty."""
+        if chunk:
+            await self._send(_more(chunk))
+
+    async def finish(self) -> None:
+        """Send how the last answer ended, when more is to come."""
+        await self._send(_more(self._last))
+
+    @property
+    def last_end(self) -> bytes:
+        """How the last answer ended, as a chunk."""
+        return self._last
+
+
+def _failed(error: DomainError | None, request_id: str) -> bytes:
+    if error is None:
+        return error_event(internal_error_body(request_id))
+    return error_event(error_body(error, request_id))
+
+
+@asynccontextmanager
+async def text_stream(
+    send: Send,
+    request_id: str,
+    *,
+    done: bytes = DONE,
+    failed: Callable[[DomainError | None, str], bytes] = _failed,
+) -> AsyncIterator[TextStream]:
+    """A stream that ends well with the block and `done`, or with an error as its last event.
+
+    What is raised before the stream was opened goes on, and becomes a status.
+
+    Args:
+        failed: the last event, of a refusal and the request's id; None is a bug of ours.
+    """
+    stream = TextStream(send)
+    try:
+        try:
+            with key_ends():
+                yield stream
+            last = stream.tail + done
+        except Exception as error:
+            if not stream.opened:
+                raise
+            last = failed(_said_of(error, request_id), request_id)
+        await send({"type": "http.response.body", "body": last})
+    finally:
+        if stream.opened:
+            ACTIVE_STREAMS.dec()
+
+
+def _said_of(error: Exception, request_id: str) -> DomainError | None:
+    if isinstance(error, DomainError):
+        return error
+    log.error("unexpected error in the stream of request %s", request_id, exc_info=error)
+    return None
+
+
+async def while_listening(receive: Receive, reply: Awaitable[None]) -> None:
+    """Run `reply` to its end, or cancel it when the client disconnects.
+
+    It runs in the task that asks: a task of its own, and waiting for two, cost a short answer more
+    than judging it does.
+    """
+    replying = asyncio.current_task()
+    assert replying is not None, "only tasks answer"
+    is_over = has_left = False
+
+    def left(listening: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not is_over and not listening.cancelled():
+            has_left = True
+            replying.cancel()
+
+    listening = asyncio.create_task(_disconnected(receive))
+    listening.add_done_callback(left)
+    try:
+        await reply
+    except asyncio.CancelledError:
+        # Not ours to swallow when somebody else wants the task to end, too.
+        if not has_left or replying.uncancel():
+            raise
+    finally:
+        is_over = True
+        listening.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The request's body; the gate has set a limit to it.
+
+    Raises:
+        ClientDisconnect: the client left before it was complete.
+    """
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def send_fields(send: Send, fields: dict[str, Any], headers: Headers) -> None:
+    """An answer that is no text of a model, whole; headers without a value are left out."""
+    body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+    length = (b"content-length", str(len(body)).encode())
+    said = [*JSON, length, *(each for each in headers if each[1])]
+    await send({"type": "http.response.start", "status": 200, "headers": said})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, fields: dict[str, Any], answers: GuardedAnswers) -> None:
+    """A whole answer."""
+    body = json.dumps(fields, ensure_ascii=False).encode()
+    length = (b"content-length", str(len(body)).encode())
+    reason = (b"x-finish-reason", answers.end.finish_reason.encode())
+    await send(_start(answers, b"application/json", length, reason))
+    await send({"type": "http.response.body", "body": body})
+
+
+def usage_view(ends: Iterable[End]) -> dict[str, int] | None:
+    """What answers cost together; None when one of them was stopped before its engine told."""
+    prompt = completion = 0
+    for end in ends:
+        if end.usage is None:
+            return None
+        prompt += end.usage.prompt_tokens
+        completion += end.usage.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def _start(answers: GuardedAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
+    headers = [
+        (b"content-type", content_type),
+        (b"x-model-version", answers.version_id.encode()),
+        (b"x-policy-digest", answers.policy_digest.encode()),
+        *answers.headers,
+        *more,
+    ]
+    if answers.variant:
+        headers.append((b"x-model-variant", answers.variant.encode()))
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def _more(body: bytes) -> Any:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -1,0 +1,207 @@
+"""A response of OpenAI's Responses API while it comes: its items, and events with numbers."""
+
+import json
+import time
+from collections.abc import Callable
+from json.encoder import encode_basestring_ascii
+from typing import Any
+
+from modelmill_service_kit.errors import DomainError
+
+from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
+from modelmill_gateway.entrypoints.bodies.response_body import ResponseRequest
+from modelmill_gateway.entrypoints.http.errors import error_fields
+from modelmill_gateway.entrypoints.views.end_views import cascade_field
+from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
+from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+from modelmill_gateway.entrypoints.views.response_views import (
+    View,
+    repeated_view,
+    single_verdicts,
+    text_part,
+    usage_view,
+)
+from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_escape: Callable[[str], str] = encode_basestring_ascii
+
+
+class ResponseEvents:
+    """One response while it comes: its items, and the events that tell of them."""
+
+    def __init__(self, asked: ResponseRequest, request_id: str) -> None:
+        self.answers: GuardedAnswers | None = None
+        """Known once they have begun."""
+        self._model = asked.call.model
+        self._repeated = repeated_view(asked.body)
+        self._key = request_id.removeprefix("req-")
+        self._created = int(time.time())
+        self._number = 0
+        self._items: list[View] = []
+        self._message: _OpenMessage | None = None
+
+    def opening(self) -> bytes:
+        """That a response begins."""
+        begun = self._response("in_progress")
+        return self._event("response.created", response=begun) + self._event(
+            "response.in_progress", response=begun
+        )
+
+    def more(self, piece: Piece) -> bytes:
+        """What is new of it."""
+        said = b""
+        if piece.text or piece.logprobs:
+            if self._message is None:
+                said = self._open_message()
+            said += self._delta(piece)
+        for call in piece.calls:
+            said += self._close_message("completed") + self._call(call)
+        return said
+
+    def finish(self, end: End) -> bytes:
+        """How it ended, with all of it."""
+        reason = INCOMPLETE.get(end.finish_reason)
+        status = "incomplete" if reason else "completed"
+        said = b""
+        if self._message is None and not self._items:
+            said = self._open_message()
+        said += self._close_message(status)
+        return said + self._event(f"response.{status}", response=self.whole(end))
+
+    def whole(self, end: End) -> View:
+        """The response, once it has ended."""
+        reason = INCOMPLETE.get(end.finish_reason)
+        response = self._response("incomplete" if reason else "completed")
+        verdicts = moderation_field(self.answers) if self.answers is not None else {}
+        return {
+            **response,
+            "incomplete_details": {"reason": reason} if reason else None,
+            "completed_at": None if reason else int(time.time()),
+            "usage": usage_view(end),
+            **{name: single_verdicts(sides) for name, sides in verdicts.items()},
+            **cascade_field(end),
+        }
+
+    def failed(self, error: DomainError | None, request_id: str) -> bytes:
+        """An error after the first byte: it is told, and the response has failed by it."""
+        said = error_fields(error, request_id)
+        told = {"code": said["code"], "message": said["message"], "param": said["param"]}
+        response = self._response("failed")
+        code = "rate_limit_exceeded" if said["type"] == "rate_limit_error" else "server_error"
+        response["error"] = {"code": code, "message": said["message"]}
+        return self._event("error", **told) + self._event("response.failed", response=response)
+
+    def _open_message(self) -> bytes:
+        place = len(self._items)
+        self._message = _OpenMessage(f"msg_{self._key}_{place}", place)
+        at = {"item_id": self._message.id, "output_index": place, "content_index": 0}
+        empty = self._message.view("in_progress", [])
+        return self._event("response.output_item.added", output_index=place, item=empty) + (
+            self._event("response.content_part.added", **at, part=text_part("", []))
+        )
+
+    def _delta(self, piece: Piece) -> bytes:
+        assert self._message is not None
+        self._message.add(piece)
+        logprobs = chat_logprobs(piece.logprobs)["content"] if piece.logprobs else []
+        number, self._number = self._number, self._number + 1
+        return b"".join(
+            (
+                self._message.prefix,
+                str(number).encode(),
+                b',"logprobs":',
+                json.dumps(logprobs, separators=(",", ":")).encode() if logprobs else b"[]",
+                b',"delta":',
+                _escape(piece.text).encode(),
+                b"}\n\n",
+            )
+        )
+
+    def _close_message(self, status: str) -> bytes:
+        message, self._message = self._message, None
+        if message is None:
+            return b""
+        text, logprobs = message.text, chat_logprobs(message.logprobs)["content"]
+        part = text_part(text, logprobs)
+        item = message.view(status, [part])
+        self._items.append(item)
+        at = {"item_id": message.id, "output_index": message.place, "content_index": 0}
+        return (
+            self._event("response.output_text.done", **at, text=text, logprobs=logprobs)
+            + self._event("response.content_part.done", **at, part=part)
+            + self._event("response.output_item.done", output_index=message.place, item=item)
+        )
+
+    def _call(self, call: ToolCall) -> bytes:
+        place = len(self._items)
+        item: View = {
+            "id": f"fc_{self._key}_{place}",
+            "type": "function_call",
+            "status": "completed",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": call.arguments,
+        }
+        self._items.append(item)
+        at = {"item_id": item["id"], "output_index": place}
+        begun = item | {"status": "in_progress", "arguments": ""}
+        kind, said = "response.function_call_arguments", call.arguments
+        return (
+            self._event("response.output_item.added", output_index=place, item=begun)
+            + self._event(f"{kind}.delta", **at, delta=said)
+            + self._event(f"{kind}.done", **at, name=call.name, arguments=said)
+            + self._event("response.output_item.done", output_index=place, item=item)
+        )
+
+    def _response(self, status: str) -> View:
+        return {
+            "id": f"resp_{self._key}",
+            "object": "response",
+            "created_at": self._created,
+            "status": status,
+            "model": self._model,
+            "output": list(self._items),
+            "error": None,
+            "incomplete_details": None,
+            "completed_at": None,
+            "usage": None,
+            **self._repeated,
+        }
+
+    def _event(self, kind: str, **fields: Any) -> bytes:
+        number, self._number = self._number, self._number + 1
+        told = {"type": kind, "sequence_number": number, **fields}
+        return f"event: {kind}\ndata: {json.dumps(told, separators=(',', ':'))}\n\n".encode()
+
+
+class _OpenMessage:
+    """A message that is being said."""
+
+    def __init__(self, message_id: str, place: int) -> None:
+        self.id = message_id
+        self.place = place
+        self.logprobs: list[TokenLogprob] = []
+        self._texts: list[str] = []
+        kind = "response.output_text.delta"
+        at = {"type": kind, "item_id": message_id, "output_index": place, "content_index": 0}
+        begun = json.dumps(at, separators=(",", ":"))[:-1]
+        self.prefix = f'event: {kind}\ndata: {begun},"sequence_number":'.encode()
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return "".join(self._texts)
+
+    def add(self, piece: Piece) -> None:
+        self._texts.append(piece.text)
+        self.logprobs += piece.logprobs
+
+    def view(self, status: str, content: list[View]) -> View:
+        return {
+            "id": self.id,
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "content": content,
+        }

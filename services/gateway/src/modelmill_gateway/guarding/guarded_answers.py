@@ -1,0 +1,206 @@
+"""The answers to one request on their way out, each behind a guard of its own."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from hashlib import sha256
+
+from modelmill_audit.text_judged import TextJudged
+from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.judged_text import RunsRules
+from modelmill_guard.judging import AsksJudge
+from modelmill_guard.verdict import Direction
+from modelmill_service_kit.errors import UnavailableError
+from opentelemetry import trace
+
+from modelmill_gateway.domain.chat import ChatCall, End, Piece, Usage
+from modelmill_gateway.domain.verdict import InputVerdict, Judged
+from modelmill_gateway.guarding.guarded_answer import BLOCKED, GuardedAnswer
+from modelmill_gateway.guarding.judged_answer import JudgedAnswer
+
+tracer = trace.get_tracer(__name__)
+
+CANCELLED = End("cancelled")
+"""How an answer ended as long as nothing else is known: whoever listened stopped listening."""
+
+
+class GuardedAnswers:
+    """Releases only what no rule can still turn into a match, and what judges let pass."""
+
+    def __init__(
+        self,
+        policy: CompiledPolicy,
+        pieces: AsyncIterator[Piece],
+        started: float,
+        call: ChatCall,
+        judged_input: InputVerdict,
+        ask: AsksJudge,
+        run: RunsRules,
+    ) -> None:
+        self.version_id = ""
+        """Which version answers, known once they have begun."""
+        self.variant = ""
+        """Which of an alias's variants that is; empty where it has none."""
+        self.prompt_tokens = 0
+        """As inference told with the first piece; 0 where it did not."""
+        self.generated_tokens = [0] * call.answers
+        """Of each answer by now, shown or not."""
+        self.policy_digest = policy.digest
+        self.input: Judged = judged_input
+        """What the policy said of the request."""
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
+        """What is to be told beside them, before them."""
+        self.first_piece_seconds = 0.0
+        self.first_text_seconds: float | None = None
+        self._answers = _answers(policy, call, ask, run)
+        self._are_verdicts_wanted = call.moderation is not None
+        self._unended = CANCELLED
+        self._pieces = pieces
+        self._run = run
+        self._started = started
+        self._first: Piece | None = None
+        self._span = tracer.start_span("guard.output")
+        self._guard_seconds = 0.0
+
+    @property
+    def ends(self) -> list[End]:
+        """How each answer ended."""
+        return [answer.end or self._unended for answer in self._answers]
+
+    @property
+    def blocked(self) -> int:
+        """How many of them the policy ended."""
+        return sum(end.finish_reason == BLOCKED for end in self.ends)
+
+    @property
+    def outputs(self) -> list[Judged]:
+        """What the policy says of each answer, once it has ended."""
+        return [answer.judged for answer in self._answers]
+
+    def judged_texts(self, tenant: str) -> list[TextJudged]:
+        """What is to be remembered of each answer, once all have ended."""
+        return [
+            TextJudged(
+                tenant=tenant,
+                direction=Direction.OUTPUT,
+                action=judged.action,
+                matched=frozenset((hit.rule_id, hit.category) for hit in judged.hits),
+                policy_digest=judged.policy_digest,
+                text_sha256=sha256(answer.said.encode("utf-8", "surrogatepass")).hexdigest(),
+                unanswered=judged.unanswered,
+            )
+            for answer, judged in zip(self._answers, self.outputs, strict=True)
+        ]
+
+    @property
+    def tells_verdicts(self) -> bool:
+        """Whether the caller hears of verdicts: it asked, or the policy ended an answer."""
+        return self._are_verdicts_wanted or self.blocked > 0
+
+    @property
+    def end(self) -> End:
+        """How they ended together: by a block, if one was, else as the first one that tells."""
+        ends = self.ends
+        reasons = [end.finish_reason for end in ends]
+        unended = self._unended.finish_reason
+        telling = [reason for reason in (unended, BLOCKED) if reason in reasons]
+        return End(telling[0] if telling else reasons[0], usage_of_answers(ends))
+
+    @property
+    def used(self) -> Usage:
+        """What they cost by now, as far as the engine has told: also of those that were stopped."""
+        return Usage(self.prompt_tokens, sum(self.generated_tokens))
+
+    async def begin(self) -> None:
+        """Wait for the first piece; errors that come instead of it can still become a status."""
+        try:
+            self._first = await anext(self._pieces)
+        except Exception:
+            self._unended = End("error")
+            raise
+        self.version_id, self.variant = self._first.version_id, self._first.variant
+        self.prompt_tokens = self._first.prompt_tokens
+        self._count(self._first)
+        self.first_piece_seconds = time.perf_counter() - self._started
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """What to show, never empty: text, tokens, calls, and the end of each answer."""
+        piece = self._first
+        try:
+            while piece is not None:
+                shown = await self._shown(piece)
+                if shown.text and self.first_text_seconds is None:
+                    self.first_text_seconds = time.perf_counter() - self._started
+                if any((shown.text, shown.logprobs, shown.calls, shown.end)):
+                    yield shown
+                if shown.end is not None and all(answer.end for answer in self._answers):
+                    return
+                piece = await anext(self._pieces, None)
+                if piece is not None:
+                    self._count(piece)
+        except Exception:
+            self._unended = End("error")
+            raise
+        self._unended = End("error")
+        raise UnavailableError("the engine stopped before the answer was complete")
+
+    async def whole(self) -> list[Piece]:
+        """Each answer as one piece, once all are complete."""
+        texts: list[list[Piece]] = [[] for _ in self._answers]
+        async for piece in self.pieces():
+            texts[piece.answer].append(piece)
+        return [
+            Piece(
+                "".join(piece.text for piece in pieces),
+                end,
+                index,
+                tuple(token for piece in pieces for token in piece.logprobs),
+                tuple(call for piece in pieces for call in piece.calls),
+            )
+            for index, (pieces, end) in enumerate(zip(texts, self.ends, strict=True))
+        ]
+
+    async def close(self) -> None:
+        """End the guard's span and what judges are being asked."""
+        for answer in self._answers:
+            if isinstance(answer, JudgedAnswer):
+                await answer.close()
+        self._span.set_attribute("modelmill.guard.seconds", self._guard_seconds)
+        self._span.set_attribute("modelmill.finish_reason", self.end.finish_reason)
+        self._span.end()
+
+    def _count(self, piece: Piece) -> None:
+        before = self.generated_tokens[piece.answer]
+        self.generated_tokens[piece.answer] = piece.tokens_by_now(before)
+        if piece.end is not None and piece.end.usage is not None:
+            self.prompt_tokens = piece.end.usage.prompt_tokens
+
+    async def _shown(self, piece: Piece) -> Piece:
+        begun = time.perf_counter()
+        answer = self._answers[piece.answer]
+        if isinstance(answer, GuardedAnswer):
+            shown = await self._run(partial(answer.shown, piece), len(piece.text))
+        else:
+            shown = await answer.shown(piece)
+        self._guard_seconds += time.perf_counter() - begun
+        return shown
+
+
+def _answers(
+    policy: CompiledPolicy, call: ChatCall, ask: AsksJudge, run: RunsRules
+) -> Sequence[GuardedAnswer | JudgedAnswer]:
+    echo = call.turns[0].content if call.echo else ""
+    form = call.sampling.constraint
+    is_json = form is not None and form.kind == "json_schema"
+    guarded = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+    judges = policy.judges(Direction.OUTPUT)
+    return [JudgedAnswer(answer, judges, ask, run) for answer in guarded] if judges else guarded
+
+
+def usage_of_answers(ends: list[End]) -> Usage | None:
+    """What the answers to one prompt cost; None when one was stopped before its engine told."""
+    usages = [end.usage for end in ends if end.usage is not None]
+    if len(usages) < len(ends):
+        return None
+    # The prompt stands in each answer's usage, but is computed once.
+    return Usage(usages[0].prompt_tokens, sum(usage.completion_tokens for usage in usages))

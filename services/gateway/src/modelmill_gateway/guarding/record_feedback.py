@@ -1,0 +1,122 @@
+"""Record what people say of answers and verdicts, and show it to who improves them."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import uuid4
+
+from modelmill.gateway.v1 import gateway_events_pb2 as pb
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.nearest import did_you_mean, no_such
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.feedback import Feedback, Report
+from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.measures import FEEDBACK
+from modelmill_gateway.neighbours import Policies
+
+REPORTS = {
+    None: pb.FEEDBACK_REPORT_UNSPECIFIED,
+    Report.FALSE_POSITIVE: pb.FEEDBACK_REPORT_FALSE_POSITIVE,
+    Report.MISSED: pb.FEEDBACK_REPORT_MISSED,
+}
+
+
+class FeedbackRecords(Protocol):
+    """Where they are kept; a second record of one id is none."""
+
+    async def record(self, feedback: pb.FeedbackRecorded) -> None: ...
+
+
+class ReadsFeedback(Protocol):
+    """See `modelmill_gateway.adapters.feedback.FeedbackBook`."""
+
+    async def of(self, tenant: str) -> Sequence[pb.FeedbackRecorded]: ...
+
+
+class RecordFeedback:
+    """Keeps it under the caller's tenant and name."""
+
+    def __init__(
+        self,
+        records: FeedbackRecords,
+        book: ReadsFeedback,
+        request_ids: RequestIds,
+        policies: Policies,
+    ) -> None:
+        self.request_ids = request_ids
+        self._policies = policies
+        self._records = records
+        self._book = book
+
+    async def __call__(
+        self, feedback: Feedback, caller: Caller, *, idempotency_key: str
+    ) -> pb.FeedbackRecorded:
+        """What was recorded, once it is stored.
+
+        Raises:
+            NotFoundError: it is about a request that the tenant did not make, or a rule that its
+                policy does not have.
+            UnavailableError: the bus is away, or holds as much as it may.
+        """
+        about = feedback.request_id
+        if about and not self.request_ids.are_of(caller.tenant, about):
+            raise NotFoundError(
+                f"request_id: no request {about!r} of this tenant. Use the answer's x-request-id"
+            )
+        if feedback.rules:
+            self._require_rules(feedback.rules, caller.tenant)
+        record = pb.FeedbackRecorded(
+            request_id=feedback.request_id,
+            tenant=caller.tenant,
+            caller=caller.subject,
+            score=feedback.score,
+            report=REPORTS[feedback.report],
+            text=feedback.text,
+            direction=feedback.direction,
+            categories=feedback.categories,
+            rules=feedback.rules,
+            comment=feedback.comment,
+        )
+        record.feedback_id = _id_of(record, idempotency_key)
+        record.at.GetCurrentTime()
+        await self._records.record(record)
+        FEEDBACK.labels(feedback.report.value if feedback.report else "none").inc()
+        return record
+
+    def _require_rules(self, wanted: Sequence[str], tenant: str) -> None:
+        policy = self._policies.of(tenant)
+        for rule in wanted:
+            if rule not in policy.ids:
+                raise NotFoundError(
+                    f"rules: the policy in force has no rule {rule!r}."
+                    f"{did_you_mean(rule, policy.ids)} GET /v1/moderation/policy lists them"
+                )
+
+    async def list(self, caller: Caller) -> Sequence[pb.FeedbackRecorded]:
+        """What the tenant's people said, newest first.
+
+        Raises:
+            UnavailableError: the bus is away, or it takes too long to read.
+        """
+        return await self._book.of(caller.tenant)
+
+    async def get(self, feedback_id: str, caller: Caller) -> pb.FeedbackRecorded:
+        """One of them.
+
+        Raises:
+            NotFoundError: unknown, another tenant's, or forgotten.
+            UnavailableError: as `list`.
+        """
+        for record in await self._book.of(caller.tenant):
+            if record.feedback_id == feedback_id:
+                return record
+        raise no_such("feedback", feedback_id, "/v1/feedback")
+
+
+def _id_of(said: pb.FeedbackRecorded, idempotency_key: str) -> str:
+    """A new id, or for a key always the same one, as long as the same is said under it."""
+    if not idempotency_key:
+        return f"fb-{uuid4().hex}"
+    key = idempotency_key.encode() + b"\0" + said.SerializeToString(deterministic=True)
+    return f"fb-{hashlib.sha256(key).hexdigest()[:32]}"

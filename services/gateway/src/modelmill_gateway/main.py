@@ -1,0 +1,294 @@
+"""Gateway: the public API over HTTP and gRPC; every request passes token, policy and guard.
+
+Follows jobs, models, datasets, aliases and policies on the bus, publishes usage.recorded, and
+answers from what it knows when the bus is away.
+"""
+
+import asyncio
+import gc
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from datetime import timedelta
+
+import grpc
+import uvloop
+from modelmill_audit.trail import AuditTrail
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.watching import JobWatcher
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.work_apart import WorkApart
+
+from modelmill_gateway.adapters.background import Background
+from modelmill_gateway.adapters.budget_book import milliseconds
+from modelmill_gateway.adapters.change_trail import ChangeLog, ChangeTrail
+from modelmill_gateway.adapters.credentials import Credentials
+from modelmill_gateway.adapters.fault_points import FaultPoints
+from modelmill_gateway.adapters.feedback import FeedbackBook, FeedbackStream
+from modelmill_gateway.adapters.http_protocol import ClientLimits
+from modelmill_gateway.adapters.http_server import HttpDoor, serve_http
+from modelmill_gateway.adapters.journal import open_journal
+from modelmill_gateway.adapters.peers import Peers, open_peers
+from modelmill_gateway.adapters.read_models import ReadModels
+from modelmill_gateway.adapters.secret_vault import SecretVault
+from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
+from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.adapters.usage_spill import open_spill
+from modelmill_gateway.composition import Parts, admission_of, all_use_cases
+from modelmill_gateway.domain.ledger.waiting import Terms
+from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.webhooks import Schedule
+from modelmill_gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
+from modelmill_gateway.entrypoints.http.gate import App
+from modelmill_gateway.entrypoints.http.routes import gateway_http_app
+from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.guarding.record_feedback import RecordFeedback
+from modelmill_gateway.identity.record_changes import RecordChanges
+from modelmill_gateway.identity.token_issuers import open_verifier
+from modelmill_gateway.own_jobs import worker_of, working
+from modelmill_gateway.routing.shadow_answers import ShadowAnswers
+from modelmill_gateway.settings import Settings
+from modelmill_gateway.several_processes import serve_by_several
+from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
+from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
+
+USAGE_DRAIN_SECONDS = 2.0
+YOUNG_OBJECTS = 100_000
+"""New objects before the collector looks; an answer makes hundreds, and most go by themselves."""
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Serve until `stopping`, then finish the answers in hand."""
+    tls = _tls(settings)
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
+        background = await stack.enter_async_context(Background(stopping))
+        parts = await _parts(stack, settings, bus, background, stopping)
+        tokens = await stack.enter_async_context(open_verifier(settings, background))
+        verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand)
+        use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
+        procedures = gateway_rpc_handlers(
+            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
+            *(known.jobs, verifier),
+            max_upload_bytes=settings.max_upload_bytes,
+            stopping=stopping,
+        )
+        stack.enter_context(known.measured())
+        page = stack.enter_context(_metrics(settings))
+        app = gateway_http_app(
+            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
+            *(known.jobs, verifier),
+            settings=settings,
+            stopping=stopping,
+        )
+        if settings.role != "serve":
+            await stack.enter_async_context(working(worker_of(parts, app), stopping))
+        if settings.role == "work":
+            announce_ready(metrics=page.port)
+            await stopping.wait()
+            return
+        server = await stack.enter_async_context(_grpc_server(settings, procedures, tls))
+        faulty = FaultPoints(settings.fault_at).app(app)
+        door = await stack.enter_async_context(_http_server(settings, faulty, tls))
+        _keep_what_stays()
+        announce_ready(http=door.port, grpc=server.port, metrics=page.port)
+        await stopping.wait()
+        await _give_notice(settings.drain_notice_seconds, door, server)
+
+
+async def _give_notice(seconds: float, door: HttpDoor, server: RpcServer) -> None:
+    """Say at both doors that the end is near, and answer for so long who has not heard of it."""
+    await server.set_ready(False)
+    door.send_away()
+    await asyncio.sleep(seconds)
+
+
+async def _parts(
+    stack: AsyncExitStack,
+    settings: Settings,
+    bus: Bus,
+    background: Background,
+    stopping: asyncio.Event,
+) -> Parts:
+    """What use cases are made of; `stack` closes it."""
+    known = ReadModels(bus)
+    await known.follow(background)
+    folder = settings.usage_folder or settings.work_root / "usage"
+    spill = stack.enter_context(open_spill(folder, settings.usage_spill_bytes))
+    usage = UsageQueue(bus, settings.usage_queue, spill)
+    background.start(usage.run())
+    stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
+    audit = AuditTrail(bus, "gateway", settings.audit_queue)
+    background.start(audit.run())
+    stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
+    peers = await stack.enter_async_context(_peers(settings))
+    shadows = ShadowAnswers(peers.engines, usage, settings.request_seconds, draw=random.random)
+    stack.push_async_callback(shadows.close)
+    return Parts(
+        settings=settings,
+        bus=bus,
+        known=known,
+        peers=peers,
+        usage=usage,
+        shadows=shadows,
+        audit=audit,
+        watcher=JobWatcher(bus, known.jobs),
+        webhooks=await stack.enter_async_context(_webhooks(settings, bus, known, stopping)),
+        record_changes=_record_changes(stack, settings, bus, background),
+        record_feedback=_feedback(settings, bus, known, background),
+        admission=admission_of(settings),
+        work=stack.enter_context(closing(WorkApart())),
+        quotas=await stack.enter_async_context(_quotas(settings, known, background)),
+    )
+
+
+def _record_changes(
+    stack: AsyncExitStack, settings: Settings, bus: Bus, background: Background
+) -> RecordChanges:
+    trail, shown = ChangeTrail(bus, settings.audit_queue), ChangeLog(bus)
+    background.start(trail.run())
+    # Nothing waits for it: a list that is still being read is shorter for a while.
+    background.start(shown.run())
+    stack.push_async_callback(trail.drain, USAGE_DRAIN_SECONDS)
+    return RecordChanges(trail, shown)
+
+
+def _feedback(
+    settings: Settings, bus: Bus, known: ReadModels, background: Background
+) -> RecordFeedback:
+    book = FeedbackBook(bus, time.time)
+    background.start(book.run())
+    request_ids = RequestIds(settings.request_id_secret)
+    return RecordFeedback(FeedbackStream(bus), book, request_ids, known.policies)
+
+
+def _metrics(settings: Settings) -> MetricsPage:
+    return MetricsPage(settings.metrics_address, settings.service_secret.get_secret_value())
+
+
+def _keep_what_stays() -> None:
+    """Take all that was made at the start out of the collector's sight.
+
+    Without it every full collection walks through modules and channels: 50 ms in which nothing is
+    answered, again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+
+
+@asynccontextmanager
+async def _quotas(
+    settings: Settings, known: ReadModels, background: Background
+) -> AsyncIterator[Quotas]:
+    with open_journal(settings.ledger_folder or settings.work_root / "ledger") as journal:
+        leases = Terms(
+            lease_ms=round(settings.ledger_lease_seconds * 1000),
+            grace_ms=round(settings.ledger_grace_seconds * 1000),
+        )
+        terms = QuotaTerms(leases, settings.ledger_wait_seconds)
+        quotas = Quotas(known.budgets, journal.holder_id, journal.slots, terms, milliseconds)
+        background.start(quotas.run())
+        try:
+            yield quotas
+        finally:
+            await quotas.drain(USAGE_DRAIN_SECONDS)
+
+
+def _tls(settings: Settings) -> ServedCertificate | None:
+    doors = {
+        "GATEWAY_HTTP_ADDRESS": settings.http_address,
+        "GATEWAY_GRPC_ADDRESS": settings.grpc_address,
+    }
+    return open_tls(
+        doors,
+        settings.tls_certificate_path,
+        settings.tls_key_path,
+        plaintext_behind_proxy=settings.plaintext_behind_proxy,
+    )
+
+
+def _http_server(
+    settings: Settings, app: App, tls: ServedCertificate | None
+) -> AbstractAsyncContextManager[HttpDoor]:
+    limits = ClientLimits(
+        head_seconds=settings.head_seconds,
+        stall_seconds=settings.stall_seconds,
+        bytes_per_second=settings.slowest_bytes_per_second,
+        connections=settings.max_connections,
+    )
+    return serve_http(
+        app,
+        settings.http_address,
+        drain_seconds=settings.drain_seconds,
+        tls=tls.ssl_context() if tls else None,
+        limits=limits,
+        shares_port=settings.shares_ports,
+    )
+
+
+def _grpc_server(
+    settings: Settings, procedures: grpc.GenericRpcHandler, tls: ServedCertificate | None
+) -> RpcServer:
+    # Callers of this port are clients with tokens of their own, not services with the secret.
+    server = RpcServer(
+        settings.grpc_address,
+        None,
+        drain_seconds=settings.drain_seconds,
+        credentials=tls.grpc_credentials() if tls else None,
+        shares_port=settings.shares_ports,
+    )
+    server.grpc.add_generic_rpc_handlers((procedures,))
+    return server
+
+
+def _peers(settings: Settings) -> AbstractAsyncContextManager[Peers]:
+    return open_peers(
+        inference=settings.inference_addresses,
+        moderation=settings.moderation_address,
+        data_prep=settings.data_prep_address,
+        trainer=settings.trainer_address,
+        optimizer_builder=settings.optimizer_builder_address,
+        secret=settings.service_secret.get_secret_value(),
+        identity=settings.mutual_tls(),
+    )
+
+
+@asynccontextmanager
+async def _webhooks(
+    settings: Settings, bus: Bus, known: ReadModels, stopping: asyncio.Event
+) -> AsyncIterator[Webhooks | None]:
+    if settings.webhook_key is None:
+        yield None
+        return
+    opened = open_webhooks(
+        bus,
+        stopping,
+        vault=SecretVault(settings.webhook_key.get_secret_value()),
+        schedule=Schedule(
+            settings.webhook_retry_seconds, timedelta(seconds=settings.webhook_disable_seconds)
+        ),
+        facts=FACTS,
+        announcements=known.made,
+        allow_private=settings.webhook_allow_private,
+    )
+    async with opened as webhooks:
+        yield webhooks
+
+
+async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """By this process, or by several that it looks after."""
+    is_one = settings.processes == 1 or settings.role == "work"
+    await (serve if is_one else serve_by_several)(settings, stopping)
+
+
+def main() -> None:
+    """Run as a process."""
+    run_service("gateway", Settings, _serve, loop_factory=uvloop.new_event_loop)
+
+
+if __name__ == "__main__":
+    main()

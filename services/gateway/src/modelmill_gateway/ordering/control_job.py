@@ -1,0 +1,100 @@
+"""Cancel, pause or resume a job: its owner records the wish, its worker acts on it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_RUN, JobRequested, JobWish
+from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_jobs.ledger import JobRecord
+from modelmill_jobs.unfinished import input_ids
+from modelmill_registry.read_model import SHARED_TENANT
+from modelmill_service_kit.errors import NotFoundError, PreconditionError
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.own_writes import CatchesUp, until_seen
+
+
+class SteersJobs(Protocol):
+    """The service that owns jobs of one kind; see `modelmill.jobs.v1.JobService`."""
+
+    async def control(
+        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+    ) -> int:
+        """Record the wish; gives its sequence in the JOBS stream."""
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+
+
+class Datasets(Protocol):
+    """Which datasets are gone."""
+
+    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
+
+
+class Files(Protocol):
+    """Where files are kept."""
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+
+
+class ControlJob:
+    """One way to steer jobs of every kind.
+
+    Args:
+        owners: who owns the jobs of each kind.
+    """
+
+    def __init__(
+        self, owners: Mapping[str, SteersJobs], jobs: Jobs, datasets: Datasets, files: Files
+    ) -> None:
+        self._owners = owners
+        self._jobs = jobs
+        self._datasets = datasets
+        self._files = files
+
+    async def __call__(self, job_id: str, wish: JobWish.ValueType, caller: Caller) -> JobRecord:
+        """Wish it under the caller's name; the job's state follows when its worker has acted.
+
+        Args:
+            wish: RUN resumes a paused job and runs a failed one again; a cancel is final.
+
+        Returns:
+            The job with its new wish.
+
+        Raises:
+            NotFoundError: no such job, or another tenant's.
+            PreconditionError: the job has ended so that the wish cannot come true, what it is made
+                from was deleted since it failed, or jobs of its kind cannot be steered.
+            UnavailableError: the owner or the bus does not answer; nothing was recorded.
+        """
+        record = self._jobs.get(caller.tenant, job_id)
+        kind = record.requested.kind
+        owner = self._owners.get(kind)
+        if owner is None:
+            raise PreconditionError(f"jobs of kind {kind} cannot be cancelled, paused or resumed")
+        if wish == JOB_WISH_RUN and record.state.status == JOB_STATUS_FAILED:
+            await self._refuse_without_inputs(record.requested)
+        sequence = await owner.control(
+            tenant=caller.tenant, job_id=job_id, wish=wish, requested_by=caller.subject
+        )
+        await until_seen(self._jobs, sequence)
+        return self._jobs.get(caller.tenant, job_id)
+
+    async def _refuse_without_inputs(self, request: JobRequested) -> None:
+        """A failed job holds nothing; what it was made from may be gone by now."""
+        tenant = request.tenant
+        for each in sorted(input_ids(request)):
+            gone = any(self._datasets.has_retired(owner, each) for owner in (tenant, SHARED_TENANT))
+            if each.startswith("file-"):
+                try:
+                    await self._files.get(tenant=tenant, file_id=each)
+                except NotFoundError:
+                    gone = True
+            if gone:
+                raise PreconditionError(
+                    f"job {request.job_id} cannot run again: {each} was deleted. Create a new job"
+                )

@@ -1,0 +1,297 @@
+"""Order a training run, from a dataset or straight from a file of conversations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
+    JobPriority,
+)
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    TRAINING_OBJECTIVE_ANSWERS,
+    TRAINING_OBJECTIVE_DISTILLATION,
+    TRAINING_OBJECTIVE_DPO,
+    TRAINING_OBJECTIVE_KTO,
+    TRAINING_OBJECTIVE_TEXT,
+    Distribution,
+    HyperParameters,
+    TeacherAnswers,
+    TrainingLimits,
+    TrainingMethod,
+    TrainingObjective,
+    TrainSpec,
+)
+from modelmill_jobs.kinds import DATASET, TRAIN, dataset_id_of
+from modelmill_jobs.ledger import JobRecord
+from modelmill_jobs.structs import text_of
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.errors import ModelNotAllowedError
+from modelmill_gateway.domain.models import TrainingStart
+from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
+from modelmill_gateway.ordering.create_dataset import DatasetOrders
+from modelmill_gateway.ordering.rows_of_file import said_of_rows
+from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.own_writes import CatchesUp, until_seen
+
+CONVERSATIONS = RowMapping(messages_column="messages")
+"""How OpenAI's training files become rows."""
+MAPPINGS = {
+    TRAINING_OBJECTIVE_TEXT: RowMapping(layout="text"),
+    TRAINING_OBJECTIVE_DPO: RowMapping(layout="preference"),
+    TRAINING_OBJECTIVE_KTO: RowMapping(layout="preference"),
+}
+"""How a file does where conversations are not what is learned from."""
+
+DATASET_KEYS = {"training_file": "dataset", "validation_file": "validation"}
+"""What the key of the order of a file's dataset ends with, after the caller's."""
+
+
+@dataclass(frozen=True)
+class FineTuningOrder:
+    """What a caller wants trained.
+
+    `training_file` is a file of conversations or a dataset; `name` empty is made from the base's.
+    """
+
+    model: str
+    training_file: str
+    name: str
+    method: TrainingMethod.ValueType
+    hyper_parameters: HyperParameters
+    objective: TrainingObjective.ValueType = TRAINING_OBJECTIVE_ANSWERS
+    teacher: str = ""
+    """A model's name."""
+    teacher_answers: TeacherAnswers | None = None
+    """How the teacher answers the rows; None where it does not."""
+    evaluate: bool = True
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
+    validation_file: str = ""
+    """Whose rows take the place of the valid split, as `training_file`; empty for none."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own words about the job."""
+    distribution: Distribution | None = None
+    """How the run is divided among processes; None for a single one."""
+    priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is trained on; `job_id` is the job that still makes it, or empty."""
+
+    dataset_id: str
+    job_id: str
+
+
+_NOTHING = _Source("", "")
+
+
+class Training(Protocol):
+    """Takes orders for training."""
+
+    async def create(
+        self,
+        spec: TrainSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob: ...
+
+
+class FindsBases(Protocol):
+    """See `modelmill_gateway.routing.find_model.FindModel`."""
+
+    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]: ...
+    async def servable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class FindsDatasets(Protocol):
+    """See `modelmill_gateway.ordering.show_datasets.ShowDatasets`."""
+
+    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
+
+
+class Datasets(Protocol):
+    """Which datasets are gone."""
+
+    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
+
+
+class CreateFineTuningJob:
+    """See `modelmill.trainer.v1.TrainerService.CreateFineTuningJob` for what it refuses."""
+
+    def __init__(
+        self,
+        training: Training,
+        orders: DatasetOrders,
+        find_model: FindsBases,
+        find_dataset: FindsDatasets,
+        datasets: Datasets,
+        jobs: Jobs,
+        room: WaitingRoom,
+    ) -> None:
+        self._training = training
+        self._orders = orders
+        self._find_model = find_model
+        self._find_dataset = find_dataset
+        self._datasets = datasets
+        self._jobs = jobs
+        self._room = room
+
+    async def __call__(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> JobRecord:
+        """Order it under the caller's name.
+
+        A file becomes a dataset first, by a job of its own; training waits for that job.
+
+        Raises:
+            OverloadedError: too many jobs of the tenant's wait.
+        """
+        with self._room.place(caller.tenant, TRAIN, idempotency_key):
+            return await self._order(order, caller, idempotency_key)
+
+    async def _order(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> JobRecord:
+        spec = await self._spec(order, caller, idempotency_key)
+        accepted = await self._training.create(
+            spec,
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+            priority=order.priority,
+        )
+        await until_seen(self._jobs, accepted.sequence)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
+        )
+
+    async def _spec(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> TrainSpec:
+        if order.validation_file == order.training_file:
+            raise InvalidInputError(
+                "validation_file: is the training file. Leave it out to validate on a part of that"
+            )
+        start = await self._find_model.trainable(caller.tenant, order.model)
+        teacher = await self._teacher(order, caller.tenant)
+        name = _name_of(order, start.version, caller)
+        source = await self._source(order, caller, idempotency_key, "training_file")
+        validation = _NOTHING
+        if order.validation_file:
+            validation = await self._source(order, caller, idempotency_key, "validation_file")
+        return TrainSpec(
+            base_version_id=start.base.version_id,
+            adapter_version_id=start.adapter.version_id if start.adapter else "",
+            dataset_id=source.dataset_id,
+            dataset_job_id=source.job_id,
+            validation_dataset_id=validation.dataset_id,
+            validation_dataset_job_id=validation.job_id,
+            metadata=order.metadata,
+            name=name,
+            method=order.method,
+            hyper_parameters=order.hyper_parameters,
+            evaluate=order.evaluate,
+            objective=order.objective,
+            teacher_version_id=teacher,
+            teacher_answers=order.teacher_answers,
+            limits=order.limits,
+            distribution=order.distribution,
+        )
+
+    async def _teacher(self, order: FineTuningOrder, tenant: str) -> str:
+        """The version that is meant: the one that is read, or served where it only answers."""
+        if not order.teacher:
+            return ""
+        if order.teacher_answers is None or order.objective == TRAINING_OBJECTIVE_DISTILLATION:
+            teacher = await self._find_model.trainable(tenant, order.teacher)
+            if teacher.adapter is not None:
+                raise InvalidInputError(
+                    f"teacher: {order.teacher!r} is an adapter, and a teacher that is read must "
+                    "have all its weights. Give teacher_answers and another objective to learn "
+                    f"what it answers, or name its base {teacher.base.version_id}"
+                )
+            return teacher.base.version_id
+        return (await self._find_model.servable(tenant, order.teacher)).version_id
+
+    async def _source(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str, field: str
+    ) -> _Source:
+        wanted: str = getattr(order, field)
+        if wanted.startswith("ds-"):
+            return await self._dataset(wanted, caller.tenant)
+        if not wanted.startswith("file-"):
+            raise InvalidInputError(f"{field}: must be the id of a file or a dataset")
+        mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
+        with said_of_rows(field):
+            accepted = await self._orders.create_dataset(
+                DatasetSpec(file_id=wanted, mapping=mapping),
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=self._dataset_key(
+                    wanted,
+                    mapping.layout,
+                    caller.tenant,
+                    idempotency_key and f"{idempotency_key}:{DATASET_KEYS[field]}",
+                ),
+                priority=order.priority,
+            )
+        return _Source(accepted.dataset_id, accepted.job_id)
+
+    async def _dataset(self, dataset_id: str, tenant: str) -> _Source:
+        """The dataset, or the job that is still making it.
+
+        Raises:
+            NotFoundError: neither.
+        """
+        found = await self._find_dataset.one(tenant, dataset_id)
+        if isinstance(found, JobRecord):
+            return _Source(dataset_id, found.requested.job_id)
+        return _Source(dataset_id, "")
+
+    def _dataset_key(self, file_id: str, layout: str, tenant: str, idempotency_key: str) -> str:
+        """The same for the same order, so that neither repeats nor refused orders pile up datasets.
+
+        Without a key of the caller's, one file has one dataset for each layout, until the job that
+        makes it fails or the dataset is deleted.
+        """
+        if idempotency_key:
+            return idempotency_key
+        ended = sum(
+            text_of(job.requested.spec, "file_id") == file_id
+            for job in self._jobs.list(tenant, DATASET)
+            if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+            or self._datasets.has_retired(tenant, dataset_id_of(job.requested.job_id))
+        )
+        return f"fine-tuning:{layout and layout + ':'}{file_id}:{ended}"
+
+
+def _name_of(order: FineTuningOrder, start: ModelReady, caller: Caller) -> str:
+    """What the tuned model is called: people may be asking for a model by that name already.
+
+    Raises:
+        ModelNotAllowedError: the caller may not ask for it.
+    """
+    name = order.name or f"{start.name}-tuned"
+    if not caller.may_ask(name):
+        raise ModelNotAllowedError(
+            f"the tuned model would be called {name[:80]!r}, which the key may not ask for."
+            " Give it another name"
+        )
+    return name

@@ -1,0 +1,33 @@
+"""Take a dataset out of use."""
+
+from typing import Protocol
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.own_writes import CatchesUp, until_seen
+
+
+class DeletesDatasets(Protocol):
+    """Who makes datasets and retires them; gives the sequence of `dataset.retired`."""
+
+    async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int: ...
+
+
+class DeleteDataset:
+    """Models that were trained on it stay."""
+
+    def __init__(self, orders: DeletesDatasets, datasets: CatchesUp) -> None:
+        self._orders = orders
+        self._datasets = datasets
+
+    async def __call__(self, dataset_id: str, caller: Caller) -> None:
+        """Delete it.
+
+        Raises:
+            NotFoundError: unknown, not ready, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it; the message names them.
+            UnavailableError: data-prep or the bus does not answer.
+        """
+        sequence = await self._orders.delete_dataset(
+            tenant=caller.tenant, dataset_id=dataset_id, requested_by=caller.subject
+        )
+        await until_seen(self._datasets, sequence)

@@ -1,0 +1,259 @@
+"""Find the model version behind a name, and the one of its forms that does the work.
+
+A name that is not known here is looked up once more when everything that is stored has been read:
+whoever was told by another replica that a model is ready may ask for it here at once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from modelmill_registry.catalogue import MODELS
+from modelmill_registry.default_build import is_slower
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_service_kit.nearest import did_you_mean, where_listed
+
+from modelmill_gateway.domain import models
+from modelmill_gateway.domain.errors import (
+    ModelNotFoundError,
+    ModelUndecidedError,
+    NoDefaultModelError,
+)
+from modelmill_gateway.domain.models import AskedModel, TrainingStart
+from modelmill_gateway.domain.split import Split
+from modelmill_gateway.routing.alias_split import alias_split
+
+
+class Aliases(Protocol):
+    """Names and the versions that they mean; a tenant's own name hides a shared one."""
+
+    def get(self, tenant: str, name: str) -> AliasState | None: ...
+    def list(self, tenant: str) -> Sequence[AliasState]: ...
+
+
+class Models(Protocol):
+    """Versions that a tenant may see, its own and the shared ones."""
+
+    def get(self, tenant: str, version_id: str) -> ModelReady: ...
+    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+    def builds_of(
+        self, version_id: str, form_prefix: str, *, tenant: str | None
+    ) -> Sequence[ModelReady]: ...
+
+
+class Decides(Protocol):
+    """See `modelmill_gateway.routing.default_builds.DefaultBuilds`."""
+
+    def served_form(self, version: ModelReady) -> ModelReady | None: ...
+    def job_of(self, version: ModelReady) -> str: ...
+
+
+Found = TypeVar("Found")
+
+
+class FreshLook(Protocol):
+    """See `modelmill_registry.fresh_look.FreshLook`."""
+
+    async def __call__(self, find: Callable[[], Found]) -> Found: ...
+
+
+class FindModel:
+    """Names are looked up as alias of the tenant, shared alias, version id, name; in this order.
+
+    A name belongs to the first version that bears it, the tenant's own before a shared one; it is
+    served in the form that was decided for that version. Nothing but an alias moves it.
+
+    Args:
+        default_model: a name that nobody needs to give: where nothing bears it, it means the only
+            model that is served.
+    """
+
+    def __init__(
+        self,
+        aliases: Aliases,
+        catalogue: Models,
+        decides: Decides,
+        look: FreshLook,
+        default_model: str,
+    ) -> None:
+        self._default_model = default_model
+        self._aliases = aliases
+        self._catalogue = catalogue
+        self._decides = decides
+        self._look = look
+        self._splits: dict[tuple[str, str], tuple[AliasState, Split | None]] = {}
+
+    def alias(self, tenant: str, name: str) -> AliasState | None:
+        """The alias of that name, the tenant's own before the shared one."""
+        return self._aliases.get(tenant, name)
+
+    async def version(self, tenant: str, name: str) -> ModelReady:
+        """The version that the name belongs to.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return await self._look(lambda: self.known_version(tenant, name))
+
+    def known_version(self, tenant: str, name: str) -> ModelReady:
+        """As `version`, by what is known here."""
+        return self._candidates(tenant, name)[0]
+
+    async def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel:
+        """What inference is asked for, which has the last word on what it can run.
+
+        An alias goes on as it is, but for one with variants, of which `key` has one, always the
+        same; without a key it goes on, too, and means the first. A version id means that very
+        version, a name the form that was decided for it.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+            ModelUndecidedError: it is not decided yet which form the name means.
+        """
+        return await self._look(lambda: self._asked(tenant, name, key))
+
+    def _asked(self, tenant: str, name: str, key: str | None) -> AskedModel:
+        name = self._meant(tenant, name)
+        alias = self.alias(tenant, name)
+        if alias is not None:
+            split = self._split(alias)
+            if split is None:
+                return AskedModel(name, alias.version_id)
+            if key is None:
+                return AskedModel(name, alias.version_id, variant=split.variants[0].name)
+            variant = split.pick(alias.tenant, name, key)
+            return AskedModel(
+                variant.version_id,
+                variant.version_id,
+                variant=variant.name,
+                fallbacks=split.fallback,
+                shadow=split.shadow,
+            )
+        version = self._candidates(tenant, name)[0]
+        served = self._decides.served_form(version)
+        if version.version_id == name:
+            return AskedModel(name, self._stand_in(version, served, tenant).version_id)
+        if served is None:
+            raise ModelUndecidedError(name, version.version_id, self._decides.job_of(version))
+        stand_in = self._stand_in(version, served, tenant)
+        return AskedModel(served.version_id, stand_in.version_id)
+
+    async def servable(self, tenant: str, name: str) -> ModelReady:
+        """What an alias of that version names from now on: its newest build that is not slower.
+
+        Without any it is the version itself: some engines run it as it is.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return await self._look(lambda: self._servable(tenant, name))
+
+    def _servable(self, tenant: str, name: str) -> ModelReady:
+        version = self._candidates(tenant, name)[0]
+        builds = [version] if models.is_build(version) else self._builds(version, tenant)
+        return builds[0] if builds else version
+
+    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+        """What training of `name` begins from; a build stands for what it was made from.
+
+        Raises:
+            ModelNotFoundError: no such model, or what it was made from is gone.
+            InvalidInputError: its form cannot be trained.
+        """
+        return await self._look(lambda: self._trainable(tenant, name))
+
+    def _trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+        found = self._buildable(tenant, name)
+        if found.form == models.WEIGHTS_FORM:
+            return TrainingStart(found)
+        if found.form != models.ADAPTER_FORM:
+            raise InvalidInputError(
+                f"model: {name!r} is of form {found.form} and cannot be trained. "
+                f"Name its base {found.base_version_id}"
+            )
+        try:
+            return TrainingStart(self._catalogue.get(tenant, found.parent_version_id), found)
+        except NotFoundError as error:
+            raise ModelNotFoundError(
+                f"the base of the adapter {name[:80]!r} is gone. {where_listed(MODELS)}"
+            ) from error
+
+    async def buildable(self, tenant: str, name: str) -> ModelReady:
+        """The version that a build of `name` is made from; a build stands for its source.
+
+        Raises:
+            ModelNotFoundError: no such model, or the source of the build is gone.
+        """
+        return await self._look(lambda: self._buildable(tenant, name))
+
+    def _buildable(self, tenant: str, name: str) -> ModelReady:
+        found = self._candidates(tenant, name)
+        for version in found:
+            if not models.is_build(version):
+                return version
+        try:
+            return self._catalogue.get(tenant, found[0].parent_version_id)
+        except NotFoundError as error:
+            raise ModelNotFoundError(
+                f"what the model {name[:80]!r} was built from is gone. {where_listed(MODELS)}"
+            ) from error
+
+    def _split(self, alias: AliasState) -> Split | None:
+        """As the alias says, read once for each of its states."""
+        if not alias.options.fields:
+            return None
+        place = (alias.tenant, alias.name)
+        known = self._splits.get(place)
+        if known is None or known[0] is not alias:
+            known = self._splits[place] = (alias, alias_split(alias))
+        return known[1]
+
+    def _builds(self, version: ModelReady, tenant: str) -> Sequence[ModelReady]:
+        """Builds of a version that are not slower than it, newest first."""
+        found = self._catalogue.builds_of(version.version_id, models.BUILD_PREFIX, tenant=tenant)
+        return [build for build in found if not is_slower(build)]
+
+    def _stand_in(self, version: ModelReady, served: ModelReady | None, tenant: str) -> ModelReady:
+        """What answers where no engine runs a version: what serves its name, or its first build."""
+        if served is None:
+            return version
+        if models.is_build(served):
+            return served
+        builds = self._builds(version, tenant)
+        return builds[-1] if builds else version
+
+    def _meant(self, tenant: str, name: str) -> str:
+        """`name`; for the default's, where nothing bears it, that of the only served model."""
+        if name != self._default_model or self.alias(tenant, name) is not None:
+            return name
+        versions = self._catalogue.list(tenant)
+        if models.candidates(name, None, versions, tenant):
+            return name
+        served = models.served_names(self._aliases.list(tenant), versions)
+        if len(served) != 1:
+            raise NoDefaultModelError(name, len(served))
+        return served[0]
+
+    def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
+        name = self._meant(tenant, name)
+        alias = self.alias(tenant, name)
+        aliased = alias.version_id if alias is not None else None
+        try:
+            # The usual case, without a walk over the whole catalogue.
+            return [self._catalogue.get(tenant, aliased or name)]
+        except NotFoundError:
+            found = models.candidates(name, aliased, self._catalogue.list(tenant), tenant)
+        if not found:
+            raise ModelNotFoundError(self._unknown(tenant, name))
+        return found
+
+    def _unknown(self, tenant: str, name: str) -> str:
+        """That there is no such model, which one may be meant, and where all stand."""
+        known = {
+            *(alias.name for alias in self._aliases.list(tenant)),
+            *(version.name for version in self._catalogue.list(tenant)),
+        }
+        return (
+            f"the model {name[:80]!r} does not exist.{did_you_mean(name, known)}"
+            f" {where_listed(MODELS)}"
+        )

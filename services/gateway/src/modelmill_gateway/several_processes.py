@@ -1,0 +1,135 @@
+"""Several gateways in one: processes that answer at the same ports, kept running by this one.
+
+The kernel deals out connections among them. Each has its own bus connection, read models and leases
+of budgets, like replicas. Limits that are the service's are shared out among them, and their
+metrics are one page.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.process import announce_ready
+from modelmill_service_kit.process_supervisor import SupervisedProcess, python_module
+
+from modelmill_gateway.adapters.merged_metrics import MergedMetrics
+from modelmill_gateway.settings import Settings
+
+BEYOND_DRAIN_SECONDS = 5.0
+
+
+async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
+    """Keep the processes running until `stopping`, then let all of them drain.
+
+    The first one also works on jobs, where this gateway is to. READY names the doors that they
+    share, and the page that shows the metrics of all of them.
+
+    Raises:
+        UnavailableError: one of them does not start, or ends again and again.
+        OSError: a port is taken.
+    """
+    with ExitStack() as held:
+        doors = {
+            "GATEWAY_HTTP_ADDRESS": held.enter_context(_held(settings.http_address)),
+            "GATEWAY_GRPC_ADDRESS": held.enter_context(_held(settings.grpc_address)),
+        }
+        processes = [
+            SupervisedProcess(
+                f"gateway-{number}",
+                python_module("modelmill_gateway.main"),
+                {**doors, **_own(settings, number)},
+                _pass_on,
+            )
+            for number in range(settings.processes)
+        ]
+        try:
+            async with asyncio.TaskGroup() as starting:
+                for process in processes:
+                    starting.create_task(process.start())
+        except BaseExceptionGroup as group:
+            await _stop(processes, settings)
+            raise group.exceptions[0] from None
+        try:
+            page = held.enter_context(_metrics(settings, processes))
+            announce_ready(**(processes[0].ports | {"metrics": page.port}))
+            await _until(stopping, processes)
+        finally:
+            await _stop(processes, settings)
+
+
+async def _until(stopping: asyncio.Event, processes: Sequence[SupervisedProcess]) -> None:
+    told = asyncio.create_task(stopping.wait())
+    kept = [asyncio.create_task(process.given_up()) for process in processes]
+    try:
+        done, _ = await asyncio.wait({told, *kept}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # raises what ended it, unless we were told to
+    finally:
+        for task in (told, *kept):
+            task.cancel()
+        await asyncio.gather(told, *kept, return_exceptions=True)
+
+
+def _own(settings: Settings, number: int) -> dict[str, str]:
+    """What one of them is told beyond what all inherit."""
+    role = settings.role if number == 0 else "serve"
+    most = settings.processes
+    return {
+        "GATEWAY_PROCESSES": "1",
+        "GATEWAY_SHARES_PORTS": "true",
+        "GATEWAY_METRICS_ADDRESS": "127.0.0.1:0",
+        "GATEWAY_ROLE": role,
+        "GATEWAY_TOKENS_IN_HAND": str(_share(settings.tokens_in_hand, most)),
+        "GATEWAY_MAX_CONNECTIONS": str(_share(settings.max_connections, most)),
+    }
+
+
+def _share(limit: int, processes: int) -> int:
+    """One process's part of the service's limit; 0 sets none and is none's."""
+    return max(1, limit // processes) if limit else 0
+
+
+def _metrics(settings: Settings, processes: Sequence[SupervisedProcess]) -> MetricsPage:
+    numbered = {str(number): process for number, process in enumerate(processes)}
+    secret = settings.service_secret.get_secret_value()
+    merged = MergedMetrics(
+        lambda: {number: process.ports["metrics"] for number, process in numbered.items()},
+        lambda: {number: process.restarts for number, process in numbered.items()},
+        secret,
+    )
+    return MetricsPage(settings.metrics_address, secret, merged)
+
+
+@contextmanager
+def _held(address: str) -> Iterator[str]:
+    """The address with its port, which is ours until the block ends, although we do not listen."""
+    host, _, port = address.rpartition(":")
+    name = host.strip("[]")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    with socket.socket(family) as alone:
+        # Whoever listens there already would share the port without a word.
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            alone.bind((name, int(port)))
+        except OSError as error:
+            raise OSError(f"cannot listen on {address}: {error.strerror}") from error
+        port = str(alone.getsockname()[1])
+    with socket.socket(family) as holding:
+        # Of a supervisor that holds the port for us, too.
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holding.bind((name, int(port)))
+        yield f"{host}:{port}"
+
+
+def _pass_on(_name: str, line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+async def _stop(processes: Sequence[SupervisedProcess], settings: Settings) -> None:
+    # Both doors drain, one after the other, behind the notice.
+    within = settings.drain_notice_seconds + 2 * settings.drain_seconds + BEYOND_DRAIN_SECONDS
+    await asyncio.gather(*(process.stop(within_seconds=within) for process in processes))

@@ -1,0 +1,285 @@
+"""An engine in a process of its own, seen from this one: supervises the child that does the work.
+
+Token ids cross the pipe; text is made elsewhere, off the engine's thread. When the child dies its
+requests fail with UnavailableError and a new child is started, later and later if it keeps dying.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from modelmill_registry.materialised import in_use
+from modelmill_service_kit.errors import (
+    DomainError,
+    InvalidInputError,
+    PreconditionError,
+    UnavailableError,
+)
+from modelmill_service_kit.machine_size import resident_memory
+
+from modelmill_inference.adapters.child_process import ChildProcess
+from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
+from modelmill_inference.adapters.engine_news import piece_of
+from modelmill_inference.adapters.engine_peer import EnginePeer
+from modelmill_inference.adapters.gathered_answer import GatheredAnswer
+from modelmill_inference.adapters.spare_child import SpareChild
+from modelmill_inference.domain.generation import (
+    Abilities,
+    ContinuationScore,
+    GenerationRequest,
+    ScoreRequest,
+    TokenPiece,
+)
+from modelmill_inference.engine import EngineRestartingError
+from modelmill_inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlan:
+    """What a child is and what it is told; how it is waited for."""
+
+    name: str
+    """Of the engine kind."""
+    module: str
+    """Of `modelmill_inference.children`."""
+    folder: Path
+    """The model's; kept as long as the engine is open."""
+    load: Mapping[str, Any]
+    """Its first message, beside the folders."""
+    abilities: Abilities
+    end_tokens: frozenset[int]
+    adapter: Path | None = None
+    """Folder of an adapter upon the model; kept like the model's."""
+    load_seconds: float = 300.0
+    """A child that has not loaded by then is given up."""
+    hang_seconds: float = 60.0
+    """A child with requests in hand that says nothing for this long is replaced."""
+    piece_seconds: float = 0.0
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
+
+    spare: SpareChild | None = None
+    """Of the same module; taken in place of a new child when it is warm."""
+
+    async def start(self) -> EnginePeer:
+        """The peer, not yet told what to load."""
+        warm = None if self.spare is None else await self.spare.take()
+        return warm or await ChildProcess.start(self.module)
+
+
+class EngineProcess:
+    """`engine.Engine` by a supervised child process."""
+
+    def __init__(self, plan: ProcessPlan) -> None:
+        self._plan = plan
+        self._abilities = plan.abilities
+        self._held = ExitStack()
+        self._child: EnginePeer | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        # Ids are never used again, across restarts too: two live requests with one id would spoil
+        # the pipeline, and late news of a dead child must find nobody.
+        self._numbers = itertools.count(1)
+        self._live: dict[int, GatheredAnswer] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        """Scores and embeddings that are being computed."""
+        self._heard = time.monotonic()
+        self._answered = False
+        self._broken: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def abilities(self) -> Abilities:
+        return self._abilities
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None while there is none."""
+        return None if self._child is None else self._child.pid
+
+    def resident_bytes(self) -> int:
+        pid = self.pid
+        return 0 if pid is None else resident_memory(pid)
+
+    async def load(self) -> None:
+        # A child that is started again, days later, still finds its files.
+        self._held.enter_context(in_use(self._plan.folder))
+        if self._plan.adapter is not None:
+            self._held.enter_context(in_use(self._plan.adapter))
+        self._child = await self._start_child()
+        self._supervisor = asyncio.create_task(self._supervise(self._child))
+
+    async def until_broken(self) -> str:
+        return await self._broken.get()
+
+    async def close(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.gather(self._supervisor, return_exceptions=True)
+        child, self._child = self._child, None
+        self._fail_all(lambda: UnavailableError("the engine was stopped. Retry"))
+        if child is not None:
+            await child.close()
+        self._held.close()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
+        child, number = self._running_child(), next(self._numbers)
+        answer = GatheredAnswer()
+        self._live[number] = answer
+        ended = False
+        try:
+            eos_ids = sorted(self._plan.end_tokens)
+            child.send({"add": asdict(request) | {"id": number, "eos_ids": eos_ids}})
+            while not ended:
+                heard = await answer.next_news()
+                ended = heard.end is not None
+                yield piece_of(heard)
+        finally:
+            del self._live[number]
+            if not ended:
+                child.send({"cancel": number})
+
+    async def score(self, request: ScoreRequest) -> list[ContinuationScore]:
+        asked = {"prompt": request.prompt, "continuations": request.continuations}
+        return [ContinuationScore(*row) for row in await self._ask("score", asked)]
+
+    async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), EMBED_AT_A_TIME):
+            some = texts[start : start + EMBED_AT_A_TIME]
+            vectors += await self._ask("embed", {"texts": some})
+        return vectors
+
+    async def _ask(self, order: str, body: Mapping[str, Any]) -> Any:
+        child, number = self._running_child(), next(self._numbers)
+        answer = self._asked[number] = asyncio.get_running_loop().create_future()
+        try:
+            child.send({order: {"id": number, **body}})
+            return await answer
+        finally:
+            del self._asked[number]
+            if answer.cancelled():
+                child.send({"cancel": number})
+
+    def _running_child(self) -> EnginePeer:
+        if self._child is None:
+            if self._supervisor is None or self._supervisor.done():
+                raise UnavailableError("the engine was stopped. Retry")
+            raise EngineRestartingError
+        if not self._live and not self._asked:
+            self._heard = time.monotonic()
+        return self._child
+
+    async def _start_child(self) -> EnginePeer:
+        plan = self._plan
+        child = await plan.start()
+        try:
+            adapter = None if plan.adapter is None else str(plan.adapter)
+            folders = {"folder": str(plan.folder), "adapter": adapter}
+            pieces = {"piece_seconds": plan.piece_seconds}
+            child.send({"load": {**folders, **pieces, **plan.load}})
+            async with asyncio.timeout(plan.load_seconds):
+                answer = await child.receive()
+            if "refused" in answer:
+                # The engine's words name folders of this machine: they are for the log alone.
+                log.error("the engine refused %s: %s", plan.folder.name, answer["refused"])
+                raise PreconditionError("the engine refused the model; inference's log says why")
+            if "abilities" in answer:
+                self._abilities = Abilities(**answer["abilities"])
+        except TimeoutError:
+            await child.kill()
+            raise UnavailableError(
+                f"the engine did not load within {plan.load_seconds:g} s"
+            ) from None
+        except BaseException:
+            await child.kill()
+            raise
+        return child
+
+    async def _supervise(self, child: EnginePeer) -> None:
+        """Relay the child's news; replace it each time it dies, until it dies too often."""
+        deaths = Deaths(MAX_DEATHS)
+        current: EnginePeer | None = child
+        while True:
+            answered = False
+            if current is not None:
+                reason = await self._relay(current)
+                self._child = None
+                self._fail_all(lambda: EngineRestartingError(died_under_it=True))
+                status = await current.kill()
+                log.error("engine process %s %s (status %d)", current.pid, reason, status)
+                answered, self._answered = self._answered, False
+            delay = deaths.add(answered=answered)
+            if delay is None:
+                self._broken.put_nowait(f"the engine process {deaths}")
+                return
+            await asyncio.sleep(delay)
+            ENGINE_RESTARTS.inc()
+            current = self._child = await self._try_start()
+
+    async def _try_start(self) -> EnginePeer | None:
+        try:
+            return await self._start_child()
+        except (DomainError, OSError) as error:
+            log.error("the engine process did not come back: %s", error)
+            return None
+
+    async def _relay(self, child: EnginePeer) -> str:
+        """Hand out the child's news until it is of no use any more; returns why."""
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    message = await child.receive()
+            except TimeoutError:
+                silent = time.monotonic() - self._heard
+                if (self._live or self._asked) and silent > self._plan.hang_seconds:
+                    return f"said nothing for {silent:.0f} s"
+                continue
+            except UnavailableError:
+                return "ended"
+            self._heard = time.monotonic()
+            self._hand_out(message)
+
+    def _hand_out(self, message: Mapping[str, Any]) -> None:
+        if "tokens" in message:
+            self._hand_out_tokens(message["tokens"])
+        elif "result" in message:
+            number, result = message["result"]
+            self._answered = True
+            if number in self._asked and not self._asked[number].done():
+                self._asked[number].set_result(result)
+        elif "unavailable" in message:
+            number, reason = message["unavailable"]
+            self._fail(number, UnavailableError(reason))
+        elif "rejected" in message:
+            number, reason = message["rejected"]
+            # Our own checks should have caught it; the engine's words are for the log alone.
+            log.error("the engine rejected a request: %s", reason)
+            error = InvalidInputError("the engine cannot run these options or this prompt")
+            self._fail(number, error)
+
+    def _hand_out_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
+        for number, tokens, end, chosen in rows:
+            ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
+            self._answered = True
+            if number in self._live:
+                self._live[number].add(tokens, end, chosen)
+
+    def _fail_all(self, error: Callable[[], DomainError]) -> None:
+        for number in [*self._live, *self._asked]:
+            self._fail(number, error())
+
+    def _fail(self, number: int, error: DomainError) -> None:
+        if number in self._live:
+            self._live[number].fail(error)
+        elif number in self._asked and not self._asked[number].done():
+            self._asked[number].set_exception(error)

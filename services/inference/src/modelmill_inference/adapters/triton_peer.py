@@ -1,0 +1,183 @@
+"""A model on a Triton server, spoken to like an engine's own process: the messages are the same.
+
+Each request has a stream of its own. It is left by a message, not by gRPC's cancel: a call that is
+cancelled just when it begins or ends stays in Triton 2.51 for good, and with it the model, which
+then is never unloaded. Only what does not end in time is cancelled.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Coroutine, Mapping
+from contextlib import aclosing, suppress
+from typing import Any
+
+from modelmill_service_kit.errors import UnavailableError
+
+from modelmill_inference.adapters.triton_model import ENGINE
+from modelmill_inference.adapters.triton_reader import TritonReader
+from modelmill_inference.adapters.triton_server import RefusedError, TritonAddress, TritonServer
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+PULSE_SECONDS = 1.0
+"""A model whose process died answers nothing and still counts as ready: only asking it tells."""
+EXPIRE_SECONDS = 60.0
+"""A model that nobody asked for so long belongs to a service that is gone; it frees its memory."""
+LEAVE_SECONDS = 3.0
+UNLOAD_SECONDS = 5.0
+ENDED = 0
+
+
+class TritonPeer:
+    """`engine_peer.EnginePeer` by a model under a name that no other peer uses."""
+
+    def __init__(self, server: TritonServer, runner: str) -> None:
+        self._server = server
+        self._runner = runner
+        self._name = ""
+        self._reader: TritonReader | None = None
+        self._news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._secret = secrets.token_hex(8)
+        """Makes the keys of requests unlike those of any other peer."""
+        self._streams: dict[int, asyncio.Task[None]] = {}
+        self._others: set[asyncio.Task[None]] = set()
+        """What else is said to the server."""
+        self._pulse: asyncio.Task[None] | None = None
+        self._is_lost = False
+
+    @classmethod
+    async def start(cls, address: TritonAddress, runner: str) -> "TritonPeer":
+        """A peer at a server that answers; UnavailableError: none does."""
+        server = TritonServer(address)
+        try:
+            await server.wait_until_live(CONNECT_SECONDS)
+        except BaseException:
+            await server.close()
+            raise
+        return cls(server, runner)
+
+    @property
+    def pid(self) -> None:
+        return None
+
+    @property
+    def name(self) -> str:
+        """Of its model; empty before it is told to load."""
+        return self._name
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        ((order, body),) = message.items()
+        if order == "load":
+            self._start(self._load(body))
+        elif order == "cancel":
+            if body in self._streams:
+                self._start(self._converse({"cancel": {"key": self._key(body)}}))
+        elif order == "add":
+            number = body["id"]
+            keyed = {"add": {**body, "key": self._key(number)}}
+            self._streams[number] = stream = asyncio.create_task(self._converse(keyed))
+            stream.add_done_callback(lambda _: self._streams.pop(number, None))
+        else:
+            self._start(self._read(message))
+
+    def _key(self, number: int) -> str:
+        return f"{self._secret}-{number}"
+
+    async def receive(self) -> dict[str, Any]:
+        message = await self._news.get()
+        if message is None:
+            self._news.put_nowait(None)
+            raise UnavailableError("the model on Triton is gone")
+        return message
+
+    async def close(self) -> int:
+        return await self.kill()
+
+    async def kill(self) -> int:
+        if self._pulse is not None:
+            self._pulse.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._leave()
+        tasks = [*self._streams.values(), *self._others]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(UNLOAD_SECONDS):
+                await self._unload()
+        except TimeoutError:
+            log.warning("Triton did not unload %s; its process ends by itself", self._name)
+        await self._server.close()
+        return ENDED
+
+    async def _leave(self) -> None:
+        """Let everything end that is under way."""
+        if self._reader is None or self._is_lost:
+            return
+        await self._converse({"leave": {}})
+        # Not `gather`, which would cancel them with this.
+        under_way = [*self._streams.values(), *self._others]
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _unload(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+            await self._server.unload(self._name)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+        return task
+
+    async def _load(self, load: Mapping[str, Any]) -> None:
+        self._name = ENGINE.new_name(load["folder"])
+        self._reader = TritonReader(self._server, load, EXPIRE_SECONDS)
+        parameters = {
+            "runner": self._runner,
+            "load": json.dumps(load),
+            "piece_seconds": str(load.get("piece_seconds", 0.0)),
+            "expire_seconds": str(EXPIRE_SECONDS),
+        }
+        await self._server.sweep()
+        try:
+            await self._server.load(self._name, ENGINE, parameters)
+        except RefusedError as error:
+            self._news.put_nowait({"refused": str(error)})
+            return
+        except UnavailableError as error:
+            self._lose(error)
+            return
+        await self._converse({"describe": {}})
+        self._pulse = asyncio.create_task(self._ask_for_signs_of_life())
+
+    async def _read(self, message: Mapping[str, Any]) -> None:
+        assert self._reader is not None, "nothing is asked before the load"
+        self._news.put_nowait(await self._reader.ask(message))
+
+    async def _ask_for_signs_of_life(self) -> None:
+        """Each answer is a sign of life, so that a hang is one and a death is noticed when idle."""
+        while True:
+            await asyncio.sleep(PULSE_SECONDS)
+            # In a task of its own: a cancel of this one is none of the call.
+            await asyncio.wait([self._start(self._converse({"ping": {}}))])
+
+    async def _converse(self, message: Mapping[str, Any]) -> None:
+        try:
+            async with aclosing(self._server.rows(self._name, message)) as rows:
+                async for row in rows:
+                    if "died" in row:
+                        raise UnavailableError(f"the engine's step failed: {row['died']}")
+                    self._news.put_nowait(row)
+        except UnavailableError as error:
+            self._lose(error)
+
+    def _lose(self, error: UnavailableError) -> None:
+        self._is_lost = True
+        log.error("the model %s on Triton is lost: %s", self._name, error)
+        self._news.put_nowait(None)

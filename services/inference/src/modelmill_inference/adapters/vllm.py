@@ -1,0 +1,245 @@
+"""The vllm engine: a vLLM server by its OpenAI-compatible API, one for a base and its adapters."""
+
+import itertools
+import json
+from asyncio import Semaphore, create_task, gather
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
+
+from modelmill_inference.adapters.vllm_api import SilentServerError, UnknownModelError, typed_errors
+from modelmill_inference.adapters.vllm_messages import (
+    MAX_ALTERNATIVES,
+    MAX_TOKENS_ASKED,
+    NextTokens,
+    completion_body,
+    next_body,
+    next_of,
+    piece_of,
+    score_of,
+)
+from modelmill_inference.adapters.vllm_server import VllmOptions, VllmServer
+from modelmill_inference.domain.generation import (
+    Abilities,
+    ContinuationScore,
+    EngineCannotError,
+    GenerationRequest,
+    ScoreRequest,
+    TokenPiece,
+)
+from modelmill_inference.engine import EngineRestartingError
+from modelmill_inference.measures import ENGINE_TOKENS
+
+NAME = "vllm"
+FORM = "safetensors"
+COMPLETIONS = "/v1/completions"
+QUESTIONS = 32
+"""That one score has in hand at a time; each is a token of a continuation."""
+# vLLM's sums depend on what else is in a batch. A server that generates has no embeddings: vLLM
+# serves those from a process of its own, with `--runner pooling`.
+ABILITIES = Abilities(logprobs=MAX_ALTERNATIVES, grammar=True, score=True)
+
+_numbers = itertools.count(1)
+
+
+class VllmEngine:
+    """`engine.Engine` by a server that it may share; with an adapter, by that one's name.
+
+    Args:
+        adapter: a PEFT folder, which the server must be able to read.
+    """
+
+    def __init__(
+        self, server: VllmServer, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> None:
+        self._server = server
+        self._end_tokens = end_tokens
+        self._adapter = adapter
+        # Never used again: vLLM keeps what it computed for an adapter by its name.
+        self._adapter_name = "" if adapter is None else f"{adapter.name}-{next(_numbers)}"
+        self._is_open = False
+
+    @property
+    def abilities(self) -> Abilities:
+        return ABILITIES
+
+    @property
+    def server(self) -> VllmServer:
+        """Shared with the engines of other adapters."""
+        return self._server
+
+    async def load(self) -> None:
+        await self._server.acquire()
+        self._is_open = True
+        if self._adapter is not None:
+            await self._load_adapter()
+
+    def resident_bytes(self) -> int:
+        return self._server.resident_bytes()
+
+    async def until_broken(self) -> str:
+        return await self._server.until_broken()
+
+    async def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._adapter is not None:
+            await self._drop_adapter()
+        await self._server.release()
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
+        salt = self._server.salt_of(request.tenant)
+        body = completion_body(request, self._model(), self._end_tokens, salt)
+        try:
+            async with aclosing(self._pieces(body, request.logprobs or 0)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            return
+        except UnknownModelError:
+            if self._adapter is None:
+                raise
+        # The server is another one than that which was told of the adapter.
+        await self._load_adapter()
+        async with aclosing(self._pieces(body, request.logprobs or 0)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def score(self, request: ScoreRequest) -> list[ContinuationScore]:
+        asked: dict[tuple[int, ...], set[int]] = defaultdict(set)
+        for continuation in request.continuations:
+            for place, token in enumerate(continuation):
+                asked[continuation[:place]].add(token)
+        # The first question has the prompt computed; the others find it in the prefix cache.
+        first = await self._next(request, (), asked.pop(()))
+        known: dict[tuple[int, ...], NextTokens] = {(): first}
+        room = Semaphore(QUESTIONS)
+
+        async def ask(beginning: tuple[int, ...], tokens: set[int]) -> None:
+            async with room:
+                known[beginning] = await self._next(request, beginning, tokens)
+
+        questions = [create_task(ask(*one)) for one in asked.items()]
+        try:
+            await gather(*questions)
+        finally:
+            for question in questions:
+                question.cancel()
+        return [score_of(continuation, known) for continuation in request.continuations]
+
+    async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
+        raise EngineCannotError("the engine of this model makes no embeddings")
+
+    def _model(self) -> str:
+        return self._adapter_name or self._server.model
+
+    async def _pieces(
+        self, body: Mapping[str, Any], alternatives: int
+    ) -> AsyncGenerator[TokenPiece, None]:
+        async with aclosing(self._events(body)) as events:
+            async for event in events:
+                with typed_errors():
+                    piece = piece_of(event, alternatives)
+                if piece is None:
+                    continue
+                self._server.heard(answer=True)
+                ENGINE_TOKENS.labels(engine=NAME).inc(len(piece.tokens))
+                yield piece
+                if piece.finish_reason is not None:
+                    return
+        raise EngineRestartingError(died_under_it=True)
+
+    async def _events(self, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+        self._check_open()
+        try:
+            async with aclosing(self._server.api.stream(COMPLETIONS, body)) as events:
+                async for event in events:
+                    # The server may go on for others.
+                    self._check_open()
+                    yield event
+        except SilentServerError:
+            await self._server.suspect()
+            raise
+
+    async def _next(
+        self, request: ScoreRequest, beginning: tuple[int, ...], tokens: Set[int]
+    ) -> NextTokens:
+        """What could stand behind the prompt and a beginning."""
+        prompt, salt = request.prompt + beginning, self._server.salt_of(request.tenant)
+        logprobs: dict[int, float] = {}
+        in_order = sorted(tokens)
+        for start in range(0, len(in_order), MAX_TOKENS_ASKED):
+            some = in_order[start : start + MAX_TOKENS_ASKED]
+            answer = await self._ask(next_body(prompt, some, self._model(), salt))
+            with typed_errors():
+                told = next_of(json.loads(answer), some)
+            logprobs |= told.logprobs
+        return NextTokens(told.likeliest, logprobs)
+
+    async def _ask(self, body: Mapping[str, Any]) -> bytes:
+        self._check_open()
+        try:
+            answer = await self._server.api.ask(COMPLETIONS, body)
+        except UnknownModelError:
+            if self._adapter is None:
+                raise
+            await self._load_adapter()
+            answer = await self._server.api.ask(COMPLETIONS, body)
+        self._server.heard(answer=True)
+        return answer
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            raise UnavailableError("the engine was stopped. Retry")
+
+    async def _load_adapter(self) -> None:
+        body = {"lora_name": self._adapter_name, "lora_path": str(self._adapter)}
+        try:
+            await self._server.api.ask("/v1/load_lora_adapter", body)
+        except InvalidInputError as error:
+            if self._adapter_name in await self._server.api.models():
+                return
+            raise PreconditionError("vLLM refused the adapter; the log says why") from error
+        except UnknownModelError as error:
+            raise PreconditionError(
+                "the vLLM server loads no adapters; it needs VLLM_ALLOW_RUNTIME_LORA_UPDATING=1"
+            ) from error
+
+    async def _drop_adapter(self) -> None:
+        """A server that is gone has dropped it already."""
+        try:
+            await self._server.api.ask("/v1/unload_lora_adapter", {"lora_name": self._adapter_name})
+        except (UnavailableError, PreconditionError, InvalidInputError):
+            return
+
+
+class VllmKind:
+    """Makes vllm engines; those of one base folder share a server."""
+
+    name = NAME
+
+    def __init__(self, options: VllmOptions) -> None:
+        self._options = options
+        self._servers: WeakValueDictionary[Path, VllmServer] = WeakValueDictionary()
+
+    def can_run(self, form: str) -> bool:
+        """Models as they were trained."""
+        return form == FORM
+
+    def can_adapt(self, form: str) -> bool:
+        """Whether adapters of models of this form can be served on the base."""
+        return self.can_run(form) and self._options.adapters > 0
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> VllmEngine:
+        """An engine for the model in `folder`, or for an adapter of it."""
+        server = self._servers.get(folder)
+        if server is None:
+            server = self._servers[folder] = VllmServer(self._options, folder)
+        return VllmEngine(server, end_tokens, adapter)

@@ -1,0 +1,78 @@
+"""Use case: tell on the bus what this replica serves, without anything waiting for the bus."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from google.protobuf.message import Message
+from modelmill.registry.v1.model_events_pb2 import ModelServing
+from modelmill_jobs.subjects import MODEL_SERVING
+from modelmill_service_kit.errors import UnavailableError
+from opentelemetry import context
+from opentelemetry.context import Context
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+class Publishes(Protocol):
+    """The part of the bus that this needs."""
+
+    async def publish(self, subject: str, body: Message, *, msg_id: str | None = None) -> int: ...
+
+
+class ServingAnnouncer:
+    """Publishes `model.serving` in the background; while the bus is away it keeps what is newest.
+
+    Args:
+        replica: name of this process, unique among all.
+    """
+
+    def __init__(self, bus: Publishes, replica: str) -> None:
+        self._bus = bus
+        self._replica = replica
+        # One a version: what an observer wants to know is how it stands, not how it went.
+        self._pending: dict[str, tuple[ModelServing, Context]] = {}
+        self._wake = asyncio.Event()
+        self._said = 0
+
+    def say(self, fact: ModelServing) -> None:
+        """Publish it soon, unless a newer fact of the same version comes first."""
+        self._pending.pop(fact.version_id, None)
+        self._pending[fact.version_id] = (fact, context.get_current())
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._publish_pending()
+
+    async def drain(self, seconds: float) -> None:
+        """Publish what is pending, for at most so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._publish_pending()
+        except TimeoutError:
+            log.warning("%d facts about serving were not published", len(self._pending))
+
+    async def _publish_pending(self) -> None:
+        while self._pending:
+            version_id, pending = next(iter(self._pending.items()))
+            fact, cause = pending
+            fact.replica = self._replica
+            # The same for each try: one that only seemed to fail is not stored twice.
+            msg_id = f"{self._replica}-{self._said}"
+            attached = context.attach(cause)
+            try:
+                await self._bus.publish(MODEL_SERVING, fact, msg_id=msg_id)
+            except UnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            finally:
+                context.detach(attached)
+            self._said += 1
+            if self._pending.get(version_id) is pending:
+                del self._pending[version_id]

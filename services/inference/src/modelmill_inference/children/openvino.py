@@ -1,0 +1,175 @@
+"""OpenVINO GenAI with continuous batching in a process of its own: one pipeline."""
+
+from pathlib import Path
+from typing import Any
+
+import openvino_genai as genai
+from openvino import Tensor
+
+from modelmill_inference.children.grammar_check import check_grammar
+from modelmill_inference.children.lora_adapter import read_adapter
+from modelmill_inference.children.openvino_cache import (
+    UnfinishedAnswers,
+    keeps_scopes_apart,
+    scoped_prompt,
+)
+from modelmill_inference.children.openvino_graph import check_fits, vocabulary_of
+from modelmill_inference.children.openvino_reading import Reader
+from modelmill_inference.children.openvino_turns import Turns
+from modelmill_inference.children.runner import News, Slices, serve
+
+
+def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
+    """The pipeline as `adapters.openvino` describes it."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = load["cache_gigabytes"]
+    scheduler.max_num_seqs = load["max_sequences"]
+    scheduler.enable_prefix_caching = load["prefix_cache"]
+    properties = load["properties"]
+    if load.get("adapter"):
+        properties = properties | {"adapters": _adapters(load)}
+    return genai.ContinuousBatchingPipeline(load["folder"], scheduler, load["device"], properties)
+
+
+def _adapters(load: dict[str, Any]) -> genai.AdapterConfig:
+    """One, for good: of several that are switched, the pipeline takes requests for the last alone,
+    and its prefix cache does not tell them apart.
+    """
+    adapter = read_adapter(Path(load["adapter"]))
+    check_fits(Path(load["folder"]), adapter)
+    # GenAI reads the weights and not their settings.
+    mode = genai.AdapterConfig.Mode.MODE_STATIC
+    return genai.AdapterConfig(genai.Adapter(adapter.weights), adapter.scale, mode)
+
+
+def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
+    """Greedy when the temperature is 0; ends at any of the model's end tokens."""
+    config = genai.GenerationConfig()
+    config.max_new_tokens = add["max_new_tokens"]
+    config.stop_token_ids = set(add["eos_ids"])
+    config.presence_penalty = add["presence_penalty"]
+    config.frequency_penalty = add["frequency_penalty"]
+    config.repetition_penalty = add["repetition_penalty"]
+    config.logprobs = 0 if add["logprobs"] is None else 1
+    if add["grammar"]:
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=add["grammar"])
+    if add["temperature"] > 0:
+        config.do_sample = True
+        config.temperature = add["temperature"]
+        config.top_p = add["top_p"]
+        config.rng_seed = add["seed"]
+        if add["top_k"]:
+            config.top_k = add["top_k"]
+    return config
+
+
+class OpenVinoRunner:
+    """`runner.Runner` by one continuous-batching pipeline."""
+
+    def __init__(self, load: dict[str, Any]) -> None:
+        self._pipeline = open_pipeline(load)
+        has_cache: bool = load["prefix_cache"]
+        if has_cache and not keeps_scopes_apart(self._pipeline):
+            # Better slow than a cache in which one tenant can find out what another asked.
+            print("the prefix cache is off: this device cannot keep one for each tenant")
+            has_cache = False
+            self._pipeline = open_pipeline(load | {"prefix_cache": False})
+        self._turns = Turns(shares=has_cache)
+        self._reader = Reader(load)
+        self._vocabulary = vocabulary_of(Path(load["folder"]))
+        self._live: dict[int, _Live] = {}
+        self._unfinished = UnfinishedAnswers()
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._turns) or bool(self._pipeline.has_non_finished_requests())
+
+    def add(self, add: dict[str, Any]) -> None:
+        self._check(add)
+        if self._turns.must_wait(add):
+            self._turns.take(add)
+        else:
+            self._begin(add)
+
+    def _begin(self, add: dict[str, Any]) -> None:
+        self._turns.begin(add)
+        # An answer with a form that comes to its limit is ended by a request of its own.
+        computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
+        prompt = scoped_prompt(add, computed)
+        handle = self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
+        self._live[add["id"]] = _Live(handle, add, prompt)
+
+    def _check(self, add: dict[str, Any]) -> None:
+        """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
+        if add["id"] in self._live or self._turns.holds(add["id"]):
+            raise ValueError(f"request {add['id']} is here already")
+        if not all(0 <= token < self._vocabulary for token in add["prompt"]):
+            raise ValueError(f"a token is not in the vocabulary of {self._vocabulary}")
+        if add["grammar"]:
+            check_grammar(add["grammar"])
+
+    def cancel(self, number: int) -> None:
+        self._turns.leave(number)
+        live = self._live.pop(number, None)
+        if live is not None:
+            live.handle.cancel()
+
+    def step(self) -> list[News]:
+        for add in self._turns.next():
+            self._begin(add)
+        self._pipeline.step()
+        news = []
+        for number, live in list(self._live.items()):
+            heard = live.read(number)
+            if heard.tokens or heard.end:
+                news.append(heard)
+            if heard.end:
+                del self._live[number]
+                self._turns.leave(number)
+            if heard.end == "length" and live.is_held:
+                self._unfinished.keep(live.tenant, live.prompt, live.tokens)
+        return news
+
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
+        return self._reader.score(prompt, continuations)
+
+    def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:
+        return self._reader.embed(texts)
+
+
+class _Live:
+    """A request in the pipeline."""
+
+    def __init__(self, handle: Any, add: dict[str, Any], prompt: list[int]) -> None:
+        self.handle = handle
+        self.tenant: str = add["tenant"]
+        self.prompt = prompt
+        """As the pipeline was given it."""
+        self.tokens: list[int] = []
+        """What was read of the answer."""
+        self.is_held = bool(add["grammar"])
+        self._wants_logprobs = add["logprobs"] is not None
+
+    def read(self, number: int) -> News:
+        """New tokens and how it ended, if it did."""
+        status = self.handle.get_status()
+        tokens: list[int] = []
+        chosen: list[Any] | None = [] if self._wants_logprobs else None
+        reason = None
+        while self.handle.can_read():
+            for output in self.handle.read().values():
+                tokens += output.generated_ids
+                if chosen is not None:
+                    chosen += [[logprob, []] for logprob in output.generated_log_probs]
+                reason = output.finish_reason
+        self.tokens += tokens
+        if status == genai.GenerationStatus.RUNNING:
+            return News(number, tokens, None, chosen)
+        if status != genai.GenerationStatus.FINISHED:
+            return News(number, tokens, "no_room", chosen)
+        is_length = reason == genai.GenerationFinishReason.LENGTH
+        return News(number, tokens, "length" if is_length else "stop", chosen)
+
+
+if __name__ == "__main__":
+    serve(OpenVinoRunner)

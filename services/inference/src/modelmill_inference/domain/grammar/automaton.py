@@ -1,0 +1,139 @@
+"""A tree without references as a deterministic automaton, in rules that refer to each other.
+
+XGrammar takes seconds for one mask when a text can be read in many ways, as by `(a{1,8}){0,8}`, and
+then everybody waits. Of an automaton there is one reading.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_inference.domain.grammar import characters, matching
+from modelmill_inference.domain.grammar.characters import Ranges
+from modelmill_inference.domain.grammar.matching import Position, Step
+from modelmill_inference.domain.grammar.tree import (
+    NOTHING,
+    Characters,
+    Grammar,
+    Node,
+    Reference,
+    choice,
+    sequence,
+)
+
+MAX_STATES = 400
+MAX_WORK = 15_000
+"""Positions that are looked at; about a millisecond for a thousand."""
+
+Edges = Mapping[Ranges, int]
+
+
+def determined(
+    tree: Node, name: str, spelled: Callable[[Ranges], Node] = Characters, *, scale: int = 1
+) -> tuple[Node, dict[str, Node]]:
+    """The same language, as a node and its rules.
+
+    Args:
+        name: what the rules' names begin with.
+        spelled: how one of these characters is written, for example escaped.
+        scale: of the limits; more for a tree that no caller wrote.
+
+    Raises:
+        InvalidInputError: it takes too many states.
+    """
+    states = _states(tree, scale)
+    callers = [0] * len(states)
+    for edges, _ in states:
+        for target in edges.values():
+            callers[target] += 1
+    callers[0] += 1
+    rules = {
+        f"{name}{number}": _rule(number, states, callers, name, spelled)
+        for number, (edges, _) in enumerate(states)
+        if number == 0 or (edges and not _is_link(number, states, callers))
+    }
+    return Reference(f"{name}0"), rules
+
+
+def _states(tree: Node, scale: int) -> list[tuple[Edges, bool]]:
+    """For each state where its characters lead, and whether a text may end in it."""
+    grammar = Grammar(tree)
+    numbers: dict[frozenset[Position], int] = {matching.start(grammar): 0}
+    waiting = list(numbers)
+    states: list[tuple[Edges, bool]] = []
+    work = 0
+    for positions in waiting:
+        try:
+            following, may_end, looked_at = matching.steps(positions, {})
+        except matching.TooManyReadingsError:
+            raise _too_large() from None
+        work += looked_at + len(following) * len(following) // 8
+        edges: dict[int, list[tuple[int, int]]] = {}
+        for piece, reached in _pieces(following):
+            if reached not in numbers:
+                numbers[reached] = len(waiting)
+                waiting.append(reached)
+            edges.setdefault(numbers[reached], []).append(piece)
+        if len(waiting) > MAX_STATES * scale or work > MAX_WORK * scale:
+            raise _too_large()
+        states.append(({characters.merged(p): target for target, p in edges.items()}, may_end))
+    return states
+
+
+def _too_large() -> InvalidInputError:
+    return InvalidInputError(
+        f"the expression is too large: it needs more than {MAX_STATES} states. "
+        "Repeat less often, or less in each other"
+    )
+
+
+def _pieces(steps: list[Step]) -> list[tuple[tuple[int, int], frozenset[Position]]]:
+    """Ranges that are told apart, each with all positions that it leads to."""
+    sets = [(characters.of(s) if isinstance(s, str) else s, after) for s, after in steps]
+    ends = {first for ranges, _ in sets for first, _ in ranges}
+    ends |= {last + 1 for ranges, _ in sets for _, last in ranges}
+    opening: dict[int, list[Position]] = {}
+    closing: dict[int, list[Position]] = {}
+    for ranges, after in sets:
+        for first, last in ranges:
+            opening.setdefault(first, []).append(after)
+            closing.setdefault(last + 1, []).append(after)
+    alive: list[Position] = []
+    pieces = []
+    for first, end in pairwise(sorted(ends)):
+        for after in closing.get(first, ()):
+            alive.remove(after)
+        alive += opening.get(first, ())
+        if alive:
+            pieces.append(((first, end - 1), frozenset(alive)))
+    return pieces
+
+
+def _is_link(number: int, states: list[tuple[Edges, bool]], callers: list[int]) -> bool:
+    """One way in, one way out: written where it is come from."""
+    edges, may_end = states[number]
+    return callers[number] == 1 and len(edges) == 1 and not may_end and number not in edges.values()
+
+
+def _rule(
+    number: int,
+    states: list[tuple[Edges, bool]],
+    callers: list[int],
+    name: str,
+    spelled: Callable[[Ranges], Node],
+) -> Node:
+    edges, may_end = states[number]
+    branches: list[Node] = []
+    for first, first_target in edges.items():
+        ranges, target = first, first_target
+        parts = [spelled(ranges)]
+        while target != number and _is_link(target, states, callers):
+            ((ranges, target),) = states[target][0].items()
+            parts.append(spelled(ranges))
+        if states[target][0]:
+            parts.append(Reference(f"{name}{target}"))
+        branches.append(sequence(*parts))
+    if may_end:
+        branches.append(NOTHING)
+    return choice(branches)

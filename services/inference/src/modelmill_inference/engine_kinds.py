@@ -1,0 +1,85 @@
+"""Which engines this process has, by its settings and by what is installed."""
+
+from modelmill_inference.adapters import transformers
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from modelmill_inference.adapters.spare_child import SpareChild
+from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
+from modelmill_inference.adapters.vllm import VllmKind
+from modelmill_inference.adapters.vllm_server import VllmOptions
+from modelmill_inference.engine import EngineKind
+from modelmill_inference.settings import Settings
+
+
+def spare_child(settings: Settings) -> SpareChild | None:
+    """Of the reference engine, where it is installed: the only one whose imports take seconds."""
+    wanted = settings.transformers_spare and transformers.is_installed()
+    return SpareChild(transformers.MODULE) if wanted else None
+
+
+def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[EngineKind]:
+    """What there is to run models; the first that can run a form does."""
+    kinds: list[EngineKind] = []
+    if settings.triton_url:
+        kinds.append(_triton_kind(settings))
+    kinds.append(OpenVinoKind(pipeline_options(settings)))
+    if settings.vllm_url or settings.vllm_command:
+        kinds.append(VllmKind(vllm_options(settings)))
+    if transformers.is_installed():
+        kinds.append(TransformersKind(transformers_options(settings), spare=spare))
+    return kinds
+
+
+def missing_kinds() -> dict[str, str]:
+    """For forms that only an engine runs which is not installed: how to get it."""
+    return {} if transformers.is_installed() else {transformers.FORM: transformers.HOW_TO_GET}
+
+
+def _triton_kind(settings: Settings) -> EngineKind:
+    # Only where it is wanted: the client takes a while to import.
+    from modelmill_inference.adapters.triton import TritonAddress, TritonKind
+
+    token = settings.triton_token.get_secret_value()
+    address = TritonAddress(settings.triton_url, token, settings.triton_roots)
+    return TritonKind(address, pipeline_options(settings), settings.triton_forms)
+
+
+def pipeline_options(settings: Settings) -> PipelineOptions:
+    """The openvino engine's part of the settings."""
+    return PipelineOptions(
+        device=settings.engine_device,
+        cache_gigabytes=settings.engine_cache_gigabytes,
+        max_sequences=settings.engine_max_sequences,
+        prefix_cache=settings.engine_prefix_cache,
+        threads=settings.engine_threads,
+        properties=settings.engine_properties,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+        piece_seconds=settings.engine_piece_seconds,
+    )
+
+
+def transformers_options(settings: Settings) -> TransformersOptions:
+    """The reference engine's part of the settings."""
+    return TransformersOptions(
+        device=settings.transformers_device,
+        dtype=settings.transformers_dtype,
+        threads=settings.engine_threads,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+        piece_seconds=settings.engine_piece_seconds,
+    )
+
+
+def vllm_options(settings: Settings) -> VllmOptions:
+    """vLLM's part of the settings."""
+    return VllmOptions(
+        url=settings.vllm_url,
+        key=settings.vllm_key.get_secret_value(),
+        command=settings.vllm_command,
+        cache_gigabytes=settings.engine_cache_gigabytes,
+        adapters=settings.vllm_adapters,
+        adapter_rank=settings.vllm_adapter_rank,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+    )

@@ -1,0 +1,200 @@
+"""Use case: bring one model version up, from its artifact to a warm engine."""
+
+import asyncio
+import time
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_registry.manifest import Manifest
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_tokenization.bounded.opened import OpenTokenizer, PromptEncoder
+from modelmill_tokenization.token_decoder import TokenDecoder
+
+from modelmill_inference.domain.generation import ModelLimits, plan_generation
+from modelmill_inference.domain.memory import MemoryNeed, cache_ceiling, estimate
+from modelmill_inference.domain.sampling import SamplingOptions
+from modelmill_inference.engine import Engine
+from modelmill_inference.find_engine import FindEngine, Runs
+from modelmill_inference.model_files import ModelFiles, check_adapter, read_files
+
+WARM_TEXT = "Hello"
+WARM_TOKENS = 2
+
+
+class Artifacts(Protocol):
+    """Where the files of a version are."""
+
+    def materialise(self, digest: str) -> Path:
+        """A local folder with verified files; blocks. NotFoundError, PreconditionError."""
+
+    def manifest(self, digest: str) -> Manifest:
+        """What an artifact consists of and was made from. Raises as `materialise`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What engines may keep of keys and values."""
+
+    cache_bytes: int
+    """Of each version, at most."""
+    sequences: int
+    """Generated together, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVersion:
+    """A version whose files are here and verified, and what it will take to open it."""
+
+    model: ModelReady
+    runs: Runs
+    folder: Path
+    adapter: Path | None
+    files: ModelFiles
+    tokenizer: OpenTokenizer
+    need: MemoryNeed
+    began: float
+    """When this began, by the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that answers."""
+
+    version_id: str
+    owner: str
+    """Its tenant."""
+    engine_name: str
+    engine: Engine
+    tokenizer: TokenDecoder
+    prompts: PromptEncoder
+    limits: ModelLimits
+    load_seconds: float
+
+
+class Tokenizers(Protocol):
+    """Runs the foreign code of models; see `modelmill_tokenization.bounded.pool.TokenizerPool`."""
+
+    async def open(self, tenant: str, folder: Path) -> OpenTokenizer: ...
+
+
+class Versions(Protocol):
+    """Where loaded versions are had; see `lease_version.VersionPool`."""
+
+    def lease(
+        self, tenant: str, version_id: str, deadline: float | None = None
+    ) -> AbstractAsyncContextManager[LoadedVersion]: ...
+
+
+class LoadVersion:
+    """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        find_engine: FindEngine,
+        cache: CacheSettings,
+        tokenizers: Tokenizers,
+    ) -> None:
+        self._artifacts = artifacts
+        self._tokenizers = tokenizers
+        self._find_engine = find_engine
+        self._cache = cache
+
+    def check(self, model: ModelReady) -> str:
+        """Name of the engine that would run it.
+
+        Raises:
+            NotFoundError: no engine here can.
+        """
+        return self._find_engine(model).kind.name
+
+    async def prepare(self, model: ModelReady) -> PreparedVersion:
+        """Have its files at hand, and look at all that can be known without an engine.
+
+        Raises:
+            NotFoundError: no engine for its form, or the artifact or its base is gone.
+            PreconditionError: the artifact does not verify, is no model, or fits no such base, or
+                its tokenizer cannot be loaded within its limits.
+            OverloadedError: its tokenizer passed them before, and is not run for a while.
+        """
+        began, runs = time.monotonic(), self._find_engine(model)
+        folder, adapter, files = await asyncio.to_thread(self._files, model, runs)
+        try:
+            tokenizer = await self._tokenizers.open(model.tenant, files.tokenizer)
+        except InvalidInputError as error:
+            raise PreconditionError(f"the artifact cannot be served: {error}") from error
+        need = self._need(model, runs, files)
+        return PreparedVersion(model, runs, folder, adapter, files, tokenizer, need, began)
+
+    def _files(self, model: ModelReady, runs: Runs) -> tuple[Path, Path | None, ModelFiles]:
+        folder = self._artifacts.materialise(runs.weights.digest)
+        adapter = None
+        if runs.base is not None:
+            self._refuse_foreign(model, runs.base)
+            adapter = self._artifacts.materialise(model.digest)
+            check_adapter(adapter, folder)
+        return folder, adapter, read_files(folder, adapter, model.context_tokens)
+
+    def _need(self, model: ModelReady, runs: Runs, files: ModelFiles) -> MemoryNeed:
+        cache_bytes = cache_ceiling(
+            self._cache.cache_bytes,
+            files.config,
+            sequences=self._cache.sequences,
+            context_tokens=files.limits.context_tokens,
+        )
+        identity = f"{runs.kind.name} {runs.weights.digest} {model.digest}"
+        return estimate(identity, runs.kind.name, files.weight_bytes, cache_bytes)
+
+    def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
+        """The manifest, which nobody can change, has the last word on what it was trained on."""
+        trained_on = self._artifacts.manifest(adapter.digest).made_from.get("base")
+        if trained_on is not None and trained_on != base.digest:
+            raise PreconditionError(
+                f"adapter {adapter.version_id} was not trained on {base.version_id}, "
+                "which it names as its base"
+            ).because("FOREIGN_ADAPTER")
+
+    async def open(self, prepared: PreparedVersion) -> LoadedVersion:
+        """Load and warm; on failure nothing is left running.
+
+        Raises:
+            PreconditionError: the engine refused it.
+            UnavailableError: the engine did not load in time.
+        """
+        model, files, kind = prepared.model, prepared.files, prepared.runs.kind
+        decoder, prompts = prepared.tokenizer.decoder, prepared.tokenizer.prompts
+        engine = kind.engine_for(prepared.folder, decoder.eos_ids, prepared.adapter)
+        try:
+            [warm] = await prompts.encode(model.tenant, [WARM_TEXT])
+            await engine.load()
+            await _warm(engine, warm, files.limits)
+        except BaseException:
+            await engine.close()
+            raise
+        return LoadedVersion(
+            version_id=model.version_id,
+            owner=model.tenant,
+            engine_name=kind.name,
+            engine=engine,
+            tokenizer=decoder,
+            prompts=prompts,
+            limits=files.limits,
+            load_seconds=time.monotonic() - prepared.began,
+        )
+
+
+async def _warm(engine: Engine, tokens: list[int], limits: ModelLimits) -> None:
+    """Generate two tokens: the first request of a client does not pay for what is set up lazily."""
+    request = plan_generation(
+        tokens,
+        SamplingOptions(max_new_tokens=WARM_TOKENS),
+        limits,
+        engine.abilities,
+        random_seed=0,
+    )
+    async with aclosing(engine.generate(request)) as pieces:
+        async for _ in pieces:
+            pass

@@ -1,0 +1,200 @@
+"""Inference: loads model versions and generates text from them over gRPC.
+
+Once it is up nothing on the way of a request waits for the bus: what exists is kept in memory, and
+what is served is announced in the background.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvloop
+from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.filters import stream_of
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_registry.catalogue import ModelCatalogue
+from modelmill_registry.fresh_look import FreshLook
+from modelmill_registry.stores import store_of
+from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.machine_size import free_memory, this_machine
+from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_tokenization.bounded import Limits
+from modelmill_tokenization.bounded.pool import TokenizerPool
+
+from modelmill_inference.adapters.spare_child import SpareChild
+from modelmill_inference.admit_requests import AdmissionPlan, Admissions
+from modelmill_inference.announce_serving import ServingAnnouncer
+from modelmill_inference.domain.memory import GIB
+from modelmill_inference.engine_kinds import engine_kinds, missing_kinds, spare_child
+from modelmill_inference.entrypoints.grpc import InferenceServicer
+from modelmill_inference.find_engine import FindEngine
+from modelmill_inference.follow_names import FollowNames
+from modelmill_inference.free_idle import FreeIdle
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import CacheSettings, LoadVersion
+from modelmill_inference.measures import TokenizerFigures
+from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.prepare_version import PrepareVersions
+from modelmill_inference.settings import Settings
+
+SERVICE = "inference"
+CALLERS = ("gateway", "moderation", "data-prep", "trainer")
+"""Names in the certificates of those who may call, where certificates are used."""
+START_SECONDS = 30.0
+FAREWELL_SECONDS = 2.0
+"""How long the last announcements may take; the bus may be away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A service that answers."""
+
+    grpc_port: int
+    metrics_port: int
+    replica: str
+
+
+def cache_settings(settings: Settings) -> CacheSettings:
+    """What each engine may keep of keys and values."""
+    return CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
+
+
+def room_limits(settings: Settings) -> RoomLimits:
+    """What versions may hold; a twentieth of the machine is left to whatever else runs on it."""
+    memory = settings.memory_bytes or this_machine().memory_bytes * 19 // 20
+    return RoomLimits(memory, settings.max_loaded)
+
+
+def version_pool(
+    settings: Settings,
+    bus: Bus,
+    models: ModelCatalogue,
+    loader: LoadVersion,
+    announcer: ServingAnnouncer,
+    room: MemoryRoom,
+) -> VersionPool:
+    """The versions of this process, in the memory of this machine."""
+    return VersionPool(
+        *(models, loader, announcer, room),
+        max_in_flight=settings.max_in_flight,
+        look=FreshLook(bus, (models, MODEL_READY)),
+    )
+
+
+def rpc_server(
+    settings: Settings, servicer: InferenceServicer, follow_names: FollowNames
+) -> RpcServer:
+    """The door; ready from the start when nothing is named that has to be loaded first."""
+    ready = follow_names.settled.is_set()
+    server = RpcServer.for_services(settings, settings.mutual_tls(), callers=CALLERS, ready=ready)
+    add_InferenceServiceServicer_to_server(servicer, server.grpc)
+    return server
+
+
+def tokenizer_pool(settings: Settings) -> TokenizerPool:
+    """Where the foreign code of models runs; by the clock it has twice its CPU time."""
+    seconds = settings.tokenizer_cpu_seconds
+    limits = Limits(cpu_seconds=seconds, seconds=2 * seconds)
+    return TokenizerPool(limits, TokenizerFigures(), settings.tokenizer_processes)
+
+
+class ThisMachine:
+    """`memory_room.Machine`: the one that this process runs on."""
+
+    def free_bytes(self) -> int:
+        return free_memory()
+
+
+def admission_plan(settings: Settings) -> AdmissionPlan:
+    """The queue's part of the settings."""
+    return AdmissionPlan(
+        sequences=settings.engine_max_sequences,
+        waiting=settings.max_waiting,
+        tokens=settings.admitted_tokens,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        seconds=settings.deadline_seconds,
+    )
+
+
+@asynccontextmanager
+async def inference_service(settings: Settings) -> AsyncIterator[Running]:
+    """The whole service, until the block ends: calls in hand are finished, then engines freed."""
+    secret = settings.service_secret.get_secret_value()
+    replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+
+        def start(work: Coroutine[Any, Any, None]) -> None:
+            stack.callback(tasks.create_task(work).cancel)
+
+        store = await asyncio.to_thread(store_of, settings)
+        models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
+        spare, room = spare_child(settings), MemoryRoom(ThisMachine(), room_limits(settings))
+        find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds())
+        tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
+        loader = LoadVersion(store, find_engine, cache_settings(settings), tokenizers)
+        pool = version_pool(settings, bus, models, loader, announcer, room)
+        follow_names = FollowNames(bus, pool)
+        start(models.run())
+        await _caught_up(models.ready, "which models there are")
+        # In reverse: the pool says that it stops, and what it said is still published.
+        stack.push_async_callback(announcer.drain, FAREWELL_SECONDS)
+        start(announcer.run())
+        stack.push_async_callback(pool.close)
+        start(follow_names.run())
+        start(FreeIdle(pool, settings.idle_seconds).run())
+        await _caught_up(follow_names.current, "what aliases name")
+        newest = await bus.last_sequence(stream_of((MODEL_READY,)))
+        start(PrepareVersions(bus, store, find_engine, after=newest).run())
+
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        admissions = Admissions(admission_plan(settings))
+        servicer = InferenceServicer(pool, admissions, follow_names.names)
+        server = await stack.enter_async_context(rpc_server(settings, servicer, follow_names))
+        stack.callback(admissions.close)
+        start(_ready_once(follow_names.settled, server))
+        start(_keep_spare(follow_names.settled, room, spare))
+        yield Running(server.port, page.port, replica)
+
+
+async def _caught_up(told: asyncio.Event, what: str) -> None:
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await told.wait()
+    except TimeoutError:
+        raise UnavailableError(f"the bus did not tell {what}") from None
+
+
+async def _ready_once(settled: asyncio.Event, server: RpcServer) -> None:
+    await settled.wait()
+    await server.set_ready(True)
+
+
+async def _keep_spare(settled: asyncio.Event, room: MemoryRoom, spare: SpareChild | None) -> None:
+    # What is named loads first, with all the cores.
+    await settled.wait()
+    if spare is not None and await room.hold_spare(spare):
+        await spare.run()
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Serve until `stopping`."""
+    async with inference_service(settings) as running:
+        announce_ready(grpc=running.grpc_port, metrics=running.metrics_port)
+        await stopping.wait()
+
+
+def main() -> None:
+    """Run as a process."""
+    run_service(SERVICE, Settings, serve, loop_factory=uvloop.new_event_loop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Use case: have the files of a new build at hand and verified before anybody asks for it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_jobs.envelope import Stored
+from modelmill_jobs.subjects import MODEL_READY
+from modelmill_service_kit.errors import DomainError, NotFoundError
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from modelmill_inference.find_engine import FindEngine
+from modelmill_inference.load_version import Artifacts
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+
+class FollowsAfter(Protocol):
+    """The part of the bus that this needs."""
+
+    def follow(self, subjects: Sequence[str], *, after: int = 0) -> AsyncIterator[Stored[Any]]:
+        """Every message of the subjects that comes after that sequence."""
+
+
+class PrepareVersions:
+    """Follows `model.ready`.
+
+    Args:
+        after: sequence of the stream at the start; builds up to it wait until they are asked for.
+    """
+
+    def __init__(
+        self, bus: FollowsAfter, artifacts: Artifacts, find_engine: FindEngine, *, after: int
+    ) -> None:
+        self._bus = bus
+        self._artifacts = artifacts
+        self._find_engine = find_engine
+        self._after = after
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async for stored in self._bus.follow([MODEL_READY], after=self._after):
+            await self._prepare(stored)
+
+    async def _prepare(self, stored: Stored[ModelReady]) -> None:
+        model = stored.body
+        try:
+            self._find_engine(model)
+        except NotFoundError:
+            return  # for another service
+        with tracer.start_as_current_span(
+            "inference.prepare",
+            context=stored.trace,
+            kind=SpanKind.CONSUMER,
+            attributes={"modelmill.model.version": model.version_id},
+        ) as span:
+            try:
+                await asyncio.to_thread(self._artifacts.materialise, model.digest)
+            except (DomainError, OSError) as error:
+                # Loading it will say so to whoever asks; here it is only noted.
+                log.warning("%s cannot be prepared: %s", model.version_id, error)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))

@@ -1,0 +1,94 @@
+"""Requests that outlive the engine's process: it dies, comes back, and the answer goes on.
+
+Only a few times: a request that kills its engine would take its neighbours with it for ever.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
+
+from modelmill_service_kit.errors import UnavailableError
+
+from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
+from modelmill_inference.domain.resume import Resumption, resume
+from modelmill_inference.engine import Engine, EngineRestartingError
+from modelmill_inference.measures import RESUMED
+
+log = logging.getLogger(__name__)
+
+MAX_DEATHS = 2
+"""Of the engine during one request; the next one is the caller's to see."""
+LOOK_SECONDS = 0.05
+WAIT_SECONDS = 30.0
+"""How long an engine may take to come back."""
+
+Result = TypeVar("Result")
+
+
+async def resumed(engine: Engine, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
+    """The answer as by `engine.generate`, also when the engine dies under it.
+
+    Raises:
+        EngineRestartingError: it died too often, or did not come back.
+        UnavailableError: it would now say something else than it has said already.
+    """
+    told: list[int] = []
+    deaths = _Deaths()
+    while len(told) < request.max_new_tokens:
+        asked = resume(request, told, exact=engine.abilities.exact)
+        try:
+            async with aclosing(_rest(engine, asked)) as pieces:
+                async for piece in pieces:
+                    told += piece.tokens
+                    yield piece
+            return
+        except EngineRestartingError as error:
+            await deaths.wait(error)
+    yield TokenPiece((), "length")
+
+
+async def asked_again(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """What `ask` gives, asked again when the engine died; for questions that change nothing."""
+    deaths = _Deaths()
+    while True:
+        try:
+            return await ask()
+        except EngineRestartingError as error:
+            await deaths.wait(error)
+
+
+class _Deaths:
+    """Counts them, and gives the engine time to come back."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._give_up = math.inf
+
+    async def wait(self, error: EngineRestartingError) -> None:
+        now = asyncio.get_running_loop().time()
+        if error.died_under_it:
+            self._count += 1
+            RESUMED.inc()
+        if error.died_under_it or self._give_up == math.inf:
+            self._give_up = now + WAIT_SECONDS
+        if self._count > MAX_DEATHS or now > self._give_up:
+            raise error
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece, None]:
+    """Pieces without what is known of them."""
+    known = list(asked.known)
+    async with aclosing(engine.generate(asked.request)) as pieces:
+        async for piece in pieces:
+            size = min(len(known), len(piece.tokens))
+            if list(piece.tokens[:size]) != known[:size]:
+                log.error("the engine came back and says something else")
+                raise UnavailableError("the engine restarted and lost this answer. Retry")
+            del known[:size]
+            if size < len(piece.tokens) or piece.finish_reason is not None:
+                yield replace(piece, tokens=piece.tokens[size:], chosen=piece.chosen[size:])

@@ -1,0 +1,79 @@
+"""Ask one judge of a policy about one window of a text."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from modelmill_guard.judge import Judge, OnFailure, Opinion, Window
+from modelmill_guard.judging import Ruling
+from modelmill_service_kit.errors import UnavailableError
+
+from modelmill_moderation.domain.no_opinion import NoOpinionError
+from modelmill_moderation.measures import JUDGE_FAILURES, JUDGE_SECONDS, JudgeKind
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 2.0
+LOG_SECONDS = 1.0
+"""At most so often the log has a failure; a long text has hundreds of windows, and all count."""
+
+
+class JudgesWindows(Protocol):
+    """One kind of judge."""
+
+    async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
+        """How sure the judge is of each of its categories.
+
+        Raises:
+            NoOpinionError: it says nothing.
+        """
+
+
+class AskJudge:
+    """Asks models and services, and does what the judge's policy says where they say nothing."""
+
+    def __init__(
+        self,
+        *,
+        classifiers: JudgesWindows,
+        services: JudgesWindows,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kinds: dict[JudgeKind, JudgesWindows] = {
+            "classifier": classifiers,
+            "service": services,
+        }
+        self._clock = clock
+        self._log_from = clock()
+
+    async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling:
+        """What the judge says of the window.
+
+        Args:
+            owner: of the policy. A tenant without a policy of its own cannot name another model
+                for a judge of the shared one.
+
+        Raises:
+            UnavailableError: no opinion, and the policy is closed then.
+        """
+        kind: JudgeKind = "service" if judge.classifier is None else "classifier"
+        try:
+            with JUDGE_SECONDS.labels(kind).time():
+                opinions = await self._kinds[kind].opinions(judge, window, tenant=owner)
+        except NoOpinionError as error:
+            JUDGE_FAILURES.labels(kind, error.failure.value).inc()
+            self._log(judge, owner, error)
+            if judge.on_failure is OnFailure.OPEN:
+                return Ruling((), answered=False)
+            raise UnavailableError(
+                f"the judge {judge.id} gives no opinion, so nothing passes",
+                retry_after_seconds=max(RETRY_SECONDS, error.retry_after_seconds),
+            ) from error
+        return Ruling(judge.matches(window, opinions))
+
+    def _log(self, judge: Judge, owner: str, error: NoOpinionError) -> None:
+        now = self._clock()
+        if now >= self._log_from:
+            self._log_from = now + LOG_SECONDS
+            log.warning("the judge %s of %s gives no opinion: %s", judge.id, owner, error)

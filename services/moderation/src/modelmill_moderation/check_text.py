@@ -1,0 +1,78 @@
+"""Judge one whole text."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+
+from modelmill_audit.text_judged import TextJudged
+from modelmill_guard.judged_text import judge_whole
+from modelmill_guard.verdict import Direction, RuleMatch, Verdict
+from modelmill_service_kit.work_apart import Rests, WorkApart
+
+from modelmill_moderation.judging import (
+    AsksJudges,
+    AuditTrail,
+    Policies,
+    RulesOf,
+    asking,
+    check_length,
+)
+from modelmill_moderation.measures import CHECK_SECONDS
+
+
+class CheckText:
+    """One text, one verdict, by the policy in force when the call came."""
+
+    def __init__(
+        self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
+    ) -> None:
+        self._policies = policies
+        self._ask = ask
+        self._audit = audit
+        self._work = work
+
+    async def __call__(
+        self, *, tenant: str, text: str, direction: Direction, each_rule_once: bool = False
+    ) -> Verdict:
+        """The verdict, recorded in the background.
+
+        Args:
+            each_rule_once: only the first match of each rule, category and score.
+
+        Raises:
+            InvalidInputError: the text is over the policy's limit, which the message names.
+            PreconditionError: no valid policy bundle.
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
+        """
+        policy = self._policies.of(tenant)
+        check_length(len(text), policy)
+        run = RulesOf(tenant, self._work)
+        shown = _each_rule_once if each_rule_once else _all
+        with CHECK_SECONDS.time():
+            if policy.compiled.judges(direction):
+                ask = asking(self._ask, policy)
+                verdict = await judge_whole(policy.compiled, text, direction, ask, run)
+                verdict = await run(partial(shown, verdict), len(text))
+            else:
+                check = partial(
+                    policy.compiled.check, text, direction, each_rule_once=each_rule_once
+                )
+                verdict = await run(
+                    lambda: shown(check()), len(text), lambda: shown(check(between=Rests()))
+                )
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self._audit.record(
+            TextJudged.by(verdict, tenant=tenant, direction=direction, text_sha256=digest)
+        )
+        return verdict
+
+
+def _all(verdict: Verdict) -> Verdict:
+    return verdict
+
+
+def _each_rule_once(verdict: Verdict) -> Verdict:
+    first: dict[tuple[str, str, float | None], RuleMatch] = {}
+    for match in verdict.matches:
+        first.setdefault((match.rule_id, match.category, match.score), match)
+    return replace(verdict, matches=tuple(first.values()))

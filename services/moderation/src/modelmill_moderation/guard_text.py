@@ -1,0 +1,93 @@
+"""Judge a text while it grows."""
+
+import hashlib
+
+from modelmill_audit.text_judged import TextJudged
+from modelmill_guard.verdict import Direction, Released, Verdict
+from modelmill_service_kit.work_apart import WorkApart
+
+from modelmill_moderation.domain.policies import PolicyInForce
+from modelmill_moderation.growing_texts import Growing, open_text
+from modelmill_moderation.judging import AsksJudges, AuditTrail, Policies, RulesOf, check_length
+
+
+class GuardText:
+    """Opens guards; each keeps the policy that was in force when its text began."""
+
+    def __init__(
+        self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
+    ) -> None:
+        self._policies = policies
+        self._ask = ask
+        self._audit = audit
+        self._work = work
+
+    def open(self, *, tenant: str, direction: Direction) -> "GrowingText":
+        """A guard for one text.
+
+        Raises:
+            PreconditionError: no valid policy bundle.
+        """
+        policy = self._policies.of(tenant)
+        growing = open_text(policy, direction, self._ask, RulesOf(tenant, self._work))
+        return GrowingText(policy, growing, self._audit, tenant, direction)
+
+
+class GrowingText:
+    """One text on its way through the guard; to be closed, whatever came of it."""
+
+    def __init__(
+        self,
+        policy: PolicyInForce,
+        growing: Growing,
+        audit: AuditTrail,
+        tenant: str,
+        direction: Direction,
+    ) -> None:
+        self._policy = policy
+        self._growing = growing
+        self._audit = audit
+        self._tenant = tenant
+        self._direction = direction
+        self._length = 0
+        self._sha256 = hashlib.sha256()
+
+    async def push(self, text: str) -> Released:
+        """What may be shown after the next piece; a verdict means that a block ended the text.
+
+        Raises:
+            InvalidInputError: the text so far is over the policy's limit, which the message names.
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
+        """
+        self._length += len(text)
+        check_length(self._length, self._policy)
+        self._sha256.update(text.encode())
+        released = await self._growing.push(text)
+        if released.verdict is not None:
+            self._record(released.verdict)
+        return released
+
+    async def finish(self) -> Released:
+        """The rest and the verdict, once the text is complete; not after a block.
+
+        Raises:
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
+        """
+        released = await self._growing.finish()
+        assert released.verdict is not None, "finish always has the verdict"
+        self._record(released.verdict)
+        return released
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        await self._growing.close()
+
+    def _record(self, verdict: Verdict) -> None:
+        self._audit.record(
+            TextJudged.by(
+                verdict,
+                tenant=self._tenant,
+                direction=self._direction,
+                text_sha256=self._sha256.hexdigest(),
+            )
+        )

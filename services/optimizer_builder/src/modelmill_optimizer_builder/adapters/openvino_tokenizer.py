@@ -1,0 +1,70 @@
+"""The tokenizer beside the model: as OpenVINO models, which GenAI needs, and as its own files."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from modelmill_evaluation.parity.errors import TOKENIZER_MISMATCH, ParityError
+from modelmill_tokenization.bounded.call import CallLimits, bounded_call
+from modelmill_tokenization.bounded.here import BoundedTokenizer
+
+from modelmill_optimizer_builder.adapters import tokenizer_calls
+
+COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+PROBES = (
+    "the price of 2 or 3  spaced words",
+    "价格是多少？ 12,345 元",
+    "naïve café 🙂\n\tdef f(x): return x**2",
+)
+"""Texts of several scripts, with what tokenizers differ on: digits, spaces, bytes of emoji."""
+
+
+CALLS = tokenizer_calls.__name__
+
+
+def write_tokenizer(source: Path, folder: Path) -> None:
+    """Put the tokenizer of a Hugging Face folder beside an IR.
+
+    Raises:
+        InvalidInputError: it cannot be converted.
+        LimitError: that took more than it may.
+    """
+    given = {"source": str(source), "folder": str(folder)}
+    bounded_call(f"{CALLS}:write_engine_tokenizer", given)
+    for name in COPIED:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
+
+
+def read_by_engine(
+    folder: Path,
+    texts: Sequence[str],
+    limits: CallLimits = CallLimits(),  # noqa: B008  frozen
+) -> list[list[int]]:
+    """Ids of each text as it is, by the engine's own tokenizer.
+
+    Raises:
+        InvalidInputError: the engine cannot load or run it.
+        LimitError: that took more than it may.
+    """
+    given = {"folder": str(folder), "texts": list(texts)}
+    ids: list[list[int]] = bounded_call(f"{CALLS}:engine_ids", given, limits)
+    return ids
+
+
+def check_tokenizer(
+    folder: Path,
+    limits: CallLimits = CallLimits(),  # noqa: B008  frozen
+) -> None:
+    """See that the engine's tokenizer and ours read every probe as the same tokens.
+
+    Raises:
+        ParityError: TOKENIZER_MISMATCH; names the text.
+        LimitError: one of them took more than it may.
+    """
+    ours = BoundedTokenizer.load(folder)
+    for text, ids in zip(PROBES, read_by_engine(folder, PROBES, limits), strict=True):
+        if ids != ours.encode(text):
+            raise ParityError(
+                TOKENIZER_MISMATCH, f"the built tokenizer reads {text!r} as other tokens"
+            )

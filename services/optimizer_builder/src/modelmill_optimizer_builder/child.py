@@ -1,0 +1,94 @@
+"""The process in which a build is made: `python -m modelmill_optimizer_builder.child`, by the
+worker.
+
+torch and OpenVINO are loaded here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelmill_evaluation.parity.errors import ParityError
+from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_tokenization.bounded import LimitError
+
+from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
+from modelmill_optimizer_builder.domain.build_plan import OPENVINO_INT8
+from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError
+from modelmill_optimizer_builder.domain.quality import QualityLossError
+from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
+
+MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "check": 300.0}
+"""For phases that are one call into a library; the others report every row or round."""
+STEP_SILENCE_SECONDS = 120.0
+SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it upon its base."
+
+
+def main(port: ChildPort) -> Mapping[str, Any]:
+    """Make the build of `port.request`; its `figures`, and its `parity` for the manifest."""
+
+    def report(phase: str, done: int, total: int, unit: str) -> None:
+        if port.stop_requested:
+            raise Preempted
+        port.report(
+            phase,
+            done=done,
+            total=total,
+            unit=unit,
+            max_silence_seconds=MAX_SILENCE_SECONDS.get(phase, STEP_SILENCE_SECONDS),
+        )
+
+    # Said before the imports, which take longer than some builds.
+    report("merge", 0, 0, "")
+    forbid_telemetry()
+    order = _order(port)
+    try:
+        result = MakeBuild(load_form(order.form), report)(order)
+    except QualityLossError as error:
+        raise ChildFailure(
+            "QUALITY_LOSS",
+            str(error),
+            "Serve the source itself, train it longer, or allow a larger max_accuracy_loss.",
+        ) from error
+    except NotMergeableError as error:
+        raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
+    except ParityError as error:
+        raise ChildFailure(error.code, error.message, error.remedy) from error
+    except (InvalidInputError, LimitError) as error:
+        raise ChildFailure(
+            error.reason, error.message, "Mend the dataset, or import the model again."
+        ) from error
+    return {"figures": result.figures, "parity": result.parity}
+
+
+def load_form(name: str) -> TargetForm:
+    """The module that makes a form; only its own libraries are imported."""
+    if name == OPENVINO_INT8:
+        from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
+
+        return OpenVinoInt8()
+    raise ChildFailure("UNKNOWN_FORM", f"there is no way to make {name!r}", "Name another form.")
+
+
+def _order(port: ChildPort) -> BuildOrder:
+    request = port.request
+    return BuildOrder(
+        form=request["form"],
+        source=Source(Path(request["base"]), _path(request["adapter"])),
+        dataset=_path(request["dataset"]),
+        choices=tuple(request["choices"]),
+        max_rows=request["max_rows"],
+        max_accuracy_loss=request["max_accuracy_loss"],
+        tuned=_path(request["tuned"]),
+        scratch=port.folder / "scratch",
+        target=Path(request["target"]),
+    )
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+if __name__ == "__main__":
+    run_child_main(main)

@@ -1,0 +1,117 @@
+"""Use case: a wish for a build to an accepted job, with everything wrong said at once."""
+
+from typing import Protocol
+
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill_jobs.kinds import OPTIMIZE, prefix_of
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_registry.default_build import UNMERGED_METHODS
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+
+from modelmill_optimizer_builder.domain.build_plan import (
+    ADAPTER,
+    DEFAULT_MAX_ACCURACY_LOSS,
+    Version,
+    build_needs,
+    source_errors,
+    spec_errors,
+)
+
+
+class Known(Protocol):
+    async def version(self, tenant: str, version_id: str) -> ModelReady:
+        """Raises NotFoundError, naming the version."""
+        ...
+
+    async def dataset(
+        self, tenant: str, dataset_id: str, *, include_retired: bool = False
+    ) -> DatasetReady:
+        """Raises NotFoundError, naming the dataset."""
+        ...
+
+
+class CreateBuild:
+    """Accepts jobs of kind optimize."""
+
+    def __init__(self, known: Known, queue: JobQueue) -> None:
+        self._known = known
+        self._queue = queue
+
+    async def __call__(
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: BuildSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
+    ) -> SubmittedJob:
+        """Check the spec, then queue the job.
+
+        Raises:
+            InvalidInputError: The spec is wrong; lists every error.
+            NotFoundError: The version or the dataset is unknown; the spec is right otherwise.
+            AlreadyExistsError: The key was used for another spec.
+            UnavailableError: The bus does not answer; nothing was accepted.
+        """
+        source = await self._checked_source(tenant, spec)
+        return await self._queue.submit(
+            kind=OPTIMIZE,
+            prefix=prefix_of(OPTIMIZE),
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=with_defaults(spec),
+            priority=priority,
+            needs=build_needs(await self._weights_bytes(tenant, source)),
+        )
+
+    async def _weights_bytes(self, tenant: str, source: ModelReady) -> int:
+        if source.form != ADAPTER:
+            return source.size_bytes
+        try:
+            return (await self._known.version(tenant, source.base_version_id)).size_bytes
+        except NotFoundError:
+            return 0  # the job itself says that its base is gone
+
+    async def _checked_source(self, tenant: str, spec: BuildSpec) -> ModelReady:
+        """The version to build from, if nothing is wrong with the spec."""
+        source = ModelReady()
+        errors = spec_errors(
+            source_version_id=spec.source_version_id,
+            target_form=spec.target_form,
+            max_accuracy_loss=spec.max_accuracy_loss,
+        )
+        missing: list[str] = []
+        if spec.source_version_id:
+            try:
+                source = await self._known.version(tenant, spec.source_version_id)
+                errors += source_errors(version_of(source))
+            except NotFoundError as error:
+                missing.append(error.message)
+        if spec.dataset_id:
+            try:
+                await self._known.dataset(tenant, spec.dataset_id)
+            except NotFoundError as error:
+                missing.append(error.message)
+        if errors:
+            raise InvalidInputError(errors + missing)
+        if missing:
+            raise NotFoundError("; ".join(missing))
+        return source
+
+
+def version_of(model: ModelReady) -> Version:
+    """What the rules about builds look at."""
+    unmerged = model.method if model.method in UNMERGED_METHODS else ""
+    return Version(model.version_id, model.form, model.job_id, unmerged)
+
+
+def with_defaults(spec: BuildSpec) -> BuildSpec:
+    """The spec as it will be carried out, so that a later default does not change an old job."""
+    full = BuildSpec()
+    full.CopyFrom(spec)
+    full.max_accuracy_loss = spec.max_accuracy_loss or DEFAULT_MAX_ACCURACY_LOSS
+    return full

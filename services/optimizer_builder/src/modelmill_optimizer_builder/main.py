@@ -1,0 +1,80 @@
+"""Optimizer-builder: makes smaller, faster forms of models, and proves that they are still good."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
+    add_OptimizerBuilderServiceServicer_to_server,
+)
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.control_servicer import JobServicer
+from modelmill_jobs.kinds import OPTIMIZE
+from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.worker import Worker
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
+from modelmill_registry.stores import store_of
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.process import announce_ready, run_service
+
+from modelmill_optimizer_builder.adapters.known_artifacts import KnownArtifacts
+from modelmill_optimizer_builder.build_model import BuildModel
+from modelmill_optimizer_builder.create_build import CreateBuild
+from modelmill_optimizer_builder.entrypoints.bus import follow_models
+from modelmill_optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
+from modelmill_optimizer_builder.entrypoints.jobs import BuildHandler
+from modelmill_optimizer_builder.order_default_build import OrderDefaultBuild
+from modelmill_optimizer_builder.settings import Settings
+
+SERVICE = "optimizer-builder"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
+        models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
+        known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
+
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
+        if settings.role != "work":
+            servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
+            add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
+        worker = Worker(
+            bus,
+            [BuildHandler(BuildModel(known, store_of(settings)))],
+            service=SERVICE,
+            work_root=settings.work_root / "jobs",
+            slots=settings.worker_slots,
+            size=settings.worker_size,
+            jobs_per_tenant=settings.jobs_per_tenant,
+            claim_seconds=settings.claim_seconds,
+        )
+
+        await stack.enter_async_context(server)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(model.run()) for model in (models, datasets)]
+            if settings.role != "work":
+                tasks.create_task(follow_models(bus, OrderDefaultBuild(queue), stopping))
+            if settings.role != "serve":
+                tasks.create_task(worker.run(stopping))
+            announce_ready(grpc=server.port, metrics=page.port)
+            await stopping.wait()
+            for task in following:
+                task.cancel()
+
+
+def main() -> None:
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""Use case: what training has just made gets the build that serving uses, unasked."""
+
+import logging
+
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_jobs.kinds import OPTIMIZE, prefix_of
+from modelmill_jobs.submit import JobQueue
+from modelmill_registry.default_build import default_build_of
+from modelmill_service_kit.errors import AlreadyExistsError
+
+from modelmill_optimizer_builder.create_build import with_defaults
+from modelmill_optimizer_builder.domain.build_plan import ADAPTER, build_needs
+
+log = logging.getLogger(__name__)
+
+REQUESTED_BY = "optimizer-builder"
+
+
+class OrderDefaultBuild:
+    """Idempotent: the job's id depends on the version alone, so a second delivery finds the first.
+
+    Nothing is looked up: the announcement says all that the job needs, and the job itself looks.
+    """
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+
+    async def __call__(self, model: ModelReady) -> None:
+        """Queue the default build of a version, if it is of a kind that gets one.
+
+        Raises:
+            UnavailableError: The bus does not answer; deliver the announcement again.
+        """
+        build = default_build_of(model)
+        if build is None:
+            return
+        spec = BuildSpec(
+            source_version_id=model.version_id, target_form=build.form, dataset_id=model.dataset_id
+        )
+        try:
+            job = await self._queue.submit(
+                kind=OPTIMIZE,
+                prefix=prefix_of(OPTIMIZE),
+                tenant=model.tenant,
+                requested_by=REQUESTED_BY,
+                idempotency_key=build.idempotency_key,
+                spec=with_defaults(spec),
+                needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
+            )
+        except AlreadyExistsError:
+            # Ordered by a release whose defaults were others; that build stands.
+            log.info("the default build of %s was ordered before", model.version_id)
+        else:
+            log.info("the default build of %s is job %s", model.version_id, job.job_id)

@@ -1,0 +1,184 @@
+"""Use case: a wish to know how good a model is to an accepted job, with everything wrong said."""
+
+import asyncio
+from functools import partial
+from typing import Protocol
+
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
+from modelmill.registry.v1.model_events_pb2 import AliasState, FileState
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill_jobs.kinds import EVALUATE, prefix_of
+from modelmill_jobs.structs import text_of
+from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from modelmill_service_kit.machine_size import MachineSize
+
+from modelmill_trainer.domain.needs import evaluation_seconds
+from modelmill_trainer.earlier_adapters import Models
+from modelmill_trainer.evaluating.tasks.config import TaskConfig
+from modelmill_trainer.evaluation_spec import decided_spec, plan_of
+from modelmill_trainer.named_datasets import Datasets
+from modelmill_trainer.soon import soon
+
+WHY_NO_MODELS = "the trainer has no inference service to ask. Set TRAINER_INFERENCE_ADDRESS"
+NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)
+"""Of the work process; models run elsewhere."""
+
+
+class Aliases(Protocol):
+    async def find(self, tenant: str, name: str) -> AliasState | None:
+        """Raises InvalidInputError for what is no name, UnavailableError."""
+        ...
+
+
+class Files(Protocol):
+    def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
+        """Raises NotFoundError."""
+        ...
+
+
+class CreateEvaluationJob:
+    """Accepts jobs of kind evaluate.
+
+    Args:
+        can_ask: Whether there is an inference service to ask.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        aliases: Aliases,
+        datasets: Datasets,
+        files: Files,
+        queue: JobQueue,
+        *,
+        can_ask: bool,
+    ) -> None:
+        self._models = models
+        self._aliases = aliases
+        self._datasets = datasets
+        self._files = files
+        self._queue = queue
+        self._can_ask = can_ask
+
+    async def __call__(
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: EvaluationSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
+    ) -> SubmittedJob:
+        """Check the whole spec, write out its defaults, and queue the job.
+
+        Raises:
+            PreconditionError: there is no inference service to ask.
+            NotFoundError: a model, the dataset or a file is unknown, and nothing else is wrong.
+            InvalidInputError: the spec or a task is wrong; lists every error.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        if not self._can_ask:
+            raise PreconditionError(WHY_NO_MODELS)
+        decided = await self._checked(tenant, spec)
+        return await self._queue.submit(
+            kind=EVALUATE,
+            prefix=prefix_of(EVALUATE),
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=decided,
+            priority=priority,
+            needs=NEEDS,
+            expected_seconds=self._expected_seconds(tenant, decided),
+        )
+
+    async def _checked(self, tenant: str, spec: EvaluationSpec) -> EvaluationSpec:
+        """The spec, in which nothing is wrong, with its defaults."""
+        errors: list[str] = [] if spec.model else ["model is missing"]
+        missing: list[str] = []
+        if not spec.dataset_id and not spec.tasks:
+            errors.append("give a dataset_id, tasks or both")
+        for name in filter(None, (spec.model, spec.compare_to)):
+            await self._see_model(tenant, name, errors, missing)
+        if spec.dataset_id:
+            try:
+                await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            except NotFoundError as error:
+                missing.append(error.message)
+        try:
+            # Reading tasks takes a while that others shall not wait for.
+            plan, tasks = await asyncio.to_thread(plan_of, spec)
+            await self._see_files(tenant, spec, tasks, errors, missing)
+        except InvalidInputError as error:
+            raise InvalidInputError([*errors, *error.errors, *missing]) from error
+        if errors:
+            raise InvalidInputError([*errors, *missing])
+        if missing:
+            raise NotFoundError("; ".join(missing))
+        return decided_spec(spec, plan)
+
+    def _expected_seconds(self, tenant: str, spec: EvaluationSpec) -> float:
+        """Of tasks nobody knows the rows, so that each may have as many as may be."""
+        rows = spec.max_rows * len(spec.tasks)
+        if spec.dataset_id:
+            dataset = self._datasets.get(tenant, spec.dataset_id, include_retired=True)
+            rows += min(dataset.counts.get(spec.split, spec.max_rows), spec.max_rows)
+        return evaluation_seconds(rows * (2 if spec.compare_to else 1), spec.max_new_tokens)
+
+    async def _see_model(
+        self, tenant: str, name: str, errors: list[str], missing: list[str]
+    ) -> None:
+        """A version, or an alias of one."""
+        try:
+            alias = await self._aliases.find(tenant, name)
+        except InvalidInputError:
+            alias = None
+        if alias is not None:
+            if text_of(alias.options, "kind") == "cascade":
+                errors.append(f"{name[:80]!r} is a cascade of two versions. Evaluate each of them")
+            return
+        try:
+            await soon(lambda: self._models.get(tenant, name))
+        except NotFoundError as error:
+            missing.append(error.message)
+
+    async def _see_files(
+        self,
+        tenant: str,
+        spec: EvaluationSpec,
+        tasks: list[TaskConfig],
+        errors: list[str],
+        missing: list[str],
+    ) -> None:
+        """That every file which a task names is among those that were given, and is there."""
+        for given, task in zip(spec.tasks, tasks, strict=True):
+            found: list[str] = []
+            unknown = False
+            for file_id in given.data_file_ids:
+                try:
+                    file = await soon(partial(self._files.get, tenant, file_id))
+                    found.append(file.filename)
+                except NotFoundError as error:
+                    missing.append(error.message)
+                    unknown = True
+            if not unknown:
+                errors += _errors_of_files(task, found)
+
+
+def _errors_of_files(task: TaskConfig, found: list[str]) -> list[str]:
+    errors = [
+        f"task {task.name}: no given file is called {name[:80]!r}"
+        for name in sorted(task.files - set(found))
+    ]
+    errors += [
+        f"task {task.name}: two files are called {name[:80]!r}"
+        for name in sorted({name for name in found if found.count(name) > 1})
+    ]
+    errors += [
+        f"task {task.name}: {name[:80]!r} must be a .jsonl file"
+        for name in sorted(task.files & set(found))
+        if not name.endswith(".jsonl")
+    ]
+    return errors

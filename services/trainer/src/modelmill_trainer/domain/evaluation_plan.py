@@ -1,0 +1,212 @@
+"""What an evaluation measures: the choices of its spec, checked as a whole, defaults filled in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+from modelmill_evaluation.groups import ANSWER, DEFAULT_EDGES, LENGTH, SCRIPT
+from modelmill_evaluation.measure_names import MEASURES
+from modelmill_service_kit.errors import InvalidInputError
+
+SPLITS = ("train", "valid", "test")
+DATASET_SUITE = "dataset"
+"""Name of the rows that come of the dataset, beside the names of tasks."""
+DEFAULT_ROWS, MAX_ROWS = 1_000, 100_000
+DEFAULT_NEW_TOKENS, MAX_NEW_TOKENS = 256, 8_192
+DEFAULT_RESAMPLES, MAX_RESAMPLES = 1_000, 10_000
+MAX_SLICES, MAX_PROTECTIONS, MAX_TASKS = 8, 64, 16
+MAX_COLUMN_CHARACTERS = 64
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Groups of rows that have something in common."""
+
+    by: str
+    edges: tuple[int, ...] = ()
+    """Of lengths."""
+
+
+@dataclass(frozen=True)
+class Protected:
+    """A measure that must not get worse."""
+
+    measure: str
+    slice_by: str
+    """Empty for all rows."""
+    slice_value: str
+    worst: float | None
+    largest_loss: float | None
+    suite: str
+    """Empty for the only one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """How rows are chosen and measured; says nothing of models, datasets and tasks."""
+
+    split: str
+    measures: tuple[str, ...]
+    """Empty for all that apply."""
+    slices: tuple[Slice, ...]
+    protections: tuple[Protected, ...]
+    max_rows: int
+    max_new_tokens: int
+    seed: int
+    resamples: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "EvaluationPlan":
+        """Read what `as_json` wrote."""
+        slices = tuple(Slice(each["by"], tuple(each["edges"])) for each in document["slices"])
+        protections = tuple(Protected(**each) for each in document["protections"])
+        rest = {"measures": tuple(document["measures"]), "slices": slices}
+        return cls(**{**document, **rest, "protections": protections})
+
+
+def decide_plan(
+    *,
+    split: str,
+    measures: Sequence[str],
+    slices: Sequence[Slice],
+    protections: Sequence[Protected],
+    limits: Mapping[str, int],
+    suites: Sequence[str],
+    compares: bool,
+) -> EvaluationPlan:
+    """The plan, defaults filled in.
+
+    Args:
+        limits: max_rows, max_new_tokens, seed and resamples; 0 for the default.
+        suites: Names of what is asked: the dataset and the tasks.
+        compares: Whether there is another model beside the one.
+
+    Raises:
+        InvalidInputError: lists everything that is wrong.
+    """
+    errors = [
+        *_errors_of_limits(limits),
+        *_errors_of_names(split, measures),
+        *_errors_of_slices(slices),
+        *_errors_of_protections(protections, slices, measures, suites, compares),
+    ]
+    if errors:
+        raise InvalidInputError(errors)
+    return EvaluationPlan(
+        split=split or "test",
+        measures=tuple(measures),
+        slices=tuple(map(_with_edges, slices)),
+        protections=tuple(protections),
+        max_rows=limits["max_rows"] or DEFAULT_ROWS,
+        max_new_tokens=limits["max_new_tokens"] or DEFAULT_NEW_TOKENS,
+        seed=limits["seed"] or 1,
+        resamples=limits["resamples"] or DEFAULT_RESAMPLES,
+    )
+
+
+def _with_edges(each: Slice) -> Slice:
+    return Slice(each.by, each.edges or DEFAULT_EDGES) if each.by == LENGTH else each
+
+
+def _errors_of_names(split: str, measures: Sequence[str]) -> list[str]:
+    errors = [_unknown_measure(name) for name in measures if name not in MEASURES]
+    if split and split not in SPLITS:
+        errors.append(f"split must be one of {', '.join(SPLITS)}, got {split[:40]!r}")
+    return errors + _repeated("measures", measures)
+
+
+def _errors_of_limits(limits: Mapping[str, int]) -> list[str]:
+    bounds = {
+        "max_rows": MAX_ROWS,
+        "max_new_tokens": MAX_NEW_TOKENS,
+        "resamples": MAX_RESAMPLES,
+    }
+    return [
+        f"{name} must be at most {most}, got {limits[name]}"
+        for name, most in bounds.items()
+        if limits[name] > most
+    ]
+
+
+def _unknown_measure(name: str) -> str:
+    return f"measure {name[:40]!r} is not known; there are {', '.join(MEASURES)}"
+
+
+def _repeated(what: str, names: Sequence[str]) -> list[str]:
+    return [f"{what} has {name[:40]!r} twice" for name in {n for n in names if names.count(n) > 1}]
+
+
+def _errors_of_slices(slices: Sequence[Slice]) -> list[str]:
+    errors = _repeated("slices", [each.by for each in slices])
+    if len(slices) > MAX_SLICES:
+        errors.append(f"at most {MAX_SLICES} slices can be asked for, got {len(slices)}")
+    for each in slices:
+        if not 0 < len(each.by) <= MAX_COLUMN_CHARACTERS:
+            errors.append(
+                f"a slice must be by {LENGTH}, {SCRIPT}, {ANSWER} or a column of at most "
+                f"{MAX_COLUMN_CHARACTERS} characters"
+            )
+        if each.edges and each.by != LENGTH:
+            errors.append(f"slice {each.by[:40]!r} has edges, which only {LENGTH} has")
+        if list(each.edges) != sorted(set(each.edges)):
+            errors.append(f"the edges of slice {each.by[:40]!r} must rise")
+    return errors
+
+
+def _errors_of_protections(
+    protections: Sequence[Protected],
+    slices: Sequence[Slice],
+    measures: Sequence[str],
+    suites: Sequence[str],
+    compares: bool,
+) -> list[str]:
+    errors: list[str] = []
+    if len(protections) > MAX_PROTECTIONS:
+        errors.append(f"at most {MAX_PROTECTIONS} protections, got {len(protections)}")
+    sliced = {each.by for each in slices}
+    for number, each in enumerate(protections, 1):
+        found = _errors_of_one(each, sliced, measures, suites, compares)
+        errors += [f"protection {number}: {error}" for error in found]
+    return errors
+
+
+def _errors_of_one(
+    each: Protected,
+    sliced: set[str],
+    measures: Sequence[str],
+    suites: Sequence[str],
+    compares: bool,
+) -> list[str]:
+    known_suite = each.suite in suites if each.suite else len(suites) < 2
+    rules = (
+        (each.measure in MEASURES, _unknown_measure(each.measure)),
+        (
+            not measures or each.measure in measures or each.measure not in MEASURES,
+            f"{each.measure[:40]} is not among the measures",
+        ),
+        (
+            each.worst is not None or each.largest_loss is not None,
+            "give worst or largest_loss",
+        ),
+        (
+            all(bound is None or isfinite(bound) for bound in (each.worst, each.largest_loss)),
+            "worst and largest_loss must be numbers",
+        ),
+        (
+            each.largest_loss is None or each.largest_loss >= 0,
+            "largest_loss must not be below 0",
+        ),
+        (each.largest_loss is None or compares, "largest_loss needs compare_to"),
+        (not each.slice_by or each.slice_by in sliced, f"no slice by {each.slice_by[:40]!r}"),
+        (
+            bool(each.slice_by) == bool(each.slice_value),
+            "slice_by and slice_value go together",
+        ),
+        (known_suite, f"suite must be one of {', '.join(suites)}"),
+    )
+    return [error for holds, error in rules if not holds]

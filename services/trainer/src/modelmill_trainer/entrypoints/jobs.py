@@ -1,0 +1,50 @@
+"""Jobs of kind train and evaluate: unpack, call the use case, pack. No rules live here."""
+
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.kinds import EVALUATE, TRAIN
+from modelmill_jobs.results import announced_result
+from modelmill_jobs.subjects import MODEL_READY
+
+from modelmill_trainer.evaluate_model import EvaluateModel
+from modelmill_trainer.train_model import TrainModel
+
+
+class TrainHandler:
+    """What the worker calls."""
+
+    kind = TRAIN
+
+    def __init__(self, train_model: TrainModel) -> None:
+        self._train_model = train_model
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        """Whether the dataset is there, or will never be."""
+        spec = ParseDict(MessageToDict(request.spec), TrainSpec(), ignore_unknown_fields=True)
+        return await self._train_model.can_begin(request.tenant, spec)
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        tuned = await self._train_model(job, job.spec(TrainSpec))
+        ready = tuned.ready
+        return announced_result(ready.version_id, ready.digest, MODEL_READY, ready, tuned.summary)
+
+
+class EvaluateHandler:
+    """What the worker calls."""
+
+    kind = EVALUATE
+
+    def __init__(self, evaluate_model: EvaluateModel) -> None:
+        self._evaluate_model = evaluate_model
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        """Always: models, rows and files were there when it was asked for."""
+        return True
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        found = await self._evaluate_model(job, job.spec(EvaluationSpec))
+        return JobResult(digest=found.digest, summary=ParseDict(found.summary, Struct()))

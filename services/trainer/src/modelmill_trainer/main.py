@@ -1,0 +1,171 @@
+"""Trainer: accepts fine-tuning and evaluation jobs over gRPC, and does them."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from modelmill_asking.inference_models import InferenceModels
+from modelmill_asking.open_models import models_at
+from modelmill_jobs.bus import Bus
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.control_servicer import JobServicer
+from modelmill_jobs.kinds import EVALUATE, TRAIN
+from modelmill_jobs.short_slots import ShortJobs
+from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.unfinished import UnfinishedJobs
+from modelmill_jobs.worker import Worker
+from modelmill_registry.artifact_store import ArtifactStore
+from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
+from modelmill_registry.read_model import ReadModel
+from modelmill_registry.stores import store_of
+from modelmill_service_kit.grpc_server import RpcServer
+from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.process import announce_ready, run_service
+
+from modelmill_trainer.adapters.job_records import JobRecords
+from modelmill_trainer.adapters.model_records import AliasRecords, ModelRecords
+from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
+from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_trainer.earlier_adapters import EarlierAdapters
+from modelmill_trainer.entrypoints.grpc import TrainerServicer
+from modelmill_trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
+from modelmill_trainer.evaluate_model import EvaluateModel
+from modelmill_trainer.kept_checkpoints import clearing
+from modelmill_trainer.list_step_figures import ListStepFigures
+from modelmill_trainer.named_datasets import NamedDatasets
+from modelmill_trainer.read_evaluation import ReadEvaluation
+from modelmill_trainer.retire_model import RetireModel
+from modelmill_trainer.settings import Settings
+from modelmill_trainer.teach_rows import TeachRows
+from modelmill_trainer.teachers import Teachers
+from modelmill_trainer.tracking.tracker import Tracker
+from modelmill_trainer.tracking.trackers import trackers_of
+from modelmill_trainer.train_model import TrainModel
+
+SERVICE = "trainer"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What both roles stand on."""
+
+    bus: Bus
+    store: ArtifactStore
+    models: ModelCatalogue
+    datasets: DatasetCatalogue
+    files: FileCatalogue
+    jobs: JobRecords
+    unfinished: UnfinishedJobs
+    """Read where requests are answered, and not where jobs are worked on."""
+    models_asked: InferenceModels | None
+    """None where no inference service is known."""
+
+    @classmethod
+    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
+        models, datasets, files = ModelCatalogue(bus), DatasetCatalogue(bus), FileCatalogue(bus)
+        store, jobs, unfinished = store_of(settings), JobRecords(bus), UnfinishedJobs(bus)
+        return cls(bus, store, models, datasets, files, jobs, unfinished, asked)
+
+    @property
+    def followed(self) -> tuple[ReadModel, ...]:
+        return self.models, self.datasets, self.files
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
+        asked = await stack.enter_async_context(
+            models_at(settings.inference_address, secret, identity)
+        )
+        parts = _Parts.of(settings, bus, asked)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
+        if settings.role != "work":
+            add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
+            control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
+            add_JobServiceServicer_to_server(control, server.grpc)
+
+        await stack.enter_async_context(server)
+        await server.set_ready(False)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.run()) for each in parts.followed]
+            if settings.role != "work":
+                following.append(tasks.create_task(parts.unfinished.run()))
+            # An id that is only not read yet must not be answered with "not found".
+            for each in parts.followed:
+                await each.ready.wait()
+            await server.set_ready(True)
+            if settings.role != "serve":
+                trackers = await stack.enter_async_context(trackers_of(settings))
+                tasks.create_task(_worker(settings, parts, trackers).run(stopping))
+            announce_ready(grpc=server.port, metrics=page.port)
+            await stopping.wait()
+            for task in following:
+                task.cancel()
+
+
+def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
+    queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
+    return TrainerServicer(
+        CreateFineTuningJob(
+            parts.models,
+            NamedDatasets(parts.datasets, parts.jobs),
+            *(queue, settings.price),
+            EarlierAdapters(parts.models, parts.store),
+            Teachers(parts.store),
+            machine=settings.worker_size,
+            on_cluster=settings.launcher == "kubernetes",
+            can_ask=parts.models_asked is not None,
+        ),
+        ListStepFigures(parts.jobs, parts.store),
+        RetireModel(ModelRecords(parts.bus, parts.models), aliases, parts.unfinished),
+        CreateEvaluationJob(
+            *(parts.models, aliases, parts.datasets, parts.files, queue),
+            can_ask=parts.models_asked is not None,
+        ),
+        ReadEvaluation(parts.jobs, parts.store),
+    )
+
+
+def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> Worker:
+    train_model = TrainModel(
+        *(parts.models, parts.datasets, parts.jobs, parts.store),
+        threads=settings.threads,
+        price=settings.price,
+        seconds_between_interruptions=settings.seconds_between_interruptions,
+        cluster=settings.cluster(),
+        trackers=trackers,
+        teach_rows=TeachRows(parts.store, parts.models_asked, at_once=settings.inference_at_once),
+    )
+    evaluate_model = EvaluateModel(
+        *(parts.datasets, parts.files, parts.store, parts.models_asked),
+        at_once=settings.inference_at_once,
+    )
+    return Worker(
+        parts.bus,
+        [TrainHandler(train_model), EvaluateHandler(evaluate_model)],
+        service=SERVICE,
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        short=ShortJobs(settings.worker_short_slots, settings.short_job_seconds),
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
+        claim_seconds=settings.claim_seconds,
+        after_success=clearing(parts.store),
+    )
+
+
+def main() -> None:
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Use case: what an evaluation found, read back from the artifact that it made."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill_jobs.kinds import EVALUATE
+from modelmill_registry.artifact_store import ArtifactStore
+from modelmill_registry.materialised import in_use
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import no_such
+
+FILES = {"json": "results.json", "rows": "rows.jsonl", "html": "report.html"}
+"""By the format that is asked for."""
+CHUNK_BYTES = 64 * 1024
+
+
+class Jobs(Protocol):
+    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
+        """Raises InvalidInputError for what is no id, UnavailableError."""
+        ...
+
+    async def state(self, job_id: str) -> JobState | None:
+        """Where a job stands; None before its first claim."""
+        ...
+
+
+class ReadEvaluation:
+    """Reads one file of an evaluation's artifact."""
+
+    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
+        self._jobs = jobs
+        self._store = store
+
+    async def __call__(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]:
+        """The file's bytes, piece by piece.
+
+        Raises:
+            InvalidInputError: there is no such format.
+            NotFoundError: no such evaluation of the tenant's, or it has not succeeded.
+            UnavailableError: the bus or the store does not answer.
+        """
+        if wanted not in FILES:
+            raise InvalidInputError(f"format must be {', '.join(FILES)}, got {wanted[:40]!r}")
+        known = await self._jobs.is_known(tenant=tenant, kind=EVALUATE, job_id=job_id)
+        state = await self._jobs.state(job_id) if known else None
+        if state is None or state.status != JOB_STATUS_SUCCEEDED:
+            raise no_such("finished evaluation", job_id, "/v1/evaluations")
+        folder = await asyncio.to_thread(self._store.materialise, state.result.digest)
+        with in_use(folder):
+            async for chunk in _chunks(folder / FILES[wanted]):
+                yield chunk
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

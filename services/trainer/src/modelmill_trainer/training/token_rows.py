@@ -1,0 +1,138 @@
+"""The rows of a split as examples, where data-prep has made their token ids."""
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from modelmill_jobs.child import ChildFailure
+from modelmill_token_files.layout import TokenFilesError
+from modelmill_token_files.token_file import Int32s, TokenFile
+from modelmill_token_files.tokenizer_digest import tokenizer_digest
+from modelmill_token_files.tokens_plan import TokensPlan
+from modelmill_token_files.training_order import TrainingOrder
+
+from modelmill_trainer.training.learned_part import LearnedPart, not_pairs
+from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.rows import rows_too_long
+
+
+class TokenExamples(Sequence[Example]):
+    """Examples that are read from a token file when they are asked for, and then let go."""
+
+    def __init__(self, file: TokenFile, part: LearnedPart) -> None:
+        self._file = file
+        self._part = part
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row; no row is read for it."""
+        return int(_lengths(self._file, self._part).max(initial=0))
+
+    @property
+    def tokens(self) -> int:
+        """Of all rows, worse answers left out; no row is read for it."""
+        return int(self._file.lengths().sum())
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        row = self._file[place]
+        spans = zip(row.loss_from.tolist(), row.loss_to.tolist(), strict=True)
+        rejected = None if row.rejected_ids is None else tuple(row.rejected_ids.tolist())
+        return self._part.of(Example(tuple(row.ids.tolist()), tuple(spans), rejected))
+
+
+def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
+    """What the dataset has of token ids, when they are those of this base model's tokenizer.
+
+    Raises:
+        ChildFailure: the plan is not one of ours.
+    """
+    try:
+        plan = TokensPlan.read(dataset)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    return plan if plan is not None and plan.tokenizer == tokenizer_digest(base) else None
+
+
+def read_tokens_of(
+    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int, part: LearnedPart
+) -> TokenExamples:
+    """The rows of a split, not yet read.
+
+    Raises:
+        ChildFailure: the file holds other rows than its plan says, or rows are longer than
+            `max_tokens` or lack what is compared; they are named.
+    """
+    try:
+        file = TokenFile(dataset, split)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    counts = plan.splits.get(split)
+    if len(file) != (counts.rows if counts else 0):
+        raise _inconsistent(f"{split} has {len(file)} rows, and its plan says otherwise")
+    if part.needs_pairs:
+        alone = file.row_numbers()[file.rejected_lengths() == 0]
+        if len(alone):
+            raise not_pairs(alone.tolist(), split=split)
+    if counts and max(counts.longest, plan.max_tokens if part.keeps_pairs else 0) > max_tokens:
+        too_long = file.row_numbers()[_lengths(file, part) > max_tokens]
+        if len(too_long):
+            raise rows_too_long(too_long.tolist(), split=split, max_tokens=max_tokens)
+    return TokenExamples(file, part)
+
+
+def _lengths(file: TokenFile, part: LearnedPart) -> Int32s:
+    """Of each row, with the longer answer where both are read."""
+    lengths = file.lengths()
+    return np.maximum(lengths, file.rejected_lengths()) if part.keeps_pairs else lengths
+
+
+def longest_of(examples: Sequence[Example]) -> int:
+    """Tokens of the longest example; of a token file without reading its rows."""
+    if isinstance(examples, TokenExamples):
+        return examples.longest
+    return max(example.longest for example in examples)
+
+
+def tokens_in(examples: Sequence[Example]) -> int:
+    """Tokens of all examples, worse answers left out; of a token file without reading its rows."""
+    if isinstance(examples, TokenExamples):
+        return examples.tokens
+    return sum(len(example.ids) for example in examples)
+
+
+def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:
+    """The order of the first epoch, and whether later ones go the same way; empty without one.
+
+    Raises:
+        ChildFailure: it is not an order of so many rows.
+    """
+    try:
+        order = TrainingOrder.read(dataset)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    if order is None:
+        return (), False
+    if len(order.rows) != rows:
+        raise _inconsistent(f"there is an order of {len(order.rows)} rows for {rows}")
+    return array("q", order.rows.tobytes()), order.repeats
+
+
+def _inconsistent(what: object) -> ChildFailure:
+    return ChildFailure(
+        "DATASET_INCONSISTENT",
+        f"the dataset does not fit together: {what}",
+        "Make the dataset again.",
+    )

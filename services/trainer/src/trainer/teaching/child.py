@@ -1,8 +1,0 @@
-"""The work process that asks a teacher; started by `ActiveJob.run_child`, never by hand."""
-
-from jobs.child import run_child_main
-
-from trainer.teaching.run import teach
-
-if __name__ == "__main__":
-    run_child_main(teach)
