@@ -18,7 +18,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
+.PHONY: help install hooks demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ install: .venv/installed ## Make .venv from the locked, hashed requirements
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
 	@touch $@
 	@echo 'to call mill by its name: export PATH="$(CURDIR)/$(BIN):$$PATH"'
+
+hooks: ## Run `make lint` before each commit of this clone
+	@git config core.hooksPath .githooks
 
 demo: install ## Raw rows to a served, guarded model: the whole loop on this machine
 	@$(BIN)/mill demo
