@@ -61,6 +61,8 @@ class Gateway(ThreadingHTTPServer):
         self.sent: list[dict[str, Any]] = []
         self.uploaded = b""
         self.answers: dict[str, Any] = {
+            **{f"/v1/datasets/{each}": {"id": each} for each in ("ds-1", "ds-2")},
+            "/v1/files/file-1": {"id": "file-1"},
             "/v1/datasets/ds-1/rows/7": {"stories": [KEPT]},
             "/v1/datasets/ds-1/diff/ds-2": DIFF,
             "/v1/datasets/ds-1/report": PAGE,
@@ -153,7 +155,7 @@ def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_p
     missing = str(tmp_path / "rows.csv")
     assert run_app(["data", "preview", missing, "--layout", "alpaca"]) == 2
 
-    assert "GET /v1/files lists" in capsys.readouterr().err
+    assert "`mill data files` lists" in capsys.readouterr().err
     assert not gateway.sent
 
 
@@ -206,7 +208,7 @@ def test_a_long_row_is_cut(gateway, capsys):
 def test_a_difference_has_counts_changes_of_the_spec_and_samples(gateway, capsys):
     lines = said(capsys, "diff", "ds-1", "ds-2", "--samples", "3").splitlines()
 
-    assert gateway.asked == ["/v1/datasets/ds-1/diff/ds-2?samples=3"]
+    assert gateway.asked[-1] == "/v1/datasets/ds-1/diff/ds-2?samples=3"
     assert [line.split() for line in lines[:4]] == [
         ["12,345", "common"],
         ["3", "moved"],
@@ -228,7 +230,7 @@ def test_a_report_is_written_whole_where_it_was_asked_for(gateway, capsys, tmp_p
     target = tmp_path / "[red]page.html"
 
     assert said(capsys, "report", "ds-1", "--output", str(target)).strip() == str(target)
-    assert gateway.asked == ["/v1/datasets/ds-1/report?format=html"]
+    assert gateway.asked[-1] == "/v1/datasets/ds-1/report?format=html"
     assert target.read_bytes() == PAGE
     assert list(tmp_path.iterdir()) == [target]
 

@@ -17,6 +17,7 @@ from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import turn_words
 from modelmill_cli.live_words import LiveWords
 from modelmill_cli.loss_curve import LossCurve
+from modelmill_jobs.kinds import dataset_id_of
 from rich.console import Console
 
 QUEUED = {
@@ -69,7 +70,7 @@ class _Handler(Handler):
         elif path.endswith("/events"):
             lines = [f"data: {json.dumps({'data': each})}\n\n" for each in self.server.events]
             body = "".join(lines)
-        elif self.path.endswith("/v1/jobs"):
+        elif path.endswith("/v1/jobs"):
             body = json.dumps({"data": [self.server.job]})
         else:
             body = json.dumps(self.server.job)
@@ -296,3 +297,64 @@ def test_a_job_of_another_kind_has_no_curves_and_nobody_asks_for_them(gateway, c
 
     assert "training loss" not in said(capsys, "show", "ftjob-1")
     assert gateway.asked == []
+
+
+TRAINED = {
+    **{"learned": True, "rows": 1054, "steps": 66, "first_loss": 11.617, "last_loss": 0.47},
+    **{"first_valid_loss": 9.5, "valid_loss": 0.266, "train_seconds": 83.7},
+    "accuracy_base": {"mean": 0.07, "low": 0.035, "high": 0.105},
+    "accuracy_tuned": {"mean": 0.8, "low": 0.745, "high": 0.855},
+    "differences": {"tuned-base": {"mean": 0.73, "low": 0.665, "high": 0.79}},
+}
+RESULTS = {
+    "train": (
+        {"version_id": "mv-tuned", "summary": TRAINED},
+        *("made kinds mv-tuned", "learned yes", "score of base 7.0% right (3.5% to 10.5%)"),
+        *("tuned 80.0% right (74.5% to 85.5%)", "gain +73.0 points (+66.5 to +79.0, paired)"),
+        *("loss 11.617 -> 0.470", "valid loss 9.500 -> 0.266", "rows 1,054", "steps 66"),
+        "next mill chat --model mv-tuned; mill models card mv-tuned",
+    ),
+    "dataset": (
+        {"version_id": None, "summary": {"train": 240.0, "rows_kept": 300.0, "rows_in": 310.0}},
+        *(f"made {dataset_id_of('job-1')}", "rows in 310", "rows kept 300", "train 240"),
+        f"next POST /v1/fine_tuning/jobs with it; mill data report {dataset_id_of('job-1')}",
+    ),
+    "optimize": (
+        {
+            "version_id": "mv-int8",
+            "summary": {"accuracy": 0.8, "bytes": 137280478.0, "tokens_per_second": 111.7},
+        },
+        *("made mv-int8", "score 80.0% (80.0% to 80.0%)", "size 137.3 MB", "speed 112 tokens/s"),
+        "next mill models show mv-int8",
+    ),
+    "evaluate": (
+        {"version_id": None, "summary": {"passed": True}},
+        *("protections hold", "next mill eval show job-1; mill eval report job-1"),
+    ),
+    "batch": ({"version_id": None, "summary": {"total": 3.0}}, "total 3"),
+}
+
+
+@pytest.mark.parametrize("word", ["show", "watch"])
+@pytest.mark.parametrize("kind", RESULTS)
+def test_what_a_job_made_is_read_by_people_and_on_request_by_programs(gateway, capsys, kind, word):
+    result, *lines = RESULTS[kind]
+    spec = {"name": "kinds", "dataset_id": "ds-1"}
+    gateway.job |= {"id": "job-1", "kind": kind, "status": "succeeded", "spec": spec}
+    gateway.job |= {"result": result, "queue_position": None}
+    gateway.events = [{"status": "succeeded"}]
+
+    shown = [" ".join(line.split()) for line in said(capsys, word, "job-1").splitlines()]
+    assert shown[-len(lines) :] == [*lines] if kind != "train" else {*lines} <= {*shown}
+    assert "{" not in "".join(shown)
+    assert json.loads(said(capsys, word, "job-1", "--json"))["result"] == result
+
+
+def test_a_run_that_did_not_learn_has_no_other_words_for_it(gateway, capsys):
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    summary = {"learned": False, "advice": "It did not learn: [the score]. Try more rows."}
+    gateway.job["result"] = {"version_id": "mv-1", "summary": summary}
+
+    shown = " ".join(said(capsys, "show", "ftjob-1").split())
+    assert "advice It did not learn: [the score]. Try more rows." in shown
+    assert "learned no, the advice says why" in shown

@@ -140,7 +140,7 @@ def test_a_list_and_a_model_say_that_an_engine_loads_it(
 def test_what_is_wrong_with_a_call_is_told_in_a_line_for_each_thing(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_app(["models", "alias", "live", "mv-1"]) == 2
+    assert run_app(["models", "alias", "live", "mv-tuned"]) == 2
 
     assert capsys.readouterr().err.splitlines() == [
         "mill: PUT /v1/aliases/live: 422: version_id: is none",

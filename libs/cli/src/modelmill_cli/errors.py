@@ -12,9 +12,16 @@ class GatewayError(DomainError):
     reason = "GATEWAY_REFUSED"
 
     def __init__(
-        self, message: str, *, may_pass: bool = False, said: Mapping[str, Any] | None = None
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        may_pass: bool = False,
+        said: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
+        self.status = status
+        """Of its answer in HTTP; 0 where there was none."""
         self.said = said or {}
         """The gateway's `error`, where its answer has one."""
         self.may_pass = may_pass

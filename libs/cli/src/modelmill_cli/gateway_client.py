@@ -23,6 +23,8 @@ DEFAULT_TENANT = "demo"
 DEFAULT_MODEL = "default"
 """What the gateway asks where nobody names a model, if it is not told otherwise."""
 REQUEST_SECONDS = 120.0
+PAGE = 100
+"""Items that a list gives at most at a time."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,15 @@ class GatewayClient:
 
     def get(self, path: str, **parameters: Any) -> Any:
         return self._call("GET", path, params=parameters)
+
+    def each(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page."""
+        page = self.get(path, **parameters, limit=PAGE)
+        while True:
+            yield from page["data"]
+            if not page.get("has_more"):
+                return
+            page = self.get(path, **parameters, limit=PAGE, after=page["data"][-1]["id"])
 
     def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
         return self._call("POST", path, json=body, headers=headers)
@@ -161,7 +172,9 @@ def _answer(response: httpx.Response) -> Any:
     asked = f"{response.request.method} {response.request.url.path}"
     may_pass = response.status_code in (429, 502, 503, 504)
     line = f"{asked}: {response.status_code}: {message}"
-    raise GatewayError(line, may_pass=may_pass, said=said if isinstance(said, dict) else None)
+    status = response.status_code
+    said = said if isinstance(said, dict) else {}
+    raise GatewayError(line, status=status, may_pass=may_pass, said=said)
 
 
 def unreachable(error: BaseException | None) -> str:

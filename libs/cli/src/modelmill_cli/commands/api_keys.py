@@ -10,13 +10,13 @@ from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.plain_text import plain
+from modelmill_cli.short_ids import KEY, MODEL
 from modelmill_cli.tables import print_table
 
-KEYS = "/v1/keys"
-PAGE = 100
+KEYS = KEY.path
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
-KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `mill keys list` shows it.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the key and nothing else.")]
 Scopes = Annotated[
     list[str] | None, typer.Option("--scope", help="Repeat it; chat and models:read without any.")
@@ -72,7 +72,7 @@ def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
     """Those that there are not yet: a key may be made before its model."""
     if not wanted:
         return []
-    models = client.get("/v1/models")["data"]
+    models = client.get(MODEL.path)["data"]
     known = {each[field] for each in models for field in ("id", "name") if field in each}
     return [name for name in wanted if name not in known]
 
@@ -81,11 +81,7 @@ def list_keys(context: typer.Context) -> None:
     """List API keys, newest first, also those that count no more."""
     table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
     with GatewayClient(Connection.find(context.obj)) as client:
-        page = client.get(KEYS, limit=PAGE)
-        keys = page["data"]
-        while page["has_more"]:
-            page = client.get(KEYS, limit=PAGE, after=page["last_id"])
-            keys += page["data"]
+        keys = [*client.each(KEYS)]
     for key in keys:
         table.add_row(
             *(key["id"], plain(key["name"]), key["prefix"], key["status"]),
@@ -99,7 +95,7 @@ def list_keys(context: typer.Context) -> None:
 def show(context: typer.Context, key_id: KeyId) -> None:
     """Show one API key: what it may do, until when, and how much."""
     with GatewayClient(Connection.find(context.obj)) as client:
-        _print_record(client.get(f"{KEYS}/{key_id}"))
+        _print_record(client.get(f"{KEYS}/{KEY.full_id(client, key_id)}"))
 
 
 def limit(
@@ -118,7 +114,7 @@ def limit(
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")
     with GatewayClient(Connection.find(context.obj)) as client:
-        path = f"{KEYS}/{key_id}"
+        path = f"{KEYS}/{KEY.full_id(client, key_id)}"
         before = {} if unlimited else client.get(path)["limits"]
         _print_record(client.patch(path, {"limits": before | wanted}))
 
@@ -126,12 +122,14 @@ def limit(
 def rotate(context: typer.Context, key_id: KeyId, quiet: Quiet = False) -> None:
     """Give an API key a new secret, printed this once; the old one is refused from now on."""
     with GatewayClient(Connection.find(context.obj)) as client:
-        _print_secret(client.post(f"{KEYS}/{key_id}/rotate", None), quiet=quiet)
+        path = f"{KEYS}/{KEY.full_id(client, key_id)}/rotate"
+        _print_secret(client.post(path, None), quiet=quiet)
 
 
 def revoke(context: typer.Context, key_id: KeyId) -> None:
     """Refuse an API key from now on, for good."""
     with GatewayClient(Connection.find(context.obj)) as client:
+        key_id = KEY.full_id(client, key_id)
         client.delete(f"{KEYS}/{key_id}")
     typer.echo(f"{plain(key_id)} is revoked")
 

@@ -13,6 +13,7 @@ from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClien
 from modelmill_cli.live_words import LiveWords
 from modelmill_cli.loading_words import loading_words
 from modelmill_cli.plain_text import plain
+from modelmill_cli.short_ids import MODEL
 
 if TYPE_CHECKING:
     from openai import APIStatusError
@@ -32,7 +33,7 @@ def chat(
 ) -> None:
     """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
     connection = Connection.find(context.obj)
-    client = connection.openai()
+    model, client = _full_id(connection, model), connection.openai()
     from openai import APIConnectionError, APIStatusError  # as slow as the client itself
 
     console = Console(highlight=False)
@@ -62,6 +63,13 @@ def chat(
         if prompt is not None:
             return
         question = None
+
+
+def _full_id(connection: Connection, model: str) -> str:
+    if not model.startswith(MODEL.begins):
+        return model  # a name, which is never shortened: the chat itself hears what is wrong
+    with GatewayClient(connection) as client:
+        return MODEL.full_id(client, model)
 
 
 def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:

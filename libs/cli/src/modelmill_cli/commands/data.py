@@ -12,14 +12,41 @@ from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.plain_text import plain
+from modelmill_cli.short_ids import DATASET, FILE
+from modelmill_cli.sizes import megabytes
 from modelmill_cli.tables import print_table
 
 SHOWN_CHARACTERS = 200
 TAB = "\t"
+COUNTED = ("train", "valid", "test")
 
 app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
 
-Id = Annotated[str, typer.Argument(help="A dataset, ds-...")]
+Id = Annotated[str, typer.Argument(help="A dataset, ds-..., or how its id begins.")]
+
+
+@app.command("list")
+def list_datasets(context: typer.Context) -> None:
+    """List datasets, newest first."""
+    table = Table("dataset", "name", "status", *COUNTED)
+    with GatewayClient(Connection.find(context.obj)) as client:
+        for dataset in client.each(DATASET.path):
+            counts = dataset["counts"]
+            figures = (f"{int(counts[name]):,}" if name in counts else "" for name in COUNTED)
+            said = (dataset["id"], plain(dataset["name"] or ""), dataset["status"])
+            table.add_row(*said, *figures)
+    print_table(table)
+
+
+@app.command("files")
+def list_files(context: typer.Context) -> None:
+    """List uploaded files, newest first."""
+    table = Table("file", "name", "size", "purpose")
+    with GatewayClient(Connection.find(context.obj)) as client:
+        for file in client.each(FILE.path):
+            size = megabytes(file["bytes"])
+            table.add_row(file["id"], plain(file["filename"]), size, plain(file["purpose"]))
+    print_table(table)
 
 
 @app.command()
@@ -30,6 +57,7 @@ def explain(
 ) -> None:
     """Tell a row's story: kept, changed or dropped, by which rules, and where it is now."""
     with GatewayClient(Connection.find(context.obj)) as client:
+        dataset = DATASET.full_id(client, dataset)
         stories = client.get(f"/v1/datasets/{dataset}/rows/{row}")["stories"]
     for story in stories:
         _print_story(story)
@@ -44,6 +72,7 @@ def diff(
 ) -> None:
     """Show what two datasets do not have in common, by what their rows say."""
     with GatewayClient(Connection.find(context.obj)) as client:
+        first, second = (DATASET.full_id(client, each) for each in (first, second))
         found = client.get(f"/v1/datasets/{first}/diff/{second}", samples=samples)
     console = Console(highlight=False)
     if found["same"]:
@@ -67,6 +96,7 @@ def report(
 ) -> None:
     """Write a dataset's report, a page that needs nothing else."""
     with GatewayClient(Connection.find(context.obj)) as client:
+        dataset = DATASET.full_id(client, dataset)
         client.download(f"/v1/datasets/{dataset}/report", output, format="html")
     Console(highlight=False).print(escape(str(output)), soft_wrap=True)
 
@@ -116,13 +146,14 @@ def _uploaded(client: GatewayClient, file: str) -> str:
 
     Raises:
         InvalidInputError: it is neither an id nor a file of this machine.
+        NotFoundError: there is no file of that id.
     """
     if file.startswith("file-") and not Path(file).exists():
-        return file
+        return FILE.full_id(client, file)
     if not Path(file).is_file():
         raise InvalidInputError(
-            f"{file} is no id of a file, and there is no such file here. GET /v1/files lists what"
-            " is uploaded"
+            f"{file} is no id of a file, and there is no such file here. `{FILE.command}` lists"
+            " what is uploaded"
         )
     return str(client.upload(Path(file))["id"])
 

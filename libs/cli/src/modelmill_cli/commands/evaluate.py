@@ -13,11 +13,14 @@ from rich.table import Table
 from modelmill_cli.errors import JobEndedBadlyError
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.job_watch import watch_job
+from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
 from modelmill_cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Measure models as they are served.")
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs list` shows it.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
+]
 ENDINGS = {"html": "html", "json": "json", "rows": "jsonl"}
 
 
@@ -65,6 +68,9 @@ def run(
         "seed": seed,
     }
     with GatewayClient(Connection.find(context.obj)) as client:
+        for field, sort in (("model", MODEL), ("compare_to", MODEL), ("dataset_id", DATASET)):
+            if order[field]:
+                order[field] = sort.full_id(client, str(order[field]))
         order["tasks"] = _with_data(client, task or (), data or ())
         _order(client, order, wait=wait)
 
@@ -93,7 +99,7 @@ def _order(client: GatewayClient, order: dict[str, Any], *, wait: bool) -> None:
 def show(context: typer.Context, job_id: JobId) -> None:
     """Show what an evaluation found."""
     with GatewayClient(Connection.find(context.obj)) as client:
-        job = client.get(f"/v1/evaluations/{job_id}")
+        job = client.get(f"/v1/evaluations/{EVALUATION.full_id(client, job_id)}")
     console = Console(highlight=False)
     if not job["result"]:
         console.print(f"{job_id}: {job['status']}")
@@ -111,6 +117,7 @@ def report(
     """Write what an evaluation found: a page, all figures, or each row's answers and scores."""
     target = output or Path(f"evaluation.{ENDINGS.get(form, form)}")
     with GatewayClient(Connection.find(context.obj)) as client:
+        job_id = EVALUATION.full_id(client, job_id)
         client.download(f"/v1/evaluations/{job_id}/report", target, format=form)
     Console(highlight=False).print(escape(str(target)), soft_wrap=True)
 

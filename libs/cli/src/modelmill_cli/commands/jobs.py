@@ -1,5 +1,7 @@
 """`mill jobs`: what runs, what ran, how it goes, and what is wished of it."""
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +11,7 @@ from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.job_curve import curve_of
+from modelmill_cli.job_results import result_facts
 from modelmill_cli.job_watch import figures_line, watch_job
 from modelmill_cli.job_words import (
     dataset_of,
@@ -21,21 +24,29 @@ from modelmill_cli.job_words import (
     turn_words,
 )
 from modelmill_cli.plain_text import plain
+from modelmill_cli.short_ids import JOB
 from modelmill_cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Jobs of every kind.")
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs list` shows it.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the job's record for a program.")]
 
 
 @app.command("list")
 def list_jobs(
     context: typer.Context,
     kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
+    last: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 100,
 ) -> None:
     """List jobs, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
-        jobs = client.get("/v1/jobs", **({"kind": kind} if kind else {}))["data"]
+        found = client.each(JOB.path, **({"kind": kind} if kind else {}))
+        jobs = [*islice(found, last)]
+        if next(found, None) is not None:
+            typer.echo(f"older than these {last} are more; --last shows them", err=True)
     table = Table(
         *("job", "kind", "name", "model", "dataset", "status", "phase"), "figures, turn or error"
     )
@@ -61,35 +72,47 @@ def _news(job: dict[str, Any]) -> str:
 
 
 @app.command()
-def show(context: typer.Context, job_id: JobId) -> None:
-    """Show one job: who asked, its turn, what it took, its losses, and how it ended."""
+def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show one job: who asked, its turn, what it took, its losses, and what it made."""
     console = Console()
     with GatewayClient(Connection.find(context.obj)) as client:
+        job_id = JOB.full_id(client, job_id)
         job = client.get(f"/v1/jobs/{job_id}")
+        if as_json:
+            console.print_json(data=job)
+            return
         curve = curve_of(client, job_id) if job["kind"] == "train" else None
-    table = Table(show_header=False, box=None)
-    for name, value in facts(job):
-        table.add_row(name, escape(value))
-    print_table(table)
+    _print_facts(facts(job))
     if log_tail(job):
         console.print(log_tail(job), markup=False, highlight=False)
     if curve is not None:
         curve.draw(console)
-    if job.get("result"):
-        console.print_json(data=job["result"])
+    _print_facts(result_facts(job))
+
+
+def _print_facts(found: Iterable[tuple[str, str]]) -> None:
+    table = Table(show_header=False, box=None)
+    for name, value in found:
+        table.add_row(name, escape(value))
+    if table.rows:
+        print_table(table)
 
 
 @app.command()
-def watch(context: typer.Context, job_id: JobId) -> None:
+def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Follow one job's steps, losses and time left until it ends; Ctrl-C leaves it running."""
-    console = Console()
+    console = Console(stderr=as_json)
     with GatewayClient(Connection.find(context.obj)) as client:
+        job_id = JOB.full_id(client, job_id)
         try:
             job = watch_job(client, job_id, job_id, console)
         except KeyboardInterrupt:
             typer.echo(f"the job goes on; `mill jobs cancel {job_id}` ends it", err=True)
             raise
-    console.print_json(data=job.get("result") or {})
+    if as_json:
+        Console().print_json(data=job)
+    else:
+        _print_facts(result_facts(job))
 
 
 @app.command()
@@ -112,5 +135,6 @@ def resume(context: typer.Context, job_id: JobId) -> None:
 
 def _wish(context: typer.Context, job_id: str, wish: str) -> None:
     with GatewayClient(Connection.find(context.obj)) as client:
+        job_id = JOB.full_id(client, job_id)
         job = client.post(f"/v1/jobs/{job_id}/{wish}", {})
     typer.echo(f"{job_id}: {wish} asked for; now {job['status']}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,13 +23,16 @@ from modelmill_cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connecti
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.loading_words import loading_words
 from modelmill_cli.plain_text import plain
+from modelmill_cli.short_ids import MODEL
 from modelmill_cli.sizes import megabytes
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
 
-Version = Annotated[str, typer.Argument(metavar="MODEL", help="A version, mv-..., or a name.")]
+Version = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A version, or how its id begins, or a name.")
+]
 
 
 @app.command("import")
@@ -84,7 +88,7 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
 def list_models(context: typer.Context) -> None:
     """List model versions, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
-        models = client.get("/v1/models")["data"]
+        models = client.get(MODEL.path)["data"]
     table = Table("id", "name", "form", "state", "size", "made from / names")
     for model in models:
         table.add_row(
@@ -107,8 +111,9 @@ def alias(
     fallback: Fallback = None,
 ) -> None:
     """Point a name at a version, or at several: all are loaded and warm before the name moves."""
-    body = wanted_alias(versions, shadow, fallback or [])
     with GatewayClient(Connection.find(context.obj)) as client:
+        full_id = partial(MODEL.full_id, client)
+        body = wanted_alias(versions, shadow, fallback or [], full_id)
         client.put(f"/v1/aliases/{name}", body)
     said = [" ".join(versions)]
     said += [f"shadow {shadow}"] if shadow else []
@@ -128,6 +133,7 @@ def unalias(context: typer.Context, name: str) -> None:
 def delete(context: typer.Context, version: Version) -> None:
     """Take a version with its builds out of use, or delete an alias; what is in use stays."""
     with GatewayClient(Connection.find(context.obj)) as client:
+        version = MODEL.full_id(client, version)
         gone = client.delete(f"/v1/models/{version}")["version_ids"]
     typer.echo(f"{plain(version)}: deleted{''.join(f' {each}' for each in gone)}")
 
@@ -172,7 +178,7 @@ def card(
 
 def _version(client: GatewayClient, name: str) -> dict[str, Any]:
     """The version that an id or an alias stands for."""
-    model: dict[str, Any] = client.get(f"/v1/models/{name}")
+    model: dict[str, Any] = client.get(f"/v1/models/{MODEL.full_id(client, name)}")
     if "version_id" in model:
         model = client.get(f"/v1/models/{model['version_id']}")
     return model
