@@ -8,9 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
 from modelmill_guard.detectors import DETECTOR_NAMES
-from modelmill_guard.detectors.china import is_id_card, is_uscc
-from modelmill_guard.detectors.money import passes_luhn
-from modelmill_guard.iban import is_iban
 from modelmill_guard.policy import PolicyError, parse_policy
 from modelmill_guard.verdict import Action, Direction
 
@@ -192,8 +189,15 @@ def _luhn_by_table(number: str) -> bool:
 
 @st.composite
 def ibans(draw: st.DrawFn) -> str:
-    country, length = draw(st.sampled_from([("DE", 22), ("GB", 22), ("FR", 27), ("NO", 15)]))
-    body = draw(st.text(DIGITS + "ABCXYZ", min_size=length - 4, max_size=length - 4))
+    country, pattern = draw(
+        st.sampled_from(
+            [
+                *(("DE", "[0-9]{18}"), ("GB", "[A-Z]{4}[0-9]{14}"), ("NO", "[0-9]{11}")),
+                ("FR", "[0-9]{10}[A-Z0-9]{11}[0-9]{2}"),
+            ]
+        )
+    )
+    body = draw(st.from_regex(pattern, fullmatch=True))
     remainder = int("".join(str(int(c, 36)) for c in f"{body}{country}00")) % 97
     return f"{country}{98 - remainder:02}{body}"
 
@@ -229,14 +233,6 @@ def test_a_changed_check_digit_is_no_match(made: tuple[str, str], other: str) ->
     changed = number[:place] + other + number[place + 1 :]
     if changed != number:
         assert EACH[name].check(changed, OUTPUT).action is Action.ALLOW
-
-
-def test_the_proofs_say_what_the_standards_say() -> None:
-    assert passes_luhn("79927398713")
-    assert not passes_luhn("79927398710")
-    assert is_id_card("11010519491231002x")
-    assert is_uscc("91350100m000100y43")
-    assert is_iban("gb82west12345698765432")
 
 
 # Cuts ------------------------------------------------------------------------------------------

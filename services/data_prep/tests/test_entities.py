@@ -110,7 +110,7 @@ def test_a_mask_says_the_type_and_the_row_says_that_it_was_changed() -> None:
         ["mail [EMAIL], call 13812345678"],
         ["nothing"],
     ]
-    assert passed.rows.column("changes").to_pylist() == [["entities@3"], []]
+    assert passed.rows.column("changes").to_pylist() == [["entities@4"], []]
     assert passed.changed == 1
 
 

@@ -18,7 +18,7 @@ from modelmill_guard.stream import StreamGuard
 from modelmill_guard.verdict import Action, Direction, Verdict
 from modelmill_guard.when_unavailable import WhenUnavailable
 
-FORMAT = "modelmill.guard/6"
+FORMAT = "modelmill.guard/7"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""

@@ -2,20 +2,12 @@
 
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 
-from modelmill_guard.detectors.verified import detector, without_separators
+from modelmill_pii.numbers import is_us_ssn
 
-_ADVERTISED_SSN = frozenset({"078051120", "219099999"})
-"""Printed in advertisements, and nobody's since."""
+from modelmill_guard.detectors.verified import detector
+
 _IPV6_IN_USE = tuple(map(IPv6Network, ("2000::/3", "fc00::/7", "fe80::/10")))
 """Global, local to a site, local to a link; all begin with four digits, as times do not."""
-
-
-def is_us_ssn(text: str) -> bool:
-    """Area, group and serial that may have been issued."""
-    number = without_separators(text)
-    area, group, serial = number[:3], number[3:5], number[5:]
-    issued = area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
-    return issued and number not in _ADVERTISED_SSN
 
 
 def is_email(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 
 from modelmill_guard.pattern import BoundedPattern, parse_pattern
 
@@ -26,12 +25,3 @@ def _all_or_none(text: str, proof: Callable[[str], bool]) -> int | None:
 def without_separators(text: str) -> str:
     """The match without the spaces and hyphens that people group it with."""
     return text.replace(" ", "").replace("-", "")
-
-
-def is_date(year: str, month: str, day: str) -> bool:
-    """Whether the calendar has this day."""
-    try:
-        date(int(year), int(month), int(day))
-    except ValueError:
-        return False
-    return True

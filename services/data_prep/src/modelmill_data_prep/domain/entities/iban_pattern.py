@@ -2,7 +2,7 @@
 
 import re
 
-from modelmill_guard.iban import IBAN_LENGTHS
+from modelmill_pii.numbers import IBAN_LENGTHS
 
 
 def _of_length(length: int) -> str:

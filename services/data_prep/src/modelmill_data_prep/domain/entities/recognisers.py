@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from modelmill_guard.iban import is_iban
+from modelmill_pii.numbers import is_card, is_cn_credit_code, is_cn_id, is_iban, is_us_ssn
 
-from modelmill_data_prep.domain.entities.checksums import is_card, is_cn_credit_code, is_cn_id
 from modelmill_data_prep.domain.entities.iban_pattern import IBAN, IBAN_HINT
 
 Hint = re.Pattern[str] | tuple[str, ...]
@@ -224,19 +223,23 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         "iban",
         IBAN,
         IBAN_HINT,
-        lambda match: is_iban(letters_and_digits_of(match["iban"])),
+        lambda match: is_iban(match["iban"]),
     ),
     Recogniser(
         "cn_credit_code",
         re.compile(
-            f"{_NO_WORD_BEFORE}[159AHJNY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXY]{{10}}{_NO_WORD_AFTER}"
+            f"{_NO_WORD_BEFORE}[1-9AHJNY][1-9][0-9]{{6}}[0-9A-HJ-NPQRTUWXY]{{10}}{_NO_WORD_AFTER}",
+            re.IGNORECASE | re.ASCII,
         ),
         NUMBER,
         lambda match: is_cn_credit_code(match.group()),
     ),
     Recogniser(
         "cn_id",
-        re.compile(f"{_NO_WORD_BEFORE}[1-8][0-9]{{5}}(?:19|20)[0-9]{{9}}[0-9Xx]{_NO_WORD_AFTER}"),
+        re.compile(
+            f"{_NO_WORD_BEFORE}[1-8][0-9]{{5}}[ -]?(?:18|19|20)[0-9]{{6}}[ -]?[0-9]{{3}}[0-9Xx]"
+            f"{_NO_WORD_AFTER}"
+        ),
         NUMBER,
         lambda match: is_cn_id(match.group()),
     ),
@@ -244,14 +247,13 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         "card",
         re.compile(f"(?<![0-9A-Za-z.-]){_CARD}(?![0-9A-Za-z])"),
         NUMBER,
-        lambda match: is_card(digits_of(match.group())),
+        lambda match: is_card(match.group()),
     ),
     Recogniser(
         "us_ssn",
-        re.compile(
-            "(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{3}-(?!00)[0-9]{2}-(?!0000)[0-9]{4}(?![0-9A-Za-z-])"
-        ),
+        re.compile("(?<![0-9A-Za-z-])[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}(?![0-9A-Za-z-])"),
         NUMBER,
+        lambda match: is_us_ssn(match.group()),
     ),
     Recogniser(
         "cn_passport",

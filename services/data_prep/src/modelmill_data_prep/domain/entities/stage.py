@@ -12,7 +12,7 @@ from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows, rows_with_equal_answers
 from modelmill_data_prep.domain.stages import Passed
 
-NAME, VERSION = "entities", 3
+NAME, VERSION = "entities", 4
 MAX_ROUNDS = 8
 """A text in which then still something is found is left so."""
 

@@ -6,11 +6,9 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
+from modelmill_pii.numbers import cn_id_check_digit, is_cn_credit_code
+
 from modelmill_data_prep.domain.entities.addresses import STAND_IN_CN, STAND_IN_US
-from modelmill_data_prep.domain.entities.checksums import (
-    cn_credit_code_check,
-    cn_id_check,
-)
 from modelmill_data_prep.domain.entities.recognisers import digits_of, letters_and_digits_of
 from modelmill_data_prep.domain.entities.widths import in_plain_width
 
@@ -83,15 +81,16 @@ def _card(value: str, seed: bytes) -> str:
     return _laid_out(value, "99" + _digits(seed, len(digits_of(value)) - 2))
 
 
-def _cn_id(_value: str, seed: bytes) -> str:
+def _cn_id(value: str, seed: bytes) -> str:
     """A region that is none, and a check digit that is wrong."""
     first = "999999" + "19000101" + _digits(seed, 3)
-    return first + ("0" if cn_id_check(first) != "0" else "1")
+    check_digit = "0" if cn_id_check_digit(first) != "0" else "1"
+    return _laid_out(_LETTER.sub("0", value), first + check_digit)
 
 
 def _cn_credit_code(value: str, seed: bytes) -> str:
     first = value[:2] + "999999" + _digits(seed, 9)
-    return first + ("0" if cn_credit_code_check(first) != "0" else "1")
+    return first + ("1" if is_cn_credit_code(f"{first}0") else "0")
 
 
 def _iban(value: str, seed: bytes) -> str:
@@ -100,10 +99,9 @@ def _iban(value: str, seed: bytes) -> str:
     return value[:2] + _LETTER.sub("X", _laid_out(value[2:], "00" + _digits(seed, count)))
 
 
-def _us_ssn(_value: str, seed: bytes) -> str:
+def _us_ssn(value: str, seed: bytes) -> str:
     """None begins with 9."""
-    digits = _digits(seed, 8)
-    return f"9{digits[:2]}-{digits[2:4]}-{digits[4:]}"
+    return _laid_out(value, "9" + _digits(seed, 8))
 
 
 def _cn_passport(value: str, seed: bytes) -> str:
@@ -152,12 +150,18 @@ def _compact_phone(value: str) -> str:
     return digits[2:] if len(digits) == 13 and digits.startswith("86") else digits
 
 
+def _compact_code(value: str) -> str:
+    return letters_and_digits_of(value).upper()
+
+
 _COMPACT: Mapping[str, Callable[[str], str]] = {
     "email": str.lower,
     "phone": _compact_phone,
     "card": digits_of,
-    "cn_id": str.upper,
-    "iban": lambda value: letters_and_digits_of(value).upper(),
+    "cn_id": _compact_code,
+    "cn_credit_code": str.upper,
+    "us_ssn": digits_of,
+    "iban": _compact_code,
 }
 """What two ways to write the same value have in common."""
 

@@ -1,0 +1,1 @@
+"""Personal identifiers: whether a number that looks like one is valid."""
