@@ -16,7 +16,7 @@ TOP = "deploy|docs|libs|proto|services|tests"
 PATH = re.compile(rf"(?<![\w./])(?:{TOP})/[\w./*-]*\w(?:\.\w+)?")
 TARGET = re.compile(r"`make ([a-z-]+)")
 MODULE = re.compile(r"python -m (tests(?:\.\w+)+)")
-LINK = re.compile(r"\]\(([^):#]+)[^):]*\)")
+LINK = re.compile(r"(?:\]\(|^\[\w+\]: )([^)\s:#]+)(?:[)\s#]|$)", re.MULTILINE)
 
 
 def name_of(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Every part tells its story in one order, and leaves out no dependency, setting or metric."""
+"""A README has the chapters of every other, is short, and names each setting and metric."""
 
 import ast
 import re
@@ -19,6 +19,14 @@ PARTS = sorted(
 SERVICES = [part for part in PARTS if part.startswith("services/")]
 CHAPTERS = ("In and out", "Settings", "Dependencies", "Decisions")
 METRICS = {"Counter", "Gauge", "Histogram"}
+MAX_LINES, MAX_CHARACTERS = 150, 120
+REFERENCE = re.compile(r"(\.\./\.\./docs/reference/[\w-]+\.md)")
+READMES = [f"{part}/README.md" for part in PARTS]
+MARKDOWN = [
+    *READMES,
+    *("CONTRIBUTING.md", "SECURITY.md"),
+    *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md")),
+]
 
 
 def readme(part: str) -> str:
@@ -27,6 +35,12 @@ def readme(part: str) -> str:
 
 def chapter(part: str, title: str) -> str:
     return readme(part).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def with_reference(part: str, text: str) -> str:
+    """The text with the reference documents that it links to."""
+    files = [ROOT / part / link for link in REFERENCE.findall(text)]
+    return "\n".join([text, *(file.read_text("utf-8") for file in files)])
 
 
 def fields(part: str) -> set[str]:
@@ -79,14 +93,14 @@ def test_each_dependency_has_its_reason(part: str):
 
 @pytest.mark.parametrize("part", SERVICES)
 def test_each_setting_of_a_services_own_is_named(part: str):
-    text = chapter(part, "Settings")
+    text = with_reference(part, chapter(part, "Settings"))
     assert [name for name in sorted(fields(part)) if not re.search(rf"`{name}\b", text)] == []
 
 
 @pytest.mark.parametrize("part", SERVICES)
 def test_a_setting_that_is_shown_being_set_has_its_whole_name(part: str):
     """Somebody will copy it: without the service's prefix it changes nothing."""
-    shown = re.findall(r"(?<![A-Z_])([A-Z][A-Z_]+)=", readme(part))
+    shown = re.findall(r"(?<![A-Z_])([A-Z][A-Z_]+)=", with_reference(part, readme(part)))
     assert [name for name in shown if name in fields(part)] == []
 
 
@@ -99,5 +113,16 @@ def test_compose_reads_what_lets_webhooks_go_to_private_addresses_by_the_gateway
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_metric_is_named(part: str):
-    text = readme(part)
+    text = with_reference(part, readme(part))
     assert [name for name in metrics(part) if name.removeprefix("modelmill_") not in text] == []
+
+
+@pytest.mark.parametrize("file", READMES)
+def test_a_readme_has_at_most_150_lines(file: str):
+    assert len((ROOT / file).read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("file", MARKDOWN)
+def test_a_line_of_markdown_has_at_most_120_characters(file: str):
+    lines = (ROOT / file).read_text("utf-8").splitlines()
+    assert [at for at, line in enumerate(lines, 1) if len(line) > MAX_CHARACTERS] == []
