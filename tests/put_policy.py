@@ -1,9 +1,9 @@
 """Put a tenant's policy in force past moderation's door, as its record on the bus."""
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import policy_state
 from modelmill_guard.bundle import Bundle
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import policy_state
 
 
 async def put_policy(bus: Bus, tenant: str, bundle: Bundle, *, by: str = "operator") -> None:

@@ -9,8 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+from modelmill_bus.bus import Bus
 from modelmill_data_prep.settings import Settings
-from modelmill_jobs.bus import Bus
 from modelmill_registry.model_folder import check_model_folder, import_model
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.errors import DomainError

@@ -11,8 +11,8 @@ from pathlib import Path
 from google.protobuf.internal import well_known_types
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill_bus.bus import Bus
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.bus import Bus
 from modelmill_jobs.worker import Worker
 
 CLAIM_SECONDS = 2.0

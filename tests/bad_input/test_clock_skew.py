@@ -19,12 +19,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_progress, job_state
 from modelmill_cli.errors import GatewayError
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.keys import AUDIENCE, ISSUER
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_progress, job_state
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker
 from modelmill_testkit.nats_server import run_nats

@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_bus.bus import Bus
+from modelmill_bus.errors import BrokerDiskFullError
 from modelmill_cli.broker import FullDiskWatch, broker_command, token_alone
 from modelmill_cli.errors import GatewayError
 from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.state_folder import StateFolder
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.errors import BrokerDiskFullError
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually

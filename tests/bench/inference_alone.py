@@ -10,8 +10,8 @@ from pathlib import Path
 from modelmill.inference.v1.inference_service_pb2 import LoadModelRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

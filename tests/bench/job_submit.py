@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nats
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.nats_server import run_nats
 

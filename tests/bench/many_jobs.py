@@ -18,11 +18,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import encode, headers_for
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.snapshots import Snapshots
-from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import encode, headers_for
+from modelmill_bus.subjects import job_requested, job_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.snapshots import Snapshots
 from modelmill_testkit.nats_server import run_nats
 
 UNDER_WAY = 2000

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from modelmill_bus.bus import Bus
 from modelmill_guard.bundle import Bundle
-from modelmill_jobs.bus import Bus
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.service_process import SECRET, running_service, service_settings

@@ -31,9 +31,9 @@ from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import encode
-from modelmill_jobs.subjects import MODEL_READY, file_state, job_state, policy_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import encode
+from modelmill_bus.subjects import MODEL_READY, file_state, job_state, policy_state
 from modelmill_testkit.nats_cluster import run_nats_cluster
 from modelmill_testkit.nats_server import run_nats
 from nats.aio.client import Client

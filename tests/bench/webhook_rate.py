@@ -16,13 +16,13 @@ from statistics import median, quantiles
 
 import uvloop
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
 from modelmill_gateway.adapters.secret_vault import SecretVault
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
 from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_state
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.made import Made
 from modelmill_testkit.nats_server import run_nats

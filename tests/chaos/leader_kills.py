@@ -12,7 +12,7 @@ from typing import Any
 
 import nats
 from google.protobuf.struct_pb2 import Struct
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.nats_cluster import NatsCluster, run_nats_cluster

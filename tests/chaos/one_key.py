@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from modelmill_bus.bus import Bus
 from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
 from modelmill_cli.stack import Stack, running_stack
 from modelmill_cli.stack_options import StackOptions
 from modelmill_cli.state_folder import StateFolder
-from modelmill_jobs.bus import Bus
 from modelmill_testkit.ports import free_port
 
 CALLERS = 200

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import MODEL_READY
 
 LEGAL = {
     pb.JOB_STATUS_UNSPECIFIED: {pb.JOB_STATUS_RUNNING},

@@ -15,8 +15,8 @@ from statistics import quantiles
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_progress, job_state
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
 

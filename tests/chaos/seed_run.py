@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.struct_pb2 import Struct
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.nats_server import run_nats

@@ -6,8 +6,8 @@ import pytest
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import Checkpoint, JobRequested, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import job_state
 from opentelemetry.context import Context
 
 from tests.chaos.oracle import History, chain_end, judge

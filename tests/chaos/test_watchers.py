@@ -6,8 +6,8 @@ import pytest
 from google.protobuf.message import Message
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobProgress, JobState
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import job_progress, job_state
 
 from tests.chaos.watchers import compare, stored_events
 from tests.chaos.watching_clients import Seen, Watcher

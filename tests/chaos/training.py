@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.nats_server import NatsServer, run_nats
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_jobs.submit import JobQueue
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore

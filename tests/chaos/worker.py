@@ -14,7 +14,7 @@ from pathlib import Path
 from chain_worker import ChainHandler, die
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobState
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.worker import Worker
 from modelmill_service_kit.bus_access import NkeySeed
 from modelmill_service_kit.errors import DomainError

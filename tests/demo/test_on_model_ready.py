@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.deploy import make_streams
-from modelmill_jobs.identities import Identities
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.deploy import make_streams
+from modelmill_bus.identities import Identities
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_testkit.nats_server import run_nats
 
 SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "demo" / "on_model_ready.py"

@@ -10,9 +10,9 @@ import psutil
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from modelmill_bus.link import open_link
+from modelmill_bus.subjects import STREAMS
 from modelmill_cli.trace_collector import missing_parents, read_trace
-from modelmill_jobs.link import open_link
-from modelmill_jobs.subjects import STREAMS
 from modelmill_testkit.bus_document import BusDocument, messages_in
 from modelmill_testkit.waiting import eventually
 from openai import APIStatusError

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from modelmill_bus.subjects import TOKEN
 from modelmill_cli.job_events import parse_events
 from modelmill_gateway.adapters.key_set import Keys, SigningKey, parse_jwks
 from modelmill_gateway.adapters.tokens import TokenVerifier
@@ -27,7 +28,6 @@ from modelmill_gateway.entrypoints.http.errors import error_body
 from modelmill_gateway.entrypoints.http.job_event_replies import sse_event
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
 from modelmill_gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks, error_event
-from modelmill_jobs.subjects import TOKEN
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser

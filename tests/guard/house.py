@@ -20,9 +20,9 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
 )
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_testkit.nats_server import NatsServer, run_nats

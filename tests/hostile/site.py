@@ -13,8 +13,8 @@ from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.hostile_models import HOSTILE

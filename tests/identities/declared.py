@@ -6,10 +6,9 @@ Worked out from the rows, not from the lists that the broker is given: those are
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelmill_jobs.kinds import KINDS, OWNER_OF
-from modelmill_jobs.permissions import DEPLOY, identities, inbox_of
-from modelmill_jobs.rows import Row, Stream
-from modelmill_jobs.subjects import STREAMS
+from modelmill_bus.kinds import KINDS, OWNER_OF
+from modelmill_bus.permissions import DEPLOY, identities, inbox_of
+from modelmill_bus.subjects import STREAMS, Row, Stream
 
 NOBODY: frozenset[str] = frozenset()
 API = "$JS.API"

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmill_jobs.deploy import make_streams
-from modelmill_jobs.identities import Identities
-from modelmill_jobs.nkeys import Nkey
-from modelmill_jobs.permissions import identities, inbox_of, reads_whole
-from modelmill_jobs.rows import Stream
-from modelmill_jobs.subjects import STREAMS
+from modelmill_bus.deploy import make_streams
+from modelmill_bus.identities import Identities
+from modelmill_bus.nkeys import Nkey
+from modelmill_bus.permissions import identities, inbox_of, reads_whole
+from modelmill_bus.subjects import STREAMS, Stream
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
 from nats.aio.client import Client

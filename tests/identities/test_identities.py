@@ -11,13 +11,13 @@ import pytest_asyncio
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.deploy import main, make_streams
-from modelmill_jobs.errors import NotAllowedError
-from modelmill_jobs.identities import Identities
-from modelmill_jobs.nkeys import Nkey
-from modelmill_jobs.permissions import identities
-from modelmill_jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.deploy import main, make_streams
+from modelmill_bus.errors import NotAllowedError
+from modelmill_bus.identities import Identities
+from modelmill_bus.nkeys import Nkey
+from modelmill_bus.permissions import identities
+from modelmill_bus.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state
 from modelmill_service_kit.bus_access import NkeySeed
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from modelmill_testkit.nats_server import NatsServer, run_nats
@@ -185,7 +185,7 @@ async def test_a_service_waits_for_its_streams_and_says_who_makes_them(
     people: Identities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with run_nats(tmp_path / "nats", people.authorization()) as empty:
-        monkeypatch.setattr("modelmill_jobs.link.START_SECONDS", 0.5)
+        monkeypatch.setattr("modelmill_bus.link.START_SECONDS", 0.5)
         with pytest.raises(UnavailableError, match=r"no streams POLICIES, AUDIT: .*jobs\.deploy"):
             async with Bus.connect(empty.url, people.seed("moderation"), name="moderation"):
                 pass

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill_jobs.broker_config import tls_settings
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.deploy import make_streams
-from modelmill_jobs.identities import Identities
-from modelmill_jobs.subjects import policy_state
+from modelmill_bus.broker_config import tls_settings
+from modelmill_bus.bus import Bus
+from modelmill_bus.deploy import make_streams
+from modelmill_bus.identities import Identities
+from modelmill_bus.subjects import policy_state
 from modelmill_service_kit.bus_access import BusTls
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.nats_server import NatsServer, run_nats
@@ -169,7 +169,7 @@ async def test_a_broker_of_another_authority_is_refused_at_once(
 async def test_a_plain_client_gets_nowhere(
     people: Identities, broker: NatsServer, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("modelmill_jobs.link.START_SECONDS", 3.0)
+    monkeypatch.setattr("modelmill_bus.link.START_SECONDS", 3.0)
     assert "message broker at" in await refusal(broker.url, people, None)
 
 
@@ -183,7 +183,7 @@ async def test_a_plain_broker_is_refused_before_anything_is_said_to_it(
 async def test_a_broker_that_wants_a_certificate_takes_none_without(
     people: Identities, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("modelmill_jobs.link.START_SECONDS", 3.0)
+    monkeypatch.setattr("modelmill_bus.link.START_SECONDS", 3.0)
     settings = people.authorization() + tls_settings(authority.folder, clients_show=True)
     async with run_nats(tmp_path / "nats", settings) as strict:
         assert "message broker at" in await refusal(strict.url, people, authority.tls())

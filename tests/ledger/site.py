@@ -18,6 +18,8 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
 )
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, budget_state, policy_state
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
 from modelmill_gateway.adapters.budget_messages import budget_message, budget_of, limits_message
 from modelmill_gateway.domain.ledger.amounts import Limits
@@ -26,8 +28,6 @@ from modelmill_gateway.domain.ledger.names import tenant_budget
 from modelmill_gateway.entrypoints.views.key_views import limits_view
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.policy import parse_policy
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY, budget_state, policy_state
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.service_process import (

@@ -10,8 +10,8 @@ from typing import Any
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobControl, JobRequested, JobResumed, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.envelope import decode
-from modelmill_jobs.subjects import route
+from modelmill_bus.envelope import decode
+from modelmill_bus.subjects import route
 from modelmill_testkit.fake_nats.stream import StoredMessage
 
 from tests.chaos.oracle import chain_end

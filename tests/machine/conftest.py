@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 
 from tests.machine.stages import Stage, stage_of
 

@@ -2,9 +2,9 @@
 
 from typing import Any, cast
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.link import Link
-from modelmill_jobs.streams import ensure_streams
+from modelmill_bus.bus import Bus
+from modelmill_bus.link import Link
+from modelmill_bus.streams import ensure_streams
 from modelmill_testkit.fake_nats.broker import FakeBroker
 from modelmill_testkit.fake_nats.client import FakeClient
 

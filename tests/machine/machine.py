@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from google.protobuf.struct_pb2 import Struct
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_jobs import ids
+from modelmill_bus import ids
 from modelmill_testkit.fake_nats.broker import Mishap
 from modelmill_testkit.simulation import virtual_time
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import file_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import file_state
 from modelmill_testkit.fake_nats.broker import FakeBroker
 from modelmill_testkit.nats_server import NatsServer, run_nats
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_testkit.waiting import eventually
 
 from tests.machine.stages import put

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState, ModelReady
-from modelmill_jobs.bus import Bus, StaleWriteError
-from modelmill_jobs.errors import StreamFullError
-from modelmill_jobs.subjects import MODEL_READY, alias_state, file_state, job_state
+from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.errors import StreamFullError
+from modelmill_bus.subjects import MODEL_READY, alias_state, file_state, job_state
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

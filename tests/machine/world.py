@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker

@@ -13,11 +13,11 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
     add_InferenceServiceServicer_to_server,
 )
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.policy import parse_policy
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.service_process import SECRET, running_service, service_settings

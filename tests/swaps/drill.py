@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import NotFoundError, UnavailableError

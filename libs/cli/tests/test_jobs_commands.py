@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cli_support.gateways import Handler, told_of
+from modelmill_bus.kinds import dataset_id_of
 from modelmill_cli.app import run_app
 from modelmill_cli.errors import JobEndedBadlyError
 from modelmill_cli.gateway_client import Connection, GatewayClient
@@ -17,7 +18,6 @@ from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import turn_words
 from modelmill_cli.live_words import LiveWords
 from modelmill_cli.loss_curve import LossCurve
-from modelmill_jobs.kinds import dataset_id_of
 from rich.console import Console
 
 QUEUED = {

@@ -11,12 +11,12 @@ import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state, snapshot_part, snapshot_state
 from modelmill_cli.state_check import compare_gateway, compare_snapshot
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.packing import Rest, pack, unpack
-from modelmill_jobs.snapshots import LENGTH_BYTES, MODEL, Snapshots
-from modelmill_jobs.subjects import job_state, snapshot_part, snapshot_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.packing import Rest, pack, unpack
+from modelmill_job_index.snapshots import LENGTH_BYTES, MODEL, Snapshots
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.nats_server import run_nats
 

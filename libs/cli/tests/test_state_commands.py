@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.archive import export_streams
+from modelmill_bus.bus import Bus
+from modelmill_bus.link import open_link
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
-from modelmill_jobs.archive import export_streams
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.link import open_link
-from modelmill_jobs.subjects import MODEL_READY
 from modelmill_testkit.nats_server import run_nats
 
 

@@ -16,10 +16,10 @@ import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobState
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, job_state
+from modelmill_job_index.ledger import JobLedger
 from modelmill_jobs.control import ControlJob
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.subjects import MODEL_READY, job_state
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker
 from modelmill_testkit.nats_server import NatsServer, run_nats

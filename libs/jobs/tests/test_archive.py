@@ -9,10 +9,9 @@ import pytest_asyncio
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.archive import DURABLE, export_streams, import_streams
-from modelmill_jobs.bus import Bus, StaleWriteError
-from modelmill_jobs.subjects import MODEL_READY, job_state
-from modelmill_jobs.webhook_subjects import webhook_due
+from modelmill_bus.archive import DURABLE, export_streams, import_streams
+from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.subjects import MODEL_READY, job_state, webhook_due
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from modelmill_testkit.nats_server import run_nats
 

@@ -14,9 +14,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
+from modelmill_bus.subjects import job_state
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import Preempted
-from modelmill_jobs.subjects import job_state
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

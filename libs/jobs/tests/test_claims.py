@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JobRequested, JobState
+from modelmill_bus.subjects import job_requested, job_state
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import Fenced
-from modelmill_jobs.subjects import job_requested, job_state
 from modelmill_testkit.waiting import eventually
 
 

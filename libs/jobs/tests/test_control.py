@@ -22,9 +22,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResumed,
     JobState,
 )
-from modelmill_jobs.control_servicer import JobServicer
+from modelmill_bus.subjects import job_control, job_resumed, job_state
+from modelmill_jobs.control import JobServicer
 from modelmill_jobs.errors import JobFailed
-from modelmill_jobs.subjects import job_control, job_resumed, job_state
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import (
     InvalidInputError,

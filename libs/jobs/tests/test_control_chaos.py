@@ -12,8 +12,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_WISH_RUN,
     JobProgress,
 )
+from modelmill_bus.subjects import job_progress
 from modelmill_jobs.control import ControlJob
-from modelmill_jobs.subjects import job_progress
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
 

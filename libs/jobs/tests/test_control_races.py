@@ -21,13 +21,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobResult,
 )
-from modelmill_jobs.attempt import Attempt
-from modelmill_jobs.attempt_rules import AttemptRules, nothing_left
+from modelmill_bus.subjects import job_control, job_progress, job_requested
+from modelmill_jobs.attempt import Attempt, AttemptRules, nothing_left
 from modelmill_jobs.claims import Claim
+from modelmill_jobs.control import park
 from modelmill_jobs.errors import Fenced, Preempted
 from modelmill_jobs.offers import Offer
-from modelmill_jobs.parking import park
-from modelmill_jobs.subjects import job_control, job_progress, job_requested
 from modelmill_jobs.wishes import HeardWish, StopOrder
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_testkit.waiting import eventually

@@ -11,9 +11,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.snapshots import Snapshots
-from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_bus.subjects import job_progress, job_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.snapshots import Snapshots
 from modelmill_testkit.waiting import eventually
 
 NOON = datetime(2026, 11, 25, 12)

@@ -10,8 +10,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.subjects import job_state
+from modelmill_job_index.ledger import JobLedger
 from modelmill_testkit.waiting import eventually
 
 SLOW = {"steps": 60, "step_seconds": 0.02}

@@ -4,9 +4,9 @@ import asyncio
 
 from chain_worker import ChainHandler, InProcess
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
+from modelmill_bus.subjects import job_progress, job_requested
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.offers import Offer
-from modelmill_jobs.subjects import job_progress, job_requested
 from modelmill_testkit.waiting import eventually
 
 

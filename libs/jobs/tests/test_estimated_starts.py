@@ -12,9 +12,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.queue_order import QueueOrder
-from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_bus.subjects import job_progress, job_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.queue_order import QueueOrder
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_testkit.waiting import eventually
 from queues import NOON, Seen, queue_of, waiting_jobs

@@ -14,10 +14,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.errors import BrokerDiskFullError
-from modelmill_jobs.job_errors import job_error, retry_delay
-from modelmill_jobs.subjects import job_requested
+from modelmill_bus.bus import Bus
+from modelmill_bus.errors import BrokerDiskFullError
+from modelmill_bus.subjects import job_requested
+from modelmill_jobs.errors import job_error, retry_delay
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually, is_once_done

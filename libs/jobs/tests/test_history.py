@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.jobs.v1.job_pb2 import JobState
-from modelmill_jobs.history import PROGRESS, PROGRESS_EVENTS, STATE, JobEvent, JobHistory, Place
+from modelmill_job_index.history import (
+    PROGRESS,
+    PROGRESS_EVENTS,
+    STATE,
+    JobEvent,
+    JobHistory,
+    Place,
+)
 from modelmill_service_kit.errors import InvalidInputError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

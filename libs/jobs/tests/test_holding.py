@@ -10,11 +10,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.snapshots import Snapshots
-from modelmill_jobs.subjects import MODEL_READY, job_state
-from modelmill_jobs.watching import JobWatcher
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, job_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.snapshots import Snapshots
+from modelmill_job_index.watching import JobWatcher
 
 WITHIN_SECONDS = 20
 

@@ -9,7 +9,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobProgress,
 )
-from modelmill_jobs.subjects import job_progress
+from modelmill_bus.subjects import job_progress
 from modelmill_service_kit.errors import NotFoundError, UnavailableError
 from modelmill_testkit.waiting import eventually
 

@@ -8,8 +8,8 @@ import pytest
 from chain_worker import ChainHandler, InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ledger import JobLedger
+from modelmill_bus.bus import Bus
+from modelmill_job_index.ledger import JobLedger
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.machine_size import MachineSize
 from modelmill_testkit.waiting import eventually

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from types import SimpleNamespace
 
-import modelmill_jobs.queue_order
+import modelmill_job_index.queue_order
 import pytest
 from chain_worker import InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
@@ -17,10 +17,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobPriority,
 )
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.queue_order import QueueOrder
+from modelmill_job_index.snapshots import Snapshots
 from modelmill_jobs.fairness import WaitingJob, fair_order
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.queue_order import QueueOrder
-from modelmill_jobs.snapshots import Snapshots
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
@@ -71,7 +71,7 @@ def test_the_order_is_worked_out_once_however_many_look(monkeypatch):
         worked_out.append(1)
         return fair_order(*given)
 
-    monkeypatch.setattr(modelmill_jobs.queue_order, "fair_order", counted)
+    monkeypatch.setattr(modelmill_job_index.queue_order, "fair_order", counted)
     queue = queue_of(waiting_jobs([("a", JOB_PRIORITY_NORMAL)] * 200), {}, {})
     assert [queue.turn("train", f"job-{at}").position for at in range(1, 201)] == list(
         range(1, 201)
@@ -150,7 +150,7 @@ async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, ledger
         assert ledger.get("z", first.job_id).turn.position is None
         handler.go.set()
         for job in asked:
-            await modelmill_jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+            await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
 
     assert handler.order == [first.job_id, *sorted(place, key=lambda job_id: place[job_id])]
     assert handler.order[1] == asked[4].job_id, "a high one goes first among its tenant's"
@@ -165,7 +165,7 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
     async with working(handler):
         for tenant in "abc":
             ended = await submit(bus, tenant)
-            await modelmill_jobs.until(ended.job_id, JOB_STATUS_SUCCEEDED)
+            await jobs.until(ended.job_id, JOB_STATUS_SUCCEEDED)
     asked = [await submit(bus, tenant) for tenant in "cab"]
     await ledger.wait_for(asked[-1].sequence, timeout=20)
     await Snapshots(bus).save(ledger.book, asked[-1].sequence)
@@ -207,9 +207,9 @@ async def test_a_repeat_with_another_priority_is_the_first_job_with_the_first_on
 
 
 async def test_a_job_that_ran_and_was_resumed_goes_to_the_end_of_its_tenants(bus, jobs, ledger):
-    first, second = await modelmill_jobs.submit(), await modelmill_jobs.submit()
-    await modelmill_jobs.pause(first.job_id)
-    sequence = await modelmill_jobs.resume(first.job_id)
+    first, second = await jobs.submit(), await jobs.submit()
+    await jobs.pause(first.job_id)
+    sequence = await jobs.resume(first.job_id)
     await ledger.wait_for(sequence, timeout=20)
 
     def position(job) -> int | None:

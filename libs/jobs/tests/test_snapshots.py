@@ -15,12 +15,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.packing import VERSION, pack, unpack
-from modelmill_jobs.snapshots import MODEL, Snapshots
-from modelmill_jobs.subjects import job_progress, job_state, snapshot_part, snapshot_state
-from modelmill_jobs.watching import JobWatcher
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_progress, job_state, snapshot_part, snapshot_state
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.packing import VERSION, pack, unpack
+from modelmill_job_index.snapshots import MODEL, Snapshots
+from modelmill_job_index.watching import JobWatcher
 from modelmill_testkit.waiting import eventually
 
 WITHIN_SECONDS = 20

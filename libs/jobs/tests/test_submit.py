@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested
-from modelmill_jobs.subjects import job_requested
+from modelmill_bus.subjects import job_requested
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import (
     AlreadyExistsError,

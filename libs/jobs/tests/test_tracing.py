@@ -6,7 +6,7 @@ import pytest
 from chain_worker import ChainHandler
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_PAUSED, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
-from modelmill_jobs.subjects import MODEL_READY, usage_recorded
+from modelmill_bus.subjects import MODEL_READY, usage_recorded
 from modelmill_testkit.waiting import eventually
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider

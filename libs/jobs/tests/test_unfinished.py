@@ -15,9 +15,9 @@ from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_state
-from modelmill_jobs.unfinished import UnfinishedJobs, input_ids
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
+from modelmill_job_index.unfinished import UnfinishedJobs, input_ids
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 
 SPECS = (DatasetSpec, TrainSpec, EvaluationSpec, BuildSpec, BatchSpec, EvalRunSpec)

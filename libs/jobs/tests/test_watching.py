@@ -14,12 +14,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_progress, job_state
+from modelmill_job_index.history import STATE
+from modelmill_job_index.ledger import JobEvent, JobLedger
+from modelmill_job_index.watching import JobWatcher
 from modelmill_jobs.errors import JobFailed
-from modelmill_jobs.history import STATE
-from modelmill_jobs.ledger import JobEvent, JobLedger
-from modelmill_jobs.subjects import job_progress, job_state
-from modelmill_jobs.watching import JobWatcher
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.waiting import eventually
 

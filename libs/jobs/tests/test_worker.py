@@ -13,10 +13,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResumed,
     JobState,
 )
+from modelmill_bus.subjects import job_progress, job_requested, job_resumed, job_state
 from modelmill_jobs import active, attempt
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import JobFailed
-from modelmill_jobs.subjects import job_progress, job_requested, job_resumed, job_state
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import boto3
 import pytest
 import pytest_asyncio
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_registry.read_model import ReadModel
 from modelmill_registry.store import FolderStore
 from modelmill_registry.verifying_store import VerifyingStore

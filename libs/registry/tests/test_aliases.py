@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 import pytest
-from modelmill_jobs.bus import Bus, StaleWriteError
+from modelmill_bus.bus import Bus, StaleWriteError
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import InvalidInputError

@@ -11,8 +11,8 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelRetired,
     ModelServing,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import (
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import (
     DATASET_READY,
     DATASET_RETIRED,
     MODEL_READY,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.fresh_look import FreshLook
 from modelmill_registry.read_model import ReadModel

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.model_folder import check_model_folder, import_model
 from modelmill_registry.read_model import ReadModel

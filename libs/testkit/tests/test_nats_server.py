@@ -2,8 +2,8 @@
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import file_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import file_state
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
 

@@ -15,10 +15,10 @@ from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
 from modelmill_data_prep.main import serve
 from modelmill_data_prep.settings import Settings
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_state
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.nats_server import NatsServer, run_nats

@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.subjects import DATASET_READY, job_state
+from modelmill_bus.subjects import DATASET_READY, job_state
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, serving
 from modelmill_testkit.waiting import eventually
 

@@ -6,10 +6,10 @@ import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JobRequested
+from modelmill_bus.subjects import job_requested
 from modelmill_data_prep.create_dataset import spec_fields
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.needs import dataset_needs
-from modelmill_jobs.subjects import job_requested
 from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modelmill_service_kit.machine_size import this_machine
 

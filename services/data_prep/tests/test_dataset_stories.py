@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
-from modelmill_jobs.kinds import dataset_id_of
+from modelmill_bus.kinds import dataset_id_of
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors
 

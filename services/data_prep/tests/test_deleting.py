@@ -15,7 +15,7 @@ from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED, job_state
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, job_state
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

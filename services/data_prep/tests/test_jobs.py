@@ -10,9 +10,9 @@ from data_prep_support.children import child_port
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_data_prep.child import main
 from modelmill_jobs.child import ChildFailure, Preempted
-from modelmill_jobs.subjects import DATASET_READY
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors
 from prometheus_client import REGISTRY

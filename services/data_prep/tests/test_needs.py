@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.jobs.v1.job_pb2 import JobRequested, Resources
+from modelmill_bus.subjects import job_requested
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.needs import (
     PIPELINE_BYTES,
@@ -13,7 +14,6 @@ from modelmill_data_prep.domain.needs import (
     TOKENIZER_BYTES,
     dataset_needs,
 )
-from modelmill_jobs.subjects import job_requested
 
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {},

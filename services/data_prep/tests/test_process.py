@@ -8,8 +8,8 @@ from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY, job_progress, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, job_progress, job_state
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.service_process import (

@@ -12,9 +12,9 @@ from gateway_support.process import running
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
+from modelmill_bus.subjects import key_state
 from modelmill_gateway.entrypoints.bodies.key_body import LAST_SECOND, LimitsBody
 from modelmill_gateway.entrypoints.views.key_views import limits_view
-from modelmill_jobs.subjects import key_state
 from modelmill_testkit.waiting import eventually
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 from gateway_support.house import BUILD, House
-from modelmill_jobs.asyncapi import asyncapi_document
-from modelmill_jobs.subjects import STREAMS
+from modelmill_bus.asyncapi import asyncapi_document
+from modelmill_bus.subjects import STREAMS
 from modelmill_testkit.bus_document import BusDocument, stored_messages
 from modelmill_testkit.waiting import eventually
 

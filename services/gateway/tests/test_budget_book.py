@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest_asyncio
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import TOKEN
 from modelmill_gateway.adapters.budget_book import BudgetBook
 from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
 from modelmill_gateway.domain.ledger.budget import Budget, Lease
 from modelmill_gateway.domain.ledger.names import tenant_budget
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import TOKEN
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
 

@@ -9,7 +9,7 @@ from gateway_support.house import BASE, BUILD, House
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.registry.v1.model_events_pb2 import ModelServing, ServingAbilities, ServingState
-from modelmill_jobs.subjects import MODEL_SERVING
+from modelmill_bus.subjects import MODEL_SERVING
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

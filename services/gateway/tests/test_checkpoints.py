@@ -13,7 +13,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobResult,
 )
-from modelmill_jobs.subjects import job_progress
+from modelmill_bus.subjects import job_progress
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

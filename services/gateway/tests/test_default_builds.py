@@ -18,7 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.subjects import job_state
 from modelmill_jobs.submit import JobQueue
 from modelmill_registry.default_build import DefaultBuild, default_build_of
 from modelmill_testkit.waiting import eventually

@@ -8,7 +8,7 @@ import pytest
 from gateway_support.evals import EXACT, items_of, made, rows, run_ended, run_of, sampled
 from gateway_support.house import BLOCKED, House
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
-from modelmill_jobs.eval_subjects import eval_state
+from modelmill_bus.subjects import eval_state
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -16,8 +16,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_UNSPECIFIED,
     FeedbackRecorded,
 )
+from modelmill_bus.subjects import feedback_recorded
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
-from modelmill_jobs.subjects import feedback_recorded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.subjects import DATASET_READY
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -22,7 +22,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.subjects import job_state
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -10,7 +10,7 @@ from gateway_support.policies import ALONE
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import FEEDBACK_REPORT_MISSED, FeedbackRecorded
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
-from modelmill_jobs.subjects import feedback_recorded
+from modelmill_bus.subjects import feedback_recorded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

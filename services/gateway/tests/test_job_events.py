@@ -17,11 +17,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
+from modelmill_bus.subjects import job_progress, job_state
 from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
-from modelmill_jobs.ledger import JobEvent, JobRecord
-from modelmill_jobs.subjects import job_progress, job_state
+from modelmill_job_index.ledger import JobEvent, JobRecord
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 from starlette.requests import Request

@@ -10,7 +10,7 @@ from gateway_support.budgets import chat
 from gateway_support.ended_keys import last_event, revoked_while
 from gateway_support.house import House
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
-from modelmill_jobs.subjects import key_state
+from modelmill_bus.subjects import key_state
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

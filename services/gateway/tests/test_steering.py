@@ -6,7 +6,7 @@ import pytest
 from gateway_support.house import ADAPTER, BASE, BUILD, House
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.subjects import DATASET_READY, job_state
+from modelmill_bus.subjects import DATASET_READY, job_state
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

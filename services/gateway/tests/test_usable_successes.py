@@ -12,8 +12,8 @@ from gateway_support.job_orders import order, say_state
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_testkit.waiting import eventually
 
 TENANT = "maker"

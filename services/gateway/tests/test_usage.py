@@ -10,8 +10,8 @@ from gateway_support.house import BUILD, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_bus.subjects import usage_recorded
 from modelmill_gateway.domain.usage_rows import GROUPS, UsageQuestion, UsageRows, UsedRequest
-from modelmill_jobs.subjects import usage_recorded
 from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
 

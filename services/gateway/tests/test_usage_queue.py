@@ -4,8 +4,8 @@ import pytest
 from gateway_support.usage_bus import Bus, dropped, put, running
 from google.protobuf.json_format import MessageToJson
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_bus import record_queue
 from modelmill_gateway.adapters.usage import MOST_AT_ONCE, UsageQueue
-from modelmill_jobs import record_queue
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

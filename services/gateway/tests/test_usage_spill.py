@@ -14,11 +14,11 @@ from gateway_support.usage_bus import Bus, dropped, put, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_bus import record_queue
+from modelmill_bus.errors import StreamFullError
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.usage_spill import UsageSpill, open_spill
 from modelmill_gateway.measures import USAGE_SPILLED
-from modelmill_jobs import record_queue
-from modelmill_jobs.errors import StreamFullError
 from modelmill_testkit.waiting import eventually
 
 MUCH = 1024 * 1024

@@ -9,7 +9,7 @@ from gateway_support.grpc_door import grpc_door, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JobState
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.subjects import job_state
 from modelmill_testkit.waiting import eventually
 from test_grpc_jobs import build
 

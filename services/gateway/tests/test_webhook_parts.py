@@ -10,6 +10,8 @@ from gateway_support.receiver import receiving
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookDue, WebhookState
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, job_state, webhook_state
 from modelmill_gateway.adapters.secret_vault import SecretVault
 from modelmill_gateway.adapters.webhook_book import WebhookBook
 from modelmill_gateway.adapters.webhook_log import WebhookLog
@@ -20,9 +22,6 @@ from modelmill_gateway.entrypoints.views.webhook_views import FACTS
 from modelmill_gateway.webhooks.attempt_delivery import AttemptDelivery
 from modelmill_gateway.webhooks.register_webhook import RegisterWebhook
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY, job_state
-from modelmill_jobs.webhook_subjects import webhook_state
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.made import Made
 from modelmill_testkit.nats_server import run_nats

@@ -25,8 +25,8 @@ from gateway_support.webhooks import (
 )
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from modelmill.jobs.v1 import job_pb2 as jobs_pb
+from modelmill_bus.subjects import webhook_state
 from modelmill_gateway.domain.webhooks import EVENT_TYPES
-from modelmill_jobs.webhook_subjects import webhook_state
 from modelmill_testkit.waiting import eventually
 
 EVENT_SCHEMA = schema_validator({"$ref": "#/components/schemas/WebhookEvent"})

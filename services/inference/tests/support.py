@@ -19,11 +19,11 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelServing,
     ServingState,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
 from modelmill_inference.adapters.openvino import EXACT
 from modelmill_inference.main import Running, inference_service
 from modelmill_inference.settings import Settings
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

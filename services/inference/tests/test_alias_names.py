@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from modelmill_bus.envelope import Stored
 from modelmill_inference import follow_names
 from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
 from modelmill_inference.follow_names import FollowNames
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
-from modelmill_jobs.envelope import Stored
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from modelmill_bus.envelope import Stored
 from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
 from modelmill_inference.find_target import FindTarget
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
-from modelmill_jobs.envelope import Stored
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts

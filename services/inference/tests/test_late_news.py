@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 
 from .support import nats_and_inference
 

@@ -8,8 +8,8 @@ import pytest
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.nats_server import NatsServer, run_nats

@@ -3,8 +3,8 @@
 from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from modelmill_bus.envelope import Stored
 from modelmill_inference.alias_names import AliasNames
-from modelmill_jobs.envelope import Stored
 
 
 def known_by(**options: Any) -> AliasNames:

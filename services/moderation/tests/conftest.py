@@ -13,10 +13,10 @@ import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import policy_state
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.policy import parse_policy
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import policy_state
 from modelmill_moderation.main import serve
 from modelmill_moderation.settings import Settings
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

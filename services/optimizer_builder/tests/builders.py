@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill_registry.store import FolderStore
 from modelmill_testkit.waiting import eventually
 from safetensors.numpy import save_file

@@ -12,8 +12,8 @@ from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.manifest import Manifest
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore

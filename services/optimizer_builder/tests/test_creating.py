@@ -21,8 +21,8 @@ from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_requested, job_state
 from modelmill_optimizer_builder.main import serve
 from modelmill_optimizer_builder.settings import Settings
 from modelmill_registry.store import FolderStore

@@ -18,9 +18,9 @@ from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ids import derived_id
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.ids import derived_id
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

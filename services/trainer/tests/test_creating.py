@@ -9,7 +9,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_LOW, JobRequested
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import DATASET_READY, job_requested
+from modelmill_bus.subjects import DATASET_READY, job_requested
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import job_requested
+from modelmill_bus.subjects import job_requested
 from modelmill_registry.job_checkpoints import JobCheckpoints
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually

@@ -8,8 +8,8 @@ import pytest
 import torch
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill_bus.subjects import job_requested
 from modelmill_jobs.child import ChildFailure
-from modelmill_jobs.subjects import job_requested
 from modelmill_registry.lineage import walk
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.waiting import eventually

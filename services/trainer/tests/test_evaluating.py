@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from modelmill_jobs.subjects import alias_state, job_state
+from modelmill_bus.subjects import alias_state, job_state
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference
 from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import (

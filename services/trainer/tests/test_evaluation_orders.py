@@ -7,7 +7,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from modelmill_jobs.subjects import alias_state, job_requested
+from modelmill_bus.subjects import alias_state, job_requested
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_testkit.fake_inference import NEWER, VERSION
 from trainer_support.evaluations import Learned, create, evaluating

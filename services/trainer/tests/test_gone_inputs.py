@@ -4,7 +4,7 @@ from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
-from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import Learned, create, evaluating

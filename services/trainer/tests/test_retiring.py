@@ -12,7 +12,7 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelRetired,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_RETIRED, alias_state
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, MODEL_RETIRED, alias_state
 from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors
 from modelmill_testkit.waiting import eventually

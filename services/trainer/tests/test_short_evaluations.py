@@ -6,7 +6,7 @@ import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_WISH_CANCEL, JobRequested
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import job_requested
+from modelmill_bus.subjects import job_requested
 from modelmill_testkit.fake_inference import NEWER
 from modelmill_testkit.waiting import eventually
 from modelmill_trainer.settings import Settings

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1.job_pb2 import JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import job_requested
+from modelmill_bus.subjects import job_requested
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.models import make_tiny_llama
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
+from modelmill_bus.bus import Publishes
+from modelmill_bus.record_queue import RecordQueue
+from modelmill_bus.subjects import audit
 from modelmill_guard.verdict import Direction
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.record_queue import RecordQueue
-from modelmill_jobs.subjects import audit
 
 from modelmill_audit.measures import (
     AUDIT_DROPPED,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from modelmill_jobs.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
+from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 
 from modelmill_cli.job_words import Job, dataset_of, duration_words, name_of
 from modelmill_cli.sizes import megabytes

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from modelmill_jobs.kinds import DATASET, dataset_id_of
+from modelmill_bus.kinds import DATASET, dataset_id_of
 
 from modelmill_cli.job_events import TERMINAL
 

@@ -10,8 +10,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_MISSED,
     FeedbackRecorded,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import feedback_recorded
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import feedback_recorded
 
 LABELS = {FEEDBACK_REPORT_FALSE_POSITIVE: False, FEEDBACK_REPORT_MISSED: True}
 """Whether any rule should touch the text."""

@@ -10,8 +10,8 @@ from contextlib import (
 from dataclasses import dataclass
 from functools import partial
 
-from modelmill_jobs.identities import Identities
-from modelmill_jobs.permissions import DEPLOY
+from modelmill_bus.identities import Identities
+from modelmill_bus.permissions import DEPLOY
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess, python_module
 
@@ -100,7 +100,7 @@ async def running_stack(
 async def _start(processes: ProcessGroup, wiring: Wiring) -> None:
     """The broker, which knows everybody by an identity of its own; its streams; the services."""
     # The client of the bus takes long to load, and few commands start a stack.
-    from modelmill_jobs.deploy import make_streams
+    from modelmill_bus.deploy import make_streams
 
     identities = Identities(wiring.state.bus_identities)
     identities.ensure()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from google.protobuf.json_format import MessageToDict
-from modelmill_jobs.book import JobBook
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.packing import unpack
-from modelmill_jobs.snapshots import Snapshots, UnfitError
+from modelmill_bus.bus import Bus
+from modelmill_job_index.book import JobBook
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.packing import unpack
+from modelmill_job_index.snapshots import Snapshots, UnfitError
 from modelmill_jobs.standing import status_word
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue

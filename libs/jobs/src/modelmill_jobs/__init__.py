@@ -1,1 +1,1 @@
-"""The job protocol over NATS JetStream: subjects, submit, claim, work, commit, follow."""
+"""The job protocol: submit, claim, work, commit and control."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from google.protobuf import json_format
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, Checkpoint, JobRequested, JobState
+from modelmill_bus.envelope import M
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_jobs.children import ChildProcess, why_it_died
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.envelope import M
 from modelmill_jobs.errors import ChildDied, JobFailed, Preempted
 from modelmill_jobs.progress import ProgressReporter, Report
 from modelmill_jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse

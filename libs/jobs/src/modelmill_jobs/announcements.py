@@ -1,14 +1,17 @@
 """The event that follows from a success, made from nothing but the stored result."""
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobResult, JobState
-
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import route
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import route
 
 BEFORE_COMMIT = timedelta(days=1)
 """How far before the commit the search begins: more than two clocks differ."""
@@ -50,3 +53,22 @@ async def announce_unless_stored(bus: Bus, state: JobState) -> None:
         if stored.msg_id == result.version_id:
             return
     await announce(bus, result)
+
+
+def announced_result(
+    made_id: str, digest: str, subject: str, announcement: Message, summary: Mapping[str, Any]
+) -> JobResult:
+    """An artifact that the worker announces once the job's success is recorded.
+
+    Args:
+        made_id: of the dataset or model version.
+        announcement: body of the subject; it says what was made.
+        summary: figures for people.
+    """
+    return JobResult(
+        digest=digest,
+        version_id=made_id,
+        announce_subject=subject,
+        announcement=ParseDict(MessageToDict(announcement), Struct()),
+        summary=ParseDict(dict(summary), Struct()),
+    )

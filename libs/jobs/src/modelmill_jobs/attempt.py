@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,21 +20,59 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
     JobState,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
+from modelmill_bus.tracing import process_span
 from modelmill_service_kit.errors import UnavailableError
 from nats.errors import Error as NatsError
 
 from modelmill_jobs.active import STOP_SECONDS, STORE_AT_STOP_SECONDS, ActiveJob
 from modelmill_jobs.announcements import announce, announcement_of
-from modelmill_jobs.attempt_rules import AttemptRules
-from modelmill_jobs.bus import Bus
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.errors import ChildDied, Fenced, JobFailed, Preempted
-from modelmill_jobs.job_errors import job_error, retry_delay
+from modelmill_jobs.errors import ChildDied, Fenced, JobFailed, Preempted, job_error, retry_delay
 from modelmill_jobs.progress import ProgressReporter
 from modelmill_jobs.standing import WISHED_STATUS, status_word
-from modelmill_jobs.subjects import job_state
-from modelmill_jobs.tracing import process_span
 from modelmill_jobs.wishes import StopOrder
+
+AfterSuccess = Callable[[str], Awaitable[None]]
+"""Told the id of a job that has succeeded; after it raised, it is told again."""
+
+
+@dataclass(frozen=True)
+class AttemptRules:
+    """`Worker` says what each is."""
+
+    claim_seconds: float
+    max_failures: int
+    retry_seconds: float
+    after_commit: Callable[[], None]
+    after_success: AfterSuccess
+
+
+async def nothing_left(_job_id: str) -> None:
+    """For jobs that leave nothing behind."""
+
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def left_for_later(subject: str) -> AsyncIterator[None]:
+    """Whatever goes wrong within is logged and goes no further.
+
+    Args:
+        subject: of the message that asked for the job.
+    """
+    try:
+        yield
+    except Fenced:
+        log.info("another worker was quicker with %s", subject)
+    except (UnavailableError, NatsError) as error:
+        # Not acknowledged, so it comes again.
+        log.warning("%s is left for later: %s", subject, error)
+    except Exception:
+        log.exception("%s is left for later", subject)
+
 
 log = logging.getLogger(__name__)
 
@@ -285,3 +324,22 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def unless_lost(handler: Handler, lost: int, max_lost: int) -> Handler:
+    """The handler, or one that says why the job is given up.
+
+    Args:
+        lost: claims of the job that ended without a word.
+    """
+    if lost <= max_lost:
+        return handler
+
+    async def refuse(_job: ActiveJob) -> JobResult:
+        raise JobFailed(
+            "WORKER_LOST",
+            f"{lost} workers ended without a word while working on it",
+            "It probably needs more memory than the workers have.",
+        )
+
+    return refuse

@@ -11,15 +11,16 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.errors import StaleWriteError
+from modelmill_bus.subjects import job_state
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.errors import Fenced, StaleWriteError
+from modelmill_jobs.errors import Fenced
 from modelmill_jobs.sizes import as_resources
 from modelmill_jobs.standing import TERMINAL
-from modelmill_jobs.subjects import job_state
 
 log = logging.getLogger(__name__)
 

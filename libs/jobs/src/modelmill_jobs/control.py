@@ -8,7 +8,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import grpc
+from modelmill.jobs.v1 import job_service_pb2 as pb
+from modelmill.jobs.v1 import job_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
@@ -25,6 +29,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
     JobWish,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.errors import StaleWriteError
+from modelmill_bus.subjects import TOKEN, job_control, job_requested, job_resumed, job_state, token
 from modelmill_service_kit.errors import (
     InvalidInputError,
     PreconditionError,
@@ -32,18 +40,43 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.nearest import no_such
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.errors import Fenced, StaleWriteError
-from modelmill_jobs.parking import park
+from modelmill_jobs.claims import Claim
+from modelmill_jobs.errors import Fenced
 from modelmill_jobs.standing import (
     WISHED_STATUS,
     may_be_parked,
+    renewed,
     runs_again,
     status_word,
     wish_left,
 )
-from modelmill_jobs.subjects import TOKEN, job_control, job_requested, job_resumed, job_state
+
+
+async def park(
+    bus: Bus,
+    request: JobRequested,
+    before: Stored[JobState] | None,
+    wish: JobWish.ValueType,
+    stopping: asyncio.Event,
+) -> int:
+    """Write what is wished as the job's state, and return its sequence.
+
+    It is a compare-and-set like a claim, so of a claim and this one comes first and the other is
+    told.
+
+    Args:
+        before: the last state; None when nobody wrote one.
+        wish: PAUSE or CANCEL.
+
+    Raises:
+        Fenced: somebody else wrote first.
+        UnavailableError: the process stops and the broker stayed away.
+    """
+    claim = Claim(bus, request, before, stopping)
+    state = claim.copy() if before is None else renewed(before.body)
+    state.status = WISHED_STATUS[wish]
+    return await claim.write(state)
+
 
 log = logging.getLogger(__name__)
 
@@ -223,3 +256,21 @@ def _refuse(case: _Case, wish: JobWish.ValueType) -> None:
         raise PreconditionError(f"job {job_id} is being cancelled, for good. {REMEDY}")
     if wish != JOB_WISH_RUN and case.has_ended:
         raise PreconditionError(f"job {job_id} has ended: it is {word}; only resume runs it again")
+
+
+class JobServicer(pb_grpc.JobServiceServicer):
+    """What every service that owns jobs adds to its server."""
+
+    def __init__(self, control_job: ControlJob) -> None:
+        self._control_job = control_job
+
+    async def ControlJob(
+        self, request: pb.ControlJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ControlJobResponse:
+        sequence = await self._control_job(
+            tenant=token(request.tenant, "tenant"),
+            job_id=request.job_id,
+            wish=request.wish,
+            requested_by=request.requested_by,
+        )
+        return pb.ControlJobResponse(sequence=sequence)

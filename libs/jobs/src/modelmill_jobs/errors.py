@@ -1,82 +1,12 @@
-"""What can go wrong between the bus, the worker and the work."""
+"""Why work on a job ended."""
 
-import re
-
-from modelmill_service_kit.errors import ConflictError, UnavailableError
-from nats.js.errors import APIError
+from modelmill.jobs.v1.job_pb2 import JobError, JobState
+from modelmill_bus.errors import BrokerDiskFullError, StreamFullError
+from modelmill_service_kit.errors import DiskFullError, DomainError, UnavailableError
 
 from modelmill_jobs.child import Preempted
 
-__all__ = [
-    "BrokerDiskFullError",
-    "ChildDied",
-    "Fenced",
-    "JobFailed",
-    "NotAllowedError",
-    "Preempted",
-    "StaleWriteError",
-    "StreamFullError",
-]
-
-
-NO_ROOM = (10023, 10047)
-"""The broker's codes for "insufficient resources" and "insufficient storage resources"."""
-
-
-class StaleWriteError(ConflictError):
-    """A compare-and-set lost: somebody wrote the subject first.
-
-    `last` is the sequence that the subject has now, or None when the broker did not say.
-    """
-
-    reason = "STALE_WRITE"
-
-    def __init__(self, message: str, last: int | None = None) -> None:
-        super().__init__(message)
-        self.last = last
-
-    @classmethod
-    def of(cls, subject: str, answer: APIError) -> "StaleWriteError":
-        """As the broker's answer says."""
-        found = re.search(r"wrong last sequence: (\d+)", answer.description or "")
-        last = int(found[1]) if found else None
-        return cls(f"{subject} was written by somebody else first", last)
-
-
-class StreamFullError(UnavailableError):
-    """A stream takes nothing more: nothing was stored, and nothing of what it holds is lost.
-
-    Only who runs the broker can give it more room; until then it is retried.
-    """
-
-    reason = "STREAM_FULL"
-
-    def __init__(self, what: str) -> None:
-        said = f"{what}: its stream is full; nothing was stored, and an operator must make room"
-        super().__init__(said, retry_after_seconds=30.0)
-
-
-class BrokerDiskFullError(UnavailableError):
-    """The broker is there and stores nothing: its disk is full, or far too slow.
-
-    As after any silence, what was published may be stored later. It goes on once there is space.
-    """
-
-    reason = "BROKER_DISK_FULL"
-
-    def __init__(self, what: str) -> None:
-        said = (
-            f"{what}: the message broker is there and stores nothing, as when its disk is full."
-            " Free space on the broker's disk and repeat"
-        )
-        super().__init__(said, retry_after_seconds=30.0)
-
-
-class NotAllowedError(UnavailableError):
-    """The broker does not allow our identity this subject; only who runs the broker can mend it.
-
-    To a caller it is a broker that does not answer, and so it is retried, and goes on once mended.
-    """
+__all__ = ["ChildDied", "Fenced", "JobFailed", "Preempted"]
 
 
 class JobFailed(Exception):  # noqa: N818 - an outcome of the work, not a fault of ours
@@ -112,3 +42,54 @@ class ChildDied(Exception):  # noqa: N818
 
 class Fenced(Exception):  # noqa: N818
     """Another worker owns the job now: stop, write nothing, do not acknowledge."""
+
+
+AWAY = (UnavailableError.reason, StreamFullError.reason, BrokerDiskFullError.reason)
+"""Codes of what a job waits for, without a failure of its own."""
+LONGEST_WAIT_SECONDS = 60.0
+"""Between two tries of a job that waits for something that is away."""
+
+
+def retry_delay(state: JobState, retry_seconds: float) -> float:
+    """Seconds until a queued job is tried again.
+
+    Args:
+        retry_seconds: for each failure, and for each try that met something that was away.
+    """
+    if state.error.code in AWAY:
+        return min(retry_seconds * state.attempt, LONGEST_WAIT_SECONDS)
+    return retry_seconds * state.failures
+
+
+def job_error(failure: Exception) -> JobError:
+    """What a job's record says of an exception, for the person who asked for the job."""
+    if isinstance(failure, JobFailed):
+        return JobError(
+            code=failure.code,
+            message=failure.message,
+            remedy=failure.remedy,
+            log_tail=failure.log_tail,
+            report_digest=failure.report_digest,
+        )
+    if isinstance(failure, ChildDied):
+        return JobError(
+            code=failure.code,
+            message=failure.message,
+            remedy="See the log; the job was tried again before this.",
+            log_tail=failure.log_tail,
+        )
+    if isinstance(failure, OSError):
+        failure = DiskFullError.from_os_error(failure) or failure
+    if isinstance(failure, DiskFullError):
+        remedy = "Free space; a job that failed of it can be resumed."
+        return JobError(code=failure.reason, message=failure.message, remedy=remedy)
+    if isinstance(failure, UnavailableError):
+        remedy = "The job goes on by itself once it is there again."
+        return JobError(code=failure.reason, message=failure.message, remedy=remedy)
+    if isinstance(failure, DomainError):
+        return JobError(code=failure.reason, message=failure.message)
+    return JobError(
+        code="INTERNAL",
+        message=f"the service failed unexpectedly ({type(failure).__name__})",
+        remedy="This is a fault of ours; the service's log has the details.",
+    )

@@ -17,11 +17,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
     JobWish,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import job_progress, job_requested, job_state
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
 from modelmill_jobs.standing import TERMINAL, renewed
-from modelmill_jobs.subjects import job_progress, job_requested, job_state
 
 
 @dataclass(frozen=True)

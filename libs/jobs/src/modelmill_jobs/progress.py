@@ -9,9 +9,8 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobProgress
+from modelmill_bus.subjects import job_progress
 from modelmill_service_kit.errors import DomainError
-
-from modelmill_jobs.subjects import job_progress
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
+
 from modelmill_jobs.handlers import JobHandler
-from modelmill_jobs.hands import Hands
-from modelmill_jobs.sizes import both, size_of
+from modelmill_jobs.sizes import Hands, both, size_of
 from modelmill_jobs.waiting import WaitingJobs
 
 LOOK_SECONDS = 0.5

@@ -14,6 +14,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobPriority,
     JobRequested,
 )
+from modelmill_bus import ids
+from modelmill_bus.bus import Bus
+from modelmill_bus.errors import BrokerDiskFullError, StaleWriteError, StreamFullError
+from modelmill_bus.subjects import job_requested
 from modelmill_service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
@@ -21,11 +25,7 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_jobs import ids
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.errors import BrokerDiskFullError, StaleWriteError, StreamFullError
 from modelmill_jobs.sizes import as_resources
-from modelmill_jobs.subjects import job_requested
 
 SUBMIT_SECONDS = 3.5
 FULL = 0.8

@@ -20,14 +20,13 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
     JobWish,
 )
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
+from modelmill_jobs.errors import retry_delay
 from modelmill_jobs.fairness import WaitingJob, fair_order
-from modelmill_jobs.hands import Hands
-from modelmill_jobs.job_errors import retry_delay
-from modelmill_jobs.sizes import size_of
+from modelmill_jobs.sizes import Hands, size_of
 from modelmill_jobs.standing import TERMINAL, runs_again
 
 Asked = Stored[JobRequested] | Stored[JobResumed]

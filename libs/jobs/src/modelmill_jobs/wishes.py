@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobControl, JobWish
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import job_control
 from opentelemetry.context import Context
-
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import job_control
 
 
 class HeardWish:

@@ -9,28 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JOB_WISH_RUN, JobRequested
+from modelmill_bus.bus import Bus
+from modelmill_bus.deliveries import decoded
+from modelmill_bus.envelope import Stored
+from modelmill_bus.kinds import work_consumer
+from modelmill_bus.tracing import process_span, within
 from modelmill_service_kit.machine_size import MachineSize
 from opentelemetry.trace import Status, StatusCode
 
 from modelmill_jobs.announcements import announce_unless_stored
-from modelmill_jobs.attempt import Attempt
-from modelmill_jobs.attempt_rules import AfterSuccess, AttemptRules, nothing_left
-from modelmill_jobs.bus import Bus
+from modelmill_jobs.attempt import (
+    AfterSuccess,
+    Attempt,
+    AttemptRules,
+    left_for_later,
+    nothing_left,
+    unless_lost,
+)
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.envelope import Stored
+from modelmill_jobs.control import park
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
 from modelmill_jobs.handlers import JobHandler, is_ready
-from modelmill_jobs.handling import decoded
-from modelmill_jobs.hands import Hands
-from modelmill_jobs.kinds import work_consumer
-from modelmill_jobs.later import left_for_later
-from modelmill_jobs.losses import unless_lost
-from modelmill_jobs.measures import JOB_SECONDS, JOBS_FINISHED
+from modelmill_jobs.metrics import JOB_SECONDS, JOBS_FINISHED
 from modelmill_jobs.offers import Offer
-from modelmill_jobs.parking import park
 from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
-from modelmill_jobs.sizes import size_of
-from modelmill_jobs.tracing import job_span, process_span, within
+from modelmill_jobs.sizes import Hands, size_of
+from modelmill_jobs.tracing import job_span
 from modelmill_jobs.waiting import Undelivered, WaitingJobs
 from modelmill_jobs.wishes import HeardWish, StopOrder, Wishes
 

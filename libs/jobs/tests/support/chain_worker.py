@@ -13,11 +13,11 @@ from typing import Any
 from chain_job import chain
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill_bus.bus import Bus
+from modelmill_bus.ids import derived_id
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.ids import derived_id
 from modelmill_jobs.questions import OnQuestion
-from modelmill_jobs.subjects import MODEL_READY
 from modelmill_jobs.worker import Worker
 from modelmill_service_kit.errors import DomainError, UnavailableError
 

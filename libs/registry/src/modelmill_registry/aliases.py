@@ -7,9 +7,9 @@ from typing import Any, Protocol, TypeVar
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.subjects import alias_state, token
+from modelmill_bus.bus import Publishes
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import alias_state, token
 
 from modelmill_registry.read_model import SHARED_TENANT, Follows, ReadModel
 

@@ -10,8 +10,8 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelReady,
     ModelRetired,
 )
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY, MODEL_RETIRED
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY, MODEL_RETIRED
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import no_such, where_listed
 

@@ -1,7 +1,7 @@
 """What jobs have made: their successes are believed once what they announce is known here."""
 
 from modelmill.jobs.v1.job_pb2 import JobResult
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.ids import derived_id
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.subjects import MODEL_READY, token
+from modelmill_bus.bus import Publishes
+from modelmill_bus.ids import derived_id
+from modelmill_bus.subjects import MODEL_READY, token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_registry.folder_scan import open_inside, scan_folder

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
 from modelmill_service_kit.errors import DeadlineError
 
 SHARED_TENANT = "shared"

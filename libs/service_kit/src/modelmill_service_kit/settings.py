@@ -70,7 +70,7 @@ class ServiceSettings(BaseSettings):
     """Of that certificate."""
 
     nats_replicas: int = Field(default=1, ge=1, le=5)
-    """Of streams that this service makes, which it does with a token; else `modelmill_jobs.deploy`
+    """Of streams that this service makes, which it does with a token; else `modelmill_bus.deploy`
     does."""
 
     service_secret: SecretStr

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, ReadingSpec, SplitShares
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.kinds import DATASET, dataset_id_of, prefix_of
+from modelmill_bus.kinds import DATASET, dataset_id_of, prefix_of
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import InvalidInputError
 

@@ -10,13 +10,12 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill_asking.inference_models import InferenceModels
 from modelmill_asking.open_models import models_at
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.control import ControlJob
-from modelmill_jobs.control_servicer import JobServicer
-from modelmill_jobs.kinds import DATASET
+from modelmill_bus.bus import Bus
+from modelmill_bus.kinds import DATASET
+from modelmill_job_index.unfinished import UnfinishedJobs
+from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.short_slots import ShortJobs
 from modelmill_jobs.submit import JobQueue
-from modelmill_jobs.unfinished import UnfinishedJobs
 from modelmill_jobs.worker import Worker
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JobError
-from modelmill_jobs.kinds import dataset_id_of
+from modelmill_bus.kinds import dataset_id_of
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 

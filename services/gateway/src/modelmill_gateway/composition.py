@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from modelmill_audit.trail import AuditTrail
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.kinds import BATCH
+from modelmill_bus.bus import Bus
+from modelmill_bus.kinds import BATCH
+from modelmill_job_index.watching import JobWatcher
 from modelmill_jobs.submit import JobQueue
-from modelmill_jobs.watching import JobWatcher
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.work_apart import WorkApart
 

@@ -24,14 +24,13 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, alias_state, policy_state
 from modelmill_gateway.main import serve
 from modelmill_gateway.settings import Settings
 from modelmill_guard.bundle import Bundle, CompiledPolicy, compile_policy
 from modelmill_guard.policy import parse_policy
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.control import ControlJob
-from modelmill_jobs.control_servicer import JobServicer
-from modelmill_jobs.subjects import MODEL_READY, alias_state, policy_state
+from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_testkit.nats_server import NatsServer, run_nats

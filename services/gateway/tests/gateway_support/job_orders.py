@@ -2,7 +2,7 @@
 
 import httpx
 from modelmill.jobs.v1.job_pb2 import JobState
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.subjects import job_state
 
 from gateway_support.house import House
 

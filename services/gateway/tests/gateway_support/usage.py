@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import usage_recorded
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import usage_recorded
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from modelmill.jobs.v1 import job_pb2 as jobs_pb
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.subjects import DATASET_READY, job_state
+from modelmill_bus.subjects import DATASET_READY, job_state
 
 from gateway_support.house import House
 from gateway_support.receiver import Received, Receiver

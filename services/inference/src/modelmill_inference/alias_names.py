@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
 from modelmill_registry.aliases import split_versions
 from modelmill_registry.read_model import SHARED_TENANT
 

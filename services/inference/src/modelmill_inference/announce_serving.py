@@ -6,7 +6,7 @@ from typing import Protocol
 
 from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import ModelServing
-from modelmill_jobs.subjects import MODEL_SERVING
+from modelmill_bus.subjects import MODEL_SERVING
 from modelmill_service_kit.errors import UnavailableError
 from opentelemetry import context
 from opentelemetry.context import Context

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelRetired
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import MODEL_RETIRED
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import MODEL_RETIRED
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 from opentelemetry import context
 from opentelemetry.context import Context

@@ -13,9 +13,9 @@ from typing import Any
 
 import uvloop
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.filters import stream_of
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.filters import stream_of
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.fresh_look import FreshLook
 from modelmill_registry.stores import store_of

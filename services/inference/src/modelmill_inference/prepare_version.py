@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_service_kit.errors import DomainError, NotFoundError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode

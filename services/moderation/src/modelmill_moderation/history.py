@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
 from modelmill_service_kit.errors import NotFoundError
 
 

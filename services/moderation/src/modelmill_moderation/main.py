@@ -15,7 +15,7 @@ from modelmill.moderation.v1.moderation_service_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
 )
 from modelmill_audit.trail import AuditTrail
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.envelope import Stored
+from modelmill_bus.errors import StaleWriteError
 from modelmill_guard.bundle import Bundle
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.errors import StaleWriteError
 
 from modelmill_moderation.domain.policies import SHARED_TENANT
 from modelmill_moderation.history import History

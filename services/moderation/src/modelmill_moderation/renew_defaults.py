@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.errors import StaleWriteError
 from modelmill_guard.bundle import Bundle
-from modelmill_jobs.errors import StaleWriteError
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 
 from modelmill_moderation.domain.policies import SHARED_TENANT

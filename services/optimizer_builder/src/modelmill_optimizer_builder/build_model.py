@@ -9,9 +9,9 @@ from typing import Any
 
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill_bus.kinds import version_id_of
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
-from modelmill_jobs.kinds import version_id_of
 from modelmill_registry.manifest import Manifest
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_card

@@ -5,7 +5,7 @@ from typing import Protocol
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill_jobs.kinds import OPTIMIZE, prefix_of
+from modelmill_bus.kinds import OPTIMIZE, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_registry.default_build import UNMERGED_METHODS
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError

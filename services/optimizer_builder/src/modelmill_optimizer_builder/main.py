@@ -7,10 +7,9 @@ from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_ser
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
     add_OptimizerBuilderServiceServicer_to_server,
 )
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.control import ControlJob
-from modelmill_jobs.control_servicer import JobServicer
-from modelmill_jobs.kinds import OPTIMIZE
+from modelmill_bus.bus import Bus
+from modelmill_bus.kinds import OPTIMIZE
+from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue

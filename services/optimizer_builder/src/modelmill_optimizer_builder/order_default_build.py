@@ -4,7 +4,7 @@ import logging
 
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.kinds import OPTIMIZE, prefix_of
+from modelmill_bus.kinds import OPTIMIZE, prefix_of
 from modelmill_jobs.submit import JobQueue
 from modelmill_registry.default_build import default_build_of
 from modelmill_service_kit.errors import AlreadyExistsError

@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_bus.kinds import version_id_of
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.kinds import version_id_of
 from modelmill_registry.manifest import Manifest
 
 from modelmill_trainer.ingredients import Ingredients

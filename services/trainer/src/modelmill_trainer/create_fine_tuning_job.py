@@ -8,7 +8,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_DISTILLATION,
     TrainSpec,
 )
-from modelmill_jobs.kinds import TRAIN, prefix_of
+from modelmill_bus.kinds import TRAIN, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize

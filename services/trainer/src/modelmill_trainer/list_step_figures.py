@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
-from modelmill_jobs.kinds import TRAIN
+from modelmill_bus.kinds import TRAIN
 from modelmill_registry.materialised import in_use
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.nearest import no_such

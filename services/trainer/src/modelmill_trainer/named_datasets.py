@@ -4,7 +4,7 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from modelmill_jobs.kinds import DATASET, dataset_id_of
+from modelmill_bus.kinds import DATASET, dataset_id_of
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 

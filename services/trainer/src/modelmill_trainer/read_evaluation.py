@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
-from modelmill_jobs.kinds import EVALUATE
+from modelmill_bus.kinds import EVALUATE
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import InvalidInputError

@@ -40,7 +40,7 @@ class Aliases(Protocol):
 
 
 class Jobs(Protocol):
-    """See `modelmill_jobs.unfinished.UnfinishedJobs`."""
+    """See `modelmill_job_index.unfinished.UnfinishedJobs`."""
 
     async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
         """Raises PreconditionError, which names the jobs, and UnavailableError."""

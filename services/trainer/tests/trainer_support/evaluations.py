@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1 import evaluation_pb2 as pb
-from modelmill_jobs.subjects import file_state
+from modelmill_bus.subjects import file_state
 from modelmill_service_kit.grpc_client import domain_errors
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, serving
 

@@ -25,8 +25,8 @@ def identities(
     Seeds that are there are kept; users.conf is written anew, as the subjects of this version
     want it. It holds public keys alone.
     """
-    from modelmill_jobs.broker_config import tls_settings
-    from modelmill_jobs.identities import Identities
+    from modelmill_bus.broker_config import tls_settings
+    from modelmill_bus.identities import Identities
 
     people = Identities(folder)
     people.ensure()

@@ -68,7 +68,7 @@ def import_folder(
 async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
     """Copy a model folder into the artifact store of a running instance and announce it."""
     # The client of the bus and tokenizers take long to load, and only an import uses them.
-    from modelmill_jobs.bus import Bus
+    from modelmill_bus.bus import Bus
     from modelmill_tokenization.bounded.trial import try_tokenizer
 
     runtime = state.read_runtime()

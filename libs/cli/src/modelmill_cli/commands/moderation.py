@@ -174,7 +174,7 @@ async def _labelled(
     state: StateFolder, tenant: str | None, direction: Direction | None
 ) -> list[str]:
     # The client of the bus takes long to load, and of these commands one talks to the bus.
-    from modelmill_jobs.bus import Bus
+    from modelmill_bus.bus import Bus
 
     from modelmill_cli.labelled_texts import labelled_rows, reported
 

@@ -66,7 +66,7 @@ def import_(context: typer.Context, file: File) -> None:
 
 async def _compare(state: StateFolder) -> list["Comparison"]:
     # The client of the bus takes long to load, and few commands talk to the bus.
-    from modelmill_jobs.bus import Bus
+    from modelmill_bus.bus import Bus
 
     from modelmill_cli.state_check import compare_gateway, compare_snapshot
 
@@ -83,8 +83,8 @@ async def _compare(state: StateFolder) -> list["Comparison"]:
 
 
 async def _export(state: StateFolder, file: Path, count: Count) -> int:
-    from modelmill_jobs.archive import export_streams
-    from modelmill_jobs.link import open_link
+    from modelmill_bus.archive import export_streams
+    from modelmill_bus.link import open_link
 
     runtime = state.read_runtime()
     async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:
@@ -92,8 +92,8 @@ async def _export(state: StateFolder, file: Path, count: Count) -> int:
 
 
 async def _import(state: StateFolder, file: Path, count: Count) -> int:
-    from modelmill_jobs.archive import import_streams
-    from modelmill_jobs.link import open_link
+    from modelmill_bus.archive import import_streams
+    from modelmill_bus.link import open_link
 
     with state.locked(), held_port(HOST) as port:
         await end_leftovers(state, _unheard)

@@ -3,8 +3,8 @@
 import logging
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY, DATASET_RETIRED
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED
 from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import DeadlineError, NotFoundError
 

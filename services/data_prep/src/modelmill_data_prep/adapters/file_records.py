@@ -3,8 +3,8 @@
 import logging
 
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.bus import Bus, StaleWriteError, Stored
-from modelmill_jobs.subjects import TOKEN, file_state
+from modelmill_bus.bus import Bus, StaleWriteError, Stored
+from modelmill_bus.subjects import TOKEN, file_state
 from modelmill_registry.catalogue import FILES, FileCatalogue
 from modelmill_registry.read_model import visible_to
 from modelmill_service_kit.errors import AlreadyExistsError, DeadlineError

@@ -1,8 +1,8 @@
 """Jobs on the bus, as far as their failures are told."""
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobError, JobState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_state
 
 
 class JobRecords:

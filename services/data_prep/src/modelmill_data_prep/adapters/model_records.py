@@ -1,8 +1,8 @@
 """Models on the bus: read from the read model, once more when it has caught up."""
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_service_kit.errors import NotFoundError
 

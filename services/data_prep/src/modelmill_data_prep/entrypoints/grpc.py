@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.create_dataset import CreateDataset

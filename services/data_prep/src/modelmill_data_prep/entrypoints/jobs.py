@@ -2,10 +2,10 @@
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill_bus.kinds import DATASET
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.kinds import DATASET
-from modelmill_jobs.results import announced_result
-from modelmill_jobs.subjects import DATASET_READY
+from modelmill_jobs.announcements import announced_result
 
 from modelmill_data_prep.make_dataset import MakeDataset
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.add_upload_part import AddUploadPart

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState
-from modelmill_jobs.bus import Bus, StaleWriteError
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import budget_state
+from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import budget_state
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import ConflictError
 

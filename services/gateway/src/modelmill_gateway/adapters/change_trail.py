@@ -4,11 +4,10 @@ from collections import deque
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.change_subjects import change_recorded
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.record_queue import RecordQueue
+from modelmill_bus.bus import Bus, Publishes
+from modelmill_bus.envelope import Stored
+from modelmill_bus.record_queue import RecordQueue
+from modelmill_bus.subjects import change_recorded
 from modelmill_registry.read_model import ReadModel
 
 from modelmill_gateway.measures import CHANGES_DROPPED

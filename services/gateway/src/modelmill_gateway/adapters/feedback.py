@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import feedback_recorded
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import feedback_recorded
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import DeadlineError, UnavailableError
 

@@ -6,7 +6,7 @@ import grpc
 from modelmill.jobs.v1.job_pb2 import JobWish
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_jobs.control import ControlJob
 from modelmill_service_kit.grpc_client import domain_errors
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import key_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import key_state
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 from modelmill_service_kit.nearest import no_such

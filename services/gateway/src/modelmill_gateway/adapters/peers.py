@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from grpc.aio import Channel
-from modelmill_jobs.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
+from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.mutual_tls import MutualTls
 

@@ -4,8 +4,8 @@ import asyncio
 import logging
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.bus import Bus
 from modelmill_guard.bundle import CompiledPolicy
-from modelmill_jobs.bus import Bus
 from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import UnavailableError
 

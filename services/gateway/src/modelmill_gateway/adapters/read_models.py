@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.gauges import JobGauges
-from modelmill_jobs.ledger import JobLedger
-from modelmill_jobs.snapshots import Snapshots
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
+from modelmill_job_index.gauges import JobGauges
+from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.snapshots import Snapshots
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.fresh_look import FreshLook

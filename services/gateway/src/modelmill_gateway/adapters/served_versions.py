@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelServing, ServingAbilities, ServingState
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.subjects import MODEL_SERVING
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import MODEL_SERVING
 from modelmill_registry.read_model import Follows, ReadModel
 
 from modelmill_gateway.domain.models import Loading

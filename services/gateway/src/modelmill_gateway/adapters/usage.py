@@ -5,9 +5,9 @@ import logging
 import uuid
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.record_queue import Waiting, publish_patiently
-from modelmill_jobs.subjects import usage_recorded
+from modelmill_bus.bus import Publishes
+from modelmill_bus.record_queue import Waiting, publish_patiently
+from modelmill_bus.subjects import usage_recorded
 
 from modelmill_gateway.adapters.usage_spill import Going, UsageSpill
 from modelmill_gateway.measures import USAGE_DROPPED

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import DeadlineError, UnavailableError
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.webhook_subjects import webhook_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import webhook_state
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import no_such

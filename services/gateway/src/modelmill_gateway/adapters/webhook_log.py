@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
-from modelmill_jobs.bus import Bus, StaleWriteError
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.webhook_subjects import webhook_attempt
+from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import webhook_attempt
 from modelmill_registry.read_model import ReadModel
 
 from modelmill_gateway.domain.webhooks import DELIVERED

@@ -7,8 +7,8 @@ from typing import Protocol
 from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.kinds import BATCH, prefix_of
-from modelmill_jobs.ledger import JobRecord
+from modelmill_bus.kinds import BATCH, prefix_of
+from modelmill_job_index.ledger import JobRecord
 from modelmill_jobs.submit import SubmittedJob
 from modelmill_service_kit.errors import NotFoundError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.ids import derived_id
+from modelmill_bus.ids import derived_id
 from modelmill_service_kit.errors import AlreadyExistsError
 
 from modelmill_gateway.batches.batch_journal import KINDS, BatchJournal

@@ -4,8 +4,8 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill_bus.kinds import BATCH
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.kinds import BATCH
 
 from modelmill_gateway.batches.answer_batch import AnswerBatch
 from modelmill_gateway.evals.run_eval import RunEval

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.errors import StaleWriteError
-from modelmill_jobs.ids import job_id
+from modelmill_bus.envelope import Stored
+from modelmill_bus.errors import StaleWriteError
+from modelmill_bus.ids import job_id
 from modelmill_service_kit.errors import AlreadyExistsError, PreconditionError
 
 from modelmill_gateway.domain.access import Caller

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.errors import StreamFullError
+from modelmill_bus.envelope import Stored
+from modelmill_bus.errors import StreamFullError
 from modelmill_service_kit.errors import (
     ConflictError,
     InvalidInputError,

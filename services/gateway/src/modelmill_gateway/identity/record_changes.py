@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
 
 from modelmill_gateway.domain.access import Caller
 

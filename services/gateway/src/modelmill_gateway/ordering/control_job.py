@@ -5,8 +5,8 @@ from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_RUN, JobRequested, JobWish
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_jobs.ledger import JobRecord
-from modelmill_jobs.unfinished import input_ids
+from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.unfinished import input_ids
 from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobPriority
-from modelmill_jobs.kinds import DATASET
+from modelmill_bus.kinds import DATASET
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.waiting_room import WaitingRoom

@@ -26,9 +26,9 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TrainingObjective,
     TrainSpec,
 )
-from modelmill_jobs.kinds import DATASET, TRAIN, dataset_id_of
-from modelmill_jobs.ledger import JobRecord
-from modelmill_jobs.structs import text_of
+from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
+from modelmill_bus.structs import text_of
+from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller

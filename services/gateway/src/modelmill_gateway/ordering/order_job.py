@@ -4,7 +4,7 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobPriority
-from modelmill_jobs.ledger import JobRecord
+from modelmill_job_index.ledger import JobRecord
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_jobs.kinds import DATASET, dataset_id_of
-from modelmill_jobs.ledger import JobRecord
+from modelmill_bus.kinds import DATASET, dataset_id_of
+from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.routing.find_model import FreshLook

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from modelmill_jobs import ids
-from modelmill_jobs.kinds import prefix_of
-from modelmill_jobs.ledger import JobRecord
+from modelmill_bus import ids
+from modelmill_bus.kinds import prefix_of
+from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.errors import NotFoundError, OverloadedError
 
 RETRY_SECONDS = 30.0

@@ -11,10 +11,10 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
-from modelmill_jobs.entry import say_progress
-from modelmill_jobs.history import PROGRESS
-from modelmill_jobs.kinds import TRAIN
-from modelmill_jobs.ledger import JobEvent, JobRecord
+from modelmill_bus.kinds import TRAIN
+from modelmill_job_index.entry import say_progress
+from modelmill_job_index.history import PROGRESS
+from modelmill_job_index.ledger import JobEvent, JobRecord
 from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoundError
 
 from modelmill_gateway.domain.access import Caller
@@ -26,7 +26,7 @@ STEP = "step"
 
 
 class Watcher(Protocol):
-    """See `modelmill_jobs.watching.JobWatcher`."""
+    """See `modelmill_job_index.watching.JobWatcher`."""
 
     def watch(self, tenant: str, job_id: str, after: str | None) -> AsyncIterator[JobEvent]: ...
 

@@ -13,8 +13,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_jobs.history import STATE
-from modelmill_jobs.ledger import JobRecord
+from modelmill_job_index.history import STATE
+from modelmill_job_index.ledger import JobRecord
 from modelmill_registry.default_build import default_build_of, is_slower
 from modelmill_service_kit.errors import NotFoundError
 

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelmill_jobs.errors import StaleWriteError
+from modelmill_bus.errors import StaleWriteError
 from modelmill_service_kit.errors import PermissionDeniedError, UnavailableError
 
 from modelmill_gateway.domain.access import Caller

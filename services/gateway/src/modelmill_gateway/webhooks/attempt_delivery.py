@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookDue, WebhookState
-from modelmill_jobs.bus import Bus, StaleWriteError
-from modelmill_jobs.webhook_subjects import webhook_due
+from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.subjects import webhook_due
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 
 from modelmill_gateway.adapters.secret_vault import SecretVault

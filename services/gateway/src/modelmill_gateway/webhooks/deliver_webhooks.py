@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.handling import decoded, kept
-from modelmill_jobs.webhook_rows import DELIVERIES as QUEUE
+from modelmill_bus.bus import Bus
+from modelmill_bus.deliveries import decoded, kept
+from modelmill_bus.subjects import DELIVERIES as QUEUE
 from modelmill_service_kit.errors import DomainError
 from nats.errors import Error as NatsError
 

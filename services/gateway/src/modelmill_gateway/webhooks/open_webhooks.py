@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.holding import Announcements
+from modelmill_bus.bus import Bus
+from modelmill_job_index.holding import Announcements
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.adapters.background import Background

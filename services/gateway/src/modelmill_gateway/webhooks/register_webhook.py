@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
-from modelmill_jobs.bus import Bus
+from modelmill_bus.bus import Bus
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_gateway.adapters.secret_vault import SecretVault

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill_bus.envelope import Stored
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.policy import PolicyError
-from modelmill_jobs.envelope import Stored
 
 from modelmill_moderation.domain.policies import Ownership, PoliciesInForce
 

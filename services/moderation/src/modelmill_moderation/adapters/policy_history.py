@@ -6,9 +6,9 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.publishing import Publishes
-from modelmill_jobs.subjects import policy_state
+from modelmill_bus.bus import Publishes
+from modelmill_bus.envelope import Stored
+from modelmill_bus.subjects import policy_state
 
 M = TypeVar("M", bound=Message)
 

@@ -6,9 +6,9 @@ from typing import Any
 import grpc
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
+from modelmill_bus.subjects import token
 from modelmill_guard.judge import Window
 from modelmill_guard.verdict import Direction, Released, RuleMatch, Verdict
-from modelmill_jobs.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_moderation.change_policy import ChangePolicy

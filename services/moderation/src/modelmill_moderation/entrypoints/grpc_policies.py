@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_moderation.change_policy import Change, ChangePolicy

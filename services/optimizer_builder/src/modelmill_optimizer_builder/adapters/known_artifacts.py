@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import DATASET_READY, MODEL_READY
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import NotFoundError

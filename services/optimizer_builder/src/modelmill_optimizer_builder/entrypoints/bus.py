@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from modelmill_jobs.bus import Bus, Stored
-from modelmill_jobs.subjects import DEFAULT_BUILDS, MODEL_READY
+from modelmill_bus.bus import Bus, Stored
+from modelmill_bus.subjects import DEFAULT_BUILDS, MODEL_READY
 
 from modelmill_optimizer_builder.order_default_build import OrderDefaultBuild
 

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 
 from modelmill_optimizer_builder.create_build import CreateBuild
 

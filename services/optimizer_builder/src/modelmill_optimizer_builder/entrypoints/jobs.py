@@ -2,10 +2,10 @@
 
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill_bus.kinds import OPTIMIZE
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.kinds import OPTIMIZE
-from modelmill_jobs.results import announced_result
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_jobs.announcements import announced_result
 
 from modelmill_optimizer_builder.build_model import BuildModel
 

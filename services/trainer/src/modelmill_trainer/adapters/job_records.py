@@ -1,8 +1,8 @@
 """Other jobs, as the bus knows them."""
 
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import job_requested, job_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import job_requested, job_state
 
 
 class JobRecords:

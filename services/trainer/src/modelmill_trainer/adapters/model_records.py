@@ -5,8 +5,8 @@ import logging
 from collections.abc import Collection
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
-from modelmill_jobs.bus import Bus
-from modelmill_jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import MODEL_READY, MODEL_RETIRED, alias_state
 from modelmill_registry.aliases import split_versions
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.read_model import SHARED_TENANT

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.read_evaluation import ReadEvaluation

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob

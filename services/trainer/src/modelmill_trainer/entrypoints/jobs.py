@@ -5,10 +5,10 @@ from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_bus.kinds import EVALUATE, TRAIN
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.kinds import EVALUATE, TRAIN
-from modelmill_jobs.results import announced_result
-from modelmill_jobs.subjects import MODEL_READY
+from modelmill_jobs.announcements import announced_result
 
 from modelmill_trainer.evaluate_model import EvaluateModel
 from modelmill_trainer.train_model import TrainModel

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from modelmill_jobs.asyncapi import asyncapi_document
+from modelmill_bus.asyncapi import asyncapi_document
 from modelmill_service_kit.errors import DomainError, UnavailableError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response

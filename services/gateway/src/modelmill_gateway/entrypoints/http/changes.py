@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
-from modelmill_jobs.envelope import Stored
+from modelmill_bus.envelope import Stored
 from starlette.requests import Request
 from starlette.responses import Response
 

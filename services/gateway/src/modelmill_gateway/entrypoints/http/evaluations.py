@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
-from modelmill_jobs.kinds import EVALUATE
+from modelmill_bus.kinds import EVALUATE
 from starlette.requests import Request
 from starlette.responses import Response
 

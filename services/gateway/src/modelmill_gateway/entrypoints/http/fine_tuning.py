@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable
 
 from modelmill.jobs.v1.job_pb2 import JobWish
-from modelmill_jobs.kinds import TRAIN
-from modelmill_jobs.ledger import JobRecord
-from modelmill_jobs.structs import text_of
+from modelmill_bus.kinds import TRAIN
+from modelmill_bus.structs import text_of
+from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request

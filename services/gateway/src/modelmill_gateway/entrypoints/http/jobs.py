@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JOB_WISH_PAUSE, JOB_WISH_RUN, JobWish
-from modelmill_jobs.kinds import KINDS
-from modelmill_jobs.ledger import JobRecord
+from modelmill_bus.kinds import KINDS
+from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response

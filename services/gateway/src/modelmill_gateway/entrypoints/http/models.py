@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
-from modelmill_jobs.subjects import token
+from modelmill_bus.subjects import token
 from starlette.requests import Request
 from starlette.responses import Response
 

@@ -2,7 +2,7 @@
 
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from modelmill_jobs.kinds import OPTIMIZE
+from modelmill_bus.kinds import OPTIMIZE
 from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response

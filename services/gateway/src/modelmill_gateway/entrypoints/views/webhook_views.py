@@ -5,8 +5,8 @@ from typing import Any
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill_jobs.envelope import Stored
-from modelmill_jobs.ledger import JobRecord
+from modelmill_bus.envelope import Stored
+from modelmill_job_index.ledger import JobRecord
 
 from modelmill_gateway.entrypoints.views.dataset_views import dataset_view
 from modelmill_gateway.entrypoints.views.job_views import (

@@ -1,0 +1,1 @@
+"""The message bus: NATS JetStream subjects, streams, publish, follow and consume."""

@@ -1,0 +1,87 @@
+"""Creates the streams of the table where they are missing."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from modelmill_service_kit.errors import UnavailableError
+from nats.js import api
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from modelmill_bus.errors import NO_ROOM, BrokerDiskFullError
+from modelmill_bus.subjects import STREAMS, Stream
+
+log = logging.getLogger(__name__)
+
+NO_SUITABLE_PEERS, REPLICAS_NEED_A_CLUSTER = 10005, 10074
+
+
+async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
+    """Create what is missing, add subjects that are new and take out those that moved.
+
+    Several processes may do so at once.
+    Limits and replicas of a stream that exists are left alone: an operator may have raised them.
+
+    Raises:
+        ServiceUnavailableError: the brokers of a cluster have not all found each other yet.
+        UnavailableError: so many replicas cannot be had of one broker alone.
+    """
+    for stream in STREAMS:
+        try:
+            found: Any = await js.stream_info(stream.name)
+        except NotFoundError:
+            await _make(js, stream, replicas)
+            continue
+        has = set(found.config.subjects or ())
+        # A subject is in one stream only: one that moved leaves the old one first.
+        moved = {each for other in STREAMS if other is not stream for each in other.subjects}
+        wanted = sorted((has | set(stream.subjects)) - moved)
+        if has != set(wanted):
+            log.info("stream %s gets subjects %s", stream.name, wanted)
+            await js.update_stream(found.config.evolve(subjects=wanted))
+
+
+async def missing_streams(js: JetStreamContext, names: Sequence[str]) -> list[str]:
+    """Those of `names` that the broker does not have."""
+    missing = []
+    for name in names:
+        try:
+            await js.stream_info(name)
+        except NotFoundError:
+            missing.append(name)
+    return missing
+
+
+async def _make(js: JetStreamContext, stream: Stream, replicas: int) -> None:
+    try:
+        await js.add_stream(_config(stream, replicas))
+    except APIError as error:
+        if error.err_code == NO_SUITABLE_PEERS:
+            raise ServiceUnavailableError(description=error.description) from error
+        if error.err_code == REPLICAS_NEED_A_CLUSTER:
+            raise UnavailableError(f"{replicas} replicas need a cluster of brokers") from error
+        if error.err_code in NO_ROOM:
+            raise BrokerDiskFullError(f"make stream {stream.name}") from error
+        raise
+
+
+def _config(stream: Stream, replicas: int) -> api.StreamConfig:
+    return api.StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.WORK_QUEUE
+        if stream.work_queue
+        else api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.OLD if stream.lossy else api.DiscardPolicy.NEW,
+        max_bytes=stream.max_bytes,
+        max_age=stream.max_age_seconds,
+        allow_msg_ttl=stream.forgets or None,
+        max_msgs_per_subject=stream.max_per_subject or -1,
+        duplicate_window=stream.duplicate_window_seconds,
+        deny_delete=not stream.lossy,
+        num_replicas=replicas,
+        # A read by subject goes to the leader: a follower may be behind, and fencing must not be.
+        allow_direct=False,
+    )

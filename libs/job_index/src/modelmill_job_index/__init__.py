@@ -1,0 +1,1 @@
+"""The read model of jobs: list, watch, queue positions and snapshots."""
