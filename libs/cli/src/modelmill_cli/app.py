@@ -101,7 +101,8 @@ def _lines_of(error: Exception) -> Iterator[str]:
     elif isinstance(error, TyperException):
         said = _one_line(error.format_message()).rstrip(".")
         if said:  # else help was asked for, by saying nothing
-            yield f"{said}; `{_asked_of(error)} --help` lists what there is"
+            end = "" if said.endswith("?") else "."
+            yield f"{said}{end} `{_asked_of(error)} --help` lists what there is"
     elif isinstance(error, GatewayError) and len(error.errors) > 1:
         yield from map(_one_line, error.errors)
     elif isinstance(error, OSError):
