@@ -1,6 +1,8 @@
 """The API document is valid, complete, and says what is true; every other test compares answers."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import pytest
 from gateway_support.document import document, resolved, schema_validator
@@ -11,6 +13,11 @@ from modelmill_gateway.entrypoints.document.refusals import REFUSALS
 from openapi_spec_validator import validate
 
 JSON = "application/json"
+VERBS = (
+    "Add|Begin|Cancel|Check|Compare|Complete|Count|Create|Delete|Download|Generate|Get|List|Moderate|"
+    "Pause|Preview|Put|Receive|Record|Register|Resume|Revert|Revoke|Rotate|Send|Set|Update|Upload"
+)
+MAX_SUMMARY_WORDS, MAX_SENTENCE_WORDS = 12, 30
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
 
 
@@ -21,6 +28,42 @@ def operation_of(name: str) -> dict[str, object]:
 
 def test_it_is_valid_openapi():
     validate(document())
+
+
+def texts(part: object, key: str) -> Iterator[str]:
+    """Every text under a key of the document, but for examples."""
+    if isinstance(part, list):
+        for each in part:
+            yield from texts(each, key)
+    elif isinstance(part, dict):
+        if isinstance(part.get(key), str):
+            yield part[key]
+        for name, inner in part.items():
+            if name not in ("example", "examples"):
+                yield from texts(inner, key)
+
+
+def words(sentence: str) -> int:
+    """Words of a sentence; code counts as one."""
+    return len(re.sub("`[^`]*`", "code", sentence).split())
+
+
+def test_a_summary_is_an_imperative_of_at_most_12_words():
+    summaries = list(texts(document(), "summary"))
+    rule = re.compile(rf"(?:{VERBS}) .*\.")
+
+    assert len(summaries) > len(ROUTES)
+    assert [it for it in summaries if not rule.fullmatch(it)] == []
+    assert [it for it in summaries if words(it) > MAX_SUMMARY_WORDS] == []
+
+
+def test_no_sentence_of_a_description_has_more_than_30_words():
+    sentences = [
+        sentence
+        for text in texts(document(), "description")
+        for sentence in re.split(r"(?<=[.!?])\s", text)
+    ]
+    assert [it for it in sentences if words(it) > MAX_SENTENCE_WORDS] == []
 
 
 def test_what_endpoints_are_sent_is_in_it_with_an_example():

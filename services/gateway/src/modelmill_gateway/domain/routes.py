@@ -28,17 +28,42 @@ OF_KEY = ModelNames(("models",))
 
 
 ROUTES = (
-    route("GET", "/", "index", None, "An index page of links.", NO_MODELS),
-    route("GET", "/docs", "reference", None, "The API reference as a page.", NO_MODELS),
-    route("GET", "/healthz", "health", None, "Whether the process runs and stays.", NO_MODELS),
-    route("GET", "/readyz", "ready", None, "Whether to send requests here.", NO_MODELS),
-    route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document.", NO_MODELS),
-    route("GET", "/asyncapi.json", "asyncapi", None, "The bus as an AsyncAPI document.", NO_MODELS),
-    route("POST", "/generate", "generate", access.CHAT, "Answer one prompt.", MODEL_OR_DEFAULT),
-    route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation.", ONE_MODEL),
-    route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is.", ONE_MODEL),
+    route("GET", "/", "index", None, "List links to the documents.", NO_MODELS),
+    route("GET", "/docs", "reference", None, "Get the API reference as a page.", NO_MODELS),
+    route("GET", "/healthz", "health", None, "Check that the process is alive.", NO_MODELS),
+    route("GET", "/readyz", "ready", None, "Check that the process accepts requests.", NO_MODELS),
     route(
-        "POST", "/v1/responses", "respond", access.CHAT, "Answer items; nothing is kept.", ONE_MODEL
+        "GET", "/openapi.json", "openapi", None, "Get this API as an OpenAPI document.", NO_MODELS
+    ),
+    route(
+        "GET",
+        "/asyncapi.json",
+        "asyncapi",
+        None,
+        "Get the message bus as an AsyncAPI document.",
+        NO_MODELS,
+    ),
+    route(
+        "POST",
+        "/generate",
+        "generate",
+        access.CHAT,
+        "Generate an answer to one prompt.",
+        MODEL_OR_DEFAULT,
+    ),
+    route(
+        "POST", "/v1/chat/completions", "chat", access.CHAT, "Create a chat completion.", ONE_MODEL
+    ),
+    route(
+        "POST", "/v1/completions", "complete", access.CHAT, "Create a text completion.", ONE_MODEL
+    ),
+    route(
+        "POST",
+        "/v1/responses",
+        "respond",
+        access.CHAT,
+        "Create a response; nothing is stored.",
+        ONE_MODEL,
     ),
     Route(
         *(
@@ -46,7 +71,7 @@ ROUTES = (
             "POST",
             "/v1/messages",
             access.CHAT,
-            "Answer a conversation of Anthropic's.",
+            "Create a message, as Anthropic's clients ask.",
             ONE_MODEL,
         ),
         *(Body.JSON, Dialect.ANTHROPIC),
@@ -57,23 +82,35 @@ ROUTES = (
             "POST",
             "/v1/messages/count_tokens",
             access.CHAT,
-            "How long it is.",
+            "Count the tokens of a message.",
             ONE_MODEL,
         ),
         *(Body.JSON, Dialect.ANTHROPIC),
     ),
-    route("POST", "/v1/embeddings", "embed", access.CHAT, "Vectors of texts.", ONE_MODEL),
+    route("POST", "/v1/embeddings", "embed", access.CHAT, "Create embeddings of texts.", ONE_MODEL),
     route(
-        "POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy.", NO_MODELS
+        "POST",
+        "/v1/moderations",
+        "moderate",
+        access.CHAT,
+        "Moderate texts by the tenant's policy.",
+        NO_MODELS,
     ),
-    route("GET", POLICY, "get_policy", access.MODERATION, "The policy that judges.", NO_MODELS),
-    route("PUT", POLICY, "put_policy", access.MODERATION, "Put a policy in force.", EVERY_MODEL),
+    route("GET", POLICY, "get_policy", access.MODERATION, "Get the moderation policy.", NO_MODELS),
+    route(
+        "PUT",
+        POLICY,
+        "put_policy",
+        access.MODERATION,
+        "Put a moderation policy in force.",
+        EVERY_MODEL,
+    ),
     route(
         "GET",
         f"{POLICY}/versions",
         "list_policies",
         access.MODERATION,
-        "What was in force.",
+        "List versions of the moderation policy.",
         NO_MODELS,
     ),
     route(
@@ -81,11 +118,18 @@ ROUTES = (
         f"{POLICY}/revert",
         "revert_policy",
         access.MODERATION,
-        "Go back to one.",
+        "Revert to an earlier moderation policy, or the shared one.",
         EVERY_MODEL,
     ),
-    route("POST", FEEDBACK, "record_feedback", access.CHAT, "Record feedback.", NO_MODELS),
-    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "List feedback.", NO_MODELS),
+    route(
+        "POST",
+        FEEDBACK,
+        "record_feedback",
+        access.CHAT,
+        "Record feedback on a response or a moderation verdict.",
+        NO_MODELS,
+    ),
+    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "List feedback records.", NO_MODELS),
     route(
         "GET",
         f"{FEEDBACK}/{{feedback_id}}",
@@ -96,10 +140,12 @@ ROUTES = (
     ),
     *MODEL_ROUTES,
     Route(
-        "upload_file", "POST", "/v1/files", access.FILES, "Store a file.", NO_MODELS, Body.UPLOAD
+        "upload_file", "POST", "/v1/files", access.FILES, "Upload a file.", NO_MODELS, Body.UPLOAD
     ),
-    route("GET", "/v1/files", "list_files", access.FILES, "The tenant's files.", NO_MODELS),
-    route("GET", "/v1/files/{file_id}", "get_file", access.FILES, "One file's record.", NO_MODELS),
+    route("GET", "/v1/files", "list_files", access.FILES, "List files.", NO_MODELS),
+    route(
+        "GET", "/v1/files/{file_id}", "get_file", access.FILES, "Get a file's record.", NO_MODELS
+    ),
     route(
         "DELETE", "/v1/files/{file_id}", "delete_file", access.FILES, "Delete a file.", NO_MODELS
     ),
@@ -108,31 +154,38 @@ ROUTES = (
         "/v1/files/{file_id}/content",
         "get_content",
         access.FILES,
-        "A file's bytes.",
+        "Download a file.",
         NO_MODELS,
     ),
-    route("POST", "/v1/uploads", "begin_upload", access.FILES, "Begin a file in parts.", NO_MODELS),
+    route(
+        "POST", "/v1/uploads", "begin_upload", access.FILES, "Begin an upload in parts.", NO_MODELS
+    ),
     Route(
         "add_upload_part",
         "POST",
         f"{UPLOAD}/parts",
         access.FILES,
-        "Add one.",
+        "Add a part to an upload.",
         NO_MODELS,
         Body.UPLOAD,
     ),
     route(
-        "POST", f"{UPLOAD}/complete", "complete_upload", access.FILES, "Join the parts.", NO_MODELS
+        "POST",
+        f"{UPLOAD}/complete",
+        "complete_upload",
+        access.FILES,
+        "Complete an upload.",
+        NO_MODELS,
     ),
     Route(
-        "cancel_upload", "POST", f"{UPLOAD}/cancel", access.FILES, "Forget the parts.", NO_MODELS
+        "cancel_upload", "POST", f"{UPLOAD}/cancel", access.FILES, "Cancel an upload.", NO_MODELS
     ),
     route(
         "POST",
         "/v1/datasets",
         "create_dataset",
         access.DATASETS,
-        "Make a dataset of a file.",
+        "Create a dataset from a file.",
         DATASET,
     ),
     route(
@@ -140,18 +193,16 @@ ROUTES = (
         "/v1/datasets/preview",
         "preview_dataset",
         access.DATASETS,
-        "What a file's first rows would become.",
+        "Preview the dataset of a file's first rows.",
         DATASET,
     ),
-    route(
-        "GET", "/v1/datasets", "list_datasets", access.DATASETS, "The tenant's datasets.", NO_MODELS
-    ),
+    route("GET", "/v1/datasets", "list_datasets", access.DATASETS, "List datasets.", NO_MODELS),
     route(
         "GET",
         "/v1/datasets/{dataset_id}",
         "get_dataset",
         access.DATASETS,
-        "One dataset.",
+        "Get a dataset.",
         NO_MODELS,
     ),
     route(
@@ -159,7 +210,7 @@ ROUTES = (
         "/v1/datasets/{dataset_id}",
         "delete_dataset",
         access.DATASETS,
-        "Delete it.",
+        "Delete a dataset.",
         NO_MODELS,
     ),
     route(
@@ -167,7 +218,7 @@ ROUTES = (
         "/v1/datasets/{dataset_id}/rows/{line}",
         "explain_row",
         access.DATASETS,
-        "What became of a row of the source file.",
+        "Get the provenance of a source row.",
         NO_MODELS,
     ),
     route(
@@ -175,7 +226,7 @@ ROUTES = (
         "/v1/datasets/{dataset_id}/diff/{other_dataset_id}",
         "diff_datasets",
         access.DATASETS,
-        "What two datasets do not have in common.",
+        "Compare two datasets.",
         NO_MODELS,
     ),
     route(
@@ -183,41 +234,76 @@ ROUTES = (
         "/v1/datasets/{dataset_id}/report",
         "get_report",
         access.DATASETS,
-        "The report as JSON, or with format=html as a page.",
+        "Get a dataset's report as JSON or HTML.",
         NO_MODELS,
     ),
     *JOB_ROUTES,
-    route("GET", "/v1/budget", "get_budget", access.BUDGETS, "What the tenant may use.", NO_MODELS),
-    Route("put_budget", "PUT", "/v1/budget", access.BUDGETS, "Set that.", NO_MODELS, Body.JSON),
-    route("GET", "/v1/usage", "get_usage", access.USAGE, "What the tenant used.", NO_MODELS),
+    route(
+        "GET",
+        "/v1/budget",
+        "get_budget",
+        access.BUDGETS,
+        "Get the tenant's limits and use.",
+        NO_MODELS,
+    ),
+    Route(
+        "put_budget",
+        "PUT",
+        "/v1/budget",
+        access.BUDGETS,
+        "Set the tenant's limits.",
+        NO_MODELS,
+        Body.JSON,
+    ),
+    route("GET", "/v1/usage", "get_usage", access.USAGE, "Get the tenant's usage.", NO_MODELS),
     route(
         "GET",
         "/v1/organization/usage/completions",
         "get_organization_usage",
         access.USAGE,
-        "The same, where OpenAI's clients look for it.",
+        "Get the tenant's usage, at OpenAI's path.",
         NO_MODELS,
     ),
     route(
-        "POST", "/v1/webhooks", "register_webhook", access.WEBHOOKS, "Be told of events.", NO_MODELS
+        "POST",
+        "/v1/webhooks",
+        "register_webhook",
+        access.WEBHOOKS,
+        "Register a webhook endpoint.",
+        NO_MODELS,
     ),
     route(
         "GET",
         "/v1/webhooks",
         "list_webhooks",
         access.WEBHOOKS,
-        "The tenant's endpoints.",
+        "List webhook endpoints.",
         NO_MODELS,
     ),
-    route("GET", WEBHOOK, "get_webhook", access.WEBHOOKS, "One endpoint.", NO_MODELS),
-    Route("change_webhook", "PATCH", WEBHOOK, access.WEBHOOKS, "Change it.", NO_MODELS, Body.JSON),
-    route("DELETE", WEBHOOK, "delete_webhook", access.WEBHOOKS, "Tell it nothing more.", NO_MODELS),
+    route("GET", WEBHOOK, "get_webhook", access.WEBHOOKS, "Get a webhook endpoint.", NO_MODELS),
+    Route(
+        "change_webhook",
+        "PATCH",
+        WEBHOOK,
+        access.WEBHOOKS,
+        "Update a webhook endpoint.",
+        NO_MODELS,
+        Body.JSON,
+    ),
+    route(
+        "DELETE",
+        WEBHOOK,
+        "delete_webhook",
+        access.WEBHOOKS,
+        "Delete a webhook endpoint.",
+        NO_MODELS,
+    ),
     Route(
         "rotate_webhook",
         "POST",
         f"{WEBHOOK}/rotate",
         access.WEBHOOKS,
-        "Give it a new secret.",
+        "Rotate a webhook endpoint's secret.",
         NO_MODELS,
     ),
     Route(
@@ -225,7 +311,7 @@ ROUTES = (
         "POST",
         f"{WEBHOOK}/test",
         access.WEBHOOKS,
-        "Send it a test event.",
+        "Send a test event to a webhook endpoint.",
         NO_MODELS,
     ),
     route(
@@ -233,16 +319,20 @@ ROUTES = (
         f"{WEBHOOK}/deliveries",
         "list_webhook_deliveries",
         access.WEBHOOKS,
-        "What came of the last attempts to reach it.",
+        "List delivery attempts of a webhook endpoint.",
         NO_MODELS,
     ),
-    route("GET", "/v1/audit", "list_changes", access.KEYS, "Who changed what.", NO_MODELS),
-    route("POST", "/v1/keys", "issue_key", access.KEYS, "Make an API key.", OF_KEY),
-    route("GET", "/v1/keys", "list_keys", access.KEYS, "The tenant's API keys.", NO_MODELS),
-    route("GET", KEY, "get_key", access.KEYS, "One key's record.", NO_MODELS),
-    Route("change_key", "PATCH", KEY, access.KEYS, "Change it.", OF_KEY, Body.JSON),
-    route("DELETE", KEY, "revoke_key", access.KEYS, "Revoke it, for good.", NO_MODELS),
-    Route("rotate_key", "POST", f"{KEY}/rotate", access.KEYS, "Give it a new secret.", NO_MODELS),
+    route(
+        "GET", "/v1/audit", "list_changes", access.KEYS, "List the audit log of changes.", NO_MODELS
+    ),
+    route("POST", "/v1/keys", "issue_key", access.KEYS, "Create an API key.", OF_KEY),
+    route("GET", "/v1/keys", "list_keys", access.KEYS, "List API keys.", NO_MODELS),
+    route("GET", KEY, "get_key", access.KEYS, "Get an API key's record.", NO_MODELS),
+    Route("change_key", "PATCH", KEY, access.KEYS, "Update an API key.", OF_KEY, Body.JSON),
+    route("DELETE", KEY, "revoke_key", access.KEYS, "Revoke an API key for good.", NO_MODELS),
+    Route(
+        "rotate_key", "POST", f"{KEY}/rotate", access.KEYS, "Rotate an API key's secret.", NO_MODELS
+    ),
 )
 
 

@@ -12,22 +12,24 @@ VERSION = "Version id or name."
 
 
 class VariantBody(StrictBody):
-    """One of the versions."""
+    """Variant of an alias."""
 
-    name: str = Field(max_length=64, pattern=NAME, description="In x-model-variant.")
+    name: str = Field(max_length=64, pattern=NAME, description="Name, as in x-model-variant.")
     version_id: str = Field(min_length=1, max_length=256, description=VERSION)
-    weight: float = Field(ge=0, le=1e6, description="Its share is this over the sum of all.")
+    weight: float = Field(
+        ge=0, le=1e6, description="Weight; the share is the weight over the sum of all weights."
+    )
 
 
 class ShadowBody(StrictBody):
-    """Asked the same behind the answer; what it says is thrown away."""
+    """Shadow version: gets a copy of a share of the requests; its answers are discarded."""
 
     version_id: str = Field(min_length=1, max_length=256, description=VERSION)
-    share: float = Field(gt=0, le=1, description="Of the answers.")
+    share: float = Field(gt=0, le=1, description="Share of requests that are copied.")
 
 
 class AliasBody(StrictBody):
-    """Either `version_id` or `variants`."""
+    """Target of an alias: either `version_id` or `variants`."""
 
     version_id: str | None = Field(None, min_length=1, max_length=256, description=VERSION)
     variants: list[VariantBody] | None = Field(None, min_length=1, max_length=MAX_VARIANTS)
@@ -35,7 +37,7 @@ class AliasBody(StrictBody):
     fallback: list[str] = Field(
         default_factory=list,
         max_length=MAX_FALLBACKS,
-        description="Tried in order when the one that is asked cannot begin.",
+        description="Versions to try in order when the chosen one cannot begin.",
     )
 
     @model_validator(mode="after")

@@ -74,11 +74,13 @@ StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
 
 class MessageBody(OpenBody):
-    """One turn."""
+    """Message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     tool_calls: list[ToolCallBody] | None = None
-    tool_call_id: str | None = Field(None, description="In a tool's turn: the call it answers.")
+    tool_call_id: str | None = Field(
+        None, description="In a tool message: id of the call that it answers."
+    )
     content: Annotated[str | None, BeforeValidator(_plain_text)] = Field(
         None, validate_default=True, json_schema_extra=_text_or_parts
     )
@@ -102,10 +104,12 @@ class MessageBody(OpenBody):
 
 
 class StreamOptions(OpenBody):
-    """How a stream is sent."""
+    """Stream options."""
 
     include_usage: bool | None = None
-    include_obfuscation: Literal[False] | None = Field(None, description="It is not padded.")
+    include_obfuscation: Literal[False] | None = Field(
+        None, description="Padding of streams; not supported."
+    )
 
 
 class TextBody(ConstrainedBody):
@@ -121,15 +125,23 @@ class TextBody(ConstrainedBody):
         None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers wanted.")
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Number of answers.")
     presence_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
     frequency_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
     repetition_penalty: float | None = Field(
-        None, ge=0.01, le=100, description="Of tokens in prompt or answer; 1 changes nothing."
+        None,
+        ge=0.01,
+        le=100,
+        description="Repetition penalty on tokens of prompt and answer; 1 turns it off.",
     )
-    top_k: int | None = Field(None, ge=-1, lt=2**31, description="0 and -1 mean all tokens.")
+    top_k: int | None = Field(
+        None,
+        ge=-1,
+        lt=2**31,
+        description="Number of likeliest tokens to sample from; 0 and -1 mean all.",
+    )
     user: str | None = Field(
-        None, max_length=512, description="Has the same variant of an alias each time."
+        None, max_length=512, description="End user; also the sticky key for variants of an alias."
     )
 
     @property
@@ -139,7 +151,7 @@ class TextBody(ConstrainedBody):
 
 
 class ChatBody(TextBody):
-    """POST /v1/chat/completions."""
+    """Request body of POST /v1/chat/completions."""
 
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
@@ -147,7 +159,10 @@ class ChatBody(TextBody):
     tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(
-        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
+        None,
+        ge=0,
+        le=MAX_ALTERNATIVES,
+        description="Number of alternatives for each token; needs logprobs.",
     )
     moderation: InlineModerationBody | None = None
 
@@ -158,14 +173,16 @@ class ChatBody(TextBody):
 
 
 class GenerateBody(StrictBody):
-    """POST /generate."""
+    """Request body of POST /generate."""
 
     prompt: str = Field(min_length=1)
-    max_length: int = Field(50, ge=1, le=MAX_NEW_TOKENS, description="New tokens at most.")
-    model: str | None = Field(
-        None, min_length=1, max_length=256, description="The default model, if it is not said."
+    max_length: int = Field(
+        50, ge=1, le=MAX_NEW_TOKENS, description="Maximum number of new tokens."
     )
-    temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token.")
+    model: str | None = Field(
+        None, min_length=1, max_length=256, description="Model; the default model if absent."
+    )
+    temperature: float = Field(0.0, ge=0, le=2, description="Sampling temperature; 0 is greedy.")
 
 
 @dataclass(frozen=True)

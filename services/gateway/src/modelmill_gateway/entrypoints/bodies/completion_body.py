@@ -39,14 +39,17 @@ def _one_or_many(schema: dict[str, Any]) -> None:
 
 
 class CompletionBody(TextBody):
-    """POST /v1/completions."""
+    """Request body of POST /v1/completions."""
 
     prompt: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
         min_length=1, max_length=MAX_PROMPTS, json_schema_extra=_one_or_many
     )
-    echo: bool | None = Field(None, description="Begin each answer with its prompt.")
+    echo: bool | None = Field(None, description="Whether each answer begins with its prompt.")
     logprobs: int | None = Field(
-        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; not with echo."
+        None,
+        ge=0,
+        le=MAX_ALTERNATIVES,
+        description="Number of alternatives for each token; not with echo.",
     )
 
 

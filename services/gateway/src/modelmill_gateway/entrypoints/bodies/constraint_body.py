@@ -25,7 +25,7 @@ class JsonSchema(OpenBody):
 
 
 class ResponseFormat(OpenBody):
-    """OpenAI's way to say it."""
+    """Response format, as OpenAI's clients send it."""
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
@@ -47,7 +47,7 @@ class ResponseFormat(OpenBody):
 
 
 class StructuredOutputs(OpenBody):
-    """vLLM's way to say it."""
+    """Structured outputs, as vLLM's clients send them."""
 
     json_schema: Schema | None = Field(None, alias="json")
     regex: Expression | None = None
@@ -59,9 +59,11 @@ class ConstrainedBody(OpenBody):
 
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
-    guided_json: Schema | None = Field(None, description="A JSON schema.")
-    guided_regex: Expression | None = Field(None, description="Matches the answer as a whole.")
-    guided_choice: Choices | None = Field(None, description="The answer is one of these.")
+    guided_json: Schema | None = Field(None, description="JSON schema that the answer follows.")
+    guided_regex: Expression | None = Field(
+        None, description="Regular expression that matches the whole answer."
+    )
+    guided_choice: Choices | None = Field(None, description="Choices; the answer is one of them.")
 
     @property
     def constraint(self) -> Constraint | None:

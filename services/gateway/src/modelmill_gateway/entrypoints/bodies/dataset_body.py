@@ -31,7 +31,9 @@ class MappingBody(StrictBody):
     system_template: str = ""
     user_template: str = ""
     answer_template: str = ""
-    rejected_template: str = Field("", description="Of the worse answer of a preference pair.")
+    rejected_template: str = Field(
+        "", description="Template of the rejected answer of a preference pair."
+    )
     messages_column: str = ""
     layout: Name = Field(
         "", description='"openai_chat", "sharegpt", "alpaca", "text" or "preference".'
@@ -48,37 +50,44 @@ class SharesBody(StrictBody):
 
 
 class CleanBody(StrictBody):
-    """What is tidied in the texts."""
+    """Cleaning: transforms of the texts."""
 
-    transforms: Words = Field([], description="Empty means the default ones.")
+    transforms: Words = Field([], description="Names of transforms; empty means the default ones.")
 
 
 class FilterBody(StrictBody):
-    """Which rows are noise."""
+    """Filter: which rows are dropped as noise."""
 
-    preset: Name = Field("", description='"off" or "standard".')
+    preset: Name = Field("", description='Preset: "off" or "standard".')
     thresholds: NamedNumbers = Field({})
     languages: Words = Field([], description="Languages kept; empty means all.")
 
 
 class EntitiesBody(StrictBody):
-    """What is done about what tells who somebody is."""
+    """Personal data: what is done with each type."""
 
-    actions: NamedWords = Field({}, description='By type, or "*" for all others.')
-    spacy_models: NamedWords = Field({}, description="By language.")
+    actions: NamedWords = Field({}, description='Action for each type; "*" is for all others.')
+    spacy_models: NamedWords = Field({}, description="spaCy pipeline for each language.")
 
 
 class DuplicatesBody(StrictBody):
-    """Which rows say the same."""
+    """Deduplication: which rows count as equal."""
 
     keep_exact: bool = False
-    near_threshold: Share = Field(0.0, description="0 turns it off.")
+    near_threshold: Share = Field(
+        0.0, description="Similarity from which rows are near duplicates; 0 turns it off."
+    )
     evaluation_file_ids: Words = Field([])
-    contamination_threshold: Share = Field(0.0, description="0 means equal rows only.")
+    contamination_threshold: Share = Field(
+        0.0,
+        description=(
+            "Similarity to evaluation rows from which a row is dropped; 0 means equal rows only."
+        ),
+    )
 
 
 class AugmentStepBody(StrictBody):
-    """One way to make rows."""
+    """Augmentation step."""
 
     method: Word
     share: Share
@@ -88,15 +97,15 @@ class AugmentStepBody(StrictBody):
 
 
 class AugmentBody(StrictBody):
-    """Rows made from rows of the train split."""
+    """Data augmentation: rows made from rows of the train split."""
 
     steps: list[AugmentStepBody] = Field([], max_length=MAX_LISTED)
 
 
 class CurriculumBody(StrictBody):
-    """How hard rows are, and in which order they are trained on."""
+    """Curriculum: difficulty of rows, and the order of training."""
 
-    order: Name = Field("", description='"none", "staged" or "competence".')
+    order: Name = Field("", description='Order of training: "none", "staged" or "competence".')
     weights: NamedNumbers = Field({})
     loss_model: Name = ""
     initial_competence: Share = 0.0
@@ -131,7 +140,9 @@ class DatasetSpecBody(StrictBody):
     mapping: MappingBody
     shares: SharesBody | None = None
     seed: int = Field(0, ge=0, lt=2**64)
-    max_test_rows: int = Field(0, ge=0, lt=UINT32, description="0 sets no limit.")
+    max_test_rows: int = Field(
+        0, ge=0, lt=UINT32, description="Maximum rows of the test split; 0 means no limit."
+    )
     clean: CleanBody | None = None
     filter: FilterBody | None = None
     entities: EntitiesBody | None = None
@@ -148,12 +159,12 @@ class DatasetSpecBody(StrictBody):
 
 
 class DatasetBody(DatasetSpecBody):
-    """POST /v1/datasets."""
+    """Request body of POST /v1/datasets."""
 
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
 
 class PreviewBody(DatasetSpecBody):
-    """POST /v1/datasets/preview."""
+    """Request body of POST /v1/datasets/preview."""
 
-    rows: int = Field(10, ge=1, le=MAX_PREVIEWED, description="Rows to show.")
+    rows: int = Field(10, ge=1, le=MAX_PREVIEWED, description="Number of rows to show.")

@@ -103,7 +103,7 @@ class CriterionBody(OpenBody):
 
 
 class DataSourceConfigBody(OpenBody):
-    """What rows have."""
+    """Data source of an eval: the fields of a row."""
 
     type: Literal["custom"] = Field(description="`logs` and `stored_completions` are not served.")
     item_schema: dict[str, Any] = Field(
@@ -122,7 +122,7 @@ class DataSourceConfigBody(OpenBody):
 
 
 class EvalBody(OpenBody):
-    """POST /v1/evals."""
+    """Request body of POST /v1/evals."""
 
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
     data_source_config: DataSourceConfigBody
@@ -138,21 +138,21 @@ class EvalBody(OpenBody):
 
 
 class ChangedEvalBody(OpenBody):
-    """POST /v1/evals/{eval_id}."""
+    """Request body of POST /v1/evals/{eval_id}."""
 
     name: Name | None = None
     metadata: Metadata | None = None
 
 
 class FileContentRow(OpenBody):
-    """One row that comes with the order."""
+    """Row given inline."""
 
     item: dict[str, Any]
     sample: dict[str, Any] | None = None
 
 
 class SourceBody(OpenBody):
-    """Where the rows are."""
+    """Source of the rows."""
 
     type: Literal["file_id", "file_content"]
     id: str | None = Field(None, min_length=1, max_length=128)
@@ -167,7 +167,7 @@ class SourceBody(OpenBody):
 
 
 class InputMessagesBody(OpenBody):
-    """What the model is asked about a row."""
+    """Messages to the model for each row."""
 
     type: Literal["template", "item_reference"]
     template: Annotated[list[TurnBody], Field(min_length=1, max_length=MAX_TURNS)] | None = None
@@ -181,7 +181,7 @@ class InputMessagesBody(OpenBody):
 
 
 class RunSampling(OpenBody):
-    """How the model is asked; what else it has is passed on to the chat as it is."""
+    """Sampling parameters; further fields are passed on to the chat."""
 
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
@@ -190,7 +190,7 @@ class RunSampling(OpenBody):
 
 
 class RunSourceBody(OpenBody):
-    """Rows, and for `completions` how each is answered."""
+    """Source of a run: rows, and for `completions` how each is answered."""
 
     type: Literal["jsonl", "completions"] = Field(description="`responses` is not served.")
     source: SourceBody
@@ -206,7 +206,7 @@ class RunSourceBody(OpenBody):
 
 
 class EvalRunBody(OpenBody):
-    """POST /v1/evals/{eval_id}/runs."""
+    """Request body of POST /v1/evals/{eval_id}/runs."""
 
     name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
     data_source: RunSourceBody

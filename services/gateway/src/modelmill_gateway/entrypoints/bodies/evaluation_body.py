@@ -17,7 +17,7 @@ Name = Annotated[str, Field(max_length=256)]
 
 
 class SliceBody(StrictBody):
-    """Groups of rows that are measured on their own too."""
+    """Slice: groups of rows that are also evaluated on their own."""
 
     by: Name = Field(description="length, script, answer, or a column of the row.")
     edges: list[Annotated[int, Field(ge=1, lt=UINT32)]] = Field(
@@ -26,14 +26,14 @@ class SliceBody(StrictBody):
 
 
 class ProtectionBody(StrictBody):
-    """A measure that must not get worse; the result says whether it did."""
+    """Protected metric: the result says whether it stayed within its bounds."""
 
     measure: Name
     slice_by: Name = ""
     slice_value: Name = ""
-    worst: float | None = Field(None, description="It must be at least as good as this.")
+    worst: float | None = Field(None, description="Worst accepted value.")
     largest_loss: float | None = Field(
-        None, description="It may be so much worse than that of compare_to."
+        None, description="Largest accepted loss against compare_to."
     )
     suite: Name = Field("", description='"dataset" or the name of a task, where there are several.')
 
@@ -48,22 +48,32 @@ class TaskBody(StrictBody):
 
 
 class EvaluationBody(StrictBody):
-    """POST /v1/evaluations."""
+    """Request body of POST /v1/evaluations."""
 
     model: Name = Field(min_length=1, description="Alias, version id or name, as in a chat.")
-    compare_to: Name = Field("", description="Measured on the same rows, and compared by row.")
-    dataset_id: Name = Field("", description="The last turn of each row is the right answer.")
-    split: Name = Field("test", description="train, valid or test.")
+    compare_to: Name = Field(
+        "", description="Second model, evaluated on the same rows and compared pairwise."
+    )
+    dataset_id: Name = Field(
+        "", description="Dataset; the last message of each row is the reference answer."
+    )
+    split: Name = Field("test", description="Split: train, valid or test.")
     tasks: list[TaskBody] = Field([], max_length=16)
     measures: list[Name] = Field(
-        [], max_length=32, description="Of the dataset's rows; empty means all that apply."
+        [], max_length=32, description="Metrics for the dataset's rows; empty means all that apply."
     )
     slices: list[SliceBody] = Field([], max_length=16)
     protections: list[ProtectionBody] = Field([], max_length=64)
-    max_rows: int = Field(0, ge=0, lt=UINT32, description="Drawn by the seed; 0 means 1,000.")
-    max_new_tokens: int = Field(0, ge=0, lt=UINT32, description="Of an answer; 0 means 256.")
+    max_rows: int = Field(
+        0, ge=0, lt=UINT32, description="Maximum rows, drawn by the seed; 0 means 1,000."
+    )
+    max_new_tokens: int = Field(
+        0, ge=0, lt=UINT32, description="Maximum tokens of an answer; 0 means 256."
+    )
     seed: int = Field(0, ge=0, lt=UINT64)
-    resamples: int = Field(0, ge=0, lt=UINT32, description="Of the bootstrap; 0 means 1,000.")
+    resamples: int = Field(
+        0, ge=0, lt=UINT32, description="Resamples of the bootstrap; 0 means 1,000."
+    )
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
     def spec(self) -> EvaluationSpec:

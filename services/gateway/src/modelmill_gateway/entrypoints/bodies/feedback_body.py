@@ -17,25 +17,38 @@ Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+
 
 
 class FeedbackBody(StrictBody):
-    """POST /v1/feedback."""
+    """Request body of POST /v1/feedback."""
 
-    request_id: Name | None = Field(None, description="As `x-request-id` named it.")
-    score: float | None = Field(None, ge=-1, le=1, description="How good the answer was.")
+    request_id: Name | None = Field(None, description="Request id, as in `x-request-id`.")
+    score: float | None = Field(None, ge=-1, le=1, description="Score of the answer, from -1 to 1.")
     report: Literal["false_positive", "missed"] | None = Field(
-        None, description="A rule touched what it should not, or none touched what one should."
+        None,
+        description=(
+            "Report on a verdict: false_positive (a rule matched wrongly) or "
+            "missed (no rule matched)."
+        ),
     )
     text: str | None = Field(
         None,
         min_length=1,
         max_length=MAX_TEXT_CHARACTERS,
-        description="What was judged; with a report. Kept, for people who mend the policy.",
+        description=(
+            "Text that was moderated, with a report. It is stored for people "
+            "who improve the policy."
+        ),
     )
-    direction: Literal["input", "output"] | None = Field(None, description="With a report.")
+    direction: Literal["input", "output"] | None = Field(
+        None, description="Direction of the text, with a report."
+    )
     categories: list[Name] = Field(
-        default_factory=list, max_length=MAX_NAMED, description="Those meant; with a report."
+        default_factory=list,
+        max_length=MAX_NAMED,
+        description="Categories concerned, with a report.",
     )
     rules: list[Name] = Field(
-        default_factory=list, max_length=MAX_NAMED, description="Those meant; with a report."
+        default_factory=list,
+        max_length=MAX_NAMED,
+        description="Rules concerned, with a report.",
     )
     comment: str | None = Field(None, min_length=1, max_length=MAX_COMMENT_CHARACTERS)
 

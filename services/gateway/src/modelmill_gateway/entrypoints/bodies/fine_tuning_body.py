@@ -90,11 +90,13 @@ class HyperParametersBody(StrictBody):
     epochs: Number = Field(None, gt=0)
     batch_size: Whole = Field(None, gt=0, lt=UINT32)
     learning_rate: Rate = Field(
-        None, gt=0, description='Or "search": by short runs, judged by the valid split.'
+        None,
+        gt=0,
+        description='Learning rate, or "search": short runs are compared on the valid split.',
     )
     search_learning_rate: bool | None = Field(None, description='`learning_rate` is "search".')
     learning_rate_multiplier: Number = Field(
-        None, gt=0, description="Of the rate that the trainer chooses."
+        None, gt=0, description="Multiplier on the learning rate that the trainer chooses."
     )
     preset: Literal["guide"] | None = Field(
         None, description="Fixed epochs, batch size and rate instead of chosen ones."
@@ -127,7 +129,7 @@ class HyperParametersBody(StrictBody):
 
 
 class PreferenceParametersBody(HyperParametersBody):
-    """The same, with OpenAI's name of `preference_beta`."""
+    """Hyper-parameters of DPO; `beta` is OpenAI's name of `preference_beta`."""
 
     beta: Number = Field(None, gt=0)
 
@@ -140,24 +142,30 @@ PRECISIONS = {
 
 
 class LimitsBody(StrictBody):
-    """When a run ends before its epochs do; it succeeds with the best weights it has."""
+    """Limits of a run that end it before its epochs; it succeeds with its best weights."""
 
-    max_seconds: float | None = Field(None, gt=0, description="Of work, over all attempts.")
-    max_cost: float | None = Field(None, gt=0, description="At the operator's price.")
+    max_seconds: float | None = Field(
+        None, gt=0, description="Maximum seconds of work, over all attempts."
+    )
+    max_cost: float | None = Field(None, gt=0, description="Maximum cost at the operator's price.")
     evaluation_steps: int | None = Field(
-        None, gt=0, lt=UINT32, description="Between two measures of the valid split."
+        None, gt=0, lt=UINT32, description="Steps between two evaluations of the valid split."
     )
     patience: int | None = Field(
-        None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."
+        None, gt=0, lt=UINT32, description="Early stopping: evaluations without a better loss."
     )
-    min_improvement: float | None = Field(None, ge=0, description="What counts as better.")
+    min_improvement: float | None = Field(
+        None, ge=0, description="Smallest loss difference that counts as an improvement."
+    )
 
 
 class DistributionBody(StrictBody):
-    """A run divided among processes by ZeRO; what is set here overrides the preset."""
+    """Distributed training by ZeRO; fields set here override the preset."""
 
-    ranks: int | None = Field(None, gt=0, lt=UINT32, description="Processes.")
-    zero_stage: Literal[1, 2, 3] | None = Field(None, description="What is divided.")
+    ranks: int | None = Field(None, gt=0, lt=UINT32, description="Number of processes.")
+    zero_stage: Literal[1, 2, 3] | None = Field(
+        None, description="ZeRO stage: what is divided among the ranks."
+    )
     offload_optimizer: bool | None = None
     offload_parameters: bool | None = None
     precision: Literal["fp32", "bf16", "fp16"] | None = None
@@ -172,16 +180,21 @@ class DistributionBody(StrictBody):
 
 
 class TeacherAnswersBody(StrictBody):
-    """Learn what the teacher, as it is served, answers to the rows of train and valid."""
+    """Teacher answers: the student learns the served teacher's answers to train and valid."""
 
     max_new_tokens: int | None = Field(
-        None, gt=0, lt=UINT32, description="Rows whose answer does not end by then are left out."
+        None,
+        gt=0,
+        lt=UINT32,
+        description="Maximum tokens; rows whose answer does not end by then are left out.",
     )
-    temperature: float | None = Field(None, ge=0, description="0, the default, is greedy.")
+    temperature: float | None = Field(
+        None, ge=0, description="Sampling temperature; 0, the default, is greedy."
+    )
 
 
 class SupervisedBody(StrictBody):
-    """Learning from answers."""
+    """Supervised fine-tuning."""
 
     hyperparameters: HyperParametersBody = HyperParametersBody()
 
@@ -193,7 +206,7 @@ class PreferenceBody(StrictBody):
 
 
 class MethodBody(StrictBody):
-    """How to train, in OpenAI's newer form."""
+    """Training method in OpenAI's newer form."""
 
     type: Literal["supervised", "dpo"]
     supervised: SupervisedBody | None = None
@@ -201,8 +214,9 @@ class MethodBody(StrictBody):
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`,
-    `teacher_answers`, `evaluate`, `limits` and `priority`."""
+    """Request body of POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`,
+    `teacher_answers`, `evaluate`, `limits` and `priority`.
+    """
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -212,20 +226,27 @@ class FineTuningBody(StrictBody):
     seed: int | None = Field(None, gt=0, lt=2**64)
     hyperparameters: HyperParametersBody = HyperParametersBody()
     method: MethodBody | None = None
-    training_method: TrainingMethod = Field("lora", description="Which weights change.")
+    training_method: TrainingMethod = Field(
+        "lora", description="Training method: which weights change."
+    )
     objective: Objective | None = Field(
-        None, description="What becomes smaller; answers, or what `method` says."
+        None, description="Training objective; defaults to answers, or to what `method` says."
     )
     teacher: str | None = Field(
-        None, min_length=1, max_length=256, description="The model to learn from."
+        None, min_length=1, max_length=256, description="Teacher model, for distillation."
     )
     teacher_answers: TeacherAnswersBody | None = None
-    evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
+    evaluate: bool = Field(
+        True, description="Whether base and tuned model are scored on the test split."
+    )
     limits: LimitsBody = LimitsBody()
     distribution: DistributionBody | None = None
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: str | None = Field(
-        None, min_length=1, max_length=128, description="As training_file; for the valid split."
+        None,
+        min_length=1,
+        max_length=128,
+        description="Validation data, as training_file; replaces the valid split.",
     )
     integrations: list[None] | None = Field(None, max_length=0)
     metadata: Metadata | None = None

@@ -9,23 +9,23 @@ from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 
 
 class SideBody(OpenBody):
-    """What to do with one side beyond the tenant's policy."""
+    """Moderation mode of one side, beyond the tenant's policy."""
 
     mode: Literal["score", "block"]
 
 
 class SidesBody(OpenBody):
-    """Input and output; a side that is not named is scored."""
+    """Moderation modes of input and output; a side that is not named is scored."""
 
     input: SideBody | None = None
     output: SideBody | None = None
 
 
 class InlineModerationBody(OpenBody):
-    """Verdicts beside the answer; with `block`, whatever a rule matches stops."""
+    """Inline moderation: results beside the answer; `block` stops whatever a rule matches."""
 
     model: str | None = Field(
-        None, max_length=256, description="Taken and ignored: the tenant's policy judges."
+        None, max_length=256, description="Ignored: the tenant's policy judges."
     )
     policy: SidesBody | None = None
 

@@ -51,15 +51,15 @@ Money = Annotated[
 
 
 class LimitsBody(StrictBody):
-    """What may be used at most; what is absent is not limited."""
+    """Limits; an absent field means no limit."""
 
     requests_per_minute: Amount | None = None
     tokens_per_minute: Amount | None = None
     parallel_requests: int | None = Field(None, ge=1, le=1_000_000)
-    tokens: Amount | None = Field(None, description="In a period.")
+    tokens: Amount | None = Field(None, description="Maximum tokens in a period.")
     money: Money | None = Field(None, description=MONEY)
     period: Literal["day", "month"] | None = Field(
-        None, description="Of tokens and money, by UTC; without it they are never filled again."
+        None, description="Period of tokens and money, by UTC; without one they are never renewed."
     )
 
     def limits(self) -> Limits:
@@ -84,13 +84,17 @@ class LimitsBody(StrictBody):
 
 
 class ChangedKeyBody(StrictBody):
-    """PATCH /v1/keys/{key_id}: what is absent stays; null takes a bound away."""
+    """Request body of PATCH /v1/keys/{key_id}: what is absent stays; null takes a bound away."""
 
     name: Name | None = None
     models: Models | None = None
-    expires_at: int | None = Field(None, ge=0, le=LAST_SECOND, description="Seconds since 1970.")
+    expires_at: int | None = Field(
+        None, ge=0, le=LAST_SECOND, description="Unix seconds at which the key expires."
+    )
     expires_in_seconds: int | None = Field(None, ge=1, le=TEN_YEARS)
-    limits: LimitsBody | None = Field(None, description="All of them, in place of those before.")
+    limits: LimitsBody | None = Field(
+        None, description="Limits; in an update they replace all earlier ones."
+    )
 
     def wish(self, *, scopes: list[str] | None = None) -> KeyWish:
         """What is wanted.
@@ -119,11 +123,14 @@ class ChangedKeyBody(StrictBody):
 
 
 class KeyBody(ChangedKeyBody):
-    """POST /v1/keys."""
+    """Request body of POST /v1/keys."""
 
     name: Name
     scopes: list[ScopeName] | None = Field(
-        None, min_length=1, max_length=len(SCOPES), description="chat and models:read, if absent."
+        None,
+        min_length=1,
+        max_length=len(SCOPES),
+        description="Scopes; chat and models:read if absent.",
     )
     models: Models | None = None
 

@@ -67,7 +67,7 @@ def _text_or_blocks(schema: dict[str, Any]) -> None:
 
 
 class TextBlock(Part):
-    """Some text."""
+    """Text block."""
 
     NEUTRAL: ClassVar[Neutral] = {"citations": (None, [])}
 
@@ -81,7 +81,7 @@ Texts = Annotated[
 
 
 class ToolUseBlock(Part):
-    """A call that the assistant made."""
+    """Tool call that the assistant made."""
 
     NEUTRAL: ClassVar[Neutral] = {"caller": (None, {"type": "direct"}), "toolset_name": (None,)}
 
@@ -97,7 +97,7 @@ class ToolUseBlock(Part):
 
 
 class ToolResultBlock(Part):
-    """What a call came to."""
+    """Result of a tool call."""
 
     NEUTRAL: ClassVar[Neutral] = {"toolset_name": (None,)}
 
@@ -147,7 +147,7 @@ class SystemTurn(Spoken):
 
 
 class UserTurn(Spoken):
-    """What the user says, and what tools said."""
+    """User message: text and tool results."""
 
     role: Literal["user"]
     content: Annotated[
@@ -167,7 +167,7 @@ class UserTurn(Spoken):
 
 
 class AssistantTurn(Spoken):
-    """What the model said, and which calls it made."""
+    """Assistant message: text and tool calls."""
 
     role: Literal["assistant"]
     content: Annotated[

@@ -33,7 +33,7 @@ CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
 class ClientTool(Part):
-    """A function that the client runs; Anthropic's own tools are not served."""
+    """Tool that the client runs; Anthropic's built-in tools are not supported."""
 
     NEUTRAL: ClassVar[Neutral] = {
         "defer_loading": (None, False),
@@ -45,7 +45,9 @@ class ClientTool(Part):
     name: FunctionName
     description: str | None = None
     input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
-    strict: bool | None = Field(None, description="Served where a call must be made.")
+    strict: bool | None = Field(
+        None, description="Strict schema; supported where a call must be made."
+    )
 
     @property
     def tool(self) -> Tool:
@@ -55,14 +57,14 @@ class ClientTool(Part):
 
 
 class FreeChoice(OpenBody):
-    """Whether some tool may or must be called."""
+    """Tool choice: whether some tool may or must be called."""
 
     type: Literal["auto", "any", "none"]
     disable_parallel_tool_use: bool | None = None
 
 
 class OneTool(OpenBody):
-    """The tool that must be called."""
+    """Tool choice: the tool that must be called."""
 
     type: Literal["tool"]
     name: FunctionName
@@ -70,20 +72,20 @@ class OneTool(OpenBody):
 
 
 class Thinking(OpenBody):
-    """Thinking is not served."""
+    """Thinking options; not supported."""
 
     type: Literal["disabled"]
 
 
 class OutputFormat(OpenBody):
-    """The form of the answer."""
+    """Output format."""
 
     type: Literal["json_schema"]
     json_schema: dict[str, Any] = Field(alias="schema")
 
 
 class OutputConfig(Part):
-    """What the answer shall be like; there are no efforts to choose from."""
+    """Output options; effort is not supported."""
 
     NEUTRAL: ClassVar[Neutral] = {"task_budget": (None,)}
 
@@ -92,13 +94,13 @@ class OutputConfig(Part):
 
 
 class MessageMetadata(OpenBody):
-    """Who it is for."""
+    """Metadata of a request: its end user."""
 
     user_id: str | None = Field(None, max_length=512)
 
 
 class CountedBody(Part):
-    """POST /v1/messages/count_tokens."""
+    """Request body of POST /v1/messages/count_tokens."""
 
     NEUTRAL: ClassVar[Neutral] = {
         "compaction": (None,),
@@ -138,7 +140,7 @@ class CountedBody(Part):
 
 
 class MessagesBody(CountedBody):
-    """POST /v1/messages."""
+    """Request body of POST /v1/messages."""
 
     max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
     stream: bool | None = None

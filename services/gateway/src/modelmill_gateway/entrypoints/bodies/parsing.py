@@ -13,7 +13,7 @@ from modelmill_gateway.domain.errors import BadRequestError
 
 Priority = Literal["low", "normal", "high"]
 """Which of a tenant's own jobs go first."""
-PRIORITY_MEANING = "Among your own jobs; between tenants it says nothing."
+PRIORITY_MEANING = "Priority among the tenant's own jobs."
 PRIORITIES = {
     "low": JOB_PRIORITY_LOW,
     "normal": JOB_PRIORITY_NORMAL,

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
 
-EXPECTED = "Refuse unless the policy in force has this digest."
-REMOVED = "Ids of default rules that may go; without them the request is refused if some would."
+EXPECTED = "Expected digest of the policy in force; the request is refused if it differs."
+REMOVED = "Ids of default rules that may be removed; a request that would remove others is refused."
 
 
 class PolicyDocumentBody(StrictBody):
@@ -19,10 +19,10 @@ class PolicyDocumentBody(StrictBody):
 
 
 class PolicyBody(StrictBody):
-    """PUT /v1/moderation/policy."""
+    """Request body of PUT /v1/moderation/policy."""
 
     documents: list[PolicyDocumentBody] = Field(min_length=1, max_length=32)
-    dry_run: bool = Field(False, description="Only say what would change.")
+    dry_run: bool = Field(False, description="Whether to only report what would change.")
     expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
     remove_default_rules: list[str] = Field([], max_length=10_000, description=REMOVED)
 
@@ -36,10 +36,10 @@ class PolicyBody(StrictBody):
 
 
 class RevertBody(StrictBody):
-    """POST /v1/moderation/policy/revert."""
+    """Request body of POST /v1/moderation/policy/revert."""
 
     version: int | None = Field(None, ge=1, lt=2**63, description="An earlier version.")
-    shared: bool = Field(False, description="Let the shared policy judge.")
+    shared: bool = Field(False, description="Whether to return to the shared policy.")
     expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
     remove_default_rules: list[str] = Field([], max_length=10_000, description=REMOVED)
 

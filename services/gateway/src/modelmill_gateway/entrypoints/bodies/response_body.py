@@ -70,14 +70,14 @@ class FunctionTool(OpenBody):
 
 
 class OneFunction(OpenBody):
-    """The function that must be called."""
+    """Tool choice: the function that must be called."""
 
     type: Literal["function"]
     name: FunctionName
 
 
 class TextFormat(OpenBody):
-    """The form of the answer."""
+    """Output format."""
 
     type: Literal["text", "json_object", "json_schema"]
     name: str | None = Field(None, min_length=1, max_length=64)
@@ -100,26 +100,26 @@ class TextFormat(OpenBody):
 
 
 class TextConfig(OpenBody):
-    """What the text shall be like."""
+    """Text options."""
 
     format: TextFormat | None = None
     verbosity: str | None = None
 
 
 class ReasoningConfig(OpenBody):
-    """Models here do not reason."""
+    """Reasoning options; models here do not reason."""
 
     effort: str | None = None
 
 
 class ResponseStreamOptions(OpenBody):
-    """How a stream is sent; it is not padded."""
+    """Stream options; padding is not supported."""
 
     include_obfuscation: Literal[False] | None = None
 
 
 class ResponseBody(OpenBody):
-    """POST /v1/responses."""
+    """Request body of POST /v1/responses."""
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
     input: Input

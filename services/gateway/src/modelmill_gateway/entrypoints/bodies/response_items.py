@@ -46,7 +46,7 @@ PlainText = Annotated[str, BeforeValidator(_plain_text), Field(json_schema_extra
 
 
 class MessageItem(OpenBody):
-    """One turn."""
+    """Message of a conversation."""
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
@@ -59,12 +59,12 @@ class MessageItem(OpenBody):
 
 
 class CallItem(OpenBody):
-    """A call that the assistant made."""
+    """Tool call that the assistant made."""
 
     type: Literal["function_call"]
     call_id: str = Field(min_length=1, max_length=256)
     name: FunctionName
-    arguments: str = Field(description="A JSON object as text.")
+    arguments: str = Field(description="Arguments: a JSON object as text.")
 
     @property
     def turn(self) -> Turn:
@@ -73,7 +73,7 @@ class CallItem(OpenBody):
 
 
 class CallOutputItem(OpenBody):
-    """What a call came to."""
+    """Result of a tool call."""
 
     type: Literal["function_call_output"]
     call_id: str = Field(min_length=1, max_length=256)

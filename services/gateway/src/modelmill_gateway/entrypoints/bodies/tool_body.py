@@ -15,7 +15,7 @@ FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class FunctionBody(OpenBody):
-    """A function that the model may call."""
+    """Function that the model may call."""
 
     name: FunctionName
     description: str | None = None
@@ -37,14 +37,14 @@ class ToolBody(OpenBody):
 
 
 class CalledFunction(OpenBody):
-    """A function and what it was called with."""
+    """Called function and its arguments."""
 
     name: FunctionName
-    arguments: str = Field(description="A JSON object as text.")
+    arguments: str = Field(description="Arguments: a JSON object as text.")
 
 
 class ToolCallBody(OpenBody):
-    """A call that the assistant made."""
+    """Tool call that the assistant made."""
 
     id: str = Field(min_length=1, max_length=256)
     type: Literal["function"]
@@ -63,7 +63,7 @@ class NamedFunction(OpenBody):
 
 
 class ChosenTool(OpenBody):
-    """The function that must be called."""
+    """Tool choice: the function that must be called."""
 
     type: Literal["function"]
     function: NamedFunction

@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer, Page
 
 
 class BatchLineError(Answer):
-    """What is wrong with a line, or with the batch as a whole."""
+    """Error of a line, or of the batch as a whole."""
 
     code: str
     message: str
@@ -16,14 +16,14 @@ class BatchLineError(Answer):
 
 
 class BatchErrors(Answer):
-    """At most the first hundred."""
+    """Errors of a batch: at most the first hundred."""
 
     object: Literal["list"]
     data: list[BatchLineError]
 
 
 class BatchCounts(Answer):
-    """Requests: all, answered with 200, and otherwise."""
+    """Request counts: total, answered with 200, and failed."""
 
     total: int
     completed: int
@@ -31,7 +31,7 @@ class BatchCounts(Answer):
 
 
 class Batch(Answer):
-    """A file of requests that are answered in the background."""
+    """Batch: a file of requests that are answered in the background."""
 
     id: str
     object: Literal["batch"]
@@ -65,7 +65,7 @@ class Batch(Answer):
 
 
 class BatchPage(Page[Batch]):
-    """Some of the tenant's batches."""
+    """Page of the tenant's batches."""
 
 
 BODY = {

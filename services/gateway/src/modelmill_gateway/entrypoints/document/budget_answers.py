@@ -7,7 +7,9 @@ from modelmill_gateway.entrypoints.document.shape import Answer
 
 
 class BudgetUsage(Answer):
-    """What is settled in this period, and what replicas have leased on top of it, used or not."""
+    """Use of a budget: what is settled in this period, and what replicas hold as leases, used or
+    not.
+    """
 
     tokens: int
     money: str
@@ -17,7 +19,7 @@ class BudgetUsage(Answer):
 
 
 class Budget(Answer):
-    """What a tenant may use at most, and what is used of it."""
+    """Budget: a tenant's limits and their use."""
 
     object: Literal["budget"]
     limits: KeyLimits

@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer, Page
 
 
 class Change(Answer):
-    """Who changed what. `object_id` is as the path or the answer named it."""
+    """Audit record of a change. `object_id` is as the path or the response named it."""
 
     id: str
     object: Literal["audit.change"]
@@ -20,7 +20,7 @@ class Change(Answer):
 
 
 class ChangePage(Page[Change]):
-    """Changes, newest first: the tenant's last thousand."""
+    """Audit log: the tenant's last thousand changes, newest first."""
 
 
 CHANGE: dict[str, Any] = {

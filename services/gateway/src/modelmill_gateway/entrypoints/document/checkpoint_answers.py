@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer, Page
 
 
 class CheckpointMetrics(Answer):
-    """What was measured at the step, where it is known; accuracies of tokens are not."""
+    """Metrics of a checkpoint, where they are known; token accuracies are not."""
 
     step: int
     train_loss: float | None
@@ -32,7 +32,7 @@ class Checkpoint(Answer):
 
 
 class CheckpointPage(Page[Checkpoint]):
-    """Newest first."""
+    """Page of checkpoints, newest first."""
 
 
 CHECKPOINT = {

@@ -6,7 +6,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer
 
 
 class RowStory(Answer):
-    """What became of a row."""
+    """Provenance of a row."""
 
     line: int
     source_sha256: str
@@ -21,7 +21,7 @@ class RowStory(Answer):
 
 
 class ExplainedRow(Answer):
-    """A source row, and every row that was made from it."""
+    """Provenance of a source row, and of every row made from it."""
 
     object: Literal["dataset.row"]
     dataset_id: str
@@ -29,7 +29,7 @@ class ExplainedRow(Answer):
 
 
 class DatasetDiff(Answer):
-    """What two datasets do not have in common, by what their rows say."""
+    """Difference of two datasets, by the content of their rows."""
 
     object: Literal["dataset.diff"]
     same: bool

@@ -17,7 +17,7 @@ class EvalDataSourceConfig(Answer):
 
 
 class Eval(Answer):
-    """How answers are graded."""
+    """Eval: how answers are graded."""
 
     id: str
     object: Literal["eval"]
@@ -29,11 +29,11 @@ class Eval(Answer):
 
 
 class EvalPage(Page[Eval]):
-    """Some of the tenant's evals."""
+    """Page of evals."""
 
 
 class DeletedEval(Answer):
-    """That an eval is deleted, in OpenAI's words."""
+    """Confirmation that an eval is deleted."""
 
     object: Literal["eval.deleted"]
     deleted: Literal[True]
@@ -41,14 +41,14 @@ class DeletedEval(Answer):
 
 
 class EvalError(Answer):
-    """Why there is no answer."""
+    """Error in place of an answer."""
 
     code: str
     message: str
 
 
 class EvalCounts(Answer):
-    """Rows: all, passed by every criterion, failed by one, and without a grade."""
+    """Row counts: total, passed by every criterion, failed by one, and errored."""
 
     total: int
     passed: int
@@ -57,7 +57,7 @@ class EvalCounts(Answer):
 
 
 class EvalCriterionCounts(Answer):
-    """What one criterion, by its name, said."""
+    """Counts of one criterion."""
 
     testing_criteria: str
     passed: int
@@ -65,7 +65,7 @@ class EvalCriterionCounts(Answer):
 
 
 class EvalModelUsage(Answer):
-    """What a model was asked, for samples and grades."""
+    """Usage of a model, for samples and grades."""
 
     model_name: str
     invocation_count: int
@@ -76,7 +76,7 @@ class EvalModelUsage(Answer):
 
 
 class EvalRun(Answer):
-    """Rows that are sampled and graded. Figures are there when it has ended."""
+    """Run of an eval: rows that are sampled and graded. Results are present once it has ended."""
 
     id: str
     object: Literal["eval.run"]
@@ -95,11 +95,11 @@ class EvalRun(Answer):
 
 
 class EvalRunPage(Page[EvalRun]):
-    """Some runs of an eval."""
+    """Page of runs of an eval."""
 
 
 class DeletedEvalRun(Answer):
-    """That a run is not shown any more, in OpenAI's words."""
+    """Confirmation that a run is deleted."""
 
     object: Literal["eval.run.deleted"]
     deleted: Literal[True]
@@ -107,7 +107,7 @@ class DeletedEvalRun(Answer):
 
 
 class EvalSample(Answer):
-    """What a model was asked and answered."""
+    """Sample: what a model was asked and answered."""
 
     error: EvalError | None
     finish_reason: str | None
@@ -122,7 +122,7 @@ class EvalSample(Answer):
 
 
 class EvalResult(Answer):
-    """What one criterion says of a row."""
+    """Result of one criterion for a row."""
 
     name: str
     type: str
@@ -133,7 +133,7 @@ class EvalResult(Answer):
 
 
 class EvalOutputItem(Answer):
-    """A row of a run."""
+    """Output item: one row of a run."""
 
     id: str
     object: Literal["eval.run.output_item"]
@@ -149,7 +149,7 @@ class EvalOutputItem(Answer):
 
 
 class EvalOutputItemPage(Page[EvalOutputItem]):
-    """Some rows of a run."""
+    """Page of output items."""
 
 
 CRITERION = {

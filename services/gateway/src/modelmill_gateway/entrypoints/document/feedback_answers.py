@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer, Page
 
 
 class Feedback(Answer):
-    """That it is kept."""
+    """Confirmation that feedback is recorded."""
 
     id: str
     object: Literal["feedback"]
@@ -16,7 +16,7 @@ class Feedback(Answer):
 
 
 class SaidFeedback(Feedback):
-    """What a person said of an answer or a verdict."""
+    """Feedback record on a response or a verdict."""
 
     caller: str
     score: float | None
@@ -29,7 +29,7 @@ class SaidFeedback(Feedback):
 
 
 class FeedbackPage(Page[SaidFeedback]):
-    """The tenant's newest thousand of a year, newest first."""
+    """Feedback: the tenant's newest thousand of a year, newest first."""
 
 
 BODY = {

@@ -10,7 +10,7 @@ Priority = Literal["low", "normal", "high"]
 
 
 class JobFailure(Answer):
-    """Why a job failed, and what to do about it."""
+    """Failure of a job: cause and remedy."""
 
     code: str
     message: str
@@ -21,7 +21,7 @@ class JobFailure(Answer):
 
 
 class JobProgressReport(Answer):
-    """The latest report of the worker. `total` 0 is unknown."""
+    """Latest progress report of the worker; `total` 0 means unknown."""
 
     phase: str
     done: int
@@ -33,7 +33,7 @@ class JobProgressReport(Answer):
 
 
 class JobCost(Answer):
-    """What a job took so far: seconds from claim to end over all attempts."""
+    """Cost of a job so far: seconds from claim to end over all attempts."""
 
     work_seconds: float
     attempts: int
@@ -57,7 +57,7 @@ class OrderAndTurn(Answer):
 
 
 class JobOutcome(Answer):
-    """What a job made."""
+    """Result of a job."""
 
     digest: str
     version_id: str | None
@@ -65,7 +65,9 @@ class JobOutcome(Answer):
 
 
 class Job(OrderAndTurn):
-    """A job of any kind. `wish` differs from `status` until the worker has acted."""
+    """Job of any kind. `wish` is its desired state; it differs from `status` until the worker has
+    acted.
+    """
 
     id: str
     object: Literal["job"]
@@ -100,11 +102,11 @@ class Optimization(Job):
 
 
 class OptimizationPage(Page[Optimization]):
-    """Builds, newest first."""
+    """Page of builds, newest first."""
 
 
 class Evaluation(Job):
-    """A measurement of a model; `result.summary` has the figures when it has succeeded."""
+    """Evaluation of a model; `result.summary` has the metrics once it has succeeded."""
 
     object: Literal["evaluation"]  # type: ignore[assignment]
     model: str
@@ -113,17 +115,17 @@ class Evaluation(Job):
 
 
 class EvaluationPage(Page[Evaluation]):
-    """Evaluations, newest first."""
+    """Page of evaluations, newest first."""
 
 
 class MethodChoices(Answer):
-    """The choices of a way of training."""
+    """Hyper-parameters of a training method."""
 
     hyperparameters: dict[str, Any]
 
 
 class Method(Answer):
-    """How it trains, in OpenAI's newer form; has the field that `type` names."""
+    """Training method in OpenAI's newer form; has the field that `type` names."""
 
     type: Literal["supervised", "dpo"]
     supervised: MethodChoices | None = None
@@ -169,7 +171,7 @@ class FineTuningJobPage(Page[FineTuningJob]):
 
 
 class JobEvent(Answer):
-    """Something that happened. `id` is what a stream goes on after."""
+    """Event of a job. A stream continues after its `id`."""
 
     id: str
     object: Literal["job.event", "fine_tuning.job.event"]

@@ -9,7 +9,7 @@ KEY_ID = "key-6f0d2a"
 
 
 class KeyLimits(Answer):
-    """What the key may use at most; null is not limited. `money` is a decimal number in text."""
+    """Limits of a key; null means no limit. `money` is a decimal number as text."""
 
     requests_per_minute: int | None
     tokens_per_minute: int | None
@@ -20,7 +20,9 @@ class KeyLimits(Answer):
 
 
 class ApiKey(Answer):
-    """A key's record; `prefix` are its first characters. No `models` are all of the tenant's."""
+    """Record of an API key; `prefix` has its first characters. Empty `models` means all of the
+    tenant's.
+    """
 
     id: str
     object: Literal["api_key"]
@@ -37,11 +39,11 @@ class ApiKey(Answer):
 
 
 class ApiKeyPage(Page[ApiKey]):
-    """Keys, newest first, also those that count no more."""
+    """API keys, newest first, including revoked and expired ones."""
 
 
 class IssuedApiKey(ApiKey):
-    """A key's record and the key, which is shown this once and stored nowhere."""
+    """API key and its record; the key is shown once and not stored."""
 
     key: str
 

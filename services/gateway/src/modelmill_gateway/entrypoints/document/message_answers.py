@@ -10,14 +10,14 @@ StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "ref
 
 
 class MessageText(Answer):
-    """What the model said."""
+    """Text block of the model."""
 
     type: Literal["text"]
     text: str
 
 
 class MessageToolUse(Answer):
-    """The model asks for a tool to be run. What a policy masks is masked in its input."""
+    """Tool use that the model asks for. What a policy masks is masked in its input."""
 
     type: Literal["tool_use"]
     id: str
@@ -26,7 +26,7 @@ class MessageToolUse(Answer):
 
 
 class StopDetails(Answer):
-    """Why the policy ended the answer: its rules and their categories."""
+    """Stop details: the rules that ended the answer, and their categories."""
 
     type: Literal["refusal"]
     category: None
@@ -34,7 +34,7 @@ class StopDetails(Answer):
 
 
 class MessageUsage(Answer):
-    """Tokens as the engine counted them; when it was stopped, as far as it had counted."""
+    """Token usage as the engine counted it; of a stopped answer, as far as it had counted."""
 
     input_tokens: int
     output_tokens: int
@@ -43,13 +43,13 @@ class MessageUsage(Answer):
 
 
 class WholeMessageUsage(MessageUsage):
-    """The same, with the only tier that there is."""
+    """Token usage, with the only service tier."""
 
     service_tier: Literal["standard"]
 
 
 class Message(Answer):
-    """A whole answer; `x-model-version` says which version answered."""
+    """Message; `x-model-version` names the version that answered."""
 
     id: str
     type: Literal["message"]
@@ -89,7 +89,7 @@ class MessageEvent(Answer):
 
 
 class CountedTokens(Answer):
-    """Tokens of a prompt, the template's own among them."""
+    """Token count of a prompt, the chat template included."""
 
     input_tokens: int
 

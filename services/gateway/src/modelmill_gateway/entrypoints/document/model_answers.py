@@ -9,7 +9,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer, Deleted, Page
 
 
 class Capabilities(Answer):
-    """What the engine that loaded a version last can do with it; requests for more are refused."""
+    """Capabilities of a version on its last engine; requests for more are refused."""
 
     logprobs: bool
     """Of the tokens of an answer."""
@@ -29,7 +29,7 @@ class Capabilities(Answer):
 
 
 class Loading(Answer):
-    """How far an engine is with loading a version."""
+    """Progress of an engine that loads a version."""
 
     elapsed_seconds: float
     remaining_seconds: float | None
@@ -37,7 +37,7 @@ class Loading(Answer):
 
 
 class ModelVersion(Answer):
-    """One version in one form."""
+    """Model version in one form."""
 
     id: str
     object: Literal["model"]
@@ -64,7 +64,7 @@ class ModelVersion(Answer):
 
 
 class ModelAlias(Answer):
-    """A name that can be asked for like a model."""
+    """Alias: a name that is asked for like a model."""
 
     id: str
     object: Literal["model"]
@@ -78,24 +78,24 @@ class ModelAlias(Answer):
 
 
 class AnyModel(RootModel[ModelAlias | ModelVersion]):
-    """What a name stands for: an alias, or the version itself."""
+    """A model as it can be asked for: an alias or a version."""
 
 
 class ModelList(Answer):
-    """Names first, then versions, newest first."""
+    """Models: aliases first, then versions, newest first."""
 
     object: Literal["list"]
     data: list[AnyModel]
 
 
 class DeletedModel(Deleted):
-    """A version that is out of use, and all that went with it; nothing went with an alias."""
+    """Confirmation of a deletion: a retired version with its builds, or an alias."""
 
     version_ids: list[str]
 
 
 class AliasVariant(Answer):
-    """One of an alias's versions; its share is its weight over the sum of all."""
+    """Variant of an alias; its share is its weight over the sum of all weights."""
 
     name: str
     version_id: str
@@ -103,14 +103,14 @@ class AliasVariant(Answer):
 
 
 class AliasShadow(Answer):
-    """Asked the same behind a share of the answers; what it says is thrown away."""
+    """Shadow version: gets a copy of a share of the requests; its answers are discarded."""
 
     version_id: str
     share: float
 
 
 class Alias(Answer):
-    """A name and the version that it means."""
+    """An alias: a name and the version that it points to."""
 
     id: str
     object: Literal["alias"]
@@ -125,7 +125,7 @@ class Alias(Answer):
 
 
 class AliasList(Answer):
-    """Names in force."""
+    """Aliases in force."""
 
     object: Literal["list"]
     data: list[Alias]
@@ -150,7 +150,7 @@ class FilePage(Page[File]):
 
 
 class AcceptedDataset(Answer):
-    """A dataset to come."""
+    """A dataset whose job was accepted."""
 
     id: str
     object: Literal["dataset"]
@@ -174,4 +174,4 @@ class Dataset(Answer):
 
 
 class DatasetPage(Page[Dataset]):
-    """Datasets that are ready, newest first."""
+    """Page of ready datasets, newest first."""

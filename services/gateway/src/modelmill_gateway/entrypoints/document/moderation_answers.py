@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.shape import Answer
 
 
 class MatchedRule(Answer):
-    """A rule of the policy that matched."""
+    """Policy rule that matched."""
 
     id: str
     category: str
@@ -28,14 +28,14 @@ class ModerationResult(Answer):
 
 
 class InlineResult(ModerationResult):
-    """The same beside an answer. `model` is the digest of the policy that judged."""
+    """Moderation result beside an answer. `model` is the digest of the policy that judged."""
 
     type: Literal["moderation_result"]
     model: str
 
 
 class InlineResults(Answer):
-    """Of the input one result for each prompt, of the output one for each of the answers."""
+    """Moderation results: for the input one a prompt, for the output one an answer."""
 
     type: Literal["moderation_results"]
     model: str
@@ -43,15 +43,18 @@ class InlineResults(Answer):
 
 
 class InlineModeration(Answer):
-    """Verdicts of the tenant's policy: there when a chat asked for them, or when it ended one of
-    the answers."""
+    """Moderation results: present when the request asked for them, or when the policy ended an
+    answer.
+    """
 
     input: InlineResults
     output: InlineResults
 
 
 class Moderation(Answer):
-    """Verdicts in the order of the inputs. `model` is the digest of the policy that judged."""
+    """Moderation results in the order of the inputs. `model` is the digest of the policy that
+    judged.
+    """
 
     id: str
     model: str

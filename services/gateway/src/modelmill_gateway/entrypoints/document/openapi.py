@@ -36,7 +36,10 @@ UPLOAD: dict[str, Any] = {
     "type": "object",
     "required": ["purpose", "file"],
     "properties": {
-        "purpose": {"enum": sorted(PURPOSES), "description": "Best before the file."},
+        "purpose": {
+            "enum": sorted(PURPOSES),
+            "description": "Purpose of the file; best sent before the file.",
+        },
         "file": {"type": "string", "format": "binary"},
     },
 }
@@ -113,7 +116,10 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": {
-            str(operation.status): {"description": "Done.", "content": _answer(route, operation)},
+            str(operation.status): {
+                "description": "Success.",
+                "content": _answer(route, operation),
+            },
             **{
                 str(status): {"$ref": RESPONSES.format(name=_refusal_name(status, route.dialect))}
                 for status in _refusals(route, operation)
@@ -122,7 +128,9 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         "security": [] if route.scope is None else [{"token": [route.scope]}],
     }
     if operation.events is not None and route.method == "GET":
-        described["responses"]["204"] = {"description": "It has ended, and you have seen it end."}
+        described["responses"]["204"] = {
+            "description": "The job has ended, and its last event was delivered."
+        }
     if route.body is Body.UPLOAD:
         is_part = route.name == "add_upload_part"
         form = (PART, PART_EXAMPLE) if is_part else (UPLOAD, UPLOAD_EXAMPLE)
@@ -137,18 +145,31 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
 def _event() -> dict[str, Any]:
     """What endpoints are sent."""
     text = {"type": "string"}
-    signature = "`v1,` and base64 of HMAC-SHA256 over id.timestamp.body; there may be several."
+    signature = (
+        "Signatures: `v1,` and base64 of HMAC-SHA256 over id.timestamp.body; there may be several."
+    )
     body = {"schema": _ref(WebhookEvent), "example": EVENT}
     return {
         "operationId": "webhook_event",
-        "summary": "An event, at least once; 2xx within 10 s ends it.",
+        "summary": "Receive an event, at least once; answer 2xx within 10 s.",
         "parameters": [
-            {**_header("webhook-id", text, "The same each time: key on it."), "required": True},
-            {**_header("webhook-timestamp", text, "Seconds since 1970."), "required": True},
+            {
+                **_header(
+                    "webhook-id", text, "Event id, the same at each attempt: deduplicate by it."
+                ),
+                "required": True,
+            },
+            {
+                **_header("webhook-timestamp", text, "Unix seconds of the attempt."),
+                "required": True,
+            },
             {**_header("webhook-signature", text, signature), "required": True},
         ],
         "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"2XX": {"description": "Taken."}, "410": {"description": "Never again."}},
+        "responses": {
+            "2XX": {"description": "The event was received."},
+            "410": {"description": "The endpoint is gone: it is disabled."},
+        },
         "security": [],
     }
 
@@ -206,27 +227,31 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     ]
     if _is_paged(route):
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-        named.append(_query("after", text, "Id of the last entry that you have."))
-        named.append(_query("limit", limit, "Entries at most."))
+        named.append(_query("after", text, "Cursor: id of the last entry of the previous page."))
+        named.append(_query("limit", limit, "Maximum number of entries."))
     if route.name.startswith("list_eval") and route.path.startswith("/v1/evals"):
         order = {"enum": ["asc", "desc"], "default": "asc"}
-        named.append(_query("order", order, "Oldest first, or newest."))
+        named.append(_query("order", order, "Sort order by creation time."))
     if route.name in ("list_eval_runs", "list_eval_items"):
-        named.append(_query("status", text, "Only those."))
+        named.append(_query("status", text, "Filter by status."))
     if route.scope == access.USAGE:
         named += [_query(*each) for each in QUERY]
     if route.name == "list_jobs":
-        named.append(_query("kind", text, "Only jobs of this kind."))
+        named.append(_query("kind", text, "Filter by job kind."))
     if route.name == "get_policy":
-        named.append(_query("version", {"type": "integer"}, "Not what judges now, but this one."))
+        named.append(
+            _query("version", {"type": "integer"}, "Version to show instead of the one in force.")
+        )
     if route.name == "list_fine_tuning":
         pairs = {"type": "object", "maxProperties": 16, "additionalProperties": text}
-        said = "Only jobs with these pairs, as metadata[key]=value."
+        said = "Filter by metadata, as metadata[key]=value."
         named.append(_query("metadata", pairs, said) | {"style": "deepObject", "explode": True})
     if route.name == "list_files":
-        named.append(_query("purpose", text, "Only files of this purpose."))
+        named.append(_query("purpose", text, "Filter by purpose."))
         order = {"enum": ["asc", "desc"], "default": "desc"}
-        named.append(_query("order", order, "By age; desc begins with the newest."))
+        named.append(
+            _query("order", order, "Sort order by creation time; desc begins with the newest.")
+        )
     return named + _headers(route)
 
 
@@ -234,13 +259,17 @@ def _headers(route: Route) -> list[dict[str, Any]]:
     text = {"type": "string"}
     named = []
     if route.name in GENERATING:
-        said = "Who says the same has the same variant of an alias each time."
+        said = "Sticky key: requests with the same value get the same variant of an alias."
         named.append(_header("x-modelmill-sticky", text, said))
     if route.name.endswith("_events"):
-        named.append(_header("Last-Event-ID", text, "Where a stream goes on."))
+        named.append(_header("Last-Event-ID", text, "Event id after which a stream continues."))
     if route.name.startswith("create_"):
         key = {"type": "string", "maxLength": MAX_KEY_CHARS}
-        named.append(_header("Idempotency-Key", key, "Repeating it answers the same job."))
+        named.append(
+            _header(
+                "Idempotency-Key", key, "Idempotency key: a repeated request returns the same job."
+            )
+        )
     return named
 
 

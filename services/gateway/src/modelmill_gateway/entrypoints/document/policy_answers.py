@@ -20,7 +20,7 @@ class PolicyVersion(Answer):
 
 
 class PolicyDocument(Answer):
-    """One YAML document, as it was written."""
+    """YAML document of a policy, as it was written."""
 
     name: str
     text: str
@@ -47,7 +47,7 @@ class PolicyVersionList(Answer):
 
 
 class PolicyChanges(Answer):
-    """Compared with what judged before: ids of rules, and keys of the policy itself."""
+    """Changes against the policy before: rule ids, and keys of the policy itself."""
 
     added_rules: list[str]
     removed_rules: list[str]

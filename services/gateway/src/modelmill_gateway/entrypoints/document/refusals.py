@@ -13,7 +13,7 @@ ERROR: dict[str, Any] = {
             "additionalProperties": False,
             "required": ["message", "type", "param", "code", "request_id"],
             "properties": {
-                "message": {"type": "string", "description": "For people."},
+                "message": {"type": "string", "description": "Message for people."},
                 "type": {
                     "enum": [
                         "invalid_request_error",
@@ -23,13 +23,13 @@ ERROR: dict[str, Any] = {
                         "server_error",
                     ]
                 },
-                "param": {"type": ["string", "null"], "description": "The field at fault."},
-                "code": {"type": "string", "description": "A stable word that programs may test."},
-                "request_id": {"type": "string", "description": "Also in x-request-id."},
+                "param": {"type": ["string", "null"], "description": "Field at fault."},
+                "code": {"type": "string", "description": "Stable error code for programs."},
+                "request_id": {"type": "string", "description": "Request id, as in x-request-id."},
                 "errors": {
                     "type": "array",
                     "items": {"type": "string"},
-                    "description": "Everything that is wrong, where several things are.",
+                    "description": "List of all errors, if there are several.",
                 },
                 "rules": {
                     "type": "array",
@@ -45,7 +45,7 @@ ERROR: dict[str, Any] = {
                 "default_rules": {
                     "type": "array",
                     "items": {"type": "string"},
-                    "description": "Those that a policy would take out of force unnamed.",
+                    "description": "Default rules that would be removed without being named.",
                 },
             },
         }
@@ -81,7 +81,7 @@ WRONG, OURS = "invalid_request_error", "server_error"
 REFUSALS = {
     400: Refusal(
         "BadRequest",
-        "The request is wrong, asks for what is not served, or breaks the content policy.",
+        ("The request is invalid, asks for something unsupported, or violates the content policy."),
         "n: this value is not supported",
         WRONG,
         "unsupported_parameter",
@@ -102,21 +102,21 @@ REFUSALS = {
     ),
     404: Refusal(
         "NotFound",
-        "Something that the request names does not exist, or is another tenant's.",
+        "An object that the request names does not exist, or belongs to another tenant.",
         "the model 'kind' does not exist. Did you mean 'kinds'? GET /v1/models lists what there is",
         WRONG,
         "model_not_found",
     ),
     409: Refusal(
         "Conflict",
-        "The request is right, but not in the present state; the message names what is in the way.",
+        "The request conflicts with the present state; the message names the obstacle.",
         "job job-1 has succeeded",
         WRONG,
         "failed_precondition",
     ),
     413: Refusal(
         "TooLarge",
-        "The body, or the file in it, is larger than is taken.",
+        "The body, or the file in it, is too large.",
         "the body is larger than 1048576 bytes",
         WRONG,
         "too_large",
@@ -137,30 +137,31 @@ REFUSALS = {
     ),
     429: Refusal(
         "OverLimit",
-        "A limit of the key, of one that made it or of the tenant would be exceeded. Come back "
-        "after Retry-After seconds.",
+        (
+            "A limit of the key, of its maker or of the tenant would be "
+            "exceeded. Retry after Retry-After seconds."
+        ),
         "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
         "rate_limit_error",
         "rate_limit_exceeded",
     ),
     500: Refusal(
         "Internal",
-        "A bug; the request id names it in the log.",
+        "Internal error; the log has it under the request id.",
         "internal error; the request id names it in the log",
         OURS,
         "internal",
     ),
     503: Refusal(
         "Unavailable",
-        "A neighbour does not answer, or there is no room now, whoever asks. Come back "
-        "after Retry-After seconds.",
+        ("A service does not answer, or there is no capacity. Retry after Retry-After seconds."),
         "moderation gives no verdict, so nothing passes",
         OURS,
         "unavailable",
     ),
     504: Refusal(
         "TooLate",
-        "The request's time is over.",
+        "The deadline of the request has passed.",
         "the request's time is over",
         OURS,
         "deadline_exceeded",

@@ -13,7 +13,7 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 
 class OutputText(Answer):
-    """What the model said."""
+    """Text block of the model."""
 
     type: Literal["output_text"]
     text: str
@@ -22,7 +22,7 @@ class OutputText(Answer):
 
 
 class OutputMessage(Answer):
-    """A turn of the model."""
+    """Message of the model."""
 
     id: str
     type: Literal["message"]
@@ -32,7 +32,7 @@ class OutputMessage(Answer):
 
 
 class OutputCall(Answer):
-    """The model asks for a function to be run. What a policy masks is masked in its arguments."""
+    """Function call that the model asks for. What a policy masks is masked in its arguments."""
 
     id: str
     type: Literal["function_call"]
@@ -43,20 +43,20 @@ class OutputCall(Answer):
 
 
 class InputDetails(Answer):
-    """Tokens that caches spared are not told."""
+    """Details of input tokens; cached tokens are not reported."""
 
     cached_tokens: Literal[0]
     cache_write_tokens: Literal[0]
 
 
 class OutputDetails(Answer):
-    """Models here do not reason."""
+    """Details of output tokens; models here do not reason."""
 
     reasoning_tokens: Literal[0]
 
 
 class ResponseUsage(Answer):
-    """Tokens as the engine counted them."""
+    """Token usage as the engine counted it."""
 
     input_tokens: int
     input_tokens_details: InputDetails
@@ -66,7 +66,7 @@ class ResponseUsage(Answer):
 
 
 class IncompleteDetails(Answer):
-    """Why it broke off."""
+    """Reason why the response is incomplete."""
 
     reason: Literal["max_output_tokens", "content_filter"]
 
@@ -79,7 +79,7 @@ class ResponseFailure(Answer):
 
 
 class ResponseVerdicts(Answer):
-    """What the policy says of both sides."""
+    """Moderation results of input and output."""
 
     input: InlineResult
     output: InlineResult
@@ -124,13 +124,15 @@ class Response(Answer):
 
 
 class ResponseEvent(Answer):
-    """One event of a streamed response, numbered by `sequence_number`. In order:
-    `response.created`, `response.in_progress`; of a message `response.output_item.added`,
-    `response.content_part.added`, `response.output_text.delta`, `response.output_text.done`,
-    `response.content_part.done`, `response.output_item.done`; of a call
-    `response.output_item.added`, `response.function_call_arguments.delta` and `.done`,
-    `response.output_item.done`; in the end `response.completed` or `response.incomplete`, or
-    `error` and `response.failed`."""
+    """Event of a streamed response, numbered by `sequence_number`.
+
+    First come `response.created` and `response.in_progress`. A message has
+    `response.output_item.added`, `response.content_part.added`, `response.output_text.delta`,
+    `response.output_text.done`, `response.content_part.done`, `response.output_item.done`. A call
+    has `response.output_item.added`, `response.function_call_arguments.delta` and `.done`,
+    `response.output_item.done`. The last is `response.completed` or `response.incomplete`, or
+    `error` and `response.failed`.
+    """
 
     type: str
     sequence_number: int

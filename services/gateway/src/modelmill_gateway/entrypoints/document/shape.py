@@ -24,7 +24,7 @@ class Page(Answer, Generic[ItemT]):
 
 
 class Deleted(Answer):
-    """That something is deleted."""
+    """Confirmation of a deletion."""
 
     id: str
     object: Literal["file", "dataset", "model", "alias", "webhook", "api_key"]

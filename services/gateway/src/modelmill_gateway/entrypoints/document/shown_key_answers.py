@@ -7,7 +7,7 @@ from modelmill_gateway.entrypoints.document.key_answers import KEY, ApiKey
 
 
 class ShownApiKey(ApiKey):
-    """A key's record, and what it used; `usage` is null for a key that never had limits."""
+    """Record of an API key and its use; `usage` is null for a key that never had limits."""
 
     usage: BudgetUsage | None
 

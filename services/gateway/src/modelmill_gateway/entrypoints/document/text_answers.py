@@ -11,16 +11,16 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class Health(Answer):
-    """The process runs."""
+    """Health of the process."""
 
     status: Literal["ok"]
 
 
 class CascadePath(Answer):
-    """How an alias of kind cascade answered: `version_id` is its small model, or when `escalated`
-    the large one, because the small one's `confidence` stayed below the `threshold` (null: none is
-    enough). `spared_tokens` the large model did not have to compute; `extra_tokens` the small one
-    computed in vain, and usage does not count them."""
+    """Path of an answer through a cascade: `version_id` is the small model, or when `escalated` the
+    large one. It escalates when the small model's `confidence` stays below the `threshold` (null:
+    none is enough). `spared_tokens` the large model did not have to compute. `extra_tokens` the
+    small one computed in vain; usage does not count them."""
 
     version_id: str
     escalated: bool
@@ -31,7 +31,7 @@ class CascadePath(Answer):
 
 
 class GeneratedText(Answer):
-    """An answer's text."""
+    """Generated text."""
 
     text: str
     cascade: CascadePath | None = None
@@ -39,7 +39,7 @@ class GeneratedText(Answer):
 
 
 class Usage(Answer):
-    """Tokens as the engine counted them."""
+    """Token usage as the engine counted it."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -54,7 +54,7 @@ class CalledFunction(Answer):
 
 
 class ToolCall(Answer):
-    """The model asks for a function to be run. What a policy masks is masked in its arguments."""
+    """Function call that the model asks for. What a policy masks is masked in its arguments."""
 
     id: str
     type: Literal["function"]
@@ -62,13 +62,13 @@ class ToolCall(Answer):
 
 
 class ToolCallDelta(ToolCall):
-    """The call of that index; it comes whole."""
+    """Tool call at an index; it comes whole."""
 
     index: int
 
 
 class AssistantMessage(Answer):
-    """The turn that was generated; without content when it is nothing but calls."""
+    """Generated message; without content when it has only tool calls."""
 
     role: Literal["assistant"]
     content: str | None
@@ -77,7 +77,7 @@ class AssistantMessage(Answer):
 
 
 class TokenLogprob(Answer):
-    """A token and the natural logarithm of its probability."""
+    """Token and the natural logarithm of its probability."""
 
     token: str
     logprob: float
@@ -85,7 +85,7 @@ class TokenLogprob(Answer):
 
 
 class ChosenLogprob(TokenLogprob):
-    """A token of the answer, and those that were likeliest in its place."""
+    """Token of the answer with the likeliest alternatives."""
 
     top_logprobs: list[TokenLogprob]
 
@@ -99,7 +99,7 @@ class ChatLogprobs(Answer):
 
 
 class CompletionLogprobs(Answer):
-    """The same as lists side by side, as completions have it."""
+    """Log-probabilities as parallel lists."""
 
     tokens: list[str]
     token_logprobs: list[float]
@@ -108,7 +108,7 @@ class CompletionLogprobs(Answer):
 
 
 class ChatChoice(Answer):
-    """One of the `n` answers."""
+    """Choice: one of the `n` answers."""
 
     index: int
     message: AssistantMessage
@@ -118,7 +118,7 @@ class ChatChoice(Answer):
 
 
 class ChatCompletion(Answer):
-    """A whole answer. `system_fingerprint` is the version that answered."""
+    """Chat completion. `system_fingerprint` is the version that answered."""
 
     id: str
     object: Literal["chat.completion"]
@@ -131,7 +131,7 @@ class ChatCompletion(Answer):
 
 
 class ChatDelta(Answer):
-    """What a chunk adds."""
+    """Delta that a chunk adds."""
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
@@ -139,7 +139,7 @@ class ChatDelta(Answer):
 
 
 class ChatChunkChoice(Answer):
-    """What is new of one of the `n` answers."""
+    """Chunk of one of the `n` answers."""
 
     index: int
     delta: ChatDelta
@@ -174,7 +174,7 @@ class CompletionChoice(Answer):
 
 
 class Completion(Answer):
-    """Continued texts, or one event of them while they are streamed."""
+    """Text completion, or one event of a streamed one."""
 
     id: str
     object: Literal["text_completion"]
@@ -187,7 +187,7 @@ class Completion(Answer):
 
 
 class Embedding(Answer):
-    """The vector of a text, of length 1; base64 is of little-endian 32-bit floats."""
+    """Embedding of a text, normalised to length 1; base64 holds little-endian 32-bit floats."""
 
     object: Literal["embedding"]
     index: int
@@ -195,14 +195,14 @@ class Embedding(Answer):
 
 
 class EmbeddingUsage(Answer):
-    """Tokens of all texts."""
+    """Token usage of all texts."""
 
     prompt_tokens: int
     total_tokens: int
 
 
 class EmbeddingList(Answer):
-    """Vectors in the order of the texts."""
+    """Embeddings in the order of the texts."""
 
     object: Literal["list"]
     data: list[Embedding]

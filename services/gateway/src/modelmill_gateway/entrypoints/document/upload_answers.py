@@ -13,7 +13,7 @@ PART_ID = "part_c81f"
 
 
 class Upload(Answer):
-    """A file on its way, in parts."""
+    """Upload of a file in parts."""
 
     id: str
     object: Literal["upload"]
@@ -27,7 +27,7 @@ class Upload(Answer):
 
 
 class UploadPart(Answer):
-    """A part that is stored."""
+    """Stored part of an upload."""
 
     id: str
     object: Literal["upload.part"]
@@ -36,7 +36,7 @@ class UploadPart(Answer):
 
 
 class PreviewedRow(Answer):
-    """One row of the file, and what would become of it."""
+    """Row of the file, and what would become of it."""
 
     line: int
     row: dict[str, Any] | None
@@ -45,7 +45,7 @@ class PreviewedRow(Answer):
 
 
 class DatasetPreview(Answer):
-    """The first rows of a file, as they would become."""
+    """Preview: the first rows of a file as they would be in the dataset."""
 
     object: Literal["dataset.preview"]
     columns: list[str]

@@ -24,7 +24,7 @@ class UsageResult(Answer):
 
 
 class UsageBucket(Answer):
-    """A stretch of time; one in which nothing was used has no results."""
+    """Time bucket of usage; without results if nothing was used."""
 
     object: Literal["bucket"]
     start_time: int
@@ -66,18 +66,22 @@ USAGE = {
     "next_page": None,
 }
 QUERY: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("start_time", {"type": "integer"}, "Unix seconds; must be given."),
-    ("end_time", {"type": "integer"}, "The first second that is not asked for; now without it."),
-    ("bucket_width", {"enum": ["1m", "1h", "1d"], "default": "1d"}, "By UTC."),
+    ("start_time", {"type": "integer"}, "Start in Unix seconds, required."),
+    ("end_time", {"type": "integer"}, "End in Unix seconds, exclusive; defaults to now."),
+    ("bucket_width", {"enum": ["1m", "1h", "1d"], "default": "1d"}, "Width of a bucket, by UTC."),
     (
         "group_by",
         {"type": "array", "items": {"enum": ["model", "api_key_id", "key", "user_id", "caller"]}},
-        "What sums are kept apart by.",
+        "Fields to group sums by.",
     ),
-    ("models", {"type": "array", "items": {"type": "string"}}, "Only these versions."),
-    ("api_key_ids", {"type": "array", "items": {"type": "string"}}, "Only these API keys."),
-    ("user_ids", {"type": "array", "items": {"type": "string"}}, "Only these callers."),
-    ("limit", {"type": "integer", "minimum": 1}, "Buckets: 1,440, 168 or 31 at most."),
-    ("page", {"type": "string"}, "The `next_page` of the page before."),
+    ("models", {"type": "array", "items": {"type": "string"}}, "Filter by model versions."),
+    ("api_key_ids", {"type": "array", "items": {"type": "string"}}, "Filter by API keys."),
+    ("user_ids", {"type": "array", "items": {"type": "string"}}, "Filter by callers."),
+    (
+        "limit",
+        {"type": "integer", "minimum": 1},
+        "Maximum number of buckets: 1,440 minutes, 168 hours or 31 days.",
+    ),
+    ("page", {"type": "string"}, "Cursor: `next_page` of the previous page."),
 )
 """Parameters of the query: name, schema, meaning."""

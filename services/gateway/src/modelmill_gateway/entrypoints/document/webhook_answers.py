@@ -28,24 +28,24 @@ class WebhookPage(Page[Webhook]):
 
 
 class RegisteredWebhook(Webhook):
-    """A new endpoint and its secret, which is shown this once."""
+    """New webhook endpoint and its secret, which is shown once."""
 
     secret: str
 
 
 class RotatedWebhook(RegisteredWebhook):
-    """The same with a new secret; the one before signs, too, until `previous_secret_until`."""
+    """Webhook endpoint with a new secret; the old one also signs until `previous_secret_until`."""
 
 
 class WebhookTest(Answer):
-    """A test event is on its way, once; its deliveries tell what came of it."""
+    """Confirmation that a test event is sent, once; deliveries show the attempt."""
 
     object: Literal["webhook.test"]
     delivery_id: str
 
 
 class WebhookDelivery(Answer):
-    """What came of one attempt. `delivery_id` is its webhook-id header, the same each time."""
+    """Delivery attempt. `delivery_id` is its webhook-id header, the same at each attempt."""
 
     id: str
     object: Literal["webhook.delivery"]
@@ -62,11 +62,11 @@ class WebhookDelivery(Answer):
 
 
 class WebhookDeliveryPage(Page[WebhookDelivery]):
-    """Attempts, newest first: the last hundred of four days, which may be lost with the broker."""
+    """Delivery attempts, newest first: the last hundred of four days; the broker may lose some."""
 
 
 class WebhookEvent(Answer):
-    """What a receiver is sent. `data` is a job's state, or a model or dataset as `GET` shows it."""
+    """Webhook event. `data` is a job's state, or a model or dataset as `GET` shows it."""
 
     type: EventType | Literal["webhook.test"]
     timestamp: str

@@ -32,16 +32,16 @@ SPEC = BatchSpec.DESCRIPTOR.full_name
 
 
 class BatchBody(OpenBody):
-    """POST /v1/batches."""
+    """Request body of POST /v1/batches."""
 
     input_file_id: str = Field(
-        min_length=1, max_length=128, description="Of purpose `batch`: requests, a line each."
+        min_length=1, max_length=128, description="File of purpose `batch`: one request a line."
     )
     endpoint: Literal[
         "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"
-    ] = Field(description="Where each of them would be sent.")
+    ] = Field(description="Route that answers each request.")
     completion_window: Literal["24h"] = Field(
-        description="What is not answered by then is told in the errors."
+        description="Time limit; requests that are not answered by then are errors."
     )
     metadata: Metadata | None = None
 

@@ -12,7 +12,7 @@ from modelmill_gateway.spending.manage_budget import ManageBudget
 
 
 class BudgetBody(StrictBody):
-    """PUT /v1/budget."""
+    """Request body of PUT /v1/budget."""
 
     limits: LimitsBody
     """All of them, in place of those before; none takes them away."""

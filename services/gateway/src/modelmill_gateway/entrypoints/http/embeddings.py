@@ -30,14 +30,14 @@ def _one_or_many(schema: dict[str, Any]) -> None:
 
 
 class EmbeddingBody(OpenBody):
-    """POST /v1/embeddings."""
+    """Request body of POST /v1/embeddings."""
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
     input: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
         min_length=1, max_length=MAX_TEXTS, json_schema_extra=_one_or_many
     )
     encoding_format: Literal["float", "base64"] | None = Field(
-        None, description="base64 is of little-endian 32-bit floats."
+        None, description="Encoding; base64 holds little-endian 32-bit floats."
     )
 
 

@@ -45,13 +45,13 @@ def _text_texts_or_parts(schema: dict[str, Any]) -> None:
 
 
 class ModerationBody(OpenBody):
-    """POST /v1/moderations."""
+    """Request body of POST /v1/moderations."""
 
     input: Annotated[list[str], BeforeValidator(_as_texts)] = Field(
         min_length=1, max_length=MAX_TEXTS, json_schema_extra=_text_texts_or_parts
     )
     model: str | None = Field(
-        None, max_length=256, description="Taken and ignored: the tenant's policy judges."
+        None, max_length=256, description="Ignored: the tenant's policy judges."
     )
 
 

@@ -32,7 +32,7 @@ WHAT = "optimization"
 
 
 class OptimizationBody(StrictBody):
-    """POST /v1/optimizations."""
+    """Request body of POST /v1/optimizations."""
 
     model: str = Field(
         min_length=1,
@@ -41,15 +41,19 @@ class OptimizationBody(StrictBody):
     )
     target_form: str = Field(DEFAULT_FORM, min_length=1, max_length=64)
     dataset_id: str = Field(
-        "", max_length=128, description="Its test split scores the model before and after."
+        "",
+        max_length=128,
+        description="Dataset whose test split scores the model before and after.",
     )
     max_accuracy_loss: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="A build that loses a larger share of right answers is refused; 0 means 0.02.",
+        description=(
+            "Largest accepted loss of accuracy; a build that loses more is refused. 0 means 0.02."
+        ),
     )
-    max_rows: int = Field(0, ge=0, lt=2**32, description="Test rows to score; 0 means all.")
+    max_rows: int = Field(0, ge=0, lt=2**32, description="Maximum test rows to score; 0 means all.")
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
 

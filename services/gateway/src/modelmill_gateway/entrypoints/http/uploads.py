@@ -18,19 +18,21 @@ MAX_PARTS = 4096
 
 
 class UploadBody(StrictBody):
-    """POST /v1/uploads."""
+    """Request body of POST /v1/uploads."""
 
     filename: str = Field(max_length=255)
     purpose: Purpose
     bytes: int = Field(gt=0, lt=2**63)
-    mime_type: str = Field("", max_length=255, description="Not looked at: the name says more.")
+    mime_type: str = Field(
+        "", max_length=255, description="Ignored; the file is typed by its content."
+    )
 
 
 class CompleteUploadBody(StrictBody):
-    """POST /v1/uploads/{upload_id}/complete."""
+    """Request body of POST /v1/uploads/{upload_id}/complete."""
 
     part_ids: list[Annotated[str, Field(max_length=128)]] = Field(max_length=MAX_PARTS)
-    md5: str = Field("", max_length=32, description="Hex digest of the whole file.")
+    md5: str = Field("", max_length=32, description="MD5 of the whole file, as hex.")
 
 
 class Uploads(Protocol):

@@ -21,24 +21,26 @@ from modelmill_gateway.entrypoints.views.pages import deleted_view, page_view
 from modelmill_gateway.entrypoints.views.webhook_views import delivery_view, webhook_view
 from modelmill_gateway.webhooks.open_webhooks import Webhooks
 
-URL = "https, to a public address; no user name, no fragment."
+URL = "URL of the endpoint: https, at a public address, without user name or fragment."
 
 
 class WebhookBody(StrictBody):
-    """POST /v1/webhooks."""
+    """Request body of POST /v1/webhooks."""
 
     url: str = Field(min_length=1, max_length=MAX_URL_CHARS, description=URL)
     events: list[EventType] = Field(
-        list(EVENT_TYPES), min_length=1, max_length=20, description="All that there are, if absent."
+        list(EVENT_TYPES), min_length=1, max_length=20, description="Event types; all if absent."
     )
 
 
 class ChangedWebhookBody(StrictBody):
-    """PATCH /v1/webhooks/{webhook_id}: what is absent stays."""
+    """Request body of PATCH /v1/webhooks/{webhook_id}: what is absent stays."""
 
     url: str | None = Field(None, min_length=1, max_length=MAX_URL_CHARS, description=URL)
     events: list[EventType] | None = Field(None, min_length=1, max_length=20)
-    enabled: bool | None = Field(None, description="true also forgives what failed before.")
+    enabled: bool | None = Field(
+        None, description="Whether events are delivered; true also resets earlier failures."
+    )
 
 
 class WebhookRoutes:
