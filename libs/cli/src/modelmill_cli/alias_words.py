@@ -14,10 +14,13 @@ Versions = Annotated[
 ]
 Shadow = Annotated[
     str | None,
-    typer.Option(help="Asked the same behind answers, unheard: VERSION, or VERSION=0.1 of them."),
+    typer.Option(
+        help="Shadow version, whose answers are discarded: VERSION, or VERSION=0.1 for a share."
+    ),
 ]
 Fallback = Annotated[
-    list[str] | None, typer.Option(help="Asked when the others cannot begin; repeat it.")
+    list[str] | None,
+    typer.Option(help="Fallback version, asked when the others cannot begin; repeatable."),
 ]
 
 

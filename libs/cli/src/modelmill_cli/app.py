@@ -42,7 +42,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="From raw domain text to a served, guarded, monitored language model.",
+    help="Build, serve, guard and monitor a language model from raw domain text.",
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)

@@ -17,29 +17,39 @@ KEYS = KEY.path
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the key and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the key.")]
 Scopes = Annotated[
-    list[str] | None, typer.Option("--scope", help="Repeat it; chat and models:read without any.")
+    list[str] | None,
+    typer.Option("--scope", help="Scope; repeatable. Default: chat and models:read."),
 ]
 Models = Annotated[
-    list[str] | None, typer.Option("--model", help="Repeat it; every model without any.")
+    list[str] | None,
+    typer.Option("--model", help="Model that the key may ask; repeatable. Default: every model."),
 ]
 Expires = Annotated[
-    str | None, typer.Option("--expires-in", help="90d, 12h or 30m; for ever without it.")
+    str | None,
+    typer.Option("--expires-in", help="Lifetime, for example 90d, 12h or 30m. Default: no expiry."),
 ]
 Rpm = Annotated[int | None, typer.Option("--requests-per-minute", min=1)]
 Tpm = Annotated[int | None, typer.Option("--tokens-per-minute", min=1)]
-Parallel = Annotated[int | None, typer.Option("--parallel", min=1, help="Requests at a time.")]
-Tokens = Annotated[int | None, typer.Option("--tokens", min=1, help="In a period.")]
-Money = Annotated[str | None, typer.Option("--money", help="In a period, for example 12.50.")]
+Parallel = Annotated[
+    int | None, typer.Option("--parallel", min=1, help="Maximum parallel requests.")
+]
+Tokens = Annotated[int | None, typer.Option("--tokens", min=1, help="Maximum tokens in a period.")]
+Money = Annotated[
+    str | None, typer.Option("--money", help="Maximum cost in a period, for example 12.50.")
+]
 Period = Annotated[
-    str | None, typer.Option("--period", help="day or month by UTC; for ever without it.")
+    str | None,
+    typer.Option(
+        "--period", help="Period, by UTC: day or month; without one, limits are never renewed."
+    ),
 ]
 
 
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="What you call it.")],
+    name: Annotated[str, typer.Argument(help="Name of the key.")],
     scopes: Scopes = None,
     models: Models = None,
     expires_in: Expires = None,
@@ -51,7 +61,7 @@ def create(
     period: Period = None,
     quiet: Quiet = False,
 ) -> None:
-    """Make an API key; it is printed this once, and stored nowhere."""
+    """Create an API key; it is printed once and not stored."""
     limits = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     body: dict[str, Any] = {"name": name}
     body |= {"scopes": scopes} if scopes else {}
@@ -78,7 +88,7 @@ def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
 
 
 def list_keys(context: typer.Context) -> None:
-    """List API keys, newest first, also those that count no more."""
+    """List API keys, newest first, including revoked and expired ones."""
     table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
     with GatewayClient(Connection.find(context.obj)) as client:
         keys = [*client.each(KEYS)]
@@ -93,7 +103,7 @@ def list_keys(context: typer.Context) -> None:
 
 
 def show(context: typer.Context, key_id: KeyId) -> None:
-    """Show one API key: what it may do, until when, and how much."""
+    """Show an API key: scopes, expiry, limits and use."""
     with GatewayClient(Connection.find(context.obj)) as client:
         _print_record(client.get(f"{KEYS}/{KEY.full_id(client, key_id)}"))
 
@@ -107,9 +117,9 @@ def limit(
     tokens: Tokens = None,
     money: Money = None,
     period: Period = None,
-    unlimited: Annotated[bool, typer.Option("--none", help="Take all limits away.")] = False,
+    unlimited: Annotated[bool, typer.Option("--none", help="Remove all limits.")] = False,
 ) -> None:
-    """Say how much an API key may use; limits that are not named stay."""
+    """Set limits of an API key; limits that are not named stay."""
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")
@@ -120,14 +130,14 @@ def limit(
 
 
 def rotate(context: typer.Context, key_id: KeyId, quiet: Quiet = False) -> None:
-    """Give an API key a new secret, printed this once; the old one is refused from now on."""
+    """Rotate an API key: print a new secret once, and refuse the old one."""
     with GatewayClient(Connection.find(context.obj)) as client:
         path = f"{KEYS}/{KEY.full_id(client, key_id)}/rotate"
         _print_secret(client.post(path, None), quiet=quiet)
 
 
 def revoke(context: typer.Context, key_id: KeyId) -> None:
-    """Refuse an API key from now on, for good."""
+    """Revoke an API key for good."""
     with GatewayClient(Connection.find(context.obj)) as client:
         key_id = KEY.full_id(client, key_id)
         client.delete(f"{KEYS}/{key_id}")

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 TOKEN_LIFE = timedelta(days=2)
 """A matrix takes hours."""
 
-app = typer.Typer(no_args_is_help=True, help="Measurements that go on where they were cut off.")
+app = typer.Typer(
+    no_args_is_help=True, help="Run benchmarks that resume where they were interrupted."
+)
 
 
 @app.callback()
@@ -41,21 +43,21 @@ def bench() -> None:
 def methods(
     context: typer.Context,
     recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="YAML.")
+        Path, typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="YAML file.")
     ],
-    keep: Annotated[Path, typer.Option(help="Folder for what is done.")],
+    keep: Annotated[Path, typer.Option(help="Folder for completed steps.")],
     data: Annotated[
-        Path, typer.Option(exists=True, file_okay=False, help="Folder with the files of rows.")
+        Path, typer.Option(exists=True, file_okay=False, help="Folder with the row files.")
     ] = demo.DEMO_FOLDER,
     results: Annotated[
-        Path | None, typer.Option(help="Folder for tables, figures and drawing; else as --keep.")
+        Path | None, typer.Option(help="Folder for tables, metrics and chart; defaults to --keep.")
     ] = None,
     running: Annotated[
-        bool, typer.Option("--running", help="Use what runs, instead of starting Modelmill.")
+        bool, typer.Option("--running", help="Use the running instance instead of starting one.")
     ] = False,
     http_port: HttpPort = 8080,
 ) -> None:
-    """Measure methods beside their base and each other: how right, with intervals, at what cost."""
+    """Compare training methods with their base model: accuracy with intervals, and cost."""
     # YAML, numpy and the plots load for this command alone.
     from modelmill_cli.bench.recipe import read_recipe
     from modelmill_cli.bench.report import print_report, write_report

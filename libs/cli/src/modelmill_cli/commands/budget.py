@@ -13,12 +13,12 @@ from modelmill_cli.tables import print_table
 
 PATH = "/v1/budget"
 
-app = typer.Typer(no_args_is_help=True, help="Say how much the tenant may use, and show it.")
+app = typer.Typer(no_args_is_help=True, help="Set and show the tenant's limits.")
 
 
 @app.command()
 def show(context: typer.Context) -> None:
-    """Show the tenant's limits, and what is used of them."""
+    """Show the tenant's limits and their use."""
     with GatewayClient(Connection.find(context.obj)) as client:
         _print(client.get(PATH))
 
@@ -32,9 +32,9 @@ def set_limits(
     tokens: Tokens = None,
     money: Money = None,
     period: Period = None,
-    unlimited: bool = typer.Option(False, "--none", help="Take all limits away."),
+    unlimited: bool = typer.Option(False, "--none", help="Remove all limits."),
 ) -> None:
-    """Say how much the tenant may use; limits that are not named stay."""
+    """Set limits of the tenant; limits that are not named stay."""
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")

@@ -9,15 +9,17 @@ from modelmill_cli.state_folder import write_public
 
 USERS_FILE, TLS_FILE = "users.conf", "tls.conf"
 
-app = typer.Typer(no_args_is_help=True, help="The message broker.")
+app = typer.Typer(no_args_is_help=True, help="Manage identities of the message broker.")
 
 
 @app.command()
 def identities(
-    folder: Annotated[Path, typer.Argument(file_okay=False, help="Made when it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(file_okay=False, help="Folder; created if it does not exist.")
+    ],
     certificates: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder of `mill certs`; tls.conf is written, too."),
+        typer.Option(file_okay=False, help="Folder of `mill certs`; also writes tls.conf."),
     ] = None,
 ) -> None:
     """Make an nkey seed for each service, and users.conf for the broker, in FOLDER.

@@ -11,15 +11,17 @@ from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 
 
 def certs(
-    folder: Annotated[Path, typer.Argument(file_okay=False, help="Made when it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(file_okay=False, help="Folder; created if it does not exist.")
+    ],
     days: Annotated[
-        int, typer.Option(min=1, help="Life of each certificate that is made or renewed.")
+        int, typer.Option(min=1, help="Lifetime of each certificate that is created or renewed.")
     ] = LEAF_LIFE.days,
     dns: Annotated[
         list[str] | None,
         typer.Option(
             metavar="[NAME=]HOST",
-            help="A further DNS name or address, of one certificate or of all; repeat for more.",
+            help="Additional DNS name or address, of one certificate or of all; repeatable.",
         ),
     ] = None,
 ) -> None:

@@ -26,12 +26,12 @@ LOOK_SECONDS = 2.0
 
 def chat(
     context: typer.Context,
-    prompt: Annotated[str | None, typer.Argument(help="One question; none starts a talk.")] = None,
+    prompt: Annotated[str | None, typer.Argument(help="Prompt; none starts a chat.")] = None,
     model: Annotated[str, typer.Option(help="Alias, name or version id.")] = DEFAULT_MODEL,
-    system: Annotated[str, typer.Option(help="System turn.")] = "",
-    max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 256,
+    system: Annotated[str, typer.Option(help="System message.")] = "",
+    max_tokens: Annotated[int, typer.Option(help="Maximum number of new tokens.", min=1)] = 256,
 ) -> None:
-    """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
+    """Chat with a model; answers are streamed. An empty line ends the chat."""
     connection = Connection.find(context.obj)
     model, client = _full_id(connection, model), connection.openai()
     from openai import APIConnectionError, APIStatusError  # as slow as the client itself

@@ -20,7 +20,7 @@ SHOWN_CHARACTERS = 200
 TAB = "\t"
 COUNTED = ("train", "valid", "test")
 
-app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
+app = typer.Typer(no_args_is_help=True, help="Manage datasets and their source rows.")
 
 Id = Annotated[str, typer.Argument(help="A dataset, ds-..., or how its id begins.")]
 
@@ -55,7 +55,7 @@ def explain(
     dataset: Id,
     row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
 ) -> None:
-    """Tell a row's story: kept, changed or dropped, by which rules, and where it is now."""
+    """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
     with GatewayClient(Connection.find(context.obj)) as client:
         dataset = DATASET.full_id(client, dataset)
         stories = client.get(f"/v1/datasets/{dataset}/rows/{row}")["stories"]
@@ -68,9 +68,11 @@ def diff(
     context: typer.Context,
     first: Id,
     second: Id,
-    samples: Annotated[int, typer.Option(min=1, max=100, help="Rows shown of each kind.")] = 10,
+    samples: Annotated[
+        int, typer.Option(min=1, max=100, help="Number of sample rows of each kind.")
+    ] = 10,
 ) -> None:
-    """Show what two datasets do not have in common, by what their rows say."""
+    """Compare two datasets by the content of their rows."""
     with GatewayClient(Connection.find(context.obj)) as client:
         first, second = (DATASET.full_id(client, each) for each in (first, second))
         found = client.get(f"/v1/datasets/{first}/diff/{second}", samples=samples)
@@ -92,9 +94,9 @@ def diff(
 def report(
     context: typer.Context,
     dataset: Id,
-    output: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
 ) -> None:
-    """Write a dataset's report, a page that needs nothing else."""
+    """Write a dataset's report as a self-contained HTML page."""
     with GatewayClient(Connection.find(context.obj)) as client:
         dataset = DATASET.full_id(client, dataset)
         client.download(f"/v1/datasets/{dataset}/report", output, format="html")
@@ -105,16 +107,18 @@ def report(
 def preview(
     context: typer.Context,
     file: Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")],
-    user: Annotated[str, typer.Option(help="Template of the user's turn, with {column}.")] = "",
+    user: Annotated[str, typer.Option(help="Template of the user message, with {column}.")] = "",
     answer: Annotated[str, typer.Option(help="Template of the answer.")] = "",
-    layout: Annotated[str, typer.Option(help="A known layout instead of templates.")] = "",
-    encoding: Annotated[str, typer.Option(help="Instead of the one found out.")] = "",
-    delimiter: Annotated[str, typer.Option(help="Of a CSV file, instead.")] = "",
-    text_unit: Annotated[str, typer.Option(help="Of a plain text: paragraph or line.")] = "",
-    sheet: Annotated[str, typer.Option(help="Of a workbook, instead of the first.")] = "",
-    rows: Annotated[int, typer.Option(min=1, max=100, help="Rows to show.")] = 10,
+    layout: Annotated[str, typer.Option(help="Name of a known layout, instead of templates.")] = "",
+    encoding: Annotated[str, typer.Option(help="Encoding, instead of the detected one.")] = "",
+    delimiter: Annotated[
+        str, typer.Option(help="Delimiter of a CSV file, instead of the detected one.")
+    ] = "",
+    text_unit: Annotated[str, typer.Option(help="Row of a plain text: paragraph or line.")] = "",
+    sheet: Annotated[str, typer.Option(help="Sheet of a workbook, instead of the first.")] = "",
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows to show.")] = 10,
 ) -> None:
-    """Show how a file is read, and what its first rows would become."""
+    """Preview how a file is read, and its first rows as dataset rows."""
     if not layout and not (user and answer):
         raise InvalidInputError(
             "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"

@@ -34,7 +34,7 @@ def demo(
         Path, typer.Option(help="Folder with the demo's rows and base model recipe.")
     ] = recipe.DEMO_FOLDER,
 ) -> None:
-    """Raw rows to a cleaned dataset, a fine-tuned model, a small fast build, and an answer."""
+    """Run the demo: raw rows to a dataset, a fine-tuned model, an int8 build and an answer."""
     state: StateFolder = context.obj
     console = Console(highlight=False)
     rows_file = demo_folder / recipe.ROWS_FILE

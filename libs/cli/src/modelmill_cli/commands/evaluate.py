@@ -16,7 +16,7 @@ from modelmill_cli.job_watch import watch_job
 from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
 from modelmill_cli.tables import print_table
 
-app = typer.Typer(no_args_is_help=True, help="Measure models as they are served.")
+app = typer.Typer(no_args_is_help=True, help="Evaluate models as they are served.")
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
@@ -24,18 +24,20 @@ JobId = Annotated[
 ENDINGS = {"html": "html", "json": "json", "rows": "jsonl"}
 
 
-Dataset = Annotated[str, typer.Option(help="Its rows are asked, ds-...")]
+Dataset = Annotated[str, typer.Option(help="Dataset whose rows are asked, ds-...")]
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
-Other = Annotated[str, typer.Option(help="Another model, on the same rows.")]
+Other = Annotated[str, typer.Option(help="Second model, evaluated on the same rows.")]
 Tasks = Annotated[
-    list[Path] | None, typer.Option(help="A task's YAML; may be repeated.", exists=True)
+    list[Path] | None, typer.Option(help="YAML file of a task; repeatable.", exists=True)
 ]
-Data = Annotated[list[Path] | None, typer.Option(help="JSONL that tasks name.", exists=True)]
-Measures = Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")]
+Data = Annotated[list[Path] | None, typer.Option(help="JSONL file that tasks name.", exists=True)]
+Measures = Annotated[list[str] | None, typer.Option(help="Metric to compute; repeatable.")]
 Slices = Annotated[list[str] | None, typer.Option(help="length, script, answer or a column.")]
 Protections = Annotated[
     list[str] | None,
-    typer.Option(help="MEASURE=WORST or MEASURE@BY=GROUP=WORST; status 1 when it is worse."),
+    typer.Option(
+        help="Bound, as MEASURE=WORST or MEASURE@BY=GROUP=WORST; exit status 1 when it is worse."
+    ),
 ]
 
 
@@ -51,11 +53,13 @@ def run(
     measure: Measures = None,
     slice_by: Slices = None,
     protect: Protections = None,
-    max_rows: Annotated[int, typer.Option(min=0, help="0 means 1,000.")] = 0,
+    max_rows: Annotated[
+        int, typer.Option(min=0, help="Maximum number of rows; 0 means 1,000.")
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    wait: Annotated[bool, typer.Option(help="Follow the job, and show what it found.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow the job and show its result.")] = True,
 ) -> None:
-    """Measure a model on a dataset's rows, on tasks, or on both."""
+    """Evaluate a model on a dataset's rows, on tasks, or on both."""
     order = {
         "model": model,
         "compare_to": compare_to,
@@ -97,7 +101,7 @@ def _order(client: GatewayClient, order: dict[str, Any], *, wait: bool) -> None:
 
 @app.command()
 def show(context: typer.Context, job_id: JobId) -> None:
-    """Show what an evaluation found."""
+    """Show the result of an evaluation."""
     with GatewayClient(Connection.find(context.obj)) as client:
         job = client.get(f"/v1/evaluations/{EVALUATION.full_id(client, job_id)}")
     console = Console(highlight=False)
@@ -112,9 +116,9 @@ def report(
     context: typer.Context,
     job_id: JobId,
     form: Annotated[str, typer.Option("--format", help="html, json or rows.")] = "html",
-    output: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write to.")] = None,
 ) -> None:
-    """Write what an evaluation found: a page, all figures, or each row's answers and scores."""
+    """Write an evaluation's report: a page, all metrics, or each row's answers and scores."""
     target = output or Path(f"evaluation.{ENDINGS.get(form, form)}")
     with GatewayClient(Connection.find(context.obj)) as client:
         job_id = EVALUATION.full_id(client, job_id)

@@ -27,7 +27,7 @@ from modelmill_cli.plain_text import plain
 from modelmill_cli.short_ids import JOB
 from modelmill_cli.tables import print_table
 
-app = typer.Typer(no_args_is_help=True, help="Jobs of every kind.")
+app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
@@ -39,7 +39,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the job's record for
 def list_jobs(
     context: typer.Context,
     kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="So many of the newest.")] = 100,
+    last: Annotated[int, typer.Option(min=1, help="Number of newest jobs to list.")] = 100,
 ) -> None:
     """List jobs, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
@@ -117,19 +117,19 @@ def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
 
 @app.command()
 def cancel(context: typer.Context, job_id: JobId) -> None:
-    """End a job for good; what it has made so far is not published."""
+    """Cancel a job for good; nothing that it has made is published."""
     _wish(context, job_id, "cancel")
 
 
 @app.command()
 def pause(context: typer.Context, job_id: JobId) -> None:
-    """Stop a job at its next checkpoint; `mill jobs resume` goes on from there."""
+    """Pause a job at its next checkpoint; `mill jobs resume` continues from there."""
     _wish(context, job_id, "pause")
 
 
 @app.command()
 def resume(context: typer.Context, job_id: JobId) -> None:
-    """Let a paused job go on, or try a failed one again."""
+    """Resume a paused job, or retry a failed one."""
     _wish(context, job_id, "resume")
 
 

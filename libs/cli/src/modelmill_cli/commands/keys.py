@@ -8,7 +8,7 @@ import typer
 from modelmill_cli.commands import api_keys
 from modelmill_cli.keys import AUDIENCE, ISSUER, LocalKeys
 
-app = typer.Typer(no_args_is_help=True, help="API keys, and keys that sign tokens.")
+app = typer.Typer(no_args_is_help=True, help="Manage API keys, and keys that sign tokens.")
 app.command()(api_keys.create)
 app.command("list")(api_keys.list_keys)
 app.command()(api_keys.show)
@@ -19,9 +19,11 @@ app.command()(api_keys.revoke)
 
 @app.command()
 def new(
-    folder: Annotated[Path, typer.Argument(file_okay=False, help="Made when it is not there.")],
+    folder: Annotated[
+        Path, typer.Argument(file_okay=False, help="Folder; created if it does not exist.")
+    ],
 ) -> None:
-    """Make signing-key.pem (keep it) and jwks.json (give it to the gateway) in FOLDER."""
+    """Create signing-key.pem (keep it) and jwks.json (for the gateway) in FOLDER."""
     keys = LocalKeys(folder)
     keys.create()
     typer.echo(f"GATEWAY_JWKS_PATH={keys.jwks_file.absolute()}")

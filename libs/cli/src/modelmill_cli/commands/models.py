@@ -28,7 +28,7 @@ from modelmill_cli.sizes import megabytes
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import print_table
 
-app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
+app = typer.Typer(no_args_is_help=True, help="Manage model versions and aliases.")
 
 Version = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version, or how its id begins, or a name.")
@@ -39,15 +39,13 @@ Version = Annotated[
 def import_folder(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
-    name: Annotated[str, typer.Option(help="Name for people.")] = "",
+    name: Annotated[str, typer.Option(help="Display name.")] = "",
     tenant: Annotated[
         str, typer.Option(help="Owner; `shared` lets every tenant use it.")
     ] = DEFAULT_TENANT,
-    default: Annotated[
-        bool, typer.Option("--default", help="Let it answer whoever names no model.")
-    ] = False,
+    default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
 ) -> None:
-    """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
+    """Import a Hugging Face model folder: safetensors only, no pickle, no code."""
     for warning in check_model_folder(folder).warnings:
         typer.echo(f"warning: {warning}", err=True)
     bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
@@ -110,7 +108,7 @@ def alias(
     shadow: Shadow = None,
     fallback: Fallback = None,
 ) -> None:
-    """Point a name at a version, or at several: all are loaded and warm before the name moves."""
+    """Set an alias to one version or several; all are loaded before the alias moves."""
     with GatewayClient(Connection.find(context.obj)) as client:
         full_id = partial(MODEL.full_id, client)
         body = wanted_alias(versions, shadow, fallback or [], full_id)
@@ -123,7 +121,7 @@ def alias(
 
 @app.command()
 def unalias(context: typer.Context, name: str) -> None:
-    """Take a name away; the versions that it meant stay."""
+    """Delete an alias; its versions stay."""
     with GatewayClient(Connection.find(context.obj)) as client:
         client.delete(f"/v1/aliases/{name}")
     typer.echo(f"{plain(name)}: no alias any more")
@@ -131,7 +129,7 @@ def unalias(context: typer.Context, name: str) -> None:
 
 @app.command()
 def delete(context: typer.Context, version: Version) -> None:
-    """Take a version with its builds out of use, or delete an alias; what is in use stays."""
+    """Retire a version with its builds, or delete an alias; what is in use stays."""
     with GatewayClient(Connection.find(context.obj)) as client:
         version = MODEL.full_id(client, version)
         gone = client.delete(f"/v1/models/{version}")["version_ids"]
@@ -140,7 +138,7 @@ def delete(context: typer.Context, version: Version) -> None:
 
 @app.command()
 def show(context: typer.Context, version: Version) -> None:
-    """Show one version or name: what it was made from and what was measured of it."""
+    """Show a version or name: its lineage and its metrics."""
     with GatewayClient(Connection.find(context.obj)) as client:
         model = _version(client, version)
     table = Table(show_header=False, box=None)
@@ -161,9 +159,9 @@ def show(context: typer.Context, version: Version) -> None:
 def card(
     context: typer.Context,
     version: Version,
-    output: Annotated[Path | None, typer.Option(help="Write it to a file instead.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write to instead.")] = None,
 ) -> None:
-    """Print a model's card, as it lies in its artifact on this machine."""
+    """Print a model card from the artifact on this machine."""
     with GatewayClient(Connection.find(context.obj)) as client:
         digest = _version(client, version)["digest"]
     text = _card_of(context.obj, digest)

@@ -24,21 +24,23 @@ POLICY = "/v1/moderation/policy"
 MAX_NAMED = 20
 """Lines that are named one by one; more are counted."""
 
-app = typer.Typer(no_args_is_help=True, help="The policy that judges what goes in and out.")
+app = typer.Typer(no_args_is_help=True, help="Manage the moderation policy.")
 
 Expected = Annotated[
-    str | None, typer.Option("--expect", help="Refuse unless this digest is in force.")
+    str | None, typer.Option("--expect", help="Expected digest of the policy in force.")
 ]
 Removed = Annotated[
     list[str] | None,
-    typer.Option("--remove-default-rule", help="A default rule that may go; once for each."),
+    typer.Option("--remove-default-rule", help="Default rule that may be removed; repeatable."),
 ]
 
 
 @app.command()
 def show(
     context: typer.Context,
-    version: Annotated[int, typer.Option(min=0, help="An earlier one; 0 is in force.")] = 0,
+    version: Annotated[
+        int, typer.Option(min=0, help="Version to show; 0 is the one in force.")
+    ] = 0,
     output: Annotated[Path | None, typer.Option(help="Folder to write the documents to.")] = None,
 ) -> None:
     """Print the policy in force with its documents, or write them to a folder."""
@@ -63,8 +65,8 @@ def show(
 @app.command()
 def apply(
     context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="YAML.")],
-    dry_run: Annotated[bool, typer.Option(help="Only say what would change.")] = False,
+    files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="YAML file.")],
+    dry_run: Annotated[bool, typer.Option(help="Only report what would change.")] = False,
     removed: Removed = None,
     expected: Expected = None,
 ) -> None:
@@ -100,12 +102,12 @@ def versions(context: typer.Context) -> None:
 @app.command()
 def revert(
     context: typer.Context,
-    version: Annotated[int | None, typer.Argument(min=1, help="An earlier version.")] = None,
-    shared: Annotated[bool, typer.Option("--shared", help="Go back to the shared policy.")] = False,
+    version: Annotated[int | None, typer.Argument(min=1, help="Version to revert to.")] = None,
+    shared: Annotated[bool, typer.Option("--shared", help="Revert to the shared policy.")] = False,
     removed: Removed = None,
     expected: Expected = None,
 ) -> None:
-    """Bring an earlier version back, or let the shared policy judge."""
+    """Revert to an earlier version, or to the shared policy."""
     if (version is None) != shared:
         raise InvalidInputError("name a version, or say --shared")
     body: dict[str, Any] = {"shared": True} if version is None else {"version": version}
@@ -122,19 +124,22 @@ def try_file(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One text a line.")],
     policy: Annotated[
         list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="YAML; else the policy in force."),
+        typer.Option(exists=True, dir_okay=False, help="YAML; default: what is in force."),
     ] = None,
     with_default_rules: Annotated[
-        bool, typer.Option(help="Also by the default rules that would be in force beside --policy.")
+        bool,
+        typer.Option(help="Also apply the default rules that would be in force beside --policy."),
     ] = False,
-    direction: Annotated[Direction, typer.Option(help="Which way the texts go.")] = Direction.INPUT,
+    direction: Annotated[Direction, typer.Option(help="Direction of the texts.")] = Direction.INPUT,
     jsonl: Annotated[
         bool | None,
-        typer.Option("--jsonl/--text", help="Rows with `text` and perhaps `label`; else by name."),
+        typer.Option(
+            "--jsonl/--text", help="Rows have `text` and maybe `label`; default: by name."
+        ),
     ] = None,
-    examples: Annotated[int, typer.Option(min=0, help="Examples shown of each rule.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, help="Number of examples of each rule.")] = 3,
     expect_all: Annotated[
-        bool, typer.Option("--expect-all", help="End with 1 unless every label is met.")
+        bool, typer.Option("--expect-all", help="Exit with status 1 unless every label is met.")
     ] = False,
 ) -> int:
     """Judge each line of a file, and say what each rule would do.
@@ -158,13 +163,15 @@ def try_file(
 @app.command()
 def labelled(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="Written, or written anew.")],
-    tenant: Annotated[str | None, typer.Option(help="Only what this tenant reported.")] = None,
+    file: Annotated[
+        Path, typer.Argument(dir_okay=False, help="File to write; replaced if it exists.")
+    ],
+    tenant: Annotated[str | None, typer.Option(help="Filter by tenant.")] = None,
     direction: Annotated[
-        Direction | None, typer.Option(help="Leave out what was said to go the other way.")
+        Direction | None, typer.Option(help="Leave out texts of the other direction.")
     ] = None,
 ) -> None:
-    """Write the texts that people reported with their labels, as `test` reads them."""
+    """Write reported texts with their labels, in the format of `mill moderation test`."""
     rows = asyncio.run(interruptible(_labelled(context.obj, tenant, direction), _say_stopping))
     write_private(file, "".join(f"{row}\n" for row in rows).encode())
     typer.echo(f"{len(rows):,} texts in {file}")

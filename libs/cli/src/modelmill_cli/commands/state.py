@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(no_args_is_help=True, help="What the streams hold: check, export, import.")
+app = typer.Typer(no_args_is_help=True, help="Verify, export and import the streams.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 Count = Callable[[int, int], None]
@@ -36,7 +36,7 @@ Count = Callable[[int, int], None]
 
 @app.command()
 def verify(context: typer.Context) -> None:
-    """Read every stream again and compare with the snapshot and the gateway; 1 if they differ."""
+    """Verify the streams against the snapshot and the gateway; exit status 1 if they differ."""
     compared = _run(_compare(context.obj))
     console = Console(highlight=False, soft_wrap=True)
     for each in compared:
@@ -48,7 +48,7 @@ def verify(context: typer.Context) -> None:
 
 @app.command("export")
 def export(context: typer.Context, file: File) -> None:
-    """Write all streams but progress to a file; files of the artifact store are not in it."""
+    """Export all streams but progress to a file; the artifact store is not included."""
     with _progress("exporting") as count:
         done = _run(_export(context.obj, file, count))
     typer.echo(f"{done:,} messages in {file}; copy {context.obj.artifacts} beside it")
@@ -56,7 +56,7 @@ def export(context: typer.Context, file: File) -> None:
 
 @app.command("import")
 def import_(context: typer.Context, file: File) -> None:
-    """Bring an export into a state folder in which nothing has run; then `mill up`."""
+    """Import an export into an unused state folder; then run `mill up`."""
     if not file.is_file():
         raise PreconditionError(f"there is no file {file}")
     with _progress("importing") as count:

@@ -8,7 +8,7 @@ from modelmill_registry.stores import open_store
 from modelmill_cli.sizes import megabytes
 from modelmill_cli.state_folder import StateFolder
 
-app = typer.Typer(no_args_is_help=True, help="The artifact store.")
+app = typer.Typer(no_args_is_help=True, help="Maintain the artifact store.")
 
 
 @app.command()
@@ -16,13 +16,13 @@ def sweep(
     context: typer.Context,
     location: Annotated[
         str,
-        typer.Argument(help="Folder or s3://bucket/prefix; this machine's store if not given."),
+        typer.Argument(help="Folder or s3://bucket/prefix; defaults to this machine's store."),
     ] = "",
     older_than_hours: Annotated[
-        float, typer.Option(min=2, help="Longer than any commit takes.")
+        float, typer.Option(min=2, help="Minimum age in hours; longer than any commit takes.")
     ] = 24.0,
 ) -> None:
-    """Delete contents that no artifact names, also while Modelmill runs."""
+    """Delete unreferenced contents, also while Modelmill runs."""
     state: StateFolder = context.obj
     store = open_store(location or str(state.artifacts), state.artifact_cache)
     report = store.sweep(older_than_hours * 3600)

@@ -14,8 +14,8 @@ from modelmill_cli.state_folder import StateFolder
 
 def token(
     context: typer.Context,
-    tenant: Annotated[str, typer.Option(help="Whose data and models it opens.")] = DEFAULT_TENANT,
-    subject: Annotated[str, typer.Option(help="Who holds it.")] = "local",
+    tenant: Annotated[str, typer.Option(help="Tenant of the token.")] = DEFAULT_TENANT,
+    subject: Annotated[str, typer.Option(help="Subject of the token.")] = "local",
     scope: Annotated[
         list[str] | None, typer.Option(help=f"Repeatable; all when left out: {ALL_SCOPES}.")
     ] = None,
@@ -25,7 +25,7 @@ def token(
         typer.Option(help="Folder of `mill keys new`, for a gateway that runs elsewhere."),
     ] = None,
 ) -> None:
-    """Print a token for the gateway."""
+    """Print a JWT for the gateway."""
     state: StateFolder = context.obj
     scopes = tuple(scope or ALL_SCOPES)
     errors = [f"unknown scope {name!r}" for name in scopes if name not in ALL_SCOPES]

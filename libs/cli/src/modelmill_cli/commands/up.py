@@ -38,13 +38,16 @@ def up(
     nats_port: Annotated[int, typer.Option(help="Port of the broker; 0: a free one.")] = 0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     tls: Annotated[
-        bool, typer.Option("--tls", help="Services show each other certificates, made here.")
+        bool,
+        typer.Option(
+            "--tls", help="Use mutual TLS between services, with certificates that are made here."
+        ),
     ] = False,
     artifacts: Annotated[
         str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
     ] = "",
 ) -> None:
-    """Run NATS and the six services until Ctrl-C; everything on loopback, behind new secrets."""
+    """Run NATS and the six services until Ctrl-C, on loopback, with new secrets."""
     options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts)
     console = Console(highlight=False)
     was_ready = asyncio.Event()

@@ -35,11 +35,15 @@ WORDS = {"model": Apart.MODEL, "key": Apart.KEY, "caller": Apart.CALLER}
 
 def usage(
     context: typer.Context,
-    last: Annotated[int, typer.Option(min=1, max=1440, help="Days, or what --width says.")] = 7,
-    width: Annotated[Width, typer.Option(help="Of a line, by UTC.")] = Width.DAY,
-    by: Annotated[list[str] | None, typer.Option(help="model, key or caller; repeat it.")] = None,
+    last: Annotated[
+        int, typer.Option(min=1, max=1440, help="Number of buckets, days by default.")
+    ] = 7,
+    width: Annotated[Width, typer.Option(help="Bucket width, by UTC.")] = Width.DAY,
+    by: Annotated[
+        list[str] | None, typer.Option(help="Grouping: model, key or caller; repeatable.")
+    ] = None,
 ) -> None:
-    """Show requests, tokens and cost of the last days; what is not there was not used."""
+    """Show requests, tokens and cost of the last days."""
     groups = [_group(word) for word in by or ["model"]]
     now = int(time.time())
     begin = now - now % SECONDS[width] - (last - 1) * SECONDS[width]
