@@ -26,7 +26,8 @@ ATTEMPTS = (
     (signal.SIGINT,),
 )
 CLEAN = (0, 130, -signal.SIGINT, -signal.SIGTERM)
-"""Ended as wished once ready, stopped on the way up, or ended before there was anything to undo."""
+"""Ended as desired once ready, stopped on the way up, or ended before there was anything to
+undo."""
 ROW = {"word": "oak", "gloss": "a tree", "label": "plant"}
 MAPPING = {"user_template": "{word}: {gloss}", "answer_template": "{label}", "system_template": ""}
 

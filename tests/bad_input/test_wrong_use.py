@@ -60,9 +60,9 @@ def test_an_unknown_model_is_named(stack: StartedMill):
     assert "nobody" in ended.line
 
 
-@pytest.mark.parametrize("wish", ["watch", "cancel", "pause", "resume"])
-def test_an_unknown_job_is_named(stack: StartedMill, capsys, wish):
-    assert run_app(["--state", str(stack.state.path), "jobs", wish, "job-nobody"]) == 2
+@pytest.mark.parametrize("action", ["watch", "cancel", "pause", "resume"])
+def test_an_unknown_job_is_named(stack: StartedMill, capsys, action):
+    assert run_app(["--state", str(stack.state.path), "jobs", action, "job-nobody"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "no job 'job-nobody'. `mill jobs list` lists what there is" in line
 

@@ -123,8 +123,9 @@ class ComposeProject:
     def crash(self, victim: Container) -> None:
         """SIGKILL every process of a container at once, as a power cut would.
 
-        Not `docker kill`: Docker takes that for a person's wish and does not restart what it
-        ended. PID 1 is the init of `init: true`, out of reach from inside; it ends with its child.
+        Not `docker kill`: Docker takes that for a person's request and does not restart what
+        it ended. PID 1 is the init of `init: true`, out of reach from inside; it ends with its
+        child.
         """
         subprocess.run(
             ("docker", "exec", victim.id, "sh", "-c", "kill -9 -1"),

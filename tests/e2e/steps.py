@@ -95,9 +95,9 @@ async def judged_by_what_is_served(loop: Loop) -> None:
 
     async def judged() -> dict[str, Any] | None:
         turns = [{"role": "user", "content": "thing 9: something that barks"}]
-        wish = {"moderation": {"policy": {"output": {"mode": "score"}}}}
+        requested = {"moderation": {"policy": {"output": {"mode": "score"}}}}
         answer = await loop.openai.chat.completions.create(
-            model="kinds", messages=turns, max_tokens=8, extra_body=wish
+            model="kinds", messages=turns, max_tokens=8, extra_body=requested
         )
         found = answer.model_dump()["moderation"]
         # The new policy may come into force between the two verdicts of a request.

@@ -80,9 +80,9 @@ class FileParser:
 
 def _form(path: Path, file_format: FileFormat, chance: Random) -> FileForm:
     """What the file shows, or what it need not be."""
-    wish = FileForm(chance.choice(["", *CODECS]), chance.choice(["", *DELIMITERS]), "")
+    requested = FileForm(chance.choice(["", *CODECS]), chance.choice(["", *DELIMITERS]), "")
     try:
-        return inspect_file(path, file_format, chance.choice([FileForm(), wish]), ReadLimits())
+        return inspect_file(path, file_format, chance.choice([FileForm(), requested]), ReadLimits())
     except InvalidInputError:
         return FileForm()
 

@@ -41,8 +41,8 @@ def in_order(matches: Any) -> list[str]:
 
 async def test_a_strict_answer_shows_nothing_that_a_rule_matches(house: House) -> None:
     async def stream(prompt: str) -> tuple[str, pb.ChatVerdict]:
-        wish = pb.ChatModeration(output=pb.MODERATION_MODE_BLOCK)
-        call = pb.ChatCall(model=MODEL, moderation=wish)
+        requested = pb.ChatModeration(output=pb.MODERATION_MODE_BLOCK)
+        call = pb.ChatCall(model=MODEL, moderation=requested)
         call.messages.add(role="user", content=prompt)
         responses = house.gateway_rpc.StreamChat(pb.StreamChatRequest(call=call), timeout=30)
         said = [response async for response in responses]

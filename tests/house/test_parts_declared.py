@@ -17,7 +17,7 @@ PARTS = [*(f"libs/{name}" for name in sorted(LIBS)), *(f"services/{name}" for na
 def declared(part: str) -> set[str]:
     """Libs in the part's pyproject."""
     project = tomllib.loads((ROOT / part / "pyproject.toml").read_text())["project"]
-    names = (wish.split("[")[0].strip() for wish in project["dependencies"])
+    names = (requirement.split("[")[0].strip() for requirement in project["dependencies"])
     ours = {name.removeprefix("modelmill-").replace("-", "_") for name in names}
     return ours & LIBS
 

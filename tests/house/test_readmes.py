@@ -79,8 +79,11 @@ def test_a_part_has_a_name_and_its_chapters_in_one_order(part: str):
 def test_each_dependency_has_its_reason(part: str):
     project = tomllib.loads((ROOT / part / "pyproject.toml").read_text())["project"]
     extras = project.get("optional-dependencies", {}).values()
-    wishes = [*project["dependencies"], *(wish for extra in extras for wish in extra)]
-    names = [re.split("[<>=;\\[]", wish)[0].strip() for wish in wishes]
+    requirements = [
+        *project["dependencies"],
+        *(requirement for extra in extras for requirement in extra),
+    ]
+    names = [re.split("[<>=;\\[]", requirement)[0].strip() for requirement in requirements]
     ours = "modelmill-"
     written = [
         name.removeprefix(ours).replace("-", "_") if name.startswith(ours) else name

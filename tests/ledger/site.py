@@ -132,7 +132,7 @@ class Site:
 
     async def key(self, name: str, maker: Shown, limits: Limits) -> Shown:
         """A caller with a key that another made, once all replicas know it."""
-        wish = {
+        requested = {
             "name": name,
             "scopes": ["chat", "keys", "models:read"],
             "limits": limits_view(limits_message(limits)),
@@ -140,7 +140,7 @@ class Site:
         async with httpx.AsyncClient(timeout=20) as client:
             answer = await client.post(
                 f"http://127.0.0.1:{self.replicas[0].port}/v1/keys",
-                json=wish,
+                json=requested,
                 headers={"authorization": f"Bearer {maker.token}"},
             )
             made = answer.raise_for_status().json()

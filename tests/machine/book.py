@@ -39,7 +39,7 @@ class JobRecord:
 
     job_id: str
     requests: list[tuple[int, JobRequested]] = field(default_factory=list)
-    wishes: list[tuple[int, JobControl]] = field(default_factory=list)
+    control_signals: list[tuple[int, JobControl]] = field(default_factory=list)
     resumes: list[tuple[int, JobResumed]] = field(default_factory=list)
     states: list[tuple[int, JobState]] = field(default_factory=list)
     announced: list[ModelReady] = field(default_factory=list)
@@ -57,9 +57,13 @@ class JobRecord:
         return self.states[-1][1] if self.states else JobState()
 
     @property
-    def wish(self) -> "pb.JobWish.ValueType":
+    def desired_state(self) -> "pb.JobDesiredState.ValueType":
         """In force."""
-        return self.wishes[-1][1].wish if self.wishes else pb.JOB_WISH_RUN
+        return (
+            self.control_signals[-1][1].desired_state
+            if self.control_signals
+            else pb.JOB_DESIRED_STATE_RUN
+        )
 
 
 def is_claim(state: JobState) -> bool:
@@ -94,7 +98,7 @@ class Book:
                 job.requests.append((message.sequence, body))
                 self._expect(len(job.requests) == 1, f"{body.job_id} was requested twice")
             case JobControl():
-                job.wishes.append((message.sequence, body))
+                job.control_signals.append((message.sequence, body))
             case JobResumed():
                 job.resumes.append((message.sequence, body))
             case JobState():
@@ -153,7 +157,7 @@ class Book:
             state.preemptions - before.preemptions,
         )
         if stopped:
-            self._expect(preempted == 0 and failed <= 0, f"a wish was counted: {words}")
+            self._expect(preempted == 0 and failed <= 0, f"a desired state was counted: {words}")
             return
         self._expect(state.lost == before.lost, f"lost miscounted: {words}")
         allowed = {QUEUED: {(0, 0), (1, 0), (0, 1)}, FAILED: {(0, 0), (1, 0)}}

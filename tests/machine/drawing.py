@@ -14,7 +14,9 @@ spans = st.sampled_from([0.1, 1.0, 3.0, 7.0, 20.0])
 workers = st.integers(0, MAX_WORKERS - 1)
 owners = st.integers(0, 1)
 keys = st.sampled_from(sorted(TENANT_OF))
-wishes = st.sampled_from([pb.JOB_WISH_RUN, pb.JOB_WISH_PAUSE, pb.JOB_WISH_CANCEL])
+control_signals = st.sampled_from(
+    [pb.JOB_DESIRED_STATE_RUN, pb.JOB_DESIRED_STATE_PAUSE, pb.JOB_DESIRED_STATE_CANCEL]
+)
 specs = st.fixed_dictionaries(
     {
         "steps": st.integers(1, 7),

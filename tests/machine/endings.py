@@ -9,11 +9,11 @@ from tests.machine.world import World
 
 ENDED = {SUCCEEDED, FAILED}
 FULFILS = {
-    pb.JOB_WISH_RUN: ENDED,
-    pb.JOB_WISH_PAUSE: {PAUSED, *ENDED},
-    pb.JOB_WISH_CANCEL: {CANCELLED, *ENDED},
+    pb.JOB_DESIRED_STATE_RUN: ENDED,
+    pb.JOB_DESIRED_STATE_PAUSE: {PAUSED, *ENDED},
+    pb.JOB_DESIRED_STATE_CANCEL: {CANCELLED, *ENDED},
 }
-"""A wish that was answered comes true unless the job ended first."""
+"""A desired state that was answered comes true unless the job ended first."""
 
 
 def unkept(world: World) -> list[str]:
@@ -33,8 +33,8 @@ def _of_job(world: World, job: JobRecord) -> Iterator[str]:
         yield f"{job.job_id} was never requested"
         return
     if _was_answered(world, job):
-        if status not in FULFILS[job.wish]:
-            yield f"{words}, although {pb.JobWish.Name(job.wish)} was promised"
+        if status not in FULFILS[job.desired_state]:
+            yield f"{words}, although {pb.JobDesiredState.Name(job.desired_state)} was promised"
     elif status not in {*ENDED, PAUSED, CANCELLED}:
         yield f"{words} and stays so"
     if status == FAILED and job.resumes and job.resumes[-1][0] > job.states[-1][0]:
@@ -44,11 +44,11 @@ def _of_job(world: World, job: JobRecord) -> Iterator[str]:
 
 
 def _was_answered(world: World, job: JobRecord) -> bool:
-    """Whether the wish in force is one that somebody was told of, or nobody wished anything."""
-    return not job.wishes or any(
+    """Whether somebody was told of the desired state in force, or nobody asked for any."""
+    return not job.control_signals or any(
         answer.job_id == job.job_id
-        and answer.wish == job.wish
+        and answer.desired_state == job.desired_state
         and not answer.refused
-        and answer.at_wish == len(job.wishes)
+        and answer.at_request == len(job.control_signals)
         for answer in world.answers
     )

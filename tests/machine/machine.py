@@ -18,12 +18,12 @@ from tests.machine.drawing import (
     MAX_WORKERS,
     TENANT_OF,
     awaits,
+    control_signals,
     keys,
     owners,
     spans,
     specs,
     waits,
-    wishes,
     workers,
 )
 from tests.machine.endings import unkept
@@ -64,34 +64,38 @@ class ProtocolMachine(RuleBasedStateMachine):
         self.world.submit(self.world.owner(owner), key, TENANT_OF[key], body)
         self.world.loop.advance(wait)
 
-    @rule(owner=owners, key=keys, wish=wishes, wait=waits)
-    def wish(self, owner: int, key: str, wish: "pb.JobWish.ValueType", wait: float) -> None:
-        self._wish(self.world.owner(owner), key, wish, wait)
+    @rule(owner=owners, key=keys, desired_state=control_signals, wait=waits)
+    def desired_state(
+        self, owner: int, key: str, desired_state: "pb.JobDesiredState.ValueType", wait: float
+    ) -> None:
+        self._desired_state(self.world.owner(owner), key, desired_state, wait)
 
-    @rule(key=keys, first=wishes, second=wishes, wait=waits)
-    def two_wishes_cross(
+    @rule(key=keys, first=control_signals, second=control_signals, wait=waits)
+    def two_requests_cross(
         self,
         key: str,
-        first: "pb.JobWish.ValueType",
-        second: "pb.JobWish.ValueType",
+        first: "pb.JobDesiredState.ValueType",
+        second: "pb.JobDesiredState.ValueType",
         wait: float,
     ) -> None:
-        self._wish(self.world.owner(0), key, first, 0.0)
-        self._wish(self.world.owner(1), key, second, wait)
+        self._desired_state(self.world.owner(0), key, first, 0.0)
+        self._desired_state(self.world.owner(1), key, second, wait)
 
-    @rule(key=keys, wish=wishes, after=awaits, wait=waits)
-    def owner_dies_while_it_acts_on_a_wish(
-        self, key: str, wish: "pb.JobWish.ValueType", after: int, wait: float
+    @rule(key=keys, desired_state=control_signals, after=awaits, wait=waits)
+    def owner_dies_while_it_acts_on_a_request(
+        self, key: str, desired_state: "pb.JobDesiredState.ValueType", after: int, wait: float
     ) -> None:
         owner = self.world.owner(0)
         owner.process.die_after(after)
-        self._wish(owner, key, wish, wait)
+        self._desired_state(owner, key, desired_state, wait)
 
-    def _wish(self, owner: Node, key: str, wish: "pb.JobWish.ValueType", wait: float) -> None:
+    def _desired_state(
+        self, owner: Node, key: str, desired_state: "pb.JobDesiredState.ValueType", wait: float
+    ) -> None:
         tenant = TENANT_OF[key]
         job_id = ids.job_id("ftjob", tenant=tenant, kind="train", idempotency_key=key)
         if job_id in self.world.book.jobs:
-            self.world.wish(owner, tenant, job_id, wish)
+            self.world.desired_state(owner, tenant, job_id, desired_state)
         self.world.loop.advance(wait)
 
     # What befalls processes

@@ -32,9 +32,9 @@ class Answer:
     """What a caller was told."""
 
     job_id: str
-    wish: "pb.JobWish.ValueType | None"
+    desired_state: "pb.JobDesiredState.ValueType | None"
     """None for a submit."""
     refused: str
     """The reason; empty when it was done."""
-    at_wish: int
-    """How many wishes the stream held of that job when the caller heard."""
+    at_request: int
+    """How many desired states the stream held of that job when the caller heard."""

@@ -190,17 +190,21 @@ class World:
 
         self._ask(owner, ask, heard, lambda _error: None)
 
-    def wish(self, owner: Node, tenant: str, job_id: str, wish: "pb.JobWish.ValueType") -> None:
-        """Wish something of a job, and go on without waiting for the answer."""
+    def desired_state(
+        self, owner: Node, tenant: str, job_id: str, desired_state: "pb.JobDesiredState.ValueType"
+    ) -> None:
+        """Ask something of a job, and go on without waiting for the answer."""
 
         async def ask(bus: Bus) -> int:
             control = ControlJob(bus, ["train"])
-            return await control(tenant=tenant, job_id=job_id, wish=wish, requested_by="machine")
+            return await control(
+                tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by="machine"
+            )
 
         def heard(refused: str) -> None:
-            self.counts["wishes answered"] += not refused
-            wishes = len(self.book.jobs[job_id].wishes)
-            self.answers.append(Answer(job_id, wish, refused, wishes))
+            self.counts["desired states answered"] += not refused
+            control_signals = len(self.book.jobs[job_id].control_signals)
+            self.answers.append(Answer(job_id, desired_state, refused, control_signals))
 
         self._ask(owner, ask, lambda _sequence: heard(""), lambda error: heard(error.reason))
 

@@ -102,14 +102,14 @@ def test_what_is_near_its_end_is_renewed_with_the_names_that_it_had(folder: Path
 
 
 def test_further_names_go_to_one_certificate_or_to_all(folder: Path):
-    wishes = ("--dns", "trainer=gpu.example", "--dns", "10.0.0.7")
-    assert run_app(["certs", str(folder), *wishes]) == 0
+    requested = ("--dns", "trainer=gpu.example", "--dns", "10.0.0.7")
+    assert run_app(["certs", str(folder), *requested]) == 0
     assert {"gpu.example", "10.0.0.7"} <= hosts(folder / "trainer.pem")
     assert hosts(folder / "gateway.pem") == {"gateway", "localhost", "127.0.0.1", "::1", "10.0.0.7"}
 
 
 @pytest.mark.parametrize(
-    ("wish", "said"),
+    ("requested", "said"),
     [
         ("gateway", "could call and answer in its place"),
         ("trainer=gateway", "could call and answer in its place"),
@@ -118,10 +118,10 @@ def test_further_names_go_to_one_certificate_or_to_all(folder: Path):
         ("", "'' is neither a DNS name nor an address"),
     ],
 )
-def test_a_name_that_would_deceive_or_is_none_is_refused(folder: Path, capsys, wish, said):
+def test_a_name_that_would_deceive_or_is_none_is_refused(folder: Path, capsys, requested, said):
     before = contents(folder)
     capsys.readouterr()
-    assert said in refusal(capsys, folder, "--dns", wish)
+    assert said in refusal(capsys, folder, "--dns", requested)
     assert contents(folder) == before
 
 

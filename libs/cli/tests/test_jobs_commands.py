@@ -24,7 +24,7 @@ QUEUED = {
     "id": "ftjob-1",
     "kind": "train",
     "status": "queued",
-    "wish": "run",
+    "desired_state": "run",
     "requested_by": "ada",
     "priority": "high",
     "spec_sha256": "9f2c",

@@ -20,7 +20,14 @@ LISTS = {
 }
 """Where things are listed: how their ids begin, and the command that shows them."""
 THING = {
-    **{"kind": "train", "status": "succeeded", "wish": "run", "spec": {}, "counts": {}, "bytes": 1},
+    **{
+        "kind": "train",
+        "status": "succeeded",
+        "desired_state": "run",
+        "spec": {},
+        "counts": {},
+        "bytes": 1,
+    },
     **{
         "name": "kinds",
         "filename": "a.jsonl",

@@ -94,17 +94,21 @@ class Jobs:
         """Everything that was ever written about the job, in order."""
         return [stored.body async for stored in self.bus.replay([job_state(job_id)])]
 
-    async def wish(self, job_id: str, wish: "pb.JobWish.ValueType", tenant: str = "acme") -> int:
-        return await self.control(tenant=tenant, job_id=job_id, wish=wish, requested_by="tester")
+    async def desired_state(
+        self, job_id: str, desired_state: "pb.JobDesiredState.ValueType", tenant: str = "acme"
+    ) -> int:
+        return await self.control(
+            tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by="tester"
+        )
 
     async def pause(self, job_id: str) -> int:
-        return await self.wish(job_id, pb.JOB_WISH_PAUSE)
+        return await self.desired_state(job_id, pb.JOB_DESIRED_STATE_PAUSE)
 
     async def cancel(self, job_id: str) -> int:
-        return await self.wish(job_id, pb.JOB_WISH_CANCEL)
+        return await self.desired_state(job_id, pb.JOB_DESIRED_STATE_CANCEL)
 
     async def resume(self, job_id: str) -> int:
-        return await self.wish(job_id, pb.JOB_WISH_RUN)
+        return await self.desired_state(job_id, pb.JOB_DESIRED_STATE_RUN)
 
     async def history(self, job_id: str) -> list[int]:
         """Every status that was written, repeats left out; each may follow the one before it."""

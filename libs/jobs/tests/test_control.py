@@ -1,4 +1,4 @@
-"""What somebody wishes a job to do: who may wish what, and what becomes of it."""
+"""What somebody desired states a job to do: who may desired state what, and what becomes of it."""
 
 import asyncio
 
@@ -8,16 +8,16 @@ from chain_worker import ChainHandler, InProcess
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1 import job_service_pb2, job_service_pb2_grpc
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
+    JOB_DESIRED_STATE_UNSPECIFIED,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
     JOB_STATUS_PAUSED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
-    JOB_WISH_UNSPECIFIED,
     JobControl,
     JobResumed,
     JobState,
@@ -39,15 +39,15 @@ from modelmill_testkit.waiting import eventually
 from prometheus_client import REGISTRY
 
 SLOW = {"steps": 300}
-"""Longer than any wish takes; quick once it runs again."""
+"""Longer than any desired state takes; quick once it runs again."""
 
 
 async def saved(jobs, job_id: str) -> bool:
     return (await jobs.state(job_id)).checkpoint.step > 0
 
 
-async def wishes(jobs, job_id: str) -> list[int]:
-    return [each.body.wish async for each in jobs.bus.replay([job_control(job_id)])]
+async def control_signals(jobs, job_id: str) -> list[int]:
+    return [each.body.desired_state async for each in jobs.bus.replay([job_control(job_id)])]
 
 
 async def test_a_paused_job_frees_its_worker_and_goes_on_from_its_checkpoint(working, jobs, store):
@@ -96,7 +96,7 @@ async def test_a_cancelled_job_ends_for_good(working, jobs, store):
     assert cancelled.HasField("finished_at")
     assert (cancelled.preemptions, cancelled.failures) == (0, 0)
     assert cancelled.checkpoint.step > 0
-    assert await wishes(jobs, job.job_id) == [JOB_WISH_CANCEL]
+    assert await control_signals(jobs, job.job_id) == [JOB_DESIRED_STATE_CANCEL]
 
 
 async def test_a_cancel_is_final_from_when_it_is_recorded_on(jobs, bus):
@@ -115,7 +115,7 @@ async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(work
     job = await jobs.submit()
     await jobs.cancel(job.job_id)
     await jobs.bus.publish(
-        job_control(job.job_id), JobControl(job_id=job.job_id, wish=JOB_WISH_RUN)
+        job_control(job.job_id), JobControl(job_id=job.job_id, desired_state=JOB_DESIRED_STATE_RUN)
     )
     resumed = JobResumed(job_id=job.job_id)
     sequence = await jobs.bus.publish(job_resumed("train", "acme", job.job_id), resumed)
@@ -158,7 +158,7 @@ async def test_a_paused_job_can_be_cancelled(jobs):
     assert await jobs.history(job.job_id) == [JOB_STATUS_PAUSED, JOB_STATUS_CANCELLED]
 
 
-async def test_a_wish_in_force_is_not_written_twice_and_resumes_at_once_are_one(jobs):
+async def test_a_desired_state_in_force_is_not_written_twice_and_resumes_at_once_are_one(jobs):
     job = await jobs.submit()
     assert await jobs.resume(job.job_id) == job.sequence
     first = await jobs.pause(job.job_id)
@@ -166,12 +166,15 @@ async def test_a_wish_in_force_is_not_written_twice_and_resumes_at_once_are_one(
     await asyncio.gather(*(jobs.resume(job.job_id) for _ in range(10)))
     await jobs.resume(job.job_id)
 
-    assert await wishes(jobs, job.job_id) == [JOB_WISH_PAUSE, JOB_WISH_RUN]
+    assert await control_signals(jobs, job.job_id) == [
+        JOB_DESIRED_STATE_PAUSE,
+        JOB_DESIRED_STATE_RUN,
+    ]
     subject = job_resumed("train", "acme", job.job_id)
     assert len([each async for each in jobs.bus.replay([subject])]) == 1
 
 
-async def test_a_failed_job_runs_again_when_wished_and_refuses_everything_else(
+async def test_a_failed_job_runs_again_when_desired_and_refuses_everything_else(
     working, jobs, ledger
 ):
     handler = InProcess(JobFailed("NO", "not today"))
@@ -198,10 +201,13 @@ async def test_a_failed_job_runs_again_when_wished_and_refuses_everything_else(
     assert paused.status == JOB_STATUS_PAUSED
     assert not paused.HasField("error")
     assert state.attempt == 2
-    assert await wishes(jobs, job.job_id) == [JOB_WISH_PAUSE, JOB_WISH_RUN]
+    assert await control_signals(jobs, job.job_id) == [
+        JOB_DESIRED_STATE_PAUSE,
+        JOB_DESIRED_STATE_RUN,
+    ]
 
 
-async def test_a_job_that_succeeded_refuses_every_wish(working, jobs, ledger, bus):
+async def test_a_job_that_succeeded_refuses_every_desired_state(working, jobs, ledger, bus):
     handler = InProcess()
     handler.go.set()
     async with working(handler):
@@ -211,7 +217,7 @@ async def test_a_job_that_succeeded_refuses_every_wish(working, jobs, ledger, bu
             with pytest.raises(PreconditionError, match="has succeeded"):
                 await refused(job.job_id)
         # As written by an owner that had read the state a moment before.
-        late = JobControl(job_id=job.job_id, wish=JOB_WISH_CANCEL)
+        late = JobControl(job_id=job.job_id, desired_state=JOB_DESIRED_STATE_CANCEL)
         await bus.publish(job_control(job.job_id), late)
         resumed = JobResumed(job_id=job.job_id)
         sequence = await bus.publish(job_resumed("train", "acme", job.job_id), resumed)
@@ -219,7 +225,10 @@ async def test_a_job_that_succeeded_refuses_every_wish(working, jobs, ledger, bu
 
     await ledger.wait_for(sequence, timeout=20)
     record = ledger.get("acme", job.job_id)
-    assert (record.state.status, record.wish) == (JOB_STATUS_SUCCEEDED, JOB_WISH_RUN)
+    assert (record.state.status, record.desired_state) == (
+        JOB_STATUS_SUCCEEDED,
+        JOB_DESIRED_STATE_RUN,
+    )
     assert (await jobs.state(job.job_id)).attempt == 1
 
 
@@ -242,14 +251,16 @@ async def test_only_jobs_of_the_tenant_and_of_kinds_that_the_service_owns_are_fo
         ("acme", "a b\r\nPUB x"),
     ):
         with pytest.raises(NotFoundError):
-            await jobs.wish(job_id, JOB_WISH_CANCEL, tenant=tenant)
-    for nonsense in (JOB_WISH_UNSPECIFIED, 9):
+            await jobs.desired_state(job_id, JOB_DESIRED_STATE_CANCEL, tenant=tenant)
+    for nonsense in (JOB_DESIRED_STATE_UNSPECIFIED, 9):
         with pytest.raises(InvalidInputError):
-            await jobs.wish(mine.job_id, nonsense)
+            await jobs.desired_state(mine.job_id, nonsense)
     assert await bus.last_sequence("JOBS") == 2
 
 
-async def test_without_a_broker_a_wish_is_refused_in_time_and_may_be_repeated(broker, jobs):
+async def test_without_a_broker_a_desired_state_is_refused_in_time_and_may_be_repeated(
+    broker, jobs
+):
     job = await jobs.submit()
     broker.kill()
     with pytest.raises(UnavailableError):
@@ -261,7 +272,7 @@ async def test_without_a_broker_a_wish_is_refused_in_time_and_may_be_repeated(br
     assert (await jobs.state(job.job_id)).status == JOB_STATUS_CANCELLED
 
 
-async def test_wishes_come_over_grpc_and_refusals_with_their_status(jobs):
+async def test_control_requests_come_over_grpc_and_refusals_with_their_status(jobs):
     address = f"127.0.0.1:{free_port()}"
     server = RpcServer(address, "a-secret-of-the-tests", drain_seconds=0.1)
     add = job_service_pb2_grpc.add_JobServiceServicer_to_server
@@ -276,12 +287,12 @@ async def test_wishes_come_over_grpc_and_refusals_with_their_status(jobs):
             with domain_errors():
                 return (await stub.ControlJob(request, timeout=10)).sequence
 
-        sequence = await ask(wish=JOB_WISH_CANCEL)
+        sequence = await ask(desired_state=JOB_DESIRED_STATE_CANCEL)
         with pytest.raises(PreconditionError):
-            await ask(wish=JOB_WISH_PAUSE)
+            await ask(desired_state=JOB_DESIRED_STATE_PAUSE)
         with pytest.raises(NotFoundError):
-            await ask(wish=JOB_WISH_CANCEL, tenant="rival")
+            await ask(desired_state=JOB_DESIRED_STATE_CANCEL, tenant="rival")
         with pytest.raises(InvalidInputError):
-            await ask(wish=JOB_WISH_CANCEL, tenant="*")
+            await ask(desired_state=JOB_DESIRED_STATE_CANCEL, tenant="*")
 
     assert sequence == await jobs.bus.last_sequence("JOBS")

@@ -6,10 +6,10 @@ import random
 import pytest
 from chain_job import chain
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_RUN,
     JobProgress,
 )
 from modelmill_bus.subjects import job_progress
@@ -19,7 +19,7 @@ from modelmill_testkit.waiting import eventually
 
 
 class People:
-    """Three, who wish something of some job twelve times each."""
+    """Three, who ask something of some job twelve times each."""
 
     def __init__(self, bus, job_ids: list[str], seed: int) -> None:
         self._owner = ControlJob(bus, ["train"])
@@ -28,23 +28,25 @@ class People:
         self.in_the_middle = asyncio.Event()
 
     async def disagree(self) -> None:
-        await asyncio.gather(*(self._wish_this_and_that() for _ in range(3)))
+        await asyncio.gather(*(self._pause_and_resume() for _ in range(3)))
 
-    async def _wish_this_and_that(self) -> None:
+    async def _pause_and_resume(self) -> None:
         for number in range(12):
             if number == 4:
                 self.in_the_middle.set()
             job_id = self._dice.choice(self._job_ids)
             # A cancel is final, so only the last job is cancelled.
-            wish = self._dice.choice((1, 2, 3) if job_id == self._job_ids[-1] else (1, 2))
+            desired_state = self._dice.choice((1, 2, 3) if job_id == self._job_ids[-1] else (1, 2))
             try:
-                await self._owner(tenant="acme", job_id=job_id, wish=wish, requested_by="x")
+                await self._owner(
+                    tenant="acme", job_id=job_id, desired_state=desired_state, requested_by="x"
+                )
             except (PreconditionError, UnavailableError):
                 continue
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_whatever_is_wished_and_whoever_dies_the_last_wish_comes_true(
+async def test_whatever_is_desired_and_whoever_dies_the_last_desired_state_comes_true(
     seed, broker, bus, jobs, start_worker
 ):
     job_ids = [(await jobs.submit(steps=40, step_seconds=0.01)).job_id for _ in range(3)]
@@ -59,9 +61,13 @@ async def test_whatever_is_wished_and_whoever_dies_the_last_wish_comes_true(
     await broker.start()
     await disagreeing
     await eventually(lambda: bus.connected)
-    for job_id, wish in zip(job_ids, (JOB_WISH_RUN, JOB_WISH_RUN, JOB_WISH_CANCEL), strict=True):
+    for job_id, desired_state in zip(
+        job_ids,
+        (JOB_DESIRED_STATE_RUN, JOB_DESIRED_STATE_RUN, JOB_DESIRED_STATE_CANCEL),
+        strict=True,
+    ):
         try:
-            await jobs.wish(job_id, wish)
+            await jobs.desired_state(job_id, desired_state)
         except PreconditionError:
             assert (await jobs.state(job_id)).status == JOB_STATUS_SUCCEEDED
 

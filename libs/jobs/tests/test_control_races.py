@@ -1,4 +1,5 @@
-"""Wishes that come at the worst moment: states stay legal, and the last wish comes true."""
+"""Control requests at the worst moment: states stay legal, and the last desired state comes
+true."""
 
 import asyncio
 import os
@@ -8,14 +9,14 @@ import pytest
 from chain_job import chain
 from chain_worker import ChainHandler, InProcess
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_PAUSED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
     JobControl,
     JobProgress,
     JobRequested,
@@ -25,15 +26,15 @@ from modelmill_bus.subjects import job_control, job_progress, job_requested
 from modelmill_jobs.attempt import Attempt, AttemptRules, nothing_left
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control import park
+from modelmill_jobs.control_signals import ControlSignal, StopOrder
 from modelmill_jobs.errors import Fenced, Preempted
 from modelmill_jobs.offers import Offer
-from modelmill_jobs.wishes import HeardWish, StopOrder
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_testkit.waiting import eventually
 
 DURABLE = "trainer-work-train"
 SLOW = {"steps": 300, "step_seconds": 0.03, "save_every": 50}
-"""Longer than any wish takes."""
+"""Longer than any desired state takes."""
 
 
 async def claimed(jobs, job_id: str) -> bool:
@@ -48,13 +49,15 @@ async def ended(jobs, job_id: str) -> bool:
     return (await jobs.state(job_id)).status == JOB_STATUS_SUCCEEDED
 
 
-async def test_a_wish_stops_a_child_that_is_only_starting_or_in_mid_step(working, jobs, store):
+async def test_a_desired_state_stops_a_child_that_is_only_starting_or_in_mid_step(
+    working, jobs, store
+):
     async with working(ChainHandler(store), slots=2):
         for moment in (claimed, reported):
             paused, cancelled = await jobs.submit(**SLOW), await jobs.submit(**SLOW)
-            for job, wish in ((paused, jobs.pause), (cancelled, jobs.cancel)):
+            for job, desired_state in ((paused, jobs.pause), (cancelled, jobs.cancel)):
                 await eventually(lambda job=job, moment=moment: moment(jobs, job.job_id))
-                await wish(job.job_id)
+                await desired_state(job.job_id)
             states = [
                 await jobs.until(paused.job_id, JOB_STATUS_PAUSED),
                 await jobs.until(cancelled.job_id, JOB_STATUS_CANCELLED),
@@ -112,8 +115,8 @@ async def test_a_cancel_between_commit_and_acknowledgement_changes_nothing(jobs,
     await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
     await eventually(lambda: first.poll() is not None)
     # As written by an owner that had read the state before the commit.
-    wish = JobControl(job_id=job.job_id, wish=JOB_WISH_CANCEL)
-    await jobs.bus.publish(job_control(job.job_id), wish, expect_last=0)
+    desired_state = JobControl(job_id=job.job_id, desired_state=JOB_DESIRED_STATE_CANCEL)
+    await jobs.bus.publish(job_control(job.job_id), desired_state, expect_last=0)
     start_worker()
     await eventually(jobs.all_acknowledged)
 
@@ -136,23 +139,24 @@ async def test_a_cancel_of_a_job_whose_worker_died_is_seen_to_by_the_next(jobs, 
     assert await jobs.history(job.job_id) == [2, JOB_STATUS_CANCELLED]
 
 
-async def test_a_wish_that_was_written_while_nobody_acted_is_seen_to_by_a_worker(
+async def test_a_desired_state_that_was_written_while_nobody_acted_is_seen_to_by_a_worker(
     working, jobs, bus
 ):
-    """Of an owner that died between the wish and the state, for each state it may have left."""
+    """Of an owner that died between the desired state and the state, for each state it may have
+    left."""
     handler = InProcess()
     handler.go.set()
     queued, paused = await jobs.submit(), await jobs.submit()
     await jobs.pause(paused.job_id)
     for job in (queued, paused):
-        wish = JobControl(job_id=job.job_id, wish=JOB_WISH_CANCEL)
-        await bus.publish(job_control(job.job_id), wish)
+        desired_state = JobControl(job_id=job.job_id, desired_state=JOB_DESIRED_STATE_CANCEL)
+        await bus.publish(job_control(job.job_id), desired_state)
     async with working(handler):
         for job in (queued, paused):
             await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
         await eventually(jobs.all_acknowledged)
         assert not handler.began.is_set()
-        # A repeat of the wish does what was left out, too.
+        # A repeat of the desired state does what was left out, too.
         await jobs.cancel(paused.job_id)
     assert await jobs.history(paused.job_id) == [JOB_STATUS_PAUSED, JOB_STATUS_CANCELLED]
 
@@ -198,7 +202,7 @@ async def test_a_child_that_dies_of_a_pause_that_was_taken_back_is_no_failure(
     assert state.result.digest == chain(job.job_id, 20)
 
 
-async def test_a_run_that_is_wished_while_a_pause_is_being_written_is_not_lost(
+async def test_a_run_that_is_desired_while_a_pause_is_being_written_is_not_lost(
     working, jobs, bus, tmp_path
 ):
     job = await jobs.submit()
@@ -210,7 +214,7 @@ async def test_a_run_that_is_wished_while_a_pause_is_being_written_is_not_lost(
     claim = Claim(bus, request, None, never)
     await claim.take("a worker")
     await jobs.pause(job.job_id)
-    heard = HeardWish(bus, job.job_id)  # followed by nobody: the news is late
+    heard = ControlSignal(bus, job.job_id)  # followed by nobody: the news is late
     await heard.look()
     await jobs.resume(job.job_id)
 
@@ -239,13 +243,13 @@ async def test_of_a_park_and_a_claim_the_later_one_is_told(jobs, bus):
     subject = job_requested("train", "acme", job.job_id)
     offer = await Offer.read(bus, await bus.last(subject, JobRequested))
     never = asyncio.Event()
-    await park(bus, offer.ordered.body, offer.before, JOB_WISH_PAUSE, never)
+    await park(bus, offer.ordered.body, offer.before, JOB_DESIRED_STATE_PAUSE, never)
 
     with pytest.raises(Fenced):
-        await park(bus, offer.ordered.body, offer.before, JOB_WISH_CANCEL, never)
+        await park(bus, offer.ordered.body, offer.before, JOB_DESIRED_STATE_CANCEL, never)
 
 
-@pytest.mark.parametrize("later", [JOB_WISH_CANCEL, JOB_WISH_RUN])
+@pytest.mark.parametrize("later", [JOB_DESIRED_STATE_CANCEL, JOB_DESIRED_STATE_RUN])
 async def test_a_pause_that_was_overtaken_before_it_was_acted_on_undoes_nothing(
     jobs, bus, monkeypatch, later
 ):
@@ -254,12 +258,12 @@ async def test_a_pause_that_was_overtaken_before_it_was_acted_on_undoes_nothing(
 
     async def overtaken(subject, body, **options):
         sequence = await publish(subject, body, **options)
-        if isinstance(body, JobControl) and body.wish == JOB_WISH_PAUSE:
-            await jobs.wish(job.job_id, later)
+        if isinstance(body, JobControl) and body.desired_state == JOB_DESIRED_STATE_PAUSE:
+            await jobs.desired_state(job.job_id, later)
         return sequence
 
     monkeypatch.setattr(bus, "publish", overtaken)
     await jobs.pause(job.job_id)
 
-    expected = [JOB_STATUS_CANCELLED] if later == JOB_WISH_CANCEL else []
+    expected = [JOB_STATUS_CANCELLED] if later == JOB_DESIRED_STATE_CANCEL else []
     assert await jobs.history(job.job_id) == expected

@@ -37,11 +37,11 @@ def full_disk(pid: int) -> Iterator[None]:
 async def test_a_broker_that_is_there_and_cannot_write_is_said_to_have_no_space(broker, jobs, bus):
     before = await jobs.submit()
     with full_disk(broker.pid):
-        for wished in (jobs.submit, lambda: jobs.pause(before.job_id)):
+        for requested in (jobs.submit, lambda: jobs.pause(before.job_id)):
 
-            async def refused(wished: Callable[[], Awaitable[object]] = wished) -> None:
+            async def refused(requested: Callable[[], Awaitable[object]] = requested) -> None:
                 with pytest.raises(BrokerDiskFullError, match=r"full\. Free space") as refusal:
-                    await wished()
+                    await requested()
                 assert refusal.value.reason == "BROKER_DISK_FULL"
                 assert refusal.value.retry_after_seconds >= 10
 

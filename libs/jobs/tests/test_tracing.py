@@ -72,7 +72,7 @@ async def test_what_nobodys_request_brings_about_begins_no_trace(spans, bus):
     assert [span.name for span in spans.get_finished_spans() if "usage" in span.name] == []
 
 
-async def test_a_wish_and_a_resume_are_in_the_trace_of_whoever_wished_and_linked_to_the_request(
+async def test_pause_and_resume_are_in_the_trace_of_whoever_asked_and_linked_to_the_request(
     spans, jobs, working, store
 ):
     tracer = trace.get_tracer("test")

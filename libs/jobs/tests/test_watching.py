@@ -113,7 +113,7 @@ async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledg
     ]
 
 
-async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_wish_hears_its_end(
+async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_desired_state_hears_its_end(
     watcher, jobs, ledger
 ):
     job = await jobs.submit()

@@ -54,16 +54,16 @@ def test_the_token_reaches_ray_by_its_file() -> None:
 
 
 def test_an_address_wants_ray_and_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wish = {"nats_url": "nats://127.0.0.1:1", "nats_token": "t", "service_secret": "s" * 32}
-    wish |= {"artifact_root": str(tmp_path), "work_root": str(tmp_path)}
-    wish |= {"ray_address": "head:6379"}
+    requested = {"nats_url": "nats://127.0.0.1:1", "nats_token": "t", "service_secret": "s" * 32}
+    requested |= {"artifact_root": str(tmp_path), "work_root": str(tmp_path)}
+    requested |= {"ray_address": "head:6379"}
     with pytest.raises(ValidationError, match=r"deploy/ray/requirements\.txt"):
-        Settings(**wish)
+        Settings(**requested)
 
     monkeypatch.setattr("modelmill_data_prep.settings.find_spec", lambda _: object())
     with pytest.raises(ValidationError, match="DATA_PREP_RAY_TOKEN_FILE"):
-        Settings(**wish)
-    assert Settings(**wish, ray_token_file="token").ray_address == "head:6379"
+        Settings(**requested)
+    assert Settings(**requested, ray_token_file="token").ray_address == "head:6379"
 
 
 def copy_of_a_package(root: Path) -> Path:

@@ -1,4 +1,5 @@
-"""A wish for a dataset becomes one job, or an answer that says everything that is wrong."""
+"""A desired state for a dataset becomes one job, or an answer that says everything that is
+wrong."""
 
 from typing import Any
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
     JobState,
 )
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
@@ -86,7 +86,7 @@ async def test_what_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
         await delete_dataset(data_prep, "ds-1", tenant="rival")
     async with open_channel(data_prep.address, data_prep.secret) as channel:
         request = ControlJobRequest(
-            tenant="acme", job_id=job.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
+            tenant="acme", job_id=job.job_id, requested=JOB_DESIRED_STATE_CANCEL, requested_by="ann"
         )
         await JobServiceStub(channel).ControlJob(request, timeout=20)
     for file in (rows, questions):
@@ -138,9 +138,9 @@ async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> No
     asked = {"tenant": "acme", "job_id": created.job_id, "requested_by": "ann"}
     async with open_channel(data_prep.address, data_prep.secret) as channel:
         jobs = JobServiceStub(channel)
-        request = ControlJobRequest(wish=JOB_WISH_CANCEL, **asked)
+        request = ControlJobRequest(requested=JOB_DESIRED_STATE_CANCEL, **asked)
         sequence = (await jobs.ControlJob(request, timeout=20)).sequence
-        request = ControlJobRequest(wish=JOB_WISH_PAUSE, **asked)
+        request = ControlJobRequest(requested=JOB_DESIRED_STATE_PAUSE, **asked)
         with pytest.raises(PreconditionError, match="it is cancelled"), domain_errors():
             await jobs.ControlJob(request, timeout=20)
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
 from modelmill_data_prep.domain.reading.file_form import (
+    AS_DETECTED,
     CODECS,
     DELIMITERS,
-    NO_WISH,
     FileForm,
     plan_reading,
 )
@@ -49,14 +49,14 @@ Row = SourceRow | RejectedRow
 
 
 def rows_of(
-    content: bytes, file_format: FileFormat, wish: FileForm = NO_WISH, **limits: int
+    content: bytes, file_format: FileFormat, requested: FileForm = AS_DETECTED, **limits: int
 ) -> tuple[FileForm, list[Row]]:
     """How a file with this content is read, and its rows."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "content"
         path.write_bytes(content)
         bounds = ReadLimits(**limits)
-        form = inspect_file(path, file_format, wish, bounds)
+        form = inspect_file(path, file_format, requested, bounds)
         blocks = read_blocks(path, file_format, bounds, form)
         return form, [row for block in blocks for row in parse_block(block)]
 
@@ -134,8 +134,8 @@ def test_what_is_written_is_read_back_and_told_by_its_own_bytes(
     rows = [dict(zip(("h1", "h2"), pair, strict=True)) for pair in encodable]
     content = as_csv(rows, delimiter, line_end).encode(codec)
 
-    wish = FileForm(encoding, delimiter, "")
-    form, found = rows_of(content, "csv", wish, chunk_bytes=chunk)
+    requested = FileForm(encoding, delimiter, "")
+    form, found = rows_of(content, "csv", requested, chunk_bytes=chunk)
 
     assert form == FileForm(encoding, delimiter, "paragraph")
     assert read(found) == rows
@@ -244,7 +244,7 @@ def test_a_delimiter_in_texts_is_not_taken_for_the_files() -> None:
     assert rows_of(b"text\na;b\n", "csv")[0].delimiter == ","
 
 
-def test_a_wish_counts_more_than_what_the_file_shows() -> None:
+def test_a_desired_state_counts_more_than_what_the_file_shows() -> None:
     content = "a;b,c\né;1,2\n".encode("latin-1")
 
     _, found = rows_of(content, "csv", plan_reading({"encoding": "Latin1", "delimiter": ","}))
@@ -252,7 +252,7 @@ def test_a_wish_counts_more_than_what_the_file_shows() -> None:
     assert read(found) == [{"a;b": "é;1", "c": "2"}]
 
 
-def test_wishes_that_cannot_be_are_all_named() -> None:
+def test_control_requests_that_cannot_be_are_all_named() -> None:
     with pytest.raises(InvalidInputError) as refusal:
         plan_reading({"encoding": "ebcdic", "delimiter": "::", "text_unit": "page"})
 

@@ -98,10 +98,10 @@ async def test_a_missing_setting_ends_it_with_one_line() -> None:
 async def test_a_cluster_without_ray_beside_it_ends_it_with_one_line(
     tmp_path: Path,
 ) -> None:
-    wish = {"nats_url": "nats://127.0.0.1:1", "nats_token": "t", "service_secret": SECRET}
-    wish |= {"artifact_root": str(tmp_path), "work_root": str(tmp_path)}
+    requested = {"nats_url": "nats://127.0.0.1:1", "nats_token": "t", "service_secret": SECRET}
+    requested |= {"artifact_root": str(tmp_path), "work_root": str(tmp_path)}
 
-    status, said = await refused_start("data_prep", wish | {"ray_address": "127.0.0.1:6379"})
+    status, said = await refused_start("data_prep", requested | {"ray_address": "127.0.0.1:6379"})
 
     assert status == 2
     assert len(said) == 1

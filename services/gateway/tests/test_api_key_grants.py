@@ -41,7 +41,7 @@ async def test_a_bounded_key_makes_only_keys_within_its_bounds(house: House):
     unlimited = await issued(house.http(), scopes=["chat"], models=["tiny"], expires_in_seconds=60)
     async with with_key(house, parent["key"]) as client:
         child = await issued(client, limits=limits)
-        for wish in (
+        for requested in (
             {"models": ["other"]},
             {"models": ["default", "other"]},
             {"models": []},
@@ -53,10 +53,10 @@ async def test_a_bounded_key_makes_only_keys_within_its_bounds(house: House):
             {"limits": limits | {"money": "2.500001"}},
             {"limits": limits | {"period": "day"}},
         ):
-            body = {"name": "x", "limits": limits} | wish
-            assert (await client.post("/v1/keys", json=body)).status_code == 403, wish
-            changed = await client.patch(f"/v1/keys/{child['id']}", json=wish)
-            assert changed.status_code == 403, wish
+            body = {"name": "x", "limits": limits} | requested
+            assert (await client.post("/v1/keys", json=body)).status_code == 403, requested
+            changed = await client.patch(f"/v1/keys/{child['id']}", json=requested)
+            assert changed.status_code == 403, requested
         for own in ({"limits": limits}, {"models": ["tiny"]}, {"expires_in_seconds": 5}):
             path = f"/v1/keys/{parent['id']}"
             assert (await client.patch(path, json=own)).status_code == 403
@@ -111,7 +111,7 @@ async def test_a_change_leaves_what_it_does_not_name(house: House):
         ({"name": "x", "key": "mm-mine"}, "unknown field"),
     ],
 )
-async def test_a_wrong_wish_is_refused_with_the_reason(house: House, body: Any, said: str):
+async def test_a_wrong_desired_state_is_refused_with_the_reason(house: House, body: Any, said: str):
     async with house.http(tenant="wrong") as client:
         answer = await client.post("/v1/keys", json=body)
         listed = await client.get("/v1/keys")

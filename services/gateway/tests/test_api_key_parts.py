@@ -80,8 +80,8 @@ async def test_no_span_and_no_line_of_a_process_has_anything_of_a_key(own_house:
         running(own_house, otlp_endpoint=f"http://127.0.0.1:{otlp_port}") as (service, client),
     ):
         token = {"authorization": f"Bearer {own_house.issuer.token()}"}
-        wish = {"name": "traced", "scopes": ["chat", "models:read", "keys"]}
-        made = (await client.post("/v1/keys", json=wish, headers=token)).json()
+        requested = {"name": "traced", "scopes": ["chat", "models:read", "keys"]}
+        made = (await client.post("/v1/keys", json=requested, headers=token)).json()
         new = (await client.post(f"/v1/keys/{made['id']}/rotate", headers=token)).json()["key"]
         chat = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
         for key, status in ((new, 200), (made["key"], 401), (f"{new}x", 401)):

@@ -29,11 +29,11 @@ async def test_a_revoked_key_ends_its_batches_and_what_is_done_is_kept(house: Ho
 
 async def test_a_batch_of_a_key_ends_with_the_key_that_made_it(house: House):
     admin = house.http(tenant="key-owner")
-    wish = {"name": "maker", "scopes": ["chat", "files", "keys"]}
-    maker = (await admin.post("/v1/keys", json=wish)).json()
+    requested = {"name": "maker", "scopes": ["chat", "files", "keys"]}
+    maker = (await admin.post("/v1/keys", json=requested)).json()
     by_maker = {"authorization": f"Bearer {maker['key']}"}
-    wish = {"name": "made", "scopes": ["chat", "files"]}
-    key = (await admin.post("/v1/keys", json=wish, headers=by_maker)).json()
+    requested = {"name": "made", "scopes": ["chat", "files"]}
+    key = (await admin.post("/v1/keys", json=requested, headers=by_maker)).json()
     client = house.openai(tenant="key-owner").with_options(api_key=key["key"])
     house.inference.hold_after = 0
     batch = await ordered(client, [line("one")])

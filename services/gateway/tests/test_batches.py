@@ -155,8 +155,8 @@ async def test_a_cancelled_batch_keeps_what_is_done(house: House):
     house.inference.hold_after = 3
     batch = await ordered(client, [line(f"ask-{number}") for number in range(30)])
     await eventually(lambda: house.inference.in_flight >= 8)
-    wished = await client.batches.cancel(batch.id)
-    assert wished.status == "cancelling"
+    requested = await client.batches.cancel(batch.id)
+    assert requested.status == "cancelling"
     batch = await ended(client, batch.id)
     rows = await rows_of(client, batch.output_file_id)
 

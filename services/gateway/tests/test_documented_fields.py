@@ -80,8 +80,8 @@ async def test_a_padded_stream_is_refused_and_an_unpadded_one_is_what_comes(
     words = {"/v1/chat/completions": "messages", "/v1/completions": "prompt"}
     said: Any = [{"role": "user", "content": "a"}] if "chat" in path else "a"
     body = {"model": "default", words.get(path, "input"): said, "stream": True}
-    for wish, status in ((True, 400), (False, 200)):
-        options = {"stream_options": {"include_obfuscation": wish}}
+    for requested, status in ((True, 400), (False, 200)):
+        options = {"stream_options": {"include_obfuscation": requested}}
         answer = await house.http().post(path, json=body | options)
 
         assert answer.status_code == status

@@ -11,13 +11,13 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
     JobError,
     JobProgress,
     JobResult,
@@ -84,7 +84,11 @@ async def test_a_dataset_is_ordered_and_its_job_is_shown(house: House):
         shown = await job(door, accepted.job.id)
 
     assert shown == accepted.job
-    assert (shown.kind, shown.status, shown.wish) == ("dataset", JOB_STATUS_QUEUED, JOB_WISH_RUN)
+    assert (shown.kind, shown.status, shown.desired_state) == (
+        "dataset",
+        JOB_STATUS_QUEUED,
+        JOB_DESIRED_STATE_RUN,
+    )
     assert (shown.spec["file_id"], shown.spec["name"]) == (file_id, "words")
     assert shown.requested_by == "ada"
     assert accepted.dataset_id == derived_id("ds", shown.id)
@@ -206,7 +210,7 @@ async def test_jobs_are_listed_in_pages_by_kind_newest_first(house: House):
     assert [each.id for each in datasets.jobs] == made[::-1]
 
 
-async def test_a_job_is_cancelled_as_a_wish_until_it_has_ended(house: House):
+async def test_a_job_is_cancelled_as_a_desired_state_until_it_has_ended(house: House):
     async with grpc_door(house, tenant="stops") as door:
         ordered = await build(door)
         asked = pb.CancelJobRequest(job_id=ordered.id)
@@ -219,14 +223,14 @@ async def test_a_job_is_cancelled_as_a_wish_until_it_has_ended(house: House):
         async with refused(Status.FAILED_PRECONDITION):
             await door.CancelJob(pb.CancelJobRequest(job_id=ended.id), timeout=CALL_SECONDS)
 
-    assert (stopping.id, stopping.wish, again.wish) == (
+    assert (stopping.id, stopping.desired_state, again.desired_state) == (
         ordered.id,
-        JOB_WISH_CANCEL,
-        JOB_WISH_CANCEL,
+        JOB_DESIRED_STATE_CANCEL,
+        JOB_DESIRED_STATE_CANCEL,
     )
 
 
-async def test_a_job_is_paused_and_runs_again_as_wished(house: House):
+async def test_a_job_is_paused_and_runs_again_as_desired(house: House):
     async with grpc_door(house, tenant="pauses") as door:
         job_id = (await build(door)).id
         paused = (await door.PauseJob(pb.PauseJobRequest(job_id=job_id), timeout=CALL_SECONDS)).job
@@ -234,8 +238,8 @@ async def test_a_job_is_paused_and_runs_again_as_wished(house: House):
             await door.ResumeJob(pb.ResumeJobRequest(job_id=job_id), timeout=CALL_SECONDS)
         ).job
 
-    assert (paused.id, paused.wish) == (job_id, JOB_WISH_PAUSE)
-    assert (going_on.id, going_on.wish) == (job_id, JOB_WISH_RUN)
+    assert (paused.id, paused.desired_state) == (job_id, JOB_DESIRED_STATE_PAUSE)
+    assert (going_on.id, going_on.desired_state) == (job_id, JOB_DESIRED_STATE_RUN)
 
 
 async def test_another_tenants_job_is_not_found(house: House):

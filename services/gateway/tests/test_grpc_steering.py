@@ -1,4 +1,4 @@
-"""What gRPC answers to wishes for a job."""
+"""What gRPC answers to desired states for a job."""
 
 import grpc
 import pytest

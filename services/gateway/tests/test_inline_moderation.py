@@ -6,7 +6,7 @@ import openai
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, House
-from gateway_support.verdicts import DIGEST, FINE, MODEL, streamed, text_of, told, whole, wish
+from gateway_support.verdicts import DIGEST, FINE, MODEL, requested, streamed, text_of, told, whole
 from grpc import StatusCode
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -18,7 +18,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def test_verdicts_on_input_and_output_come_with_an_answer_that_asks_for_them(house: House):
     house.inference.pieces = [f"a {FLAGGED}", f" and a {MASKED}"]
-    answer = await whole(house, f"my {FLAGGED}", moderation=wish(input="score", output="score"))
+    answer = await whole(
+        house, f"my {FLAGGED}", moderation=requested(input="score", output="score")
+    )
 
     assert answer.choices[0].message.content == f"a {FLAGGED} and a *****"
     assert answer.moderation is not None
@@ -31,7 +33,7 @@ async def test_verdicts_on_input_and_output_come_with_an_answer_that_asks_for_th
     assert result.category_scores["pii"] == 1.0
 
 
-@pytest.mark.parametrize("asked", [{"model": MODEL}, wish(input="score"), wish()])
+@pytest.mark.parametrize("asked", [{"model": MODEL}, requested(input="score"), requested()])
 async def test_a_side_that_is_not_named_is_scored(house: House, asked: dict[str, Any]):
     house.inference.pieces = [f"a {FLAGGED}"]
     answer = await whole(house, moderation=asked)
@@ -42,7 +44,7 @@ async def test_a_side_that_is_not_named_is_scored(house: House, asked: dict[str,
 
 async def test_a_stream_has_its_verdicts_in_a_chunk_before_the_end(house: House):
     chunks = await streamed(
-        house, moderation=wish(output="score"), stream_options={"include_usage": True}
+        house, moderation=requested(output="score"), stream_options={"include_usage": True}
     )
     *_, verdicts, end, usage = chunks
 
@@ -63,7 +65,7 @@ async def test_who_asks_for_nothing_and_is_not_stopped_hears_no_verdict(house: H
 
 async def test_judges_without_whose_opinion_an_input_passed_are_named(house: House):
     house.moderation.unanswered = ["unsafe-model"]
-    answer = await whole(house, moderation=wish(input="score"))
+    answer = await whole(house, moderation=requested(input="score"))
     (result,) = answer.moderation.input.results
     assert (result.flagged, result.unanswered) == (False, ["unsafe-model"])
 
@@ -73,7 +75,7 @@ async def test_judges_without_whose_opinion_an_input_passed_are_named(house: Hou
     assert list(said.verdicts.input.unanswered_judges) == ["unsafe-model"]
 
 
-@pytest.mark.parametrize("asked", [{}, {"moderation": wish(output="score")}])
+@pytest.mark.parametrize("asked", [{}, {"moderation": requested(output="score")}])
 async def test_the_sdks_own_helper_reads_a_stopped_stream_and_says_that_it_was_stopped(
     house: House, asked: dict[str, Any]
 ):
@@ -94,13 +96,13 @@ async def test_the_sdks_own_helper_reads_a_stopped_stream_and_says_that_it_was_s
 @pytest.mark.parametrize("word", [FLAGGED, MASKED])
 async def test_an_input_that_any_rule_matches_is_refused_when_asked_for(house: House, word: str):
     with pytest.raises(openai.BadRequestError) as refusal:
-        await whole(house, f"my {word}", moderation=wish(input="block"))
+        await whole(house, f"my {word}", moderation=requested(input="block"))
 
     assert refusal.value.code == "content_policy_violation"
     assert word not in refusal.value.message
     assert house.inference.requests == []
-    await whole(house, f"my {word}", moderation=wish(output="block"))
-    await whole(house, "hello", moderation=wish(input="block"))
+    await whole(house, f"my {word}", moderation=requested(output="block"))
+    await whole(house, "hello", moderation=requested(input="block"))
 
 
 @pytest.mark.parametrize(("word", "rule"), [(FLAGGED, "note-locks"), (MASKED, "no-number")])
@@ -110,7 +112,7 @@ async def test_an_output_ends_before_what_any_rule_matches_however_it_is_cut(
     said = f"take a {word} now"
     for at in range(1, len(said)):
         house.inference.pieces = [said[:at], said[at:]]
-        chunks = await streamed(house, moderation=wish(output="block"))
+        chunks = await streamed(house, moderation=requested(output="block"))
 
         assert text_of(chunks) == "take a ", house.inference.pieces
         assert chunks[-1].choices[0].finish_reason == "content_filter"
@@ -120,9 +122,9 @@ async def test_an_output_ends_before_what_any_rule_matches_however_it_is_cut(
 async def test_what_the_policy_blocks_stays_blocked_whatever_is_asked_for(house: House):
     for mode in ("score", "block"):
         with pytest.raises(openai.BadRequestError):
-            await whole(house, f"eat {BLOCKED}", moderation=wish(input=mode))
+            await whole(house, f"eat {BLOCKED}", moderation=requested(input=mode))
         house.inference.pieces = [f"eat {BLOCKED}"]
-        answer = await whole(house, moderation=wish(output=mode))
+        answer = await whole(house, moderation=requested(output=mode))
         assert answer.choices[0].finish_reason == "content_filter"
         assert answer.choices[0].message.content == "eat "
 
@@ -131,10 +133,10 @@ async def test_a_call_is_scored_and_stopped_like_text(house: House):
     tool = {"type": "function", "function": {"name": "buy", "parameters": {"type": "object"}}}
     house.inference.calls = [("buy", f'{{"what": "a {FLAGGED[:4]}\\u0020{FLAGGED[5:]}"}}')]
 
-    scored = await whole(house, tools=[tool], moderation=wish(output="score"))
+    scored = await whole(house, tools=[tool], moderation=requested(output="score"))
     assert len(scored.choices[0].message.tool_calls or ()) == 1
     assert told(scored.moderation)[1] == [(True, False, ["note-locks"])]
-    stopped = await whole(house, tools=[tool], moderation=wish(output="block"))
+    stopped = await whole(house, tools=[tool], moderation=requested(output="block"))
     assert stopped.choices[0].message.tool_calls is None
     assert told(stopped.moderation)[1] == [(True, True, ["note-locks"])]
 
@@ -144,17 +146,17 @@ async def test_what_json_or_tokens_spell_is_scored_and_stopped_like_text(house: 
     house.inference.pieces = ['{"a": "', FLAGGED.replace(" ", "\\u0020"), '"}']
 
     for fields in ({"response_format": form}, {"logprobs": True, "response_format": form}):
-        scored = await whole(house, **fields, moderation=wish(output="score"))
+        scored = await whole(house, **fields, moderation=requested(output="score"))
         assert scored.choices[0].finish_reason == "stop"
         assert told(scored.moderation)[1] == [(True, False, ["note-locks"])]
-        stopped = await whole(house, **fields, moderation=wish(output="block"))
+        stopped = await whole(house, **fields, moderation=requested(output="block"))
         assert stopped.choices[0].message.content == '{"a": "'
         assert told(stopped.moderation)[1] == [(True, True, ["note-locks"])]
 
 
 async def test_a_text_has_the_same_verdict_beside_an_answer_and_by_itself(house: House):
     for text in ("hello", f"my {FLAGGED} and {MASKED}"):
-        beside = await whole(house, text, moderation=wish())
+        beside = await whole(house, text, moderation=requested())
         alone = await house.openai().moderations.create(input=text)
         ours = beside.moderation.input.results[0].model_dump(exclude={"type", "model"})
         assert ours == alone.results[0].model_dump(by_alias=True, exclude_none=True)

@@ -14,7 +14,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import Limits
 from modelmill_gateway.adapters.key_book import KeyBook
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.api_keys import MOST_IN_LINE
-from modelmill_gateway.identity.manage_keys import KeyWish, ManageKeys
+from modelmill_gateway.identity.manage_keys import KeyRequest, ManageKeys
 from modelmill_service_kit.errors import PermissionDeniedError, PreconditionError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,7 +72,7 @@ KEYS_ALONE: dict[str, Any] = {
     "expires": None,
     "limits": Limits(),
 }
-WISH = st.fixed_dictionaries(
+DESIRED_STATE_WORDS = st.fixed_dictionaries(
     {
         "scopes": st.sets(st.sampled_from(SCOPES), min_size=1),
         "models": st.none() | st.sets(st.sampled_from(MODELS), min_size=1),
@@ -80,7 +80,7 @@ WISH = st.fixed_dictionaries(
         "limits": st.sampled_from(LIMITS),
     }
 )
-TREES = st.lists(st.tuples(st.integers(0, 3), WISH), min_size=2, max_size=7)
+TREES = st.lists(st.tuples(st.integers(0, 3), DESIRED_STATE_WORDS), min_size=2, max_size=7)
 LATER = st.lists(
     st.tuples(
         st.integers(0, 6), st.none() | st.sets(st.sampled_from(MODELS), min_size=1), st.booleans()
@@ -98,16 +98,16 @@ async def is_let(doing: Awaitable[Any]) -> bool:
 
 
 async def grown(keys: ManageKeys, book: KeyBook, tree: list[tuple[int, Any]]) -> list[Made]:
-    """Keys as wished, each by one of those before it, or by the owner, as far as that is let."""
+    """Keys as requested, each by one of those before it, or by the owner, as far as that is let."""
     made: list[Made] = []
-    for number, wish in tree:
+    for number, requested in tree:
         maker = made[-number] if 0 < number <= len(made) else None
-        given = KeyWish(
+        given = KeyRequest(
             name="x",
-            scopes=sorted(wish["scopes"]),
-            models=sorted(wish["models"] or ()),
-            expires=wish["expires"],
-            limits=wish["limits"],
+            scopes=sorted(requested["scopes"]),
+            models=sorted(requested["models"] or ()),
+            expires=requested["expires"],
+            limits=requested["limits"],
             given=frozenset({"name", "scopes", "models", "expires", "limits"}),
         )
         try:
@@ -115,7 +115,7 @@ async def grown(keys: ManageKeys, book: KeyBook, tree: list[tuple[int, Any]]) ->
         except PermissionDeniedError:
             assert maker is not None
             continue
-        one = Made(state.key_id, book.caller(secret), maker, **wish)
+        one = Made(state.key_id, book.caller(secret), maker, **requested)
         assert maker is None or could_have_made(maker, one)
         assert one.caller.makers == tuple(each.key_id for each in one.line[1:])
         made.append(one)
@@ -127,10 +127,10 @@ async def changed_later(keys: ManageKeys, made: list[Made], later: Any) -> None:
     for number, models, is_limited in later:
         one = made[number % len(made)]
         limits = Limits(tokens=7) if is_limited else Limits()
-        wish = KeyWish(
+        requested = KeyRequest(
             models=sorted(models or ()), limits=limits, given=frozenset({"models", "limits"})
         )
-        await keys.change(one.key_id, wish, OWNER)
+        await keys.change(one.key_id, requested, OWNER)
         one.models, one.limits = models, limits
 
 
@@ -150,8 +150,8 @@ async def test_a_key_does_to_another_only_what_it_could_grant_itself_whoever_mad
         pairs = [(one, other) for one in made for other in made]
         for one, other in pairs:
             may = could_have_made(one, other)
-            wish = KeyWish(name="new", given=frozenset({"name"}))
-            assert await is_let(keys.change(other.key_id, wish, one.caller)) == may
+            requested = KeyRequest(name="new", given=frozenset({"name"}))
+            assert await is_let(keys.change(other.key_id, requested, one.caller)) == may
             assert await is_let(keys.rotate(other.key_id, one.caller)) == may
             state = book.get(other.caller.tenant, other.key_id)
             now = book.caller_of(state).models
@@ -160,36 +160,40 @@ async def test_a_key_does_to_another_only_what_it_could_grant_itself_whoever_mad
         assert await is_let(keys.revoke(other.key_id, one.caller)) == could_have_made(one, other)
 
 
-@given(tree=TREES, wish=WISH, places=st.tuples(st.integers(0, 6), st.integers(0, 6)))
+@given(
+    tree=TREES,
+    requested=DESIRED_STATE_WORDS,
+    places=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+)
 @settings(max_examples=150, deadline=None)
 async def test_what_a_key_makes_of_another_lies_within_it_too(
-    tree: list[tuple[int, Any]], wish: Any, places: tuple[int, int]
+    tree: list[tuple[int, Any]], requested: Any, places: tuple[int, int]
 ):
     async with managed_keys() as (keys, book):
         made = await grown(keys, book, tree)
         one, other = (made[place % len(made)] for place in places)
-        wanted = KeyWish(
-            models=sorted(wish["models"] or ()),
-            expires=wish["expires"],
-            limits=wish["limits"],
+        wanted = KeyRequest(
+            models=sorted(requested["models"] or ()),
+            expires=requested["expires"],
+            limits=requested["limits"],
             given=frozenset({"models", "expires", "limits"}),
         )
         if await is_let(keys.change(other.key_id, wanted, one.caller)):
             assert could_have_made(one, other)
             assert one is not other
-            other.models, other.expires = wish["models"], wish["expires"]
-            other.limits = wish["limits"]
+            other.models, other.expires = requested["models"], requested["expires"]
+            other.limits = requested["limits"]
             assert could_have_made(one, other)
 
 
 async def test_keys_make_keys_only_so_deep():
     async with managed_keys() as (keys, book):
-        caller, wish = OWNER, KeyWish(name="x", scopes=["keys"], given=frozenset({"name"}))
+        caller, requested = OWNER, KeyRequest(name="x", scopes=["keys"], given=frozenset({"name"}))
         for _ in range(MOST_IN_LINE):
-            _, secret = await keys.create(wish, caller)
+            _, secret = await keys.create(requested, caller)
             caller = book.caller(secret)
         with pytest.raises(PreconditionError, match="a key above yours"):
-            await keys.create(wish, caller)
+            await keys.create(requested, caller)
         assert len(caller.makers) == MOST_IN_LINE - 1
 
 

@@ -195,8 +195,8 @@ async def test_a_key_of_another_period_than_its_makers_pays_in_both(house: House
 
 async def test_who_is_refused_above_gives_back_what_it_held_below(house: House):
     parent, child = await line_of(house, 2, tokens=1_000)
-    wish = {"limits": {"tokens": 1}}
-    await house.http().patch(f"/v1/keys/{parent['id']}", json=wish)
+    requested = {"limits": {"tokens": 1}}
+    await house.http().patch(f"/v1/keys/{parent['id']}", json=requested)
     answers = await asyncio.gather(*(ask(house, child["key"]) for _ in range(4)))
     assert {each.status_code for each in answers} == {429}
 

@@ -77,7 +77,7 @@ async def test_a_file_that_ends_in_the_middle_is_not_stored(house: House):
 
 
 async def test_a_file_that_shall_expire_is_refused_wherever_that_is_said(house: House):
-    wish = ("expires_after[seconds]", "3600")
-    answer = await send(house, form(("file", b"{}\n"), wish, ("purpose", "fine-tune")))
+    expiry = ("expires_after[seconds]", "3600")
+    answer = await send(house, form(("file", b"{}\n"), expiry, ("purpose", "fine-tune")))
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after")

@@ -53,7 +53,7 @@ async def test_streamed_tokens_are_those_of_the_whole_answer(house: House):
     assert "".join(choice.delta.content or "" for choice in choices) == "Hello, world"
 
 
-async def test_without_the_wish_there_are_none(house: House):
+async def test_without_the_desired_state_there_are_none(house: House):
     answer = await house.openai().chat.completions.create(model="default", messages=QUESTION)
 
     assert answer.choices[0].logprobs is None

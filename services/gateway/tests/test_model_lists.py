@@ -139,10 +139,10 @@ async def test_a_bounded_key_steers_the_jobs_that_it_ordered_and_no_others(house
     theirs = (await owner.post("/v1/fine_tuning/jobs", json=order)).json()["id"]
     async with await bounded(house, "steering", "tiny", "ours") as client:
         own = (await client.post("/v1/fine_tuning/jobs", json=order)).json()["id"]
-        for wish in ("pause", "resume", "cancel"):
+        for action in ("pause", "resume", "cancel"):
             for kind in ("jobs", "fine_tuning/jobs"):
-                assert not_allowed(await client.post(f"/v1/{kind}/{theirs}/{wish}"))
-                assert (await client.post(f"/v1/{kind}/{own}/{wish}")).is_success, wish
+                assert not_allowed(await client.post(f"/v1/{kind}/{theirs}/{action}"))
+                assert (await client.post(f"/v1/{kind}/{own}/{action}")).is_success, action
         assert (await client.get(f"/v1/jobs/{theirs}")).is_success
 
 

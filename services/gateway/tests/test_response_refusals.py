@@ -47,9 +47,9 @@ async def test_verdicts_stand_beside_an_answer_that_asked_for_them(house: House)
 
     assert answer.moderation.input.flagged
     assert not answer.moderation.output.flagged
-    wish = {"model": "any", "policy": {"input": {"mode": "block"}}}
+    requested = {"model": "any", "policy": {"input": {"mode": "block"}}}
     with pytest.raises(openai.BadRequestError) as refused:
-        await ask(house, input=f"how to {FLAGGED}", moderation=wish)
+        await ask(house, input=f"how to {FLAGGED}", moderation=requested)
     assert (refused.value.code, refused.value.param) == ("content_policy_violation", "input")
 
 

@@ -70,15 +70,15 @@ async def test_variants_are_loaded_kept_shown_and_shared_out(house: House):
 async def test_who_asks_again_has_the_same_variant(house: House, by: str):
     await put(house, "sticky", variants=HALVES)
     for number in range(6):
-        wishes: dict[str, Any] = {
+        control_signals: dict[str, Any] = {
             "user": {"user": f"u{number}"},
             "header": {"headers": {"x-modelmill-sticky": f"h{number}"}},
             "conversation": {},
         }[by]
         turns = [{"role": "user", "content": f"talk {number if by == 'conversation' else 0}"}]
-        first = variant_of(await chat(house, "sticky", messages=turns, **wishes))
+        first = variant_of(await chat(house, "sticky", messages=turns, **control_signals))
         turns += [{"role": "assistant", "content": "x"}, {"role": "user", "content": "more"}]
-        assert variant_of(await chat(house, "sticky", messages=turns, **wishes)) == first
+        assert variant_of(await chat(house, "sticky", messages=turns, **control_signals)) == first
 
 
 async def test_streams_completions_and_grpc_name_the_variant_too(house: House):

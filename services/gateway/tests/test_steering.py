@@ -49,14 +49,14 @@ async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
     assert {"paused", "cancelled"} <= set(said)
 
 
-async def test_a_wish_is_shown_at_once_and_repeating_it_changes_nothing(house: House):
-    client = house.http(tenant="wishes")
+async def test_a_desired_state_is_shown_at_once_and_repeating_it_changes_nothing(house: House):
+    client = house.http(tenant="steering")
     body = {"file_id": await upload(client), "mapping": {"messages_column": "messages"}}
     job_id = (await client.post("/v1/datasets", json=body)).json()["job_id"]
 
     for _ in range(2):
         job = (await client.post(f"/v1/jobs/{job_id}/cancel")).json()
-        assert "cancel" in (job["wish"], job["status"].removesuffix("led"))
+        assert "cancel" in (job["desired_state"], job["status"].removesuffix("led"))
 
 
 async def test_a_job_of_any_kind_is_paused_and_goes_on(house: House):
@@ -68,8 +68,8 @@ async def test_a_job_of_any_kind_is_paused_and_goes_on(house: House):
         job = (await client.get(path)).json()
         return (job["status"], job["queue_position"] is None) == (status, status == "paused")
 
-    for wish, status in (("pause", "paused"), ("resume", "queued")):
-        assert (await client.post(f"{path}/{wish}")).status_code == 200
+    for desired_state, status in (("pause", "paused"), ("resume", "queued")):
+        assert (await client.post(f"{path}/{desired_state}")).status_code == 200
         await eventually(lambda status=status: stands(status))
 
 
@@ -99,7 +99,7 @@ async def test_nobody_steers_what_is_not_theirs_or_of_another_kind(house: House)
         (owner, "/v1/jobs/job-nobody"),
     ):
         assert (await client.post(f"{path}/cancel")).status_code == 404, path
-    assert (await owner.get(f"/v1/jobs/{job_id}")).json()["wish"] == "run"
+    assert (await owner.get(f"/v1/jobs/{job_id}")).json()["desired_state"] == "run"
 
 
 @pytest.mark.parametrize(

@@ -141,8 +141,8 @@ async def test_limits_and_a_division_reach_the_trainer_through_both_doors(house:
     async with grpc_door(house, tenant="limits") as door:
         spec = {"limits": pb.TrainingLimits(**limits), "distribution": wanted}
         training_file = await upload(house.http(tenant="limits"))
-        wish = pb.TrainSpec(base_version_id="tiny", dataset_id=training_file, **spec)
-        request = CreateFineTuningJobRequest(spec=wish)
+        requested = pb.TrainSpec(base_version_id="tiny", dataset_id=training_file, **spec)
+        request = CreateFineTuningJobRequest(spec=requested)
         await door.CreateFineTuningJob(request, timeout=CALL_SECONDS)
     over_grpc = house.trainer.specs[-1]
 

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
     JOB_PRIORITY_HIGH,
     JOB_STATUS_CANCELLED,
-    JOB_WISH_CANCEL,
     JobRequested,
     JobState,
 )
@@ -210,10 +210,10 @@ async def test_only_what_training_made_gets_a_default_build(service: Service) ->
 async def test_a_queued_build_is_cancelled_by_its_tenant_alone(service: Service) -> None:
     await service.announce()
     job = await service.order()
-    wish = {"job_id": job.job_id, "wish": JOB_WISH_CANCEL, "requested_by": "ann"}
+    requested = {"job_id": job.job_id, "requested": JOB_DESIRED_STATE_CANCEL, "requested_by": "ann"}
     with pytest.raises(NotFoundError), domain_errors():
-        await service.jobs.ControlJob(ControlJobRequest(tenant="rival", **wish), timeout=20)
-    await service.jobs.ControlJob(ControlJobRequest(tenant="acme", **wish), timeout=20)
+        await service.jobs.ControlJob(ControlJobRequest(tenant="rival", **requested), timeout=20)
+    await service.jobs.ControlJob(ControlJobRequest(tenant="acme", **requested), timeout=20)
 
     stored = await service.bus.last(job_state(job.job_id), JobState)
     assert stored is not None

@@ -26,7 +26,7 @@ def errors_of(*, batch_size: int = 32, **chosen: Any) -> list[str]:
     return refused.value.errors
 
 
-def test_without_a_wish_a_run_is_not_divided() -> None:
+def test_without_a_request_a_run_is_not_divided() -> None:
     assert distribution_of(pb.TrainSpec(), batch_size=32) is None
 
 

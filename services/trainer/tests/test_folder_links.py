@@ -19,7 +19,7 @@ from modelmill_trainer.training.distributed.folder_port import attach
 
 def train(port):
     port.report("train", done=1, total=2, unit="step")
-    if port.request["wish"] == "save":
+    if port.request["order"] == "save":
         port.checkpoint(port.folder, 1)
     else:
         while not port.stop_requested:
@@ -49,7 +49,7 @@ def next_said(links: FolderLinks) -> tuple[FarRank, dict[str, Any]]:
 
 @pytest.mark.timeout(60)
 def test_a_rank_reports_saves_and_answers(tmp_path: Path) -> None:
-    links = FolderLinks({"wish": "save"}, tmp_path, 1)
+    links = FolderLinks({"order": "save"}, tmp_path, 1)
     assert links.ranks == []
     process = start(links)
 
@@ -68,7 +68,7 @@ def test_a_rank_reports_saves_and_answers(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 def test_a_rank_is_told_to_stop(tmp_path: Path) -> None:
-    links = FolderLinks({"wish": "wait"}, tmp_path, 1)
+    links = FolderLinks({"order": "wait"}, tmp_path, 1)
     process = start(links)
     rank, _ = next_said(links)
 
@@ -80,7 +80,7 @@ def test_a_rank_is_told_to_stop(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 def test_a_rank_to_which_nobody_listens_any_more_ends_itself(tmp_path: Path) -> None:
-    links = FolderLinks({"wish": "wait"}, tmp_path, 1)
+    links = FolderLinks({"order": "wait"}, tmp_path, 1)
     process = start(links, silence=1.0)
     next_said(links)
 

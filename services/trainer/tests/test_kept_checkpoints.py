@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1 import job_service_pb2 as jobs_pb
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_PAUSED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_registry.job_checkpoints import JobCheckpoints
@@ -74,9 +74,9 @@ async def test_two_states_are_kept_three_while_one_is_written_and_none_after_suc
     job = await trainer.create(saved_at_each_of(base.version_id, 24))
     folder = trainer.root / "artifacts" / "parts" / job.job_id
 
-    async def wish(wished: Any) -> None:
+    async def desired_state(requested: Any) -> None:
         request = jobs_pb.ControlJobRequest(
-            tenant="acme", job_id=job.job_id, wish=wished, requested_by="tester"
+            tenant="acme", job_id=job.job_id, desired_state=requested, requested_by="tester"
         )
         await trainer.jobs.ControlJob(request, timeout=20)
 
@@ -88,10 +88,10 @@ async def test_two_states_are_kept_three_while_one_is_written_and_none_after_suc
 
     async with counting(folder) as seen:
         await eventually(saved, within=60)
-        await wish(JOB_WISH_PAUSE)
+        await desired_state(JOB_DESIRED_STATE_PAUSE)
         await eventually(paused, within=30)
         check_what_is_kept(trainer, await trainer.state(job.job_id), folder)
-        await wish(JOB_WISH_RUN)
+        await desired_state(JOB_DESIRED_STATE_RUN)
         state = await trainer.ended(job.job_id)
 
     assert state.status == JOB_STATUS_SUCCEEDED, state.error

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, JOB_STATUS_FAILED
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.registry.v1.model_events_pb2 import (
     AliasState,
@@ -133,7 +133,10 @@ async def test_a_model_that_a_waiting_job_needs_stays_and_the_refusal_names_the_
         with pytest.raises(PreconditionError, match=rf"in use by job {job.job_id} \(train, queued"):
             await retire(site, base.version_id)
         request = ControlJobRequest(
-            tenant="acme", job_id=job.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
+            tenant="acme",
+            job_id=job.job_id,
+            desired_state=JOB_DESIRED_STATE_CANCEL,
+            requested_by="ann",
         )
         await site.jobs.ControlJob(request, timeout=20)
         assert (await retire(site, base.version_id)).version_ids == [base.version_id]
@@ -164,9 +167,8 @@ async def test_orders_on_what_was_retired_are_refused_and_jobs_accepted_before_g
         spec.base_version_id = doomed.version_id
         with pytest.raises(NotFoundError, match=r"was retired\..*; dataset 'ds-toy' was retired"):
             await eventually(lambda: site.create(spec))
-        request = ControlJobRequest(
-            tenant="acme", job_id=cancelled.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
-        )
+        request = ControlJobRequest(tenant="acme", job_id=cancelled.job_id, requested_by="ann")
+        request.desired_state = JOB_DESIRED_STATE_CANCEL
         await site.jobs.ControlJob(request, timeout=20)
     async with site.serving(role="work"):
         ends = [await site.ended(job.job_id) for job in (on_dataset, on_base)]

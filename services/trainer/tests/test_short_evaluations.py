@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_WISH_CANCEL, JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, JOB_STATUS_RUNNING, JobRequested
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_bus.subjects import job_requested
@@ -35,7 +35,10 @@ async def test_an_evaluation_of_twenty_rows_ends_while_a_training_run_goes_on(
         await site.ended(evaluation.job_id)
         assert await in_work()
         request = ControlJobRequest(
-            tenant="acme", job_id=training.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
+            tenant="acme",
+            job_id=training.job_id,
+            desired_state=JOB_DESIRED_STATE_CANCEL,
+            requested_by="ann",
         )
         await site.jobs.ControlJob(request, timeout=20)
 

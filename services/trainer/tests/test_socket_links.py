@@ -20,7 +20,7 @@ from modelmill_trainer.training.distributed.rank import connect
 
 def train(port):
     port.report("train", done=os.getpid(), total=2, unit="step")
-    if port.request["wish"] == "save":
+    if port.request["order"] == "save":
         port.checkpoint(port.folder, 1)
     else:
         while not port.stop_requested:
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from modelmill_trainer.launching.socket_links import SocketLinks
 
-with SocketLinks({"wish": "wait"}, Path(sys.argv[1])) as links:
+with SocketLinks({"order": "wait"}, Path(sys.argv[1])) as links:
     print(links.path, flush=True)
     while True:
         if (said := links.heard(1)) is not None:
@@ -60,7 +60,7 @@ def next_said(links: SocketLinks) -> tuple[LocalRank, dict[str, Any]]:
 
 @pytest.mark.timeout(60)
 def test_ranks_report_save_and_answer(tmp_path: Path) -> None:
-    with SocketLinks({"wish": "save"}, tmp_path) as links:
+    with SocketLinks({"order": "save"}, tmp_path) as links:
         processes = [start(links.path, rank) for rank in (0, 1)]
         heard: dict[int, list[dict[str, Any]]] = {0: [], 1: []}
         while not all(said and said[-1] == GONE for said in heard.values()):
@@ -79,7 +79,7 @@ def test_ranks_report_save_and_answer(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(60)
 def test_a_rank_is_told_to_stop_and_one_that_is_killed_is_noticed(tmp_path: Path) -> None:
-    with SocketLinks({"wish": "wait"}, tmp_path) as links:
+    with SocketLinks({"order": "wait"}, tmp_path) as links:
         stopped = start(links.path)
         rank, _ = next_said(links)
         rank.stop()
@@ -96,7 +96,7 @@ def test_a_rank_is_told_to_stop_and_one_that_is_killed_is_noticed(tmp_path: Path
 
 @pytest.mark.timeout(60)
 def test_no_rank_is_left_when_the_run_is_over(tmp_path: Path) -> None:
-    with SocketLinks({"wish": "wait"}, tmp_path) as links:
+    with SocketLinks({"order": "wait"}, tmp_path) as links:
         process = start(links.path)
         next_said(links)
 

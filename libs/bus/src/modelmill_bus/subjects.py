@@ -369,12 +369,12 @@ def job_requested(kind: str, tenant: str, job_id: str) -> str:
 
 
 def job_resumed(kind: str, tenant: str, job_id: str) -> str:
-    """Subject of the wish that a paused or ended job runs again."""
+    """Subject of the request that a paused or ended job runs again."""
     return f"job.resumed.{_kind(kind)}.{token(tenant, 'tenant')}.{token(job_id)}"
 
 
 def job_control(job_id: str) -> str:
-    """Subject of what somebody wishes a job to do."""
+    """Subject of a job's desired state."""
     return f"job.control.{token(job_id)}"
 
 

@@ -91,7 +91,7 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
         ("model", model_of(job)),
         ("dataset", dataset_of(job)),
         ("status", job["status"]),
-        ("wish", job.get("wish") if job.get("wish") != "run" else ""),
+        ("desired_state", job.get("desired_state") if job.get("desired_state") != "run" else ""),
         ("asked by", job.get("requested_by")),
         ("priority", job.get("priority")),
         ("turn", turn_words(job)),

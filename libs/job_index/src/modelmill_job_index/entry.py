@@ -7,23 +7,23 @@ from typing import Any
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
     JOB_PRIORITY_NORMAL,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
-    JOB_WISH_RUN,
     JobControl,
+    JobDesiredState,
     JobProgress,
     JobRequested,
     JobResumed,
     JobState,
     JobStatus,
-    JobWish,
 )
 from modelmill_bus.envelope import Stored
 from modelmill_jobs.fairness import WaitingJob
 from modelmill_jobs.sizes import size_of
-from modelmill_jobs.standing import renewed, runs_again, status_word, wish_left
+from modelmill_jobs.standing import desired_state_left, renewed, runs_again, status_word
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_job_index.cost import work_seconds
@@ -45,8 +45,9 @@ class JobRecord:
     """Latest of the claim in force; None before the first, or an hour after the last."""
     events: tuple[JobEvent, ...]
     """Oldest first."""
-    wish: JobWish.ValueType = JOB_WISH_RUN
-    """RUN unless somebody wishes it paused or cancelled; then the state follows, or has."""
+    desired_state: JobDesiredState.ValueType = JOB_DESIRED_STATE_RUN
+    """RUN unless somebody asked for it to be paused or cancelled; then the state follows, or
+    has."""
     work_seconds: float = 0.0
     """From claim to end over all claims; see `modelmill_job_index.cost`."""
     turn: Turn = NO_TURN
@@ -63,7 +64,7 @@ class Entry:
     requested_sequence: int = 0
     state: JobState | None = None
     state_sequence: int = 0
-    control: JobWish.ValueType = JOB_WISH_RUN
+    control: JobDesiredState.ValueType = JOB_DESIRED_STATE_RUN
     resumed: JobResumed | None = None
     resumed_sequence: int = 0
     claimed_sequence: int = 0
@@ -116,7 +117,11 @@ class Entry:
     def waiting(self, job_id: str) -> WaitingJob | None:
         """As it stands in the queue; None when it is not to run, or somebody works on it."""
         request = self.requested
-        if request is None or self.status != JOB_STATUS_QUEUED or self.control != JOB_WISH_RUN:
+        if (
+            request is None
+            or self.status != JOB_STATUS_QUEUED
+            or self.control != JOB_DESIRED_STATE_RUN
+        ):
             return None
         asked = max(self.requested_sequence, self.resumed_sequence)
         priority = request.priority or JOB_PRIORITY_NORMAL
@@ -155,7 +160,7 @@ class Entry:
         elif isinstance(body, JobState):
             self._take_state(body, stored.sequence)
         elif isinstance(body, JobControl):
-            self.control = body.wish
+            self.control = body.desired_state
             self.history.tell()
         elif isinstance(body, JobResumed):
             self._take_resumed(body, stored.sequence)
@@ -200,9 +205,14 @@ class Entry:
         progress = self.progress
         if progress is not None and state.fence > progress.fence:
             progress = None
-        wish = wish_left(self.status, self.control)
+        desired_state = desired_state_left(self.status, self.control)
         return JobRecord(
-            self.requested, state, progress, self.history.events(), wish, self.work_seconds()
+            self.requested,
+            state,
+            progress,
+            self.history.events(),
+            desired_state,
+            self.work_seconds(),
         )
 
 

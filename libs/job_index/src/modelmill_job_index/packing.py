@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobState, JobStatus
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_RUN, JobState, JobStatus
 from modelmill.jobs.v1.snapshot_pb2 import PackedJob, PackedJobDetail, PackedJobEvent
 
 from modelmill_job_index.entry import AGAIN, Entry, again_event, state_event
@@ -56,7 +56,7 @@ def pack(job_id: str, entry: Entry) -> bytes:
     """All of a job but its figures, which PROGRESS has: the same bytes for the same messages."""
     detail = PackedJobDetail(
         requested=entry.requested,
-        wish=entry.control,
+        desired_state=entry.control,
         resumed=entry.resumed,
         resumed_sequence=entry.resumed_sequence,
     )
@@ -92,7 +92,7 @@ def unpack(packed: bytes, history: JobHistory | None = None) -> Entry:
         applied=job.applied,
         requested=detail.requested if detail.HasField("requested") else None,
         requested_sequence=job.requested_sequence,
-        control=detail.wish or JOB_WISH_RUN,
+        control=detail.desired_state or JOB_DESIRED_STATE_RUN,
         resumed=detail.resumed if detail.HasField("resumed") else None,
         resumed_sequence=detail.resumed_sequence,
         claimed_sequence=job.claimed_sequence,

@@ -7,16 +7,16 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_RUN,
     JobControl,
+    JobDesiredState,
     JobRequested,
     JobResumed,
     JobState,
     JobStatus,
-    JobWish,
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
@@ -40,7 +40,7 @@ class _Job:
     kind: str
     inputs: frozenset[str]
     status: JobStatus.ValueType = JOB_STATUS_QUEUED
-    wish: JobWish.ValueType = JOB_WISH_RUN
+    desired_state: JobDesiredState.ValueType = JOB_DESIRED_STATE_RUN
     state_sequence: int = 0
     resumed_sequence: int = 0
 
@@ -48,7 +48,7 @@ class _Job:
     def current(self) -> JobStatus.ValueType:
         """Its status; one that was resumed after its end is queued."""
         resumed_since = self.resumed_sequence > self.state_sequence
-        if runs_again(self.status, self.wish, resumed_since=resumed_since):
+        if runs_again(self.status, self.desired_state, resumed_since=resumed_since):
             return JOB_STATUS_QUEUED
         return self.status
 
@@ -106,7 +106,7 @@ class UnfinishedJobs:
             if body.status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED):
                 del self._jobs[body.job_id]
         elif isinstance(body, JobControl):
-            job.wish = body.wish
+            job.desired_state = body.desired_state
         elif isinstance(body, JobResumed):
             job.resumed_sequence = stored.sequence
 

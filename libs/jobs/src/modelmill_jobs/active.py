@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, Checkpoint, JobRequested, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, Checkpoint, JobRequested, JobState
 from modelmill_bus.envelope import M
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_jobs.children import ChildProcess, why_it_died
 from modelmill_jobs.claims import Claim
+from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, JobFailed, Preempted
 from modelmill_jobs.progress import ProgressReporter, Report
 from modelmill_jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
 from modelmill_jobs.questions import OnQuestion, Questions
-from modelmill_jobs.wishes import StopOrder
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +112,8 @@ class ActiveJob:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody wishes that it stops for good."""
-        return self._stop.heard.wish == JOB_WISH_CANCEL
+        """Whether somebody cancelled it."""
+        return self._stop.heard.desired_state == JOB_DESIRED_STATE_CANCEL
 
     async def until_stored(self, seconds: float) -> None:
         """Return once no checkpoint of the child is being made durable, or after so long."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_RUN,
     JobError,
     JobRequested,
     JobResult,
@@ -29,10 +29,10 @@ from nats.errors import Error as NatsError
 from modelmill_jobs.active import STOP_SECONDS, STORE_AT_STOP_SECONDS, ActiveJob
 from modelmill_jobs.announcements import announce, announcement_of
 from modelmill_jobs.claims import Claim
+from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, Fenced, JobFailed, Preempted, job_error, retry_delay
 from modelmill_jobs.progress import ProgressReporter
-from modelmill_jobs.standing import WISHED_STATUS, status_word
-from modelmill_jobs.wishes import StopOrder
+from modelmill_jobs.standing import DESIRED_STATUS, status_word
 
 AfterSuccess = Callable[[str], Awaitable[None]]
 """Told the id of a job that has succeeded; after it raised, it is told again."""
@@ -236,9 +236,9 @@ class Attempt:
                 await self._rules.after_success(self._job.job_id)
 
     async def _end_early(self) -> str:
-        if self._stop.heard.wish in WISHED_STATUS:
+        if self._stop.heard.desired_state in DESIRED_STATUS:
             with process_span("job.control.*", self._stop.heard.trace):
-                return await self._stop_as_wished()
+                return await self._stop_as_desired()
         preempted = self._stop.process.is_set()
         state = self._claim.copy()
         state.status = JOB_STATUS_QUEUED
@@ -247,26 +247,26 @@ class Attempt:
         await self._nak(None)
         return "preempted" if preempted else "withdrawn"
 
-    async def _stop_as_wished(self) -> str:
-        """Write what is wished until that is what is wished still, and acknowledge only then.
+    async def _stop_as_desired(self) -> str:
+        """Write what is desired until that is the desired state still, and acknowledge only then.
 
         A cancel is final.
 
-        Whoever wishes something else either sees what is written here, or is seen here: each
-        writes first and looks at the other's subject afterwards.
+        Whoever asks for something else either sees what is written here, or is seen here:
+        each writes first and looks at the other's subject afterwards.
         """
         heard = self._stop.heard
         while True:
-            wish = heard.wish
+            desired_state = heard.desired_state
             state = self._claim.copy()
-            state.status = WISHED_STATUS[wish]
+            state.status = DESIRED_STATUS[desired_state]
             state.ClearField("error")
             await self._claim.write(state)
             newest = await heard.look()
-            if newest == wish or state.status == JOB_STATUS_CANCELLED:
+            if newest == desired_state or state.status == JOB_STATUS_CANCELLED:
                 await self._ack()
                 return status_word(state.status)
-            if newest == JOB_WISH_RUN:
+            if newest == JOB_DESIRED_STATE_RUN:
                 await self._nak(None)
                 return "withdrawn"
 

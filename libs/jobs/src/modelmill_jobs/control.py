@@ -1,7 +1,7 @@
-"""Use case: what somebody wishes a job to do, written durably and acted on as far as an owner may.
+"""Use case: the desired state of a job, written durably and acted on as far as an owner may.
 
-A running job is stopped by its worker, which hears the wish. A job that nobody holds is paused or
-cancelled here, and woken here when it shall run again.
+A running job is stopped by its worker, which hears the desired state. A job that nobody holds is
+paused or cancelled here, and woken here when it shall run again.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ import grpc
 from modelmill.jobs.v1 import job_service_pb2 as pb
 from modelmill.jobs.v1 import job_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
     JOB_STATUS_PAUSED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
     JobControl,
+    JobDesiredState,
     JobRequested,
     JobResumed,
     JobState,
     JobStatus,
-    JobWish,
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
@@ -43,12 +43,12 @@ from modelmill_service_kit.nearest import no_such
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import Fenced
 from modelmill_jobs.standing import (
-    WISHED_STATUS,
+    DESIRED_STATUS,
+    desired_state_left,
     may_be_parked,
     renewed,
     runs_again,
     status_word,
-    wish_left,
 )
 
 
@@ -56,17 +56,17 @@ async def park(
     bus: Bus,
     request: JobRequested,
     before: Stored[JobState] | None,
-    wish: JobWish.ValueType,
+    desired_state: JobDesiredState.ValueType,
     stopping: asyncio.Event,
 ) -> int:
-    """Write what is wished as the job's state, and return its sequence.
+    """Write the desired state as the job's state, and return its sequence.
 
     It is a compare-and-set like a claim, so of a claim and this one comes first and the other is
     told.
 
     Args:
         before: the last state; None when nobody wrote one.
-        wish: PAUSE or CANCEL.
+        desired_state: PAUSE or CANCEL.
 
     Raises:
         Fenced: somebody else wrote first.
@@ -74,7 +74,7 @@ async def park(
     """
     claim = Claim(bus, request, before, stopping)
     state = claim.copy() if before is None else renewed(before.body)
-    state.status = WISHED_STATUS[wish]
+    state.status = DESIRED_STATUS[desired_state]
     return await claim.write(state)
 
 
@@ -83,7 +83,7 @@ log = logging.getLogger(__name__)
 CONTROL_SECONDS = 3.5
 PARK_SECONDS = 1.5
 REMEDY = "Create a new job"
-WISHES = (JOB_WISH_RUN, JOB_WISH_PAUSE, JOB_WISH_CANCEL)
+ACTIONS = (JOB_DESIRED_STATE_RUN, JOB_DESIRED_STATE_PAUSE, JOB_DESIRED_STATE_CANCEL)
 
 
 @dataclass(frozen=True)
@@ -102,22 +102,24 @@ class _Case:
         return self.state.body.status if self.state else JOB_STATUS_QUEUED
 
     @property
-    def wish(self) -> JobWish.ValueType:
+    def desired_state(self) -> JobDesiredState.ValueType:
         """In force, and able to come true."""
-        wish = self.control.body.wish if self.control else JOB_WISH_RUN
-        return wish if self.resumed_since else wish_left(self.status, wish)
+        desired_state = self.control.body.desired_state if self.control else JOB_DESIRED_STATE_RUN
+        return (
+            desired_state if self.resumed_since else desired_state_left(self.status, desired_state)
+        )
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will happen to it unasked."""
         ended = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
         return self.status in ended and not runs_again(
-            self.status, self.wish, resumed_since=self.resumed_since
+            self.status, self.desired_state, resumed_since=self.resumed_since
         )
 
     @property
     def control_sequence(self) -> int:
-        """Of the wish; 0 when nobody wished anything."""
+        """Of the desired state; 0 when nobody asked for anything."""
         return self.control.sequence if self.control else 0
 
     @property
@@ -127,7 +129,7 @@ class _Case:
 
 
 class ControlJob:
-    """Writes wishes for jobs of the kinds that this service owns."""
+    """Writes desired states for jobs of the kinds that this service owns."""
 
     def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
         self._bus = bus
@@ -135,30 +137,36 @@ class ControlJob:
         self._never = asyncio.Event()
 
     async def __call__(
-        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
     ) -> int:
-        """Record the wish, and return the sequence that a read model must have passed to know it.
+        """Record the desired state, and return the sequence that a read model must have passed to
+        know it.
 
-        A wish in force is not written again; what it still lacks to come true is done again, so
-        that a caller who got no answer asks once more.
+        A desired state in force is not written again; what it still lacks to come true is done
+        again, so that a caller who got no answer asks once more.
 
         Raises:
             NotFoundError: no such job, another tenant's, or of a kind that another service owns.
-            InvalidInputError: it is no wish.
-            PreconditionError: the job has ended, so that the wish cannot come true.
+            InvalidInputError: it is no desired state.
+            PreconditionError: the job has ended, so that the desired state cannot come true.
             UnavailableError: the bus does not answer; ask again.
         """
-        if wish not in WISHES:
-            raise InvalidInputError("wish must be RUN, PAUSE or CANCEL")
+        if desired_state not in ACTIONS:
+            raise InvalidInputError("desired state must be RUN, PAUSE or CANCEL")
         try:
             async with asyncio.timeout(CONTROL_SECONDS):
                 request = await self._request(tenant, job_id)
-                case, recorded = await self._record(request, wish, requested_by)
-                if wish == JOB_WISH_RUN:
+                case, recorded = await self._record(request, desired_state, requested_by)
+                if desired_state == JOB_DESIRED_STATE_RUN:
                     return max(recorded, await self._wake(case, requested_by))
         except TimeoutError as error:
             raise UnavailableError("the job queue does not answer") from error
-        return max(recorded, await self._park_soon(case, wish))
+        return max(recorded, await self._park_soon(case, desired_state))
 
     async def _request(self, tenant: str, job_id: str) -> Stored[JobRequested]:
         # From the stream itself: a job may be controlled the moment after it was accepted.
@@ -169,23 +177,29 @@ class ControlJob:
         raise no_such("job", job_id, "/v1/jobs")
 
     async def _record(
-        self, request: Stored[JobRequested], wish: JobWish.ValueType, requested_by: str
+        self,
+        request: Stored[JobRequested],
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
     ) -> tuple[_Case, int]:
-        """The case that the wish was judged by, and a sequence from which on it is known."""
+        """The case that the desired state was judged by, and a sequence from which on it is
+        known."""
         job_id = request.body.job_id
-        body = JobControl(job_id=job_id, wish=wish, requested_by=requested_by)
+        body = JobControl(job_id=job_id, desired_state=desired_state, requested_by=requested_by)
         while True:
             case = await self._case(request)
-            _refuse(case, wish)
+            _refuse(case, desired_state)
             known = max(request.sequence, case.control_sequence, case.state_sequence)
-            if (case.control.body.wish if case.control else JOB_WISH_RUN) == wish:
+            if (
+                case.control.body.desired_state if case.control else JOB_DESIRED_STATE_RUN
+            ) == desired_state:
                 return case, known
             try:
                 sequence = await self._bus.publish(
                     job_control(job_id), body, expect_last=case.control_sequence
                 )
             except StaleWriteError:
-                continue  # somebody wished first; judge again by what that changed
+                continue  # somebody asked first; judge again by what that changed
             return await self._case(request), sequence
 
     async def _case(self, request: Stored[JobRequested]) -> _Case:
@@ -220,41 +234,43 @@ class ControlJob:
             msg_id=f"{request.job_id}-resumed-{case.state_sequence}-{case.control_sequence}",
         )
 
-    async def _park_soon(self, case: _Case, wish: JobWish.ValueType) -> int:
+    async def _park_soon(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
         """Sequence of the state that was written; 0 when that is left to a worker."""
         try:
             async with asyncio.timeout(PARK_SECONDS):
-                return await self._park(case, wish)
+                return await self._park(case, desired_state)
         except (UnavailableError, TimeoutError) as error:
-            # The wish is durable, and the worker that is offered the job next sees to it.
+            # The desired state is durable, and the worker that is offered the job next sees to it.
             log.warning("job %s is not parked yet: %s", case.request.body.job_id, error)
             return 0
 
-    async def _park(self, case: _Case, wish: JobWish.ValueType) -> int:
-        while case.status != WISHED_STATUS[wish] and may_be_parked(
+    async def _park(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
+        while case.status != DESIRED_STATUS[desired_state] and may_be_parked(
             case.status, resumed_since=case.resumed_since
         ):
-            if case.wish != wish:
-                return 0  # somebody wished something else meanwhile, and acts on it
+            if case.desired_state != desired_state:
+                return 0  # somebody asked for something else meanwhile, and acts on it
             try:
-                return await park(self._bus, case.request.body, case.state, wish, self._never)
+                return await park(
+                    self._bus, case.request.body, case.state, desired_state, self._never
+                )
             except Fenced:
                 case = await self._case(case.request)
         return 0
 
 
-def _refuse(case: _Case, wish: JobWish.ValueType) -> None:
-    """Raise what makes the wish impossible, if anything does."""
+def _refuse(case: _Case, desired_state: JobDesiredState.ValueType) -> None:
+    """Raise what makes the desired state impossible, if anything does."""
     job_id, word = case.request.body.job_id, status_word(case.status)
     if case.status == JOB_STATUS_SUCCEEDED:
         raise PreconditionError(f"job {job_id} has {word}; what it made stays")
-    if wish == JOB_WISH_CANCEL and case.status == JOB_STATUS_CANCELLED:
+    if desired_state == JOB_DESIRED_STATE_CANCEL and case.status == JOB_STATUS_CANCELLED:
         return
     if case.status == JOB_STATUS_CANCELLED:
         raise PreconditionError(f"job {job_id} has ended: it is {word}, for good. {REMEDY}")
-    if wish != JOB_WISH_CANCEL and case.wish == JOB_WISH_CANCEL:
+    if desired_state != JOB_DESIRED_STATE_CANCEL and case.desired_state == JOB_DESIRED_STATE_CANCEL:
         raise PreconditionError(f"job {job_id} is being cancelled, for good. {REMEDY}")
-    if wish != JOB_WISH_RUN and case.has_ended:
+    if desired_state != JOB_DESIRED_STATE_RUN and case.has_ended:
         raise PreconditionError(f"job {job_id} has ended: it is {word}; only resume runs it again")
 
 
@@ -270,7 +286,7 @@ class JobServicer(pb_grpc.JobServiceServicer):
         sequence = await self._control_job(
             tenant=token(request.tenant, "tenant"),
             job_id=request.job_id,
-            wish=request.wish,
+            desired_state=request.desired_state,
             requested_by=request.requested_by,
         )
         return pb.ControlJobResponse(sequence=sequence)

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_PAUSE,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
     JOB_STATUS_PAUSED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
-    JOB_WISH_PAUSE,
+    JobDesiredState,
     JobProgress,
     JobRequested,
     JobResumed,
     JobState,
-    JobWish,
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
@@ -51,11 +51,11 @@ class Offer:
         before = await bus.last(job_state(ordered.body.job_id), JobState)
         return cls(woken_by, ordered, before)
 
-    def is_over(self, wish: JobWish.ValueType) -> bool:
-        """Whether nothing is left to do: the job ended or paused, and that is as wished.
+    def is_over(self, desired_state: JobDesiredState.ValueType) -> bool:
+        """Whether nothing is left to do: the job ended or paused, and that is as desired.
 
         Args:
-            wish: the wish in force, read after the state.
+            desired_state: the desired state in force, read after the state.
         """
         if self.before is None:
             return False
@@ -64,7 +64,7 @@ class Offer:
             resumed = isinstance(self.woken_by.body, JobResumed)
             return not (resumed and self.woken_by.sequence > self.before.sequence)
         if status == JOB_STATUS_PAUSED:
-            return wish == JOB_WISH_PAUSE
+            return desired_state == JOB_DESIRED_STATE_PAUSE
         return status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED)
 
     @property

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
     JOB_PRIORITY_NORMAL,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
-    JOB_WISH_RUN,
     JobControl,
+    JobDesiredState,
     JobRequested,
     JobResumed,
     JobState,
     JobStatus,
-    JobWish,
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
@@ -42,18 +42,18 @@ class _Job:
     state_sequence: int = 0
     claimed: int = 0
     """Sequence of its last claim."""
-    wish: JobWish.ValueType = JOB_WISH_RUN
+    desired_state: JobDesiredState.ValueType = JOB_DESIRED_STATE_RUN
     not_before: float = 0.0
     """On this process's clock."""
 
     @property
     def waits(self) -> bool:
         """Whether it is to run, and nobody works on it."""
-        if self.wish != JOB_WISH_RUN:
+        if self.desired_state != JOB_DESIRED_STATE_RUN:
             return False
         resumed_since = self.asked.sequence > self.state_sequence
         return self.status == JOB_STATUS_QUEUED or runs_again(
-            self.status, self.wish, resumed_since=resumed_since
+            self.status, self.desired_state, resumed_since=resumed_since
         )
 
     @property
@@ -184,7 +184,7 @@ class WaitingJobs:
             self._take_state(stored.sequence, body)
         elif isinstance(body, JobControl):
             if body.job_id in self._jobs:
-                self._jobs[body.job_id].wish = body.wish
+                self._jobs[body.job_id].desired_state = body.desired_state
         elif isinstance(body, JobRequested | JobResumed):
             kind, tenant, job_id = stored.subject.split(".")[2:]
             job = self._jobs.setdefault(job_id, _Job(kind, tenant, stored))

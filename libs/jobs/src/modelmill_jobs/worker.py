@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JOB_WISH_RUN, JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_RUN, JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill_bus.bus import Bus
 from modelmill_bus.deliveries import decoded
 from modelmill_bus.envelope import Stored
@@ -28,6 +28,7 @@ from modelmill_jobs.attempt import (
 )
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control import park
+from modelmill_jobs.control_signals import ControlSignal, ControlSignals, StopOrder
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
 from modelmill_jobs.handlers import JobHandler, is_ready
 from modelmill_jobs.metrics import JOB_SECONDS, JOBS_FINISHED
@@ -36,7 +37,6 @@ from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
 from modelmill_jobs.sizes import Hands, size_of
 from modelmill_jobs.tracing import job_span
 from modelmill_jobs.waiting import Undelivered, WaitingJobs
-from modelmill_jobs.wishes import HeardWish, StopOrder, Wishes
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 
@@ -106,7 +106,7 @@ class Worker:
         self._free = asyncio.Semaphore(slots)
         self._hands = Hands(size)
         self._jobs_per_tenant = jobs_per_tenant
-        self._wishes = Wishes(bus)
+        self._control_signals = ControlSignals(bus)
         kinds = [handler.kind for handler in self._handlers]
         self._written = 0
         """Sequence of the newest state that this worker wrote."""
@@ -117,7 +117,9 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; jobs in hand are then given back, within about ten seconds."""
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(each.run()) for each in (self._wishes, self._waiting)]
+            following = [
+                tasks.create_task(each.run()) for each in (self._control_signals, self._waiting)
+            ]
             async with asyncio.TaskGroup() as serving:
                 for handler in self._handlers:
                     for _ in range(self._slots):
@@ -164,11 +166,12 @@ class Worker:
             await delivery.term()
             return
         job_id = woken_by.body.job_id
-        with self._wishes.listen(job_id) as heard:
-            # The state first: whoever wishes something else looks at it after writing the wish.
+        with self._control_signals.listen(job_id) as heard:
+            # The state first: whoever asks for something else looks at it after writing the
+            # desired state.
             offer = await Offer.read(self._bus, woken_by)
-            wish = await heard.look()
-            if offer.before is not None and offer.is_over(wish):
+            desired_state = await heard.look()
+            if offer.before is not None and offer.is_over(desired_state):
                 with within(offer.ordered.trace):
                     await announce_unless_stored(self._bus, offer.before.body)
                     if offer.before.body.status == JOB_STATUS_SUCCEEDED:
@@ -176,7 +179,7 @@ class Worker:
                 await delivery.ack()
             elif offer.is_running and await self._is_held(offer):
                 await delivery.nak(delay=self._claim_seconds / 4)
-            elif wish != JOB_WISH_RUN:
+            elif desired_state != JOB_DESIRED_STATE_RUN:
                 await self._park(offer, heard, delivery, stopping)
             elif not await is_ready(handler, offer.ordered.body):
                 await delivery.nak(delay=NOT_READY_SECONDS)
@@ -225,10 +228,12 @@ class Worker:
     ) -> bool:
         """Give the delivery back and see to the job that was asked for; false if it cannot be."""
         job_id = asked.body.job_id
-        with self._wishes.listen(job_id) as heard:
+        with self._control_signals.listen(job_id) as heard:
             offer = await Offer.read(self._bus, asked)
-            wish = await heard.look()
-            waits = wish == JOB_WISH_RUN and not (offer.is_running or offer.is_over(wish))
+            desired_state = await heard.look()
+            waits = desired_state == JOB_DESIRED_STATE_RUN and not (
+                offer.is_running or offer.is_over(desired_state)
+            )
             if not waits or not await is_ready(handler, offer.ordered.body):
                 self._waiting.pass_over(job_id, NOT_READY_SECONDS)
                 return False
@@ -243,13 +248,13 @@ class Worker:
         return await offer.shows_life(self._bus, self._claim_seconds * 0.75)
 
     async def _park(
-        self, offer: Offer, heard: HeardWish, delivery: Any, stopping: asyncio.Event
+        self, offer: Offer, heard: ControlSignal, delivery: Any, stopping: asyncio.Event
     ) -> None:
-        """Let the job's state be what is wished, where its owner did not get round to it."""
-        wish = heard.wish
+        """Let the job's state be the desired state, where its owner did not get round to it."""
+        desired_state = heard.desired_state
         with process_span("job.control.*", heard.trace):
-            await park(self._bus, offer.ordered.body, offer.before, wish, stopping)
-        if await heard.look() == wish:
+            await park(self._bus, offer.ordered.body, offer.before, desired_state, stopping)
+        if await heard.look() == desired_state:
             await delivery.ack()
         else:
             await delivery.nak()

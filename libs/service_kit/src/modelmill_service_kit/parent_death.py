@@ -10,8 +10,8 @@ PR_SET_PDEATHSIG = 1
 def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send this process `number` when the thread that started it is gone.
 
-    What this process becomes by `exec` inherits the wish. Linux only; elsewhere nothing happens,
-    and who starts next ends what was left (`descendants`).
+    What this process becomes by `exec` inherits the desired state. Linux only; elsewhere nothing
+    happens, and who starts next ends what was left (`descendants`).
     """
     if sys.platform != "linux":
         return

@@ -52,7 +52,7 @@ class FakeGateway:
         return self._shown[path]
 
     def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
-        """An order, or a wish."""
+        """An order, or a desired state."""
         if path.endswith("/resume"):
             job = self._shown[path.removesuffix("/resume")]
             job["status"] = self._end(job["kind"])

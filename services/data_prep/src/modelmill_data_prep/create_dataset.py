@@ -1,4 +1,5 @@
-"""Use case: a wish for a dataset to an accepted job, with everything wrong said at once."""
+"""Use case: a desired state for a dataset to an accepted job, with everything wrong said at
+once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

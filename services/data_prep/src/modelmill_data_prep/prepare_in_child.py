@@ -15,7 +15,7 @@ from modelmill_tokenization.bounded import LimitError
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.domain.duplicates.split_planner import TooFewTextsError
-from modelmill_data_prep.domain.reading.file_form import NO_WISH, FileForm
+from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm
 from modelmill_data_prep.domain.reading.file_formats import FileFormat
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
 from modelmill_data_prep.domain.reading.limits import ReadLimits
@@ -90,7 +90,7 @@ def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDat
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
     plan, tokens = plan_dataset(request["spec"]), tokens_plan(request["tokens"])
     source, *evaluation = [
-        _inspected(file, plan.reading if number == 0 else NO_WISH, limits)
+        _inspected(file, plan.reading if number == 0 else AS_DETECTED, limits)
         for number, file in enumerate(request["files"])
     ]
     with _pool(request, processes) as pool:
@@ -98,9 +98,9 @@ def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDat
         return prepare(source, evaluation, plan, Path(request["folder"]))
 
 
-def _inspected(file: Mapping[str, str], wish: FileForm, limits: ReadLimits) -> SourceFile:
+def _inspected(file: Mapping[str, str], requested: FileForm, limits: ReadLimits) -> SourceFile:
     path, file_format = Path(file["path"]), cast(FileFormat, file["format"])
-    return SourceFile(path, file_format, inspect_file(path, file_format, wish, limits))
+    return SourceFile(path, file_format, inspect_file(path, file_format, requested, limits))
 
 
 def _models(port: ChildPort, plan: DatasetPlan) -> Models | None:

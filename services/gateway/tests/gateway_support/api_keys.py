@@ -9,9 +9,9 @@ from gateway_support.house import House
 EVERYTHING = ["chat", "models:read", "models:write", "files", "jobs", "keys"]
 
 
-async def issued(client: httpx.AsyncClient, **wish: Any) -> dict[str, Any]:
+async def issued(client: httpx.AsyncClient, **requested: Any) -> dict[str, Any]:
     """A new key's record, with the key."""
-    answer = await client.post("/v1/keys", json={"name": "a key"} | wish)
+    answer = await client.post("/v1/keys", json={"name": "a key"} | requested)
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
     return made

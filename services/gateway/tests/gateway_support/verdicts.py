@@ -10,7 +10,7 @@ DIGEST = compiled()[0].digest
 MODEL = "omni-moderation-latest"
 
 
-def wish(**modes: str) -> dict[str, Any]:
+def requested(**modes: str) -> dict[str, Any]:
     """The field `moderation` with these modes."""
     return {"model": MODEL, "policy": {side: {"mode": mode} for side, mode in modes.items()}}
 

@@ -1,4 +1,4 @@
-"""Use case: a wish for a build to an accepted job, with everything wrong said at once."""
+"""Use case: a desired state for a build to an accepted job, with everything wrong said at once."""
 
 from typing import Protocol
 

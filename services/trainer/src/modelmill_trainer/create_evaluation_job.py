@@ -1,4 +1,5 @@
-"""Use case: a wish to know how good a model is to an accepted job, with everything wrong said."""
+"""Use case: a desired state to know how good a model is to an accepted job, with everything wrong
+said."""
 
 import asyncio
 from functools import partial

@@ -36,16 +36,16 @@ def certs(
         typer.echo(f"{done}  {one.name:<17}  until {one.ends:%Y-%m-%d %H:%M} UTC")
 
 
-def _hosts(wishes: list[str]) -> dict[str, set[str]]:
+def _hosts(requested: list[str]) -> dict[str, set[str]]:
     """By the name of a certificate, the hosts that it shall have besides its own."""
     hosts: dict[str, set[str]] = {name: set() for name in NAMES}
-    for wish in wishes:
-        name, equals, host = wish.rpartition("=")
+    for entry in requested:
+        name, equals, host = entry.rpartition("=")
         if equals and name not in NAMES:
-            raise InvalidInputError(f"--dns {wish}: there is no {name!r}, but {', '.join(NAMES)}")
+            raise InvalidInputError(f"--dns {entry}: there is no {name!r}, but {', '.join(NAMES)}")
         if host in NAMES:
             raise InvalidInputError(
-                f"--dns {wish}: whose certificate names {host} could call and answer in its place"
+                f"--dns {entry}: whose certificate names {host} could call and answer in its place"
             )
         for one in [name] if equals else NAMES:
             hosts[one].add(host)

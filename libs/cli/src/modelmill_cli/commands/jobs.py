@@ -1,4 +1,4 @@
-"""`mill jobs`: what runs, what ran, how it goes, and what is wished of it."""
+"""`mill jobs`: what runs, what ran, how it goes, and what it shall do."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -118,23 +118,23 @@ def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
 @app.command()
 def cancel(context: typer.Context, job_id: JobId) -> None:
     """Cancel a job for good; nothing that it has made is published."""
-    _wish(context, job_id, "cancel")
+    _desired_state(context, job_id, "cancel")
 
 
 @app.command()
 def pause(context: typer.Context, job_id: JobId) -> None:
     """Pause a job at its next checkpoint; `mill jobs resume` continues from there."""
-    _wish(context, job_id, "pause")
+    _desired_state(context, job_id, "pause")
 
 
 @app.command()
 def resume(context: typer.Context, job_id: JobId) -> None:
     """Resume a paused job, or retry a failed one."""
-    _wish(context, job_id, "resume")
+    _desired_state(context, job_id, "resume")
 
 
-def _wish(context: typer.Context, job_id: str, wish: str) -> None:
+def _desired_state(context: typer.Context, job_id: str, desired_state: str) -> None:
     with GatewayClient(Connection.find(context.obj)) as client:
         job_id = JOB.full_id(client, job_id)
-        job = client.post(f"/v1/jobs/{job_id}/{wish}", {})
-    typer.echo(f"{job_id}: {wish} asked for; now {job['status']}")
+        job = client.post(f"/v1/jobs/{job_id}/{desired_state}", {})
+    typer.echo(f"{job_id}: {desired_state} asked for; now {job['status']}")

@@ -14,7 +14,7 @@ from modelmill_data_prep.domain.duplicates.plan import DuplicatesPlan, plan_dupl
 from modelmill_data_prep.domain.entities.entity_plan import EntityPlan, plan_entities
 from modelmill_data_prep.domain.filtering.filter_plan import FilterPlan, plan_filter
 from modelmill_data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
-from modelmill_data_prep.domain.reading.file_form import NO_WISH, FileForm, plan_reading
+from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm, plan_reading
 from modelmill_data_prep.domain.tokens.token_plan import TokenizePlan, plan_tokenize
 
 MAX_NAME_CHARACTERS = 100
@@ -51,7 +51,7 @@ class DatasetPlan:
     curriculum: CurriculumPlan
     tokenize: TokenizePlan
     reading: FileForm
-    """What is wished; empty where the file says."""
+    """What is requested; empty where the file says."""
 
     @property
     def asks_models(self) -> bool:
@@ -91,7 +91,7 @@ def plan_dataset(spec: Mapping[str, Any], *, why_no_models: str = "") -> Dataset
         augment=part("augment", plan_augment, AugmentPlan()),
         curriculum=part("curriculum", plan_curriculum, CurriculumPlan()),
         tokenize=part("tokenize", plan_tokenize, TokenizePlan()),
-        reading=part("reading", plan_reading, NO_WISH),
+        reading=part("reading", plan_reading, AS_DETECTED),
     )
     if why_no_models:
         errors += [f"{what}: {why_no_models}" for what in _asking(planned)]

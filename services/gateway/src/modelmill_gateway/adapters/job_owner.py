@@ -1,9 +1,9 @@
-"""Who owns jobs, and records what somebody wishes them to do."""
+"""Who owns jobs, and records the desired state them to do."""
 
 from collections.abc import Sequence
 
 import grpc
-from modelmill.jobs.v1.job_pb2 import JobWish
+from modelmill.jobs.v1.job_pb2 import JobDesiredState
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill_bus.bus import Bus
@@ -20,11 +20,16 @@ class OwnJobs:
         self._control_job = ControlJob(bus, kinds)
 
     async def control(
-        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
     ) -> int:
         """As `GrpcJobOwner.control`."""
         return await self._control_job(
-            tenant=tenant, job_id=job_id, wish=wish, requested_by=requested_by
+            tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by=requested_by
         )
 
 
@@ -36,17 +41,22 @@ class GrpcJobOwner:
         self._peer = peer
 
     async def control(
-        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
     ) -> int:
-        """Record a wish; gives its sequence in the JOBS stream.
+        """Record a desired state; gives its sequence in the JOBS stream.
 
         Raises:
             NotFoundError: no such job of the tenant's in this service.
-            PreconditionError: the job has ended, so that the wish cannot come true.
+            PreconditionError: the job has ended, so that the desired state cannot come true.
             UnavailableError: the bus does not answer; nothing was recorded.
         """
         request = ControlJobRequest(
-            tenant=tenant, job_id=job_id, wish=wish, requested_by=requested_by
+            tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by=requested_by
         )
         with domain_errors(self._peer):
             response = await self._stub.ControlJob(request, timeout=CALL_SECONDS)

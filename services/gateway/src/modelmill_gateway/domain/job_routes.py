@@ -19,7 +19,7 @@ STEERED_BATCH = ModelNames(path="batch_id", reach=Reach.JOB)
 STEERED_RUN = ModelNames(path="run_id", reach=Reach.JOB)
 
 
-def _wishes(path: str, what: str) -> tuple[Route, ...]:
+def _actions(path: str, what: str) -> tuple[Route, ...]:
     """Ways to steer the jobs at `path`; none of them takes a body."""
     said = {
         "cancel": "Cancel a job for good.",
@@ -27,8 +27,10 @@ def _wishes(path: str, what: str) -> tuple[Route, ...]:
         "resume": "Resume a paused or failed job.",
     }
     return tuple(
-        Route(f"{wish}_{what}", "POST", f"{path}/{{job_id}}/{wish}", access.JOBS, summary, STEERED)
-        for wish, summary in said.items()
+        Route(
+            f"{action}_{what}", "POST", f"{path}/{{job_id}}/{action}", access.JOBS, summary, STEERED
+        )
+        for action, summary in said.items()
     )
 
 
@@ -59,7 +61,7 @@ JOB_ROUTES = (
         "List checkpoints of a fine-tuning job.",
         NO_MODELS,
     ),
-    *_wishes(TUNING, "fine_tuning"),
+    *_actions(TUNING, "fine_tuning"),
     route(
         "POST",
         "/v1/optimizations",
@@ -77,7 +79,7 @@ JOB_ROUTES = (
         "Get a build.",
         NO_MODELS,
     ),
-    _wishes("/v1/optimizations", "optimization")[0],
+    _actions("/v1/optimizations", "optimization")[0],
     route(
         "POST",
         "/v1/evaluations",
@@ -105,7 +107,7 @@ JOB_ROUTES = (
         "Get an evaluation's report as JSON, rows or HTML.",
         NO_MODELS,
     ),
-    _wishes("/v1/evaluations", "evaluation")[0],
+    _actions("/v1/evaluations", "evaluation")[0],
     route("GET", "/v1/jobs", "list_jobs", access.JOBS, "List jobs of every kind.", NO_MODELS),
     route("GET", "/v1/jobs/{job_id}", "get_job", access.JOBS, "Get a job of any kind.", NO_MODELS),
     route(
@@ -116,7 +118,7 @@ JOB_ROUTES = (
         "List or stream events of a job.",
         NO_MODELS,
     ),
-    *_wishes("/v1/jobs", "job"),
+    *_actions("/v1/jobs", "job"),
     route("POST", "/v1/evals", "create_eval", access.CHAT, "Create an eval.", GRADERS),
     route("GET", "/v1/evals", "list_evals", access.CHAT, "List evals.", NO_MODELS),
     route("GET", EVAL, "get_eval", access.CHAT, "Get an eval.", NO_MODELS),

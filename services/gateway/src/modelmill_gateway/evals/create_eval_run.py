@@ -44,7 +44,7 @@ class FindsModels(Protocol):
 
 
 @dataclass(frozen=True)
-class RunWish:
+class RunRequest:
     """What somebody wants to be run."""
 
     name: str
@@ -68,7 +68,7 @@ class CreateEvalRun:
         self._submit_job = submit_job
 
     async def __call__(
-        self, eval_id: str, wish: RunWish, caller: Caller, idempotency_key: str
+        self, eval_id: str, requested: RunRequest, caller: Caller, idempotency_key: str
     ) -> JobRecord:
         """Order it; rows that came with the order become a file of the tenant's.
 
@@ -79,14 +79,14 @@ class CreateEvalRun:
             AlreadyExistsError, OverloadedError, UnavailableError: as `SubmitJob` says.
         """
         found = self._evals.get(eval_id, caller)
-        for model in _models(wish.source, json.loads(found.testing_criteria)):
+        for model in _models(requested.source, json.loads(found.testing_criteria)):
             await self._find_model.version(caller.tenant, model)
         spec = EvalRunSpec(
             eval_id=eval_id,
-            name=wish.name,
-            metadata=wish.metadata,
-            file_id=await self._file_of(wish, caller.tenant),
-            data_source=json.dumps(wish.source, ensure_ascii=False),
+            name=requested.name,
+            metadata=requested.metadata,
+            file_id=await self._file_of(requested, caller.tenant),
+            data_source=json.dumps(requested.source, ensure_ascii=False),
             testing_criteria=found.testing_criteria,
             item_schema=json.dumps(item_schema_of(json.loads(found.data_source_config))),
             window_seconds=WINDOW_SECONDS,
@@ -94,11 +94,11 @@ class CreateEvalRun:
         )
         return await self._submit_job(spec, caller, idempotency_key, prefix=PREFIX)
 
-    async def _file_of(self, wish: RunWish, tenant: str) -> str:
-        if wish.file_id:
-            await self._check(wish.file_id, tenant)
-            return wish.file_id
-        lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in wish.rows]
+    async def _file_of(self, requested: RunRequest, tenant: str) -> str:
+        if requested.file_id:
+            await self._check(requested.file_id, tenant)
+            return requested.file_id
+        lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in requested.rows]
         content = b"".join(lines)
         # The same rows are the same file, also when the order is repeated.
         file_id = derived_id("file", tenant, PREFIX, hashlib.sha256(content).hexdigest())

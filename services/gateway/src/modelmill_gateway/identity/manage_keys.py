@@ -57,7 +57,7 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True)
-class KeyWish:
+class KeyRequest:
     """What somebody wants a key to be; of a change only what is named in `given`."""
 
     name: str = ""
@@ -98,7 +98,7 @@ class ManageKeys:
         """What the key may use at most."""
         return self._budgets.get(key_id)
 
-    async def create(self, wish: KeyWish, caller: Caller) -> tuple[KeyState, str]:
+    async def create(self, requested: KeyRequest, caller: Caller) -> tuple[KeyState, str]:
         """The key's record and the key itself, which nobody can be shown again.
 
         Raises:
@@ -112,27 +112,27 @@ class ManageKeys:
         state = KeyState(
             key_id=f"key-{uuid.uuid4().hex}",
             tenant=caller.tenant,
-            name=wish.name,
+            name=requested.name,
             created_by=caller.subject,
             maker_key_id=caller.key_id,
-            scopes=USUAL_SCOPES if wish.scopes is None else dict.fromkeys(wish.scopes),
+            scopes=USUAL_SCOPES if requested.scopes is None else dict.fromkeys(requested.scopes),
         )
         own = self._authority.of(caller)
-        bounded = own.models is not None and "models" not in wish.given
-        state.models.extend(sorted(own.models or ()) if bounded else wish.models)
-        expires = own.expires if "expires" not in wish.given else wish.expires
+        bounded = own.models is not None and "models" not in requested.given
+        state.models.extend(sorted(own.models or ()) if bounded else requested.models)
+        expires = own.expires if "expires" not in requested.given else requested.expires
         self._expire(state, expires)
         state.created_at.FromNanoseconds(int(self._clock() * 1e9))
-        self._authority.require_grant(_authority(state), wish.limits, caller)
+        self._authority.require_grant(_authority(state), requested.limits, caller)
         key = _new_secret(state)
-        if wish.limits != Limits():
+        if requested.limits != Limits():
             # Before the key, which says that there are some.
             state.limited = True
-            await self._budgets.put(state.key_id, caller.tenant, wish.limits)
+            await self._budgets.put(state.key_id, caller.tenant, requested.limits)
         await self._write(state, 0, caller)
         return state, key
 
-    async def change(self, key_id: str, wish: KeyWish, caller: Caller) -> KeyState:
+    async def change(self, key_id: str, requested: KeyRequest, caller: Caller) -> KeyState:
         """The key with what is given changed.
 
         Raises:
@@ -143,19 +143,19 @@ class ManageKeys:
         stored = await self._changeable(key_id, caller)
         state = stored.body
         self._authority.require_over(state, caller)
-        if key_id == caller.key_id and wish.given - {"name"}:
+        if key_id == caller.key_id and requested.given - {"name"}:
             raise PermissionDeniedError("a key may not change what it may do itself")
-        if "name" in wish.given:
-            state.name = wish.name
-        if "models" in wish.given:
-            state.models[:] = wish.models
-        if "expires" in wish.given:
-            self._expire(state, wish.expires)
-        limits = wish.limits if "limits" in wish.given else None
-        self._authority.require_grant(self._wanted(state, wish.given), limits, caller)
+        if "name" in requested.given:
+            state.name = requested.name
+        if "models" in requested.given:
+            state.models[:] = requested.models
+        if "expires" in requested.given:
+            self._expire(state, requested.expires)
+        limits = requested.limits if "limits" in requested.given else None
+        self._authority.require_grant(self._wanted(state, requested.given), limits, caller)
         if limits is not None:
             state.limited = True
-            await self._budgets.put(key_id, caller.tenant, wish.limits)
+            await self._budgets.put(key_id, caller.tenant, requested.limits)
         await self._write(state, stored.sequence, caller)
         return state
 

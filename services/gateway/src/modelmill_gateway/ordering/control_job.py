@@ -1,9 +1,14 @@
-"""Cancel, pause or resume a job: its owner records the wish, its worker acts on it."""
+"""Cancel, pause or resume a job: its owner records the desired state, its worker acts on it."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_RUN, JobRequested, JobWish
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
+    JOB_STATUS_FAILED,
+    JobDesiredState,
+    JobRequested,
+)
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_job_index.ledger import JobRecord
 from modelmill_job_index.unfinished import input_ids
@@ -18,9 +23,14 @@ class SteersJobs(Protocol):
     """The service that owns jobs of one kind; see `modelmill.jobs.v1.JobService`."""
 
     async def control(
-        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
     ) -> int:
-        """Record the wish; gives its sequence in the JOBS stream."""
+        """Record the desired state; gives its sequence in the JOBS stream."""
 
 
 class Jobs(CatchesUp, Protocol):
@@ -56,18 +66,21 @@ class ControlJob:
         self._datasets = datasets
         self._files = files
 
-    async def __call__(self, job_id: str, wish: JobWish.ValueType, caller: Caller) -> JobRecord:
-        """Wish it under the caller's name; the job's state follows when its worker has acted.
+    async def __call__(
+        self, job_id: str, desired_state: JobDesiredState.ValueType, caller: Caller
+    ) -> JobRecord:
+        """Record it under the caller's name; the job's state follows when its worker has acted.
 
         Args:
-            wish: RUN resumes a paused job and runs a failed one again; a cancel is final.
+            desired_state: RUN resumes a paused job and runs a failed one again; a cancel is final.
 
         Returns:
-            The job with its new wish.
+            The job with its new desired state.
 
         Raises:
             NotFoundError: no such job, or another tenant's.
-            PreconditionError: the job has ended so that the wish cannot come true, what it is made
+            PreconditionError: the job has ended so that the desired state cannot come true, what it
+            is made
                 from was deleted since it failed, or jobs of its kind cannot be steered.
             UnavailableError: the owner or the bus does not answer; nothing was recorded.
         """
@@ -76,10 +89,13 @@ class ControlJob:
         owner = self._owners.get(kind)
         if owner is None:
             raise PreconditionError(f"jobs of kind {kind} cannot be cancelled, paused or resumed")
-        if wish == JOB_WISH_RUN and record.state.status == JOB_STATUS_FAILED:
+        if desired_state == JOB_DESIRED_STATE_RUN and record.state.status == JOB_STATUS_FAILED:
             await self._refuse_without_inputs(record.requested)
         sequence = await owner.control(
-            tenant=caller.tenant, job_id=job_id, wish=wish, requested_by=caller.subject
+            tenant=caller.tenant,
+            job_id=job_id,
+            desired_state=desired_state,
+            requested_by=caller.subject,
         )
         await until_seen(self._jobs, sequence)
         return self._jobs.get(caller.tenant, job_id)

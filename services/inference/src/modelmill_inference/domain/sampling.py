@@ -1,4 +1,4 @@
-"""How a caller wants an answer to be drawn, and which wishes no model can follow."""
+"""How a caller wants an answer to be drawn, and which desired states no model can follow."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -2436,7 +2436,7 @@ class Job(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
-    WISH_FIELD_NUMBER: _builtins.int
+    DESIRED_STATE_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
@@ -2459,8 +2459,8 @@ class Job(_message.Message):
     """dataset, train, optimize, ..."""
     status: _job_pb2.JobStatus.ValueType
     """Where it stands."""
-    wish: _job_pb2.JobWish.ValueType
-    """What somebody wishes; differs from the status until the worker has acted."""
+    desired_state: _job_pb2.JobDesiredState.ValueType
+    """The desired state; differs from the status until the worker has acted."""
     requested_by: _builtins.str
     """Who asked."""
     attempt: _builtins.int
@@ -2517,7 +2517,7 @@ class Job(_message.Message):
         id: _builtins.str = ...,
         kind: _builtins.str = ...,
         status: _job_pb2.JobStatus.ValueType = ...,
-        wish: _job_pb2.JobWish.ValueType = ...,
+        desired_state: _job_pb2.JobDesiredState.ValueType = ...,
         spec: _struct_pb2.Struct | None = ...,
         requested_by: _builtins.str = ...,
         requested_at: _timestamp_pb2.Timestamp | None = ...,
@@ -2537,7 +2537,7 @@ class Job(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "error", b"error", "estimated_start", b"estimated_start", "finished_at", b"finished_at", "progress", b"progress", "requested_at", b"requested_at", "spec", b"spec", "started_at", b"started_at", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cost", b"cost", "error", b"error", "estimated_start", b"estimated_start", "finished_at", b"finished_at", "id", b"id", "kind", b"kind", "priority", b"priority", "progress", b"progress", "queue_position", b"queue_position", "requested_at", b"requested_at", "requested_by", b"requested_by", "result_id", b"result_id", "spec", b"spec", "spec_sha256", b"spec_sha256", "started_at", b"started_at", "status", b"status", "summary", b"summary", "waiting_reason", b"waiting_reason", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cost", b"cost", "desired_state", b"desired_state", "error", b"error", "estimated_start", b"estimated_start", "finished_at", b"finished_at", "id", b"id", "kind", b"kind", "priority", b"priority", "progress", b"progress", "queue_position", b"queue_position", "requested_at", b"requested_at", "requested_by", b"requested_by", "result_id", b"result_id", "spec", b"spec", "spec_sha256", b"spec_sha256", "started_at", b"started_at", "status", b"status", "summary", b"summary", "waiting_reason", b"waiting_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2703,7 +2703,7 @@ Global___CancelJobRequest: _TypeAlias = CancelJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelJobResponse(_message.Message):
-    """The wish is recorded."""
+    """The desired state is recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2749,7 +2749,7 @@ Global___PauseJobRequest: _TypeAlias = PauseJobRequest  # noqa: Y015
 
 @_typing.final
 class PauseJobResponse(_message.Message):
-    """The wish is recorded."""
+    """The desired state is recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2795,7 +2795,7 @@ Global___ResumeJobRequest: _TypeAlias = ResumeJobRequest  # noqa: Y015
 
 @_typing.final
 class ResumeJobResponse(_message.Message):
-    """The wish is recorded."""
+    """The desired state is recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmodelmill/jobs/v1/job.proto\x12\x11modelmill.jobs.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\tResources\x12\x0c\n\x04\x63pus\x18\x01 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04gpus\x18\x03 \x01(\r\x12\x18\n\x10gpu_memory_bytes\x18\x04 \x01(\x04\"\xcc\x02\n\x0cJobRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x11\n\tspec_type\x18\x05 \x01(\t\x12%\n\x04spec\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bspec_sha256\x18\x07 \x01(\t\x12\x30\n\x0crequested_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08priority\x18\t \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\x12+\n\x05needs\x18\n \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x18\n\x10\x65xpected_seconds\x18\x0b \x01(\x01\"\xdb\x01\n\nJobResumed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12.\n\nresumed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08priority\x18\x04 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\x12+\n\x05needs\x18\x05 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x18\n\x10\x65xpected_seconds\x18\x06 \x01(\x01\"\\\n\nJobControl\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12(\n\x04wish\x18\x02 \x01(\x0e\x32\x1a.modelmill.jobs.v1.JobWish\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"\xdf\x04\n\x08JobState\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\r\n\x05owner\x18\x07 \x01(\t\x12\r\n\x05nonce\x18\x08 \x01(\t\x12\x0c\n\x04lost\x18\t \x01(\r\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\r\x12\x13\n\x0bpreemptions\x18\x0b \x01(\r\x12\x31\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x1d.modelmill.jobs.v1.Checkpoint\x12,\n\x06result\x18\r \x01(\x0b\x32\x1c.modelmill.jobs.v1.JobResult\x12*\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1b.modelmill.jobs.v1.JobError\x12.\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06worker\x18\x12 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x38\n\x11\x63heckpoint_before\x18\x13 \x01(\x0b\x32\x1d.modelmill.jobs.v1.Checkpoint\"*\n\nCheckpoint\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x04\"\xa2\x01\n\tJobResult\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x18\n\x10\x61nnounce_subject\x18\x03 \x01(\t\x12-\n\x0c\x61nnouncement\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07summary\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"b\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x10\n\x08log_tail\x18\x04 \x01(\t\x12\x15\n\rreport_digest\x18\x05 \x01(\t\"\x91\x02\n\x0bJobProgress\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\r\n\x05phase\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\r\n\x05total\x18\x05 \x01(\x04\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12<\n\x07metrics\x18\x07 \x03(\x0b\x32+.modelmill.jobs.v1.JobProgress.MetricsEntry\x12\x13\n\x0b\x65ta_seconds\x18\x08 \x01(\x01\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*\xb8\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x16\n\x12JOB_STATUS_RUNNING\x10\x02\x12\x15\n\x11JOB_STATUS_PAUSED\x10\x03\x12\x18\n\x14JOB_STATUS_SUCCEEDED\x10\x04\x12\x15\n\x11JOB_STATUS_FAILED\x10\x05\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x06*^\n\x07JobWish\x12\x18\n\x14JOB_WISH_UNSPECIFIED\x10\x00\x12\x10\n\x0cJOB_WISH_RUN\x10\x01\x12\x12\n\x0eJOB_WISH_PAUSE\x10\x02\x12\x13\n\x0fJOB_WISH_CANCEL\x10\x03*q\n\x0bJobPriority\x12\x1c\n\x18JOB_PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_PRIORITY_LOW\x10\x01\x12\x17\n\x13JOB_PRIORITY_NORMAL\x10\x02\x12\x15\n\x11JOB_PRIORITY_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmodelmill/jobs/v1/job.proto\x12\x11modelmill.jobs.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n\tResources\x12\x0c\n\x04\x63pus\x18\x01 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04gpus\x18\x03 \x01(\r\x12\x18\n\x10gpu_memory_bytes\x18\x04 \x01(\x04\"\xcc\x02\n\x0cJobRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\x12\x11\n\tspec_type\x18\x05 \x01(\t\x12%\n\x04spec\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bspec_sha256\x18\x07 \x01(\t\x12\x30\n\x0crequested_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08priority\x18\t \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\x12+\n\x05needs\x18\n \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x18\n\x10\x65xpected_seconds\x18\x0b \x01(\x01\"\xdb\x01\n\nJobResumed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12.\n\nresumed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x08priority\x18\x04 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\x12+\n\x05needs\x18\x05 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x18\n\x10\x65xpected_seconds\x18\x06 \x01(\x01\"m\n\nJobControl\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x39\n\rdesired_state\x18\x02 \x01(\x0e\x32\".modelmill.jobs.v1.JobDesiredState\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"\xdf\x04\n\x08JobState\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatus\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\x12\r\n\x05\x66\x65nce\x18\x06 \x01(\x04\x12\r\n\x05owner\x18\x07 \x01(\t\x12\r\n\x05nonce\x18\x08 \x01(\t\x12\x0c\n\x04lost\x18\t \x01(\r\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\r\x12\x13\n\x0bpreemptions\x18\x0b \x01(\r\x12\x31\n\ncheckpoint\x18\x0c \x01(\x0b\x32\x1d.modelmill.jobs.v1.Checkpoint\x12,\n\x06result\x18\r \x01(\x0b\x32\x1c.modelmill.jobs.v1.JobResult\x12*\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1b.modelmill.jobs.v1.JobError\x12.\n\nstarted_at\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nupdated_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x06worker\x18\x12 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12\x38\n\x11\x63heckpoint_before\x18\x13 \x01(\x0b\x32\x1d.modelmill.jobs.v1.Checkpoint\"*\n\nCheckpoint\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x04\"\xa2\x01\n\tJobResult\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x18\n\x10\x61nnounce_subject\x18\x03 \x01(\t\x12-\n\x0c\x61nnouncement\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x07summary\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"b\n\x08JobError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x10\n\x08log_tail\x18\x04 \x01(\t\x12\x15\n\rreport_digest\x18\x05 \x01(\t\"\x91\x02\n\x0bJobProgress\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x66\x65nce\x18\x02 \x01(\x04\x12\r\n\x05phase\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\x12\r\n\x05total\x18\x05 \x01(\x04\x12\x0c\n\x04unit\x18\x06 \x01(\t\x12<\n\x07metrics\x18\x07 \x03(\x0b\x32+.modelmill.jobs.v1.JobProgress.MetricsEntry\x12\x13\n\x0b\x65ta_seconds\x18\x08 \x01(\x01\x12&\n\x02\x61t\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01*\xb8\x01\n\tJobStatus\x12\x1a\n\x16JOB_STATUS_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATUS_QUEUED\x10\x01\x12\x16\n\x12JOB_STATUS_RUNNING\x10\x02\x12\x15\n\x11JOB_STATUS_PAUSED\x10\x03\x12\x18\n\x14JOB_STATUS_SUCCEEDED\x10\x04\x12\x15\n\x11JOB_STATUS_FAILED\x10\x05\x12\x18\n\x14JOB_STATUS_CANCELLED\x10\x06*\x8a\x01\n\x0fJobDesiredState\x12!\n\x1dJOB_DESIRED_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15JOB_DESIRED_STATE_RUN\x10\x01\x12\x1b\n\x17JOB_DESIRED_STATE_PAUSE\x10\x02\x12\x1c\n\x18JOB_DESIRED_STATE_CANCEL\x10\x03*q\n\x0bJobPriority\x12\x1c\n\x18JOB_PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_PRIORITY_LOW\x10\x01\x12\x17\n\x13JOB_PRIORITY_NORMAL\x10\x02\x12\x15\n\x11JOB_PRIORITY_HIGH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBPROGRESS_METRICSENTRY']._loaded_options = None
   _globals['_JOBPROGRESS_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATUS']._serialized_start=2049
-  _globals['_JOBSTATUS']._serialized_end=2233
-  _globals['_JOBWISH']._serialized_start=2235
-  _globals['_JOBWISH']._serialized_end=2329
-  _globals['_JOBPRIORITY']._serialized_start=2331
-  _globals['_JOBPRIORITY']._serialized_end=2444
+  _globals['_JOBSTATUS']._serialized_start=2066
+  _globals['_JOBSTATUS']._serialized_end=2250
+  _globals['_JOBDESIREDSTATE']._serialized_start=2253
+  _globals['_JOBDESIREDSTATE']._serialized_end=2391
+  _globals['_JOBPRIORITY']._serialized_start=2393
+  _globals['_JOBPRIORITY']._serialized_end=2506
   _globals['_RESOURCES']._serialized_start=113
   _globals['_RESOURCES']._serialized_end=200
   _globals['_JOBREQUESTED']._serialized_start=203
@@ -48,17 +48,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBRESUMED']._serialized_start=538
   _globals['_JOBRESUMED']._serialized_end=757
   _globals['_JOBCONTROL']._serialized_start=759
-  _globals['_JOBCONTROL']._serialized_end=851
-  _globals['_JOBSTATE']._serialized_start=854
-  _globals['_JOBSTATE']._serialized_end=1461
-  _globals['_CHECKPOINT']._serialized_start=1463
-  _globals['_CHECKPOINT']._serialized_end=1505
-  _globals['_JOBRESULT']._serialized_start=1508
-  _globals['_JOBRESULT']._serialized_end=1670
-  _globals['_JOBERROR']._serialized_start=1672
-  _globals['_JOBERROR']._serialized_end=1770
-  _globals['_JOBPROGRESS']._serialized_start=1773
-  _globals['_JOBPROGRESS']._serialized_end=2046
-  _globals['_JOBPROGRESS_METRICSENTRY']._serialized_start=2000
-  _globals['_JOBPROGRESS_METRICSENTRY']._serialized_end=2046
+  _globals['_JOBCONTROL']._serialized_end=868
+  _globals['_JOBSTATE']._serialized_start=871
+  _globals['_JOBSTATE']._serialized_end=1478
+  _globals['_CHECKPOINT']._serialized_start=1480
+  _globals['_CHECKPOINT']._serialized_end=1522
+  _globals['_JOBRESULT']._serialized_start=1525
+  _globals['_JOBRESULT']._serialized_end=1687
+  _globals['_JOBERROR']._serialized_start=1689
+  _globals['_JOBERROR']._serialized_end=1787
+  _globals['_JOBPROGRESS']._serialized_start=1790
+  _globals['_JOBPROGRESS']._serialized_end=2063
+  _globals['_JOBPROGRESS_METRICSENTRY']._serialized_start=2017
+  _globals['_JOBPROGRESS_METRICSENTRY']._serialized_end=2063
 # @@protoc_insertion_point(module_scope)

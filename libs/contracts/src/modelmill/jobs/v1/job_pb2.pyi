@@ -43,7 +43,7 @@ class _JobStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobStatus.V
     """Ended for good because somebody asked for it."""
 
 class JobStatus(_JobStatus, metaclass=_JobStatusEnumTypeWrapper):
-    """Where a job stands. Pausing and cancelling are shown when the wish (JobControl) differs from this."""
+    """Where a job stands. Pausing and cancelling are shown when the desired state (JobControl) differs from this."""
 
 JOB_STATUS_UNSPECIFIED: JobStatus.ValueType  # 0
 """Never written."""
@@ -61,33 +61,33 @@ JOB_STATUS_CANCELLED: JobStatus.ValueType  # 6
 """Ended for good because somebody asked for it."""
 Global___JobStatus: _TypeAlias = JobStatus  # noqa: Y015
 
-class _JobWish:
+class _JobDesiredState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _JobWishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobWish.ValueType], _builtins.type):
+class _JobDesiredStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobDesiredState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    JOB_WISH_UNSPECIFIED: _JobWish.ValueType  # 0
+    JOB_DESIRED_STATE_UNSPECIFIED: _JobDesiredState.ValueType  # 0
     """Never written."""
-    JOB_WISH_RUN: _JobWish.ValueType  # 1
+    JOB_DESIRED_STATE_RUN: _JobDesiredState.ValueType  # 1
     """Go on."""
-    JOB_WISH_PAUSE: _JobWish.ValueType  # 2
+    JOB_DESIRED_STATE_PAUSE: _JobDesiredState.ValueType  # 2
     """Save and free the worker."""
-    JOB_WISH_CANCEL: _JobWish.ValueType  # 3
+    JOB_DESIRED_STATE_CANCEL: _JobDesiredState.ValueType  # 3
     """Stop for good, keeping checkpoints."""
 
-class JobWish(_JobWish, metaclass=_JobWishEnumTypeWrapper):
-    """What somebody wishes a job to do."""
+class JobDesiredState(_JobDesiredState, metaclass=_JobDesiredStateEnumTypeWrapper):
+    """The state that somebody asked a job to be in."""
 
-JOB_WISH_UNSPECIFIED: JobWish.ValueType  # 0
+JOB_DESIRED_STATE_UNSPECIFIED: JobDesiredState.ValueType  # 0
 """Never written."""
-JOB_WISH_RUN: JobWish.ValueType  # 1
+JOB_DESIRED_STATE_RUN: JobDesiredState.ValueType  # 1
 """Go on."""
-JOB_WISH_PAUSE: JobWish.ValueType  # 2
+JOB_DESIRED_STATE_PAUSE: JobDesiredState.ValueType  # 2
 """Save and free the worker."""
-JOB_WISH_CANCEL: JobWish.ValueType  # 3
+JOB_DESIRED_STATE_CANCEL: JobDesiredState.ValueType  # 3
 """Stop for good, keeping checkpoints."""
-Global___JobWish: _TypeAlias = JobWish  # noqa: Y015
+Global___JobDesiredState: _TypeAlias = JobDesiredState  # noqa: Y015
 
 class _JobPriority:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -267,29 +267,29 @@ Global___JobResumed: _TypeAlias = JobResumed  # noqa: Y015
 
 @_typing.final
 class JobControl(_message.Message):
-    """Body of job.control.<id>: the wish, written by the owning service."""
+    """Body of job.control.<id>: the desired state, written by the owning service."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
-    WISH_FIELD_NUMBER: _builtins.int
+    DESIRED_STATE_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
-    wish: Global___JobWish.ValueType
-    """The wish."""
+    desired_state: Global___JobDesiredState.ValueType
+    """The desired state."""
     requested_by: _builtins.str
     """Who asked."""
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
-        wish: Global___JobWish.ValueType = ...,
+        desired_state: Global___JobDesiredState.ValueType = ...,
         requested_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "requested_by", b"requested_by", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired_state", b"desired_state", "job_id", b"job_id", "requested_by", b"requested_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

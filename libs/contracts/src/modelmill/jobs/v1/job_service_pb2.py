@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelmill/jobs/v1/job_service.proto\x12\x11modelmill.jobs.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"s\n\x11\x43ontrolJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12(\n\x04wish\x18\x03 \x01(\x0e\x32\x1a.modelmill.jobs.v1.JobWish\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"&\n\x12\x43ontrolJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32g\n\nJobService\x12Y\n\nControlJob\x12$.modelmill.jobs.v1.ControlJobRequest\x1a%.modelmill.jobs.v1.ControlJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelmill/jobs/v1/job_service.proto\x12\x11modelmill.jobs.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\x84\x01\n\x11\x43ontrolJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x39\n\rdesired_state\x18\x03 \x01(\x0e\x32\".modelmill.jobs.v1.JobDesiredState\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"&\n\x12\x43ontrolJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32g\n\nJobService\x12Y\n\nControlJob\x12$.modelmill.jobs.v1.ControlJobRequest\x1a%.modelmill.jobs.v1.ControlJobResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.jobs.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTROLJOBREQUEST']._serialized_start=87
-  _globals['_CONTROLJOBREQUEST']._serialized_end=202
-  _globals['_CONTROLJOBRESPONSE']._serialized_start=204
-  _globals['_CONTROLJOBRESPONSE']._serialized_end=242
-  _globals['_JOBSERVICE']._serialized_start=244
-  _globals['_JOBSERVICE']._serialized_end=347
+  _globals['_CONTROLJOBREQUEST']._serialized_start=88
+  _globals['_CONTROLJOBREQUEST']._serialized_end=220
+  _globals['_CONTROLJOBRESPONSE']._serialized_start=222
+  _globals['_CONTROLJOBRESPONSE']._serialized_end=260
+  _globals['_JOBSERVICE']._serialized_start=262
+  _globals['_JOBSERVICE']._serialized_end=365
 # @@protoc_insertion_point(module_scope)

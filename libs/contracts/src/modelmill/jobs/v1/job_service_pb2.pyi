@@ -19,20 +19,20 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ControlJobRequest(_message.Message):
-    """Asks for a wish to be recorded."""
+    """Asks for a desired state to be recorded."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TENANT_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
-    WISH_FIELD_NUMBER: _builtins.int
+    DESIRED_STATE_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     job_id: _builtins.str
     """The job."""
-    wish: _job_pb2.JobWish.ValueType
-    """The wish. RUN resumes a paused job and runs a failed one again, from its checkpoint."""
+    desired_state: _job_pb2.JobDesiredState.ValueType
+    """The desired state. RUN resumes a paused job and runs a failed one again, from its checkpoint."""
     requested_by: _builtins.str
     """Subject claim of the caller."""
     def __init__(
@@ -40,12 +40,12 @@ class ControlJobRequest(_message.Message):
         *,
         tenant: _builtins.str = ...,
         job_id: _builtins.str = ...,
-        wish: _job_pb2.JobWish.ValueType = ...,
+        desired_state: _job_pb2.JobDesiredState.ValueType = ...,
         requested_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "requested_by", b"requested_by", "tenant", b"tenant", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired_state", b"desired_state", "job_id", b"job_id", "requested_by", b"requested_by", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -53,13 +53,13 @@ Global___ControlJobRequest: _TypeAlias = ControlJobRequest  # noqa: Y015
 
 @_typing.final
 class ControlJobResponse(_message.Message):
-    """The wish is durable."""
+    """The desired state is durable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """JOBS sequence of the wish; a read model that has passed it knows it."""
+    """JOBS sequence of the desired state; a read model that has passed it knows it."""
     def __init__(
         self,
         *,

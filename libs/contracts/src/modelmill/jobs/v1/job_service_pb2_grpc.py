@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Writes what somebody wishes a job of this service to do.
+    """Writes the desired state of a job of this service.
     """
 
     def __init__(self, channel):
@@ -43,15 +43,15 @@ class JobServiceStub:
 
 
 class JobServiceServicer:
-    """Writes what somebody wishes a job of this service to do.
+    """Writes the desired state of a job of this service.
     """
 
     def ControlJob(self, request, context):
-        """Records the wish and returns; the job's state follows when its worker has acted.
+        """Records the desired state and returns; the job's state follows when its worker has acted.
 
-        Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
+        Asking for the desired state already, or cancelling a job that is cancelled, changes nothing and succeeds.
         NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+        FAILED_PRECONDITION: the job has ended, so that the desired state cannot come true; the message names its state. A cancel is
         final, from when it is recorded on.
         UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """
@@ -76,7 +76,7 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Writes what somebody wishes a job of this service to do.
+    """Writes the desired state of a job of this service.
     """
 
     @staticmethod

@@ -27,39 +27,39 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class JobServiceStub:
-    """Writes what somebody wishes a job of this service to do."""
+    """Writes the desired state of a job of this service."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     ControlJob: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.ControlJobRequest, _job_service_pb2.ControlJobResponse]
-    """Records the wish and returns; the job's state follows when its worker has acted.
+    """Records the desired state and returns; the job's state follows when its worker has acted.
 
-    Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
+    Asking for the desired state already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+    FAILED_PRECONDITION: the job has ended, so that the desired state cannot come true; the message names its state. A cancel is
     final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
-    """Writes what somebody wishes a job of this service to do."""
+    """Writes the desired state of a job of this service."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ControlJob: _aio.UnaryUnaryMultiCallable[_job_service_pb2.ControlJobRequest, _job_service_pb2.ControlJobResponse]  # type: ignore[assignment]
-    """Records the wish and returns; the job's state follows when its worker has acted.
+    """Records the desired state and returns; the job's state follows when its worker has acted.
 
-    Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
+    Asking for the desired state already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+    FAILED_PRECONDITION: the job has ended, so that the desired state cannot come true; the message names its state. A cancel is
     final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Writes what somebody wishes a job of this service to do."""
+    """Writes the desired state of a job of this service."""
 
     @_abc_1.abstractmethod
     def ControlJob(
@@ -67,11 +67,11 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_service_pb2.ControlJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_service_pb2.ControlJobResponse, _abc.Awaitable[_job_service_pb2.ControlJobResponse]]:
-        """Records the wish and returns; the job's state follows when its worker has acted.
+        """Records the desired state and returns; the job's state follows when its worker has acted.
 
-        Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
+        Asking for the desired state already, or cancelling a job that is cancelled, changes nothing and succeeds.
         NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+        FAILED_PRECONDITION: the job has ended, so that the desired state cannot come true; the message names its state. A cancel is
         final, from when it is recorded on.
         UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """

@@ -134,7 +134,7 @@ class PackedJob(_message.Message):
     tenant: _builtins.str
     """Owner."""
     status: _job_pb2.JobStatus.ValueType
-    """Where it stands, wishes and resumes seen to."""
+    """Where it stands, control signals and resumes seen to."""
     requested_sequence: _builtins.int
     """Sequence of its request; 0 until that was read."""
     detail: _builtins.bytes
@@ -173,12 +173,12 @@ class PackedJobDetail(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTED_FIELD_NUMBER: _builtins.int
-    WISH_FIELD_NUMBER: _builtins.int
+    DESIRED_STATE_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
     RESUMED_SEQUENCE_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
-    wish: _job_pb2.JobWish.ValueType
-    """The wish in force."""
+    desired_state: _job_pb2.JobDesiredState.ValueType
+    """The desired state in force."""
     resumed_sequence: _builtins.int
     """Its sequence."""
     @_builtins.property
@@ -197,14 +197,14 @@ class PackedJobDetail(_message.Message):
         self,
         *,
         requested: _job_pb2.JobRequested | None = ...,
-        wish: _job_pb2.JobWish.ValueType = ...,
+        desired_state: _job_pb2.JobDesiredState.ValueType = ...,
         resumed: _job_pb2.JobResumed | None = ...,
         resumed_sequence: _builtins.int = ...,
         events: _abc.Iterable[Global___PackedJobEvent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["requested", b"requested", "resumed", b"resumed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "requested", b"requested", "resumed", b"resumed", "resumed_sequence", b"resumed_sequence", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired_state", b"desired_state", "events", b"events", "requested", b"requested", "resumed", b"resumed", "resumed_sequence", b"resumed_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

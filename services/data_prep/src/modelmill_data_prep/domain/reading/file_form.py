@@ -49,7 +49,7 @@ TEXT_UNITS = ("paragraph", "line")
 
 @dataclass(frozen=True)
 class FileForm:
-    """How a file is read. Empty fields of a wish are looked up in the file."""
+    """How a file is read. Empty fields of a request are looked up in the file."""
 
     encoding: str = UTF8
     """A name of `CODECS`."""
@@ -72,7 +72,7 @@ def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, str]:
     return {name: getattr(form, name) for name, shown in matters.items() if shown}
 
 
-NO_WISH = FileForm("", "", "", "")
+AS_DETECTED = FileForm("", "", "", "")
 
 
 def plan_reading(spec: Mapping[str, Any]) -> FileForm:
@@ -82,7 +82,7 @@ def plan_reading(spec: Mapping[str, Any]) -> FileForm:
         InvalidInputError: Everything that is wrong with it.
     """
     encoding = str(spec.get("encoding", "")).lower()
-    wish = FileForm(
+    requested = FileForm(
         _SAME.get(encoding, encoding),
         str(spec.get("delimiter", "")),
         str(spec.get("text_unit", "")),
@@ -91,12 +91,12 @@ def plan_reading(spec: Mapping[str, Any]) -> FileForm:
     errors = [
         f"reading: {name} must be one of {', '.join(map(repr, known))}, got {value[:40]!r}"
         for name, value, known in (
-            ("encoding", wish.encoding, tuple(CODECS)),
-            ("delimiter", wish.delimiter, DELIMITERS),
-            ("text_unit", wish.text_unit, TEXT_UNITS),
+            ("encoding", requested.encoding, tuple(CODECS)),
+            ("delimiter", requested.delimiter, DELIMITERS),
+            ("text_unit", requested.text_unit, TEXT_UNITS),
         )
         if value and value not in known
     ]
     if errors:
         raise InvalidInputError(errors)
-    return wish
+    return requested

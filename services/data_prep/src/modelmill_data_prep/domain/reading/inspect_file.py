@@ -37,11 +37,11 @@ _NAMES = {codec: name for name, codec in CODECS.items() if name not in (UTF8, *U
 
 
 def inspect_file(
-    path: Path, file_format: FileFormat, wish: FileForm, limits: ReadLimits
+    path: Path, file_format: FileFormat, requested: FileForm, limits: ReadLimits
 ) -> FileForm:
-    """How the file is to be read: as wished, and where nothing is wished as its content says.
+    """How the file is to be read: as requested, and where nothing is requested as its content says.
 
-    The same file and wish give the same form.
+    The same file and desired state give the same form.
 
     Raises:
         InvalidInputError: The file is not of its format.
@@ -50,14 +50,14 @@ def inspect_file(
     if rows == "parquet":
         return FileForm()
     if rows == "xlsx":
-        return FileForm(sheet=sheet_of(path, limits, wish.sheet))
+        return FileForm(sheet=sheet_of(path, limits, requested.sheet))
     form = replace(
-        wish,
-        encoding=wish.encoding or _encoding(path, file_format, limits),
-        text_unit=wish.text_unit or TEXT_UNITS[0],
-        delimiter=wish.delimiter or DELIMITERS[0],
+        requested,
+        encoding=requested.encoding or _encoding(path, file_format, limits),
+        text_unit=requested.text_unit or TEXT_UNITS[0],
+        delimiter=requested.delimiter or DELIMITERS[0],
     )
-    if rows == "csv" and not wish.delimiter:
+    if rows == "csv" and not requested.delimiter:
         return replace(form, delimiter=_delimiter(path, file_format, limits, form.encoding))
     return form
 

@@ -219,7 +219,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         answers=parsed.n or 1,
         tools=tools,
         tool_choice=chosen_name(parsed.tool_choice, tools),
-        moderation=parsed.moderation.wish if parsed.moderation else None,
+        moderation=parsed.moderation.requested if parsed.moderation else None,
         user=parsed.user or "",
     )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)

@@ -30,7 +30,7 @@ class InlineModerationBody(OpenBody):
     policy: SidesBody | None = None
 
     @property
-    def wish(self) -> Moderated:
+    def requested(self) -> Moderated:
         """As the domain has it."""
         sides = self.policy or SidesBody()
         return Moderated(blocks_input=_blocks(sides.input), blocks_output=_blocks(sides.output))

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
-from modelmill_gateway.identity.manage_keys import KeyWish
+from modelmill_gateway.identity.manage_keys import KeyRequest
 
 MICROS = 1_000_000
 TEN_YEARS = 10 * 366 * 24 * 3600
@@ -96,7 +96,7 @@ class ChangedKeyBody(StrictBody):
         None, description="Limits; in an update they replace all earlier ones."
     )
 
-    def wish(self, *, scopes: list[str] | None = None) -> KeyWish:
+    def requested(self, *, scopes: list[str] | None = None) -> KeyRequest:
         """What is wanted.
 
         Raises:
@@ -112,7 +112,7 @@ class ChangedKeyBody(StrictBody):
             expires = int(time.time()) + self.expires_in_seconds
         if said & {"expires_at", "expires_in_seconds"}:
             said = said - {"expires_at", "expires_in_seconds"} | {"expires"}
-        return KeyWish(
+        return KeyRequest(
             name=self.name or "",
             scopes=scopes,
             models=list(dict.fromkeys(self.models or ())),
@@ -134,6 +134,6 @@ class KeyBody(ChangedKeyBody):
     )
     models: Models | None = None
 
-    def wanted(self) -> KeyWish:
+    def wanted(self) -> KeyRequest:
         """What is wanted. Raises BadRequestError."""
-        return self.wish(scopes=None if self.scopes is None else list(self.scopes))
+        return self.requested(scopes=None if self.scopes is None else list(self.scopes))

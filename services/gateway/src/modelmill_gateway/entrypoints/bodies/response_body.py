@@ -181,7 +181,7 @@ def parse_response(body: bytes) -> ResponseRequest:
         user=parsed.user or "",
         tools=tools,
         tool_choice=_chosen(parsed.tool_choice, tools),
-        moderation=parsed.moderation.wish if parsed.moderation else None,
+        moderation=parsed.moderation.requested if parsed.moderation else None,
     )
     return ResponseRequest(call, bool(parsed.stream), parsed)
 

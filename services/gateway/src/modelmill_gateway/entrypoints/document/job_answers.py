@@ -5,7 +5,7 @@ from typing import Any, Literal
 from modelmill_gateway.entrypoints.document.shape import Answer, Page
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
-Wish = Literal["run", "pause", "cancel"]
+DesiredState = Literal["run", "pause", "cancel"]
 Priority = Literal["low", "normal", "high"]
 
 
@@ -65,15 +65,15 @@ class JobOutcome(Answer):
 
 
 class Job(OrderAndTurn):
-    """Job of any kind. `wish` is its desired state; it differs from `status` until the worker has
-    acted.
+    """Job of any kind. `desired_state` is its desired state; it differs from `status` until the
+    worker has acted.
     """
 
     id: str
     object: Literal["job"]
     kind: str
     status: Status
-    wish: Wish
+    desired_state: DesiredState
     created_at: int
     started_at: int | None
     finished_at: int | None
@@ -158,7 +158,7 @@ class FineTuningJob(OrderAndTurn):
     error: JobFailure | None
     progress: JobProgressReport | None
     result: JobOutcome | None
-    wish: Wish
+    desired_state: DesiredState
     training_method: str
     method_reason: str | None
     objective: str

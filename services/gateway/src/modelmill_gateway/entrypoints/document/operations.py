@@ -199,8 +199,12 @@ OPERATIONS = {
     "list_fine_tuning_checkpoints": Operation(
         checkpoints.CheckpointPage, e.page(checkpoints.CHECKPOINT), refusals=(400,)
     ),
-    "cancel_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "cancel"}),
-    "pause_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "pause"}),
+    "cancel_fine_tuning": _steered(
+        jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "desired_state": "cancel"}
+    ),
+    "pause_fine_tuning": _steered(
+        jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "desired_state": "pause"}
+    ),
     "resume_fine_tuning": _steered(jobs.FineTuningJob, e.FINE_TUNING_JOB),
     "create_optimization": Operation(
         jobs.Optimization,
@@ -211,7 +215,9 @@ OPERATIONS = {
     ),
     "list_optimizations": Operation(jobs.OptimizationPage, e.page(e.OPTIMIZATION)),
     "get_optimization": Operation(jobs.Optimization, e.OPTIMIZATION),
-    "cancel_optimization": _steered(jobs.Optimization, {**e.OPTIMIZATION, "wish": "cancel"}),
+    "cancel_optimization": _steered(
+        jobs.Optimization, {**e.OPTIMIZATION, "desired_state": "cancel"}
+    ),
     "create_evaluation": Operation(
         jobs.Evaluation,
         evaluations.EVALUATION,
@@ -223,15 +229,15 @@ OPERATIONS = {
     "get_evaluation": Operation(jobs.Evaluation, evaluations.EVALUATION),
     "get_evaluation_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
     "cancel_evaluation": _steered(
-        jobs.Evaluation, {**evaluations.EVALUATION, "status": "running", "wish": "cancel"}
+        jobs.Evaluation, {**evaluations.EVALUATION, "status": "running", "desired_state": "cancel"}
     ),
     "list_jobs": Operation(jobs.JobPage, e.page(e.JOB_ANSWER)),
     "get_job": Operation(jobs.Job, e.JOB_ANSWER),
     "list_job_events": Operation(
         jobs.JobEventPage, e.page(e.job_event("job.event")), events=jobs.JobEvent, refusals=(422,)
     ),
-    "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
-    "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
+    "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "cancel"}),
+    "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
     "get_budget": Operation(budgets.Budget, budgets.BUDGET),
     "put_budget": Operation(

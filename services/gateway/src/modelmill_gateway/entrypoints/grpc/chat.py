@@ -39,7 +39,7 @@ from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS
 from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
 from modelmill_gateway.entrypoints.grpc.verdicts import (
     mode_errors,
-    moderation_wish,
+    requested_moderation,
     verdicts_message,
 )
 from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
@@ -149,7 +149,7 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         answers=asked.answers or 1,
         tools=tuple(Tool(it.name, it.description, it.parameters_schema) for it in asked.tools),
         tool_choice=asked.tool_choice or "auto",
-        moderation=moderation_wish(asked),
+        moderation=requested_moderation(asked),
     )
 
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
-    JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
+    JobDesiredState,
     JobPriority,
-    JobWish,
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
@@ -70,7 +70,9 @@ class CreatesBuilds(Protocol):
 class SteersJobs(Protocol):
     """See `modelmill_gateway.ordering.control_job.ControlJob`."""
 
-    async def __call__(self, job_id: str, wish: JobWish.ValueType, caller: Caller) -> JobRecord: ...
+    async def __call__(
+        self, job_id: str, desired_state: JobDesiredState.ValueType, caller: Caller
+    ) -> JobRecord: ...
 
 
 class WatchesJobs(Protocol):
@@ -184,15 +186,15 @@ class JobProcedures:
         return pb.GetJobResponse(job=job_message(record))
 
     async def _cancel(self, request: pb.CancelJobRequest, call: Call) -> pb.CancelJobResponse:
-        record = await self._control_job(request.job_id, JOB_WISH_CANCEL, call.caller)
+        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_CANCEL, call.caller)
         return pb.CancelJobResponse(job=job_message(record))
 
     async def _pause(self, request: pb.PauseJobRequest, call: Call) -> pb.PauseJobResponse:
-        record = await self._control_job(request.job_id, JOB_WISH_PAUSE, call.caller)
+        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_PAUSE, call.caller)
         return pb.PauseJobResponse(job=job_message(record))
 
     async def _resume(self, request: pb.ResumeJobRequest, call: Call) -> pb.ResumeJobResponse:
-        record = await self._control_job(request.job_id, JOB_WISH_RUN, call.caller)
+        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_RUN, call.caller)
         return pb.ResumeJobResponse(job=job_message(record))
 
     async def _watch(

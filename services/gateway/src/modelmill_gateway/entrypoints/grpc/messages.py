@@ -54,7 +54,7 @@ def job_message(record: JobRecord) -> pb.Job:
         id=requested.job_id,
         kind=requested.kind,
         status=state.status,
-        wish=record.wish,
+        desired_state=record.desired_state,
         spec=requested.spec,
         requested_by=requested.requested_by,
         requested_at=requested.requested_at,

@@ -17,7 +17,7 @@ def mode_errors(asked: pb.ChatCall) -> list[str]:
     ]
 
 
-def moderation_wish(asked: pb.ChatCall) -> Moderated | None:
+def requested_moderation(asked: pb.ChatCall) -> Moderated | None:
     """Which verdicts the caller wants, if any."""
     if not asked.HasField("moderation"):
         return None

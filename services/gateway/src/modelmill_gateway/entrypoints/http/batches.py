@@ -3,7 +3,7 @@
 from typing import Literal
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import BATCH
 from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.nearest import no_such
@@ -87,7 +87,7 @@ class BatchRoutes:
 
     async def _cancel(self, request: Request) -> Response:
         job_id = self._batch_of(request).requested.job_id
-        record = await self._control_job(job_id, JOB_WISH_CANCEL, caller_of(request))
+        record = await self._control_job(job_id, JOB_DESIRED_STATE_CANCEL, caller_of(request))
         return json_response(batch_view(record))
 
     def _batch_of(self, request: Request) -> JobRecord:

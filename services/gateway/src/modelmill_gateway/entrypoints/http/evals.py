@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,7 +21,7 @@ from modelmill_gateway.entrypoints.http.requests import (
 )
 from modelmill_gateway.entrypoints.views.eval_views import eval_view, output_item_view, run_view
 from modelmill_gateway.entrypoints.views.pages import page_view
-from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunWish
+from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest
 from modelmill_gateway.evals.manage_evals import ManageEvals
 from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
 from modelmill_gateway.ordering.control_job import ControlJob
@@ -99,7 +99,7 @@ class EvalRoutes:
     async def _post_run(self, request: Request) -> Response:
         body = parse_run(await request.body())
         source = body.data_source.source
-        wish = RunWish(
+        asked = RunRequest(
             name=body.name,
             source=body.source,
             file_id=source.id or "" if source.type == "file_id" else "",
@@ -107,7 +107,7 @@ class EvalRoutes:
             metadata=body.metadata or {},
         )
         eval_id, key = request.path_params["eval_id"], idempotency_key_of(request)
-        record = await self._create_run(eval_id, wish, caller_of(request), key)
+        record = await self._create_run(eval_id, asked, caller_of(request), key)
         return json_response(run_view(record))
 
     async def _list_runs(self, request: Request) -> Response:
@@ -125,7 +125,9 @@ class EvalRoutes:
         caller = caller_of(request)
         record = self._show_runs.get(*_run_of(request), caller)
         job_id = record.requested.job_id
-        return json_response(run_view(await self._control_job(job_id, JOB_WISH_CANCEL, caller)))
+        return json_response(
+            run_view(await self._control_job(job_id, JOB_DESIRED_STATE_CANCEL, caller))
+        )
 
     async def _delete_run(self, request: Request) -> Response:
         (eval_id, run_id), caller = _run_of(request), caller_of(request)

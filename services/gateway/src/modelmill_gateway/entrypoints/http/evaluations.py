@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import EVALUATE
 from starlette.requests import Request
 from starlette.responses import Response
@@ -98,5 +98,5 @@ class EvaluationRoutes:
     async def _cancel(self, request: Request) -> Response:
         job = job_of(request, self._jobs, EVALUATE, WHAT)
         caller = caller_of(request)
-        record = await self._control_job(job.requested.job_id, JOB_WISH_CANCEL, caller)
+        record = await self._control_job(job.requested.job_id, JOB_DESIRED_STATE_CANCEL, caller)
         return json_response(evaluation_view(record))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from modelmill.jobs.v1.job_pb2 import JobWish
+from modelmill.jobs.v1.job_pb2 import JobDesiredState
 from modelmill_bus.kinds import TRAIN
 from modelmill_bus.structs import text_of
 from modelmill_job_index.ledger import JobRecord
@@ -21,7 +21,7 @@ from modelmill_gateway.entrypoints.bodies.fine_tuning_body import (
 )
 from modelmill_gateway.entrypoints.bodies.parsing import read_body
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import WISHES, Jobs, job_of
+from modelmill_gateway.entrypoints.http.jobs import ACTIONS, Jobs, job_of
 from modelmill_gateway.entrypoints.http.requests import (
     Handler,
     Handlers,
@@ -63,7 +63,10 @@ class FineTuningRoutes:
             "get_fine_tuning": self._get,
             "list_fine_tuning_events": self._list_events,
             "list_fine_tuning_checkpoints": self._list_checkpoints,
-            **{f"{name}_fine_tuning": self._steer(wish) for name, wish in WISHES.items()},
+            **{
+                f"{name}_fine_tuning": self._steer(desired_state)
+                for name, desired_state in ACTIONS.items()
+            },
         }
 
     async def _post(self, request: Request) -> Response:
@@ -96,11 +99,11 @@ class FineTuningRoutes:
         page = page_of(saved, page_request_of(request), lambda view: str(view["id"]))
         return json_response(page_view(page, lambda view: view))
 
-    def _steer(self, wish: JobWish.ValueType) -> Handler:
+    def _steer(self, desired_state: JobDesiredState.ValueType) -> Handler:
         async def handler(request: Request) -> Response:
             job = job_of(request, self._jobs, TRAIN, WHAT)
             caller = caller_of(request)
-            record = await self._control_job(job.requested.job_id, wish, caller)
+            record = await self._control_job(job.requested.job_id, desired_state, caller)
             return json_response(self._training(record))
 
         return handler

@@ -31,7 +31,11 @@ from modelmill_gateway.entrypoints.http.errors import (
 )
 from modelmill_gateway.entrypoints.http.head_requests import as_get
 from modelmill_gateway.entrypoints.http.model_names import named_in
-from modelmill_gateway.entrypoints.http.request_head import limited, refuse_encoding, take_wishes
+from modelmill_gateway.entrypoints.http.request_head import (
+    limited,
+    refuse_encoding,
+    take_request_headers,
+)
 from modelmill_gateway.entrypoints.http.span import server_span
 from modelmill_gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
 
@@ -139,7 +143,7 @@ class Gate:
             if route.body is not Body.NONE:
                 refuse_encoding(scope)
             if route.scope == CHAT:
-                take_wishes(scope)
+                take_request_headers(scope)
             bounded = limited(receive, scope, self._limits.get(route.body))
             if caller is not None and caller.models is not None:
                 named, bounded = await named_in(route.models, found.places, bounded)

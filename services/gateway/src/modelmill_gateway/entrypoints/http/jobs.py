@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JOB_WISH_PAUSE, JOB_WISH_RUN, JobWish
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
+    JobDesiredState,
+)
 from modelmill_bus.kinds import KINDS
 from modelmill_job_index.ledger import JobRecord
 from modelmill_service_kit.nearest import no_such
@@ -24,7 +29,11 @@ from modelmill_gateway.entrypoints.views.job_views import job_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.ordering.control_job import ControlJob
 
-WISHES = {"cancel": JOB_WISH_CANCEL, "pause": JOB_WISH_PAUSE, "resume": JOB_WISH_RUN}
+ACTIONS = {
+    "cancel": JOB_DESIRED_STATE_CANCEL,
+    "pause": JOB_DESIRED_STATE_PAUSE,
+    "resume": JOB_DESIRED_STATE_RUN,
+}
 """By the last part of the path that asks for it."""
 
 
@@ -49,7 +58,9 @@ class JobRoutes:
             "list_jobs": self._list,
             "get_job": self._get,
             "list_job_events": self._list_events,
-            **{f"{name}_job": self._steer(wish) for name, wish in WISHES.items()},
+            **{
+                f"{name}_job": self._steer(desired_state) for name, desired_state in ACTIONS.items()
+            },
         }
 
     async def _list(self, request: Request) -> Response:
@@ -63,10 +74,10 @@ class JobRoutes:
     async def _list_events(self, request: Request) -> Response:
         return await self._events.reply(request, job_of(request, self._jobs), "job.event")
 
-    def _steer(self, wish: JobWish.ValueType) -> Handler:
+    def _steer(self, desired_state: JobDesiredState.ValueType) -> Handler:
         async def handler(request: Request) -> Response:
             job_id = request.path_params["job_id"]
-            record = await self._control_job(job_id, wish, caller_of(request))
+            record = await self._control_job(job_id, desired_state, caller_of(request))
             return json_response(job_view(record))
 
         return handler

@@ -58,7 +58,7 @@ class KeyRoutes:
     async def _patch(self, request: Request) -> Response:
         body = await read_body(request, ChangedKeyBody)
         key_id, caller = request.path_params["key_id"], caller_of(request)
-        return json_response(self._view(await self._keys.change(key_id, body.wish(), caller)))
+        return json_response(self._view(await self._keys.change(key_id, body.requested(), caller)))
 
     async def _delete(self, request: Request) -> Response:
         key_id = request.path_params["key_id"]

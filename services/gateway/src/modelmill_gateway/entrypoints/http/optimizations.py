@@ -1,6 +1,6 @@
 """Builds: smaller, faster forms of a model, scored before they are offered."""
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill_bus.kinds import OPTIMIZE
 from pydantic import Field
@@ -101,5 +101,5 @@ class OptimizationRoutes:
     async def _cancel(self, request: Request) -> Response:
         job = job_of(request, self._jobs, OPTIMIZE, WHAT)
         caller = caller_of(request)
-        record = await self._control_job(job.requested.job_id, JOB_WISH_CANCEL, caller)
+        record = await self._control_job(job.requested.job_id, JOB_DESIRED_STATE_CANCEL, caller)
         return json_response(optimization_view(record))

@@ -32,7 +32,7 @@ def refuse_encoding(scope: Scope) -> None:
             )
 
 
-def take_wishes(scope: Scope) -> None:
+def take_request_headers(scope: Scope) -> None:
     """Take the caller's own limit and key; a request has a task and so a context of its own.
 
     Raises:

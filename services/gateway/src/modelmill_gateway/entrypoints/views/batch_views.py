@@ -60,7 +60,7 @@ def batch_status(record: JobRecord) -> str:
     if state.status == pb.JOB_STATUS_FAILED and state.error.code == BATCH_EXPIRED:
         return "expired"
     status = STATUS[state.status]
-    if status not in ENDED and record.wish == pb.JOB_WISH_CANCEL:
+    if status not in ENDED and record.desired_state == pb.JOB_DESIRED_STATE_CANCEL:
         return "cancelling"
     if state.status == pb.JOB_STATUS_RUNNING and record.progress is not None:
         return RUNNING.get(record.progress.phase, status)

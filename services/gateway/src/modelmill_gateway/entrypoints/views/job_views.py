@@ -25,8 +25,12 @@ STATUS = {
 }
 """Our states under OpenAI's names; they differ from ours in nothing but the missing prefix."""
 
-WISH = {pb.JOB_WISH_RUN: "run", pb.JOB_WISH_PAUSE: "pause", pb.JOB_WISH_CANCEL: "cancel"}
-"""What somebody wishes; differs from the state until the worker has acted."""
+DESIRED_STATE_WORDS = {
+    pb.JOB_DESIRED_STATE_RUN: "run",
+    pb.JOB_DESIRED_STATE_PAUSE: "pause",
+    pb.JOB_DESIRED_STATE_CANCEL: "cancel",
+}
+"""The desired state; differs from the state until the worker has acted."""
 
 PRIORITY = {
     pb.JOB_PRIORITY_UNSPECIFIED: "normal",
@@ -60,7 +64,7 @@ def job_view(record: JobRecord) -> View:
         "object": "job",
         "kind": requested.kind,
         "status": STATUS[state.status],
-        "wish": WISH[record.wish],
+        "desired_state": DESIRED_STATE_WORDS[record.desired_state],
         "created_at": unix_seconds(requested.requested_at),
         "started_at": maybe_unix_seconds(state, "started_at"),
         "finished_at": maybe_unix_seconds(state, "finished_at"),
@@ -107,7 +111,7 @@ def fine_tuning_view(record: JobRecord, training_file: str, validation_file: str
         "error": _error(state),
         "progress": _progress(record.progress),
         "result": _result(state),
-        "wish": WISH[record.wish],
+        "desired_state": DESIRED_STATE_WORDS[record.desired_state],
         **method,
     }
 

@@ -1,43 +1,44 @@
-"""What is wished of the jobs in hand: one follower a worker, and a fresh look before each claim."""
+"""What is desired of the jobs in hand: one follower a worker, and a fresh look before each
+claim."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobControl, JobWish
+from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_RUN, JobControl, JobDesiredState
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
 from modelmill_bus.subjects import job_control
 from opentelemetry.context import Context
 
 
-class HeardWish:
-    """The newest wish for one job that this process has heard, from whichever source."""
+class ControlSignal:
+    """The newest desired state for one job that this process has heard, from whichever source."""
 
     def __init__(self, bus: Bus, job_id: str) -> None:
         self._bus = bus
         self._job_id = job_id
-        self.wish: JobWish.ValueType = JOB_WISH_RUN
+        self.desired_state: JobDesiredState.ValueType = JOB_DESIRED_STATE_RUN
         self.trace = Context()
-        """Trace of whoever wished it."""
+        """Trace of whoever asked for it."""
         self.stop = asyncio.Event()
-        """Set while anything but RUN is wished."""
+        """Set while anything but RUN is desired."""
         self._sequence = 0
 
     def take(self, stored: Stored[JobControl]) -> None:
-        """Hear a wish; an older one than the last is no news."""
+        """Hear a desired state; an older one than the last is no news."""
         if stored.sequence <= self._sequence:
             return
         self._sequence = stored.sequence
-        self.wish = stored.body.wish
+        self.desired_state = stored.body.desired_state
         self.trace = stored.trace
-        if self.wish == JOB_WISH_RUN:
+        if self.desired_state == JOB_DESIRED_STATE_RUN:
             self.stop.clear()
         else:
             self.stop.set()
 
-    async def look(self) -> JobWish.ValueType:
-        """The wish in force, from the stream's leader.
+    async def look(self) -> JobDesiredState.ValueType:
+        """The desired state in force, from the stream's leader.
 
         Raises:
             UnavailableError: the broker does not answer.
@@ -45,15 +46,15 @@ class HeardWish:
         stored = await self._bus.last(job_control(self._job_id), JobControl)
         if stored is not None:
             self.take(stored)
-        return self.wish
+        return self.desired_state
 
 
-class Wishes:
+class ControlSignals:
     """Follows `job.control.*` once, for all jobs that somebody here listens for."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._heard: dict[str, list[HeardWish]] = {}
+        self._heard: dict[str, list[ControlSignal]] = {}
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -62,12 +63,12 @@ class Wishes:
                 heard.take(stored)
 
     @contextmanager
-    def listen(self, job_id: str) -> Iterator[HeardWish]:
-        """Hear every wish for the job from now on, until the block ends.
+    def listen(self, job_id: str) -> Iterator[ControlSignal]:
+        """Hear every desired state for the job from now on, until the block ends.
 
         Whoever listens and then looks misses none, whenever it is written.
         """
-        heard = HeardWish(self._bus, job_id)
+        heard = ControlSignal(self._bus, job_id)
         self._heard.setdefault(job_id, []).append(heard)
         try:
             yield heard
@@ -78,18 +79,18 @@ class Wishes:
 
 
 class StopOrder:
-    """Whether an attempt shall end early: its process stops, or somebody wishes it.
+    """Whether an attempt shall end early: its process stops, or somebody asks for it.
 
     Args:
         stopping: of the process.
     """
 
-    def __init__(self, stopping: asyncio.Event, heard: HeardWish) -> None:
+    def __init__(self, stopping: asyncio.Event, heard: ControlSignal) -> None:
         self.process = stopping
         self.heard = heard
 
     def is_set(self) -> bool:
-        """Whether it shall end now; a wish may be withdrawn."""
+        """Whether it shall end now; a desired state may be withdrawn."""
         return self.process.is_set() or self.heard.stop.is_set()
 
     async def wait(self) -> None:
