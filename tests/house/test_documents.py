@@ -12,6 +12,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 READMES = [ROOT / "README.md", *ROOT.glob("libs/*/README.md"), *ROOT.glob("services/*/README.md")]
 EXACT = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "docs" / "promises.md"]
 """In these every path is one from the root."""
+KINDS_OF_CHANGE = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 TOP = "deploy|docs|libs|proto|services|tests"
 PATH = re.compile(rf"(?<![\w./])(?:{TOP})/[\w./*-]*\w(?:\.\w+)?")
 TARGET = re.compile(r"`make ([a-z-]+)")
@@ -76,3 +77,12 @@ def test_decisions_are_numbered_without_gaps_and_each_is_in_the_index():
     assert numbers[0] == 1
     assert all(after == before + 1 for before, after in pairwise(numbers))
     assert [file.name for file in DECISIONS if index.count(f"]({file.name})") != 1] == []
+
+
+def test_an_entry_of_the_changelog_is_one_line():
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    sections = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    bodies = [section.partition("\n")[2].partition("\n## ")[0] for section in sections]
+
+    assert {section.partition("\n")[0] for section in sections} <= KINDS_OF_CHANGE
+    assert [it for body in bodies for it in body.split("\n") if it and it[:2] != "- "] == []

@@ -24,7 +24,7 @@ REFERENCE = re.compile(r"(\.\./\.\./docs/reference/[\w-]+\.md)")
 READMES = [f"{part}/README.md" for part in PARTS]
 MARKDOWN = [
     *READMES,
-    *("CONTRIBUTING.md", "SECURITY.md"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md")),
 ]
 
