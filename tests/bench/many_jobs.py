@@ -21,7 +21,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import encode, headers_for
 from modelmill_bus.subjects import job_requested, job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_testkit.nats_server import run_nats
 
@@ -117,8 +117,8 @@ async def _measure(jobs: int) -> None:
             following.cancel()
 
 
-async def _started(bus: Bus, snapshots: Snapshots | None) -> tuple[JobLedger, "asyncio.Task[None]"]:
-    ledger = JobLedger(bus, snapshots)
+async def _started(bus: Bus, snapshots: Snapshots | None) -> tuple[JobIndex, "asyncio.Task[None]"]:
+    ledger = JobIndex(bus, snapshots)
     following = asyncio.create_task(ledger.run())
     await ledger.ready.wait()
     return ledger, following

@@ -14,7 +14,7 @@ from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state, snapshot_part, snapshot_state
 from modelmill_cli.state_check import compare_gateway, compare_snapshot
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.packing import Rest, pack, unpack
 from modelmill_job_index.snapshots import LENGTH_BYTES, MODEL, Snapshots
 from modelmill_jobs.submit import JobQueue
@@ -45,7 +45,7 @@ async def ended_job(bus: Bus) -> str:
 
 
 async def snapshot(bus: Bus) -> None:
-    ledger = JobLedger(bus)
+    ledger = JobIndex(bus)
     running = asyncio.create_task(ledger.run())
     await ledger.ready.wait()
     await Snapshots(bus).save(ledger.book, ledger.sequence)

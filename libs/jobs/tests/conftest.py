@@ -18,7 +18,7 @@ from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker
@@ -151,8 +151,8 @@ def chain_jobs(bus: Bus) -> Jobs:
 
 
 @pytest_asyncio.fixture
-async def ledger(bus: Bus) -> AsyncIterator[JobLedger]:
-    book = JobLedger(bus)
+async def job_index(bus: Bus) -> AsyncIterator[JobIndex]:
+    book = JobIndex(bus)
     running = asyncio.create_task(book.run())
     yield book
     running.cancel()

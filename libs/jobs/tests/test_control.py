@@ -110,7 +110,9 @@ async def test_a_cancel_is_final_from_when_it_is_recorded_on(jobs, bus):
             await refused(job.job_id)
 
 
-async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(working, jobs, ledger):
+async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(
+    working, jobs, job_index
+):
     """As in streams of releases in which a resume took a cancel back."""
     job = await jobs.submit()
     await jobs.cancel(job.job_id)
@@ -123,27 +125,27 @@ async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(work
     async with working(handler):
         await eventually(jobs.all_acknowledged)
         assert not handler.began.is_set()
-    await ledger.wait_for(sequence, timeout=20)
-    assert ledger.get("acme", job.job_id).state.status == JOB_STATUS_CANCELLED
+    await job_index.wait_for(sequence, timeout=20)
+    assert job_index.get("acme", job.job_id).state.status == JOB_STATUS_CANCELLED
     assert await jobs.history(job.job_id) == [JOB_STATUS_CANCELLED]
 
 
-async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(working, jobs, ledger):
+async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(working, jobs, job_index):
     parked, dropped = await jobs.submit(), await jobs.submit()
     await jobs.pause(parked.job_id)
     sequence = await jobs.cancel(dropped.job_id)
-    await ledger.wait_for(sequence, timeout=20)
+    await job_index.wait_for(sequence, timeout=20)
 
     assert (await jobs.state(parked.job_id)).status == JOB_STATUS_PAUSED
-    assert ledger.get("acme", dropped.job_id).state.status == JOB_STATUS_CANCELLED
+    assert job_index.get("acme", dropped.job_id).state.status == JOB_STATUS_CANCELLED
     handler = InProcess()
     handler.go.set()
     async with working(handler):
         await eventually(jobs.all_acknowledged)
         assert not handler.began.is_set()
         sequence = await jobs.resume(parked.job_id)
-        await ledger.wait_for(sequence, timeout=20)
-        assert ledger.get("acme", parked.job_id).state.status != JOB_STATUS_PAUSED
+        await job_index.wait_for(sequence, timeout=20)
+        assert job_index.get("acme", parked.job_id).state.status != JOB_STATUS_PAUSED
         await jobs.until(parked.job_id, JOB_STATUS_SUCCEEDED)
 
     assert await jobs.history(parked.job_id) == [JOB_STATUS_PAUSED, JOB_STATUS_RUNNING, 4]
@@ -175,7 +177,7 @@ async def test_a_desired_state_in_force_is_not_written_twice_and_resumes_at_once
 
 
 async def test_a_failed_job_runs_again_when_desired_and_refuses_everything_else(
-    working, jobs, ledger
+    working, jobs, job_index
 ):
     handler = InProcess(JobFailed("NO", "not today"))
     handler.go.set()
@@ -187,8 +189,8 @@ async def test_a_failed_job_runs_again_when_desired_and_refuses_everything_else(
                 await refused(job.job_id)
         await eventually(jobs.all_acknowledged)
     sequence = await jobs.resume(job.job_id)
-    await ledger.wait_for(sequence, timeout=20)
-    queued = ledger.get("acme", job.job_id).state
+    await job_index.wait_for(sequence, timeout=20)
+    queued = job_index.get("acme", job.job_id).state
     await jobs.pause(job.job_id)
     paused = await jobs.state(job.job_id)
     await jobs.resume(job.job_id)
@@ -207,7 +209,7 @@ async def test_a_failed_job_runs_again_when_desired_and_refuses_everything_else(
     ]
 
 
-async def test_a_job_that_succeeded_refuses_every_desired_state(working, jobs, ledger, bus):
+async def test_a_job_that_succeeded_refuses_every_desired_state(working, jobs, job_index, bus):
     handler = InProcess()
     handler.go.set()
     async with working(handler):
@@ -223,8 +225,8 @@ async def test_a_job_that_succeeded_refuses_every_desired_state(working, jobs, l
         sequence = await bus.publish(job_resumed("train", "acme", job.job_id), resumed)
         await eventually(jobs.all_acknowledged)
 
-    await ledger.wait_for(sequence, timeout=20)
-    record = ledger.get("acme", job.job_id)
+    await job_index.wait_for(sequence, timeout=20)
+    record = job_index.get("acme", job.job_id)
     assert (record.state.status, record.desired_state) == (
         JOB_STATUS_SUCCEEDED,
         JOB_DESIRED_STATE_RUN,

@@ -25,10 +25,10 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.subjects import job_control, job_progress, job_requested
 from modelmill_jobs.attempt import Attempt, AttemptRules, nothing_left
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.control import park
+from modelmill_jobs.control import finalize_unclaimed
 from modelmill_jobs.control_signals import ControlSignal, StopOrder
 from modelmill_jobs.errors import Fenced, Preempted
-from modelmill_jobs.offers import Offer
+from modelmill_jobs.job_view import JobView
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_testkit.waiting import eventually
 
@@ -241,12 +241,16 @@ async def test_a_run_that_is_desired_while_a_pause_is_being_written_is_not_lost(
 async def test_of_a_park_and_a_claim_the_later_one_is_told(jobs, bus):
     job = await jobs.submit()
     subject = job_requested("train", "acme", job.job_id)
-    offer = await Offer.read(bus, await bus.last(subject, JobRequested))
+    job_view = await JobView.read(bus, await bus.last(subject, JobRequested))
     never = asyncio.Event()
-    await park(bus, offer.ordered.body, offer.before, JOB_DESIRED_STATE_PAUSE, never)
+    await finalize_unclaimed(
+        bus, job_view.ordered.body, job_view.before, JOB_DESIRED_STATE_PAUSE, never
+    )
 
     with pytest.raises(Fenced):
-        await park(bus, offer.ordered.body, offer.before, JOB_DESIRED_STATE_CANCEL, never)
+        await finalize_unclaimed(
+            bus, job_view.ordered.body, job_view.before, JOB_DESIRED_STATE_CANCEL, never
+        )
 
 
 @pytest.mark.parametrize("later", [JOB_DESIRED_STATE_CANCEL, JOB_DESIRED_STATE_RUN])

@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.subjects import job_progress, job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_testkit.waiting import eventually
 
@@ -26,8 +26,8 @@ async def say(bus, job_id: str, seconds: float, **fields: object) -> int:
     return await bus.publish(job_state(job_id), state)
 
 
-def took(ledger: JobLedger, job_id: str) -> float:
-    return ledger.get("acme", job_id).work_seconds
+def took(job_index: JobIndex, job_id: str) -> float:
+    return job_index.get("acme", job_id).work_seconds
 
 
 async def three_claims(bus, job_id: str) -> int:
@@ -44,27 +44,27 @@ async def three_claims(bus, job_id: str) -> int:
     return fence
 
 
-async def test_seconds_of_all_claims_are_added_and_waiting_costs_nothing(bus, jobs, ledger):
+async def test_seconds_of_all_claims_are_added_and_waiting_costs_nothing(bus, jobs, job_index):
     job = await jobs.submit()
     fence = await three_claims(bus, job.job_id)
 
-    await eventually(lambda: took(ledger, job.job_id) == 10 + 5 + 3)
+    await eventually(lambda: took(job_index, job.job_id) == 10 + 5 + 3)
     await say(bus, job.job_id, 1020, status=JOB_STATUS_SUCCEEDED, attempt=3, fence=fence)
-    await eventually(lambda: took(ledger, job.job_id) == 10 + 5 + 20)
+    await eventually(lambda: took(job_index, job.job_id) == 10 + 5 + 20)
 
 
-async def test_what_a_job_took_survives_a_restart_from_a_snapshot(bus, jobs, ledger):
+async def test_what_a_job_took_survives_a_restart_from_a_snapshot(bus, jobs, job_index):
     job = await jobs.submit()
     fence = await three_claims(bus, job.job_id)
     last = await say(bus, job.job_id, 1020, status=JOB_STATUS_SUCCEEDED, attempt=3, fence=fence)
-    await ledger.wait_for(last, timeout=20)
-    await Snapshots(bus).save(ledger.book, last)
+    await job_index.wait_for(last, timeout=20)
+    await Snapshots(bus).save(job_index.book, last)
 
-    again = JobLedger(bus, Snapshots(bus))
+    again = JobIndex(bus, Snapshots(bus))
     running = asyncio.create_task(again.run())
     try:
         await asyncio.wait_for(again.ready.wait(), 10)
-        assert took(again, job.job_id) == took(ledger, job.job_id) == 35
+        assert took(again, job.job_id) == took(job_index, job.job_id) == 35
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -11,7 +11,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.subjects import job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_testkit.waiting import eventually
 
 SLOW = {"steps": 60, "step_seconds": 0.02}
@@ -130,8 +130,8 @@ async def test_sigterm_saves_gives_back_and_counts_no_failure(jobs, start_worker
 async def test_a_broker_killed_and_restarted_in_mid_job_costs_nothing_but_time(
     broker, jobs, start_worker, bus
 ):
-    ledger = JobLedger(bus)
-    following = asyncio.create_task(ledger.run())
+    job_index = JobIndex(bus)
+    following = asyncio.create_task(job_index.run())
     job = await jobs.submit(steps=100, step_seconds=0.02)
     start_worker()
     start_worker()
@@ -139,7 +139,7 @@ async def test_a_broker_killed_and_restarted_in_mid_job_costs_nothing_but_time(
     broker.kill()
     await broker.start()
     await eventually(
-        lambda: ledger.get("acme", job.job_id).state.status == JOB_STATUS_SUCCEEDED, within=20
+        lambda: job_index.get("acme", job.job_id).state.status == JOB_STATUS_SUCCEEDED, within=20
     )
     following.cancel()
 
@@ -147,4 +147,4 @@ async def test_a_broker_killed_and_restarted_in_mid_job_costs_nothing_but_time(
     assert stored.body.result.digest == chain(job.job_id, 100)
     assert await successes(jobs, job.job_id) == 1
     assert await eventually(jobs.announced) == [stored.body.result.version_id]
-    assert ledger.get("acme", job.job_id).progress.done == 100
+    assert job_index.get("acme", job.job_id).progress.done == 100

@@ -6,7 +6,7 @@ from chain_worker import ChainHandler, InProcess
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill_bus.subjects import job_progress, job_requested
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.offers import Offer
+from modelmill_jobs.job_view import JobView
 from modelmill_testkit.waiting import eventually
 
 
@@ -72,7 +72,7 @@ async def test_a_claim_is_a_sign_of_life_before_the_first_report(jobs, bus):
     ordered = await bus.last(job_requested("train", "acme", job.job_id), JobRequested)
     claim = Claim(bus, ordered.body, None, asyncio.Event())
     await claim.take("a worker that has only just begun")
-    offer = await Offer.read(bus, ordered)
+    job_view = await JobView.read(bus, ordered)
 
-    assert await offer.shows_life(bus, within_seconds=5)
-    assert not await offer.shows_life(bus, within_seconds=0)
+    assert await job_view.shows_life(bus, within_seconds=5)
+    assert not await job_view.shows_life(bus, within_seconds=0)

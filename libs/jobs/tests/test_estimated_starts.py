@@ -13,7 +13,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.subjects import job_progress, job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.queue_order import QueueOrder
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_testkit.waiting import eventually
@@ -75,7 +75,7 @@ def test_no_start_is_told_that_is_over_however_long_the_job_in_work_goes_on(took
 
 
 async def test_a_start_follows_the_figures_of_the_job_in_work_also_after_a_restart(
-    bus, jobs, ledger
+    bus, jobs, job_index
 ):
     running, waiting = await jobs.submit(), await jobs.submit()
     state = JobState(job_id=running.job_id, kind="train", tenant="acme", status=JOB_STATUS_RUNNING)
@@ -85,17 +85,17 @@ async def test_a_start_follows_the_figures_of_the_job_in_work_also_after_a_resta
         told = JobProgress(job_id=running.job_id, fence=fence, phase="train", eta_seconds=left)
         told.at.GetCurrentTime()
         await bus.publish(job_progress(running.job_id), told)
-        again = JobLedger(bus)
+        again = JobIndex(bus)
         following = asyncio.create_task(again.run())
-        for each in (ledger, again):
+        for each in (job_index, again):
             ends = told.at.ToDatetime() + timedelta(seconds=left)
             await eventually(partial(_starts, each, waiting.job_id, ends))
         following.cancel()
 
 
-def _starts(ledger: JobLedger, job_id: str, wanted: datetime) -> bool:
+def _starts(job_index: JobIndex, job_id: str, wanted: datetime) -> bool:
     try:
-        start = ledger.get("acme", job_id).turn.starts_at
+        start = job_index.get("acme", job_id).turn.starts_at
     except NotFoundError:
         return False
     return start is not None and abs((start - wanted).total_seconds()) < 1

@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, job_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_job_index.watching import JobWatcher
 
@@ -41,12 +41,12 @@ class Announcements:
 @asynccontextmanager
 async def following(
     bus: Bus, said: Announcements, snapshots: Snapshots | None = None
-) -> AsyncIterator[JobLedger]:
-    ledger = JobLedger(bus, snapshots, announcements=said)
-    running = asyncio.create_task(ledger.run())
+) -> AsyncIterator[JobIndex]:
+    job_index = JobIndex(bus, snapshots, announcements=said)
+    running = asyncio.create_task(job_index.run())
     try:
-        await asyncio.wait_for(ledger.ready.wait(), WITHIN_SECONDS)
-        yield ledger
+        await asyncio.wait_for(job_index.ready.wait(), WITHIN_SECONDS)
+        yield job_index
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -63,15 +63,15 @@ async def succeeds(bus: Bus, job_id: str, *, makes: str) -> int:
     return await bus.publish(job_state(job_id), state)
 
 
-def status(ledger: JobLedger, job_id: str) -> int:
-    return int(ledger.get("acme", job_id).state.status)
+def status(job_index: JobIndex, job_id: str) -> int:
+    return int(job_index.get("acme", job_id).state.status)
 
 
-async def until_status(bus: Bus, ledger: JobLedger, job_id: str) -> list[int]:
+async def until_status(bus: Bus, job_index: JobIndex, job_id: str) -> list[int]:
     """Statuses that somebody hears of who watches it to its end."""
     async with (
         asyncio.timeout(WITHIN_SECONDS),
-        aclosing(JobWatcher(bus, ledger).watch("acme", job_id, None)) as events,
+        aclosing(JobWatcher(bus, job_index).watch("acme", job_id, None)) as events,
     ):
         return [int(event.body.status) async for event in events]
 
@@ -79,30 +79,30 @@ async def until_status(bus: Bus, ledger: JobLedger, job_id: str) -> list[int]:
 async def test_only_the_job_that_is_not_announced_waits(bus: Bus, jobs) -> None:
     said = Announcements()
     first, second, third = [(await jobs.submit()).job_id for _ in range(3)]
-    async with following(bus, said) as ledger:
+    async with following(bus, said) as job_index:
         said.say("mv-2")
         await succeeds(bus, first, makes="mv-1")
         await succeeds(bus, second, makes="mv-2")
         last = await succeeds(bus, third, makes="")
-        await ledger.wait_for(last, WITHIN_SECONDS)
-        seen = [status(ledger, job_id) for job_id in (first, second, third)]
-        watching = asyncio.create_task(until_status(bus, ledger, first))
+        await job_index.wait_for(last, WITHIN_SECONDS)
+        seen = [status(job_index, job_id) for job_id in (first, second, third)]
+        watching = asyncio.create_task(until_status(bus, job_index, first))
         said.say("mv-1")
         heard = await watching
 
         assert seen == [JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JOB_STATUS_SUCCEEDED]
         assert heard == [JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED]
-        assert status(ledger, first) == JOB_STATUS_SUCCEEDED
+        assert status(job_index, first) == JOB_STATUS_SUCCEEDED
 
 
 async def test_a_success_that_is_kept_back_is_not_lost_to_a_snapshot(bus: Bus, jobs) -> None:
     said = Announcements()
     kept, other = [(await jobs.submit()).job_id for _ in range(2)]
     snapshots = Snapshots(bus, every_messages=1, every_seconds=0.1)
-    async with following(bus, said, snapshots) as ledger:
+    async with following(bus, said, snapshots) as job_index:
         await succeeds(bus, kept, makes="mv-1")
         last = await succeeds(bus, other, makes="")
-        await ledger.wait_for(last, WITHIN_SECONDS)
+        await job_index.wait_for(last, WITHIN_SECONDS)
         content = await snapshots.newest()
         assert content is None or content.last_sequence < last - 2
 

@@ -9,7 +9,7 @@ from chain_worker import ChainHandler, InProcess, result_of
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 from modelmill_bus.bus import Bus
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.machine_size import MachineSize
 from modelmill_testkit.waiting import eventually
@@ -92,7 +92,7 @@ async def test_a_job_whose_worker_died_is_taken_over_although_its_tenant_is_at_i
 
 
 async def test_a_job_that_fits_no_worker_waits_and_says_so_until_one_comes(
-    bus, jobs, working, ledger: JobLedger
+    bus, jobs, working, job_index: JobIndex
 ):
     handler = Counting()
     small, large = await submit(bus, "a", memory(3)), await submit(bus, "b", memory(40))
@@ -100,7 +100,7 @@ async def test_a_job_that_fits_no_worker_waits_and_says_so_until_one_comes(
         await jobs.until(small, JOB_STATUS_SUCCEEDED)
         later = await submit(bus, "b", memory(24))
         await jobs.until(later, JOB_STATUS_SUCCEEDED)
-        turn = ledger.get("b", large).turn
+        turn = job_index.get("b", large).turn
     assert turn.reason == "needs 40.0 GB; the largest worker that was seen has 24.0 GB"
     assert turn.position is None
     assert handler.order == [small, later]

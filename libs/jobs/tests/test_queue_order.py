@@ -17,7 +17,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobPriority,
 )
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.queue_order import QueueOrder
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_jobs.fairness import WaitingJob, fair_order
@@ -126,7 +126,7 @@ async def submit(bus, tenant: str, priority: "JobPriority.ValueType" = JOB_PRIOR
     return job
 
 
-async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, ledger):
+async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, job_index):
     handler = Recorded()
     first = await submit(bus, "z")
     async with working(handler):
@@ -142,12 +142,12 @@ async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, ledger
                 ("b", JOB_PRIORITY_HIGH),
             )
         ]
-        await ledger.wait_for(asked[-1].sequence, timeout=20)
+        await job_index.wait_for(asked[-1].sequence, timeout=20)
         place = {
-            job.job_id: ledger.get(tenant, job.job_id).turn.position
+            job.job_id: job_index.get(tenant, job.job_id).turn.position
             for job, tenant in zip(asked, "aaabab", strict=True)
         }
-        assert ledger.get("z", first.job_id).turn.position is None
+        assert job_index.get("z", first.job_id).turn.position is None
         handler.go.set()
         for job in asked:
             await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
@@ -158,7 +158,7 @@ async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, ledger
 
 
 async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
-    bus, jobs, working, ledger
+    bus, jobs, working, job_index
 ):
     handler = Recorded()
     handler.go.set()
@@ -167,10 +167,10 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
             ended = await submit(bus, tenant)
             await jobs.until(ended.job_id, JOB_STATUS_SUCCEEDED)
     asked = [await submit(bus, tenant) for tenant in "cab"]
-    await ledger.wait_for(asked[-1].sequence, timeout=20)
-    await Snapshots(bus).save(ledger.book, asked[-1].sequence)
+    await job_index.wait_for(asked[-1].sequence, timeout=20)
+    await Snapshots(bus).save(job_index.book, asked[-1].sequence)
 
-    again = JobLedger(bus, Snapshots(bus))
+    again = JobIndex(bus, Snapshots(bus))
     running = asyncio.create_task(again.run())
     try:
         await asyncio.wait_for(again.ready.wait(), 10)
@@ -179,7 +179,7 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
                 book.get(tenant, job.job_id).turn.position
                 for job, tenant in zip(asked, "cab", strict=True)
             ]
-            for book in (ledger, again)
+            for book in (job_index, again)
         ]
         assert told == [[3, 1, 2]] * 2, "who was served longest ago is next"
     finally:
@@ -188,7 +188,7 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
 
 
 async def test_a_repeat_with_another_priority_is_the_first_job_with_the_first_ones(
-    bus, jobs, ledger
+    bus, jobs, job_index
 ):
     asked = {"kind": "train", "prefix": "ftjob", "tenant": "acme", "requested_by": "tester"}
     queue = JobQueue(bus)
@@ -198,21 +198,21 @@ async def test_a_repeat_with_another_priority_is_the_first_job_with_the_first_on
     again = await queue.submit(
         **asked, idempotency_key="k", spec=Struct(), priority=JOB_PRIORITY_HIGH
     )
-    await ledger.wait_for(first.sequence, timeout=20)
+    await job_index.wait_for(first.sequence, timeout=20)
 
     assert (again.job_id, again.created) == (first.job_id, False)
-    assert ledger.get("acme", first.job_id).requested.priority == JOB_PRIORITY_LOW
+    assert job_index.get("acme", first.job_id).requested.priority == JOB_PRIORITY_LOW
     with pytest.raises(InvalidInputError, match="priority"):
         await queue.submit(**asked, idempotency_key="", spec=Struct(), priority=9)
 
 
-async def test_a_job_that_ran_and_was_resumed_goes_to_the_end_of_its_tenants(bus, jobs, ledger):
+async def test_a_job_that_ran_and_was_resumed_goes_to_the_end_of_its_tenants(bus, jobs, job_index):
     first, second = await jobs.submit(), await jobs.submit()
     await jobs.pause(first.job_id)
     sequence = await jobs.resume(first.job_id)
-    await ledger.wait_for(sequence, timeout=20)
+    await job_index.wait_for(sequence, timeout=20)
 
     def position(job) -> int | None:
-        return ledger.get("acme", job.job_id).turn.position
+        return job_index.get("acme", job.job_id).turn.position
 
     await eventually(lambda: (position(second), position(first)) == (1, 2))

@@ -17,7 +17,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state, snapshot_part, snapshot_state
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.packing import VERSION, pack, unpack
 from modelmill_job_index.snapshots import MODEL, Snapshots
 from modelmill_job_index.watching import JobWatcher
@@ -27,13 +27,13 @@ WITHIN_SECONDS = 20
 
 
 @asynccontextmanager
-async def following(bus: Bus, snapshots: Snapshots | None = None) -> AsyncIterator[JobLedger]:
+async def following(bus: Bus, snapshots: Snapshots | None = None) -> AsyncIterator[JobIndex]:
     """A ledger as a process has it that has just started."""
-    ledger = JobLedger(bus, snapshots)
-    running = asyncio.create_task(ledger.run())
+    job_index = JobIndex(bus, snapshots)
+    running = asyncio.create_task(job_index.run())
     try:
-        await asyncio.wait_for(ledger.ready.wait(), WITHIN_SECONDS)
-        yield ledger
+        await asyncio.wait_for(job_index.ready.wait(), WITHIN_SECONDS)
+        yield job_index
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -65,8 +65,8 @@ async def write(bus: Bus, job_id: str, *statuses: int) -> int:
     return sequence
 
 
-async def events_of(bus: Bus, ledger: JobLedger, job_id: str, after: str | None = None):
-    watching = JobWatcher(bus, ledger).watch("acme", job_id, after)
+async def events_of(bus: Bus, job_index: JobIndex, job_id: str, after: str | None = None):
+    watching = JobWatcher(bus, job_index).watch("acme", job_id, after)
     async with asyncio.timeout(WITHIN_SECONDS), aclosing(watching) as events:
         return [event async for event in events]
 
@@ -82,9 +82,9 @@ async def a_past(bus: Bus, jobs) -> list[str]:
 
 async def saved(bus: Bus) -> int:
     """A snapshot of all that is there now; the sequence that it goes up to."""
-    async with following(bus) as ledger:
-        await Snapshots(bus).save(ledger.book, ledger.sequence)
-        return ledger.sequence
+    async with following(bus) as job_index:
+        await Snapshots(bus).save(job_index.book, job_index.sequence)
+        return job_index.sequence
 
 
 async def test_a_ledger_from_a_snapshot_and_what_came_since_equals_one_that_read_everything(
@@ -130,12 +130,12 @@ async def test_whoever_watches_across_a_restart_from_a_snapshot_hears_each_event
 async def test_a_watcher_of_a_job_that_was_packed_meanwhile_hears_what_comes(bus, jobs):
     job = await jobs.submit()
     failed = await write(bus, job.job_id, JOB_STATUS_RUNNING, JOB_STATUS_FAILED)
-    async with following(bus) as ledger:
-        await ledger.wait_for(failed, timeout=20)
-        watching = JobWatcher(bus, ledger).watch("acme", job.job_id, None)
+    async with following(bus) as job_index:
+        await job_index.wait_for(failed, timeout=20)
+        watching = JobWatcher(bus, job_index).watch("acme", job.job_id, None)
         first = await anext(watching)
-        assert [each async for each in ledger.book.packed()]
-        await ledger.wait_for(await jobs.resume(job.job_id), timeout=20)
+        assert [each async for each in job_index.book.packed()]
+        await job_index.wait_for(await jobs.resume(job.job_id), timeout=20)
         rest = asyncio.create_task(_rest(watching))
         await write(bus, job.job_id, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED)
         heard = [first, *await asyncio.wait_for(rest, WITHIN_SECONDS)]
@@ -160,14 +160,14 @@ async def test_figures_are_told_after_a_restart_from_a_snapshot_too(bus, jobs):
     await bus.publish(job_progress(job.job_id), figures)
     await write(bus, job.job_id, JOB_STATUS_SUCCEEDED)
     await saved(bus)
-    async with following(bus, Snapshots(bus)) as ledger:
-        heard = await events_of(bus, ledger, job.job_id)
+    async with following(bus, Snapshots(bus)) as job_index:
+        heard = await events_of(bus, job_index, job.job_id)
 
     assert [event.type for event in heard].count("progress") == 1
 
 
 async def test_a_snapshot_is_written_when_enough_was_read_and_not_again_for_nothing(bus, jobs):
-    async with following(bus, Snapshots(bus, every_messages=5)) as ledger:
+    async with following(bus, Snapshots(bus, every_messages=5)) as job_index:
         for _ in range(3):
             await jobs.submit()
         assert await bus.last(snapshot_state(MODEL), SnapshotState) is None
@@ -180,7 +180,7 @@ async def test_a_snapshot_is_written_when_enough_was_read_and_not_again_for_noth
         state = await eventually(written)
         assert (state.last_sequence, state.records) == (last.sequence, 5)
         before = await bus.last_sequence("SNAPSHOTS")
-        await Snapshots(bus).save(ledger.book, last.sequence)
+        await Snapshots(bus).save(job_index.book, last.sequence)
         assert await bus.last_sequence("SNAPSHOTS") == before
 
 
@@ -215,9 +215,9 @@ async def test_a_snapshot_that_does_not_fit_is_ignored_and_everything_is_read(
     await saved(bus)
     await damage(bus, lambda state: setattr(state, field, value))
     counting = Counting(bus)
-    async with following(counting, Snapshots(bus)) as ledger:
+    async with following(counting, Snapshots(bus)) as job_index:
         assert counting.after == [0]
-        assert {record.requested.job_id for record in ledger.list("acme")} == {*past}
+        assert {record.requested.job_id for record in job_index.list("acme")} == {*past}
 
 
 @pytest.mark.parametrize("content", [b"no zlib stream", zlib.compress(b"\0\0\0\3abc")])
@@ -231,14 +231,14 @@ async def test_a_snapshot_whose_content_is_no_job_is_ignored(bus, jobs, content)
         state.content_sha256 = hashlib.sha256(content).hexdigest()
 
     await damage(bus, change)
-    async with following(bus, Snapshots(bus)) as ledger:
-        assert {record.requested.job_id for record in ledger.list("acme")} == {*past}
+    async with following(bus, Snapshots(bus)) as job_index:
+        assert {record.requested.job_id for record in job_index.list("acme")} == {*past}
 
 
 async def test_a_job_is_the_same_after_packing(bus, jobs):
     for job_id in await a_past(bus, jobs):
-        async with following(bus) as ledger:
-            packed = pack(job_id, ledger.book.look(job_id))
+        async with following(bus) as job_index:
+            packed = pack(job_id, job_index.book.look(job_id))
             again = unpack(packed)
-            assert again.record() == ledger.book.look(job_id).record()
+            assert again.record() == job_index.book.look(job_id).record()
             assert pack(job_id, again) == packed

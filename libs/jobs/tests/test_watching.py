@@ -17,7 +17,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state
 from modelmill_job_index.history import STATE
-from modelmill_job_index.ledger import JobEvent, JobLedger
+from modelmill_job_index.index import JobEvent, JobIndex
 from modelmill_job_index.watching import JobWatcher
 from modelmill_jobs.errors import JobFailed
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
@@ -27,8 +27,8 @@ WITHIN_SECONDS = 20
 
 
 @pytest.fixture
-def watcher(bus: Bus, ledger: JobLedger) -> JobWatcher:
-    return JobWatcher(bus, ledger)
+def watcher(bus: Bus, job_index: JobIndex) -> JobWatcher:
+    return JobWatcher(bus, job_index)
 
 
 async def everything(events: AsyncIterator[JobEvent]) -> list[JobEvent]:
@@ -51,7 +51,7 @@ def names(events: list[JobEvent]) -> list[tuple[str, int]]:
 
 
 async def test_any_number_of_watchers_hear_all_of_a_job_as_it_happens_and_afterwards(
-    watcher, jobs, working, store, bus, ledger
+    watcher, jobs, working, store, bus, job_index
 ):
     job = await jobs.submit(steps=60, step_seconds=0.01)
     live = [asyncio.create_task(everything(watcher.watch("acme", job.job_id, None))) for _ in "abc"]
@@ -66,7 +66,7 @@ async def test_any_number_of_watchers_hear_all_of_a_job_as_it_happens_and_afterw
     for each in (*heard, late):
         assert sorted(names(each)) == sorted(names(heard[0]))
         assert len({event.id for event in each}) == len(each)
-    assert sorted(names(late)) == sorted(names(list(ledger.get("acme", job.job_id).events)))
+    assert sorted(names(late)) == sorted(names(list(job_index.get("acme", job.job_id).events)))
     for event in late:
         rest = await everything(watcher.watch("acme", job.job_id, event.id))
         assert names(rest) == names(late)[late.index(event) + 1 :]
@@ -78,7 +78,7 @@ async def test_a_watcher_goes_on_at_another_replica_and_after_a_restart(
     job = await jobs.submit(steps=60, step_seconds=0.01)
     async with working(ChainHandler(store)):
         begun = await first(watcher.watch("acme", job.job_id, None), 4)
-        other = JobLedger(bus)
+        other = JobIndex(bus)
         following = asyncio.create_task(other.run())
         rest = await everything(JobWatcher(bus, other).watch("acme", job.job_id, begun[-1].id))
         following.cancel()
@@ -88,7 +88,7 @@ async def test_a_watcher_goes_on_at_another_replica_and_after_a_restart(
     assert sorted(names(begun + rest)) == sorted(names(whole))
 
 
-async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledger):
+async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, job_index):
     handler = InProcess(JobFailed("NO", "not today"))
     handler.go.set()
     async with working(handler):
@@ -96,7 +96,7 @@ async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledg
         failing = await everything(watcher.watch("acme", job.job_id, None))
         await jobs.until(job.job_id, JOB_STATUS_FAILED)
         await eventually(jobs.all_acknowledged)
-    await ledger.wait_for(await jobs.resume(job.job_id), timeout=20)
+    await job_index.wait_for(await jobs.resume(job.job_id), timeout=20)
     again = asyncio.create_task(everything(watcher.watch("acme", job.job_id, failing[-1].id)))
     handler.failure = None
     async with working(handler):
@@ -114,13 +114,13 @@ async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledg
 
 
 async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_desired_state_hears_its_end(
-    watcher, jobs, ledger
+    watcher, jobs, job_index
 ):
     job = await jobs.submit()
     failed = JobState(job_id=job.job_id, kind="train", status=JOB_STATUS_FAILED)
     await jobs.bus.publish(job_state(job.job_id), failed)
     sequence = await jobs.resume(job.job_id)
-    await ledger.wait_for(sequence, timeout=20)
+    await job_index.wait_for(sequence, timeout=20)
     watching = asyncio.create_task(everything(watcher.watch("acme", job.job_id, None)))
     assert not (await asyncio.wait({watching}, timeout=0.2))[0]
     await jobs.cancel(job.job_id)
@@ -140,7 +140,7 @@ async def test_jobs_and_events_that_are_unknown_are_refused_those_of_others_too(
             await everything(watcher.watch("acme", job.job_id, after))
 
 
-async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs, bus, ledger):
+async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs, bus, job_index):
     job = await jobs.submit()
     state = JobState(job_id=job.job_id, status=JOB_STATUS_RUNNING, attempt=1, fence=1)
     await bus.publish(job_state(job.job_id), state)
@@ -155,14 +155,14 @@ async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs
         await asyncio.gather(*(bus.publish(subject, report) for report in reports))
     state.status = JOB_STATUS_SUCCEEDED
     state_sequence = await bus.publish(job_state(job.job_id), state)
-    await ledger.wait_for_progress(1050, timeout=5)
+    await job_index.wait_for_progress(1050, timeout=5)
     heard = await everything(slow)
 
     assert names(heard)[0] == ("progress", 51)
     assert names(heard)[-1][0] == "state"
     assert len(heard) == 1001
     # One that has only just started reads states sooner than figures.
-    fresh = JobLedger(bus)
+    fresh = JobIndex(bus)
     following = asyncio.create_task(fresh.run())
     heard = await everything(JobWatcher(bus, fresh).watch("acme", job.job_id, None))
     following.cancel()
@@ -171,17 +171,17 @@ async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs
 
 
 async def test_a_thousand_watchers_of_a_job_cost_the_broker_not_one_consumer_more(
-    watcher, jobs, bus, ledger
+    watcher, jobs, bus, job_index
 ):
     job = await jobs.submit()
     running = JobState(job_id=job.job_id, kind="train", tenant="acme", status=JOB_STATUS_RUNNING)
-    await ledger.wait_for(await bus.publish(job_state(job.job_id), running), timeout=20)
+    await job_index.wait_for(await bus.publish(job_state(job.job_id), running), timeout=20)
     before = await _consumers(bus)
     watches = [watcher.watch("acme", job.job_id, None) for _ in range(1000)]
     waiting = [asyncio.create_task(everything(events)) for events in watches]
     report = JobProgress(job_id=job.job_id, done=1, metrics={"loss": 1.0})
     await bus.publish(job_progress(job.job_id), report)
-    await ledger.wait_for_progress(1, timeout=5)
+    await job_index.wait_for_progress(1, timeout=5)
     during = await _consumers(bus)
     running.status = JOB_STATUS_SUCCEEDED
     await bus.publish(job_state(job.job_id), running)

@@ -187,7 +187,7 @@ async def test_a_line_that_is_longer_than_any_log_does_not_keep_the_process_from
 
 SUPERVISOR = """
 import subprocess, sys, time
-argv = [sys.executable, "-m", "modelmill_cli.tether", *sys.argv[1:]]
+argv = [sys.executable, "-m", "modelmill_cli.parent_watchdog", *sys.argv[1:]]
 child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 print(child.stdout.readline().decode().strip(), child.pid, flush=True)
 time.sleep(300)

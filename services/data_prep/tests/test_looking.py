@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelmill_data_prep.adapters.file_looker import CHILD, FileLooker
+from modelmill_data_prep.adapters.file_inspector import CHILD, FileInspector
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 
@@ -59,7 +59,7 @@ async def killed_while_it_reads(pipe: Path) -> None:
 async def test_a_child_that_is_killed_while_it_answers_costs_no_answer(tmp_path: Path) -> None:
     pipe = tmp_path / "file"
     os.mkfifo(pipe)
-    async with FileLooker(tmp_path) as looker:
+    async with FileInspector(tmp_path) as looker:
         answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
         await killed_while_it_reads(pipe)
         await asyncio.to_thread(pipe.write_bytes, ROW)
@@ -74,7 +74,7 @@ async def test_a_file_that_brings_two_children_down_is_refused_and_the_next_is_n
     pipe, file = tmp_path / "pipe", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_bytes(ROW)
-    async with FileLooker(tmp_path) as looker:
+    async with FileInspector(tmp_path) as looker:
         answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
         for _ in range(2):
             await killed_while_it_reads(pipe)
@@ -89,7 +89,7 @@ async def test_a_child_that_dies_while_nobody_asks_is_no_files_fault(tmp_path: P
     pipe, file = tmp_path / "pipe", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_bytes(ROW)
-    async with FileLooker(tmp_path) as looker:
+    async with FileInspector(tmp_path) as looker:
         await looker.opening(file, "jsonl")
         (child,) = children()
         os.kill(child.pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ async def test_a_child_that_dies_while_nobody_asks_is_no_files_fault(tmp_path: P
 
 async def test_a_file_that_never_ends_to_be_read_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
-    async with FileLooker(tmp_path, seconds=0.01) as looker:
+    async with FileInspector(tmp_path, seconds=0.01) as looker:
         with pytest.raises(InvalidInputError, match="takes its reader too long"):
             await looker.opening(tmp_path / "file", "jsonl")
         assert children() == []
@@ -113,7 +113,7 @@ async def test_a_file_that_never_ends_to_be_read_is_given_up(tmp_path: Path) -> 
 async def test_what_is_wrong_with_a_file_or_a_spec_is_said_in_full(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b'{"words": "hello"}\n')
-    async with FileLooker(tmp_path) as looker:
+    async with FileInspector(tmp_path) as looker:
         with pytest.raises(InvalidInputError, match=r"no \.gz file"):
             await looker.opening(file, "text.gz")
         with pytest.raises(InvalidInputError, match="unknown column 'text'; the file has 'words'"):
@@ -126,7 +126,7 @@ async def test_many_large_rows_are_shown_as_far_as_a_message_holds_them(tmp_path
     file.write_bytes(b'{"text": "' + b"x" * 1_000_000 + b'"}\n')
     many = tmp_path / "many"
     many.write_bytes(file.read_bytes() * 50)
-    async with FileLooker(tmp_path) as looker:
+    async with FileInspector(tmp_path) as looker:
         for path, shown in ((file, 1), (many, 2)):
             looked = await looker.preview(path, "jsonl", spec=SPEC, rows=50, **LIMITS)
             assert len(looked["rows"]) == shown

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_gateway.answers.admission_queue import AdmissionQueue
 from modelmill_gateway.answers.admitted_answers import AdmittedAnswers
-from modelmill_gateway.answers.room import Room
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.admission import Admission, Place
+from modelmill_gateway.domain.admission import Admission, QueueTicket
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
 from modelmill_gateway.domain.errors import FullError
 from modelmill_testkit.waiting import eventually
@@ -27,9 +27,9 @@ class House:
     def __init__(self, tokens: int = LIMIT, wait_seconds: float = 10.0) -> None:
         self.now = 0.0
         self.admission = Admission(tokens, wait_seconds, clock=lambda: self.now, jitter=lambda: 0.5)
-        self.told: list[Place] = []
+        self.told: list[QueueTicket] = []
 
-    def ask(self, tenant: str, tokens: int, seconds: float = 60.0) -> Place:
+    def ask(self, tenant: str, tokens: int, seconds: float = 60.0) -> QueueTicket:
         place = self.admission.ask(tenant, tokens, seconds)
         place.tell = lambda: self.told.append(place)
         return place
@@ -127,7 +127,9 @@ async def test_who_is_cancelled_as_its_turn_comes_is_not_answered_and_leaves_its
     async def ask() -> None:
         caller = Caller("a", "ada", frozenset())
         call = ChatCall("m", (Turn("user", "hi"),), Sampling(max_tokens=1))
-        async with AdmittedAnswers(answers, Room(admission, 60.0))(call, caller, request_id="r"):
+        async with AdmittedAnswers(answers, AdmissionQueue(admission, 60.0))(
+            call, caller, request_id="r"
+        ):
             pass
 
     asking = asyncio.create_task(ask())
@@ -153,7 +155,7 @@ def test_the_budget_is_kept_and_nothing_is_left_of_who_left(
     steps: list[tuple[str, int, float, bool]],
 ):
     house = House()
-    places: list[Place] = []
+    places: list[QueueTicket] = []
     for tenant, tokens, pause, leaves in steps:
         house.now += pause
         if leaves and places:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 import pytest
-from modelmill_gateway.domain.admission import Admission, Place
+from modelmill_gateway.domain.admission import Admission, QueueTicket
 from modelmill_gateway.domain.errors import FullError
 
 PLACES, TOKENS, LASTS, SECONDS = 16, 40, 0.64, 10.0
@@ -27,7 +27,7 @@ class Crowd:
     """Let wait, and refused when their turn came."""
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """In which no answer gets any further: when each begins, and for how long."""
-    _events: list[tuple[float, int, Place | None]] = field(default_factory=list)
+    _events: list[tuple[float, int, QueueTicket | None]] = field(default_factory=list)
     _order: "itertools.count[int]" = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Crowd:
         if place.begun_at is not None:
             self._turn(place)
 
-    def _turn(self, place: Place) -> None:
+    def _turn(self, place: QueueTicket) -> None:
         if place.begun_at is None:
             self.turned_away += 1
             return
@@ -75,7 +75,7 @@ class Crowd:
                 lasts += seconds
         return begun + lasts
 
-    def _end(self, place: Place) -> None:
+    def _end(self, place: QueueTicket) -> None:
         is_late = self.now >= place.ends_at
         self.late += is_late
         self.answered += not is_late

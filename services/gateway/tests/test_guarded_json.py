@@ -8,8 +8,8 @@ from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, Usage
-from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
 from modelmill_gateway.guarding.guarded_json import GuardedJson
+from modelmill_gateway.guarding.rule_filtered_stream import RuleFilteredStream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -91,7 +91,7 @@ async def test_an_answer_by_a_schema_does_not_say_in_escapes_what_is_blocked(
 
 
 async def test_tokens_of_what_is_masked_in_escapes_do_not_leave():
-    answer = GuardedAnswer(compiled()[1], is_json=True)
+    answer = RuleFilteredStream(compiled()[1], is_json=True)
     text = f'{{"a": "{units(MASKED)}", "b": 1}}'
     tokens = [TokenLogprob(character.encode(), -1.0) for character in text]
     shown = [answer.shown(Piece(chr(it.token[0]), logprobs=(it,))) for it in tokens]
@@ -104,7 +104,7 @@ async def test_tokens_of_what_is_masked_in_escapes_do_not_leave():
 
 
 async def test_tokens_of_harmless_json_leave_all():
-    answer = GuardedAnswer(compiled()[1], is_json=True)
+    answer = RuleFilteredStream(compiled()[1], is_json=True)
     text = '{"a": "pho\\u006f forbidden\\n dance \\\\"}'
     tokens = [TokenLogprob(character.encode(), -1.0) for character in text]
     shown = [answer.shown(Piece(chr(it.token[0]), logprobs=(it,))) for it in tokens]

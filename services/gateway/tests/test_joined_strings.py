@@ -9,8 +9,8 @@ from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import End, Piece, ToolCall, Usage
-from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
 from modelmill_gateway.guarding.guarded_call import guarded_call
+from modelmill_gateway.guarding.rule_filtered_stream import RuleFilteredStream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,7 +31,7 @@ SIZES = st.lists(st.integers(0, 5), max_size=20)
 
 
 def shown(text: str, sizes: list[int], *, is_json: bool = False) -> tuple[str, str]:
-    answer, out, start = GuardedAnswer(compiled()[1], is_json=is_json), "", 0
+    answer, out, start = RuleFilteredStream(compiled()[1], is_json=is_json), "", 0
     for size in sizes:
         out += answer.shown(Piece(text[start : start + size])).text
         start += size

@@ -25,7 +25,7 @@ def pieces_of(text: str, size: int) -> list[str]:
     return [text[start : start + size] for start in range(0, len(text), size)]
 
 
-class Judged:
+class ModerationResult:
     """A tenant whose policy has one judge, of windows of 50 characters."""
 
     def __init__(self, house: House, tenant: str) -> None:
@@ -51,7 +51,7 @@ def _text(chunks: list[dict[str, Any]]) -> str:
     return "".join(delta.get("content") or "" for delta in deltas)
 
 
-async def judged(house: House, action: str, **more: str) -> Judged:
+async def judged(house: House, action: str, **more: str) -> ModerationResult:
     """A new tenant with the policy of the tests and a judge."""
     tenant = f"judged-{next(numbers)}"
     judge = {
@@ -64,7 +64,7 @@ async def judged(house: House, action: str, **more: str) -> Judged:
     bundle = compile_policy(parse_policy({"p": f"{POLICY}judges: [{written}]"}))
     house.moderation.judged_by[bundle.digest] = CompiledPolicy.from_bundle(bundle.content)
     await house.say_policy(tenant, bundle.content, bundle.digest)
-    there = Judged(house, tenant)
+    there = ModerationResult(house, tenant)
 
     async def in_force() -> bool:
         return (await there.chat()).headers.get("x-policy-digest") == bundle.digest

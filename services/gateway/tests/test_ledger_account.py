@@ -5,7 +5,7 @@ from dataclasses import replace
 from gateway_support.holders import PRICE, TERMS, Holder, Request, World
 from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
 from modelmill_gateway.domain.ledger.budget import Budget, Lease
-from modelmill_gateway.domain.ledger.plan import farewell
+from modelmill_gateway.domain.ledger.plan import release_lease
 from modelmill_gateway.domain.ledger.waiting import Outcome
 
 
@@ -237,13 +237,13 @@ def test_a_holder_that_leaves_tells_what_was_used_although_nothing_is_leased_any
     world, holder = in_flight_without_a_lease()
     world.finish(holder, holder.open[0], 1.0)
     assert holder.account is not None
-    write = farewell(holder.account, world.now_ms)
+    write = release_lease(holder.account, world.now_ms)
 
     assert write is not None
     assert write.body.spent_tokens == 10
     world.land(write)
     world.deliver(holder)
-    assert farewell(holder.account, world.now_ms) is None
+    assert release_lease(holder.account, world.now_ms) is None
 
 
 def test_what_a_dead_process_had_used_is_told_by_its_next_start_although_nothing_was_leased():

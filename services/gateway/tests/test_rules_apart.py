@@ -11,7 +11,7 @@ import pytest
 from gateway_support.house import BLOCKED, MASKED, compiled
 from modelmill_gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn, Usage
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.guarding.judge_inputs import JudgeInputs
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judged_text import at_once
@@ -79,7 +79,7 @@ async def shown(text: str, cuts: list[int], run: Any) -> tuple[list[Piece], Any]
 
     call = ChatCall("m", (Turn("user", "hello"),), Sampling())
     verdict = InputVerdict(Action.ALLOW, (), "sha256:x", unanswered=(), text="hello")
-    answers = GuardedAnswers(compiled()[1], pieces(), 0.0, call, verdict, nobody, run)
+    answers = FilteredAnswers(compiled()[1], pieces(), 0.0, call, verdict, nobody, run)
     await answers.begin()
     said = [piece async for piece in answers.pieces()]
     await answers.close()

@@ -10,11 +10,11 @@ import pytest_asyncio
 from gateway_support.house import BLOCKED, POLICY, House, run_house
 from modelmill_gateway.domain.errors import ModerationAwayError, ModerationLateError
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.guarding.spared_moderation import (
+from modelmill_gateway.guarding.circuit_breaker import (
     LATE_IN_A_ROW,
     SPARED_SECONDS,
     TRIAL_SECONDS,
-    SparedModeration,
+    CircuitBreakerModeration,
 )
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.judge import Window
@@ -52,7 +52,7 @@ class Case:
     def __init__(self) -> None:
         self.now = 0.0
         self.moderation = Moderation()
-        self.spared = SparedModeration(self.moderation, PATIENCE, clock=lambda: self.now)
+        self.spared = CircuitBreakerModeration(self.moderation, PATIENCE, clock=lambda: self.now)
 
     async def ask(self, tenant: str = "acme", timeout: float = 100.0) -> str:
         """What came of it: fine, late, away, spared until when, or another error by name."""

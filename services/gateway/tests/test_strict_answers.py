@@ -6,8 +6,8 @@ from gateway_support.house import BLOCKED, FLAGGED, MASKED, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import End, Piece
-from modelmill_gateway.guarding.guarded_answer import BLOCKED as STOPPED
-from modelmill_gateway.guarding.guarded_answer import GuardedAnswer
+from modelmill_gateway.guarding.rule_filtered_stream import BLOCKED as STOPPED
+from modelmill_gateway.guarding.rule_filtered_stream import RuleFilteredStream
 from modelmill_guard.verdict import Action, Direction
 
 POLICY = compiled()[1]
@@ -24,9 +24,9 @@ def pieces(draw: st.DrawFn) -> list[str]:
     return [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def answered(policy: Any, said: list[str]) -> tuple[str, GuardedAnswer]:
+def answered(policy: Any, said: list[str]) -> tuple[str, RuleFilteredStream]:
     """What is shown of it, and the answer."""
-    answer = GuardedAnswer(policy)
+    answer = RuleFilteredStream(policy)
     shown = [answer.shown(Piece(text)).text for text in said]
     return "".join([*shown, answer.shown(Piece("", End("stop"))).text]), answer
 

@@ -16,7 +16,7 @@ from modelmill_inference.answer_writer import AnswerWriter
 from modelmill_inference.count_tokens import CountTokens
 from modelmill_inference.demand_call import demanded_call
 from modelmill_inference.domain.generation import EngineCannotError, TokenPiece
-from modelmill_inference.domain.grammar.held_form import hold
+from modelmill_inference.domain.grammar.constrained_output import hold
 from modelmill_inference.domain.sampling import Constraint, SamplingOptions
 from modelmill_inference.domain.tool_calls import ToolCall
 from modelmill_inference.generate_text import GenerateCommand, GenerateText

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_inference.domain.grammar import matching
-from modelmill_inference.domain.grammar.held_form import HeldForm, hold
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold
 from modelmill_inference.domain.sampling import Constraint
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -15,7 +15,7 @@ from .grammar_texts import drawn
 from .test_grammar_schemas import a_whole_answer
 
 
-def form_of(pattern: str, max_tokens: int = 2_000) -> HeldForm:
+def form_of(pattern: str, max_tokens: int = 2_000) -> ConstrainedOutput:
     return hold(Constraint("regex", pattern), max_tokens)
 
 

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from modelmill_inference.domain.grammar.held_form import HeldForm, hold
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold
 from modelmill_inference.domain.sampling import Constraint
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -142,7 +142,7 @@ def test_what_is_meant_to_hurt_is_refused_at_once(constraint: Constraint) -> Non
 
 def test_a_schema_of_many_loops_stays_small() -> None:
     began = time.process_time()
-    form: HeldForm = hold(Constraint("json_schema", json.dumps(_BRANCHING)), 8_000)
+    form: ConstrainedOutput = hold(Constraint("json_schema", json.dumps(_BRANCHING)), 8_000)
 
     assert len(form.text) < 20_000
     assert time.process_time() - began < 1

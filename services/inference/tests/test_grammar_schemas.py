@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
-from modelmill_inference.domain.grammar.held_form import END_TOKEN, HeldForm, hold
+from modelmill_inference.domain.grammar.constrained_output import END_TOKEN, ConstrainedOutput, hold
 from modelmill_inference.domain.grammar.measures import Measures
 from modelmill_inference.domain.sampling import Constraint
 from modelmill_service_kit.errors import InvalidInputError
@@ -16,7 +16,7 @@ from modelmill_service_kit.errors import InvalidInputError
 from .grammar_texts import drawn
 
 
-def form_of(schema: Any, max_tokens: int = 8_000) -> HeldForm:
+def form_of(schema: Any, max_tokens: int = 8_000) -> ConstrainedOutput:
     return hold(Constraint("json_schema", json.dumps(schema)), max_tokens)
 
 
@@ -31,7 +31,7 @@ def texts_of(schema: Any, number: int = 30) -> list[str]:
     return [drawn(form.grammar, draw) for _ in range(number)]
 
 
-def a_whole_answer(form: HeldForm, draw: random.Random) -> str:
+def a_whole_answer(form: ConstrainedOutput, draw: random.Random) -> str:
     """What comes of it when each byte takes a token: the worst case."""
     written = drawn(form.grammar, draw, more=60)
     while len(written.encode()) > form.free_tokens:

@@ -22,7 +22,7 @@ from nats.js.client import JetStreamContext
 from modelmill_bus.envelope import MSG_ID
 from modelmill_bus.following import Follower
 from modelmill_bus.link import Link
-from modelmill_bus.room import StreamFacts
+from modelmill_bus.stream_usage import StreamUsage
 from modelmill_bus.subjects import STREAMS
 
 FORMAT, VERSION = "modelmill-state", 1
@@ -169,11 +169,11 @@ def _gap(stream: str) -> str:
     return f"{GAP}.{stream.lower()}"
 
 
-async def _facts(js: JetStreamContext, stream: str) -> StreamFacts:
-    return StreamFacts.of(await js.stream_info(stream))
+async def _facts(js: JetStreamContext, stream: str) -> StreamUsage:
+    return StreamUsage.of(await js.stream_info(stream))
 
 
-async def _stored(link: Link, facts: StreamFacts) -> AsyncIterator[Any]:
+async def _stored(link: Link, facts: StreamUsage) -> AsyncIterator[Any]:
     if not facts.messages:
         return
     subjects = next(stream.subjects for stream in DURABLE if stream.name == facts.name)
@@ -185,7 +185,7 @@ async def _stored(link: Link, facts: StreamFacts) -> AsyncIterator[Any]:
             yield message
 
 
-def _heading(facts: list[StreamFacts]) -> dict[str, Any]:
+def _heading(facts: list[StreamUsage]) -> dict[str, Any]:
     streams = {
         each.name: {
             "first_sequence": each.first_sequence,

@@ -30,7 +30,7 @@ from modelmill_bus.last_message import last_delivered, last_of_leader
 from modelmill_bus.link import REQUEST_SECONDS, Link, open_link
 from modelmill_bus.metrics import PUBLISH_FAILED, PUBLISHED
 from modelmill_bus.permissions import API, may_look_up, refuse_undeclared
-from modelmill_bus.room import StreamFacts
+from modelmill_bus.stream_usage import StreamUsage
 from modelmill_bus.subjects import STREAMS, Route, route, token
 
 
@@ -242,14 +242,14 @@ class Bus:
         raw = await last_delivered(self._link, stream, subjects, f"read {stream}")
         return 0 if raw is None else int(raw.metadata.sequence.stream)
 
-    async def facts(self, stream: str) -> StreamFacts:
+    async def facts(self, stream: str) -> StreamUsage:
         """How much a stream holds and how much it may.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
         async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
-            return StreamFacts.of(await self._link.js.stream_info(stream))
+            return StreamUsage.of(await self._link.js.stream_info(stream))
 
     async def last_sequence(self, stream: str) -> int:
         """Sequence of the newest message of a stream, 0 when it never had one.

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from google.protobuf.json_format import MessageToDict
 from modelmill_bus.bus import Bus
 from modelmill_job_index.book import JobBook
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.packing import unpack
 from modelmill_job_index.snapshots import Snapshots, UnfitError
-from modelmill_jobs.standing import status_word
+from modelmill_jobs.job_status import status_word
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from modelmill_registry.read_model import SHARED_TENANT
@@ -64,7 +64,7 @@ async def compare_snapshot(bus: Bus) -> Comparison:
         found = None  # a restart ignores it, too
     if found is None:
         return Comparison("jobs (snapshot: none in use)", 0)
-    replayed, restored = JobLedger(bus), JobLedger(bus, snapshots)
+    replayed, restored = JobIndex(bus), JobIndex(bus, snapshots)
     async with _following(replayed), _following(restored):
         difference = ""
         for _ in range(ATTEMPTS):  # it may be moving
@@ -123,7 +123,7 @@ class _Known:
     """Read models of our own, read from the first message on."""
 
     def __init__(self, bus: Bus) -> None:
-        self.jobs = JobLedger(bus)
+        self.jobs = JobIndex(bus)
         self.models = ModelCatalogue(bus)
         self.datasets = DatasetCatalogue(bus)
         self.files = FileCatalogue(bus)

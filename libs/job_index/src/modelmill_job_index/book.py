@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 from modelmill_bus.envelope import Stored
-from modelmill_jobs.standing import TERMINAL
+from modelmill_jobs.job_status import TERMINAL
 
 from modelmill_job_index.entry import Entry, JobRecord
 from modelmill_job_index.history import JobHistory

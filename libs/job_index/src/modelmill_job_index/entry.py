@@ -22,13 +22,13 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.envelope import Stored
 from modelmill_jobs.fairness import WaitingJob
+from modelmill_jobs.job_status import desired_state_left, renewed, runs_again, status_word
 from modelmill_jobs.sizes import size_of
-from modelmill_jobs.standing import desired_state_left, renewed, runs_again, status_word
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_job_index.cost import work_seconds
 from modelmill_job_index.history import PROGRESS, STATE, JobEvent, JobHistory
-from modelmill_job_index.queue_order import NO_TURN, Turn
+from modelmill_job_index.queue_order import NO_POSITION, QueuePosition
 
 AGAIN = "queued again"
 """Said of a job that was resumed after its end."""
@@ -50,7 +50,7 @@ class JobRecord:
     has."""
     work_seconds: float = 0.0
     """From claim to end over all claims; see `modelmill_job_index.cost`."""
-    turn: Turn = NO_TURN
+    turn: QueuePosition = NO_POSITION
     """When it starts, if it waits."""
 
 

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JOB_STATUS_UNSPECIFIED, JobStatus
-from modelmill_jobs.standing import status_word
+from modelmill_jobs.job_status import status_word
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 
 STATUSES = tuple(each for each in JobStatus.values() if each != JOB_STATUS_UNSPECIFIED)
 
@@ -22,8 +22,8 @@ class JobGauges(Collector):
         now: seconds since 1970.
     """
 
-    def __init__(self, ledger: JobLedger, now: Callable[[], float] = time.time) -> None:
-        self._ledger = ledger
+    def __init__(self, job_index: JobIndex, now: Callable[[], float] = time.time) -> None:
+        self._job_index = job_index
         self._now = now
 
     def describe(self) -> Iterable[Metric]:
@@ -43,7 +43,7 @@ class JobGauges(Collector):
         counts: Counter[tuple[str, int]] = Counter()
         waiting: dict[str, float] = {}
         now = self._now()
-        for standing in self._ledger.standings():
+        for standing in self._job_index.standings():
             counts[standing.kind, standing.status] += 1
             waited = 0.0
             if standing.status == JOB_STATUS_QUEUED:

@@ -45,13 +45,13 @@ class JobEvent:
 
 
 @dataclass(frozen=True)
-class Place:
+class Cursor:
     """How far a reader has got in both streams."""
 
     state: int = 0
     progress: int = 0
 
-    def past(self, event: JobEvent) -> "Place":
+    def past(self, event: JobEvent) -> "Cursor":
         """The place behind an event."""
         if event.type == STATE:
             return replace(self, state=event.sequence)
@@ -100,7 +100,7 @@ class JobHistory:
         """Sequence of the newest state; 0 before the first."""
         return self._states[-1].sequence if self._states else 0
 
-    def next_after(self, place: Place) -> JobEvent | None:
+    def next_after(self, place: Cursor) -> JobEvent | None:
         """The first event behind a place; the earlier one when both streams have one."""
         state = _first_after(self._states, place.state)
         figure = _first_after(self._figures, place.progress)
@@ -108,11 +108,11 @@ class JobHistory:
             return state or figure
         return figure if figure.at < state.at else state
 
-    def next_figures(self, place: Place) -> JobEvent | None:
+    def next_figures(self, place: Cursor) -> JobEvent | None:
         """The first figures behind a place."""
         return _first_after(self._figures, place.progress)
 
-    def place_of(self, event_id: str, *, last_progress: int) -> Place:
+    def place_of(self, event_id: str, *, last_progress: int) -> Cursor:
         """The place behind an event, also one that another process gave out.
 
         Args:
@@ -133,12 +133,12 @@ class JobHistory:
             raise _unknown(event_id)
         if match[3] is not None:
             beside = int(match[3])
-            return Place(sequence, beside) if type_ == STATE else Place(beside, sequence)
+            return Cursor(sequence, beside) if type_ == STATE else Cursor(beside, sequence)
         return self._place_in_list(type_, sequence)
 
-    def _place_in_list(self, type_: str, sequence: int) -> Place:
+    def _place_in_list(self, type_: str, sequence: int) -> Cursor:
         """For ids of `events`, which do not say how far the other stream was."""
-        place = Place() if type_ == STATE else Place(progress=sequence)
+        place = Cursor() if type_ == STATE else Cursor(progress=sequence)
         for event in self.events():
             if event.type == type_ and event.sequence > sequence:
                 break

@@ -21,7 +21,7 @@ from modelmill_service_kit.machine_size import MachineSize
 
 
 @dataclass(frozen=True)
-class Turn:
+class QueuePosition:
     """What is known of a job's turn; nothing of a job that does not wait."""
 
     position: int | None = None
@@ -32,7 +32,7 @@ class Turn:
     """Why it waits for more than its turn; empty when it does not."""
 
 
-NO_TURN = Turn()
+NO_POSITION = QueuePosition()
 """Of a job that does not wait."""
 
 
@@ -146,20 +146,20 @@ class QueueOrder:
         if size is not None:
             self._lines[kind].sizes.add(size)
 
-    def turn(self, kind: str, job_id: str) -> Turn:
+    def turn(self, kind: str, job_id: str) -> QueuePosition:
         """When the job's turn comes."""
         line = self._lines[kind]
         if job_id not in line.waiting:
-            return NO_TURN
+            return NO_POSITION
         reason = misfit(line.waiting[job_id].needs, line.sizes)
         if reason:
-            return Turn(reason=reason)
+            return QueuePosition(reason=reason)
         if not line.is_current and self._clock() >= line.good_until:
             self._work_out(line)
         position = line.positions.get(job_id)
         if position is None:  # it came after the order was worked out
             position = len(line.positions) + 1
-        return Turn(position, self._start(line, position))
+        return QueuePosition(position, self._start(line, position))
 
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait, of all kinds."""

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StaleWriteError
-from modelmill_bus.mark import Mark
 from modelmill_bus.subjects import snapshot_part, snapshot_state
+from modelmill_bus.watermark import Watermark
 from modelmill_service_kit.errors import DomainError
 from nats.js.errors import APIError
 
@@ -101,7 +101,7 @@ class Snapshots:
         records = await asyncio.to_thread(_records, stored.body, parts)
         return Content(stored.body.last_sequence, records)
 
-    async def keep(self, book: JobBook, read: Mark, ready: asyncio.Event) -> None:
+    async def keep(self, book: JobBook, read: Watermark, ready: asyncio.Event) -> None:
         """Save for ever, whenever it is due."""
         await ready.wait()
         while True:

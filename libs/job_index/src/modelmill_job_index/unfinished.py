@@ -20,8 +20,8 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.mark import Mark
-from modelmill_jobs.standing import TERMINAL, runs_again, status_word
+from modelmill_bus.watermark import Watermark
+from modelmill_jobs.job_status import TERMINAL, runs_again, status_word
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 
 FILTERS = ("job.requested.>", "job.resumed.>", "job.control.*", "job.state.*")
@@ -59,7 +59,7 @@ class UnfinishedJobs:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._jobs: dict[str, _Job] = {}
-        self._read = Mark()
+        self._read = Watermark()
 
     async def run(self) -> None:
         """Follow for ever; run it as a task beside the server."""

@@ -12,8 +12,8 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnavailableError
 
-from modelmill_job_index.history import EVENT_ID, STATE, JobEvent, JobHistory, Place
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.history import EVENT_ID, STATE, Cursor, JobEvent, JobHistory
+from modelmill_job_index.index import JobIndex
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +24,9 @@ CATCH_UP_SECONDS = 2.0
 class JobWatcher:
     """Streams events out of a ledger that is followed elsewhere."""
 
-    def __init__(self, bus: Bus, ledger: JobLedger) -> None:
+    def __init__(self, bus: Bus, job_index: JobIndex) -> None:
         self._bus = bus
-        self._ledger = ledger
+        self._job_index = job_index
 
     async def watch(self, tenant: str, job_id: str, after: str | None) -> AsyncIterator[JobEvent]:
         """Events behind `after` in order, each once, as they come; the last is that it has ended.
@@ -46,7 +46,7 @@ class JobWatcher:
         place = await self._place(job_id, history, after)
         complete_until = 0
         while True:
-            news, ended = history.news, self._ledger.has_ended(job_id)
+            news, ended = history.news, self._job_index.has_ended(job_id)
             if ended and place.state >= history.last_state:
                 return
             event = history.next_after(place)
@@ -64,16 +64,16 @@ class JobWatcher:
 
     async def _history(self, tenant: str, job_id: str) -> JobHistory:
         try:
-            return self._ledger.history(tenant, job_id)
+            return self._job_index.history(tenant, job_id)
         except NotFoundError:
             await self._catch_up_jobs()
-            return self._ledger.history(tenant, job_id)
+            return self._job_index.history(tenant, job_id)
 
-    async def _place(self, job_id: str, history: JobHistory, after: str | None) -> Place:
+    async def _place(self, job_id: str, history: JobHistory, after: str | None) -> Cursor:
         if not after:
-            return Place()
+            return Cursor()
         try:
-            return history.place_of(after, last_progress=self._ledger.progress_sequence)
+            return history.place_of(after, last_progress=self._job_index.progress_sequence)
         except InvalidInputError:
             if EVENT_ID.fullmatch(after) is None:
                 raise
@@ -84,14 +84,14 @@ class JobWatcher:
 
     async def _catch_up_jobs(self) -> None:
         newest = await self._bus.last_sequence("JOBS")
-        await self._ledger.wait_for(newest, CATCH_UP_SECONDS)
+        await self._job_index.wait_for(newest, CATCH_UP_SECONDS)
 
     async def _catch_up_figures(self, job_id: str) -> None:
         """Read what was reported before now: it was written before the end was."""
         try:
             newest = await self._bus.last(job_progress(job_id), JobProgress)
             if newest is not None:
-                await self._ledger.wait_for_progress(newest.sequence, CATCH_UP_SECONDS)
+                await self._job_index.wait_for_progress(newest.sequence, CATCH_UP_SECONDS)
         except UnavailableError as error:
             # The end is known; figures may be lost.
             log.warning("the last figures of job %s may be missing: %s", job_id, error)

@@ -17,8 +17,8 @@ from modelmill_jobs.children import ChildProcess, why_it_died
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, JobFailed, Preempted
+from modelmill_jobs.heartbeat import HANDLER_SILENCE_SECONDS, Heartbeat
 from modelmill_jobs.progress import ProgressReporter, Report
-from modelmill_jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
 from modelmill_jobs.questions import OnQuestion, Questions
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class ActiveJob:
         self.fence = claim.fence
         self.attempt: int = claim.state.attempt
         self.folder = folder
-        self.pulse = Pulse()
+        self.heartbeat = Heartbeat()
         self._claim = claim
         self._progress = progress
         self._stop = stop
@@ -102,7 +102,7 @@ class ActiveJob:
 
         A handler that says nothing new for ten minutes outside `run_child` is taken for hung.
         """
-        self.pulse.beat(phase, done, HANDLER_SILENCE_SECONDS)
+        self.heartbeat.beat(phase, done, HANDLER_SILENCE_SECONDS)
         self._progress.report(Report(phase, done, total, unit, dict(metrics or {}), eta_seconds))
 
     @property
@@ -178,7 +178,7 @@ class ActiveJob:
             Fenced: a checkpoint found that another worker owns the job.
             Exception: whatever `on_question` raised; the child was ended for it.
         """
-        self.pulse.rest(START_SILENCE_SECONDS)
+        self.heartbeat.rest(START_SILENCE_SECONDS)
         child = await ChildProcess.start(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
         asked = Questions(child, on_question, self._see_answer)
@@ -188,7 +188,7 @@ class ActiveJob:
             watch.cancel()
             await asked.close()
             await child.close()
-            self.pulse.rest(HANDLER_SILENCE_SECONDS)
+            self.heartbeat.rest(HANDLER_SILENCE_SECONDS)
 
     async def _converse(
         self,
@@ -222,9 +222,9 @@ class ActiveJob:
 
     def _why_it_ended(self, child: ChildProcess, status: int) -> Exception:
         """What became of a child that ended without a word."""
-        if self.pulse.overdue:
-            limit = self.pulse.limit_seconds
-            reason = f"silent for more than {limit:g} s while in phase {self.pulse.phase!r}"
+        if self.heartbeat.overdue:
+            limit = self.heartbeat.limit_seconds
+            reason = f"silent for more than {limit:g} s while in phase {self.heartbeat.phase!r}"
             return ChildDied("HUNG", reason, child.log_tail())
         if child.told_to_stop or self._stop.is_set():
             return Preempted()
@@ -232,21 +232,21 @@ class ActiveJob:
 
     def _take_progress(self, message: dict[str, Any]) -> Report:
         phase, done = message["phase"], message["done"]
-        self.pulse.beat(phase, done, message["max_silence_seconds"])
+        self.heartbeat.beat(phase, done, message["max_silence_seconds"])
         report = Report(phase, done, message["total"], message["unit"], message["metrics"])
         self._progress.report(report)
         return report
 
     def _see_answer(self) -> None:
-        self.pulse.rest(self.pulse.limit_seconds)
+        self.heartbeat.rest(self.heartbeat.limit_seconds)
 
     async def _take_checkpoint(
         self, child: ChildProcess, message: dict[str, Any], saving: "_Saving"
     ) -> None:
         if saving.on_checkpoint is None:
             raise TypeError("the child saves checkpoints, but run_child was given no on_checkpoint")
-        limit = self.pulse.limit_seconds
-        self.pulse.rest(SAVE_SILENCE_SECONDS)
+        limit = self.heartbeat.limit_seconds
+        self.heartbeat.rest(SAVE_SILENCE_SECONDS)
         self._stored.clear()
         try:
             folder, step = Path(message["folder"]), message["step"]
@@ -255,7 +255,7 @@ class ActiveJob:
         finally:
             self._stored.set()
         await saving.tell({one.digest for one in self.checkpoints})
-        self.pulse.rest(limit)
+        self.heartbeat.rest(limit)
         await child.send({"saved_step": message["step"]})
 
     async def _durable(self, on_checkpoint: OnCheckpoint, folder: Path, step: int) -> str:
@@ -275,7 +275,7 @@ class ActiveJob:
         """Ask the child to stop when it shall; kill it when it takes too long or hangs."""
         stop_by = float("inf")
         clock = asyncio.get_running_loop().time
-        while not self.pulse.overdue and clock() < stop_by:
+        while not self.heartbeat.overdue and clock() < stop_by:
             await asyncio.sleep(LOOK_SECONDS)
             if self._stop.is_set() and stop_by == float("inf"):
                 child.terminate()

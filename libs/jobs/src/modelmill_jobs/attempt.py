@@ -31,8 +31,8 @@ from modelmill_jobs.announcements import announce, announcement_of
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, Fenced, JobFailed, Preempted, job_error, retry_delay
+from modelmill_jobs.job_status import DESIRED_STATUS, status_word
 from modelmill_jobs.progress import ProgressReporter
-from modelmill_jobs.standing import DESIRED_STATUS, status_word
 
 AfterSuccess = Callable[[str], Awaitable[None]]
 """Told the id of a job that has succeeded; after it raised, it is told again."""
@@ -180,9 +180,9 @@ class Attempt:
         """Renew the claim while the work moves."""
         while True:
             await asyncio.sleep(self._rules.claim_seconds / 4)
-            if self._job.pulse.overdue_seconds > HUNG_GRACE_SECONDS:
+            if self._job.heartbeat.overdue_seconds > HUNG_GRACE_SECONDS:
                 raise ChildDied("HUNG", "the work stopped moving", "")
-            if self._job.pulse.overdue:
+            if self._job.heartbeat.overdue:
                 continue
             try:
                 if not await self._claim.is_ours():

@@ -19,8 +19,8 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_jobs.errors import Fenced
+from modelmill_jobs.job_status import TERMINAL
 from modelmill_jobs.sizes import as_resources
-from modelmill_jobs.standing import TERMINAL
 
 log = logging.getLogger(__name__)
 

@@ -42,7 +42,7 @@ from modelmill_service_kit.nearest import no_such
 
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import Fenced
-from modelmill_jobs.standing import (
+from modelmill_jobs.job_status import (
     DESIRED_STATUS,
     desired_state_left,
     may_be_parked,
@@ -52,7 +52,7 @@ from modelmill_jobs.standing import (
 )
 
 
-async def park(
+async def finalize_unclaimed(
     bus: Bus,
     request: JobRequested,
     before: Stored[JobState] | None,
@@ -251,7 +251,7 @@ class ControlJob:
             if case.desired_state != desired_state:
                 return 0  # somebody asked for something else meanwhile, and acts on it
             try:
-                return await park(
+                return await finalize_unclaimed(
                     self._bus, case.request.body, case.state, desired_state, self._never
                 )
             except Fenced:

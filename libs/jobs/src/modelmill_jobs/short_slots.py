@@ -8,7 +8,7 @@ from typing import Any
 from modelmill_bus.envelope import Stored
 
 from modelmill_jobs.handlers import JobHandler
-from modelmill_jobs.sizes import Hands, both, size_of
+from modelmill_jobs.sizes import WorkerCapacity, both, size_of
 from modelmill_jobs.waiting import WaitingJobs
 
 LOOK_SECONDS = 0.5
@@ -49,7 +49,7 @@ class ShortSlots:
         self,
         short: ShortJobs,
         waiting: WaitingJobs,
-        hands: Hands,
+        capacity: WorkerCapacity,
         handlers: Sequence[JobHandler],
         *,
         slots: int,
@@ -57,7 +57,7 @@ class ShortSlots:
     ) -> None:
         self._short = short
         self._waiting = waiting
-        self._hands = hands
+        self._capacity = capacity
         self._handlers = handlers
         self._slots = slots
         self._take = take
@@ -78,7 +78,7 @@ class ShortSlots:
                 await self._waiting.news(within=LOOK_SECONDS)
 
     async def _took_one(self, handler: JobHandler) -> bool:
-        asked = self._waiting.next(handler.kind, self._hands, within_seconds=self._short.seconds)
+        asked = self._waiting.next(handler.kind, self._capacity, within_seconds=self._short.seconds)
         if asked is None or not self._has_room(asked):
             return False
         job_id = asked.body.job_id
@@ -90,14 +90,14 @@ class ShortSlots:
 
     def _has_room(self, asked: Stored[Any]) -> bool:
         needs = size_of(asked.body.needs)
-        if not self._hands.have_room_for(needs):
+        if not self._capacity.have_room_for(needs):
             return False
-        if len(self._hands.job_ids - self._taken) >= self._slots:
+        if len(self._capacity.job_ids - self._taken) >= self._slots:
             return True  # others wait for a slot, which a short job does not take from them
-        firsts = (self._waiting.next(each.kind, self._hands) for each in self._handlers)
+        firsts = (self._waiting.next(each.kind, self._capacity) for each in self._handlers)
         return all(
             first is None
             or first.body.job_id == asked.body.job_id
-            or self._hands.have_room_for(both(needs, size_of(first.body.needs)))
+            or self._capacity.have_room_for(both(needs, size_of(first.body.needs)))
             for first in firsts
         )

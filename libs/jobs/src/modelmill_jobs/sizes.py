@@ -78,7 +78,7 @@ def misfit(needs: MachineSize, seen: Collection[MachineSize]) -> str:
     return "needs more than any one worker that was seen has, though each part of it was seen"
 
 
-class Hands:
+class WorkerCapacity:
     """Jobs that this worker claims or works on.
 
     Args:

@@ -38,7 +38,7 @@ class SubmittedJob:
 
     job_id: str
     sequence: int
-    """Of its request in JOBS; wait for it in `JobLedger` to read your own write."""
+    """Of its request in JOBS; wait for it in `JobIndex` to read your own write."""
     created: bool
     """False when the same request had been accepted before."""
 

@@ -26,8 +26,8 @@ from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_jobs.errors import retry_delay
 from modelmill_jobs.fairness import WaitingJob, fair_order
-from modelmill_jobs.sizes import Hands, size_of
-from modelmill_jobs.standing import TERMINAL, runs_again
+from modelmill_jobs.job_status import TERMINAL, runs_again
+from modelmill_jobs.sizes import WorkerCapacity, size_of
 
 Asked = Stored[JobRequested] | Stored[JobResumed]
 
@@ -112,7 +112,9 @@ class WaitingJobs:
         """Return once something has happened, or after so many seconds."""
         await self.reach(self._sequence + 1, within)
 
-    def next(self, kind: str, hands: Hands, *, within_seconds: float | None = None) -> Asked | None:
+    def next(
+        self, kind: str, capacity: WorkerCapacity, *, within_seconds: float | None = None
+    ) -> Asked | None:
         """What asked for the job of this kind whose turn it is; None when that is not known.
 
         Args:
@@ -124,7 +126,7 @@ class WaitingJobs:
             return None
         now = time.monotonic()
         of_kind = [(job_id, job) for job_id, job in self._jobs.items() if job.kind == kind]
-        held = hands.job_ids
+        held = capacity.job_ids
         running = Counter(
             job.tenant for at, job in of_kind if job.status == JOB_STATUS_RUNNING or at in held
         )
@@ -132,7 +134,7 @@ class WaitingJobs:
             job.as_waiting(job_id)
             for job_id, job in of_kind
             if job.waits and job.not_before <= now and job_id not in held
-            if not self._is_enough(running[job.tenant]) and hands.can_ever_hold(job.needs)
+            if not self._is_enough(running[job.tenant]) and capacity.can_ever_hold(job.needs)
             if within_seconds is None or 0 < job.asked.body.expected_seconds <= within_seconds
         )
         first = next(fair_order(waiting, running, self._served[kind]), None)

@@ -27,14 +27,14 @@ from modelmill_jobs.attempt import (
     unless_lost,
 )
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.control import park
+from modelmill_jobs.control import finalize_unclaimed
 from modelmill_jobs.control_signals import ControlSignal, ControlSignals, StopOrder
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
 from modelmill_jobs.handlers import JobHandler, is_ready
+from modelmill_jobs.job_view import JobView
 from modelmill_jobs.metrics import JOB_SECONDS, JOBS_FINISHED
-from modelmill_jobs.offers import Offer
 from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
-from modelmill_jobs.sizes import Hands, size_of
+from modelmill_jobs.sizes import WorkerCapacity, size_of
 from modelmill_jobs.tracing import job_span
 from modelmill_jobs.waiting import Undelivered, WaitingJobs
 
@@ -104,7 +104,7 @@ class Worker:
         )
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._free = asyncio.Semaphore(slots)
-        self._hands = Hands(size)
+        self._capacity = WorkerCapacity(size)
         self._jobs_per_tenant = jobs_per_tenant
         self._control_signals = ControlSignals(bus)
         kinds = [handler.kind for handler in self._handlers]
@@ -134,7 +134,7 @@ class Worker:
                 return await self._works_instead(handler, asked, Undelivered(), stopping)
             return False
 
-        parts = (self._short, self._waiting, self._hands, self._handlers)
+        parts = (self._short, self._waiting, self._capacity, self._handlers)
         return ShortSlots(*parts, slots=self._slots, take=take)
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
@@ -169,42 +169,42 @@ class Worker:
         with self._control_signals.listen(job_id) as heard:
             # The state first: whoever asks for something else looks at it after writing the
             # desired state.
-            offer = await Offer.read(self._bus, woken_by)
+            job_view = await JobView.read(self._bus, woken_by)
             desired_state = await heard.look()
-            if offer.before is not None and offer.is_over(desired_state):
-                with within(offer.ordered.trace):
-                    await announce_unless_stored(self._bus, offer.before.body)
-                    if offer.before.body.status == JOB_STATUS_SUCCEEDED:
+            if job_view.before is not None and job_view.is_over(desired_state):
+                with within(job_view.ordered.trace):
+                    await announce_unless_stored(self._bus, job_view.before.body)
+                    if job_view.before.body.status == JOB_STATUS_SUCCEEDED:
                         await self._rules.after_success(job_id)
                 await delivery.ack()
-            elif offer.is_running and await self._is_held(offer):
+            elif job_view.is_running and await self._is_held(job_view):
                 await delivery.nak(delay=self._claim_seconds / 4)
             elif desired_state != JOB_DESIRED_STATE_RUN:
-                await self._park(offer, heard, delivery, stopping)
-            elif not await is_ready(handler, offer.ordered.body):
+                await self._park(job_view, heard, delivery, stopping)
+            elif not await is_ready(handler, job_view.ordered.body):
                 await delivery.nak(delay=NOT_READY_SECONDS)
             else:
-                await self._take_turn(handler, delivery, StopOrder(stopping, heard), offer)
+                await self._take_turn(handler, delivery, StopOrder(stopping, heard), job_view)
 
     async def _take_turn(
-        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, job_view: JobView
     ) -> None:
         """Claim the job that was delivered, or the one whose turn comes before it."""
         # Whoever asked before our last job ended is known from here on.
         await self._waiting.reach(self._written, within=TURN_SECONDS)
-        if offer.is_running and self._may_claim(offer):
+        if job_view.is_running and self._may_claim(job_view):
             # Its owner died. It had its turn, and must not wait until nobody else does.
-            await self._claim(handler, delivery, stop, offer)
+            await self._claim(handler, delivery, stop, job_view)
             return
         for _ in range(LOOKS):
-            first = self._waiting.next(handler.kind, self._hands)
-            if first is None or first.body.job_id == offer.ordered.body.job_id:
-                if self._may_claim(offer):
-                    await self._claim(handler, delivery, stop, offer)
+            first = self._waiting.next(handler.kind, self._capacity)
+            if first is None or first.body.job_id == job_view.ordered.body.job_id:
+                if self._may_claim(job_view):
+                    await self._claim(handler, delivery, stop, job_view)
                     return
                 break
             # A smaller one that overtook it now would do so again and again.
-            if not self._hands.have_room_for(size_of(first.body.needs)):
+            if not self._capacity.have_room_for(size_of(first.body.needs)):
                 break
             if await self._works_instead(handler, first, delivery, stop.process):
                 return
@@ -215,13 +215,13 @@ class Worker:
         # Others that wait for the same are offered next, and nothing but an end helps them.
         await self._waiting.news(within=OUT_OF_TURN_SECONDS)
 
-    def _may_claim(self, offer: Offer) -> bool:
+    def _may_claim(self, job_view: JobView) -> bool:
         """Whether there is room for it, and its tenant may have one more in work."""
-        request = offer.ordered.body
-        if not self._hands.can_take(request.job_id, size_of(request.needs)):
+        request = job_view.ordered.body
+        if not self._capacity.can_take(request.job_id, size_of(request.needs)):
             return False
         # One that was lost is in work already, and only taken over.
-        return offer.is_running or not self._waiting.is_full(request.kind, request.tenant)
+        return job_view.is_running or not self._waiting.is_full(request.kind, request.tenant)
 
     async def _works_instead(
         self, handler: JobHandler, asked: Stored[Any], delivery: Any, stopping: asyncio.Event
@@ -229,48 +229,50 @@ class Worker:
         """Give the delivery back and see to the job that was asked for; false if it cannot be."""
         job_id = asked.body.job_id
         with self._control_signals.listen(job_id) as heard:
-            offer = await Offer.read(self._bus, asked)
+            job_view = await JobView.read(self._bus, asked)
             desired_state = await heard.look()
             waits = desired_state == JOB_DESIRED_STATE_RUN and not (
-                offer.is_running or offer.is_over(desired_state)
+                job_view.is_running or job_view.is_over(desired_state)
             )
-            if not waits or not await is_ready(handler, offer.ordered.body):
+            if not waits or not await is_ready(handler, job_view.ordered.body):
                 self._waiting.pass_over(job_id, NOT_READY_SECONDS)
                 return False
             await delivery.nak(delay=OUT_OF_TURN_SECONDS)
-            if self._hands.can_take(job_id, size_of(offer.ordered.body.needs)):
-                await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
+            if self._capacity.can_take(job_id, size_of(job_view.ordered.body.needs)):
+                await self._claim(handler, Undelivered(), StopOrder(stopping, heard), job_view)
             return True
 
-    async def _is_held(self, offer: Offer) -> bool:
-        if offer.ordered.body.job_id in self._hands.job_ids:
+    async def _is_held(self, job_view: JobView) -> bool:
+        if job_view.ordered.body.job_id in self._capacity.job_ids:
             return True
-        return await offer.shows_life(self._bus, self._claim_seconds * 0.75)
+        return await job_view.shows_life(self._bus, self._claim_seconds * 0.75)
 
     async def _park(
-        self, offer: Offer, heard: ControlSignal, delivery: Any, stopping: asyncio.Event
+        self, job_view: JobView, heard: ControlSignal, delivery: Any, stopping: asyncio.Event
     ) -> None:
         """Let the job's state be the desired state, where its owner did not get round to it."""
         desired_state = heard.desired_state
         with process_span("job.control.*", heard.trace):
-            await park(self._bus, offer.ordered.body, offer.before, desired_state, stopping)
+            await finalize_unclaimed(
+                self._bus, job_view.ordered.body, job_view.before, desired_state, stopping
+            )
         if await heard.look() == desired_state:
             await delivery.ack()
         else:
             await delivery.nak()
 
     async def _claim(
-        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, job_view: JobView
     ) -> None:
-        request = offer.ordered.body
-        claim = Claim(self._bus, request, offer.start, stop.process)
+        request = job_view.ordered.body
+        claim = Claim(self._bus, request, job_view.start, stop.process)
         try:
             with (
-                self._hands.hold(request.job_id, size_of(request.needs)),
-                job_span(offer.ordered, offer.woken_by) as span,
+                self._capacity.hold(request.job_id, size_of(request.needs)),
+                job_span(job_view.ordered, job_view.woken_by) as span,
                 JOB_SECONDS.labels(kind=handler.kind).time(),
             ):
-                await claim.take(self._owner, self._hands.size)
+                await claim.take(self._owner, self._capacity.size)
                 span.set_attribute("attempt", claim.state.attempt)
                 outcome = await self._see_through(handler, delivery, stop, request, claim)
                 span.set_attribute("outcome", outcome)

@@ -27,7 +27,7 @@ from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
 from modelmill_data_prep.adapters.dataset_records import DatasetRecords
-from modelmill_data_prep.adapters.file_looker import FileLooker
+from modelmill_data_prep.adapters.file_inspector import FileInspector
 from modelmill_data_prep.adapters.file_records import FileRecords
 from modelmill_data_prep.adapters.file_spool import FileSpool
 from modelmill_data_prep.adapters.job_records import JobRecords
@@ -134,9 +134,9 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
     max_row_bytes, read_file = settings.max_row_bytes, parts.read_file
     records = DatasetRecords(parts.bus, parts.datasets)
     folders = DatasetFolders(records, parts.store)
-    looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
+    looker = await stack.enter_async_context(FileInspector(settings.work_root / "looks"))
     # Comparing two large datasets takes a while, in which uploads and previews go on.
-    teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
+    teller = await stack.enter_async_context(FileInspector(settings.work_root / "stories"))
     why_no_models = "" if parts.models_asked else WHY_NO_MODELS
     read_report = ReadReport(folders, parts.store, JobRecords(parts.bus))
     store_file = _store_file(settings, looker, parts.store, parts.records)
@@ -162,7 +162,7 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
 
 
 def _store_file(
-    settings: Settings, looker: FileLooker, store: ArtifactStore, records: FileRecords
+    settings: Settings, looker: FileInspector, store: ArtifactStore, records: FileRecords
 ) -> StoreFile:
     return StoreFile(
         FileSpool(settings.work_root / "uploads"),

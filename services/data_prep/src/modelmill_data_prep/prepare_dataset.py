@@ -31,9 +31,9 @@ from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
 from modelmill_data_prep.domain.tally import Tally
 from modelmill_data_prep.domain.verdicts import SPLITS, TRAIN
 from modelmill_data_prep.pipeline.asking import AskedRows, Models, ask_losses
-from modelmill_data_prep.pipeline.between import Between
 from modelmill_data_prep.pipeline.dataset_output import DatasetOutput
 from modelmill_data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
+from modelmill_data_prep.pipeline.intermediate_store import Between
 from modelmill_data_prep.pipeline.part_files import PartWriter
 from modelmill_data_prep.pipeline.row_worker import FirstPart, SecondPart
 from modelmill_data_prep.pipeline.training_extras import MadeRows

@@ -30,7 +30,7 @@ class PreviewLooks(Protocol):
         max_row_bytes: int,
         pseudonym_key: bytes,
     ) -> dict[str, Any]:
-        """As `modelmill_data_prep.looks.preview`; raises InvalidInputError."""
+        """As `modelmill_data_prep.previews.preview`; raises InvalidInputError."""
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.lineage.story import Stories
+from modelmill_data_prep.domain.lineage.row_provenance import Stories
 from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.pipeline.asking import Models
 from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile

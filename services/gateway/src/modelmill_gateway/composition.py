@@ -22,6 +22,7 @@ from modelmill_gateway.adapters.job_owner import OwnJobs
 from modelmill_gateway.adapters.peers import Peers
 from modelmill_gateway.adapters.read_models import ReadModels
 from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.answers.admission_queue import AdmissionQueue
 from modelmill_gateway.answers.admitted_answers import AdmittedAnswers, Answers
 from modelmill_gateway.answers.admitted_texts import AdmittedCounts, AdmittedEmbeds, AdmittedJudges
 from modelmill_gateway.answers.answer_chat import AnswerChat
@@ -34,7 +35,6 @@ from modelmill_gateway.answers.metered_answers import (
     MeteredEmbeds,
     MeteredJudges,
 )
-from modelmill_gateway.answers.room import Room
 from modelmill_gateway.batches.create_batch import CreateBatch, SubmitJob
 from modelmill_gateway.domain.admission import Admission
 from modelmill_gateway.domain.ledger.prices import Prices
@@ -42,11 +42,11 @@ from modelmill_gateway.evals.create_eval_run import CreateEvalRun
 from modelmill_gateway.evals.manage_evals import ManageEvals
 from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
 from modelmill_gateway.guarding.ask_judges import AskJudges
+from modelmill_gateway.guarding.circuit_breaker import CircuitBreakerModeration
 from modelmill_gateway.guarding.judge_inputs import JudgeInputs
 from modelmill_gateway.guarding.judge_texts import JudgeTexts
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
-from modelmill_gateway.guarding.spared_moderation import SparedModeration
 from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
@@ -60,8 +60,8 @@ from modelmill_gateway.ordering.delete_dataset import DeleteDataset
 from modelmill_gateway.ordering.delete_file import DeleteFile
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.ordering.show_datasets import ShowDatasets
-from modelmill_gateway.ordering.waiting_room import WaitingRoom
 from modelmill_gateway.ordering.watch_job import WatchJob
 from modelmill_gateway.routing.delete_alias import DeleteAlias
 from modelmill_gateway.routing.delete_model import DeleteModel
@@ -150,9 +150,9 @@ def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
 
 def _ordering(
     parts: Parts,
-) -> tuple[FindModel, ShowDatasets, WaitingRoom, tuple[FindModel, OrderJob]]:
+) -> tuple[FindModel, ShowDatasets, PendingJobQuota, tuple[FindModel, OrderJob]]:
     find_model, show_datasets = _readers(parts.known, parts.settings.default_model)
-    room = WaitingRoom(parts.known.jobs, parts.settings.max_waiting_jobs)
+    room = PendingJobQuota(parts.known.jobs, parts.settings.max_waiting_jobs)
     return find_model, show_datasets, room, (find_model, OrderJob(parts.known.jobs, room))
 
 
@@ -162,7 +162,7 @@ def _deleting(parts: Parts) -> DeleteModel:
     return DeleteModel(parts.peers.trainer, known.models, delete_alias, known.fresh_models)
 
 
-def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:
+def _own_jobs(parts: Parts, room: PendingJobQuota) -> tuple[SubmitJob, ManageEvals]:
     known = parts.known
     return SubmitJob(JobQueue(parts.bus), known.jobs, room), ManageEvals(known.evals)
 
@@ -180,9 +180,9 @@ def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
     return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
 
 
-def _queue(parts: Parts) -> Room:
+def _queue(parts: Parts) -> AdmissionQueue:
     """The one in front of all that asks inference or judges."""
-    return Room(parts.admission, parts.settings.request_seconds)
+    return AdmissionQueue(parts.admission, parts.settings.request_seconds)
 
 
 def _counting(parts: Parts, find_model: FindModel) -> AdmittedCounts:
@@ -198,7 +198,7 @@ def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> 
 
 
 def _training(
-    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, room: WaitingRoom
+    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, room: PendingJobQuota
 ) -> CreateFineTuningJob:
     known, peers = parts.known, parts.peers
     return CreateFineTuningJob(
@@ -224,7 +224,7 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     faults = FaultPoints(settings.fault_at)
-    moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
+    moderation = CircuitBreakerModeration(peers.moderation, settings.moderation_seconds)
     judge_inputs = JudgeInputs(
         *(moderation, known.policies, parts.audit, parts.work),
         here_chars=settings.rules_here_chars,

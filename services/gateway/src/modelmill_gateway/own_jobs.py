@@ -9,13 +9,13 @@ from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.job_checkpoints import forget_checkpoints
 from modelmill_registry.stores import store_of
 
-from modelmill_gateway.adapters.standing import StandingOfCallers
+from modelmill_gateway.adapters.delegated_identity import StandingOfCallers
 from modelmill_gateway.batches.answer_batch import AnswerBatch
 from modelmill_gateway.batches.answer_many import AnswerMany
 from modelmill_gateway.batches.keep_batch_files import KeepBatchFiles
 from modelmill_gateway.composition import Parts
 from modelmill_gateway.entrypoints.http.gate import Gate
-from modelmill_gateway.entrypoints.inner_calls import InnerCalls
+from modelmill_gateway.entrypoints.in_process_client import InProcessClient
 from modelmill_gateway.entrypoints.jobs import BatchHandler
 from modelmill_gateway.evals.run_eval import RunEval
 
@@ -27,7 +27,7 @@ def worker_of(parts: Parts, gate: Gate) -> Worker:
     settings, files, store = parts.settings, parts.peers.data_prep, store_of(parts.settings)
     most = settings.batch_parallel
     answer_many = AnswerMany(
-        *(InnerCalls(gate), most, asyncio.Semaphore(most)),
+        *(InProcessClient(gate), most, asyncio.Semaphore(most)),
         others_wait=lambda: parts.admission.waiting > 0,
     )
     standing = StandingOfCallers(parts.known.keys)

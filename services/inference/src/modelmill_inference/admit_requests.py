@@ -43,7 +43,7 @@ class AdmissionPlan:
         return AdmissionLimits(tokens, self.sequences, self.waiting)
 
 
-class Turn:
+class QueueTicket:
     """A request that runs; what it is given is told here."""
 
     def __init__(self, admission: Admission, ticket: Ticket) -> None:
@@ -84,7 +84,7 @@ class AdmitRequests:
             self._admission.foresee(tenant, deadline=self._deadline(deadline, now), now=now)
 
     @asynccontextmanager
-    async def turn(self, ask: Ask, deadline: float | None) -> AsyncIterator[Turn]:
+    async def turn(self, ask: Ask, deadline: float | None) -> AsyncIterator[QueueTicket]:
         """The request's time at the engine; leaving the block, however, gives its room to others.
 
         Args:
@@ -106,7 +106,7 @@ class AdmitRequests:
             with self._counted():
                 await self._until_settled(ticket)
             WAIT_SECONDS.observe(clock() - began)
-            turn = Turn(self._admission, ticket)
+            turn = QueueTicket(self._admission, ticket)
             yield turn
         finally:
             self._admission.leave(ticket, now=clock(), ended=turn is not None and turn.ended)

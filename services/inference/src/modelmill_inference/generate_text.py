@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.account_generation import GenerationAccount, accounted
-from modelmill_inference.admit_requests import Admissions, Turn
+from modelmill_inference.admit_requests import Admissions, QueueTicket
 from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from modelmill_inference.demand_call import demanded_call
 from modelmill_inference.domain.asking import Ask
@@ -17,7 +17,7 @@ from modelmill_inference.domain.generation import (
     GenerationRequest,
     plan_generation,
 )
-from modelmill_inference.domain.grammar.held_form import HeldForm
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput
 from modelmill_inference.domain.sampling import SamplingOptions, check_options
 from modelmill_inference.end_in_time import ended_in_time
 from modelmill_inference.hold_answer import held_form, held_pieces
@@ -94,7 +94,7 @@ class _Plan:
     """What the engine is asked for, and how its answers are read."""
 
     request: GenerationRequest
-    form: HeldForm | None
+    form: ConstrainedOutput | None
     stops: tuple[str, ...]
     offered: tuple[str, ...]
     """Functions that may be called."""
@@ -113,7 +113,7 @@ class _Answer:
         plan: _Plan,
         version: LoadedVersion,
         account: GenerationAccount,
-        turn: Turn,
+        turn: QueueTicket,
     ) -> None:
         self._index = index
         self._request = replace(plan.request, seed=(plan.request.seed + index) % SEEDS)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from modelmill_tokenization.token_decoder import TokenDecoder
 
 from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
-from modelmill_inference.domain.grammar.held_form import HeldForm, hold, is_large
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold, is_large
 from modelmill_inference.domain.grammar.printing import printed
 from modelmill_inference.domain.grammar.tree import Grammar
 from modelmill_inference.domain.sampling import Constraint
@@ -20,7 +20,7 @@ LONG_CHARACTERS = 1_000
 """A longer text is followed through its grammar in a thread."""
 
 
-async def held_form(constraint: Constraint, max_tokens: int) -> HeldForm:
+async def held_form(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
     """`hold`, in a thread when it takes long."""
     if is_large(constraint):
         return await asyncio.to_thread(hold, constraint, max_tokens)
@@ -28,7 +28,7 @@ async def held_form(constraint: Constraint, max_tokens: int) -> HeldForm:
 
 
 async def held_pieces(
-    version: LoadedVersion, request: GenerationRequest, form: HeldForm | None
+    version: LoadedVersion, request: GenerationRequest, form: ConstrainedOutput | None
 ) -> AsyncGenerator[TokenPiece, None]:
     """The answer's tokens as they come; an answer with a form ends whole, with "stop"."""
     if form is None or form.free_tokens == form.max_tokens:
@@ -57,7 +57,7 @@ async def held_pieces(
             yield piece
 
 
-async def _ending(form: HeldForm, text: str, left: int) -> Grammar | None:
+async def _ending(form: ConstrainedOutput, text: str, left: int) -> Grammar | None:
     if len(text) > LONG_CHARACTERS:
         return await asyncio.to_thread(form.ending, text, left)
     return form.ending(text, left)

@@ -19,7 +19,7 @@ from modelmill_trainer.earlier_adapters import Models
 from modelmill_trainer.evaluating.tasks.config import TaskConfig
 from modelmill_trainer.evaluation_spec import decided_spec, plan_of
 from modelmill_trainer.named_datasets import Datasets
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 
 WHY_NO_MODELS = "the trainer has no inference service to ask. Set TRAINER_INFERENCE_ADDRESS"
 NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)

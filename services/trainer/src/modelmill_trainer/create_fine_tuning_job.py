@@ -31,7 +31,7 @@ from modelmill_trainer.domain.methods import ANSWERS, FULL
 from modelmill_trainer.domain.needs import needed_memory, training_needs
 from modelmill_trainer.earlier_adapters import EarlierAdapters, Models
 from modelmill_trainer.named_datasets import NamedDatasets
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 from modelmill_trainer.teachers import Teachers
 
 TRAINABLE_FORM = "safetensors"

@@ -16,7 +16,7 @@ from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_trainer.choices import is_auto, set_method
 from modelmill_trainer.domain.methods import LORA
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 
 ADAPTER_FORM = "adapter"
 TAKEN_OVER = ("lora_rank", "lora_alpha", "target_modules", "target_parameters")

@@ -27,7 +27,7 @@ from modelmill_trainer.domain.evaluation_request import EvaluationRequest, TaskF
 from modelmill_trainer.evaluation_spec import plan_of
 from modelmill_trainer.kept_checkpoints import KeptCheckpoints
 from modelmill_trainer.named_datasets import Datasets
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 
 log = logging.getLogger(__name__)
 

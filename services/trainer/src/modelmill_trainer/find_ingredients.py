@@ -13,7 +13,7 @@ from modelmill_trainer.distributions import distribution_of
 from modelmill_trainer.earlier_adapters import Models
 from modelmill_trainer.ingredients import Ingredients
 from modelmill_trainer.named_datasets import LEARNED, VALIDATED, Datasets, ids_of
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 
 
 class JobStates(Protocol):

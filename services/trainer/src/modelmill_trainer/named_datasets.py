@@ -8,7 +8,7 @@ from modelmill_bus.kinds import DATASET, dataset_id_of
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 
-from modelmill_trainer.soon import soon
+from modelmill_trainer.retry_until_known import soon
 
 LEARNED, VALIDATED = "dataset", "validation_dataset"
 """What fields of a spec that name a dataset, or the job that makes it, begin with."""

@@ -22,8 +22,8 @@ from modelmill_data_prep.domain.augmenting.generated import (
 from modelmill_data_prep.domain.augmenting.plan import AugmentStep
 from modelmill_data_prep.domain.augmenting.row_maker import RowMaker, chosen_rows
 from modelmill_data_prep.domain.row_batch import one_batch
-from modelmill_data_prep.pipeline.between import LOSSES, Between
 from modelmill_data_prep.pipeline.disk_decider import DiskDecisions
+from modelmill_data_prep.pipeline.intermediate_store import LOSSES, Between
 from modelmill_data_prep.pipeline.part_files import PartWriter
 
 SLICE_ROWS = 64

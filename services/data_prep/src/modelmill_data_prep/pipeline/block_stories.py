@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from modelmill_data_prep.domain.lineage.merkle import leaf_hash
-from modelmill_data_prep.domain.lineage.story import STORIES
+from modelmill_data_prep.domain.lineage.row_provenance import STORIES
 from modelmill_data_prep.domain.verdicts import SPLITS
 from modelmill_data_prep.domain.written_rows import WrittenRows
 

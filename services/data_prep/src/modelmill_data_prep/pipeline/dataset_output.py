@@ -15,7 +15,7 @@ from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
 from modelmill_data_prep.domain.curriculum.row_order import order_rows
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import MerkleTree
-from modelmill_data_prep.domain.lineage.story import Bases, StoryWriter
+from modelmill_data_prep.domain.lineage.row_provenance import Bases, StoryWriter
 from modelmill_data_prep.domain.stories_file import STORIES_FILE
 from modelmill_data_prep.domain.tally import Tally
 from modelmill_data_prep.domain.tokens.packing import plan_packs

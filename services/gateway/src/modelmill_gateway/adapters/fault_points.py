@@ -15,7 +15,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.neighbours import Engines, Moderation, UsageRecords
+from modelmill_gateway.ports import Engines, Moderation, UsageRecords
 
 POINTS = (
     *("admitted", "judged", "calling", "called", "first_piece", "opening", "opened"),

@@ -36,7 +36,7 @@ from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.retry_budget import RetryBudget
 from modelmill_gateway.measures import INFERENCE_RETRIES
-from modelmill_gateway.neighbours import Engines
+from modelmill_gateway.ports import Engines
 
 AnswerT = TypeVar("AnswerT")
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_job_index.gauges import JobGauges
-from modelmill_job_index.ledger import JobLedger
+from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
@@ -41,7 +41,7 @@ class ReadModels:
         self.datasets = DatasetCatalogue(bus)
         self.aliases = AliasBook(bus)
         self.made = Made(self.models, self.datasets)
-        self.jobs = JobLedger(bus, Snapshots(bus), announcements=self.made)
+        self.jobs = JobIndex(bus, Snapshots(bus), announcements=self.made)
         self.default_builds = DefaultBuilds(self.models, self.jobs)
         self.fresh_models = FreshLook(
             bus, (self.models, MODEL_READY), (self.aliases, "alias.state.*.*")

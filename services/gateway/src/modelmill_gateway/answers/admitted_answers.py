@@ -4,11 +4,11 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
 
-from modelmill_gateway.answers.room import CHARS_A_TOKEN, Room
+from modelmill_gateway.answers.admission_queue import CHARS_A_TOKEN, AdmissionQueue
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.admission import Place
+from modelmill_gateway.domain.admission import QueueTicket
 from modelmill_gateway.domain.chat import ChatCall
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 DEFAULT_TOKENS = 512
 """Of an answer to who sets no limit."""
@@ -19,7 +19,7 @@ class Answers(Protocol):
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
+    ) -> AbstractAsyncContextManager[FilteredAnswers]: ...
 
 
 def prompt_tokens(call: ChatCall) -> int:
@@ -38,13 +38,13 @@ def tokens_of(call: ChatCall) -> int:
 class AdmittedAnswers:
     """The same answers, as many at a time as there is room for."""
 
-    def __init__(self, answers: Answers, room: Room) -> None:
+    def __init__(self, answers: Answers, room: AdmissionQueue) -> None:
         self._answers = answers
         self._room = room
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[GuardedAnswers]:
+    ) -> AbstractAsyncContextManager[FilteredAnswers]:
         """As `AnswerChat`'s, after a wait if need be.
 
         Raises:
@@ -54,22 +54,22 @@ class AdmittedAnswers:
 
     async def place(
         self, call: ChatCall, tenant: str, seconds: float | None
-    ) -> tuple[Place, float]:
+    ) -> tuple[QueueTicket, float]:
         """A place whose turn has come, and the seconds that are left for the answer."""
         return await self._room.place("answer", tenant, tokens_of(call), seconds)
 
-    def leave(self, place: Place, *, answered: bool) -> None:
+    def leave(self, place: QueueTicket, *, answered: bool) -> None:
         """Give it back."""
         self._room.leave(place, answered=answered)
 
     def inner(
         self, call: ChatCall, caller: Caller, request_id: str, seconds: float
-    ) -> AbstractAsyncContextManager[GuardedAnswers]:
+    ) -> AbstractAsyncContextManager[FilteredAnswers]:
         """The answers behind the queue."""
         return self._answers(call, caller, request_id=request_id, seconds=seconds)
 
 
-class _Admitted(AbstractAsyncContextManager[GuardedAnswers]):
+class _Admitted(AbstractAsyncContextManager[FilteredAnswers]):
     """One request; a class, because it stands before every answer and a generator costs more."""
 
     def __init__(
@@ -84,7 +84,7 @@ class _Admitted(AbstractAsyncContextManager[GuardedAnswers]):
         self._asked = (call, caller, request_id)
         self._seconds = seconds
 
-    async def __aenter__(self) -> GuardedAnswers:
+    async def __aenter__(self) -> FilteredAnswers:
         call, caller, request_id = self._asked
         self._place, seconds = await self._admitted.place(call, caller.tenant, self._seconds)
         try:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelmill_gateway.answers.admission_queue import AdmissionQueue, tokens_in
 from modelmill_gateway.answers.admitted_answers import prompt_tokens
 from modelmill_gateway.answers.count_prompt import CountedPrompt
 from modelmill_gateway.answers.embed_texts import Embedded
-from modelmill_gateway.answers.room import Room, tokens_in
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.verdict import InputVerdict
@@ -48,7 +48,7 @@ class AdmittedEmbeds:
     """EmbedTexts, as many at a time as there is room for."""
 
     embed_texts: Embeds
-    room: Room
+    room: AdmissionQueue
 
     async def __call__(
         self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
@@ -65,7 +65,7 @@ class AdmittedJudges:
     """JudgeTexts, as many at a time as there is room for."""
 
     judge_texts: Judges
-    room: Room
+    room: AdmissionQueue
 
     async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]:
         """As JudgeTexts does, after a wait if need be; raises FullError where it would be long."""
@@ -78,7 +78,7 @@ class AdmittedCounts:
     """CountPrompt, as many at a time as there is room for."""
 
     count_prompt: Counts
-    room: Room
+    room: AdmissionQueue
 
     async def __call__(self, call: ChatCall, caller: Caller) -> CountedPrompt:
         """As CountPrompt does, after a wait if need be; raises FullError where it would be long."""

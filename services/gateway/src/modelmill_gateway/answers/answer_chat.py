@@ -26,10 +26,10 @@ from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.split import sticky_key
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.ask_judges import AskJudges
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.guarding.joined_strings import strings_together
 from modelmill_gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
-from modelmill_gateway.neighbours import AuditTrail, Engines, Moderation, Policies, UsageRecords
+from modelmill_gateway.ports import AuditTrail, Engines, Moderation, Policies, UsageRecords
 from modelmill_gateway.spending.meter import METER
 
 tracer = trace.get_tracer(__name__)
@@ -60,7 +60,7 @@ class AnswerChat:
     @asynccontextmanager
     async def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AsyncIterator[GuardedAnswers]:
+    ) -> AsyncIterator[FilteredAnswers]:
         """Answers whose first piece is there; leaving the block stops the generation.
 
         Args:
@@ -87,7 +87,7 @@ class AnswerChat:
                 call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
                 work = self._work(policy, caller.tenant, deadline)
-                answers = GuardedAnswers(policy, pieces, started, call, judged_input, *work)
+                answers = FilteredAnswers(policy, pieces, started, call, judged_input, *work)
                 try:
                     await answers.begin()
                     yield answers
@@ -185,7 +185,7 @@ def _known(call: ChatCall, policy: CompiledPolicy) -> dict[str, str]:
     }
 
 
-def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
+def _tell(span: trace.Span, answers: FilteredAnswers, model: str) -> None:
     """Say in trace and metrics how it ended; figures and words of ours only, never text."""
     reasons = [end.finish_reason for end in answers.ends]
     span.set_attribute("gen_ai.response.finish_reasons", reasons)
@@ -201,7 +201,7 @@ def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
 
 
 def _usage(
-    answers: GuardedAnswers, caller: Caller, request_id: str, started: float
+    answers: FilteredAnswers, caller: Caller, request_id: str, started: float
 ) -> UsageRecorded:
     meter = METER.get()
     # What a budget is charged is on record, also of an answer that was stopped.

@@ -29,6 +29,6 @@ class InnerAnswer:
 
 
 class AnswersRequests(Protocol):
-    """See `modelmill_gateway.entrypoints.inner_calls.InnerCalls`."""
+    """See `modelmill_gateway.entrypoints.in_process_client.InProcessClient`."""
 
     async def __call__(self, path: str, body: bytes, caller: Caller) -> InnerAnswer: ...

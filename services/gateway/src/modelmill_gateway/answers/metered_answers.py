@@ -14,10 +14,10 @@ from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.bounds import need, prompt_bound, texts_bound
 from modelmill_gateway.domain.ledger.prices import Price
-from modelmill_gateway.domain.ledger.standing import quota_headers
+from modelmill_gateway.domain.ledger.rate_limit_headers import quota_headers
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.spending.meter import METER
 from modelmill_gateway.spending.quotas import Quotas
 
@@ -54,7 +54,7 @@ class MeteredAnswers:
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[GuardedAnswers]:
+    ) -> AbstractAsyncContextManager[FilteredAnswers]:
         """As AnswerChat does.
 
         Raises:
@@ -74,7 +74,7 @@ class MeteredAnswers:
         caller: Caller,
         request_id: str,
         seconds: float | None,
-    ) -> AsyncIterator[GuardedAnswers]:
+    ) -> AsyncIterator[FilteredAnswers]:
         if not call.sampling.max_tokens:
             call = replace(call, sampling=replace(call.sampling, max_tokens=self.most_tokens))
         price = self.price_of(caller.tenant, call.model)

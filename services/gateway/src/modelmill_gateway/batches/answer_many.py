@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.pulse import HANDLER_SILENCE_SECONDS
+from modelmill_jobs.heartbeat import HANDLER_SILENCE_SECONDS
 from modelmill_service_kit.errors import UnauthenticatedError
 
 from modelmill_gateway.answers.inner_answers import AnswersRequests, InnerAnswer, InnerRequest
@@ -152,7 +152,7 @@ class _Running:
         """Let fly what may."""
         if self._flight.must_wait():
             # Waiting is no standstill, however long there is no room.
-            self._job.pulse.beat("wait", int(time.monotonic()), HANDLER_SILENCE_SECONDS)
+            self._job.heartbeat.beat("wait", int(time.monotonic()), HANDLER_SILENCE_SECONDS)
             return
         while len(self._flying) < self._pace.allowed and not self._flight.others_wait():
             with suppress(IndexError):

@@ -8,14 +8,14 @@ from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import BATCH, prefix_of
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_jobs.submit import SubmittedJob
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.ordering.accepted_job import accepted_record
-from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 PREFIX = prefix_of(BATCH)
@@ -57,7 +57,7 @@ class SubmitJob:
 
     queue: Queue
     jobs: Jobs
-    room: WaitingRoom
+    room: PendingJobQuota
 
     async def __call__(
         self, spec: Message, caller: Caller, idempotency_key: str, *, prefix: str = PREFIX

@@ -28,7 +28,7 @@ by chance."""
 
 
 @dataclass(slots=True, eq=False)
-class Place:
+class QueueTicket:
     """One request's."""
 
     tenant: str
@@ -46,7 +46,7 @@ class Place:
 class _Tenant:
     turn: int
     in_hand: int = 0
-    waiting: dict[Place, None] = field(default_factory=dict)
+    waiting: dict[QueueTicket, None] = field(default_factory=dict)
     waiting_tokens: int = 0
 
 
@@ -130,7 +130,7 @@ class Admission:
         self.waiting = 0
         """Requests in the queue."""
 
-    def ask(self, tenant: str, tokens: int, seconds: float, *, kind: str = "") -> Place:
+    def ask(self, tenant: str, tokens: int, seconds: float, *, kind: str = "") -> QueueTicket:
         """A place, begun when there is room.
 
         Args:
@@ -142,7 +142,7 @@ class Admission:
             FullError: it would wait too long.
         """
         tokens = min(tokens, self._limit) if self._limit else tokens
-        place = Place(tenant, tokens, kind, self._clock() + seconds)
+        place = QueueTicket(tenant, tokens, kind, self._clock() + seconds)
         known = self._tenants.get(tenant)
         if known is None:
             known = self._tenants[tenant] = _Tenant(next(self._turns))
@@ -162,7 +162,7 @@ class Admission:
         self.waiting += 1
         return place
 
-    def leave(self, place: Place, *, answered: bool = False) -> None:
+    def leave(self, place: QueueTicket, *, answered: bool = False) -> None:
         """Give the place back, and tell those whose turn has come.
 
         Args:
@@ -190,7 +190,7 @@ class Admission:
             if following.tell is not None:
                 following.tell()
 
-    def _learn(self, place: Place, answered: bool) -> None:
+    def _learn(self, place: QueueTicket, answered: bool) -> None:
         assert place.begun_at is not None, "it was begun"
         now = self._clock()
         seconds = now - place.begun_at
@@ -208,13 +208,13 @@ class Admission:
     def _fits(self, tokens: int) -> bool:
         return not self._limit or self.tokens + tokens <= self._limit
 
-    def _next(self) -> Place | None:
+    def _next(self) -> QueueTicket | None:
         if not self.waiting:
             return None
         waiting = [tenant for tenant in self._tenants.values() if tenant.waiting]
         return next(iter(min(waiting, key=lambda it: (it.in_hand, it.turn)).waiting))
 
-    def _expected_wait(self, place: Place, tenant: _Tenant) -> float | None:
+    def _expected_wait(self, place: QueueTicket, tenant: _Tenant) -> float | None:
         """Until its turn; None when nothing is known and the queue is as long as the budget."""
         share = tenant.in_hand + tenant.waiting_tokens + place.tokens
         ahead = tenant.waiting_tokens + place.tokens
@@ -239,14 +239,14 @@ class Admission:
             retry_after_seconds=seconds * (1 + self._jitter()),
         )
 
-    def _begin(self, place: Place) -> None:
+    def _begin(self, place: QueueTicket) -> None:
         tenant = self._tenants[place.tenant]
         tenant.turn = next(self._turns)
         tenant.in_hand += place.tokens
         self.tokens += place.tokens
         place.begun_at = self._clock()
 
-    def _unqueue(self, place: Place, tenant: _Tenant) -> None:
+    def _unqueue(self, place: QueueTicket, tenant: _Tenant) -> None:
         del tenant.waiting[place]
         tenant.waiting_tokens -= place.tokens
         self.waiting -= 1

@@ -18,7 +18,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ModerationResult:
     """What was done with a text, which rules and judges matched, and by which policy."""
 
     action: Action
@@ -39,7 +39,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class InputVerdict(Judged):
+class InputVerdict(ModerationResult):
     """`blocked` stops the request; otherwise `text` goes on, with masks applied."""
 
     text: str

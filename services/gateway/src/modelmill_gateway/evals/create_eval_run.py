@@ -10,7 +10,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
 from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
 from modelmill_bus.ids import derived_id
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 
 from modelmill_gateway.batches.create_batch import WINDOW_SECONDS, SubmitJob, authority_of

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
 from modelmill_bus.kinds import BATCH
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.nearest import no_such
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.neighbours import Moderation
+from modelmill_gateway.ports import Moderation
 
 AT_ONCE = 8
 """Texts of one call that moderation judges at a time, so that one call leaves room for others."""

@@ -13,7 +13,7 @@ from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.feedback import Feedback, Report
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.measures import FEEDBACK
-from modelmill_gateway.neighbours import Policies
+from modelmill_gateway.ports import Policies
 
 REPORTS = {
     None: pb.FEEDBACK_REPORT_UNSPECIFIED,

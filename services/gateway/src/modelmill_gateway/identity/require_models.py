@@ -4,7 +4,7 @@ import json
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.access import Caller

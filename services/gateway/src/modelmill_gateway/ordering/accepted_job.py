@@ -6,7 +6,7 @@ from typing import Protocol
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JobRequested, JobState
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 

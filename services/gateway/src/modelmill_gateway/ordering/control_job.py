@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
 )
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_job_index.unfinished import input_ids
 from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import NotFoundError, PreconditionError

@@ -8,7 +8,7 @@ from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill_bus.kinds import DATASET
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.own_writes import CatchesUp, until_seen
 from modelmill_gateway.routing.find_model import FindModel
 
@@ -44,7 +44,7 @@ class CreateDataset:
         orders: DatasetOrders,
         find_model: FindModel,
         jobs: CatchesUp,
-        room: WaitingRoom,
+        room: PendingJobQuota,
     ) -> None:
         self._orders = orders
         self._find_model = find_model

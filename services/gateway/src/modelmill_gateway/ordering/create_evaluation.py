@@ -5,7 +5,7 @@ from typing import Protocol
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.kinds import EVALUATE
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller

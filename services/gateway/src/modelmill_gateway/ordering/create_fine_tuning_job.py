@@ -28,7 +28,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 )
 from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
 from modelmill_bus.structs import text_of
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
@@ -36,8 +36,8 @@ from modelmill_gateway.domain.errors import ModelNotAllowedError
 from modelmill_gateway.domain.models import TrainingStart
 from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from modelmill_gateway.ordering.create_dataset import DatasetOrders
+from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.ordering.rows_of_file import said_of_rows
-from modelmill_gateway.ordering.waiting_room import WaitingRoom
 from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 CONVERSATIONS = RowMapping(messages_column="messages")
@@ -143,7 +143,7 @@ class CreateFineTuningJob:
         find_dataset: FindsDatasets,
         datasets: Datasets,
         jobs: Jobs,
-        room: WaitingRoom,
+        room: PendingJobQuota,
     ) -> None:
         self._training = training
         self._orders = orders

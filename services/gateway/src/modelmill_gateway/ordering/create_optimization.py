@@ -6,7 +6,7 @@ from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.kinds import OPTIMIZE
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller

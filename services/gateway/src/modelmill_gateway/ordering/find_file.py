@@ -11,7 +11,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_bus.ids import derived_id
 from modelmill_bus.kinds import TRAIN
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 
 PURPOSE = "fine-tune-results"

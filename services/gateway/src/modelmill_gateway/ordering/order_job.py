@@ -4,11 +4,11 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobPriority
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
-from modelmill_gateway.ordering.waiting_room import WaitingRoom
+from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 SpecT = TypeVar("SpecT", bound=Message)
@@ -38,7 +38,7 @@ class Jobs(CatchesUp, Protocol):
 class OrderJob:
     """The road that orders of any kind take."""
 
-    def __init__(self, jobs: Jobs, room: WaitingRoom) -> None:
+    def __init__(self, jobs: Jobs, room: PendingJobQuota) -> None:
         self._jobs = jobs
         self._room = room
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.ordering.show_datasets import ShowDatasets

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import DATASET, dataset_id_of
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.routing.find_model import FreshLook

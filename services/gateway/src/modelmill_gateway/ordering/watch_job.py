@@ -14,7 +14,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_bus.kinds import TRAIN
 from modelmill_job_index.entry import say_progress
 from modelmill_job_index.history import PROGRESS
-from modelmill_job_index.ledger import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoundError
 
 from modelmill_gateway.domain.access import Caller

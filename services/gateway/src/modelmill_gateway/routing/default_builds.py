@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_job_index.history import STATE
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_registry.default_build import default_build_of, is_slower
 from modelmill_service_kit.errors import NotFoundError
 

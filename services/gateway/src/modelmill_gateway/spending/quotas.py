@@ -20,7 +20,7 @@ from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.amounts import Amounts
 from modelmill_gateway.domain.ledger.budget import Budget
 from modelmill_gateway.domain.ledger.names import tenant_budget
-from modelmill_gateway.domain.ledger.plan import farewell, plan
+from modelmill_gateway.domain.ledger.plan import plan, release_lease
 from modelmill_gateway.domain.ledger.prices import Price
 from modelmill_gateway.domain.ledger.refusals import NAMES, refusal
 from modelmill_gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
@@ -262,7 +262,7 @@ class Quotas:
             account.see(*newest, self._clock())
 
     async def _give_back(self, account: Account) -> None:
-        while (write := farewell(account, self._clock())) is not None:
+        while (write := release_lease(account, self._clock())) is not None:
             account.sent(write)
             try:
                 sequence = await self._book.write(write.body, write.expected)

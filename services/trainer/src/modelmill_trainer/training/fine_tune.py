@@ -12,7 +12,7 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.distributed.ranks import OneRank
-from modelmill_trainer.training.exam import exam_report, sit_exam
+from modelmill_trainer.training.final_eval import exam_report, sit_exam
 from modelmill_trainer.training.foreign_code import limits_end_the_run
 from modelmill_trainer.training.goldens import (
     Parity,

@@ -12,13 +12,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import LORA
-from modelmill_trainer.training import attention, beginnings
+from modelmill_trainer.training import attention
+from modelmill_trainer.training import soft_prompts as beginnings
 from modelmill_trainer.training.adapters import add_lora, begin_from, save_adapter
 from modelmill_trainer.training.architectures import mend
-from modelmill_trainer.training.beginnings import Beginning, TreeInputs, fresh_beginning
 from modelmill_trainer.training.fused.decoder import fused
 from modelmill_trainer.training.packs import FUSED_PACK_NODES, PACK_NODES
 from modelmill_trainer.training.precision import compute_dtype
+from modelmill_trainer.training.soft_prompts import Beginning, TreeInputs, fresh_beginning
 from modelmill_trainer.training.token_tree import TokenTree
 from modelmill_trainer.training.work import NeededWork, WorkMeter
 

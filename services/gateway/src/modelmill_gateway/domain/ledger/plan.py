@@ -60,7 +60,7 @@ def _is_due(account: Account, mine: Lease, now_ms: int) -> bool:
     return now_ms > mine.expires_ms - half or now_ms - account.demand.since_ms > half
 
 
-def farewell(account: Account, now_ms: int) -> Write | None:
+def release_lease(account: Account, now_ms: int) -> Write | None:
     """The record without what this holder does not use, and with all that it settled; None when
     that is what there is."""
     budget = account.budget.at(now_ms)

@@ -42,7 +42,7 @@ from modelmill_gateway.entrypoints.grpc.verdicts import (
     requested_moderation,
     verdicts_message,
 )
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.measures import ACTIVE_STREAMS
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -55,7 +55,7 @@ class Answers(Protocol):
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
+    ) -> AbstractAsyncContextManager[FilteredAnswers]: ...
 
 
 class ChatProcedures:
@@ -111,7 +111,7 @@ class ChatProcedures:
 
     def _answer(
         self, asked: pb.ChatCall, call: Call
-    ) -> AbstractAsyncContextManager[GuardedAnswers]:
+    ) -> AbstractAsyncContextManager[FilteredAnswers]:
         return self._answer_chat(
             _chat_call(asked), call.caller, request_id=call.request_id, seconds=call.seconds
         )
@@ -227,7 +227,7 @@ def _path(path: CascadePath) -> CascadePathMessage:
     )
 
 
-def _end(ended: End, answers: GuardedAnswers) -> pb.ChatEnd:
+def _end(ended: End, answers: FilteredAnswers) -> pb.ChatEnd:
     end = pb.ChatEnd(
         finish_reason=ended.finish_reason,
         version_id=answers.version_id,

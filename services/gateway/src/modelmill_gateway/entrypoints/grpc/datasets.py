@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError

@@ -6,7 +6,7 @@ from typing import Protocol
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers

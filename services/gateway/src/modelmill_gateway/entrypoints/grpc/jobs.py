@@ -16,7 +16,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from modelmill_bus.kinds import DATASET, KINDS
-from modelmill_job_index.ledger import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
 from modelmill_gateway.domain.access import Caller

@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import dataset_id_of
-from modelmill_job_index.ledger import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobRecord
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.log_tail import shown_tail

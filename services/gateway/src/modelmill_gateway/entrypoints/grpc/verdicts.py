@@ -3,8 +3,8 @@
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
 from modelmill_gateway.domain.chat import Moderated
-from modelmill_gateway.domain.verdict import Judged
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.domain.verdict import ModerationResult
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
 def mode_errors(asked: pb.ChatCall) -> list[str]:
@@ -27,14 +27,14 @@ def requested_moderation(asked: pb.ChatCall) -> Moderated | None:
     )
 
 
-def verdicts_message(answers: GuardedAnswers) -> pb.ChatVerdicts | None:
+def verdicts_message(answers: FilteredAnswers) -> pb.ChatVerdicts | None:
     """What the policy said, when the caller hears of it."""
     if not answers.tells_verdicts:
         return None
     return pb.ChatVerdicts(input=_verdict(answers.input), outputs=map(_verdict, answers.outputs))
 
 
-def _verdict(judged: Judged) -> pb.ChatVerdict:
+def _verdict(judged: ModerationResult) -> pb.ChatVerdict:
     rules = dict.fromkeys((hit.rule_id, hit.category) for hit in judged.hits)
     return pb.ChatVerdict(
         flagged=judged.flagged,

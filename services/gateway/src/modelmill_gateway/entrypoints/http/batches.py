@@ -5,7 +5,7 @@ from typing import Literal
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import BATCH
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.nearest import no_such
 from pydantic import Field
 from starlette.requests import Request

@@ -20,7 +20,7 @@ from modelmill_gateway.entrypoints.http.text_replies import (
 from modelmill_gateway.entrypoints.views.end_views import end_view
 from modelmill_gateway.entrypoints.views.logprob_views import CompletionLogprobs
 from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
 class CompletionRoute:
@@ -54,7 +54,7 @@ class CompletionRoute:
 
     async def _all(
         self, asked: CompletionRequest, caller: Caller, request_id: str
-    ) -> list[tuple[list[Piece], GuardedAnswers]]:
+    ) -> list[tuple[list[Piece], FilteredAnswers]]:
         """Every prompt's answer, generated side by side; the first refusal ends all of them."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -68,7 +68,7 @@ class CompletionRoute:
 
     async def _one(
         self, call: ChatCall, caller: Caller, request_id: str
-    ) -> tuple[list[Piece], GuardedAnswers]:
+    ) -> tuple[list[Piece], FilteredAnswers]:
         async with self._answer_chat(call, caller, request_id=request_id) as answers:
             return await answers.whole(), answers
 

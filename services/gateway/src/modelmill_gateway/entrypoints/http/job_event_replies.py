@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from modelmill_job_index.ledger import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse

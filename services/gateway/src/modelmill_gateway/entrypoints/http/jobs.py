@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobDesiredState,
 )
 from modelmill_bus.kinds import KINDS
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response

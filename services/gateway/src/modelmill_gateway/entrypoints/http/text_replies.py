@@ -16,7 +16,7 @@ from modelmill_gateway.domain.requests_in_hand import key_ends
 from modelmill_gateway.entrypoints.http.errors import JSON, Headers, error_body, internal_error_body
 from modelmill_gateway.entrypoints.http.gate import Receive, Send
 from modelmill_gateway.entrypoints.http.sse import DONE, error_event
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.measures import ACTIVE_STREAMS
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Answers(Protocol):
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str
-    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
+    ) -> AbstractAsyncContextManager[FilteredAnswers]: ...
 
 
 class AnswerEvents(Protocol):
@@ -49,14 +49,14 @@ class TextStream:
         self._last = b""
         self._send = send
 
-    async def open(self, answers: GuardedAnswers) -> None:
+    async def open(self, answers: FilteredAnswers) -> None:
         """Send the headers, unless they are sent."""
         if not self.opened:
             self.opened = True
             ACTIVE_STREAMS.inc()
             await self._send(_start(answers, b"text/event-stream", (b"cache-control", b"no-store")))
 
-    async def write(self, answers: GuardedAnswers, chunks: Sequence[AnswerEvents]) -> None:
+    async def write(self, answers: FilteredAnswers, chunks: Sequence[AnswerEvents]) -> None:
         """Send what is released of each answer, by its own chunks.
 
         The last one's end is told by `finish` or in the tail, once it is settled.
@@ -192,7 +192,7 @@ async def send_fields(send: Send, fields: dict[str, Any], headers: Headers) -> N
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_json(send: Send, fields: dict[str, Any], answers: GuardedAnswers) -> None:
+async def send_json(send: Send, fields: dict[str, Any], answers: FilteredAnswers) -> None:
     """A whole answer."""
     body = json.dumps(fields, ensure_ascii=False).encode()
     length = (b"content-length", str(len(body)).encode())
@@ -216,7 +216,7 @@ def usage_view(ends: Iterable[End]) -> dict[str, int] | None:
     }
 
 
-def _start(answers: GuardedAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
+def _start(answers: FilteredAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
     headers = [
         (b"content-type", content_type),
         (b"x-model-version", answers.version_id.encode()),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.batches.answer_batch import BATCH_EXPIRED, FINISH, VALIDATE
 from modelmill_gateway.entrypoints.views.job_views import (

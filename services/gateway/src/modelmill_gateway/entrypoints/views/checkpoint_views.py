@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC
 
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_job_index.ledger import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobRecord
 
 from modelmill_gateway.entrypoints.views.job_views import View, unix_seconds
 

@@ -5,7 +5,7 @@ import json
 from modelmill.data_prep.v1.data_prep_service_pb2 import PreviewDatasetResponse
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import dataset_id_of
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.entrypoints.views.job_views import STATUS, View, job_view, unix_seconds
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.entrypoints.views.job_views import View, as_object, unix_seconds
 

@@ -8,10 +8,10 @@ from typing import Any
 from modelmill_service_kit.errors import DomainError
 
 from modelmill_gateway.domain.chat import End, Piece, ToolCall
-from modelmill_gateway.domain.verdict import Judged
+from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.http.anthropic_errors import anthropic_body
 from modelmill_gateway.entrypoints.views.end_views import cascade_field
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 STOP_REASONS = {
     "stop": "end_turn",
@@ -23,7 +23,7 @@ _MARK = "\0text\0"
 _escape: Callable[[str], str] = encode_basestring_ascii
 
 
-def message_view(request_id: str, model: str, answers: GuardedAnswers, said: Piece) -> Any:
+def message_view(request_id: str, model: str, answers: FilteredAnswers, said: Piece) -> Any:
     """A whole answer."""
     blocks: list[dict[str, Any]] = [{"type": "text", "text": said.text}] if said.text else []
     calls = [{**_tool_use(call), "input": json.loads(call.arguments)} for call in said.calls]
@@ -40,7 +40,7 @@ def message_view(request_id: str, model: str, answers: GuardedAnswers, said: Pie
 class MessageEvents:
     """The events of one answer as bytes ready to be sent: blocks of text and of calls, in order."""
 
-    def __init__(self, request_id: str, model: str, answers: GuardedAnswers) -> None:
+    def __init__(self, request_id: str, model: str, answers: FilteredAnswers) -> None:
         self._request_id = request_id
         self._model = model
         self._answers = answers
@@ -124,7 +124,7 @@ def _opened(request_id: str, model: str) -> dict[str, Any]:
     }
 
 
-def _ended(end: End, answers: GuardedAnswers) -> dict[str, Any]:
+def _ended(end: End, answers: FilteredAnswers) -> dict[str, Any]:
     by_stop = end.finish_reason == "stop" and end.stop_text
     is_refusal = end.finish_reason == "content_filter"
     return {
@@ -134,14 +134,14 @@ def _ended(end: End, answers: GuardedAnswers) -> dict[str, Any]:
     }
 
 
-def _refusal(judged: Judged) -> dict[str, Any]:
+def _refusal(judged: ModerationResult) -> dict[str, Any]:
     """Why the policy ended it: rules and categories, never text."""
     named = dict.fromkeys(f"{hit.rule_id} ({hit.category})" for hit in judged.hits)
     explanation = f"the answer breaks the content policy: {', '.join(named)}"
     return {"type": "refusal", "category": None, "explanation": explanation}
 
 
-def _usage(end: End, answers: GuardedAnswers) -> dict[str, Any]:
+def _usage(end: End, answers: FilteredAnswers) -> dict[str, Any]:
     """What it cost; of an answer that was stopped, as far as its engine had counted."""
     (generated,) = answers.generated_tokens
     return {

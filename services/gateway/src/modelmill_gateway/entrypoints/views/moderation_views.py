@@ -1,8 +1,8 @@
 """Verdicts in OpenAI's shape: of texts that are only judged, and of a chat's input and answers."""
 
-from modelmill_gateway.domain.verdict import Judged
+from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.views.job_views import View
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 CATEGORIES = (
     "harassment",
@@ -22,7 +22,7 @@ CATEGORIES = (
 """OpenAI's; every answer has all of them, and those of the policy's own that matched."""
 
 
-def result_view(judged: Judged) -> View:
+def result_view(judged: ModerationResult) -> View:
     """A verdict as OpenAI's result; `blocked`, `rules` and `unanswered` are ours.
 
     Scores are 1.0 or 0.0 of rules, which match or do not, and of judges how sure they were.
@@ -43,7 +43,7 @@ def result_view(judged: Judged) -> View:
     }
 
 
-def moderation_field(*prompts: GuardedAnswers) -> dict[str, View]:
+def moderation_field(*prompts: FilteredAnswers) -> dict[str, View]:
     """The field `moderation` of answers: asked for, or there to say why one of them was ended.
 
     Its results are of each prompt, and of each answer, in order.
@@ -55,7 +55,7 @@ def moderation_field(*prompts: GuardedAnswers) -> dict[str, View]:
     return {"moderation": {side: _results(verdicts) for side, verdicts in sides.items()}}
 
 
-def _results(verdicts: list[Judged]) -> View:
+def _results(verdicts: list[ModerationResult]) -> View:
     model = verdicts[0].policy_digest
     kind = {"type": "moderation_result", "model": model}
     return {

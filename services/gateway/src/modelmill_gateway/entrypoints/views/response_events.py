@@ -21,7 +21,7 @@ from modelmill_gateway.entrypoints.views.response_views import (
     text_part,
     usage_view,
 )
-from modelmill_gateway.guarding.guarded_answers import GuardedAnswers
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _escape: Callable[[str], str] = encode_basestring_ascii
@@ -31,7 +31,7 @@ class ResponseEvents:
     """One response while it comes: its items, and the events that tell of them."""
 
     def __init__(self, asked: ResponseRequest, request_id: str) -> None:
-        self.answers: GuardedAnswers | None = None
+        self.answers: FilteredAnswers | None = None
         """Known once they have begun."""
         self._model = asked.call.model
         self._repeated = repeated_view(asked.body)

@@ -6,7 +6,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill_bus.envelope import Stored
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.entrypoints.views.dataset_views import dataset_view
 from modelmill_gateway.entrypoints.views.job_views import (

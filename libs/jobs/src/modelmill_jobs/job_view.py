@@ -21,11 +21,11 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
 from modelmill_bus.subjects import job_progress, job_requested, job_state
 
-from modelmill_jobs.standing import TERMINAL, renewed
+from modelmill_jobs.job_status import TERMINAL, renewed
 
 
 @dataclass(frozen=True)
-class Offer:
+class JobView:
     """A delivery is only a wake-up; what counts is what the stream says of the job now."""
 
     woken_by: Stored[Any]
@@ -35,7 +35,7 @@ class Offer:
     """The last state."""
 
     @classmethod
-    async def read(cls, bus: Bus, woken_by: Stored[Any]) -> "Offer":
+    async def read(cls, bus: Bus, woken_by: Stored[Any]) -> "JobView":
         """Look up what the delivery is about.
 
         Raises:

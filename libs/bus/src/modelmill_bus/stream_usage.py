@@ -7,7 +7,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class StreamFacts:
+class StreamUsage:
     """A stream as its leader describes it."""
 
     name: str
@@ -23,7 +23,7 @@ class StreamFacts:
     """How long it remembers the ids of messages."""
 
     @classmethod
-    def of(cls, info: Any) -> "StreamFacts":
+    def of(cls, info: Any) -> "StreamUsage":
         """As the client gives them."""
         state, config = info.state, info.config
         return cls(

@@ -15,7 +15,7 @@ from modelmill_gateway.domain.requests_in_hand import RequestInHand
 from modelmill_gateway.entrypoints.http.gate import Gate, Message, Verifier
 
 
-class InnerCalls:
+class InProcessClient:
     """Asks the HTTP side as a caller who is known already.
 
     All that the gate and what lies behind it does to a request is done: sizes, scopes, policy,

@@ -5,7 +5,7 @@ import heapq
 from itertools import count
 
 
-class Mark:
+class Watermark:
     """A number that only grows; moving it costs nothing while nobody waits."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.verdict import Action, Direction, RuleMatch
 
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
-from modelmill_gateway.domain.verdict import Hit, Judged
+from modelmill_gateway.domain.verdict import Hit, ModerationResult
 from modelmill_gateway.guarding.guarded_call import guarded_call
 from modelmill_gateway.guarding.guarded_json import GuardedJson
 from modelmill_gateway.guarding.guarded_logprobs import GuardedLogprobs
@@ -18,7 +18,7 @@ UNTOLD = End(BLOCKED)
 """Of an answer whose engine was stopped before it told what it cost."""
 
 
-class GuardedAnswer:
+class RuleFilteredStream:
     """Releases only what no rule can still turn into a match.
 
     Args:
@@ -40,7 +40,7 @@ class GuardedAnswer:
         self._said: list[str] = []
         self._in_calls: list[RuleMatch] = []
         """What rules matched in calls."""
-        self._judged: Judged | None = None
+        self._judged: ModerationResult | None = None
         """Once it has ended."""
         self.end: End | None = None
         """How it ended, once it has."""
@@ -73,11 +73,11 @@ class GuardedAnswer:
         return shown._replace(end=self.end)
 
     @property
-    def judged(self) -> Judged:
+    def judged(self) -> ModerationResult:
         """What the policy says of all of it, once it has ended."""
         return self._judged or self._say()
 
-    def _say(self) -> Judged:
+    def _say(self) -> ModerationResult:
         verdict = self._guard.finish().verdict
         matches = [*(verdict.matches if verdict else ()), *self._in_calls]
         for beside in (self._json, self._joined, self._logprobs):
@@ -86,7 +86,7 @@ class GuardedAnswer:
         blocked = self.end is not None and self.end.finish_reason == BLOCKED
         strongest = max((match.action for match in matches), default=Action.ALLOW)
         action = Action.BLOCK if blocked else strongest
-        return Judged(action, tuple(hits), self._policy.digest, unanswered=())
+        return ModerationResult(action, tuple(hits), self._policy.digest, unanswered=())
 
     @property
     def said(self) -> str:

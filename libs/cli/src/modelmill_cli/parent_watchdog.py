@@ -1,9 +1,9 @@
 """Becomes a program that is not ours, such as nats-server, tied to its supervisor and a folder.
 
-`python -m modelmill_cli.tether LOCK COMMAND...`, with a pipe of the supervisor as stdin. The
-command is told to end when the supervisor's process ends, however it does. It inherits the locked
-file LOCK: two of them never work on one folder, also when the first was orphaned and is still on
-its way out. There is no process between the two that could die alone.
+`python -m modelmill_cli.parent_watchdog LOCK COMMAND...`, with a pipe of the supervisor as stdin.
+The command is told to end when the supervisor's process ends, however it does. It inherits the
+locked file LOCK: two of them never work on one folder, also when the first was orphaned and is
+still on its way out. There is no process between the two that could die alone.
 """
 
 import fcntl

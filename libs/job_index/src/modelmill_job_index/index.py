@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JobStatus
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.mark import Mark
-from modelmill_jobs.standing import TERMINAL
+from modelmill_bus.watermark import Watermark
+from modelmill_jobs.job_status import TERMINAL
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.nearest import no_such
 
@@ -20,7 +20,7 @@ from modelmill_job_index.history import JobEvent, JobHistory
 from modelmill_job_index.holding import Announcements, HeldJobs, announced_by
 from modelmill_job_index.snapshots import Snapshots
 
-__all__ = ["JobEvent", "JobLedger", "JobRecord"]
+__all__ = ["JobEvent", "JobIndex", "JobRecord"]
 
 JOB_FILTERS = ("job.requested.>", "job.resumed.>", "job.control.*", "job.state.*")
 
@@ -35,7 +35,7 @@ class Standing:
     """When it was requested, written or resumed last."""
 
 
-class JobLedger:
+class JobIndex:
     """Follows JOBS and PROGRESS for as long as `run` runs.
 
     Args:
@@ -57,10 +57,10 @@ class JobLedger:
         self._announcements = announcements
         self._held = HeldJobs()
         self._book = JobBook()
-        self._read = Mark()
-        self._complete = Mark()
+        self._read = Watermark()
+        self._complete = Watermark()
         """Up to which the book has every message: nothing is held from before."""
-        self._read_progress = Mark()
+        self._read_progress = Watermark()
         self.ready = asyncio.Event()
         """Set once everything that was stored before `run` has been read."""
 
@@ -187,7 +187,7 @@ class JobLedger:
             self._read_progress.move(stored.sequence)
 
 
-async def _reach(mark: Mark, sequence: int, timeout: float) -> None:
+async def _reach(mark: Watermark, sequence: int, timeout: float) -> None:
     try:
         await mark.reach(sequence, timeout)
     except TimeoutError as error:

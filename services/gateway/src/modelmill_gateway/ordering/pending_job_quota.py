@@ -7,7 +7,7 @@ from typing import Protocol
 
 from modelmill_bus import ids
 from modelmill_bus.kinds import prefix_of
-from modelmill_job_index.ledger import JobRecord
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError, OverloadedError
 
 RETRY_SECONDS = 30.0
@@ -20,7 +20,7 @@ class Jobs(Protocol):
     def waiting_of(self, tenant: str) -> int: ...
 
 
-class WaitingRoom:
+class PendingJobQuota:
     """A place for each job that comes, until the list of jobs counts it.
 
     Exact in one gateway. Several of them let in what they are asked for at the same moment.

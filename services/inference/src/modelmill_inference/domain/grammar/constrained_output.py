@@ -41,7 +41,7 @@ class LeftFormError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldForm:
+class ConstrainedOutput:
     """An answer's grammar, and how far an engine may go in it before the end must be thought of."""
 
     grammar: Grammar
@@ -70,7 +70,7 @@ class HeldForm:
         return None if Measures(rest).longest(rest.root) == 0 else rest
 
 
-def hold(constraint: Constraint, max_tokens: int) -> HeldForm:
+def hold(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
     """The form of an answer of at most so many tokens.
 
     Raises:
@@ -86,14 +86,14 @@ def hold(constraint: Constraint, max_tokens: int) -> HeldForm:
         except InvalidInputError:  # it takes more levels to come to an end
             break
     if form.longest <= room:
-        return HeldForm(form.grammar, form.text, max_tokens, max_tokens)
+        return ConstrainedOutput(form.grammar, form.text, max_tokens, max_tokens)
     if form.rest > room:
         raise InvalidInputError(
             f"the {constraint.kind} needs {form.rest + END_TOKEN} tokens, so that every answer "
             f"comes to an end; max_new_tokens and the context leave {max_tokens}"
         )
     spare = min(MOST_SPARE, (room - form.rest) // 4)
-    return HeldForm(form.grammar, form.text, max_tokens, int(room - form.rest - spare))
+    return ConstrainedOutput(form.grammar, form.text, max_tokens, int(room - form.rest - spare))
 
 
 def is_large(constraint: Constraint) -> bool:

@@ -31,7 +31,7 @@ class Moderation(Protocol):
     ) -> Ruling: ...
 
 
-class SparedModeration:
+class CircuitBreakerModeration:
     """Moderation that is given `patience_seconds` for a verdict.
 
     Too late three times in a row, it is left alone for ten seconds, then tried by one request that

@@ -14,9 +14,9 @@ from modelmill_service_kit.errors import UnavailableError
 from opentelemetry import trace
 
 from modelmill_gateway.domain.chat import ChatCall, End, Piece, Usage
-from modelmill_gateway.domain.verdict import InputVerdict, Judged
-from modelmill_gateway.guarding.guarded_answer import BLOCKED, GuardedAnswer
-from modelmill_gateway.guarding.judged_answer import JudgedAnswer
+from modelmill_gateway.domain.verdict import InputVerdict, ModerationResult
+from modelmill_gateway.guarding.classifier_filtered_stream import ClassifierFilteredStream
+from modelmill_gateway.guarding.rule_filtered_stream import BLOCKED, RuleFilteredStream
 
 tracer = trace.get_tracer(__name__)
 
@@ -24,7 +24,7 @@ CANCELLED = End("cancelled")
 """How an answer ended as long as nothing else is known: whoever listened stopped listening."""
 
 
-class GuardedAnswers:
+class FilteredAnswers:
     """Releases only what no rule can still turn into a match, and what judges let pass."""
 
     def __init__(
@@ -46,7 +46,7 @@ class GuardedAnswers:
         self.generated_tokens = [0] * call.answers
         """Of each answer by now, shown or not."""
         self.policy_digest = policy.digest
-        self.input: Judged = judged_input
+        self.input: ModerationResult = judged_input
         """What the policy said of the request."""
         self.headers: Sequence[tuple[bytes, bytes]] = ()
         """What is to be told beside them, before them."""
@@ -73,7 +73,7 @@ class GuardedAnswers:
         return sum(end.finish_reason == BLOCKED for end in self.ends)
 
     @property
-    def outputs(self) -> list[Judged]:
+    def outputs(self) -> list[ModerationResult]:
         """What the policy says of each answer, once it has ended."""
         return [answer.judged for answer in self._answers]
 
@@ -163,7 +163,7 @@ class GuardedAnswers:
     async def close(self) -> None:
         """End the guard's span and what judges are being asked."""
         for answer in self._answers:
-            if isinstance(answer, JudgedAnswer):
+            if isinstance(answer, ClassifierFilteredStream):
                 await answer.close()
         self._span.set_attribute("modelmill.guard.seconds", self._guard_seconds)
         self._span.set_attribute("modelmill.finish_reason", self.end.finish_reason)
@@ -178,7 +178,7 @@ class GuardedAnswers:
     async def _shown(self, piece: Piece) -> Piece:
         begun = time.perf_counter()
         answer = self._answers[piece.answer]
-        if isinstance(answer, GuardedAnswer):
+        if isinstance(answer, RuleFilteredStream):
             shown = await self._run(partial(answer.shown, piece), len(piece.text))
         else:
             shown = await answer.shown(piece)
@@ -188,13 +188,17 @@ class GuardedAnswers:
 
 def _answers(
     policy: CompiledPolicy, call: ChatCall, ask: AsksJudge, run: RunsRules
-) -> Sequence[GuardedAnswer | JudgedAnswer]:
+) -> Sequence[RuleFilteredStream | ClassifierFilteredStream]:
     echo = call.turns[0].content if call.echo else ""
     form = call.sampling.constraint
     is_json = form is not None and form.kind == "json_schema"
-    guarded = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+    guarded = [RuleFilteredStream(policy, echo, is_json=is_json) for _ in range(call.answers)]
     judges = policy.judges(Direction.OUTPUT)
-    return [JudgedAnswer(answer, judges, ask, run) for answer in guarded] if judges else guarded
+    return (
+        [ClassifierFilteredStream(answer, judges, ask, run) for answer in guarded]
+        if judges
+        else guarded
+    )
 
 
 def usage_of_answers(ends: list[End]) -> Usage | None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from modelmill_gateway.domain.admission import Admission, Place
+from modelmill_gateway.domain.admission import Admission, QueueTicket
 from modelmill_gateway.domain.deadline import ALLOWED_SECONDS, MARGIN_SECONDS, Deadline
 from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.measures import ADMISSION_REFUSED, ADMISSION_WAIT_SECONDS, ADMISSION_WAITING
@@ -19,7 +19,7 @@ def tokens_in(texts: Iterable[str]) -> int:
     return sum([1 + len(text) // CHARS_A_TOKEN for text in texts])
 
 
-class Room:
+class AdmissionQueue:
     """Gives out places, in turn.
 
     Args:
@@ -32,7 +32,7 @@ class Room:
 
     async def place(
         self, kind: str, tenant: str, tokens: int, seconds: float | None = None
-    ) -> tuple[Place, float]:
+    ) -> tuple[QueueTicket, float]:
         """A place whose turn has come, and the seconds that are left; give it back by `leave`.
 
         Who answers keeps `MARGIN_SECONDS` of these back, as `Deadline.remaining` does.
@@ -57,7 +57,7 @@ class Room:
             return place, allowed
         return place, await self._turn_of(place, allowed)
 
-    async def _turn_of(self, place: Place, allowed: float) -> float:
+    async def _turn_of(self, place: QueueTicket, allowed: float) -> float:
         deadline, asked_at = Deadline(allowed), time.monotonic()
         turn = asyncio.get_running_loop().create_future()
         place.tell = lambda: None if turn.done() else turn.set_result(None)
@@ -82,7 +82,7 @@ class Room:
         # All that is left: a queue of our own is no hop, for which a margin would be kept back.
         return allowed - waited
 
-    def leave(self, place: Place, *, answered: bool) -> None:
+    def leave(self, place: QueueTicket, *, answered: bool) -> None:
         """Give it back."""
         self._admission.leave(place, answered=answered)
 

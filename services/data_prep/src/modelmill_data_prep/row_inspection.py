@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_data_prep.domain.lineage.difference import KeptRow, difference
-from modelmill_data_prep.domain.lineage.story import Stories
+from modelmill_data_prep.domain.lineage.row_provenance import Stories
 from modelmill_data_prep.domain.stories_file import STORIES_FILE
 
 SHOWN_BYTES = 2 * 1024 * 1024

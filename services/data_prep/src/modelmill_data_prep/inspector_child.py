@@ -13,8 +13,8 @@ from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.looks import look
 from modelmill_data_prep.pipeline.worker_parts import stages_of
+from modelmill_data_prep.previews import look
 
 MEMORY_BYTES = 8 << 30
 """Address space, of which libraries reserve more than they use."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from modelmill_data_prep.dataset_looks import SHOWN_BYTES, dataset_difference, row_stories
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.reading.file_form import FileForm, form_of_rows
@@ -20,6 +19,7 @@ from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_b
 from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
 from modelmill_data_prep.domain.stages import Stage
 from modelmill_data_prep.domain.written_rows import write_rows
+from modelmill_data_prep.row_inspection import SHOWN_BYTES, dataset_difference, row_stories
 
 PEEK_ROWS = 100
 SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200

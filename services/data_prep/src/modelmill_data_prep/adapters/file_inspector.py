@@ -9,7 +9,7 @@ from typing import Any, Self
 from modelmill_jobs.children import ChildProcess
 from modelmill_service_kit.errors import InvalidInputError
 
-CHILD = "modelmill_data_prep.look"
+CHILD = "modelmill_data_prep.inspector_child"
 ANSWER_SECONDS = 60.0
 """Loading the libraries on a slow and busy machine, and the largest rows."""
 
@@ -18,7 +18,7 @@ CHILDREN_ASKED = 2
 a second one that dies of the same question does not die by chance."""
 
 
-class FileLooker:
+class FileInspector:
     """Looks into one file at a time; who comes meanwhile waits.
 
     A child that dies while it answers costs nobody an answer: a fresh one is asked the same once.
@@ -82,7 +82,7 @@ class FileLooker:
         max_row_bytes: int,
         pseudonym_key: bytes,
     ) -> dict[str, Any]:
-        """What the first rows would become, as `modelmill_data_prep.looks.preview` says it.
+        """What the first rows would become, as `modelmill_data_prep.previews.preview` says it.
 
         Raises:
             InvalidInputError: The spec or the file is wrong, or the file brings its reader down.
@@ -95,7 +95,7 @@ class FileLooker:
         return shown
 
     async def stories(self, folder: Path, line: int) -> list[dict[str, Any]]:
-        """What became of a source line, as `modelmill_data_prep.dataset_looks.row_stories` says
+        """What became of a source line, as `modelmill_data_prep.row_inspection.row_stories` says
         it."""
         request = {"look": "stories", "folder": str(folder), "line": line}
         stories: list[dict[str, Any]] = await self._ask(request)

@@ -6,7 +6,7 @@ HANDLER_SILENCE_SECONDS = 600.0
 """For what a handler does itself, between two reports: copying and hashing, not training."""
 
 
-class Pulse:
+class Heartbeat:
     """The last movement of (phase, counter), and how long the phase may be silent."""
 
     def __init__(self, limit_seconds: float = HANDLER_SILENCE_SECONDS) -> None:

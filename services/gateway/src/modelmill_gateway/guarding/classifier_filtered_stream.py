@@ -13,11 +13,11 @@ from modelmill_guard.stream import MASK
 from modelmill_guard.verdict import Action, RuleMatch
 
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall, spoken_texts
-from modelmill_gateway.domain.verdict import Hit, Judged
-from modelmill_gateway.guarding.guarded_answer import BLOCKED, UNTOLD, GuardedAnswer
+from modelmill_gateway.domain.verdict import Hit, ModerationResult
+from modelmill_gateway.guarding.rule_filtered_stream import BLOCKED, UNTOLD, RuleFilteredStream
 
 
-class JudgedAnswer:
+class ClassifierFilteredStream:
     """Releases what rules and judges let pass. Leave it by `close`.
 
     Tokens leave with the text they spell; a call is judged as a text of its own, and leaves with
@@ -25,7 +25,7 @@ class JudgedAnswer:
     """
 
     def __init__(
-        self, answer: GuardedAnswer, judges: Sequence[Judge], ask: AsksJudge, run: RunsRules
+        self, answer: RuleFilteredStream, judges: Sequence[Judge], ask: AsksJudge, run: RunsRules
     ) -> None:
         self._answer = answer
         self._judges = judges
@@ -45,7 +45,7 @@ class JudgedAnswer:
         """How it ended, once it has."""
 
     async def shown(self, piece: Piece) -> Piece:
-        """What may be shown of the piece and of what was held back; see `GuardedAnswer.shown`.
+        """What may be shown of the piece and of what was held back; see `RuleFilteredStream.shown`.
 
         Raises:
             UnavailableError: a judge gives no opinion, and the policy is closed then.
@@ -67,7 +67,7 @@ class JudgedAnswer:
         return self._piece(text, piece.answer)
 
     @property
-    def judged(self) -> Judged:
+    def judged(self) -> ModerationResult:
         """What rules and judges say of all of it, once it has ended."""
         by_rules = self._answer.judged
         matches = [*self._judging.matches, *self._in_calls]
@@ -83,7 +83,7 @@ class JudgedAnswer:
 
     @property
     def said(self) -> str:
-        """See `GuardedAnswer.said`."""
+        """See `RuleFilteredStream.said`."""
         return self._answer.said
 
     async def close(self) -> None:
