@@ -14,9 +14,9 @@ import pytest_asyncio
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
-from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import job_state
+from modelmill_bus.subjects import DATASET_READY, job_state
 from modelmill_data_prep.main import serve
 from modelmill_data_prep.settings import Settings
 from modelmill_registry.store import FolderStore
@@ -109,6 +109,12 @@ class DataPrep:
         reached = await eventually(state, within=60)
         assert reached is not None
         return reached
+
+    async def announced(self) -> DatasetReady:
+        """The last dataset.ready; it follows the success of its job by a moment."""
+        stored = await eventually(lambda: self.bus.last(DATASET_READY, DatasetReady))
+        assert stored is not None
+        return stored.body
 
 
 StartDataPrep = Callable[..., AbstractAsyncContextManager[DataPrep]]

@@ -9,8 +9,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
-from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_bus.subjects import DATASET_READY, job_state
+from modelmill_bus.subjects import job_state
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, serving
 from modelmill_testkit.waiting import eventually
 
@@ -45,10 +44,10 @@ async def test_the_versions_that_answer_are_those_that_the_job_began_with(
         created = await data_prep.create(file.file_id, **asking("base"))
         state = await data_prep.ended(created.job_id)
         assert state.status == JOB_STATUS_SUCCEEDED, state.error
-        stored = await data_prep.bus.last(DATASET_READY, DatasetReady)
-        manifest = data_prep.store.manifest(stored.body.digest)
+        ready = await data_prep.announced()
+        manifest = data_prep.store.manifest(ready.digest)
 
-    made = int(stored.body.counts["rows_made"])
+    made = int(ready.counts["rows_made"])
     assert made == 16
     scored, written = manifest.attributes["models"]
     # Opened one after the other, and the alias moved in between.

@@ -80,8 +80,7 @@ async def test_a_file_in_another_encoding_is_read_as_its_preview_says(
     report = json.loads(await reported(working_data_prep, created, "json"))
     assert report["source"] == {"format": "csv", **reading}
     assert (report["failure"], report["counts"]["rows_kept"]) == (None, 20)
-    stored = await working_data_prep.bus.last(DATASET_READY, DatasetReady)
-    manifest = working_data_prep.store.manifest(stored.body.digest)
+    manifest = working_data_prep.store.manifest((await working_data_prep.announced()).digest)
     assert manifest.attributes["spec"]["reading"] == reading
 
 
@@ -99,8 +98,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     state = await working_data_prep.ended(created.job_id)
     assert state.status == JOB_STATUS_SUCCEEDED
     assert state.result.version_id == created.dataset_id
-    stored = await working_data_prep.bus.last(DATASET_READY, DatasetReady)
-    ready = stored.body
+    ready = await working_data_prep.announced()
     assert (ready.dataset_id, ready.name, ready.tenant) == (created.dataset_id, "numbers", "acme")
     assert (ready.file_id, ready.job_id) == (file.file_id, created.job_id)
     counts = {"rows_in": 16, "rows_kept": 11, "rows_quarantined": 4, "rows_duplicate": 1}
