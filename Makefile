@@ -20,6 +20,9 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 .DEFAULT_GOAL := help
 .PHONY: help install hooks demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
+.DEFAULT:
+	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
+
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

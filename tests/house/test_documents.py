@@ -1,6 +1,8 @@
 """Documents name only what exists, and every decision says what would make us revisit it."""
 
 import re
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -86,3 +88,21 @@ def test_an_entry_of_the_changelog_is_one_line():
 
     assert {section.partition("\n")[0] for section in sections} <= KINDS_OF_CHANGE
     assert [it for body in bodies for it in body.split("\n") if it and it[:2] != "- "] == []
+
+
+def test_the_python_of_the_readme_uses_only_names_that_it_defines():
+    text = (ROOT / "README.md").read_text("utf-8")
+    examples = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert examples
+    for example in examples:
+        ruff = [Path(sys.executable).with_name("ruff"), "check", "--isolated", "--select=F821", "-"]
+        checked = subprocess.run(ruff, input=example, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout
+
+
+def test_what_make_does_not_make_is_refused_with_where_to_look():
+    made = subprocess.run(
+        ["make", "-C", str(ROOT), "demmo"], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 2
+    assert "nothing called demmo to make; make help lists what there is" in made.stderr

@@ -151,6 +151,17 @@ def test_a_file_of_this_machine_is_uploaded_to_be_previewed(gateway, capsys, tmp
     assert gateway.sent[-1]["file_id"] == "file-9"
 
 
+def test_a_file_whose_preview_is_refused_is_named_so_that_it_is_sent_once(
+    gateway, capsys, tmp_path
+):
+    (tmp_path / "rows.csv").write_text("q,a\n1,2\n")
+    gateway.answers["/v1/files"] = {"id": "file-9"}
+    words = ["preview", str(tmp_path / "rows.csv"), "--user", "{quest}", "--answer", "{a}"]
+
+    assert run_app(["data", *words]) == 2  # the gateway knows no preview
+    assert capsys.readouterr().out == "file       file-9\n"
+
+
 def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_path):
     missing = str(tmp_path / "rows.csv")
     assert run_app(["data", "preview", missing, "--layout", "alpaca"]) == 2

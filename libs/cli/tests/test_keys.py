@@ -71,3 +71,12 @@ def test_a_folder_without_a_usable_key_is_one_line(tmp_path, capsys, content):
     assert run_app(["token", "--keys", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "signing-key.pem") in line
+
+
+def test_a_scope_that_there_is_not_is_refused_with_those_there_are(tmp_path, capsys):
+    folder = tmp_path / "keys"
+    assert run_app(["keys", "new", str(folder)]) == 0
+    capsys.readouterr()
+
+    assert run_app(["token", "--keys", str(folder), "--scope", "cht"]) == 2
+    assert "no scope 'cht'. Did you mean 'chat'? There are chat, " in capsys.readouterr().err

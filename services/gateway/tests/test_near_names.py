@@ -71,6 +71,35 @@ async def test_an_unknown_id_is_refused_with_where_all_of_them_stand(
     assert (await client.get(listed_at)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("/v1/chat/completons", "/v1/chat/completions"),
+        ("/v1/fine_tuning/job", "/v1/fine_tuning/jobs"),
+        ("/v1/fine-tuning/jobs", "/v1/fine_tuning/jobs"),
+        ("/generat", "/generate"),
+        ("/v1/nothing-of-the-sort", None),
+    ],
+)
+async def test_a_path_that_there_is_not_is_refused_with_the_one_that_may_be_meant(
+    house: House, wrong: str, near: str | None
+):
+    answer = await house.http().get(wrong)
+
+    hint = f" Did you mean {near!r}?" if near else ""
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == f"there is no such path.{hint} /docs lists all"
+
+
+async def test_a_field_that_is_missing_is_asked_for_by_what_may_be_a_slip_of_it(house: House):
+    body = {"modle": "default", "messages": [{"role": "user", "content": "a"}]}
+    answer = await house.http().post("/v1/chat/completions", json=body)
+
+    assert answer.json()["error"]["errors"] == [
+        "model: field required. Did you write it as 'modle'?"
+    ]
+
+
 async def test_an_alias_that_there_is_not_is_refused_with_the_one_that_may_be_meant(house: House):
     client = house.http()
     await client.put("/v1/aliases/animals", json={"version_id": "kinds"})

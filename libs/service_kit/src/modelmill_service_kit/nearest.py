@@ -17,7 +17,13 @@ FEWEST_BEGUN = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the nearest of the names that there are; empty where none is near.
+    """A question with the nearest of the names that there are; empty where none is near."""
+    found = nearest(name, known)
+    return f" Did you mean {found!r}?" if found else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one that `name` may be a slip of; empty where none is near.
 
     What only goes on after the name, as `file_id` after `file`, is nearer than what looks like it.
     """
@@ -28,7 +34,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         compared = [each for each in compared if each.startswith(head) or each.endswith(tail)]
     longer = [each for each in compared if len(asked) >= FEWEST_BEGUN and each.startswith(asked)]
     found = sorted(longer, key=len) or get_close_matches(asked, compared, n=1, cutoff=0.7)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    return found[0] if found else ""
 
 
 def no_such(what: str, name: str, listed_at: str, known: Iterable[str] = ()) -> NotFoundError:

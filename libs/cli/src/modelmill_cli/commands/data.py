@@ -133,11 +133,11 @@ def preview(
     }
     with GatewayClient(Connection.find(context.obj)) as client:
         file_id = _uploaded(client, file)
+        console = Console(highlight=False)
+        if file_id != file:  # said before the look, so that who misspelt a column sends it once
+            console.print(f"{'file':<10} {file_id}")
         body = {"file_id": file_id, "mapping": mapping, "reading": reading, "rows": rows}
         found = client.post("/v1/datasets/preview", body)
-    console = Console(highlight=False)
-    if file_id != file:
-        console.print(f"{'file':<10} {file_id}")
     for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:

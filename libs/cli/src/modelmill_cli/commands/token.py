@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_cli.gateway_client import DEFAULT_TENANT
 from modelmill_cli.keys import ALL_SCOPES, LONGEST_LIFE, LocalKeys
@@ -28,7 +29,11 @@ def token(
     """Print a JWT for the gateway."""
     state: StateFolder = context.obj
     scopes = tuple(scope or ALL_SCOPES)
-    errors = [f"unknown scope {name!r}" for name in scopes if name not in ALL_SCOPES]
+    errors = [
+        f"no scope {name!r}.{did_you_mean(name, ALL_SCOPES)} There are {', '.join(ALL_SCOPES)}"
+        for name in scopes
+        if name not in ALL_SCOPES
+    ]
     life = timedelta(minutes=minutes)
     if life > LONGEST_LIFE:
         errors.append(f"a token lives at most {LONGEST_LIFE}")

@@ -21,7 +21,7 @@ LAST_SECOND = 253_402_300_799
 
 def _known(scope: str) -> str:
     if scope not in SCOPES:
-        raise ValueError(f"no such scope; there are {', '.join(SCOPES)}")
+        raise ValueError(f"no such scope. There are {', '.join(SCOPES)}")
     return scope
 
 

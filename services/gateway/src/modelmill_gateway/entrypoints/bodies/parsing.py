@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.nearest import did_you_mean
+from modelmill_service_kit.nearest import did_you_mean, nearest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
@@ -98,8 +98,15 @@ def _bodies_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _bodies_in(argument)
 
 
+def _written_as(name: str, given: Any, places: Sequence[int | str], kind: type[BaseModel]) -> str:
+    """What of the fields that are let pass may be a slip of one that is missing."""
+    others = given.keys() - {*_fields_at(kind, places)} if isinstance(given, dict) else ()
+    found = nearest(name, sorted(others))
+    return f". Did you write it as {found!r}?" if found else ""
+
+
 def _found(error: ValidationError) -> list[Any]:
-    return [*error.errors(include_url=False, include_context=False, include_input=False)]
+    return [*error.errors(include_url=False, include_context=False)]
 
 
 def _say(entry: Any, kind: type[BaseModel]) -> str:
@@ -109,5 +116,7 @@ def _say(entry: Any, kind: type[BaseModel]) -> str:
     if entry["type"] == "extra_forbidden":
         within = "".join(f"{place}." for place in places)
         return within + unknown_field(str(name), _fields_at(kind, places))
+    if entry["type"] == "missing" and issubclass(kind, OpenBody):
+        return f"{path}: field required{_written_as(str(name), entry['input'], places, kind)}"
     message = entry["msg"].removeprefix("Value error, ")
     return f"{path or 'body'}: {message[0].lower()}{message[1:]}"

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
+from modelmill_service_kit.nearest import did_you_mean
 from starlette.requests import ClientDisconnect
 
 from modelmill_gateway.domain.access import CHAT, Caller
@@ -19,7 +20,7 @@ from modelmill_gateway.domain.model_names import ModelNames, Named
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
 from modelmill_gateway.domain.route import Body, Dialect, Route
-from modelmill_gateway.domain.routes import Match, match
+from modelmill_gateway.domain.routes import ROUTES, Match, match
 from modelmill_gateway.entrypoints.http.anthropic_errors import anthropic_body
 from modelmill_gateway.entrypoints.http.errors import (
     JSON,
@@ -138,7 +139,7 @@ class Gate:
         started = time.perf_counter()
         scope["state"] |= {"request_id": response.request_id, "route": found.route, "caller": None}
         try:
-            route = _known(found)
+            route = _known(found, scope["path"])
             caller = await self._caller(scope, route, response)
             if route.body is not Body.NONE:
                 refuse_encoding(scope)
@@ -256,9 +257,10 @@ def _refusal(error: DomainError | None, found: Match, request_id: str) -> bytes:
     return internal_error_body(request_id) if error is None else error_body(error, request_id)
 
 
-def _known(found: Match) -> Route:
+def _known(found: Match, path: str) -> Route:
     if found.route is not None:
         return found.route
     if found.allowed:
         raise MethodNotAllowedError(found.allowed)
-    raise NotFoundError("there is no such path. /docs lists all")
+    near = did_you_mean(path, (each.path for each in ROUTES if "{" not in each.path))
+    raise NotFoundError(f"there is no such path.{near} /docs lists all")
