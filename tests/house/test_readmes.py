@@ -25,8 +25,19 @@ READMES = [f"{part}/README.md" for part in PARTS]
 MARKDOWN = [
     *READMES,
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
-    *sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").rglob("*.md")),
+    *sorted(
+        str(file.relative_to(ROOT))
+        for folder in ("deploy", "docs", "tests")
+        for file in (ROOT / folder).rglob("*.md")
+        if "node_modules" not in file.parts and file.name != "methods.md"
+    ),
 ]
+FIGURES = {
+    "deploy/safety/README.md",
+    "tests/bench/README.md",
+    "tests/clients/README.md",
+}
+"""Their tables of measurements are wider. `methods.md` is written by `mill bench methods`."""
 
 
 def readme(part: str) -> str:
@@ -128,4 +139,5 @@ def test_a_readme_has_at_most_150_lines(file: str):
 @pytest.mark.parametrize("file", MARKDOWN)
 def test_a_line_of_markdown_has_at_most_120_characters(file: str):
     lines = (ROOT / file).read_text("utf-8").splitlines()
-    assert [at for at, line in enumerate(lines, 1) if len(line) > MAX_CHARACTERS] == []
+    wide = [at for at, line in enumerate(lines, 1) if len(line) > MAX_CHARACTERS]
+    assert [at for at in wide if file not in FIGURES or not lines[at - 1].startswith("|")] == []
