@@ -11,7 +11,13 @@ DOCUMENTS = [
     *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(ROOT.glob("libs/*/README.md")),
     *sorted(ROOT.glob("services/*/README.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *(
+        file
+        for folder in ("deploy", "docs", "tests")
+        for file in sorted((ROOT / folder).rglob("*.md"))
+        # What `mill bench methods` writes, and packages of others.
+        if file.name != "methods.md" and "node_modules" not in file.parts
+    ),
 ]
 MAX_WORDS = 30
 FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
