@@ -15,6 +15,11 @@ READMES = [ROOT / "README.md", *ROOT.glob("libs/*/README.md"), *ROOT.glob("servi
 EXACT = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "docs" / "promises.md"]
 """In these every path is one from the root."""
 KINDS_OF_CHANGE = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+PYTHON_FILES = {
+    file.name
+    for folder in ("deploy", "libs", "proto", "services", "tests")
+    for file in (ROOT / folder).rglob("*.py")
+}
 TOP = "deploy|docs|libs|proto|services|tests"
 PATH = re.compile(rf"(?<![\w./])(?:{TOP})/[\w./*-]*\w(?:\.\w+)?")
 TARGET = re.compile(r"`make ([a-z-]+)")
@@ -106,3 +111,21 @@ def test_what_make_does_not_make_is_refused_with_where_to_look():
     )
     assert made.returncode == 2
     assert "nothing called demmo to make; make help lists what there is" in made.stderr
+
+
+def test_each_identifier_of_the_glossary_is_in_the_code():
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| term |")[2]
+    names = re.findall(r"`(\w+)`", " ".join(re.findall(r"\| ([^|]*) \|$", table, re.MULTILINE)))
+    sources = [
+        file for folder in ("libs", "services") for file in ROOT.glob(f"{folder}/*/src/**/*.py")
+    ]
+    code = "\n".join(f"{file} {file.read_text('utf-8')}" for file in sources)
+
+    assert len(names) > 10
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+
+
+@pytest.mark.parametrize("document", [*EXACT, *READMES, *DOCS], ids=name_of)
+def test_each_python_file_that_a_document_names_exists(document: Path):
+    named = set(re.findall(r"`(?:[\w.-]+/)*([\w-]+\.py)`", document.read_text("utf-8")))
+    assert named <= PYTHON_FILES
