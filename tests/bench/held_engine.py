@@ -17,7 +17,7 @@ from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from modelmill_inference.answer_writer import AnswerWriter
 from modelmill_inference.domain.generation import ModelLimits, plan_generation
 from modelmill_inference.domain.sampling import Constraint, SamplingOptions
-from modelmill_inference.hold_answer import held_form, held_pieces
+from modelmill_inference.hold_answer import constrained_output, held_pieces
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_testkit.in_process_tokenizers import InProcess
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -73,7 +73,7 @@ class HeldEngine:
         prompt = self._tokenizer.encode_prompt(
             [{"role": "user", "content": asked["prompts"][number]}]
         )
-        form = await held_form(constraint, options.max_new_tokens) if constraint else None
+        form = await constrained_output(constraint, options.max_new_tokens) if constraint else None
         request = plan_generation(
             prompt,
             options,

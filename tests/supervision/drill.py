@@ -90,7 +90,7 @@ class Drill:
         if "services" in parts:
             for kind in KEPT_RUNNING:
                 self.kill_one(kind)
-            self.kill_tether()
+            self.kill_watchdog()
         if "ranks" in parts:
             self.train(dataset_id, ["torchrun", "rank"], distribution={"ranks": 2})
         if "mill" in parts:
@@ -166,15 +166,15 @@ class Drill:
         before = len(self.site.processes().get(kind, []))
         self._is_well_again(kind, self.kill(kind), before)
 
-    def kill_tether(self) -> None:
+    def kill_watchdog(self) -> None:
         """What becomes the broker dies before it has: it waits for the folder, which we hold."""
         broker = self._victim(BROKER)
         with (self.site.state.bus / "lock").open("a") as lock:
             broker.kill()
             fcntl.flock(lock, fcntl.LOCK_EX)
-            tether = self._victim("tether")
-            tether.kill()
-        self._is_well_again("tether", [broker, tether])
+            watchdog = self._victim("watchdog")
+            watchdog.kill()
+        self._is_well_again("watchdog", [broker, watchdog])
 
     def _is_well_again(self, kind: str, old: list[psutil.Process], before: int = 1) -> None:
         began = time.monotonic()
@@ -190,7 +190,7 @@ class Drill:
             return self.tally.failed(kind, "was not started again")
         if not self._answers_again(kind):
             return None
-        if kind in ("tether", BROKER, *SERVICES) and not self._is_known(kind):
+        if kind in ("watchdog", BROKER, *SERVICES) and not self._is_known(kind):
             return self.tally.failed(kind, "run/runtime.json has another process id")
         return self.tally.well(kind, time.monotonic() - began)
 
@@ -203,11 +203,11 @@ class Drill:
         return answered is not None
 
     def _running(self, kind: str) -> list[psutil.Process]:
-        return self.site.processes().get(BROKER if kind == "tether" else kind, [])
+        return self.site.processes().get(BROKER if kind == "watchdog" else kind, [])
 
     def _is_known(self, kind: str) -> bool:
         def same() -> bool:
-            name = "nats" if kind in ("tether", BROKER) else kind
+            name = "nats" if kind in ("watchdog", BROKER) else kind
             known = self.site.state.read_runtime().pids[name]
             return known in [process.pid for process in self._running(kind)]
 

@@ -21,7 +21,7 @@ from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, write_rows
 SERVICES = ("moderation", "data_prep", "trainer", "optimizer_builder", "inference", "gateway")
 ROLES = {
     **{f"modelmill_{name}.main": name for name in SERVICES},
-    "modelmill_cli.parent_watchdog": "tether",
+    "modelmill_cli.parent_watchdog": "watchdog",
     "modelmill_data_prep.child": "dataset job",
     "modelmill_trainer.child": "training job",
     "modelmill_optimizer_builder.child": "build job",

@@ -49,7 +49,7 @@ def test_who_is_killed_is_started_again_and_everything_works(drill: Drill, kind:
 
 
 def test_what_is_killed_before_it_is_the_broker_is_started_again(drill: Drill):
-    drill.kill_tether()
+    drill.kill_watchdog()
     assert_well(drill, "tether")
 
 

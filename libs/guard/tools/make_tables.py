@@ -148,48 +148,48 @@ def _lookalikes(pairs: Mapping[str, list[Mapping[str, str]]]) -> dict[str, str]:
     Latin, Hangul letters (syllables decompose to them), and letters for anything but letters or the
     other way round (Cyrillic б is no 6, Katakana ノ no slash).
     """
-    neighbours = {
+    lookalikes = {
         source.strip(_LEFT_TO_RIGHT_MARK): [pair["c"].strip(_LEFT_TO_RIGHT_MARK) for pair in listed]
         for source, listed in pairs.items()
     }
     folded: dict[str, str] = {}
-    for source in neighbours:
+    for source in lookalikes:
         if len(source) == 1 and source == _folded(source) and not _is_left_alone(source):
-            shown = _shown_as(source, neighbours)
+            shown = _shown_as(source, lookalikes)
             if shown and shown != source and not _breaks_text(source, shown):
                 folded[source] = shown
-    folded = dict(_by_capital(neighbours)) | folded
+    folded = dict(_by_capital(lookalikes)) | folded
     return {source: _followed(shown, folded) for source, shown in folded.items()}
 
 
-def _by_capital(neighbours: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+def _by_capital(lookalikes: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
     """Small letters that the published table leaves out, by the letter their capital passes for."""
-    for capital in neighbours:
+    for capital in lookalikes:
         small = _folded(capital)
         if len(capital) == len(small) == 1 and small != capital and small.isalpha():
-            shown = _centre(capital, neighbours) or ""
+            shown = _centre(capital, lookalikes) or ""
             if len(shown) == 1 and _folded(shown) in ascii_lowercase and not small.isascii():
                 yield small, _folded(shown)
 
 
-def _shown_as(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
+def _shown_as(source: str, lookalikes: Mapping[str, list[str]]) -> str | None:
     """The character that all of a class map to, or an ASCII letter that its capital passes for."""
-    shown = _centre(source, neighbours)
+    shown = _centre(source, lookalikes)
     if shown is None or not _folded(shown).isascii():
         capital = source.upper()
-        of_capital = _centre(capital, neighbours) if len(capital) == 1 else None
+        of_capital = _centre(capital, lookalikes) if len(capital) == 1 else None
         if of_capital is not None and of_capital.isascii() and of_capital.isalpha():
             shown = of_capital
     return _folded(shown).replace("''", '"') if shown is not None else None
 
 
-def _centre(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
+def _centre(source: str, lookalikes: Mapping[str, list[str]]) -> str | None:
     """The table is a list of pairs: what has one neighbour is a source, the other its target."""
-    listed = neighbours.get(source, [])
+    listed = lookalikes.get(source, [])
     if len(listed) != 1:
         return None
     target = listed[0]
-    if len(neighbours.get(target, [])) == 1:  # a pair alone: the lower code point stands for both
+    if len(lookalikes.get(target, [])) == 1:  # a pair alone: the lower code point stands for both
         return min(source, target)
     return target
 

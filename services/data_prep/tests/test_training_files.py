@@ -143,6 +143,6 @@ def test_a_made_row_is_no_neighbour_of_its_source_in_the_order() -> None:
 
     assert seen[0] is not None
     lines = [dataset.splits["train"][place]["row"] for place in seen[0].rows]
-    neighbours = sum(one == other for one, other in pairwise(lines))
+    others = sum(one == other for one, other in pairwise(lines))
     assert dataset.counts["rows_made"] > 30
-    assert neighbours < dataset.counts["rows_made"] / 4
+    assert others < dataset.counts["rows_made"] / 4

@@ -58,8 +58,8 @@ def broker_command(state: StateFolder, *, port: int, admitted: str) -> Command:
     config = state.path / "run" / "nats.conf"
     text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())
-    tether = [*python_module("modelmill_cli.parent_watchdog"), str(state.bus / "lock")]
-    return Command([*tether, binary, "-c", str(config)], ready_sign=READY_SIGN)
+    watchdog = [*python_module("modelmill_cli.parent_watchdog"), str(state.bus / "lock")]
+    return Command([*watchdog, binary, "-c", str(config)], ready_sign=READY_SIGN)
 
 
 class FullDiskWatch:

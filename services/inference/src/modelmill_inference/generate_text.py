@@ -20,7 +20,7 @@ from modelmill_inference.domain.generation import (
 from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput
 from modelmill_inference.domain.sampling import SamplingOptions, check_options
 from modelmill_inference.end_in_time import ended_in_time
-from modelmill_inference.hold_answer import held_form, held_pieces
+from modelmill_inference.hold_answer import constrained_output, held_pieces
 from modelmill_inference.load_version import LoadedVersion, Versions
 from modelmill_inference.render_prompt import Prompt, prompt_tokens
 from modelmill_inference.side_by_side import side_by_side
@@ -197,7 +197,7 @@ async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
     )
     form = None
     if options.constraint is not None:
-        form = await held_form(options.constraint, request.max_new_tokens)
+        form = await constrained_output(options.constraint, request.max_new_tokens)
         request = replace(request, grammar=form.text)
     offered = tuple(tool["name"] for tool in command.prompt.offered)
     is_unlimited = form is None and not options.max_new_tokens

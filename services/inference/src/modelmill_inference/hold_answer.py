@@ -20,7 +20,7 @@ LONG_CHARACTERS = 1_000
 """A longer text is followed through its grammar in a thread."""
 
 
-async def held_form(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
+async def constrained_output(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
     """`hold`, in a thread when it takes long."""
     if is_large(constraint):
         return await asyncio.to_thread(hold, constraint, max_tokens)

@@ -1,0 +1,246 @@
+"""One word has one meaning: two public types do not share a name, and no retired term returns.
+
+CONTRIBUTING.md has the glossary. A type that is the field's word in two places that never meet may
+keep its name in both (`SHARED`, with the reason). `OPEN` holds the others that share a name today:
+a name leaves it once one of the two is renamed or both are one, and none may join it.
+"""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+OWN_FOLDERS = ("libs", "services", "tests", "deploy", "proto")
+NOT_PRODUCT = ("contracts", "testkit")
+
+SHARED = {
+    "Settings": "each service has one, of the same base",
+    "TritonPythonModel": "Triton asks for a class of this name in each backend",
+    "PolicyProcedures": "one is a stub of the other, over gRPC",
+    "CreateDataset": "the gateway's use case orders what data-prep's accepts",
+    "CreateFineTuningJob": "the gateway's use case orders what the trainer's accepts",
+    "ControlJob": "the gateway's use case asks what the owner's records",
+    "DeleteDataset": "the gateway's use case asks what data-prep's does",
+    "DeleteFile": "the gateway's use case asks what data-prep's does",
+    "ReadReport": "the gateway's use case asks what data-prep's does",
+    "EmbedTexts": "the gateway's use case asks what inference's does",
+}
+"""Names that two public types may have, and why."""
+
+OPEN: frozenset[str] = frozenset(
+    {
+        "AcceptedDataset",
+        "Admission",
+        "Alias",
+        "AliasBook",
+        "AliasList",
+        "Aliases",
+        "Announcements",
+        "Answer",
+        "Answers",
+        "Ask",
+        "AuditTrail",
+        "Bar",
+        "Batch",
+        "Block",
+        "Body",
+        "Bounds",
+        "Bucket",
+        "Budget",
+        "Budgets",
+        "CalledFunction",
+        "CascadePath",
+        "Change",
+        "ChildProcess",
+        "Choice",
+        "Cluster",
+        "Comparison",
+        "CompletionLogprobs",
+        "Constraint",
+        "ControlJob",
+        "Conversation",
+        "CountedPrompt",
+        "CreateDataset",
+        "CreateFineTuningJob",
+        "Datasets",
+        "DeleteDataset",
+        "DeleteFile",
+        "DeletesDatasets",
+        "DeletesFiles",
+        "Edge",
+        "EmbedTexts",
+        "Embeds",
+        "Evals",
+        "Example",
+        "Feedback",
+        "FileRecords",
+        "Files",
+        "FindsModels",
+        "Follows",
+        "FreshLook",
+        "FullError",
+        "Ingredients",
+        "Job",
+        "JobEvent",
+        "JobRecords",
+        "Jobs",
+        "Judges",
+        "KeyLimits",
+        "KeyMaker",
+        "Keys",
+        "Limits",
+        "LimitsBody",
+        "Line",
+        "Lines",
+        "Loading",
+        "Made",
+        "Measure",
+        "ModelRecords",
+        "Models",
+        "Moderation",
+        "ModerationResult",
+        "MovesAliases",
+        "News",
+        "OpenModels",
+        "Pace",
+        "Page",
+        "Part",
+        "PartFile",
+        "Policies",
+        "Policy",
+        "PolicyChanges",
+        "PolicyProcedures",
+        "Price",
+        "ProcessGroup",
+        "Progress",
+        "Prompt",
+        "PromptTokenizer",
+        "Publishes",
+        "Question",
+        "QueueTicket",
+        "ReadReport",
+        "Reading",
+        "Repeat",
+        "Reply",
+        "Report",
+        "RequiresModels",
+        "Route",
+        "RunFacts",
+        "ServedVersions",
+        "Settings",
+        "Settled",
+        "Shadow",
+        "Slot",
+        "SplitsAliases",
+        "Standing",
+        "SteersJobs",
+        "StepFigures",
+        "Steps",
+        "Target",
+        "TextStream",
+        "TokenLogprob",
+        "TokenizerFacts",
+        "ToolCall",
+        "TritonPythonModel",
+        "Turn",
+        "Usage",
+        "UsageBook",
+        "Verdict",
+        "Verifier",
+        "Version",
+        "Versions",
+        "Worker",
+    }
+)
+"""Names that two public types have still."""
+
+RETIRED = {
+    "wish": "desired_state",
+    "HeardWish": "ControlSignal",
+    "JobWish": "JobDesiredState",
+    "Offer": "JobView",
+    "Hands": "WorkerCapacity",
+    "Mark": "Watermark",
+    "Pulse": "Heartbeat",
+    "JobLedger": "JobIndex",
+    "StreamFacts": "StreamUsage",
+    "WaitingRoom": "PendingJobQuota",
+    "SparedModeration": "CircuitBreakerModeration",
+    "GuardedAnswer": "RuleFilteredStream",
+    "JudgedAnswer": "ClassifierFilteredStream",
+    "FileLooker": "FileInspector",
+    "InnerCalls": "InProcessClient",
+    "HeldForm": "ConstrainedOutput",
+    "farewell": "release_lease",
+    "tether": "parent_watchdog",
+    "neighbours": "ports",
+    "waiting_room": "pending_job_quota",
+    "spared_moderation": "circuit_breaker",
+    "guarded_answer": "rule_filtered_stream",
+    "judged_answer": "classifier_filtered_stream",
+    "inner_calls": "in_process_client",
+    "file_looker": "file_inspector",
+    "held_form": "constrained_output",
+    "exam": "final_eval",
+}
+"""Terms of ours that gave way to the field's."""
+
+
+def test_two_public_types_do_not_share_a_name() -> None:
+    shared = {name for name, places in _public_types().items() if len(places) > 1}
+
+    new = {name: _public_types()[name] for name in shared - OPEN - SHARED.keys()}
+    assert new == {}, "rename one, or say in SHARED why both may have the name"
+    gone = sorted((OPEN | SHARED.keys()) - shared)
+    assert gone == [], "no longer shared: take these out of OPEN or SHARED"
+
+
+def test_no_retired_term_returns_as_a_name_of_a_type_or_a_file() -> None:
+    files = [file for file in _sources() if file.stem.removeprefix("test_") in RETIRED]
+    named = [
+        f"{file.relative_to(ROOT)}: {name}, now {RETIRED[name]}"
+        for file in _sources()
+        for name in _defined(file)
+        if name in RETIRED
+    ]
+    assert [str(file.relative_to(ROOT)) for file in files] == []
+    assert named == []
+
+
+@cache
+def _public_types() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for file in _sources():
+        path = file.relative_to(ROOT)
+        if "src" not in path.parts or path.parts[1] in NOT_PRODUCT:
+            continue
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found[node.name].append(str(path))
+    return found
+
+
+@cache
+def _sources() -> tuple[Path, ...]:
+    return tuple(
+        file
+        for folder in OWN_FOLDERS
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if "contracts" not in file.parts and "node_modules" not in file.parts
+    )
+
+
+def _defined(file: Path) -> Iterator[str]:
+    """Names that a file gives to classes, functions, parameters and attributes."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name):
+                yield name
+            case ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()):
+                yield name
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                yield name
