@@ -50,7 +50,7 @@ def test_who_is_killed_is_started_again_and_everything_works(drill: Drill, kind:
 
 def test_what_is_killed_before_it_is_the_broker_is_started_again(drill: Drill):
     drill.kill_watchdog()
-    assert_well(drill, "tether")
+    assert_well(drill, "watchdog")
 
 
 def test_a_training_whose_process_is_killed_succeeds(drill: Drill):
