@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import os
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -63,3 +64,13 @@ def test_what_a_receiver_must_check_is_ten_lines():
     (check,) = [node for node in ast.walk(tree) if getattr(node, "name", "") == "is_genuine"]
 
     assert check.end_lineno - check.lineno <= 10
+
+
+def test_without_its_secret_it_says_where_that_comes_from_before_an_event_is_lost():
+    without = {name: value for name, value in os.environ.items() if name != "WEBHOOK_SECRET"}
+    ended = subprocess.run(
+        [sys.executable, "-I", RECEIVER], env=without, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr == "WEBHOOK_SECRET is not set. POST /v1/webhooks answers it, as `secret`\n"

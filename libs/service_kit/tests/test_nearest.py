@@ -26,6 +26,13 @@ def test_an_id_that_only_shares_its_letters_with_others_is_near_none():
     assert did_you_mean(f"ds-{uuid.uuid5(uuid.NAMESPACE_DNS, 'another').hex}", IDS) == ""
 
 
+@pytest.mark.parametrize(("slip", "meant"), [("ulr", "url"), ("knids", "kinds"), ("x", "url")])
+def test_a_short_name_with_two_letters_in_the_wrong_order_is_found(slip, meant):
+    found = did_you_mean(slip, ["events", "kinds", "url"])
+
+    assert found == ("" if slip == "x" else f" Did you mean {meant!r}?")
+
+
 def test_a_refusal_has_the_cause_and_where_to_look():
     said = no_such("dataset", "ds-kinds", "/v1/datasets", ["ds-kind", "other"]).message
 

@@ -99,7 +99,7 @@ async def test_a_name_is_looked_up_once_for_each_request():
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://hooks.test/", "https"),
+        ("http://hooks.test/", r"https://\. GATEWAY_WEBHOOK_ALLOW_PRIVATE=true lets in http"),
         ("https://ann@hooks.test/", "user name"),
         ("https://hooks.test@127.0.0.1/", "user name"),
         ("https://hooks.test:22/", "port"),

@@ -33,7 +33,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         head, tail = asked[: len(asked) // 2], asked[len(asked) // 2 :]
         compared = [each for each in compared if each.startswith(head) or each.endswith(tail)]
     longer = [each for each in compared if len(asked) >= FEWEST_BEGUN and each.startswith(asked)]
-    found = sorted(longer, key=len) or get_close_matches(asked, compared, n=1, cutoff=0.7)
+    found = sorted(longer, key=len) or get_close_matches(asked, compared, n=1, cutoff=0.65)
     return found[0] if found else ""
 
 

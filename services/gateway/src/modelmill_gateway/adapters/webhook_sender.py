@@ -13,7 +13,12 @@ import httpx
 from modelmill_service_kit.retry_after import retry_after_seconds
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.public_addresses import Target, is_public, target_of
+from modelmill_gateway.domain.public_addresses import (
+    TO_ALLOW_PRIVATE,
+    Target,
+    is_public,
+    target_of,
+)
 from modelmill_gateway.domain.webhooks import DELIVERED, GONE, Reply
 
 ANSWER_BYTES = 64 * 1024
@@ -90,7 +95,8 @@ class WebhookSender:
             async with asyncio.timeout(self._timeout):
                 await self._addresses(target)
         except ForbiddenAddressError:
-            raise BadRequestError("url: the host is not a public one", param="url") from None
+            message = f"url: the host is not a public one. {TO_ALLOW_PRIVATE}"
+            raise BadRequestError(message, param="url") from None
         except (OSError, UnicodeError, TimeoutError):
             raise BadRequestError("url: the host is not known", param="url") from None
 

@@ -59,6 +59,10 @@ class Target:
         return host if self.port == usual else f"{host}:{self.port}"
 
 
+TO_ALLOW_PRIVATE = "GATEWAY_WEBHOOK_ALLOW_PRIVATE=true lets in http and addresses of your own"
+"""What whoever runs the gateway can do about it."""
+
+
 def target_of(url: str, *, allow_private: bool) -> Target:
     """The parts of an endpoint's URL.
 
@@ -75,7 +79,7 @@ def target_of(url: str, *, allow_private: bool) -> Target:
     scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")
     errors = []
     if scheme != "https" and not (allow_private and scheme == "http"):
-        errors.append("url: must begin with https://")
+        errors.append(f"url: must begin with https://. {TO_ALLOW_PRIVATE}")
     if "@" in parts.netloc:
         errors.append("url: no user name or password")
     if "#" in url:
