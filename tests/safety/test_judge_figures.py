@@ -1,8 +1,10 @@
 """What is said of a judge follows from what it said of each row."""
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
+from statistics import NormalDist
 from types import ModuleType
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 FILE = Path(__file__).parents[2] / "deploy" / "safety" / "judge_figures.py"
 CATEGORIES = {"safe": None, "cyber": "illicit", "crime": "illicit", "hate": "hate"}
 LABELS = list(CATEGORIES)
+NORMAL_95 = NormalDist().inv_cdf(0.975)
 
 
 def loaded() -> ModuleType:
@@ -37,12 +40,17 @@ def test_a_rate_lies_within_its_interval_which_has_a_width(outcomes: list[bool])
     assert found["low"] < found["high"]
 
 
-def test_an_interval_is_wilsons() -> None:
-    found = of.rate([True] * 8 + [False] * 2)
-    assert (found["low"], found["high"]) == (
-        pytest.approx(0.4902, abs=1e-4),
-        pytest.approx(0.9433, abs=1e-4),
-    )
+@given(st.integers(0, 300), st.integers(1, 300))
+def test_the_ends_of_an_interval_are_the_rates_that_a_normal_test_just_allows(
+    hits: int, rows: int
+) -> None:
+    hits = min(hits, rows)
+    found = of.rate([True] * hits + [False] * (rows - hits))
+    for end in (found["low"], found["high"]):
+        # Wilson's definition: so many standard deviations of that rate lie between it and what
+        # was seen; where all rows agree one end is the rate itself.
+        allowed = NORMAL_95 * math.sqrt(end * (1 - end) / rows)
+        assert abs(end - hits / rows) == pytest.approx(allowed, abs=1e-6)
 
 
 @given(LIKELIHOODS)

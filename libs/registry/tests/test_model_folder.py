@@ -100,7 +100,12 @@ def test_a_folder_without_a_needed_file_is_refused(folder_of: FolderOf, missing:
 def test_templates_as_models_have_them_are_taken(folder_of: FolderOf, template: str) -> None:
     config = {"chat_template": template, "trust_remote_code": False}
     files = {"tokenizer_config.json": json.dumps(config).encode()}
-    check_model_folder(folder_of(GOOD | files | {"chat_template.jinja": template.encode()}))
+    files |= {"chat_template.jinja": template.encode()}
+    plain = check_model_folder(folder_of(GOOD))
+
+    taken = check_model_folder(folder_of(GOOD | files))
+    assert taken.size_bytes == plain.size_bytes + sum(map(len, files.values()))
+    assert taken.context_tokens == plain.context_tokens
 
 
 def test_a_file_that_cannot_be_read_is_listed_with_the_other_faults(

@@ -27,6 +27,13 @@ def object_array() -> bytes:
     return buffer.getvalue()
 
 
+def read_back(store: VerifyingStore, digest: str) -> dict[str, bytes]:
+    """Files of an artifact, as whoever uses it gets them."""
+    folder = store.materialise(digest)
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
 class Harmful:
     """Runs a command when it is unpickled, as the real ones do."""
 
@@ -68,7 +75,8 @@ def test_code_is_refused_in_a_model_and_only_there(
     folder = folder_of({name: b"print(1)"})
     with pytest.raises(InvalidInputError, match="is code"):
         store.commit(folder, kind="model", form="safetensors")
-    store.commit(folder, kind="file", form="jsonl")
+    kept = store.commit(folder, kind="file", form="jsonl")
+    assert read_back(store, kept.digest) == {name: b"print(1)"}
 
 
 def test_raw_weights_and_texts_that_only_look_dangerous_are_kept(
@@ -85,11 +93,16 @@ def test_raw_weights_and_texts_that_only_look_dangerous_are_kept(
         "prose.md": b"(in short)\nnothing\n",
         "array.npy": b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False}",
     }
-    store.commit(folder_of(files), kind="model", form="openvino-int8")
+    kept = store.commit(folder_of(files), kind="model", form="openvino-int8")
+
+    assert read_back(store, kept.digest) == files
 
 
 def test_an_upload_may_be_any_text(store: VerifyingStore, folder_of: FolderOf) -> None:
-    store.commit(folder_of({"content": b"cos\nsystem\n(S'ls'\ntR."}), kind="file", form="csv")
+    files = {"content": b"cos\nsystem\n(S'ls'\ntR."}
+    kept = store.commit(folder_of(files), kind="file", form="csv")
+
+    assert read_back(store, kept.digest) == files
 
 
 def test_links_pipes_and_bad_names_are_listed_together(

@@ -172,13 +172,19 @@ def test_short_answers_are_expected_of_those_who_had_short_ones() -> None:
         while desk.admission.waiting < 8:
             desk.ask("a")
 
-    desk.ask("b", new_tokens=500, prompt_tokens=1, seconds=10)
+    expected_short = desk.ask("b", new_tokens=500, prompt_tokens=1, seconds=10)
+    assert expected_short.place is Place.WAITING
+    # Of a tenant that had no short ones the same request is expected to take its limit.
+    with pytest.raises(OverloadedError) as refused:
+        desk.ask("c", new_tokens=500, prompt_tokens=1, seconds=10)
+    assert refused.value.reason == "NO_TIME"
 
 
 def test_before_anything_is_known_of_the_pace_nobody_is_refused_for_want_of_time() -> None:
     desk = Desk()
-    for _ in range(20):
-        desk.ask("a", seconds=0.1)
+    asked = [desk.ask("a", seconds=0.1) for _ in range(20)]
+
+    assert {ticket.place for ticket in asked} == {Place.RUNNING, Place.WAITING}
 
 
 def test_whose_turn_comes_too_late_to_be_answered_does_not_run() -> None:

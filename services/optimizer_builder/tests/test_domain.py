@@ -50,8 +50,13 @@ def test_a_loss_up_to_the_limit_passes_and_one_row_more_does_not() -> None:
         refuse_loss(beyond, 0.02, "openvino-int8")
 
 
-def test_a_build_that_is_better_than_its_source_passes() -> None:
-    refuse_loss(compare([False] * 10, [True] * 10), 0.0, "openvino-int8")
+def test_where_no_loss_is_allowed_a_better_build_passes_and_a_worse_one_does_not() -> None:
+    before = [False] + [True] * 9
+    better, worse = compare(before, [True] * 10), compare(before, [False] * 2 + [True] * 8)
+
+    refuse_loss(better, 0.0, "openvino-int8")
+    with pytest.raises(QualityLossError, match="loss of 10"):
+        refuse_loss(worse, 0.0, "openvino-int8")
 
 
 def distance(largest: float, root_mean_square: float = 0.0) -> LogitDistance:
