@@ -12,13 +12,17 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 # A test run starts hundreds of processes: without this each would compile all of ours that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
+PYTEST := $(BIN)/python -m pytest -q
+# $(call workers,HOW TESTS ARE SHARED OUT): two where there are two cores.
+workers = $(if $(filter-out 1,$(shell nproc)),-n 2 --dist $(1) $(if $(filter loadfile,$(1)),--no-loadscope-reorder))
+
 # $(call uv-install,WHAT,ARGUMENTS): what it says goes into a file, whose end is shown when it fails.
 uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says what"; \
 	$(BIN)/uv pip install $(2) > build/$(1)-install.log 2>&1 || { tail -n 20 build/$(1)-install.log; \
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -46,8 +50,19 @@ demo: install ## Raw rows to a served, guarded model: the whole loop on this mac
 up: install ## Run NATS and the six services on this machine
 	@$(BIN)/mill up
 
-test: install ## Unit, contract and one tiny end-to-end run
-	$(BIN)/python -m pytest -q $(if $(filter-out 1,$(shell nproc)),-n 2 --dist loadfile --no-loadscope-reorder)
+quick: install ## Tests that start no process, of what was changed since main and what depends on it: a minute
+	$(PYTEST) --tier quick $(call workers,worksteal) $$($(BIN)/python -m tests.changed)
+
+check: install ## Those and tests beside one broker, of everything: three minutes
+	$(PYTEST) --tier check $(call workers,loadfile)
+
+test: install ## Every test but the drills: real services, real processes, a real tiny model
+	$(PYTEST) --tier test $(call workers,loadfile)
+
+drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
+	$(PYTEST) --only-tier drills $(call workers,loadfile)
+
+release-check: drills stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
 
 lint: install ## ruff, import rules, buf
 	$(BIN)/ruff check .
