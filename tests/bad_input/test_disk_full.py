@@ -158,6 +158,7 @@ async def test_a_broker_whose_disk_was_full_keeps_what_it_took_and_goes_on_by_it
         assert await bus.last(f"file.state.file-{taken}", FileState) is None
 
 
+@pytest.mark.tier("drills")
 async def test_a_broker_that_may_write_no_longer_comes_back_with_all_that_it_took(tmp_path):
     log: list[str] = []
     async with broker_on(tmp_path, log) as (group, bus):

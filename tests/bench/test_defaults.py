@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.bench.defaults_cells import (
     CELLS,
     FIXED_RATES,
@@ -95,6 +97,7 @@ def test_a_cell_meets_its_goal_by_a_gain_or_by_saying_that_there_is_none() -> No
     assert not by_id(auto(20, 20, 20, learned=True))[name].met
 
 
+@pytest.mark.tier("check")
 def test_a_cell_counts_for_the_shortfall_once_all_its_rates_are_there() -> None:
     assert SHORTFALL not in by_id(auto(60, 62, 64))
     missing = fixed(70)

@@ -94,6 +94,7 @@ def test_a_process_that_dies_or_hangs_is_a_failure_and_another_goes_on(
     assert [file.read_text() for file in kept.iterdir()] == ["last words"]
 
 
+@pytest.mark.tier("test")
 def test_a_parser_may_not_take_all_memory():
     taking = "from tests.fuzz.fuzzing import *; bound_memory(); bytearray(MEMORY_BYTES + (1 << 20))"
 

@@ -21,6 +21,8 @@ from tests.guard.house import TENANT, Answer, House, run_house
 from tests.guard.judged import expected
 from tests.put_policy import put_policy
 
+pytestmark = pytest.mark.tier("drills")
+
 QUESTION = "What is on the list?"
 ANSWERS = (
     "Well, we sold the zorbium and went home.",

@@ -10,7 +10,7 @@ from modelmill_bus.bus import Bus
 from tests.machine.stages import Stage, stage_of
 
 
-@pytest_asyncio.fixture(params=["real", "fake"])
+@pytest_asyncio.fixture(params=["real", pytest.param("fake", marks=pytest.mark.tier("check"))])
 async def stage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stage]:
     async with stage_of(request.param, tmp_path / "nats") as made:
         yield made

@@ -62,6 +62,7 @@ async def test_a_message_carries_cloudevents_attributes_and_snake_case_json(bus)
     assert raw.headers["ce-subject"] == "model.ready"
 
 
+@pytest.mark.own_broker
 @pytest.mark.parametrize("trouble", ["kill", "pause"])
 async def test_a_publish_fails_within_seconds_when_the_broker_does_not_answer(broker, bus, trouble):
     getattr(broker, trouble)()
@@ -79,6 +80,7 @@ async def test_a_publish_fails_within_seconds_when_the_broker_does_not_answer(br
     assert await is_once_done(all_fail, within=4.8)
 
 
+@pytest.mark.own_broker
 async def test_following_replays_in_order_and_goes_on_across_broker_restarts(broker, bus):
     seen: list[int] = []
 
@@ -166,6 +168,7 @@ async def test_a_handler_that_fails_gets_the_message_again_and_one_that_returns_
     assert info.num_pending + info.num_ack_pending == 0
 
 
+@pytest.mark.own_broker
 async def test_a_durable_consumer_goes_on_after_a_restart_of_broker_and_service(broker, bus):
     handled: list[str] = []
 

@@ -14,6 +14,8 @@ from modelmill_testkit.nats_cluster import run_nats_cluster
 from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.waiting import eventually
 
+pytestmark = pytest.mark.tier("drills")
+
 
 @pytest.mark.timeout(90)
 async def test_streams_have_the_replicas_asked_for_and_a_bus_outlives_its_broker(tmp_path: Path):

@@ -28,6 +28,7 @@ async def published(state: StateFolder, admitted: str, credential: Credential) -
                 return await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
 
 
+@pytest.mark.tier("test")
 async def test_a_folder_whose_broker_had_one_token_for_all_goes_on_with_identities(tmp_path: Path):
     state = StateFolder(tmp_path / "state")
     with state.locked():

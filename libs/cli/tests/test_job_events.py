@@ -66,6 +66,7 @@ def sent(event_id: str, **data: Any) -> str:
 LAST = sent("state-9", status="succeeded")
 
 
+@pytest.mark.tier("check")
 def test_events_come_once_each_over_two_connections(gateway, client):
     first = ": hello\n\n" + sent("state-1", status="running") + sent("progress-2", step=2)
     third = sent("progress-3", phase="train", step=3)

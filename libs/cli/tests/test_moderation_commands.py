@@ -187,6 +187,7 @@ def test_a_policy_that_is_wrong_is_refused_with_all_errors(
     assert shown.count("mill: wrong.yaml: rule") == 7
 
 
+@pytest.mark.tier("check")
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
 def test_precision_and_recall_are_what_their_definitions_say(
     tmp_path_factory: pytest.TempPathFactory, cases: list[tuple[bool, bool]]

@@ -5,7 +5,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
@@ -18,13 +17,13 @@ from modelmill_job_index.index import JobIndex
 from modelmill_job_index.packing import Rest, pack, unpack
 from modelmill_job_index.snapshots import LENGTH_BYTES, MODEL, Snapshots
 from modelmill_jobs.submit import JobQueue
-from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import shared_nats
 
 
 @pytest_asyncio.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
+async def bus() -> AsyncIterator[Bus]:
     async with (
-        run_nats(tmp_path / "nats") as server,
+        shared_nats() as server,
         Bus.connect(server.url, server.token, name="tester") as connected,
     ):
         yield connected

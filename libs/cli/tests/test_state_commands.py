@@ -10,12 +10,12 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.link import open_link
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
-from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import shared_nats
 
 
 async def an_export(folder: Path) -> Path:
     """The streams of a broker with one model."""
-    async with run_nats(folder / "nats") as server:
+    async with shared_nats() as server:
         async with Bus.connect(server.url, server.token, name="tester") as bus:
             await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"), msg_id="mv-1")
         async with open_link(server.url, server.token, name="tester") as link:

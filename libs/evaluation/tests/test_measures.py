@@ -175,6 +175,7 @@ def test_perfect_answers_have_the_best_value_and_no_answers_a_better_one(
     assert others >= best - 1e-9 if name in LOWER_IS_BETTER else others <= best + 1e-9
 
 
+@pytest.mark.tier("check")
 @pytest.mark.parametrize("name", MEASURES)
 @QUICKLY
 @given(rows=st.lists(OUTCOMES, min_size=1, max_size=8), random=st.randoms(use_true_random=False))

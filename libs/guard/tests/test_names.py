@@ -124,6 +124,7 @@ names = st.lists(st.tuples(words, styles, joints), min_size=2, max_size=9).map(
 )
 
 
+@pytest.mark.tier("check")
 @settings(max_examples=400, deadline=None)
 @given(names, st.data())
 def test_no_cut_of_a_name_changes_its_verdict_or_what_is_shown(

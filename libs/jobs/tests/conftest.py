@@ -1,4 +1,4 @@
-"""A real broker for each test, and workers in this process or in processes of their own."""
+"""A real broker without streams for each test, and workers in this process or in others."""
 
 import asyncio
 import json
@@ -22,7 +22,8 @@ from modelmill_job_index.index import JobIndex
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
+from modelmill_testkit.shared_nats import SharedNats, broker_for
 from modelmill_testkit.waiting import eventually
 from nats.js.errors import NotFoundError
 
@@ -48,8 +49,10 @@ LEGAL = {
 
 
 @pytest_asyncio.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with run_nats(tmp_path / "nats") as server:
+async def broker(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[NatsServer | SharedNats]:
+    async with broker_for(request.node, tmp_path / "nats") as server:
         yield server
 
 

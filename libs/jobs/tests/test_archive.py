@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,7 +12,7 @@ from modelmill_bus.archive import DURABLE, export_streams, import_streams
 from modelmill_bus.bus import Bus, StaleWriteError
 from modelmill_bus.subjects import MODEL_READY, job_state, webhook_due
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
-from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import shared_nats
 
 
 def nothing(_done: int, _total: int) -> None:
@@ -21,10 +20,10 @@ def nothing(_done: int, _total: int) -> None:
 
 
 @pytest_asyncio.fixture
-async def other(tmp_path: Path):
+async def other():
     """A bus of a broker in which nothing was written."""
     async with (
-        run_nats(tmp_path / "other") as server,
+        shared_nats() as server,
         Bus.connect(server.url, server.token, name="tester") as bus,
     ):
         yield bus

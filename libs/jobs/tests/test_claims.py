@@ -52,6 +52,7 @@ async def test_a_claim_that_another_took_over_can_write_nothing(bus, jobs, never
     assert (await jobs.state(job.job_id)).owner == "heir"
 
 
+@pytest.mark.own_broker
 async def test_a_write_whose_answer_got_lost_counts_once(broker, bus, jobs, never):
     job = await jobs.submit()
     claim = Claim(bus, await request_of(bus, job), None, never)
@@ -68,6 +69,7 @@ async def test_a_write_whose_answer_got_lost_counts_once(broker, bus, jobs, neve
     assert claim.fence == (await bus.last(job_state(job.job_id), JobState)).sequence
 
 
+@pytest.mark.own_broker
 async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jobs, monkeypatch):
     from modelmill_jobs import claims
     from modelmill_service_kit.errors import UnavailableError

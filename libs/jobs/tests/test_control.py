@@ -260,6 +260,7 @@ async def test_only_jobs_of_the_tenant_and_of_kinds_that_the_service_owns_are_fo
     assert await bus.last_sequence("JOBS") == 2
 
 
+@pytest.mark.own_broker
 async def test_without_a_broker_a_desired_state_is_refused_in_time_and_may_be_repeated(
     broker, jobs
 ):

@@ -17,6 +17,8 @@ from modelmill_jobs.control import ControlJob
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
 
+pytestmark = pytest.mark.tier("drills")
+
 
 class People:
     """Three, who ask something of some job twelve times each."""
@@ -45,6 +47,7 @@ class People:
                 continue
 
 
+@pytest.mark.own_broker
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_whatever_is_desired_and_whoever_dies_the_last_desired_state_comes_true(
     seed, broker, bus, jobs, start_worker

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+import pytest
 from chain_job import chain
 from chain_worker import is_alive
 from modelmill.jobs.v1.job_pb2 import (
@@ -13,6 +14,8 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.subjects import job_state
 from modelmill_job_index.index import JobIndex
 from modelmill_testkit.waiting import eventually
+
+pytestmark = pytest.mark.tier("drills")
 
 SLOW = {"steps": 60, "step_seconds": 0.02}
 
@@ -127,6 +130,7 @@ async def test_sigterm_saves_gives_back_and_counts_no_failure(jobs, start_worker
     assert state.result.digest == chain(job.job_id, 60)
 
 
+@pytest.mark.own_broker
 async def test_a_broker_killed_and_restarted_in_mid_job_costs_nothing_but_time(
     broker, jobs, start_worker, bus
 ):

@@ -34,6 +34,7 @@ def full_disk(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.own_broker
 async def test_a_broker_that_is_there_and_cannot_write_is_said_to_have_no_space(broker, jobs, bus):
     before = await jobs.submit()
     with full_disk(broker.pid):
@@ -53,6 +54,7 @@ async def test_a_broker_that_is_there_and_cannot_write_is_said_to_have_no_space(
     assert await bus.last(job_requested("train", "acme", before.job_id), JobRequested)
 
 
+@pytest.mark.own_broker
 async def test_a_broker_that_is_silent_or_away_is_not_said_to_have_no_space(broker, jobs):
     for silence in (broker.pause, broker.kill):
         silence()

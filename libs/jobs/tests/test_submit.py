@@ -57,6 +57,7 @@ async def test_the_request_is_stored_as_it_was_submitted(jobs, bus):
     assert stored.body.spec_type == "google.protobuf.Struct"
 
 
+@pytest.mark.own_broker
 async def test_with_the_broker_away_a_submit_is_refused_within_four_seconds(broker, jobs):
     broker.kill()
 
@@ -67,6 +68,7 @@ async def test_with_the_broker_away_a_submit_is_refused_within_four_seconds(brok
     assert await is_once_done(refused, within=4)
 
 
+@pytest.mark.own_broker
 async def test_with_a_silent_broker_a_submit_is_refused_and_the_same_key_settles_it(broker, jobs):
     broker.pause()
 

@@ -85,6 +85,7 @@ async def test_the_refusal_names_the_jobs_and_none_of_another_tenant(jobs, unfin
     assert "another tenant" in refused.value.message
 
 
+@pytest.mark.own_broker
 async def test_nothing_is_free_while_the_queue_cannot_be_read(jobs, unfinished, broker):
     await jobs.submit(dataset_id="ds-1")
     assert not await is_free(unfinished)

@@ -13,7 +13,8 @@ from modelmill_bus.bus import Bus
 from modelmill_registry.read_model import ReadModel
 from modelmill_registry.store import FolderStore
 from modelmill_registry.verifying_store import VerifyingStore
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
+from modelmill_testkit.shared_nats import SharedNats, broker_for
 from moto.server import ThreadedMotoServer
 
 sys.path.append(str(Path(__file__).parent))
@@ -48,7 +49,7 @@ def folder_place(tmp_path: Path) -> FolderPlace:
     return FolderPlace(tmp_path / "store")
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.tier("check"))])
 def place(request: pytest.FixtureRequest) -> Place:
     """Every form of the store in turn: what takes this fixture is part of their contract."""
     name = {"folder": "folder_place", "s3": "bucket_place"}[request.param]
@@ -85,8 +86,10 @@ def folder_of(tmp_path: Path) -> Callable[[Mapping[str, bytes]], Path]:
 
 
 @pytest_asyncio.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with run_nats(tmp_path / "nats") as server:
+async def nats(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[NatsServer | SharedNats]:
+    async with broker_for(request.node, tmp_path / "nats") as server:
         yield server
 
 

@@ -194,6 +194,7 @@ async def test_files_and_datasets_come_from_one_stream_and_a_deleted_file_stays_
             ask()
 
 
+@pytest.mark.own_broker
 async def test_a_new_process_rebuilds_the_catalogue_and_an_old_one_outlives_the_broker(
     nats: NatsServer, bus: Bus, connect: Connect, following: Following
 ) -> None:

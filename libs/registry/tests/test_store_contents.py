@@ -42,6 +42,7 @@ def comes_back(
     assert kept.size_bytes == sum(map(len, tree.values()))
 
 
+@pytest.mark.tier("check")
 @many
 @given(tree=TREES, attributes=ATTRIBUTES)
 def test_any_tree_comes_back_from_a_folder_as_it_went_in_and_has_one_digest(
@@ -80,6 +81,7 @@ def test_the_digest_covers_kind_form_origin_and_attributes(
     assert len(digests | {source}) == 6
 
 
+@pytest.mark.tier("check")
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -30,6 +30,7 @@ def flipped_byte_is_found(
         assert caught.value.path == victim
 
 
+@pytest.mark.tier("check")
 @many
 @given(tree=TREES, choice=st.integers(min_value=0), position=st.integers(min_value=0))
 def test_one_flipped_byte_anywhere_in_a_folder_is_named_and_never_served(

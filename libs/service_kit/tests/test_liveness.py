@@ -68,6 +68,7 @@ async def test_a_busy_loop_that_still_runs_is_left_alone():
     assert (process.returncode, b"Timeout" in errors) == (0, False)
 
 
+@pytest.mark.tier("test")
 async def test_the_supervisor_starts_a_blocked_service_again():
     lines: list[str] = []
     process = SupervisedProcess(

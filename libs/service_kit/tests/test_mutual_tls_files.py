@@ -45,6 +45,7 @@ def test_files_that_are_no_good_are_refused_by_their_names(
     assert said in refused.value.message
 
 
+@pytest.mark.tier("check")
 async def test_a_certificate_that_ends_while_it_is_in_use_is_one_line_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -13,6 +13,8 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import SupervisedProcess
 from modelmill_testkit.waiting import eventually
 
+pytestmark = pytest.mark.tier("test")
+
 READY = (
     "import sys; print('READY grpc=7', flush=True); print('hello', flush=True); sys.stdin.read()"
 )

@@ -8,6 +8,8 @@ import pytest
 import uvloop
 from modelmill_service_kit.started_process import start_process
 
+pytestmark = pytest.mark.tier("test")
+
 HOLDS_THE_PIPES = ("sh", "-c", "sleep 30 & echo hi; read line; exit 3")
 
 

@@ -10,6 +10,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
+pytestmark = pytest.mark.tier("test")
+
 FUNCTIONS = """
 import signal
 from pathlib import Path

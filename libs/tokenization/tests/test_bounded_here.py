@@ -17,6 +17,8 @@ from modelmill_tokenization.conversations import (
 )
 from modelmill_tokenization.prompt_facts import prompt_facts
 
+pytestmark = pytest.mark.tier("test")
+
 QUICK = Limits(cpu_seconds=0.3)
 ENDLESS = (
     "{% if 'boom' in messages[0].content %}{{ (messages|length + 9) ** (10 ** 9) }}{% endif %}"

@@ -21,6 +21,8 @@ from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from .bounded_pools import BOOM, ENDLESS, HELLO, LIMITS, Figures, proven, running
 
+pytestmark = pytest.mark.tier("test")
+
 TOOL: Function = {
     "name": "look_up",
     "description": "Looks up.",

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+import pytest
 from modelmill_service_kit.errors import DomainError, OverloadedError
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.tool_templates import HERMES
@@ -19,6 +20,8 @@ from modelmill_tokenization.bounded.pool import TokenizerPool
 from modelmill_tokenization.bounded.refusals import PROVEN_AFTER
 
 from .bounded_pools import BOOM, HELLO, proven, running
+
+pytestmark = pytest.mark.tier("test")
 
 
 async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:

@@ -10,6 +10,8 @@ from modelmill_testkit.tool_templates import FAMILIES
 from modelmill_tokenization.bounded import Limits
 from modelmill_tokenization.bounded.trial import try_tokenizer
 
+pytestmark = pytest.mark.tier("test")
+
 LIMITS = Limits(cpu_seconds=0.5)
 AT_ONCE = {name: make for name, make in HOSTILE.items() if "sleep" not in name}
 """Those that need no message of their own; some expressions only fail on rare texts."""

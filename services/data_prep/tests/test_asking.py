@@ -118,6 +118,7 @@ def test_rows_of_train_alone_are_scored_and_ordered_by_what_the_model_loses_on_t
     assert dataset.models[0]["versions"] == {VERSION: 32}
 
 
+@pytest.mark.tier("test")
 def test_a_row_that_gets_no_token_ids_takes_its_loss_along(tmp_path: Path) -> None:
     folder = make_tiny_llama(tmp_path / "base")
     tokens = {"model": "mv-1", "folder": str(folder), "max_tokens": 200, "pack_tokens": 2_048}
@@ -252,6 +253,7 @@ def test_a_long_turn_is_not_put_to_a_model() -> None:
     assert len(service.requests) == 9 == len(made_of(dataset))
 
 
+@pytest.mark.tier("test")
 @pytest.mark.heavy
 def test_however_many_processes_and_blocks_there_are_the_answers_make_the_same_dataset() -> None:
     def made(processes: int, block_rows: int) -> Dataset:

@@ -197,6 +197,7 @@ def test_a_model_translates_when_it_is_asked_to() -> None:
     assert PromptTranslator(model)([], "English", "Chinese") == []
 
 
+@pytest.mark.tier("check")
 @settings(deadline=None)
 @given(
     st.lists(st.sampled_from("abcdefgh"), max_size=8),

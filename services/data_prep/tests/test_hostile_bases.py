@@ -12,6 +12,8 @@ from modelmill_jobs.child import ChildFailure
 from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
 from modelmill_testkit.models import make_tiny_llama
 
+pytestmark = pytest.mark.tier("test")
+
 SLEEPER = (
     "{% for m in messages %}{% if 'BOOM' in m.content %}{% for i in range(99999) %}"
     "{% for j in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ m.content }}<|im_end|>"

@@ -12,6 +12,8 @@ from modelmill_data_prep.adapters.file_inspector import CHILD, FileInspector
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 
+pytestmark = pytest.mark.tier("test")
+
 ROW = b'{"text": "hello"}\n'
 SPEC = {"mapping": {"layout": "text"}}
 

@@ -54,6 +54,7 @@ def test_a_story_says_why_a_row_is_not_there() -> None:
     assert stories[2]["split"] is None
 
 
+@pytest.mark.tier("test")
 @pytest.mark.parametrize("block_rows", [1, 7, 1_000])
 def test_blocks_and_processes_leave_no_trace_in_a_dataset(block_rows: int) -> None:
     lines = lines_of(["good", "again", "bad", "half", "good"] * 20)

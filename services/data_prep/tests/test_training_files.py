@@ -62,6 +62,7 @@ def test_a_made_row_that_says_what_another_row_says_is_left_out() -> None:
     assert not [row for row in all_there.rows if "made_by" in row and row["row"] <= len(rows)]
 
 
+@pytest.mark.tier("test")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_token_ids_and_order_are_those_of_the_rows(model: Path, processes: int) -> None:
     seen: dict[str, Any] = {}
@@ -97,6 +98,7 @@ def test_token_ids_and_order_are_those_of_the_rows(model: Path, processes: int) 
     assert seen["plan"].model == "mv-1"
 
 
+@pytest.mark.tier("test")
 def test_however_many_processes_work_the_training_files_are_the_same(model: Path) -> None:
     def made(processes: int) -> Dataset:
         return prepare(
@@ -112,6 +114,7 @@ def test_however_many_processes_work_the_training_files_are_the_same(model: Path
     assert made(1).bytes == made(2).bytes
 
 
+@pytest.mark.tier("test")
 def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> None:
     rows = [*ROWS, {"q": "long " * 500, "a": "ok"}]
 
@@ -124,6 +127,7 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
     assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
 
 
+@pytest.mark.tier("test")
 @pytest.mark.parametrize("curriculum", [{}, STAGED])
 def test_rows_that_are_all_too_long_for_the_model_are_no_dataset(
     model: Path, curriculum: dict[str, Any]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from modelmill_testkit.shared_nats import broker_for
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -30,9 +31,10 @@ async def house(shared_house: House) -> AsyncIterator[House]:
 
 
 @pytest_asyncio.fixture
-async def own_house(tmp_path: Path) -> AsyncIterator[House]:
+async def own_house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     """A house that a test may break."""
-    async with run_house(tmp_path) as running:
+    broker = broker_for(request.node, tmp_path / "nats")
+    async with run_house(tmp_path, broker) as running:
         yield running
 
 

@@ -5,6 +5,7 @@ import signal
 from typing import Any
 
 import nats
+import pytest
 from gateway_support.api_keys import issued, with_key
 from gateway_support.collector import collector
 from gateway_support.house import House
@@ -18,6 +19,7 @@ from modelmill_gateway.entrypoints.views.key_views import limits_view
 from modelmill_testkit.waiting import eventually
 
 
+@pytest.mark.own_broker
 async def test_a_key_counts_on_while_the_bus_is_away_and_none_is_made_then(own_house: House):
     key = (await issued(own_house.http(), scopes=["models:read", "keys"]))["key"]
     own_house.nats.kill()
@@ -63,6 +65,7 @@ async def test_of_a_revoked_key_nothing_is_kept_but_that_it_was_and_that_not_for
     assert (stored.headers or {})["Nats-TTL"] == str(30 * 24 * 3600)
 
 
+@pytest.mark.own_broker
 async def test_a_key_may_end_in_the_last_second_of_the_year_9999(own_house: House):
     made = await issued(own_house.http(), scopes=["models:read"], expires_at=LAST_SECOND)
     async with with_key(own_house, made["key"]) as client:

@@ -14,6 +14,8 @@ from gateway_support.process import settings_of
 from modelmill_testkit.service_process import ServiceProcess, running_service
 from modelmill_testkit.waiting import eventually
 
+pytestmark = pytest.mark.tier("drills")
+
 LINES = 40
 PARALLEL = 4
 NAMES = {f"ask-{number}" for number in range(LINES)}

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest_asyncio
 from modelmill_bus.bus import Bus
@@ -13,15 +12,15 @@ from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
 from modelmill_gateway.domain.ledger.budget import Budget, Lease
 from modelmill_gateway.domain.ledger.names import tenant_budget
-from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually
 
 
 @pytest_asyncio.fixture
-async def books(tmp_path: Path) -> AsyncIterator[list[BudgetBook]]:
+async def books() -> AsyncIterator[list[BudgetBook]]:
     """Those of two replicas."""
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(run_nats(tmp_path))
+        nats = await stack.enter_async_context(shared_nats())
         opened = []
         for _ in range(2):
             bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="gateway"))

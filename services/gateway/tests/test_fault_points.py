@@ -12,7 +12,7 @@ from modelmill_gateway.adapters.fault_points import POINTS
 from modelmill_testkit.service_process import refused_start
 from modelmill_testkit.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.tier("drills")]
 
 QUESTION = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
 SAID = "Hello, world"

@@ -13,8 +13,6 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill_testkit.waiting import eventually
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
 SAID = "disk is full. Free space on the broker's disk"
 
 
@@ -28,10 +26,11 @@ def full_disk(pid: int) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_a_full_disk_of_the_brokers_is_no_silence_and_passes(house: House):
-    client = house.http(tenant="full")
+@pytest.mark.own_broker
+async def test_a_full_disk_of_the_brokers_is_no_silence_and_passes(own_house: House):
+    client = own_house.http(tenant="full")
     order = {"model": "tiny", "training_file": await upload(client)}
-    with full_disk(house.nats.pid):
+    with full_disk(own_house.nats.pid):
         for method, path, body in (
             ("POST", "/v1/fine_tuning/jobs", order),  # refused by a neighbour
             ("PUT", "/v1/aliases/prod", {"version_id": BUILD}),  # by ourselves
@@ -41,12 +40,12 @@ async def test_a_full_disk_of_the_brokers_is_no_silence_and_passes(house: House)
             assert (answer.status_code, error["code"]) == (503, "broker_disk_full"), path
             assert SAID in error["message"]
             assert float(answer.headers["retry-after"]) >= 10
-        async with grpc_door(house, tenant="full") as door:
+        async with grpc_door(own_house, tenant="full") as door:
             build = pb.CreateOptimizationRequest(spec=BuildSpec(source_version_id="default"))
             async with refused(grpc.StatusCode.UNAVAILABLE, SAID):
                 await door.CreateOptimization(build, timeout=CALL_SECONDS)
-    house.nats.kill()
-    await house.nats.start()
+    own_house.nats.kill()
+    await own_house.nats.start()
 
     async def accepted() -> bool:
         return (await client.post("/v1/fine_tuning/jobs", json=order)).is_success

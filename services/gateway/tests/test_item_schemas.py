@@ -227,6 +227,7 @@ SCHEMAS = st.recursive(
 )
 
 
+@pytest.mark.tier("check")
 @given(SCHEMAS, st.dictionaries(NAMES, VALUES, max_size=3))
 async def test_an_item_is_wrong_if_the_standard_says_so(schema: Any, item: Any):
     whole = schema | {"$defs": {"a": {"type": ["string", "integer"]}}}

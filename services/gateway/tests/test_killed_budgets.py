@@ -13,7 +13,7 @@ from modelmill_gateway.adapters.fault_points import POINTS
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
 from modelmill_gateway.domain.ledger.bounds import prompt_bound
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.tier("drills")]
 
 MAX_TOKENS = 50
 PROMPT = 7

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from gateway_support.holders import PRICE, TERMS, Holder, World
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -141,6 +142,7 @@ def walk(seed: int, steps: int) -> int:
     return world.refused
 
 
+@pytest.mark.tier("check")
 def test_no_walk_overshoots_leaks_or_refuses_what_fits():
     refused = sum(walk(seed, 300) for seed in range(WALKS))
 

@@ -9,6 +9,7 @@ from modelmill_testkit.waiting import eventually
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
 
 
+@pytest.mark.own_broker
 async def test_without_the_broker_chat_goes_on_and_new_jobs_wait(own_house: House):
     client = own_house.http()
     form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": "fine-tune"}}

@@ -1,10 +1,12 @@
 """While the bus is away limited callers run on their lease, then hear a doubt; others go on."""
 
+import pytest
 from gateway_support.budgets import chat, limited_key
 from gateway_support.house import House
 from modelmill_testkit.waiting import eventually
 
 
+@pytest.mark.own_broker
 async def test_without_the_bus_a_lease_lasts_and_what_is_beyond_it_is_a_doubt(own_house: House):
     _, client = await limited_key(own_house, tokens=200_000)
     async with client, own_house.http() as free:

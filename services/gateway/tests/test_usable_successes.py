@@ -114,6 +114,7 @@ async def test_a_replica_that_is_behind_knows_the_model_when_it_is_asked_for(
         assert (moved.status_code, chat.status_code) == (200, 200), (moved.text, chat.text)
 
 
+@pytest.mark.own_broker
 async def test_without_the_bus_an_unknown_name_is_refused_at_once(own_house: House) -> None:
     client = own_house.http(tenant=TENANT)
     await own_house.nats.stop()

@@ -154,6 +154,7 @@ def test_they_come_out_as_they_went_in_however_often_its_process_starts_again(st
         assert ids(spill) == list(waiting)
 
 
+@pytest.mark.own_broker
 async def test_what_was_used_while_the_bus_was_away_is_on_record_after_the_next_start(
     own_house: House, tmp_path: Path
 ):

@@ -12,8 +12,11 @@ from gateway_support.receiver import OK, is_genuine, receiving
 from gateway_support.webhooks import about, all_read, attempts, jobs_succeed, registered
 from httpx import AsyncClient
 from modelmill_testkit.service_process import ServiceProcess, running_service
+from modelmill_testkit.shared_nats import broker_for
 from modelmill_testkit.waiting import eventually
 from pydantic import SecretStr
+
+pytestmark = pytest.mark.tier("drills")
 
 NAMES = [f"job-{number}" for number in range(8)]
 WITH_WEBHOOKS = {"webhook_key": SecretStr(WEBHOOK_KEY), "webhook_allow_private": True}
@@ -21,9 +24,10 @@ OTHER_KEY = WITH_WEBHOOKS | {"webhook_key": SecretStr(WEBHOOK_KEY[::-1])}
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     """Its own gateway has no webhooks; others on the same bus have."""
-    async with run_house(tmp_path, webhook_key=None) as running:
+    broker = broker_for(request.node, tmp_path / "nats")
+    async with run_house(tmp_path, broker, webhook_key=None) as running:
         yield running
 
 
@@ -75,6 +79,7 @@ async def test_a_killed_gateway_loses_no_delivery_that_it_had_in_hand_or_before_
     assert sorted(told.values()) == sorted([*NAMES, "job-meanwhile"])
 
 
+@pytest.mark.own_broker
 async def test_a_broker_that_dies_in_between_delays_deliveries_and_loses_none(house: House):
     async with receiving() as receiver, another_gateway(house, **WITH_WEBHOOKS) as other:
         await registered(other.house.http(), receiver)

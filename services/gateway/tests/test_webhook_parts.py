@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest_asyncio
 from gateway_support.receiver import receiving
@@ -24,7 +23,7 @@ from modelmill_gateway.webhooks.register_webhook import RegisterWebhook
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.made import Made
-from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually
 
 
@@ -54,9 +53,9 @@ VAULT = SecretVault("a-key-that-only-this-test-knows-of")
 
 
 @pytest_asyncio.fixture
-async def bus(tmp_path: Path) -> AsyncIterator[Bus]:
+async def bus() -> AsyncIterator[Bus]:
     async with (
-        run_nats(tmp_path) as server,
+        shared_nats() as server,
         Bus.connect(server.url, server.token, name="gateway") as connected,
     ):
         yield connected

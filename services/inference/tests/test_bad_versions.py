@@ -158,6 +158,7 @@ async def test_a_form_that_no_engine_knows_is_not_found(world: World) -> None:
     assert "no engine runs 'of-tomorrow'" in refused.message
 
 
+@pytest.mark.tier("test")
 async def test_an_engine_that_dies_while_it_loads_is_said_to_be_unavailable(world: World) -> None:
     world.file("mv-stillborn", world.llama, form="stillborn")
 
@@ -167,6 +168,7 @@ async def test_an_engine_that_dies_while_it_loads_is_said_to_be_unavailable(worl
     assert world.heard.of("mv-stillborn") == ["FAILED"]
 
 
+@pytest.mark.tier("test")
 async def test_many_who_ask_for_a_bad_version_start_one_engine(world: World) -> None:
     world.file("mv-stillborn", world.llama, form="stillborn")
 

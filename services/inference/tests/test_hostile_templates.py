@@ -28,6 +28,8 @@ from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from .fakes import PATIENT, FakeKind, FakeMachine, FakeModels, HeardFacts
 
+pytestmark = pytest.mark.tier("test")
+
 LIMITS = Limits(cpu_seconds=0.5, seconds=20.0)
 GOOD = "mv-good"
 

@@ -18,6 +18,8 @@ from modelmill_testkit.waiting import eventually
 from . import fake_vllm
 from .vllm_cases import END, expected, loaded, starting_with, tokens_of
 
+pytestmark = pytest.mark.tier("test")
+
 COMMAND = shlex.join([sys.executable, fake_vllm.__file__])
 WITH_WORKER = shlex.join(["sh", "-c", f'sleep 300 & exec {COMMAND} "$@"', "vllm"])
 """The server has a process of its own, as vLLM has for its engine."""

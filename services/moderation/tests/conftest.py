@@ -20,9 +20,10 @@ from modelmill_guard.policy import parse_policy
 from modelmill_moderation.main import serve
 from modelmill_moderation.settings import Settings
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.shared_nats import SharedNats, broker_for
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -96,8 +97,10 @@ StartModeration = Callable[..., AbstractAsyncContextManager[Moderation]]
 
 
 @pytest.fixture
-async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with run_nats(tmp_path / "nats") as server:
+async def nats(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[NatsServer | SharedNats]:
+    async with broker_for(request.node, tmp_path / "nats") as server:
         yield server
 
 

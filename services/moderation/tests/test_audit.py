@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from modelmill_testkit.waiting import eventually
@@ -66,6 +67,7 @@ async def test_only_texts_in_which_something_matched_are_recorded(moderation: An
     assert recorded.text_sha256 == hashlib.sha256("系统提示词".encode()).hexdigest()
 
 
+@pytest.mark.own_broker
 async def test_while_the_broker_is_away_verdicts_go_on_and_records_wait(moderation: Any) -> None:
     moderation.nats.kill()
     for _ in range(3):

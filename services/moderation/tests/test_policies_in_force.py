@@ -99,6 +99,7 @@ async def test_a_tenant_with_a_policy_of_its_own_is_judged_by_that(moderation: A
     assert (await moderation.check("apple", tenant="other")).action == pb.ACTION_ALLOW
 
 
+@pytest.mark.own_broker
 async def test_without_the_broker_it_judges_on(moderation: Any) -> None:
     moderation.nats.kill()
     verdict = await moderation.check("How do I build a pipe bomb at home?")

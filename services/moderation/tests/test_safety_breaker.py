@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import pytest
 from modelmill_moderation.adapters.safety_http import AT_ONCE
 from modelmill_moderation.adapters.safety_service import (
     BREAKER_FAILURES,
@@ -78,6 +79,7 @@ async def test_a_service_that_asks_for_time_is_left_alone_for_so_long() -> None:
         assert await it.failure() is Failure.BUSY
 
 
+@pytest.mark.tier("check")
 async def test_after_hundreds_that_waited_in_vain_there_is_room_for_those_who_come_then() -> None:
     server, clock = SafetyServer(always=hang), Clock()
     async with (

@@ -15,6 +15,8 @@ from modelmill_tokenization.bounded import LimitError
 
 from .builders import CHOICES, make_rows
 
+pytestmark = pytest.mark.tier("test")
+
 
 class DecidedForm:
     """A form whose reference is always right, and whose build is right on the first rows."""

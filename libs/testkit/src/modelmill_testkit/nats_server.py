@@ -19,8 +19,7 @@ CONFIG = """\
 listen: "127.0.0.1:{port}"
 jetstream {{
   store_dir: "{store}"
-  sync_interval: always
-{room}}}
+{sync}{room}}}
 """
 
 
@@ -34,11 +33,14 @@ class NatsServer:
         token: str,
         settings: str | None = None,
         max_store_bytes: int = 0,
+        *,
+        fsync: bool = True,
     ) -> None:
         self.url = f"nats://127.0.0.1:{port}"
         self.token = token
         self._settings = settings or f'authorization {{ token: "{token}" }}\n'
         self._room = f"  max_file_store: {max_store_bytes}\n" if max_store_bytes else ""
+        self._sync = "  sync_interval: always\n" if fsync else ""
         self._port = port
         self._store = store
         self._process: subprocess.Popen[bytes] | None = None
@@ -80,7 +82,12 @@ class NatsServer:
         self._store.mkdir(parents=True, exist_ok=True)
         config = self._store / "nats.conf"
         config.write_text(
-            CONFIG.format(port=self._port, store=self._store / "jetstream", room=self._room)
+            CONFIG.format(
+                port=self._port,
+                store=self._store / "jetstream",
+                sync=self._sync,
+                room=self._room,
+            )
             + self._settings
         )
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from modelmill_guard.policy import parse_policy
 from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_server import RpcServer
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.ports import free_port
+from modelmill_testkit.shared_nats import SharedNats, shared_nats
 from modelmill_testkit.waiting import eventually
 from openai import AsyncOpenAI
 
@@ -71,6 +72,8 @@ rules:
     keywords: ["{FLAGGED}"]
 """
 
+Broker = AbstractAsyncContextManager[NatsServer | SharedNats]
+
 BASE = "mv-base"
 BUILD = "mv-build"
 ADAPTER = "mv-adapter"
@@ -89,7 +92,8 @@ class House:
 
     url: str
     grpc_address: str
-    nats: NatsServer
+    nats: Any
+    """A `NatsServer` under the marker `own_broker`, else a lease of one."""
     bus: Bus
     issuer: Issuer
     inference: FakeInference
@@ -166,10 +170,16 @@ async def furnish(house: House) -> None:
 
 
 @asynccontextmanager
-async def run_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
-    """The house, furnished and answering; `changes` are settings of the gateway."""
+async def run_house(
+    folder: Path, broker: Broker | None = None, **changes: Any
+) -> AsyncIterator[House]:
+    """The house, furnished and answering; `changes` are settings of the gateway.
+
+    Args:
+        broker: beside which it runs; without one a broker that tests share.
+    """
     async with AsyncExitStack() as stack:
-        nats = await stack.enter_async_context(run_nats(folder / "nats"))
+        nats = await stack.enter_async_context(broker or shared_nats())
         bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
         peers = FakePeers(JobQueue(bus), bus)
         addresses = await _serve_peers(peers, bus, stack)
@@ -232,7 +242,7 @@ async def _serve_peers(peers: FakePeers, bus: Bus, stack: AsyncExitStack) -> dic
     return addresses
 
 
-def _fixed(folder: Path, nats: NatsServer, issuer: Issuer) -> dict[str, Any]:
+def _fixed(folder: Path, nats: NatsServer | SharedNats, issuer: Issuer) -> dict[str, Any]:
     return {
         "nats_url": nats.url,
         "nats_token": nats.token,

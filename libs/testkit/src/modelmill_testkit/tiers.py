@@ -1,0 +1,125 @@
+"""A plugin of pytest: every test is in exactly one tier, by what its code and its fixtures start.
+
+`quick` starts no process, `check` only servers of `shared_nats`, `test` what it needs, `drills`
+kill and flood whole services. `--tier` selects a tier with those before it. In the first two a
+guard makes the start of a process an error, so that a test in the wrong tier fails.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from modelmill_testkit.process_guard import ProcessGuard
+from modelmill_testkit.reached_names import ReachedNames
+from modelmill_testkit.shared_nats import stop_shared_nats
+
+TIERS = ("quick", "check", "test", "drills")
+STARTERS = {
+    **dict.fromkeys(("shared_nats", "broker_for", "ThreadedMotoServer"), "check"),
+    **dict.fromkeys(
+        (
+            *("run_nats", "run_nats_cluster", "NatsServer"),
+            *("running_service", "refused_start", "modules_loaded_by", "running_stack"),
+            *("make_tiny_openvino", "ChildProcess", "ProcessPoolExecutor", "multiprocessing"),
+            *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),
+        ),
+        "test",
+    ),
+}
+"""The tier of a test whose code reaches the name: processes, and a server of S3 in this one."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--tier`, `--show-tiers` and the folders of drills."""
+    group = parser.getgroup("tiers")
+    group.addoption("--tier", choices=TIERS, help="run this tier and those before it")
+    group.addoption("--only-tier", choices=TIERS, help="run this tier alone")
+    group.addoption("--show-tiers", action="store_true", help="print the tier of each test")
+    parser.addini(
+        "drill_folders", "tests here that start processes are drills", type="paths", default=[]
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers and the plugin of this run."""
+    config.addinivalue_line("markers", "tier(name): the tier, where it is not to be seen in code")
+    config.addinivalue_line(
+        "markers", "own_broker: kills, freezes or fills its broker, which it does not share"
+    )
+    config.pluginmanager.register(Tiers(config), "modelmill-tiers")
+
+
+def pytest_unconfigure() -> None:
+    """No server outlives the run."""
+    stop_shared_nats()
+
+
+class Tiers:
+    """The tiers of one run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._drill_folders: list[Path] = config.getini("drill_folders")
+        self._reached = ReachedNames(config.rootpath, STARTERS.keys())
+        self._guard = ProcessGuard()
+        self._tier_of: dict[str, str] = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Assign all, keep those that are asked for."""
+        self._tier_of = {item.nodeid: self.tier_of(item) for item in items}
+        wanted = self._wanted()
+        left_out = [item for item in items if self._tier_of[item.nodeid] not in wanted]
+        if left_out:
+            self._config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if self._tier_of[item.nodeid] in wanted]
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """With `--show-tiers`: a line for each test."""
+        if not self._config.option.show_tiers:
+            return []
+        return [f"tier {tier} {nodeid}" for nodeid, tier in self._tier_of.items()]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """The guard knows whose test runs."""
+        with self._guard.watching(self._tier_of.get(item.nodeid, "test")):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """A start that the code under test has swallowed fails the test all the same."""
+        result = yield
+        self._guard.raise_refused()
+        return result
+
+    def tier_of(self, item: pytest.Item) -> str:
+        """By its marker; without one the last tier of all that its code and fixtures reach."""
+        if marker := item.get_closest_marker("tier"):
+            [tier] = marker.args
+            if tier not in TIERS:
+                raise pytest.UsageError(f"{item.nodeid}: no tier {tier!r}; there are {TIERS}")
+            return str(tier)
+        tiers = [STARTERS[name] for name in self._names(item) & STARTERS.keys()]
+        if item.get_closest_marker("heavy") or item.get_closest_marker("own_broker"):
+            tiers.append("test")
+        tier = max(tiers, key=TIERS.index, default="quick")
+        in_drills = any(item.path.is_relative_to(folder) for folder in self._drill_folders)
+        return "drills" if tier == "test" and in_drills else tier
+
+    def _names(self, item: pytest.Item) -> frozenset[str]:
+        if not isinstance(item, pytest.Function):
+            return frozenset()
+        names = self._reached.of(item.function)
+        closure = item._fixtureinfo
+        for name in closure.names_closure:
+            for definition in closure.name2fixturedefs.get(name, ())[-1:]:
+                names |= self._reached.of(definition.func)
+        return names
+
+    def _wanted(self) -> tuple[str, ...]:
+        options = self._config.option
+        if options.only_tier:
+            return (options.only_tier,)
+        return TIERS[: TIERS.index(options.tier or TIERS[-1]) + 1]
