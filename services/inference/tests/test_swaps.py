@@ -20,7 +20,7 @@ from prometheus_client import REGISTRY
 from .adapter_folders import write_adapter
 from .support import Answer, Service, nats_and_inference
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.tier("drills")]
 
 ALIAS = "kinds"
 PROMPTS = ("the order of birth", "a small animal")
