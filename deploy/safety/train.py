@@ -1,6 +1,6 @@
 """Train the judge's model on a running Modelmill: file, dataset, LoRA, int8 build, the alias.
 
-    python deploy/safety/train.py --keep FOLDER [--state .modelmill] [--recipe recipe.yaml]
+    PYTHONPATH=. python deploy/safety/train.py --keep FOLDER [--state .modelmill] [--recipe FILE]
 
 Each step is a call of the public API, ordered once: the same command goes on where it was cut off.
 """
@@ -14,9 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from measure import read_judge
-from modelmill_cli.bench.jobs import Jobs
-from modelmill_cli.bench.recipe import Recipe, read_recipe
-from modelmill_cli.bench.steps import Steps
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.demo.base_model import prepare_base
 from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
@@ -25,6 +22,10 @@ from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClie
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.state_folder import StateFolder
 from rich.console import Console
+
+from tests.bench.methods.jobs import Jobs
+from tests.bench.methods.recipe import Recipe, read_recipe
+from tests.bench.methods.steps import Steps
 
 HERE = Path(__file__).parent
 BUILD_WAIT_SECONDS = 60.0

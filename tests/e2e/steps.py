@@ -7,12 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmill_cli.bench.jobs import Jobs
-from modelmill_cli.bench.matrix import TaskResult, measure
-from modelmill_cli.bench.recipe import Recipe
-from modelmill_cli.bench.steps import Steps
 from modelmill_cli.job_watch import watch_job
-from modelmill_testkit.bench_contract import nothing_is_done_twice
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.waiting import eventually
 from openai import NotFoundError
@@ -20,6 +15,11 @@ from openai.types.chat import ChatCompletion
 from rich.console import Console
 
 from tests.bad_input.mill import mill
+from tests.bench.methods.contract import nothing_is_done_twice
+from tests.bench.methods.jobs import Jobs
+from tests.bench.methods.matrix import TaskResult, measure
+from tests.bench.methods.recipe import Recipe
+from tests.bench.methods.steps import Steps
 from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, Loop, write_rows
 
 SHARES = {"train": 0.625, "valid": 0.125, "test": 0.25}
@@ -199,7 +199,7 @@ async def said(loop: Loop, model: str, text: str) -> str:
 
 
 def methods_are_measured(loop: Loop, folder: Path) -> None:
-    """`mill bench methods`, cut off after each of its orders: what is learned is seen as served."""
+    """`tests.bench.methods`, cut off after each order: what is learned is seen as served."""
     write_rows(folder / "kinds.jsonl", 40)
     arm = {"name": "dpo", "method": "prefix", "objective": "dpo", "hyper_parameters": DPO}
     task = {

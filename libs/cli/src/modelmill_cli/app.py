@@ -10,7 +10,6 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from modelmill_cli.commands import (
-    bench,
     budget,
     bus,
     certs,
@@ -50,7 +49,6 @@ app.command("token")(token.token)
 app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
 app.command("usage")(usage.usage)
-app.add_typer(bench.app, name="bench")
 app.add_typer(budget.app, name="budget")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")

@@ -60,7 +60,7 @@ class ProcessGuard:
         """Its spawned processes are no event of audit in Python 3.11."""
         spawn = util.spawnv_passfds
 
-        def watched(path: bytes, args: Sequence[str], passfds: Sequence[int]) -> int:
+        def watched(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
             self._refuse(" ".join(map(str, args)))
             return spawn(path, args, passfds)
 

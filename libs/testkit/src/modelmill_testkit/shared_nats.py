@@ -98,5 +98,5 @@ async def _delete_streams(server: NatsServer) -> None:
     client = await nats.connect(server.url, token=server.token)
     stream_manager: JetStreamContext = client.jetstream()
     for stream in await stream_manager.streams_info():
-        await stream_manager.delete_stream(stream.config.name)
+        await stream_manager.delete_stream(str(stream.config.name))
     await client.close()

@@ -1,4 +1,4 @@
-"""`mill bench methods`: what a recipe may say, that nothing is done twice, and what is told."""
+"""`tests.bench.methods`: what a recipe may say, that nothing is done twice, and what is told."""
 
 import json
 import xml.etree.ElementTree as ElementTree
@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_cli.app import run_app
-from modelmill_cli.bench.jobs import Jobs
-from modelmill_cli.bench.ledger import Ledger
-from modelmill_cli.bench.matrix import TaskResult, measure
-from modelmill_cli.bench.recipe import Recipe, Task, read_recipe
-from modelmill_cli.bench.report import write_report
-from modelmill_cli.bench.rows import draw_rows
-from modelmill_cli.bench.steps import Steps
 from modelmill_cli.errors import GatewayError, JobEndedBadlyError
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
-from modelmill_testkit.bench_contract import nothing_is_done_twice
-from modelmill_testkit.fake_gateway import FakeGateway
+
+from tests.bench.methods.__main__ import main
+from tests.bench.methods.contract import nothing_is_done_twice
+from tests.bench.methods.fake_gateway import FakeGateway
+from tests.bench.methods.jobs import Jobs
+from tests.bench.methods.ledger import Ledger
+from tests.bench.methods.matrix import TaskResult, measure
+from tests.bench.methods.recipe import Recipe, Task, read_recipe
+from tests.bench.methods.report import write_report
+from tests.bench.methods.rows import draw_rows
+from tests.bench.methods.steps import Steps
 
 ARMS: list[dict[str, Any]] = [
     {"name": "lora", "hyper_parameters": {"learning_rate": 0.01}},
@@ -185,7 +186,7 @@ def test_a_recipe_is_told_all_that_is_wrong_with_it_at_once(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["methods", "reviews"])
 def test_a_recipe_of_ours_is_one(name: str) -> None:
-    file = Path(__file__).parents[3] / "deploy" / "bench" / f"{name}.yaml"
+    file = Path(__file__).parents[2] / "deploy" / "bench" / f"{name}.yaml"
 
     assert read_recipe(file).name == name
 
@@ -242,6 +243,7 @@ def test_a_row_without_a_column_is_named(data: Path) -> None:
         draw_rows(RECIPE.tasks[0], data / "kinds.jsonl", 1)
 
 
+@pytest.mark.tier("test")
 def test_what_was_measured_is_a_table_figures_and_a_drawing(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]], tmp_path: Path
 ) -> None:
@@ -267,9 +269,9 @@ def test_what_is_missing_is_said_before_anything_is_started(
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.model_dump_json())
 
-    status = run_app(
+    status = main(
         [
-            *("--state", str(tmp_path / "state"), "bench", "methods", str(recipe)),
+            *("--state", str(tmp_path / "state"), str(recipe)),
             *("--keep", str(tmp_path / "keep"), "--data", str(tmp_path)),
         ]
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelmill_cli.bench.ledger import digest_of
 from modelmill_cli.errors import JobEndedBadlyError, WorkFailedError
+
+from tests.bench.methods.ledger import digest_of
 
 Job = dict[str, Any]
 Watch = Callable[[str, str], Job]

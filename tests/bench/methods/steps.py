@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelmill_service_kit.errors import PreconditionError
-
-from modelmill_cli.bench.jobs import Gateway, Jobs, job_of
-from modelmill_cli.bench.ledger import Ledger, Result, digest_of
-from modelmill_cli.bench.recipe import REJECTED, Arm, Recipe, Task
-from modelmill_cli.bench.rows import as_lines, draw_rows
 from modelmill_cli.demo.recipe import BASE_NAME
 from modelmill_cli.errors import GatewayError, WorkFailedError
+from modelmill_service_kit.errors import PreconditionError
+
+from tests.bench.methods.jobs import Gateway, Jobs, job_of
+from tests.bench.methods.ledger import Ledger, Result, digest_of
+from tests.bench.methods.recipe import REJECTED, Arm, Recipe, Task
+from tests.bench.methods.rows import as_lines, draw_rows
 
 MEASURE = "accuracy"
 SPLITS = ("train", "valid", "test")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from modelmill_cli.bench.matrix import ArmResult, TaskResult
+from tests.bench.methods.matrix import ArmResult, TaskResult
 
 WIDTH = 720
 LEFT, RIGHT = 150, 150

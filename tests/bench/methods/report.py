@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from modelmill_cli.machine import machine_facts
 from rich.console import Console
 from rich.table import Table
 
-from modelmill_cli.bench.drawing import draw
-from modelmill_cli.bench.matrix import ArmResult, Interval, TaskResult
-from modelmill_cli.bench.recipe import Recipe
-from modelmill_cli.machine import machine_facts
+from tests.bench.methods.drawing import draw
+from tests.bench.methods.matrix import ArmResult, Interval, TaskResult
+from tests.bench.methods.recipe import Recipe
 
 COLUMNS = (
     "arm", "answers right (95 %)", "points over the base (95 %)", "training s", "core s",

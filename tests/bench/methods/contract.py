@@ -1,4 +1,4 @@
-"""What `mill bench methods` counts on, held by the fake gateway and by a real stack."""
+"""What the benchmark of methods counts on, held by the fake gateway and by a real stack."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping

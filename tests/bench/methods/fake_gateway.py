@@ -1,6 +1,6 @@
-"""The gateway's API as `mill bench` uses it, in memory: jobs end as soon as they are ordered.
+"""The gateway's API as the benchmark uses it, in memory: jobs end as soon as they are ordered.
 
-`modelmill_testkit.bench_contract` holds for it and for a real stack. What that cannot see: how long
+`tests.bench.methods.contract` holds for it and for a real stack. What that cannot see: how long
 anything takes, what data-prep drops, and what a model learns; here every answer of the test rows is
 right for an arm whose learning rate is above 0.001, and every second one for all others.
 """

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from modelmill_cli.errors import WorkFailedError
 from modelmill_evaluation.intervals import paired_difference
 
-from modelmill_cli.bench.ledger import Result
-from modelmill_cli.bench.recipe import Arm, Recipe, Task
-from modelmill_cli.bench.steps import SPLITS, Steps
-from modelmill_cli.errors import WorkFailedError
+from tests.bench.methods.ledger import Result
+from tests.bench.methods.recipe import Arm, Recipe, Task
+from tests.bench.methods.steps import SPLITS, Steps
 
 Interval = dict[str, float]
 """`value`, `low` and `high`, as shares."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_cli.bench.recipe import REJECTED, Task
+from tests.bench.methods.recipe import REJECTED, Task
 
 Row = dict[str, Any]
 
