@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import modelmill_jobs.worker
 import pytest
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
@@ -166,15 +165,15 @@ Working = Callable[..., AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
-def working(bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Working:
+def working(bus: Bus, tmp_path: Path) -> Working:
     """`async with working(handler)`: a worker in this process, stopped when the block ends."""
-    # It ends at the end of a turn; a test need not wait for half a second.
-    monkeypatch.setattr(modelmill_jobs.worker, "TURN_SECONDS", 0.1)
 
     @asynccontextmanager
     async def run(handler: Any, **options: Any) -> AsyncIterator[None]:
         stopping = asyncio.Event()
-        settings = {"claim_seconds": CLAIM_SECONDS, "retry_seconds": 0.05, **options}
+        # It ends at the end of a turn; a test need not wait for half a second.
+        quick = {"claim_seconds": CLAIM_SECONDS, "retry_seconds": 0.05, "turn_seconds": 0.1}
+        settings = quick | options
         its_bus = settings.pop("bus", bus)
         folder = tmp_path / "work"
         worker = Worker(its_bus, [handler], service="trainer", work_root=folder, **settings)

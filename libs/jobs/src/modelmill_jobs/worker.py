@@ -40,8 +40,6 @@ from modelmill_jobs.waiting import Undelivered, WaitingJobs
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 
-TURN_SECONDS = 0.5
-"""How long one slot waits for one kind before it looks at the next."""
 NOT_READY_SECONDS = 1.0
 OUT_OF_TURN_SECONDS = 0.5
 """A job whose turn it is not is offered again this soon."""
@@ -69,6 +67,7 @@ class Worker:
         max_failures: attempts that a living worker saw fail before the job fails.
         max_lost: claims that ended without an outcome before the job fails.
         retry_seconds: delay before the first retry; grows with each.
+        turn_seconds: how long one slot waits for one kind before it looks at the next.
         after_commit: called between a success's commit and its announcement, for crash tests.
         after_success: told the id of a job that has succeeded, before the job is let go of and
             again after a crash; a job that can still be resumed is none.
@@ -89,6 +88,7 @@ class Worker:
         max_failures: int = 3,
         max_lost: int = 20,
         retry_seconds: float = 2.0,
+        turn_seconds: float = 0.5,
         after_commit: Callable[[], None] = lambda: None,
         after_success: AfterSuccess = nothing_left,
     ) -> None:
@@ -97,7 +97,7 @@ class Worker:
         self._service = service
         self._work_root = work_root
         self._slots, self._short = slots, short
-        self._claim_seconds = claim_seconds
+        self._claim_seconds, self._turn_seconds = claim_seconds, turn_seconds
         self._max_lost = max_lost
         self._rules = AttemptRules(
             claim_seconds, max_failures, retry_seconds, after_commit, after_success
@@ -146,7 +146,9 @@ class Worker:
         try:
             while not stopping.is_set():
                 async with self._free:
-                    delivery = await deliveries.next(timeout=TURN_SECONDS / len(self._handlers))
+                    delivery = await deliveries.next(
+                        timeout=self._turn_seconds / len(self._handlers)
+                    )
                     if delivery is not None:
                         await self._take(handler, delivery, stopping)
         finally:
@@ -191,7 +193,7 @@ class Worker:
     ) -> None:
         """Claim the job that was delivered, or the one whose turn comes before it."""
         # Whoever asked before our last job ended is known from here on.
-        await self._waiting.reach(self._written, within=TURN_SECONDS)
+        await self._waiting.reach(self._written, within=self._turn_seconds)
         if job_view.is_running and self._may_claim(job_view):
             # Its owner died. It had its turn, and must not wait until nobody else does.
             await self._claim(handler, delivery, stop, job_view)
