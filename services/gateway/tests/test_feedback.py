@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
-from gateway_support.house import House, run_house
+from gateway_support.house import House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_FALSE_POSITIVE,
@@ -213,13 +212,14 @@ async def test_the_same_said_again_under_the_same_key_is_kept_once(house: House,
     assert len(await kept("strangers")) == 1
 
 
-async def test_while_the_bus_is_away_nobody_hears_that_it_was_kept(tmp_path: Path):
-    async with run_house(tmp_path) as house:
-        await house.nats.stop()
-        try:
-            answer = await post(house, REPORT)
-        finally:
-            await house.nats.start()
+@pytest.mark.own_broker
+@pytest.mark.asyncio(loop_scope="function")
+async def test_while_the_bus_is_away_nobody_hears_that_it_was_kept(own_house: House):
+    await own_house.nats.stop()
+    try:
+        answer = await post(own_house, REPORT)
+    finally:
+        await own_house.nats.start()
 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
