@@ -10,9 +10,9 @@ from modelmill_job_index.history import (
     PROGRESS,
     PROGRESS_EVENTS,
     STATE,
+    Cursor,
     JobEvent,
     JobHistory,
-    Place,
 )
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -46,7 +46,7 @@ class Replica:
                 self.last_progress = each.sequence
         del self._coming[:count]
 
-    def place_of(self, event_id: str) -> Place:
+    def place_of(self, event_id: str) -> Cursor:
         """As a watcher does: hear more until the event is known."""
         while True:
             try:
@@ -84,7 +84,7 @@ def test_a_reader_that_is_cut_off_and_goes_on_anywhere_misses_nothing_and_reads_
     after: str | None = None
     for _ in range(data.draw(st.integers(0, 6), label="times cut off")):
         replica = data.draw(st.sampled_from(replicas), label="replica")
-        place = replica.place_of(after) if after else Place()
+        place = replica.place_of(after) if after else Cursor()
         for _ in range(data.draw(st.integers(0, 6), label="events before the cut")):
             replica.hear(data.draw(st.integers(0, 3), label="heard meanwhile"))
             next_one = replica.history.next_after(place)
@@ -93,7 +93,7 @@ def test_a_reader_that_is_cut_off_and_goes_on_anywhere_misses_nothing_and_reads_
                 after = place.numbered(next_one).id
                 read.append(next_one)
     last = replicas[0]
-    place = last.place_of(after) if after else Place()
+    place = last.place_of(after) if after else Cursor()
     last.hear(len(events))
     while (next_one := last.history.next_after(place)) is not None:
         place = place.past(next_one)
