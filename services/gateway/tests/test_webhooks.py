@@ -185,11 +185,13 @@ async def test_another_tenant_can_neither_see_nor_change_an_endpoint(house: Hous
         assert await shown(owner, webhook) == {k: v for k, v in webhook.items() if k != "secret"}
 
 
+@pytest.mark.own_broker
+@pytest.mark.asyncio(loop_scope="function")
 async def test_the_secret_is_shown_once_and_stored_nowhere_in_clear(
-    house: House, caplog: pytest.LogCaptureFixture
+    own_house: House, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    async with receiving() as receiver, house.http(tenant="secretive") as client:
+    async with receiving() as receiver, own_house.http(tenant="secretive") as client:
         webhook = await registered(client, receiver)
         rotated = (await client.post(f"/v1/webhooks/{webhook['id']}/rotate")).json()
         await client.post(f"/v1/webhooks/{webhook['id']}/test")
@@ -200,7 +202,7 @@ async def test_the_secret_is_shown_once_and_stored_nowhere_in_clear(
             (await client.get(f"/v1/webhooks/{webhook['id']}/deliveries")).text,
             receiver.requests[0].body.decode(),
         ]
-    store = Path(house.settings.artifact_root).parent / "nats"
+    store = Path(own_house.settings.artifact_root).parent / "nats"
     stored = b"".join(file.read_bytes() for file in store.rglob("*") if file.is_file())
     assert webhook["id"].encode() in stored
     ours = [record for record in caplog.records if record.name.split(".")[0] in OURS]
