@@ -150,6 +150,15 @@ def test_what_starts_a_process_in_a_quick_tier_fails(tests: Path) -> None:
     assert "pytest.mark.tier('test')" in "\n".join(lines)
 
 
+def test_quick_tiers_do_not_even_import_what_loads_a_tensor_library(tests: Path) -> None:
+    (tests / "calm" / "test_model.py").write_text("import torch\n\ndef test_it(): pass\n")
+    # In place of the real one: who imports it is told.
+    (tests / "torch.py").write_text("raise RuntimeError('imported')\n")
+
+    assert not [line for line in run(tests, "calm", "--tier=check", "--co") if "imported" in line]
+    assert [line for line in run(tests, "calm", "--tier=test", "--co") if "imported" in line]
+
+
 def test_an_unknown_tier_is_refused(tests: Path) -> None:
     (tests / "calm" / "test_typo.py").write_text(
         "import pytest\n@pytest.mark.tier('fast')\ndef test_it(): pass\n"

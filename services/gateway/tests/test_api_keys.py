@@ -149,22 +149,24 @@ async def _status_is(client: httpx.AsyncClient, status: int) -> bool:
     return (await client.get("/v1/models")).status_code == status
 
 
+@pytest.mark.own_broker
+@pytest.mark.asyncio(loop_scope="function")
 async def test_of_a_key_nothing_is_kept_that_opens_anything(
-    house: House, caplog: pytest.LogCaptureFixture
+    own_house: House, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    owner = house.http(tenant="kept")
+    owner = own_house.http(tenant="kept")
     made = await issued(owner, scopes=EVERYTHING, limits={"tokens": 5})
     rotated = (await owner.post(f"/v1/keys/{made['id']}/rotate")).json()
     heard = []
     for key in (made["key"], rotated["key"]):
-        async with with_key(house, key) as client:
+        async with with_key(own_house, key) as client:
             heard += [
                 *(await client.get("/v1/models"), await client.get("/v1/jobs")),
                 *(await client.get(f"/v1/keys/{made['id']}"), await client.get("/v1/keys")),
                 await client.post("/v1/chat/completions", json=chat("nobody")),
             ]
-    store = Path(house.settings.artifact_root).parent / "nats"
+    store = Path(own_house.settings.artifact_root).parent / "nats"
     stored = b"".join(file.read_bytes() for file in store.rglob("*") if file.is_file())
     assert made["id"].encode() in stored
     ours = [record for record in caplog.records if record.name.split(".")[0] in OURS]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from modelmill_testkit.heavy_imports import HeavyImports
 from modelmill_testkit.process_guard import ProcessGuard
 from modelmill_testkit.reached_names import ReachedNames
 from modelmill_testkit.shared_nats import stop_shared_nats
@@ -63,8 +64,16 @@ class Tiers:
         self._config = config
         self._drill_folders: list[Path] = config.getini("drill_folders")
         self._reached = ReachedNames(config.rootpath, STARTERS.keys())
+        self._heavy = HeavyImports(config.rootpath)
         self._guard = ProcessGuard()
         self._tier_of: dict[str, str] = {}
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """In quick tiers nobody waits for torch: what loads it has nothing for them."""
+        is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+        if is_test and not {"test", "drills"} & {*self._wanted()}:
+            return self._heavy.loads(collection_path) or None
+        return None
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -103,7 +112,11 @@ class Tiers:
                 raise pytest.UsageError(f"{item.nodeid}: no tier {tier!r}; there are {TIERS}")
             return str(tier)
         tiers = [STARTERS[name] for name in self._names(item) & STARTERS.keys()]
-        if item.get_closest_marker("heavy") or item.get_closest_marker("own_broker"):
+        if (
+            item.get_closest_marker("heavy")
+            or item.get_closest_marker("own_broker")
+            or self._heavy.loads(item.path)
+        ):
             tiers.append("test")
         tier = max(tiers, key=TIERS.index, default="quick")
         in_drills = any(item.path.is_relative_to(folder) for folder in self._drill_folders)

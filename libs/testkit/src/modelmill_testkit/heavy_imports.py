@@ -1,0 +1,83 @@
+"""Which test modules load a tensor library when they are imported, read from their source."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+HEAVY = frozenset(
+    (
+        *("torch", "transformers", "peft", "openvino", "openvino_genai", "optimum", "nncf"),
+        *("accelerate", "deepspeed", "spacy", "trl"),
+    )
+)
+FROM = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|[^\n]*)", re.MULTILINE)
+IMPORT = re.compile(r"^import +([\w.]+)", re.MULTILINE)
+
+
+class HeavyImports:
+    """Follows imports at the top of modules, through packages and through helpers of tests.
+
+    Args:
+        root: of the checkout: sources lie in `libs/*/src` and `services/*/src`.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[Path, bool] = {}
+        self._packages = {
+            package.name: package
+            for pattern in ("libs/*/src/*", "services/*/src/*")
+            for package in root.glob(pattern)
+        } | {"tests": root / "tests"}
+
+    def loads(self, file: Path) -> bool:
+        """Whether to import the file is to import one of `HEAVY`."""
+        if (known := self._known.get(file)) is not None:
+            return known
+        self._known[file] = False  # for those that import each other
+        self._known[file] = any(self._is_heavy(name, file) for name in _imported(file))
+        return self._known[file]
+
+    def _is_heavy(self, name: str, file: Path) -> bool:
+        if name.partition(".")[0] in HEAVY:
+            return True
+        return any(self.loads(found) for found in self._files_of(name, file))
+
+    def _files_of(self, name: str, file: Path) -> Iterator[Path]:
+        """The module and the packages around it, where they are ours."""
+        dots = len(name) - len(name.lstrip("."))
+        first, *rest = name.lstrip(".").split(".")
+        if dots:
+            yield from _along(file.parents[dots - 1], [first, *rest])
+        elif package := self._packages.get(first):
+            yield from _along(package, rest)
+        elif "tests" in file.parts:
+            yield from self._helper(file, [first, *rest])
+
+    def _helper(self, file: Path, parts: list[str]) -> Iterator[Path]:
+        """Of a folder that tests put on `sys.path`: their own, or `support` in it."""
+        for folder in file.parents:
+            if not folder.is_relative_to(self._root) or folder == self._root:
+                return
+            for near in (folder, folder / "support"):
+                if found := list(_along(near, parts)):
+                    yield from found
+                    return
+
+
+def _along(folder: Path, parts: list[str]) -> Iterator[Path]:
+    for part in parts:
+        for file in (folder / "__init__.py", folder / f"{part}.py"):
+            if file.is_file():
+                yield file
+        folder = folder / part
+
+
+def _imported(file: Path) -> Iterator[str]:
+    """Names that the module imports when it is imported; of `from a import b` also `a.b`."""
+    source = file.read_text("utf-8")
+    yield from IMPORT.findall(source)
+    for base, names in FROM.findall(source):
+        yield base
+        dot = "" if base.endswith(".") else "."
+        yield from (f"{base}{dot}{name}" for name in re.findall(r"\w+", names))
