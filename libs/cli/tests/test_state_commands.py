@@ -23,6 +23,7 @@ async def an_export(folder: Path) -> Path:
     return folder / "state.gz"
 
 
+@pytest.mark.tier("test")
 def test_an_import_fills_an_empty_folder_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     file = asyncio.run(an_export(tmp_path))
     arguments = ["--state", str(tmp_path / "state"), "state", "import", str(file)]
