@@ -137,7 +137,6 @@ OPEN: frozenset[str] = frozenset(
         "Standing",
         "SteersJobs",
         "StepFigures",
-        "Steps",
         "Target",
         "TextStream",
         "TokenLogprob",

@@ -94,8 +94,7 @@ class Worker:
     ) -> None:
         self._bus = bus
         self._handlers = list(handlers)
-        self._service = service
-        self._work_root = work_root
+        self._service, self._work_root = service, work_root
         self._slots, self._short = slots, short
         self._claim_seconds, self._turn_seconds = claim_seconds, turn_seconds
         self._max_lost = max_lost
