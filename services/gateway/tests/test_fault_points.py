@@ -5,11 +5,10 @@ import signal
 import httpx
 import openai
 import pytest
+from gateway_support.faulty_gateway import POINTS
 from gateway_support.house import House
-from gateway_support.process import running, settings_of
+from gateway_support.process import running_until
 from gateway_support.usage import last_usage
-from modelmill_gateway.adapters.fault_points import POINTS
-from modelmill_testkit.service_process import refused_start
 from modelmill_testkit.waiting import eventually
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.tier("drills")]
@@ -51,7 +50,7 @@ async def test_a_client_of_a_killed_gateway_hears_an_error_or_a_whole_answer(
     house: House, point: str, stream: bool
 ):
     tenant = tenant_of(point, stream=stream)
-    async with running(house, fault_points="true", fault_at=point) as (service, _):
+    async with running_until(house, point) as (service, _):
         url = f"http://127.0.0.1:{service.ports['http']}/v1"
         token = house.issuer.token(tenant=tenant)
         async with openai.AsyncOpenAI(base_url=url, api_key=token, max_retries=0) as client:
@@ -63,10 +62,3 @@ async def test_a_client_of_a_killed_gateway_hears_an_error_or_a_whole_answer(
     await eventually(lambda: house.inference.in_flight == 0)
     recorded = await last_usage(house.bus, tenant)
     assert recorded is None or point in RECORDED
-
-
-async def test_a_point_is_refused_unless_points_are_allowed(house: House):
-    status, lines = await refused_start("gateway", settings_of(house, fault_at=POINTS[0]))
-
-    assert status == 2
-    assert "fault_at needs fault_points" in lines[0]

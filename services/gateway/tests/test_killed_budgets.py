@@ -7,9 +7,9 @@ import httpx
 import openai
 import pytest
 from gateway_support.budgets import budget, limited_key
+from gateway_support.faulty_gateway import POINTS
 from gateway_support.house import House
-from gateway_support.process import running
-from modelmill_gateway.adapters.fault_points import POINTS
+from gateway_support.process import running, running_until
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
 from modelmill_gateway.domain.ledger.bounds import prompt_bound
 
@@ -48,7 +48,7 @@ async def stream_until_killed(url: str, key: str) -> None:
 
 
 async def killed_at(house: House, point: str, key: str, **ledger: str) -> None:
-    async with running(house, fault_points="true", fault_at=point, **ledger) as (service, _):
+    async with running_until(house, point, **ledger) as (service, _):
         await stream_until_killed(f"http://127.0.0.1:{service.ports['http']}/v1", key)
         assert await service.ended() == -signal.SIGKILL
 

@@ -17,7 +17,6 @@ from modelmill_registry.stores import store_of
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.event_ids import SealedEventIds
-from modelmill_gateway.adapters.fault_points import FaultPoints
 from modelmill_gateway.adapters.job_owner import OwnJobs
 from modelmill_gateway.adapters.peers import Peers
 from modelmill_gateway.adapters.read_models import ReadModels
@@ -223,7 +222,6 @@ def admission_of(settings: Settings) -> Admission:
 def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    faults = FaultPoints(settings.fault_at)
     moderation = CircuitBreakerModeration(peers.moderation, settings.moderation_seconds)
     judge_inputs = JudgeInputs(
         *(moderation, known.policies, parts.audit, parts.work),
@@ -232,12 +230,12 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
     price_of = PriceOfModel(Prices(settings.prices), find_model)
     answer_chat = AnswerChat(
         find_model=find_model,
-        moderation=faults.moderation(judge_inputs),
-        engines=MeteredEngines(faults.engines(RoutedEngines(peers.engines, parts.shadows))),
+        moderation=judge_inputs,
+        engines=MeteredEngines(RoutedEngines(peers.engines, parts.shadows)),
         policies=known.policies,
         judges=AskJudges(moderation),
         audit=parts.audit,
-        usage=faults.usage(parts.usage),
+        usage=parts.usage,
         work=parts.work,
         request_seconds=settings.request_seconds,
         price_of=price_of,

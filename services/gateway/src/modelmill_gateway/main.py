@@ -26,7 +26,6 @@ from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.budget_book import milliseconds
 from modelmill_gateway.adapters.change_trail import ChangeLog, ChangeTrail
 from modelmill_gateway.adapters.credentials import Credentials
-from modelmill_gateway.adapters.fault_points import FaultPoints
 from modelmill_gateway.adapters.feedback import FeedbackBook, FeedbackStream
 from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpDoor, serve_http
@@ -91,8 +90,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             return
         server = await stack.enter_async_context(_grpc_server(settings, procedures, tls))
-        faulty = FaultPoints(settings.fault_at).app(app)
-        door = await stack.enter_async_context(_http_server(settings, faulty, tls))
+        door = await stack.enter_async_context(_http_server(settings, app, tls))
         _keep_what_stays()
         announce_ready(http=door.port, grpc=server.port, metrics=page.port)
         await stopping.wait()

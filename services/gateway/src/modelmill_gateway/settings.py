@@ -149,12 +149,6 @@ class Settings(WorkerSettings):
     """HTTP connections; more are refused with 503. 0 sets no limit. Of all `processes` together,
     each of which has its share."""
 
-    fault_points: bool = False
-    """Lets `fault_at` be set: for tests of crashes, never where anybody is served."""
-
-    fault_at: str = ""
-    """"<point>" or "<point>:<n>" of `adapters/fault_points.py`, where the process kills itself."""
-
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""
@@ -202,12 +196,6 @@ class Settings(WorkerSettings):
     def _somebody_generates(self) -> "Settings":
         if not self.inference_addresses:
             raise ValueError("inference_address must not be empty")
-        return self
-
-    @model_validator(mode="after")
-    def _no_faults_by_accident(self) -> "Settings":
-        if self.fault_at and not self.fault_points:
-            raise ValueError("fault_at needs fault_points")
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,9 @@ from modelmill_testkit.service_process import ServiceProcess, running_service
 
 from gateway_support.house import SECRET, House
 
+FAULTY = "services.gateway.tests.gateway_support.faulty_gateway"
+"""From the repository's root."""
+
 
 def settings_of(house: House, **changes: str) -> dict[str, str]:
     """Those of the house's own gateway, for one in a process; an empty change takes one away."""
@@ -37,6 +40,19 @@ async def running(house: House, **changes: str) -> AsyncIterator[tuple[ServicePr
     """The gateway as a process, and a client of its HTTP door."""
     async with (
         running_service("gateway", settings_of(house, **changes)) as service,
+        Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
+    ):
+        yield service, client
+
+
+@asynccontextmanager
+async def running_until(
+    house: House, point: str, **changes: str
+) -> AsyncIterator[tuple[ServiceProcess, Client]]:
+    """As `running`, but it kills itself at that step of a request, see `faulty_gateway`."""
+    settings = settings_of(house, **changes) | {"fault_at": point}
+    async with (
+        running_service("gateway", settings, module=FAULTY) as service,
         Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
     ):
         yield service, client
