@@ -21,7 +21,7 @@ CHAPTERS = ("In and out", "Settings", "Dependencies", "Decisions")
 METRICS = {"Counter", "Gauge", "Histogram"}
 MAX_LINES, MAX_CHARACTERS = 150, 120
 REFERENCE = re.compile(r"(\.\./\.\./docs/reference/[\w-]+\.md)")
-READMES = [f"{part}/README.md" for part in PARTS]
+READMES = ["README.md", *(f"{part}/README.md" for part in PARTS)]
 MARKDOWN = [
     *READMES,
     *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
@@ -37,7 +37,7 @@ FIGURES = {
     "tests/bench/README.md",
     "tests/clients/README.md",
 }
-"""Their tables of measurements are wider. `methods.md` is written by `mill bench methods`."""
+"""Their tables of measurements are wider. `python -m tests.bench.methods` writes `methods.md`."""
 
 
 def readme(part: str) -> str:

@@ -8,14 +8,14 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
-    *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted(ROOT.glob("libs/*/README.md")),
     *sorted(ROOT.glob("services/*/README.md")),
     *(
         file
         for folder in ("deploy", "docs", "tests")
         for file in sorted((ROOT / folder).rglob("*.md"))
-        # What `mill bench methods` writes, and packages of others.
+        # What `python -m tests.bench.methods` writes, and packages of others.
         if file.name != "methods.md" and "node_modules" not in file.parts
     ),
 ]
