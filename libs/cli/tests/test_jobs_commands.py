@@ -130,6 +130,13 @@ def test_a_job_that_has_ended_says_no_time_left(gateway, capsys):
             assert ("left" in said(capsys, *words)) == says_it
 
 
+def test_a_phase_in_which_nothing_is_counted_says_nothing_done(gateway, capsys):
+    for counted, says_it in (({"done": 0}, False), ({"done": 0, "total": 9}, True)):
+        progress = {"phase": "check", "metrics": {}, "eta_seconds": None, **counted}
+        gateway.job |= {"status": "running", "queue_position": None, "progress": progress}
+        assert (" done " in said(capsys, "show", "ftjob-1")) == says_it
+
+
 def whole(shown: str) -> str:
     """A table's text with what was folded put together again, column by column."""
     cells = [re.split("[│┃]", line)[1:-1] for line in shown.splitlines() if "│" in line]

@@ -117,8 +117,8 @@ def seconds_left(job: Job) -> float | None:
 
 
 def _done_words(progress: dict[str, Any], left: float | None) -> str:
-    if not progress:
-        return ""
+    if not progress.get("done") and not progress.get("total"):
+        return ""  # of a phase in which nothing is counted
     of = f" of {progress['total']}" if progress.get("total") else ""
     words = f"{progress.get('done', 0)}{of} {progress.get('unit', '')}".strip()
     return words if left is None else f"{words}, {duration_words(left)} left"
