@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmill_jobs.children import ChildProcess
+from modelmill_jobs.children import start_child
 
 from tests.bench.worker import WorkerFailedError
 
@@ -24,13 +24,13 @@ async def child_result(
     Raises:
         WorkerFailedError: It did not succeed; with its last words.
     """
-    child = await ChildProcess.start(module, request, folder=folder, env=environment)
+    child = await start_child(module, request, folder=folder, env=environment)
     try:
         last: Mapping[str, Any] = {}
         async for message in child.messages():
             last = message
             if message["type"] == "checkpoint":
-                await child.send({"saved_step": message["step"]})
+                child.send({"saved_step": message["step"]})
         if last.get("type") != "succeeded":
             raise WorkerFailedError(f"{module}: {last}\n{child.log_tail()}")
         result: dict[str, Any] = last["result"]

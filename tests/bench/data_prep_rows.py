@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from modelmill_cli.demo import recipe
-from modelmill_jobs.children import ChildProcess
+from modelmill_jobs.children import start_child
 from modelmill_service_kit.machine_size import this_machine
 
 from tests.bench.figures import Figures, Goal, Line, Unmeasured
@@ -116,7 +116,7 @@ async def _prepare(source: Path) -> float:
             "pseudonym_key": "00" * 32,
             "tokens": None,
         }
-        child = await ChildProcess.start("modelmill_data_prep.child", request, folder=Path(place))
+        child = await start_child("modelmill_data_prep.child", request, folder=Path(place))
         try:
             last: Mapping[str, object] = {}
             async for message in child.messages():

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelmill_jobs.children import ChildProcess
+from modelmill_jobs.children import start_child
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.train_model import CHILD_ENVIRONMENT
 
@@ -31,7 +31,7 @@ async def train_for(
         WorkerFailedError: It did not succeed; with its last words.
     """
     request = replace(request, checkpoint_folder=_checkpoint(kept))
-    child = await ChildProcess.start(
+    child = await start_child(
         "modelmill_trainer.child", request.as_json(), folder=folder, env=ENVIRONMENT
     )
     stopping = asyncio.get_running_loop().call_later(seconds, child.terminate)
@@ -41,7 +41,7 @@ async def train_for(
             last = message
             if message["type"] == "checkpoint":
                 await asyncio.to_thread(_keep, Path(message["folder"]), kept)
-                await child.send({"saved_step": message["step"]})
+                child.send({"saved_step": message["step"]})
         if last.get("type") == "preempted":
             return None
         if last.get("type") != "succeeded":

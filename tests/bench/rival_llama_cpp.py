@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelmill_inference.adapters.child_process import ChildProcess
 from modelmill_inference.adapters.vllm_api import VllmApi
+from modelmill_service_kit.child_process import GRACE_SECONDS, ChildProcess
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -76,7 +76,7 @@ async def running_server(model: Path) -> AsyncIterator[VllmApi]:
         yield api
     finally:
         await api.close()
-        await guard.close()
+        await guard.close(GRACE_SECONDS)
 
 
 async def serve(base: Path) -> None:

@@ -53,7 +53,6 @@ OPEN: frozenset[str] = frozenset(
         "CalledFunction",
         "CascadePath",
         "Change",
-        "ChildProcess",
         "Choice",
         "Cluster",
         "Comparison",

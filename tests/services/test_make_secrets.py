@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from modelmill_cli.certificates import NAMES, CertificateFolder
-from modelmill_jobs.children import SECRET
+from modelmill_service_kit.child_process import SECRET
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "compose" / "make-secrets"
 

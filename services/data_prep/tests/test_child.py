@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 from modelmill_data_prep.child import SMALL_FILES_BYTES
-from modelmill_jobs.children import ChildProcess
+from modelmill_jobs.children import start_child
 
 ROW = {"q": "Is it a number? ", "a": "yes"}
 
@@ -40,7 +40,7 @@ async def made(file: Path, folder: Path, *, processes: int) -> dict[str, Any]:
         "tokens": None,
         "ray_address": "",
     }
-    child = await ChildProcess.start("modelmill_data_prep.child", request, folder=folder)
+    child = await start_child("modelmill_data_prep.child", request, folder=folder)
     try:
         last: dict[str, Any] = {}
         helpers = 0

@@ -28,8 +28,9 @@ def train(port):
     return {"folder": str(port.folder)}
 
 rank = int(os.environ["RANK"])
-os.dup2(attach(Path(os.environ["MODELMILL_RANKS_FOLDER"]), rank, silence_seconds=SILENCE), 0)
-run_child_main(train)
+hears, says = attach(Path(os.environ["MODELMILL_RANKS_FOLDER"]), rank, silence_seconds=SILENCE)
+os.dup2(hears, 0)
+run_child_main(train, says)
 """
 
 

@@ -29,7 +29,7 @@ def train(port):
     return {"folder": str(port.folder)}
 
 connect(Path(os.environ["MODELMILL_RANKS_SOCKET"]), int(os.environ["RANK"]))
-run_child_main(train)
+run_child_main(train, 0)
 """
 SPEAKER = """
 import sys

@@ -11,9 +11,10 @@ from typing import Any
 from google.protobuf import json_format
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, Checkpoint, JobRequested, JobState
 from modelmill_bus.envelope import M
+from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import UnavailableError
 
-from modelmill_jobs.children import ChildProcess, why_it_died
+from modelmill_jobs.children import start_child, why_it_died
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, JobFailed, Preempted
@@ -179,7 +180,7 @@ class ActiveJob:
             Exception: whatever `on_question` raised; the child was ended for it.
         """
         self.heartbeat.rest(START_SILENCE_SECONDS)
-        child = await ChildProcess.start(module, request, folder=self.folder, env=env)
+        child = await start_child(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
         asked = Questions(child, on_question, self._see_answer)
         try:
@@ -256,7 +257,7 @@ class ActiveJob:
             self._stored.set()
         await saving.tell({one.digest for one in self.checkpoints})
         self.heartbeat.rest(limit)
-        await child.send({"saved_step": message["step"]})
+        child.send({"saved_step": message["step"]})
 
     async def _durable(self, on_checkpoint: OnCheckpoint, folder: Path, step: int) -> str:
         """The checkpoint's digest; waits for a store that is away, since work would be lost."""

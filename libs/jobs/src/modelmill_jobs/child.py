@@ -1,8 +1,7 @@
 """The child's side of a job: nothing but the standard library is imported here.
 
 A child reads one line of JSON from stdin and then waits there for the parent's replies; the end of
-stdin means that the parent is gone, and so is the child. It reports over a pipe of its own, because
-libraries print to stdout. stdout and stderr are the log, whose end is shown when it fails.
+stdin means that the parent is gone, and so is the child. The parent's side is `children`.
 """
 
 import errno
@@ -61,16 +60,21 @@ class ChildPort:
         self._asked = 0
 
     @classmethod
-    def open(cls) -> "ChildPort":
-        """Read the request and begin to watch the parent. Call it once, in the main thread."""
+    def open(cls, report_fd: int | None = None) -> "ChildPort":
+        """Read the request and begin to watch the parent. Call it once, in the main thread.
+
+        Args:
+            report_fd: where the parent hears reports; `sys.argv` names it if left out.
+        """
         lines = _Lines(sys.stdin.fileno())
         first = lines.read()
         if first is None:
             sys.exit(
                 "this module is started by modelmill_jobs.active.ActiveJob.run_child, not by hand"
             )
-        os.set_inheritable(first["report_fd"], False)
-        port = cls(first["request"], Path(first["folder"]), first["report_fd"])
+        report_fd = int(sys.argv[1]) if report_fd is None else report_fd
+        os.set_inheritable(report_fd, False)
+        port = cls(first["request"], Path(first["folder"]), report_fd)
         signal.signal(signal.SIGTERM, port._on_sigterm)
         threading.Thread(target=port._watch, args=(lines,), daemon=True, name="parent").start()
         return port
@@ -192,13 +196,15 @@ class _Lines:
         return parsed
 
 
-def run_child_main(main: Callable[[ChildPort], Mapping[str, Any]]) -> None:
+def run_child_main(
+    main: Callable[[ChildPort], Mapping[str, Any]], report_fd: int | None = None
+) -> None:
     """Run `main` as a child: its result, `ChildFailure` or `Preempted` goes to the parent.
 
     Any other exception leaves its traceback in the log and ends the process with status 1; the
     parent may try again.
     """
-    port = ChildPort.open()
+    port = ChildPort.open(report_fd)
     try:
         result = main(port)
     except ChildFailure as failure:

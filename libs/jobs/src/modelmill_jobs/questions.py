@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from modelmill_jobs.children import ChildProcess
+from modelmill_service_kit.child_process import ChildProcess
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ class Questions:
         self._child = child
         self._on_question = on_question
         self._answered = answered
-        self._sending = asyncio.Lock()
         self._open: set[asyncio.Task[None]] = set()
         self.failure: Exception | None = None
         """Why a question was not answered; the child has been ended for it."""
@@ -54,8 +53,7 @@ class Questions:
     ) -> None:
         try:
             answer = await on_question(question)
-            async with self._sending:
-                await self._child.send({"answered": number, "answer": answer})
+            self._child.send({"answered": number, "answer": answer})
         except Exception as error:
             # The first one says why; the others are ended with the child.
             self.failure = self.failure or error

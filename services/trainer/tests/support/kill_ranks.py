@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from modelmill_jobs.children import ChildProcess
+from modelmill_jobs.children import start_child
+from modelmill_service_kit.child_process import ChildProcess
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.processes import children_that_run
 from modelmill_testkit.waiting import eventually
@@ -88,7 +89,7 @@ class Run:
         kept = sorted(self.durable.glob("*"), key=lambda path: int(path.name))
         request = self.request | {"checkpoint_folder": str(kept[-1]) if kept else None}
         environment = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
-        child = await ChildProcess.start(
+        child = await start_child(
             "modelmill_trainer.child", request, folder=folder, env=environment
         )
         ranks: list[psutil.Process] = []
@@ -97,11 +98,11 @@ class Run:
             async for message in child.messages():
                 if message["type"] == "checkpoint":
                     shutil.copytree(message["folder"], self.durable / str(message["step"]))
-                    await child.send({"saved_step": message["step"]})
+                    child.send({"saved_step": message["step"]})
                 elif message["type"] != "progress":
                     last = message
                 elif message["phase"] == "train" and message["done"] == step:
-                    ranks = await asyncio.to_thread(rank_processes, child._process.pid)
+                    ranks = await asyncio.to_thread(rank_processes, child.pid)
                     hurt(way, child, ranks)
             await child.wait()
         finally:
@@ -127,7 +128,7 @@ def hurt(way: str, child: ChildProcess, ranks: list[psutil.Process]) -> None:
     if way == "stop":
         child.terminate()
     elif way == "kill the work process":
-        os.kill(child._process.pid, signal.SIGKILL)
+        os.kill(child.pid, signal.SIGKILL)
     elif way == "kill torchrun":
         ranks[0].parent().send_signal(signal.SIGKILL)
     else:

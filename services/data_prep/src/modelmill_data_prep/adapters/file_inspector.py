@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from modelmill_jobs.children import ChildProcess
+from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import InvalidInputError
 
 CHILD = "modelmill_data_prep.inspector_child"
@@ -138,8 +138,9 @@ class FileInspector:
             await self._end()
         if self._child is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._child = await ChildProcess.start(self._module, {}, folder=self._folder)
-        await self._child.send(request)
+            log_file = self._folder / "child.log"
+            self._child = await ChildProcess.start(self._module, log_file=log_file)
+        self._child.send(request)
         return await anext(aiter(self._child.messages()), None)
 
     async def _end(self) -> None:

@@ -17,8 +17,9 @@ class EnginePeer(Protocol):
     async def receive(self) -> dict[str, Any]:
         """The peer's next message; UnavailableError: it is gone."""
 
-    async def close(self) -> int:
-        """Let it leave; its exit status."""
+    async def close(self, grace_seconds: float = 0.0) -> int:
+        """End it; its exit status.
 
-    async def kill(self) -> int:
-        """End it at once; its exit status."""
+        Args:
+            grace_seconds: how long it may take to leave by itself.
+        """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_registry.materialised import in_use
+from modelmill_service_kit.child_process import GRACE_SECONDS, ChildProcess
 from modelmill_service_kit.errors import (
     DomainError,
     InvalidInputError,
@@ -23,7 +24,6 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.machine_size import resident_memory
 
-from modelmill_inference.adapters.child_process import ChildProcess
 from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
 from modelmill_inference.adapters.engine_news import piece_of
 from modelmill_inference.adapters.engine_peer import EnginePeer
@@ -128,7 +128,7 @@ class EngineProcess:
         child, self._child = self._child, None
         self._fail_all(lambda: UnavailableError("the engine was stopped. Retry"))
         if child is not None:
-            await child.close()
+            await child.close(GRACE_SECONDS)
         self._held.close()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
@@ -196,12 +196,12 @@ class EngineProcess:
             if "abilities" in answer:
                 self._abilities = Abilities(**answer["abilities"])
         except TimeoutError:
-            await child.kill()
+            await child.close()
             raise UnavailableError(
                 f"the engine did not load within {plan.load_seconds:g} s"
             ) from None
         except BaseException:
-            await child.kill()
+            await child.close()
             raise
         return child
 
@@ -215,7 +215,7 @@ class EngineProcess:
                 reason = await self._relay(current)
                 self._child = None
                 self._fail_all(lambda: EngineRestartingError(died_under_it=True))
-                status = await current.kill()
+                status = await current.close()
                 log.error("engine process %s %s (status %d)", current.pid, reason, status)
                 answered, self._answered = self._answered, False
             delay = deaths.add(answered=answered)

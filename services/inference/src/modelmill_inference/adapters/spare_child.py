@@ -4,10 +4,10 @@ import asyncio
 import logging
 from typing import Any
 
+from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.machine_size import resident_memory
 
-from modelmill_inference.adapters.child_process import ChildProcess
 from modelmill_inference.adapters.deaths import Deaths
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class SpareChild:
         try:
             await asyncio.gather(watch, return_exceptions=True)
         except BaseException:
-            await child.kill()
+            await child.close()
             raise
         return child
 
@@ -73,7 +73,7 @@ class SpareChild:
         self._discarded = True
         child, self._child = self._child, None
         if child is not None:
-            await child.kill()
+            await child.close()
 
     async def _keep_one(self) -> bool:
         """Start and warm one, and wait until it is gone; whether that was as it should be."""
@@ -83,7 +83,7 @@ class SpareChild:
             log.error("the spare engine process does not start: %s", error)
             return False
         if self._discarded:
-            await child.kill()
+            await child.close()
             return True
         self._child = child
         try:
@@ -97,5 +97,5 @@ class SpareChild:
             is_left = self._child is child
             if is_left:
                 self._child = self._watch = None
-                await child.kill()
+                await child.close()
         return not is_left

@@ -93,10 +93,7 @@ class TritonPeer:
             raise UnavailableError("the model on Triton is gone")
         return message
 
-    async def close(self) -> int:
-        return await self.kill()
-
-    async def kill(self) -> int:
+    async def close(self, grace_seconds: float = 0.0) -> int:
         if self._pulse is not None:
             self._pulse.cancel()
         with suppress(TimeoutError):

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmill_registry.materialised import in_use
+from modelmill_service_kit.child_process import GRACE_SECONDS, ChildProcess
 from modelmill_service_kit.errors import DomainError, PreconditionError, UnavailableError
 from modelmill_service_kit.machine_size import resident_memory
 from modelmill_service_kit.ports import held_port
 
-from modelmill_inference.adapters.child_process import ChildProcess
 from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
 from modelmill_inference.adapters.vllm_api import VllmApi
 from modelmill_inference.engine import EngineRestartingError
@@ -134,7 +134,7 @@ class VllmServer:
         if self._guard is not None and silent >= self._options.hang_seconds:
             log.error("the vLLM server said nothing for %.0f s", silent)
             # Not killed: the guard is what ends the server.
-            await self._guard.close()
+            await self._guard.close(GRACE_SECONDS)
 
     async def _open(self) -> None:
         self._broken = asyncio.get_running_loop().create_future()
@@ -158,7 +158,7 @@ class VllmServer:
         api, self._api = self._api, None
         guard, self._guard = self._guard, None
         if guard is not None:
-            await guard.close()
+            await guard.close(GRACE_SECONDS)
         if api is not None:
             await api.close()
         self._held.close()
@@ -263,7 +263,7 @@ async def _ended(guard: ChildProcess) -> None:
 
 
 async def _end(guard: ChildProcess, api: VllmApi | None) -> None:
-    await guard.close()
+    await guard.close(GRACE_SECONDS)
     if api is not None:
         await api.close()
 

@@ -1,6 +1,6 @@
 """Runs a server that is not ours for as long as its parent lives, and ends all that it started.
 
-A process of its own, because the parent may be killed: this one then reads the end of the socket,
+A process of its own, because the parent may be killed: this one then reads the end of the pipe,
 and the server's whole group goes at once, whatever it is doing.
 
 In: `{"run": {"command": [...], "environment": {...}}}`. Out: `{"ended": status}`.
@@ -14,7 +14,7 @@ import threading
 
 from modelmill_service_kit.parent_death import end_with_parent
 
-from modelmill_inference.children.parent_socket import ParentGoneError, ParentSocket
+from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 
 STDERR = 2
 NOT_FOUND = 127
@@ -61,7 +61,7 @@ def main() -> None:
     # The parent decides: a terminal's Ctrl-C reaches it too, and it hangs up when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    parent = ParentSocket(int(sys.argv[1]))
+    parent = ParentPipe()
     try:
         run = next(parent.receive(wait=True))["run"]
         try:
@@ -81,7 +81,7 @@ def main() -> None:
         return
 
 
-def _tell_its_end(guarded: GuardedCommand, parent: ParentSocket) -> None:
+def _tell_its_end(guarded: GuardedCommand, parent: ParentPipe) -> None:
     try:
         parent.send({"ended": guarded.wait()})
     except ParentGoneError:

@@ -14,7 +14,6 @@ and `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`;
 """
 
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -22,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from modelmill_inference.children.gathered_news import GatheredNews
 from modelmill_inference.children.gathered_news import News as News
-from modelmill_inference.children.parent_socket import ParentGoneError, ParentSocket
+from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 
 SIGN_OF_LIFE_SECONDS = 1.0
 """Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
@@ -70,7 +69,7 @@ def serve(
     # the parent hangs up when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    parent = ParentSocket(int(sys.argv[1]))
+    parent = ParentPipe()
     try:
         message = next(parent.receive(wait=True))
         if warm_up is not None and "warm" in message:
@@ -90,7 +89,7 @@ def serve(
 
 
 class _Loop:
-    def __init__(self, runner: Runner, parent: ParentSocket, piece_seconds: float) -> None:
+    def __init__(self, runner: Runner, parent: ParentPipe, piece_seconds: float) -> None:
         self._runner = runner
         self._gathered = GatheredNews(piece_seconds)
         self._parent = parent

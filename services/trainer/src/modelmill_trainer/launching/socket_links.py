@@ -102,7 +102,7 @@ class SocketLinks:
                 self._ranks[rank.number] = rank
             folder = self._folder / rank_folder(rank.number)
             folder.mkdir(parents=True, exist_ok=True)
-            rank.send({"report_fd": 0, "folder": str(folder), "request": dict(self._request)})
+            rank.send({"folder": str(folder), "request": dict(self._request)})
             for line in lines:
                 if line.endswith(b"\n"):
                     self._heard.put((rank, json.loads(line)))

@@ -22,22 +22,22 @@ SILENCE_SECONDS = 120.0
 """After so long without a beat nobody listens any more."""
 
 
-def attach(folder: Path, rank: int, *, silence_seconds: float = SILENCE_SECONDS) -> int:
+def attach(folder: Path, rank: int, *, silence_seconds: float = SILENCE_SECONDS) -> tuple[int, int]:
     """Begin to listen.
 
     Returns:
         A descriptor on which there is what `modelmill_jobs.child` reads, and whose end comes when
-        nobody listens any more.
+        nobody listens any more; and one for reports.
     """
     asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     scratch = Path(asked["folder"]) / rank_folder(rank)
     scratch.mkdir(exist_ok=True)
     says = os.open(folder / f"rank-{rank}.out", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     hears, tells = os.pipe()
-    _tell(tells, {"report_fd": says, "folder": str(scratch), "request": asked["request"]})
+    _tell(tells, {"folder": str(scratch), "request": asked["request"]})
     pump = _Pump(folder / f"rank-{rank}.in", tells, silence_seconds)
     threading.Thread(target=pump.run, daemon=True, name="links").start()
-    return hears
+    return hears, says
 
 
 class _Pump:

@@ -37,10 +37,12 @@ def main() -> None:
     rank = int(os.environ["RANK"])
     # The port reads from stdin.
     if FOLDER in os.environ:
-        os.dup2(attach(Path(os.environ[FOLDER]), rank), 0)
+        hears, says = attach(Path(os.environ[FOLDER]), rank)
+        os.dup2(hears, 0)
     else:
         connect(Path(os.environ[SOCKET]), rank)
-    run_child_main(train)
+        says = 0
+    run_child_main(train, says)
 
 
 def connect(path: Path, rank: int) -> None:
