@@ -114,7 +114,7 @@ def test_an_expired_certificate_is_called_so(tmp_path: Path, arguments: tuple[st
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         ended = mill(
             tmp_path / "state",

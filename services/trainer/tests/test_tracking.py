@@ -30,7 +30,7 @@ FACTS = RunFacts(
 @pytest.fixture
 def server() -> Iterator[MlflowServer]:
     with MlflowServer() as started:
-        threading.Thread(target=started.serve_forever, daemon=True).start()
+        threading.Thread(target=started.serve_forever, args=(0.01,), daemon=True).start()
         yield started
         started.shutdown()
 

@@ -30,7 +30,7 @@ def told_of(
 ) -> Iterator[ServerT]:
     """Serve, with the environment of a terminal of so many columns that asks this server."""
     with server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("MODELMILL_TOKEN", "token")
         monkeypatch.setenv("COLUMNS", str(columns))

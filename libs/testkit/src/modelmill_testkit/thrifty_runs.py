@@ -10,7 +10,11 @@ has no deadline for an example: that a machine is busy says nothing of the code.
 import gc
 import os
 
+import pytest
 from hypothesis import settings
+
+QUICK_EXAMPLES = 15
+"""Of a property in `make quick`, which is run every few minutes; later tiers try a hundred."""
 
 
 def pytest_load_initial_conftests() -> None:
@@ -18,10 +22,12 @@ def pytest_load_initial_conftests() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Before tests are read, whose own settings begin from these."""
     settings.register_profile("modelmill", deadline=None)
-    settings.load_profile("modelmill")
+    settings.register_profile("quick", deadline=None, max_examples=QUICK_EXAMPLES)
+    is_quick = config.getoption("tier", None) == "quick"
+    settings.load_profile("quick" if is_quick else "modelmill")
 
 
 def pytest_collectstart() -> None:
