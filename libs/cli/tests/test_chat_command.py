@@ -42,6 +42,8 @@ class Gateway(ThreadingHTTPServer):
     daemon_threads = True
     chunks: list[dict[str, Any]]
     refusal = ""
+    cut = False
+    """Whether answers end before their length."""
     loading: dict[str, Any] | None = None
     """Of the model; no answer comes before somebody was told."""
 
@@ -69,7 +71,13 @@ class _Handler(Handler):
             self.answer(json.dumps(error).encode(), 404)
             return
         events = [f"data: {json.dumps(each)}\n\n" for each in self.server.chunks]
-        self.answer("".join([*events, "data: [DONE]\n\n"]).encode())
+        if self.server.cut:
+            self.send_response(200)
+            self.send_header("content-length", "9999")
+            self.end_headers()
+            self.wfile.write("".join(events).encode())
+        else:
+            self.answer("".join([*events, "data: [DONE]\n\n"]).encode())
 
 
 @pytest.fixture
@@ -107,6 +115,24 @@ def test_a_refusal_is_what_the_gateway_said_and_nothing_around_it(
     gateway.refusal = "2 models are served and none is the default"
     assert run_app(["chat", "hello"]) == 2
     assert capsys.readouterr().err == "mill: 2 models are served and none is the default\n"
+
+
+@pytest.mark.parametrize("ended", ["told", "cut"])
+def test_an_answer_that_breaks_off_ends_with_one_line(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], ended: str
+) -> None:
+    gateway.chunks = [said("Hello, ")]
+    if ended == "told":
+        gateway.chunks += [{"error": {"message": "inference did not answer in time"}}]
+    else:
+        gateway.cut = True
+
+    assert run_app(["chat", "hello"]) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out == "Hello, \n"
+    (line,) = shown.err.splitlines()
+    assert ("did not answer in time" if ended == "told" else "the gateway does not answer") in line
 
 
 def test_who_waits_for_a_model_that_is_loaded_sees_how_far_it_is(

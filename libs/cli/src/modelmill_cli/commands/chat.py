@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from httpx import TransportError
 from modelmill_service_kit.errors import UnavailableError
 from rich.console import Console
 
@@ -16,7 +17,7 @@ from modelmill_cli.plain_text import plain
 from modelmill_cli.short_ids import MODEL
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
+    from openai import APIError
     from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
     from openai.types.chat.chat_completion_chunk import Moderation
 
@@ -34,7 +35,7 @@ def chat(
     """Chat with a model; answers are streamed. An empty line ends the chat."""
     connection = Connection.find(context.obj)
     model, client = _full_id(connection, model), connection.openai()
-    from openai import APIConnectionError, APIStatusError  # as slow as the client itself
+    from openai import APIConnectionError, APIError  # as slow as the client itself
 
     console = Console(highlight=False)
     first: ChatCompletionMessageParam = {"role": "system", "content": system}
@@ -49,9 +50,9 @@ def chat(
                     model=model, messages=messages, max_tokens=max_tokens, stream=True
                 )
             answer = _shown(chunks, console)
-        except APIConnectionError as error:
+        except (APIConnectionError, TransportError) as error:
             raise UnavailableError(unreachable(error) or str(error)) from error
-        except APIStatusError as error:
+        except APIError as error:
             said = _refusal(error)
             if prompt is not None:
                 raise GatewayError(said) from error
@@ -75,13 +76,15 @@ def _full_id(connection: Connection, model: str) -> str:
 def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
     """An answer's text, printed as it comes; behind it the rules by which the policy ended it."""
     answer = stopped = ""
-    for chunk in chunks:
-        text = (chunk.choices[0].delta.content if chunk.choices else None) or ""
-        console.out(text, end="", highlight=False)
-        answer += text
-        if chunk.moderation is not None:
-            stopped = _rules_in(chunk.moderation)
-    console.print()
+    try:
+        for chunk in chunks:
+            text = (chunk.choices[0].delta.content if chunk.choices else None) or ""
+            console.out(text, end="", highlight=False)
+            answer += text
+            if chunk.moderation is not None:
+                stopped = _rules_in(chunk.moderation)
+    finally:
+        console.print()  # an answer that breaks off ends its line, too
     if stopped:
         console.print(f"the policy ended it: {plain(stopped)}", style="red")
     return answer
@@ -101,7 +104,7 @@ def _tell_loading(words: str) -> None:
         typer.echo(words, err=True)
 
 
-def _refusal(error: "APIStatusError") -> str:
+def _refusal(error: "APIError") -> str:
     """What the gateway said, without the JSON around it."""
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return str(said or error.message)
