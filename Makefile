@@ -135,7 +135,7 @@ build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.to
 	@test -x build/ray/bin/python || $(BIN)/python -m venv --without-pip build/ray
 	$(call uv-install,ray,-p build/ray/bin/python --no-deps --require-hashes -r $<)
 	@$(BIN)/uv pip install -q -p build/ray/bin/python --no-deps --no-build-isolation -e ./services/data_prep \
-		$(addprefix -e ./libs/,asking bus contracts job_index jobs pii registry service_kit token_files tokenization)
+		$(addprefix -e ./libs/,bus contracts inference_client job_index jobs pii registry service_kit token_files tokenization)
 	@touch $@
 
 api-test: install build/api/installed ## A running gateway asked everything that its document describes; three minutes

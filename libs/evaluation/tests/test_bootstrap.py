@@ -13,8 +13,8 @@ from modelmill_evaluation.groups import (
     value_label,
 )
 from modelmill_evaluation.intervals import accuracy
-from modelmill_evaluation.measures import measure_of
 from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.scores import measure_of
 from modelmill_evaluation.statistics import Statistics
 
 MEAN = measure_of("exact_match")

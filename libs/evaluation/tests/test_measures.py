@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_evaluation.bootstrap import compare, estimate
-from modelmill_evaluation.measure_names import (
+from modelmill_evaluation.rouge import common_subsequence, rouge_l, rouge_n
+from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.score_names import (
     LOWER_IS_BETTER,
     MEASURES,
     OF_CHOICES,
     OF_LIKELIHOODS,
     OF_TEXTS,
 )
-from modelmill_evaluation.measures import measure_of
-from modelmill_evaluation.rouge import common_subsequence, rouge_l, rouge_n
-from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.scores import measure_of
 from sacrebleu import corpus_bleu, corpus_chrf
 
 ANSWERS = ["我很喜欢猫", "the cat sat on the mat", "", "Hello, world! 你好"]

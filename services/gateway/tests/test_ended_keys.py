@@ -17,7 +17,7 @@ from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING
-from modelmill_gateway.measures import ACTIVE_STREAMS, TOKENS_IN_HAND
+from modelmill_gateway.metrics import ACTIVE_STREAMS, TOKENS_IN_HAND
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.waiting import eventually
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
-from modelmill_gateway.measures import ADMISSION_WAITING, TOKENS_IN_HAND
+from modelmill_gateway.metrics import ADMISSION_WAITING, TOKENS_IN_HAND
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

@@ -14,7 +14,7 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.certificates import CertificateFiles
 from gateway_support.house import House
 from gateway_support.process import running
-from modelmill_gateway.measures import ACTIVE_STREAMS, SLOW_CLIENTS
+from modelmill_gateway.metrics import ACTIVE_STREAMS, SLOW_CLIENTS
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -18,7 +18,7 @@ from modelmill_bus import record_queue
 from modelmill_bus.errors import StreamFullError
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.usage_spill import UsageSpill, open_spill
-from modelmill_gateway.measures import USAGE_SPILLED
+from modelmill_gateway.metrics import USAGE_SPILLED
 from modelmill_testkit.waiting import eventually
 
 MUCH = 1024 * 1024

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
-from modelmill_gateway.measures import ACTIVE_STREAMS, ADMISSION_WAITING, TOKENS_IN_HAND
+from modelmill_gateway.metrics import ACTIVE_STREAMS, ADMISSION_WAITING, TOKENS_IN_HAND
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -17,8 +17,8 @@ from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
-from modelmill_inference.measures import TokenizerFigures
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.metrics import TokenizerFigures
 from modelmill_inference.render_prompt import Prompt
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import DomainError, OverloadedError, PreconditionError

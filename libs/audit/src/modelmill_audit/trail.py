@@ -11,7 +11,7 @@ from modelmill_bus.record_queue import RecordQueue
 from modelmill_bus.subjects import audit
 from modelmill_guard.verdict import Direction
 
-from modelmill_audit.measures import (
+from modelmill_audit.metrics import (
     AUDIT_DROPPED,
     MAX_RULES,
     MAX_TENANTS,

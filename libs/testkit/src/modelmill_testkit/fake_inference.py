@@ -12,7 +12,7 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
     InferenceServiceServicer,
     add_InferenceServiceServicer_to_server,
 )
-from modelmill_asking.inference_models import InferenceModels
+from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.grpc_server import RpcServer
 

@@ -8,10 +8,10 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
-from modelmill_asking.inference_models import InferenceModels
-from modelmill_asking.open_models import models_at
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET
+from modelmill_inference_client.inference_models import InferenceModels
+from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.short_slots import ShortJobs

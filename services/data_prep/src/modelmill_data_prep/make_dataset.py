@@ -8,8 +8,8 @@ from typing import Any
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, ModelReady
-from modelmill_asking.asked_models import AskedModels
 from modelmill_bus.kinds import dataset_id_of
+from modelmill_inference_client.asked_models import AskedModels
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore
@@ -19,7 +19,7 @@ from modelmill_data_prep.ask_models import open_models
 from modelmill_data_prep.base_tokens import BaseTokens
 from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
-from modelmill_data_prep.measures import count_rows
+from modelmill_data_prep.metrics import count_rows
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 
 CHILD = "modelmill_data_prep.child"

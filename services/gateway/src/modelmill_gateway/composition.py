@@ -49,7 +49,7 @@ from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
-from modelmill_gateway.measures import TOKENS_IN_HAND, TOKENS_LIMIT
+from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
 from modelmill_gateway.ordering.control_job import ControlJob, SteersJobs
 from modelmill_gateway.ordering.create_dataset import CreateDataset
 from modelmill_gateway.ordering.create_evaluation import CreateEvaluation

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
 from modelmill_gateway.adapters.usage import UsageQueue
-from modelmill_gateway.measures import USAGE_DROPPED
+from modelmill_gateway.metrics import USAGE_DROPPED
 
 
 class Bus:

@@ -9,7 +9,7 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoun
 
 from modelmill_inference.domain.generation import AnswerReason
 from modelmill_inference.generation_trace import GenerationTrace
-from modelmill_inference.measures import (
+from modelmill_inference.metrics import (
     FIRST_TOKEN_SECONDS,
     GENERATED_TOKENS,
     GENERATIONS,

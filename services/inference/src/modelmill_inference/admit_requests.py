@@ -14,7 +14,7 @@ from modelmill_inference.domain.generation import ModelLimits
 from modelmill_inference.end_in_time import time_to_end
 from modelmill_inference.engine import Engine
 from modelmill_inference.load_version import LoadedVersion
-from modelmill_inference.measures import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
+from modelmill_inference.metrics import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
 
 REASONS = ("queue_full", "no_time", "too_large", "deadline_exceeded", "unavailable")
 """Why a request may not come to its turn."""

@@ -11,7 +11,7 @@ from modelmill_inference.answer_writer import AnswerEnd, AnswerPart
 from modelmill_inference.domain.cascade import Cascade, CascadePath, confidence
 from modelmill_inference.domain.generation import PromptTooLongError
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
-from modelmill_inference.measures import CASCADES
+from modelmill_inference.metrics import CASCADES
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span
 
 from modelmill_inference.domain.generation import AnswerReason
-from modelmill_inference.measures import PROVIDER
+from modelmill_inference.metrics import PROVIDER
 
 tracer = trace.get_tracer(__name__)
 

@@ -25,8 +25,8 @@ from opentelemetry import trace
 from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.load_version import LoadedVersion, PreparedVersion
 from modelmill_inference.look_once import Looks, look_once
-from modelmill_inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
 from modelmill_inference.memory_room import MemoryRoom
+from modelmill_inference.metrics import IN_FLIGHT, MODELS_LOADED, QUEUED
 from modelmill_inference.ready_fact import ready_fact
 
 log = logging.getLogger(__name__)

@@ -38,8 +38,8 @@ from modelmill_inference.follow_names import FollowNames
 from modelmill_inference.free_idle import FreeIdle
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
-from modelmill_inference.measures import TokenizerFigures
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.metrics import TokenizerFigures
 from modelmill_inference.prepare_version import PrepareVersions
 from modelmill_inference.settings import Settings
 

@@ -11,7 +11,7 @@ from typing import Protocol
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 
 from modelmill_inference.domain.memory import MIB, MemoryBook, MemoryNeed
-from modelmill_inference.measures import FREE_BYTES, VERSION_BYTES
+from modelmill_inference.metrics import FREE_BYTES, VERSION_BYTES
 
 RETRY_SECONDS = 10.0
 SPARE = "spare process"

@@ -16,7 +16,7 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
 from modelmill_inference.domain.resume import Resumption, resume
 from modelmill_inference.engine import Engine, EngineRestartingError
-from modelmill_inference.measures import RESUMED
+from modelmill_inference.metrics import RESUMED
 
 log = logging.getLogger(__name__)
 

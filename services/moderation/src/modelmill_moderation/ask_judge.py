@@ -10,7 +10,7 @@ from modelmill_guard.judging import Ruling
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_moderation.domain.no_opinion import NoOpinionError
-from modelmill_moderation.measures import JUDGE_FAILURES, JUDGE_SECONDS, JudgeKind
+from modelmill_moderation.metrics import JUDGE_FAILURES, JUDGE_SECONDS, JudgeKind
 
 log = logging.getLogger(__name__)
 

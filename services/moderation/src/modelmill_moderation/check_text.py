@@ -17,7 +17,7 @@ from modelmill_moderation.judging import (
     asking,
     check_length,
 )
-from modelmill_moderation.measures import CHECK_SECONDS
+from modelmill_moderation.metrics import CHECK_SECONDS
 
 
 class CheckText:

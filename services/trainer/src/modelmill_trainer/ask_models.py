@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
-from modelmill_asking.asked_models import AskedModels
-from modelmill_asking.open_models import model_gone
+from modelmill_inference_client.asked_models import AskedModels
+from modelmill_inference_client.open_models import model_gone
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_trainer.evaluating.question_kinds import SCORE

@@ -29,7 +29,7 @@ from modelmill_trainer.earlier_adapters import Models
 from modelmill_trainer.find_ingredients import FindIngredients, JobStates
 from modelmill_trainer.ingredients import Ingredients
 from modelmill_trainer.kept_checkpoints import KeptCheckpoints
-from modelmill_trainer.measures import measure_step
+from modelmill_trainer.metrics import measure_step
 from modelmill_trainer.named_datasets import Datasets
 from modelmill_trainer.reporting.write_report import write_report
 from modelmill_trainer.teach_rows import TOLD, TRAINED, TeachRows

@@ -10,7 +10,7 @@ from modelmill_bus.record_queue import RecordQueue
 from modelmill_bus.subjects import change_recorded
 from modelmill_registry.read_model import ReadModel
 
-from modelmill_gateway.measures import CHANGES_DROPPED
+from modelmill_gateway.metrics import CHANGES_DROPPED
 
 KEPT = 1000
 """Changes of a tenant that are shown; the stream has all of a year."""

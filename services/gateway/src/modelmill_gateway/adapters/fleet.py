@@ -35,7 +35,7 @@ from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.retry_budget import RetryBudget
-from modelmill_gateway.measures import INFERENCE_RETRIES
+from modelmill_gateway.metrics import INFERENCE_RETRIES
 from modelmill_gateway.ports import Engines
 
 AnswerT = TypeVar("AnswerT")

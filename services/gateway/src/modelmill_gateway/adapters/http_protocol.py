@@ -20,7 +20,7 @@ from modelmill_gateway.adapters.lingering_writer import (
 )
 from modelmill_gateway.adapters.message_bounds import FRAMING, MessageBounds
 from modelmill_gateway.adapters.wire_refusals import WireError, refuse_full, whole_refusal
-from modelmill_gateway.measures import SLOW_CLIENTS
+from modelmill_gateway.metrics import SLOW_CLIENTS
 
 FEED_BYTES = 16 * 1024
 """That are parsed before the bounds are looked at."""

@@ -22,7 +22,7 @@ from modelmill_gateway.adapters.moderation import GrpcModeration
 from modelmill_gateway.adapters.moderation_policies import GrpcPolicies
 from modelmill_gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from modelmill_gateway.adapters.trainer import GrpcTrainer
-from modelmill_gateway.measures import INFERENCE_LEFT_ALONE
+from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from modelmill_bus.record_queue import Waiting, publish_patiently
 from modelmill_bus.subjects import usage_recorded
 
 from modelmill_gateway.adapters.usage_spill import Going, UsageSpill
-from modelmill_gateway.measures import USAGE_DROPPED
+from modelmill_gateway.metrics import USAGE_DROPPED
 
 log = logging.getLogger(__name__)
 

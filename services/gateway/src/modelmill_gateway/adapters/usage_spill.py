@@ -15,7 +15,7 @@ from typing import BinaryIO, NamedTuple
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 
 from modelmill_gateway.adapters.own_file import own_file
-from modelmill_gateway.measures import USAGE_SPILLED
+from modelmill_gateway.metrics import USAGE_SPILLED
 
 log = logging.getLogger(__name__)
 

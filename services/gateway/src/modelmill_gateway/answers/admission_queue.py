@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from modelmill_gateway.domain.admission import Admission, QueueTicket
 from modelmill_gateway.domain.deadline import ALLOWED_SECONDS, MARGIN_SECONDS, Deadline
 from modelmill_gateway.domain.errors import FullError
-from modelmill_gateway.measures import ADMISSION_REFUSED, ADMISSION_WAIT_SECONDS, ADMISSION_WAITING
+from modelmill_gateway.metrics import ADMISSION_REFUSED, ADMISSION_WAIT_SECONDS, ADMISSION_WAITING
 
 CHARS_A_TOKEN = 4
 """Of a prompt, roughly: what is held here is memory and time, not a bill."""

@@ -28,7 +28,7 @@ from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.ask_judges import AskJudges
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.guarding.joined_strings import strings_together
-from modelmill_gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
+from modelmill_gateway.metrics import BLOCKED, FIRST_TEXT_SECONDS
 from modelmill_gateway.ports import AuditTrail, Engines, Moderation, Policies, UsageRecords
 from modelmill_gateway.spending.meter import METER
 

@@ -14,7 +14,7 @@ from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.ledger.prices import Price
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
-from modelmill_gateway.measures import BLOCKED
+from modelmill_gateway.metrics import BLOCKED
 from modelmill_gateway.ports import UsageRecords
 from modelmill_gateway.spending.meter import METER
 

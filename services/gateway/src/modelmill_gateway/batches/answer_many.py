@@ -16,7 +16,7 @@ from modelmill_gateway.answers.inner_answers import AnswersRequests, InnerAnswer
 from modelmill_gateway.batches.batch_journal import BatchJournal
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.batch_pace import BatchPace
-from modelmill_gateway.measures import BATCH_REQUESTS
+from modelmill_gateway.metrics import BATCH_REQUESTS
 
 NO_ROOM = (429, 503)
 """Answers that are none: the request waits for its turn."""

@@ -10,7 +10,7 @@ from modelmill_guard.judging import AsksJudge, Ruling
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.domain.deadline import Deadline
-from modelmill_gateway.measures import UNJUDGED_WINDOWS
+from modelmill_gateway.metrics import UNJUDGED_WINDOWS
 
 log = logging.getLogger(__name__)
 

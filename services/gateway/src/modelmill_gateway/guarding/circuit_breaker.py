@@ -11,7 +11,7 @@ from modelmill_service_kit.breaker import Breaker
 
 from modelmill_gateway.domain.errors import ModerationAwayError, ModerationLateError
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.measures import MODERATION_SPARED
+from modelmill_gateway.metrics import MODERATION_SPARED
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from modelmill_service_kit.work_apart import Rests, WorkApart
 
 from modelmill_gateway.domain.errors import BadRequestError, ModerationAwayError
 from modelmill_gateway.domain.verdict import Hit, InputVerdict
-from modelmill_gateway.measures import RULES_ALONE
+from modelmill_gateway.metrics import RULES_ALONE
 from modelmill_gateway.ports import AuditTrail, Moderation, Policies
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from modelmill_service_kit.nearest import did_you_mean, no_such
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.feedback import Feedback, Report
 from modelmill_gateway.domain.request_ids import RequestIds
-from modelmill_gateway.measures import FEEDBACK
+from modelmill_gateway.metrics import FEEDBACK
 from modelmill_gateway.ports import Policies
 
 REPORTS = {

@@ -9,7 +9,7 @@ from modelmill_service_kit.errors import NotFoundError, UnavailableError
 from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.split import FALLBACK
-from modelmill_gateway.measures import FALLBACKS
+from modelmill_gateway.metrics import FALLBACKS
 from modelmill_gateway.ports import Engines
 from modelmill_gateway.routing.shadow_answers import ShadowAnswers
 

@@ -12,7 +12,7 @@ from modelmill_service_kit.errors import DomainError
 from modelmill_gateway.domain.chat import ChatCall, End
 from modelmill_gateway.domain.models import AskedModel, Shadow
 from modelmill_gateway.guarding.filtered_answers import usage_of_answers
-from modelmill_gateway.measures import SHADOW_SECONDS, SHADOWS
+from modelmill_gateway.metrics import SHADOW_SECONDS, SHADOWS
 from modelmill_gateway.ports import Engines, UsageRecords
 
 log = logging.getLogger(__name__)

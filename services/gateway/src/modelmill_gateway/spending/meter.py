@@ -12,7 +12,7 @@ from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.amounts import Amounts
 from modelmill_gateway.domain.ledger.slots import Slot
 from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.measures import QUOTA_BOUNDS_BROKEN, QUOTA_SETTLED
+from modelmill_gateway.metrics import QUOTA_BOUNDS_BROKEN, QUOTA_SETTLED
 from modelmill_gateway.ports import Engines
 
 METER: ContextVar["Meter | None"] = ContextVar("meter", default=None)

@@ -25,7 +25,7 @@ from modelmill_gateway.domain.ledger.prices import Price
 from modelmill_gateway.domain.ledger.refusals import NAMES, refusal
 from modelmill_gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
 from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict
-from modelmill_gateway.measures import QUOTA_LEASES, QUOTA_REFUSED, QUOTA_REQUESTS, QUOTA_WAITS
+from modelmill_gateway.metrics import QUOTA_LEASES, QUOTA_REFUSED, QUOTA_REQUESTS, QUOTA_WAITS
 from modelmill_gateway.spending.meter import Meter
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from modelmill_gateway.domain.webhooks import (
     Schedule,
     signed_headers,
 )
-from modelmill_gateway.measures import WEBHOOK_DELIVERIES
+from modelmill_gateway.metrics import WEBHOOK_DELIVERIES
 
 log = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ from modelmill_inference.domain.generation import (
     TokenPiece,
 )
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
+from modelmill_inference.metrics import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 

@@ -33,7 +33,7 @@ from modelmill_inference.domain.generation import (
     TokenPiece,
 )
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.measures import ENGINE_TOKENS
+from modelmill_inference.metrics import ENGINE_TOKENS
 
 NAME = "vllm"
 FORM = "safetensors"

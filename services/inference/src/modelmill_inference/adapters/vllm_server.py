@@ -22,7 +22,7 @@ from modelmill_service_kit.ports import held_port
 from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
 from modelmill_inference.adapters.vllm_api import VllmApi
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.measures import ENGINE_RESTARTS
+from modelmill_inference.metrics import ENGINE_RESTARTS
 
 log = logging.getLogger(__name__)
 

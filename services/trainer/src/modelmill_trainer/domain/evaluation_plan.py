@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from modelmill_evaluation.groups import ANSWER, DEFAULT_EDGES, LENGTH, SCRIPT
-from modelmill_evaluation.measure_names import MEASURES
+from modelmill_evaluation.score_names import MEASURES
 from modelmill_service_kit.errors import InvalidInputError
 
 SPLITS = ("train", "valid", "test")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelmill_evaluation.measure_names import (
+from modelmill_evaluation.score_names import (
     MEASURES,
     OF_CHOICES,
     OF_CLASSES,

@@ -15,8 +15,8 @@ from modelmill_evaluation.groups import (
     script_label,
     value_label,
 )
-from modelmill_evaluation.measures import Measure, measure_of
 from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.scores import Measure, measure_of
 from modelmill_evaluation.statistics import Statistics
 from numpy.typing import NDArray
 

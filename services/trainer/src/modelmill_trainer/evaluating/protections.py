@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from modelmill_evaluation.measure_names import LOWER_IS_BETTER
+from modelmill_evaluation.score_names import LOWER_IS_BETTER
 
 from modelmill_trainer.domain.evaluation_plan import Protected
 

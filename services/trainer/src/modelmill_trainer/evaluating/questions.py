@@ -13,7 +13,7 @@ from modelmill.inference.v1.inference_service_pb2 import (
     SamplingOptions,
     ScoreRequest,
 )
-from modelmill_evaluation.measure_names import OF_CHOICES, OF_LIKELIHOODS, OF_TEXTS
+from modelmill_evaluation.score_names import OF_CHOICES, OF_LIKELIHOODS, OF_TEXTS
 
 from modelmill_trainer.evaluating.items import Item, Prompt, Suite
 from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE

@@ -43,7 +43,7 @@ from modelmill_gateway.entrypoints.grpc.verdicts import (
     verdicts_message,
 )
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
-from modelmill_gateway.measures import ACTIVE_STREAMS
+from modelmill_gateway.metrics import ACTIVE_STREAMS
 
 ROLES = ("system", "user", "assistant", "tool")
 MAX_NAME_CHARS = 256

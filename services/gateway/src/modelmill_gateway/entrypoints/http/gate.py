@@ -38,7 +38,7 @@ from modelmill_gateway.entrypoints.http.request_head import (
     take_request_headers,
 )
 from modelmill_gateway.entrypoints.http.span import server_span
-from modelmill_gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
+from modelmill_gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
 access_log = logging.getLogger("gateway.access")

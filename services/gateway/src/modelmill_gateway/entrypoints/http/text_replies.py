@@ -17,7 +17,7 @@ from modelmill_gateway.entrypoints.http.errors import JSON, Headers, error_body,
 from modelmill_gateway.entrypoints.http.gate import Receive, Send
 from modelmill_gateway.entrypoints.http.sse import DONE, error_event
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
-from modelmill_gateway.measures import ACTIVE_STREAMS
+from modelmill_gateway.metrics import ACTIVE_STREAMS
 
 log = logging.getLogger(__name__)
 

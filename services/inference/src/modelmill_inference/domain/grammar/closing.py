@@ -3,7 +3,7 @@
 import math
 
 from modelmill_inference.domain.grammar import characters
-from modelmill_inference.domain.grammar.measures import Measures
+from modelmill_inference.domain.grammar.lengths import Measures
 from modelmill_inference.domain.grammar.tree import (
     NOTHING,
     Characters,

@@ -17,8 +17,8 @@ from modelmill_inference.domain.grammar.automaton import determined
 from modelmill_inference.domain.grammar.closing import fitted
 from modelmill_inference.domain.grammar.cost import check_cost
 from modelmill_inference.domain.grammar.json_schema import parse_json_schema
+from modelmill_inference.domain.grammar.lengths import Measures
 from modelmill_inference.domain.grammar.listed import one_of
-from modelmill_inference.domain.grammar.measures import Measures
 from modelmill_inference.domain.grammar.printing import printed
 from modelmill_inference.domain.grammar.regex import parse_regex
 from modelmill_inference.domain.grammar.tree import Grammar, Node, choice, sequence

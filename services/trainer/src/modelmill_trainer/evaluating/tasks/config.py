@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelmill_evaluation.measure_names import (
+from modelmill_evaluation.score_names import (
     ACCURACY,
     ACCURACY_NORM,
     BITS_PER_BYTE,

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from modelmill_evaluation import measure_names as names
+from modelmill_evaluation import score_names as names
 from modelmill_evaluation.rouge import rouge_l, rouge_n
 from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_evaluation.statistics import Statistics

@@ -11,7 +11,7 @@ from modelmill_service_kit.errors import NotFoundError, PreconditionError
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.mutual_tls import MutualTls
 
-from modelmill_asking.inference_models import PEER, InferenceModels
+from modelmill_inference_client.inference_models import PEER, InferenceModels
 
 Ability = Literal["score", "write"]
 """What is asked of a model: how likely texts are, or texts."""

@@ -4,11 +4,11 @@ from typing import Protocol
 
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
 
-from modelmill_asking.answers import Likelihood, ModelAnswer, Text
+from modelmill_inference_client.answers import Likelihood, ModelAnswer, Text
 
 
 class AskedModels(Protocol):
-    """See `modelmill_asking.inference_models.InferenceModels`."""
+    """See `modelmill_inference_client.inference_models.InferenceModels`."""
 
     async def scorer(self, tenant: str, model: str) -> str: ...
 

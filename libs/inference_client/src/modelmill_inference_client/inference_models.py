@@ -24,7 +24,7 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.grpc_client import domain_errors
 
-from modelmill_asking.answers import Likelihood, ModelAnswer, Text
+from modelmill_inference_client.answers import Likelihood, ModelAnswer, Text
 
 if TYPE_CHECKING:
     # Only the types know it.
