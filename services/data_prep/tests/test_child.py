@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from modelmill_data_prep.child import SMALL_FILES_BYTES
 from modelmill_jobs.children import start_child
 
@@ -54,6 +55,7 @@ async def made(file: Path, folder: Path, *, processes: int) -> dict[str, Any]:
     return {**last["result"], "files": contents, "helpers": helpers}
 
 
+@pytest.mark.tier("test")
 async def test_a_file_that_is_worth_workers_becomes_the_same_dataset_with_them(
     tmp_path: Path,
 ) -> None:
