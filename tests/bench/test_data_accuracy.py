@@ -75,6 +75,7 @@ def test_a_step_that_does_harm_is_an_entry_like_any_other():
     assert "-40.0 (" in line.note
 
 
+@pytest.mark.tier("test")
 @pytest.mark.timeout(60)
 async def test_held_out_rows_are_in_no_arm_and_copies_only_where_they_are_kept(tmp_path: Path):
     size = Size(train_rows=60, test_rows=20)

@@ -22,7 +22,7 @@ STARTERS = {
         (
             *("run_nats", "run_nats_cluster", "NatsServer"),
             *("running_service", "refused_start", "modules_loaded_by", "running_stack"),
-            *("make_tiny_openvino", "ChildProcess", "run_child", "try_tokenizer"),
+            *("make_tiny_openvino", "ChildProcess", "run_child", "start_child", "try_tokenizer"),
             *("ProcessPoolExecutor", "multiprocessing"),
             *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),
         ),
