@@ -86,7 +86,10 @@ async def test_what_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
         await delete_dataset(data_prep, "ds-1", tenant="rival")
     async with open_channel(data_prep.address, data_prep.secret) as channel:
         request = ControlJobRequest(
-            tenant="acme", job_id=job.job_id, requested=JOB_DESIRED_STATE_CANCEL, requested_by="ann"
+            tenant="acme",
+            job_id=job.job_id,
+            desired_state=JOB_DESIRED_STATE_CANCEL,
+            requested_by="ann",
         )
         await JobServiceStub(channel).ControlJob(request, timeout=20)
     for file in (rows, questions):
@@ -138,9 +141,9 @@ async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> No
     asked = {"tenant": "acme", "job_id": created.job_id, "requested_by": "ann"}
     async with open_channel(data_prep.address, data_prep.secret) as channel:
         jobs = JobServiceStub(channel)
-        request = ControlJobRequest(requested=JOB_DESIRED_STATE_CANCEL, **asked)
+        request = ControlJobRequest(desired_state=JOB_DESIRED_STATE_CANCEL, **asked)
         sequence = (await jobs.ControlJob(request, timeout=20)).sequence
-        request = ControlJobRequest(requested=JOB_DESIRED_STATE_PAUSE, **asked)
+        request = ControlJobRequest(desired_state=JOB_DESIRED_STATE_PAUSE, **asked)
         with pytest.raises(PreconditionError, match="it is cancelled"), domain_errors():
             await jobs.ControlJob(request, timeout=20)
 

@@ -210,7 +210,11 @@ async def test_only_what_training_made_gets_a_default_build(service: Service) ->
 async def test_a_queued_build_is_cancelled_by_its_tenant_alone(service: Service) -> None:
     await service.announce()
     job = await service.order()
-    requested = {"job_id": job.job_id, "requested": JOB_DESIRED_STATE_CANCEL, "requested_by": "ann"}
+    requested = {
+        "job_id": job.job_id,
+        "desired_state": JOB_DESIRED_STATE_CANCEL,
+        "requested_by": "ann",
+    }
     with pytest.raises(NotFoundError), domain_errors():
         await service.jobs.ControlJob(ControlJobRequest(tenant="rival", **requested), timeout=20)
     await service.jobs.ControlJob(ControlJobRequest(tenant="acme", **requested), timeout=20)
