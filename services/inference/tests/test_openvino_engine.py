@@ -115,7 +115,7 @@ async def test_a_slot_is_free_as_soon_as_its_request_is_left(
 ) -> None:
     engine = opened(openvino_folder, tokenizer, replace(OPTIONS, max_sequences=1))
     await engine.load()
-    # On a busy machine the whole answer may be there before we look: then once more.
+    # On a busy machine the engine may be far ahead of us before we look: then once more.
     for _ in range(20):
         running = engine.generate(request(tokens=500))
         await anext(running)
@@ -124,13 +124,12 @@ async def test_a_slot_is_free_as_soon_as_its_request_is_left(
         left_in_time, before = not waiting.done(), generated_tokens()
         await running.aclose()
         await waiting
-        if left_in_time:
+        # Some steps may have been under way; the whole answer would be 500.
+        if left_in_time and generated_tokens() - before < 350:
             break
+    else:
+        pytest.fail("each time the request that was left went on to its end")
     await engine.close()
-
-    assert left_in_time
-    # Some steps may have been under way; the whole answer would be 500.
-    assert generated_tokens() - before < 350
 
 
 async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(
