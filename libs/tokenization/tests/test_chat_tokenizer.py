@@ -14,7 +14,7 @@ MakeFolder = Callable[..., Path]
 
 def test_it_imports_neither_torch_nor_transformers() -> None:
     check = (
-        "import sys, tokenization\n"
+        "import sys, modelmill_tokenization\n"
         "sys.exit(bool({'torch', 'transformers', 'grpc'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
