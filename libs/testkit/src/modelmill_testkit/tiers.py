@@ -25,6 +25,7 @@ STARTERS = {
             *("make_tiny_openvino", "ChildProcess", "run_child", "start_child", "try_tokenizer"),
             *("ProcessPoolExecutor", "multiprocessing"),
             *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),
+            *("sync_playwright", "async_playwright"),
         ),
         "test",
     ),
