@@ -175,13 +175,13 @@ async def test_a_handler_that_does_not_stop_when_told_is_stopped(working, jobs, 
 async def test_a_checkpoint_that_is_being_stored_at_the_stop_is_kept(
     working, jobs, store, monkeypatch
 ):
-    monkeypatch.setattr(attempt, "STOP_SECONDS", -0.9)
+    monkeypatch.setattr(attempt, "STOP_SECONDS", -1)
     storing = asyncio.Event()
 
     class Slow(ChainHandler):
         async def _keep(self, job, folder, step):
             storing.set()
-            await asyncio.sleep(0.5)
+            await eventually(lambda: job.is_to_stop)
             return await super()._keep(job, folder, step)
 
     async with working(Slow(store)):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Interrupted(Exception):  # noqa: N818  # not an error: somebody desired it
+class Interrupted(Exception):  # noqa: N818  # not an error: somebody asked for it
     """The work was told to stop, and has undone what it had begun."""
 
 

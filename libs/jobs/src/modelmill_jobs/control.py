@@ -45,7 +45,7 @@ from modelmill_jobs.errors import Fenced
 from modelmill_jobs.job_status import (
     DESIRED_STATUS,
     desired_state_left,
-    may_be_parked,
+    may_be_finalized,
     renewed,
     runs_again,
     status_word,
@@ -166,7 +166,7 @@ class ControlJob:
                     return max(recorded, await self._wake(case, requested_by))
         except TimeoutError as error:
             raise UnavailableError("the job queue does not answer") from error
-        return max(recorded, await self._park_soon(case, desired_state))
+        return max(recorded, await self._finalize_soon(case, desired_state))
 
     async def _request(self, tenant: str, job_id: str) -> Stored[JobRequested]:
         # From the stream itself: a job may be controlled the moment after it was accepted.
@@ -234,18 +234,18 @@ class ControlJob:
             msg_id=f"{request.job_id}-resumed-{case.state_sequence}-{case.control_sequence}",
         )
 
-    async def _park_soon(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
+    async def _finalize_soon(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
         """Sequence of the state that was written; 0 when that is left to a worker."""
         try:
             async with asyncio.timeout(PARK_SECONDS):
-                return await self._park(case, desired_state)
+                return await self._finalize(case, desired_state)
         except (UnavailableError, TimeoutError) as error:
             # The desired state is durable, and the worker that is offered the job next sees to it.
             log.warning("job %s is not parked yet: %s", case.request.body.job_id, error)
             return 0
 
-    async def _park(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
-        while case.status != DESIRED_STATUS[desired_state] and may_be_parked(
+    async def _finalize(self, case: _Case, desired_state: JobDesiredState.ValueType) -> int:
+        while case.status != DESIRED_STATUS[desired_state] and may_be_finalized(
             case.status, resumed_since=case.resumed_since
         ):
             if case.desired_state != desired_state:

@@ -56,7 +56,7 @@ def renewed(state: JobState) -> JobState:
     return fresh
 
 
-def may_be_parked(status: JobStatus.ValueType, *, resumed_since: bool) -> bool:
+def may_be_finalized(status: JobStatus.ValueType, *, resumed_since: bool) -> bool:
     """Whether nobody holds the job, so that anybody may write that it is paused or cancelled."""
     if status == JOB_STATUS_FAILED:
         return resumed_since

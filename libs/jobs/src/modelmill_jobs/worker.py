@@ -181,7 +181,7 @@ class Worker:
             elif job_view.is_running and await self._is_held(job_view):
                 await delivery.nak(delay=self._claim_seconds / 4)
             elif desired_state != JOB_DESIRED_STATE_RUN:
-                await self._park(job_view, heard, delivery, stopping)
+                await self._finalize(job_view, heard, delivery, stopping)
             elif not await is_ready(handler, job_view.ordered.body):
                 await delivery.nak(delay=NOT_READY_SECONDS)
             else:
@@ -248,7 +248,7 @@ class Worker:
             return True
         return await job_view.shows_life(self._bus, self._claim_seconds * 0.75)
 
-    async def _park(
+    async def _finalize(
         self, job_view: JobView, heard: ControlSignal, delivery: Any, stopping: asyncio.Event
     ) -> None:
         """Let the job's state be the desired state, where its owner did not get round to it."""

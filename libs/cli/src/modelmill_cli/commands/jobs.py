@@ -118,23 +118,23 @@ def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> Non
 @app.command()
 def cancel(context: typer.Context, job_id: JobId) -> None:
     """Cancel a job for good; nothing that it has made is published."""
-    _desired_state(context, job_id, "cancel")
+    _control(context, job_id, "cancel")
 
 
 @app.command()
 def pause(context: typer.Context, job_id: JobId) -> None:
     """Pause a job at its next checkpoint; `mill jobs resume` continues from there."""
-    _desired_state(context, job_id, "pause")
+    _control(context, job_id, "pause")
 
 
 @app.command()
 def resume(context: typer.Context, job_id: JobId) -> None:
     """Resume a paused job, or retry a failed one."""
-    _desired_state(context, job_id, "resume")
+    _control(context, job_id, "resume")
 
 
-def _desired_state(context: typer.Context, job_id: str, desired_state: str) -> None:
+def _control(context: typer.Context, job_id: str, action: str) -> None:
     with GatewayClient(Connection.find(context.obj)) as client:
         job_id = JOB.full_id(client, job_id)
-        job = client.post(f"/v1/jobs/{job_id}/{desired_state}", {})
-    typer.echo(f"{job_id}: {desired_state} asked for; now {job['status']}")
+        job = client.post(f"/v1/jobs/{job_id}/{action}", {})
+    typer.echo(f"{job_id}: {action} asked for; now {job['status']}")
