@@ -11,8 +11,8 @@ from modelmill.inference.v1.inference_service_pb2 import LoadModelRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
+from modelmill_bus.read_model import SHARED_TENANT
 from modelmill_bus.subjects import MODEL_READY
-from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.nats_server import run_nats

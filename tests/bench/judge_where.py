@@ -20,7 +20,7 @@ from pathlib import Path
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import Conversation, ScoreRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from modelmill_registry.read_model import SHARED_TENANT
+from modelmill_bus.read_model import SHARED_TENANT
 from modelmill_service_kit.grpc_client import open_channel
 
 from tests.bench.built_model import built_model

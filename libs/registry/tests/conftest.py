@@ -10,7 +10,7 @@ import boto3
 import pytest
 import pytest_asyncio
 from modelmill_bus.bus import Bus
-from modelmill_registry.read_model import ReadModel
+from modelmill_bus.read_model import ReadModel
 from modelmill_registry.store import FolderStore
 from modelmill_registry.verifying_store import VerifyingStore
 from modelmill_testkit.nats_server import NatsServer

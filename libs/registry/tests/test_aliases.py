@@ -6,8 +6,8 @@ from typing import Protocol
 
 import pytest
 from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.read_model import ReadModel
 from modelmill_registry.aliases import AliasBook
-from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import InvalidInputError
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

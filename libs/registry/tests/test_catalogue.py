@@ -12,6 +12,7 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelServing,
 )
 from modelmill_bus.bus import Bus
+from modelmill_bus.read_model import ReadModel
 from modelmill_bus.subjects import (
     DATASET_READY,
     DATASET_RETIRED,
@@ -21,8 +22,7 @@ from modelmill_bus.subjects import (
     file_state,
 )
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from modelmill_registry.read_model import ReadModel
-from modelmill_service_kit.errors import DeadlineError, NotFoundError
+from modelmill_service_kit.errors import NotFoundError, UnavailableError
 from modelmill_testkit.nats_server import NatsServer
 
 
@@ -219,5 +219,5 @@ async def test_waiting_for_what_does_not_come_ends_with_the_deadline(
 ) -> None:
     models = ModelCatalogue(bus)
     await following(models)
-    with pytest.raises(DeadlineError):
+    with pytest.raises(UnavailableError):
         await models.wait_for(1, timeout=0.05)

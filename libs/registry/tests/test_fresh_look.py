@@ -9,10 +9,9 @@ from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import FreshLook, ReadModel
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.fresh_look import FreshLook
-from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import NotFoundError
 
 

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
+from modelmill_bus.read_model import ReadModel
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.model_folder import check_model_folder, import_model
-from modelmill_registry.read_model import ReadModel
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.hostile_models import HOSTILE

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from modelmill_registry.read_model import SHARED_TENANT
+from modelmill_bus.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import DomainError, TooLargeError
 from modelmill_service_kit.grpc_client import domain_errors
 from modelmill_testkit.processes import children_that_run

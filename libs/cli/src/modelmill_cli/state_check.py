@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from google.protobuf.json_format import MessageToDict
 from modelmill_bus.bus import Bus
+from modelmill_bus.read_model import SHARED_TENANT
 from modelmill_job_index.book import JobBook
 from modelmill_job_index.index import JobIndex
 from modelmill_job_index.packing import unpack
@@ -16,7 +17,6 @@ from modelmill_job_index.snapshots import Snapshots, UnfitError
 from modelmill_jobs.job_status import status_word
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_cli.gateway_client import GatewayClient

@@ -9,9 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JobStatus
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.watermark import Watermark
+from modelmill_bus.read_model import Watermark
 from modelmill_jobs.job_status import TERMINAL
-from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.nearest import no_such
 
 from modelmill_job_index.book import JobBook, JobListing
@@ -138,7 +137,7 @@ class JobIndex:
         Raises:
             UnavailableError: not within `timeout` seconds.
         """
-        await _reach(self._read, sequence, timeout)
+        await self._read.reach(sequence, timeout)
 
     async def wait_for_progress(self, sequence: int, timeout: float) -> None:
         """Return once everything up to `sequence` of PROGRESS has been read.
@@ -146,7 +145,7 @@ class JobIndex:
         Raises:
             UnavailableError: not within `timeout` seconds.
         """
-        await _reach(self._read_progress, sequence, timeout)
+        await self._read_progress.reach(sequence, timeout)
 
     def _find(self, tenant: str, job_id: str) -> Entry:
         seen = self._book.seen(job_id)
@@ -185,10 +184,3 @@ class JobIndex:
         async for stored in self._bus.follow(["job.progress.*"]):
             self._book.open(stored.body.job_id).take_progress(stored)
             self._read_progress.move(stored.sequence)
-
-
-async def _reach(mark: Watermark, sequence: int, timeout: float) -> None:
-    try:
-        await mark.reach(sequence, timeout)
-    except TimeoutError as error:
-        raise UnavailableError("the list of jobs is behind the queue") from error

@@ -17,8 +17,8 @@ from google.protobuf.message import DecodeError
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StaleWriteError
+from modelmill_bus.read_model import Watermark
 from modelmill_bus.subjects import snapshot_part, snapshot_state
-from modelmill_bus.watermark import Watermark
 from modelmill_service_kit.errors import DomainError
 from nats.js.errors import APIError
 

@@ -20,9 +20,9 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.watermark import Watermark
+from modelmill_bus.read_model import ReadModel
 from modelmill_jobs.job_status import TERMINAL, runs_again, status_word
-from modelmill_service_kit.errors import PreconditionError, UnavailableError
+from modelmill_service_kit.errors import PreconditionError
 
 FILTERS = ("job.requested.>", "job.resumed.>", "job.control.*", "job.state.*")
 CATCH_UP_SECONDS = 3.0
@@ -53,19 +53,12 @@ class _Job:
         return self.status
 
 
-class UnfinishedJobs:
+class UnfinishedJobs(ReadModel):
     """Follows JOBS and keeps what may still run: the ids that it was made to work on."""
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        super().__init__(bus, FILTERS)
         self._jobs: dict[str, _Job] = {}
-        self._read = Watermark()
-
-    async def run(self) -> None:
-        """Follow for ever; run it as a task beside the server."""
-        async for stored in self._bus.follow(FILTERS):
-            self._take(stored)
-            self._read.move(stored.sequence)
 
     async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
         """See that no queued, running or paused job needs one of these, as of now.
@@ -78,10 +71,7 @@ class UnfinishedJobs:
             PreconditionError: One does; names the jobs.
             UnavailableError: The bus does not answer, or what it says is not read yet.
         """
-        try:
-            await self._read.reach(await self._bus.last_sequence("JOBS"), CATCH_UP_SECONDS)
-        except TimeoutError as error:
-            raise UnavailableError("the list of jobs is behind the queue. Ask again") from error
+        await self.wait_for(await self._bus.last_sequence("JOBS"), CATCH_UP_SECONDS)
         users = [
             (job_id, job)
             for job_id, job in self._jobs.items()
@@ -93,7 +83,7 @@ class UnfinishedJobs:
                 f"{what} is in use by {named}. Let them end, or cancel them first"
             )
 
-    def _take(self, stored: Stored[Any]) -> None:
+    def _apply(self, stored: Stored[Any]) -> None:
         body = stored.body
         if isinstance(body, JobRequested):
             self._jobs[body.job_id] = _Job(body.tenant, body.kind, input_ids(body))

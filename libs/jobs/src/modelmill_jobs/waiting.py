@@ -1,6 +1,5 @@
 """The queue as a worker sees it: which jobs of its kinds wait, and whose turn it is."""
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import ReadModel
+from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_jobs.errors import retry_delay
@@ -67,7 +68,7 @@ class _Job:
         return WaitingJob(job_id, self.tenant, self.asked.sequence, priority, self.needs)
 
 
-class WaitingJobs:
+class WaitingJobs(ReadModel):
     """Follows JOBS; keeps what has not ended. What it says may be a moment old.
 
     Args:
@@ -78,39 +79,24 @@ class WaitingJobs:
     def __init__(
         self, bus: Bus, kinds: Sequence[str], *, retry_seconds: float, jobs_per_tenant: int = 0
     ) -> None:
-        self._bus = bus
-        self._kinds = kinds
+        asking = [f"job.{word}.{kind}.>" for word in ("requested", "resumed") for kind in kinds]
+        super().__init__(bus, (*asking, "job.control.*", "job.state.*"))
         self._retry_seconds = retry_seconds
         self._jobs_per_tenant = jobs_per_tenant
         self._jobs: dict[str, _Job] = {}
         self._served: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
         """When a tenant's last claim of a kind was, as a sequence of JOBS."""
-        self._is_current = False
-        self._sequence = 0
-        self._moved = asyncio.Condition()
-
-    async def run(self) -> None:
-        """Follow until cancelled."""
-        asking = [
-            f"job.{word}.{kind}.>" for word in ("requested", "resumed") for kind in self._kinds
-        ]
-        filters = [*asking, "job.control.*", "job.state.*"]
-        async for stored in self._bus.follow(filters, on_current=self._caught_up):
-            self._take(stored)
-            async with self._moved:
-                self._sequence = stored.sequence
-                self._moved.notify_all()
 
     async def reach(self, sequence: int, within: float) -> bool:
         """Whether everything up to `sequence` of JOBS became known within so many seconds."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within), self._moved:
-                return await self._moved.wait_for(lambda: self._sequence >= sequence)
+        with suppress(UnavailableError):
+            await self.wait_for(sequence, within)
+            return True
         return False
 
     async def news(self, within: float) -> None:
         """Return once something has happened, or after so many seconds."""
-        await self.reach(self._sequence + 1, within)
+        await self.reach(self._read.value + 1, within)
 
     def next(
         self, kind: str, capacity: WorkerCapacity, *, within_seconds: float | None = None
@@ -122,7 +108,7 @@ class WaitingJobs:
                 left to larger ones.
             within_seconds: only among jobs that are expected to take no longer; None for all.
         """
-        if not self._is_current:
+        if not self.ready.is_set():
             return None
         now = time.monotonic()
         of_kind = [(job_id, job) for job_id, job in self._jobs.items() if job.kind == kind]
@@ -177,10 +163,7 @@ class WaitingJobs:
         if job_id in self._jobs:
             self._jobs[job_id].not_before = time.monotonic() + seconds
 
-    def _caught_up(self) -> None:
-        self._is_current = True
-
-    def _take(self, stored: Stored[Any]) -> None:
+    def _apply(self, stored: Stored[Any]) -> None:
         body = stored.body
         if isinstance(body, JobState):
             self._take_state(stored.sequence, body)

@@ -2,18 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import AliasState
-from modelmill_bus.bus import Publishes
+from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import SHARED_TENANT, ReadModel
 from modelmill_bus.subjects import alias_state, token
-
-from modelmill_registry.read_model import SHARED_TENANT, Follows, ReadModel
-
-M = TypeVar("M", bound=Message)
 
 
 def split_versions(alias: AliasState) -> list[str]:
@@ -31,12 +27,6 @@ def _many(said: Any) -> list[Any]:
     return said if isinstance(said, list) else []
 
 
-class AliasBus(Follows, Publishes, Protocol):
-    """The part of the bus that aliases need."""
-
-    async def last(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
-
-
 class AliasBook(ReadModel):
     """Which version each name stands for; a tenant's own name hides a shared one.
 
@@ -45,12 +35,9 @@ class AliasBook(ReadModel):
         now: The time of day, in UTC.
     """
 
-    def __init__(
-        self, bus: AliasBus, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
+    def __init__(self, bus: Bus, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         super().__init__(bus, ("alias.state.*.*",))
         self._aliases: dict[tuple[str, str], Stored[AliasState]] = {}
-        self._writes = bus
         self._now = now
 
     def get(self, tenant: str, name: str) -> AliasState | None:
@@ -112,12 +99,12 @@ class AliasBook(ReadModel):
         if version_id:
             token(version_id, "model version id")
         if expected is None:
-            newest = await self._writes.last(subject, AliasState)
+            newest = await self._bus.last(subject, AliasState)
             expected = newest.sequence if newest is not None else 0
         alias = AliasState(tenant=tenant, name=name, version_id=version_id, moved_by=moved_by)
         alias.options.update(options or {})
         alias.moved_at.FromDatetime(self._now())
-        return await self._writes.publish(subject, alias, expect_last=expected)
+        return await self._bus.publish(subject, alias, expect_last=expected)
 
     def _apply(self, stored: Stored[Any]) -> None:
         # The subject says whose alias it is: that is what the broker's permissions guard.

@@ -10,12 +10,12 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelReady,
     ModelRetired,
 )
+from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import ReadModel, visible_to
 from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY, MODEL_RETIRED
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import no_such, where_listed
-
-from modelmill_registry.read_model import Follows, ReadModel, visible_to
 
 MODELS, DATASETS, FILES = "/v1/models", "/v1/datasets", "/v1/files"
 """Where the gateway lists what each catalogue holds."""
@@ -24,7 +24,7 @@ MODELS, DATASETS, FILES = "/v1/models", "/v1/datasets", "/v1/files"
 class ModelCatalogue(ReadModel):
     """Model versions that are ready and not retired; an id that was announced twice counts once."""
 
-    def __init__(self, bus: Follows) -> None:
+    def __init__(self, bus: Bus) -> None:
         super().__init__(bus, (MODEL_READY, MODEL_RETIRED))
         self._versions: dict[str, ModelReady] = {}
         self._retired: set[tuple[str, str]] = set()
@@ -103,7 +103,7 @@ class ModelCatalogue(ReadModel):
 class DatasetCatalogue(ReadModel):
     """Datasets that are ready and not retired; an id that was announced twice counts once."""
 
-    def __init__(self, bus: Follows) -> None:
+    def __init__(self, bus: Bus) -> None:
         super().__init__(bus, (DATASET_READY, DATASET_RETIRED))
         self._datasets: dict[str, DatasetReady] = {}
         self._retired: set[tuple[str, str]] = set()
@@ -161,7 +161,7 @@ class DatasetCatalogue(ReadModel):
 class FileCatalogue(ReadModel):
     """Uploaded files that were not deleted; the last message of a file is its record."""
 
-    def __init__(self, bus: Follows) -> None:
+    def __init__(self, bus: Bus) -> None:
         super().__init__(bus, ("file.state.*",))
         self._files: dict[str, FileState] = {}
 

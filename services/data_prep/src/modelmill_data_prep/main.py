@@ -10,6 +10,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET
+from modelmill_bus.read_model import ReadModel
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
@@ -19,19 +20,17 @@ from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from modelmill_registry.read_model import ReadModel
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_data_prep.adapters.dataset_records import DatasetRecords
+from modelmill_data_prep.adapters.dataset_records import DatasetRecords, ModelRecords
 from modelmill_data_prep.adapters.file_inspector import FileInspector
 from modelmill_data_prep.adapters.file_records import FileRecords
 from modelmill_data_prep.adapters.file_spool import FileSpool
 from modelmill_data_prep.adapters.job_records import JobRecords
-from modelmill_data_prep.adapters.model_records import ModelRecords
 from modelmill_data_prep.adapters.upload_folder import UploadFolder
 from modelmill_data_prep.add_upload_part import AddUploadPart
 from modelmill_data_prep.ask_models import WHY_NO_MODELS
@@ -95,7 +94,7 @@ class _Parts:
 
     @property
     def base_tokens(self) -> BaseTokens:
-        return BaseTokens(ModelRecords(self.bus, self.models), self.store)
+        return BaseTokens(ModelRecords(self.models), self.store)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:

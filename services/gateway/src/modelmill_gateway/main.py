@@ -24,9 +24,9 @@ from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.budget_book import milliseconds
-from modelmill_gateway.adapters.change_trail import ChangeLog, ChangeTrail
+from modelmill_gateway.adapters.change_trail import ChangeTrail, change_log
 from modelmill_gateway.adapters.credentials import Credentials
-from modelmill_gateway.adapters.feedback import FeedbackBook, FeedbackStream
+from modelmill_gateway.adapters.feedback import FeedbackBook
 from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpDoor, serve_http
 from modelmill_gateway.adapters.journal import open_journal
@@ -146,7 +146,7 @@ async def _parts(
 def _record_changes(
     stack: AsyncExitStack, settings: Settings, bus: Bus, background: Background
 ) -> RecordChanges:
-    trail, shown = ChangeTrail(bus, settings.audit_queue), ChangeLog(bus)
+    trail, shown = ChangeTrail(bus, settings.audit_queue), change_log(bus)
     background.start(trail.run())
     # Nothing waits for it: a list that is still being read is shorter for a while.
     background.start(shown.run())
@@ -160,7 +160,7 @@ def _feedback(
     book = FeedbackBook(bus, time.time)
     background.start(book.run())
     request_ids = RequestIds(settings.request_id_secret)
-    return RecordFeedback(FeedbackStream(bus), book, request_ids, known.policies)
+    return RecordFeedback(book, request_ids, known.policies)
 
 
 def _metrics(settings: Settings) -> MetricsPage:

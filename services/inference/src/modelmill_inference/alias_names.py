@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import SHARED_TENANT
 from modelmill_registry.aliases import split_versions
-from modelmill_registry.read_model import SHARED_TENANT
 
 from modelmill_inference.domain.cascade import Cascade
 

@@ -7,7 +7,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 
 
 class Looks(Protocol):
-    """See `modelmill_registry.fresh_look.FreshLook`."""
+    """See `modelmill_bus.read_model.FreshLook`."""
 
     async def __call__(self, find: Callable[[], ModelReady]) -> ModelReady: ...
 

@@ -15,9 +15,9 @@ import uvloop
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from modelmill_bus.bus import Bus
 from modelmill_bus.filters import stream_of
+from modelmill_bus.read_model import FreshLook
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.fresh_look import FreshLook
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_server import RpcServer

@@ -39,7 +39,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
-        known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
+        known, queue = KnownArtifacts(models, datasets), JobQueue(bus)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":

@@ -9,6 +9,7 @@ from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_ser
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import EVALUATE, TRAIN
+from modelmill_bus.read_model import ReadModel
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
@@ -18,7 +19,6 @@ from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from modelmill_registry.read_model import ReadModel
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage

@@ -1,16 +1,10 @@
-"""Datasets on the bus: read from the read model, once more when it has caught up."""
+"""Datasets and models on the bus: read from the read model, once more when it has caught up."""
 
-import logging
-
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired, ModelReady
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED
-from modelmill_registry.catalogue import DatasetCatalogue
-from modelmill_service_kit.errors import DeadlineError, NotFoundError
-
-log = logging.getLogger(__name__)
-
-CATCH_UP_SECONDS = 2.0
+from modelmill_bus.read_model import until_seen
+from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 
 
 class DatasetRecords:
@@ -27,13 +21,9 @@ class DatasetRecords:
             NotFoundError: There is none, it is another tenant's, or it is retired.
             UnavailableError: The bus does not answer.
         """
-        try:
-            return self._catalogue.get(tenant, dataset_id)
-        except NotFoundError:
-            newest = await self._bus.last(DATASET_READY, DatasetReady)
-            if newest is not None:
-                await self._catalogue.wait_for(newest.sequence, CATCH_UP_SECONDS)
-            return self._catalogue.get(tenant, dataset_id)
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, dataset_id), DATASET_READY
+        )
 
     async def retire(self, retired: DatasetRetired) -> int:
         """Durable on return, and known to this process.
@@ -44,8 +34,23 @@ class DatasetRecords:
         sequence = await self._bus.publish(
             DATASET_RETIRED, retired, msg_id=f"{retired.dataset_id}-retired"
         )
-        try:
-            await self._catalogue.wait_for(sequence, CATCH_UP_SECONDS)
-        except DeadlineError as error:
-            log.warning("dataset %s is retired and still listed: %s", retired.dataset_id, error)
+        await until_seen(self._catalogue, sequence)
         return sequence
+
+
+class ModelRecords:
+    """What others announced and retired."""
+
+    def __init__(self, catalogue: ModelCatalogue) -> None:
+        self._catalogue = catalogue
+
+    async def get(self, tenant: str, version_id: str) -> ModelReady:
+        """A version that the tenant may use.
+
+        Raises:
+            NotFoundError: There is none, it is another tenant's, or it is retired.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, version_id), MODEL_READY
+        )

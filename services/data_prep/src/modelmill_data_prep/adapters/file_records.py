@@ -1,18 +1,12 @@
 """Records of files on the bus: one subject a file, its last message is the record."""
 
-import logging
-
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.bus import Bus, StaleWriteError, Stored
+from modelmill_bus.read_model import until_seen, visible_to
 from modelmill_bus.subjects import TOKEN, file_state
 from modelmill_registry.catalogue import FILES, FileCatalogue
-from modelmill_registry.read_model import visible_to
-from modelmill_service_kit.errors import AlreadyExistsError, DeadlineError
+from modelmill_service_kit.errors import AlreadyExistsError
 from modelmill_service_kit.nearest import no_such
-
-log = logging.getLogger(__name__)
-
-LISTED_SECONDS = 2.0
 
 
 class FileRecords:
@@ -83,8 +77,5 @@ class FileRecords:
 
     async def _write(self, file: FileState, *, expect_last: int) -> int:
         sequence = await self._bus.publish(file_state(file.file_id), file, expect_last=expect_last)
-        try:
-            await self._catalogue.wait_for(sequence, LISTED_SECONDS)
-        except DeadlineError as error:
-            log.warning("file %s is stored and not yet listed: %s", file.file_id, error)
+        await until_seen(self._catalogue, sequence)
         return sequence

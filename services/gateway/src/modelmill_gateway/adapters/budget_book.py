@@ -8,17 +8,15 @@ from typing import Any
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState
 from modelmill_bus.bus import Bus, StaleWriteError
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import CATCH_UP_SECONDS, ReadModel
 from modelmill_bus.subjects import budget_state
-from modelmill_registry.read_model import ReadModel
 from modelmill_service_kit.errors import ConflictError
 
 from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Limits
 from modelmill_gateway.domain.ledger.budget import Budget
 
-FILTER = "budget.state.*"
 TRIES = 20
-CATCH_UP_SECONDS = 5.0
 
 
 def milliseconds() -> int:
@@ -30,8 +28,7 @@ class BudgetBook(ReadModel):
     """Read model of `budget.state.*`; knows every budget that has or had limits."""
 
     def __init__(self, bus: Bus) -> None:
-        super().__init__(bus, (FILTER,))
-        self._store = bus
+        super().__init__(bus, ("budget.state.*",))
         self._budgets: dict[str, Stored[BudgetState]] = {}
         self.heard: Callable[[Budget, int], None] | None = None
         """Called with each record and its sequence, as it comes."""
@@ -76,7 +73,7 @@ class BudgetBook(ReadModel):
         Raises:
             UnavailableError: the bus is away.
         """
-        stored = await self._store.last(budget_state(budget_id), BudgetState)
+        stored = await self._bus.last(budget_state(budget_id), BudgetState)
         return (budget_of(stored.body), stored.sequence) if stored is not None else None
 
     async def write(self, budget: Budget, expected: int) -> int:
@@ -87,7 +84,7 @@ class BudgetBook(ReadModel):
             UnavailableError: the bus is away; it may have been written, or may be later.
         """
         subject = budget_state(budget.budget_id)
-        return await self._store.publish(subject, budget_message(budget), expect_last=expected)
+        return await self._bus.publish(subject, budget_message(budget), expect_last=expected)
 
     def _apply(self, stored: Stored[Any]) -> None:
         self._budgets[stored.body.budget_id] = stored

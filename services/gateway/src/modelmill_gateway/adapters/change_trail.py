@@ -1,14 +1,10 @@
 """Changes on their way to `change.recorded.<tenant>`, behind the answers; and back, to be shown."""
 
-from collections import deque
-from typing import Any
-
 from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
 from modelmill_bus.bus import Bus, Publishes
-from modelmill_bus.envelope import Stored
+from modelmill_bus.keyed_store import RecentLog
 from modelmill_bus.record_queue import RecordQueue
 from modelmill_bus.subjects import change_recorded
-from modelmill_registry.read_model import ReadModel
 
 from modelmill_gateway.metrics import CHANGES_DROPPED
 
@@ -27,18 +23,6 @@ class ChangeTrail(RecordQueue):
         self.put(change_recorded(change.tenant), change, msg_id=change.request_id)
 
 
-class ChangeLog(ReadModel):
+def change_log(bus: Bus) -> RecentLog[ChangeRecorded]:
     """Read model of `change.recorded.*`: the newest of each tenant."""
-
-    def __init__(self, bus: Bus) -> None:
-        super().__init__(bus, ("change.recorded.*",))
-        self._changes: dict[str, deque[Stored[ChangeRecorded]]] = {}
-
-    def list(self, tenant: str) -> list[Stored[ChangeRecorded]]:
-        """The tenant's changes, newest first."""
-        return list(self._changes.get(tenant, ()))[::-1]
-
-    def _apply(self, stored: Stored[Any]) -> None:
-        # The subject says whose they are: that is what the broker's permissions guard.
-        tenant = stored.subject.rpartition(".")[2]
-        self._changes.setdefault(tenant, deque(maxlen=KEPT)).append(stored)
+    return RecentLog(bus, "change.recorded", kept=KEPT)

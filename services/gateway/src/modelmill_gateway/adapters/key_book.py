@@ -11,27 +11,21 @@ from typing import Any, Literal
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.subjects import key_state
-from modelmill_registry.read_model import ReadModel
-from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
-from modelmill_service_kit.nearest import no_such
+from modelmill_bus.keyed_store import KeyedStore
+from modelmill_service_kit.errors import UnauthenticatedError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.api_keys import KEPT_SECONDS, Authority, is_key, sha256_of
 
-FILTER = "key.state.*"
-
 Status = Literal["active", "expired", "revoked"]
 
 
-class KeyBook(ReadModel):
+class KeyBook(KeyedStore[KeyState]):
     """Read model of `key.state.*`."""
 
     def __init__(self, bus: Bus, *, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(bus, (FILTER,))
-        self._store = bus
+        super().__init__(bus, "key.state", key="key_id", noun="API key", listed_at="/v1/keys")
         self._clock = clock
-        self._keys: dict[str, KeyState] = {}
         self._holders: dict[str, tuple[KeyState, Caller]] = {}
         """By the key's hash; revoked keys have none. Whom it names but for what makers bound."""
 
@@ -55,7 +49,7 @@ class KeyBook(ReadModel):
         """The key, what made it, what made that, and so on, as far as they are known."""
         found = [state]
         while found[-1].maker_key_id:
-            maker = self._keys.get(found[-1].maker_key_id)
+            maker = self._records.get(found[-1].maker_key_id)
             if maker is None:
                 break
             found.append(maker)
@@ -80,7 +74,7 @@ class KeyBook(ReadModel):
 
     def counts(self, key_id: str) -> bool:
         """Whether the key opens anything now: neither it nor what made it has ended."""
-        found = self._keys.get(key_id)
+        found = self._records.get(key_id)
         return found is not None and self.status(found) == "active"
 
     def status(self, state: KeyState) -> Status:
@@ -91,7 +85,7 @@ class KeyBook(ReadModel):
                 return "expired"
             if not each.maker_key_id:
                 return "active"
-            maker = self._keys.get(each.maker_key_id)
+            maker = self._records.get(each.maker_key_id)
             if maker is None:
                 # Forgotten, long after its end.
                 return "revoked"
@@ -100,7 +94,7 @@ class KeyBook(ReadModel):
 
     def made_by(self, key_id: str) -> list[KeyState]:
         """Keys that it made and that these made, as far as they are not revoked themselves."""
-        makers, made = {key_id}, [each for each in self._keys.values() if each.maker_key_id]
+        makers, made = {key_id}, [each for each in self._records.values() if each.maker_key_id]
         while True:
             found = {each.key_id for each in made if each.maker_key_id in makers} - makers
             if not found:
@@ -108,65 +102,28 @@ class KeyBook(ReadModel):
             makers |= found
         return [each for each in made if each.key_id in makers and not each.revoked]
 
-    def get(self, tenant: str, key_id: str) -> KeyState:
-        """One key's record.
-
-        Raises:
-            NotFoundError: no such key, or another tenant's.
-        """
-        found = self._keys.get(key_id)
-        if found is None or found.tenant != tenant:
-            raise self._missing(tenant, key_id)
-        return found
-
-    def _missing(self, tenant: str, key_id: str) -> NotFoundError:
-        return no_such("API key", key_id, "/v1/keys", (each.key_id for each in self.list(tenant)))
-
     def list(self, tenant: str) -> list[KeyState]:
         """The tenant's keys, newest first; those that ended, too, for a month.
 
         What is older the bus has forgotten, and so does this.
         """
         now = self._clock()
-        gone = [each for each in self._keys.values() if end_of(each) + KEPT_SECONDS <= now]
+        gone = [each for each in self._records.values() if end_of(each) + KEPT_SECONDS <= now]
         for each in gone:
-            del self._keys[each.key_id]
+            del self._records[each.key_id]
             self._holders.pop(each.key_sha256, None)
-        mine = [each for each in self._keys.values() if each.tenant == tenant]
-        return sorted(mine, key=lambda each: each.created_at.ToNanoseconds(), reverse=True)
+        return super().list(tenant)
 
-    async def newest(self, tenant: str, key_id: str) -> Stored[KeyState]:
-        """The key's record as the bus has it, to be changed and given to `write`.
-
-        Raises:
-            NotFoundError: no such key, or another tenant's.
-            UnavailableError: the bus is away.
-        """
-        self.get(tenant, key_id)
-        stored = await self._store.last(key_state(key_id), KeyState)
-        if stored is None or stored.body.tenant != tenant:
-            raise self._missing(tenant, key_id)
-        return stored
-
-    async def write(self, state: KeyState, *, expected: int) -> int:
-        """Store the record if the last one has this sequence, 0 for none yet; its own sequence.
-
-        Raises:
-            StaleWriteError: somebody else wrote first.
-            UnavailableError: the bus is away; it may have been written.
-        """
-        end, now = end_of(state), self._clock()
-        kept = None if end == float("inf") else max(1.0, end + KEPT_SECONDS - now)
-        return await self._store.publish(
-            key_state(state.key_id), state, expect_last=expected, kept_seconds=kept
-        )
+    def _kept_seconds(self, record: KeyState) -> float | None:
+        end = end_of(record)
+        return None if end == float("inf") else max(1.0, end + KEPT_SECONDS - self._clock())
 
     def _apply(self, stored: Stored[Any]) -> None:
         state: KeyState = stored.body
-        before = self._keys.get(state.key_id)
+        before = self._records.get(state.key_id)
         if before is not None:
             self._holders.pop(before.key_sha256, None)
-        self._keys[state.key_id] = state
+        super()._apply(stored)
         if not state.revoked and state.key_sha256:
             self._holders[state.key_sha256] = state, _caller(state)
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import SHARED_TENANT, ReadModel
 from modelmill_guard.bundle import CompiledPolicy
-from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
 
-class PolicyBook:
+class PolicyBook(ReadModel):
     """Read model of `policy.state.*`.
 
     A tenant without a policy of its own has the shared one. A tenant whose newest bundle is not
@@ -20,20 +22,8 @@ class PolicyBook:
     """
 
     def __init__(self, bus: Bus) -> None:
-        self._bus = bus
+        super().__init__(bus, ("policy.state.*",))
         self._policies: dict[str, CompiledPolicy | None] = {}
-        self.ready = asyncio.Event()
-
-    async def run(self) -> None:
-        """Follow the policies until cancelled."""
-        stored = self._bus.follow(["policy.state.*"], on_current=self.ready.set)
-        async for message in stored:
-            if message.body.follows_shared:
-                self._policies.pop(message.body.tenant, None)
-                continue
-            # Building the automata of a large policy takes a while; answers go on meanwhile.
-            compiled = await asyncio.to_thread(_compiled, message.body)
-            self._policies[message.body.tenant] = compiled
 
     def of(self, tenant: str) -> CompiledPolicy:
         """The policy that binds `tenant`.
@@ -45,6 +35,14 @@ class PolicyBook:
         if policy is None:
             raise UnavailableError("no valid policy bundle, so nothing passes")
         return policy
+
+    async def _apply(self, stored: Stored[Any]) -> None:
+        state: PolicyState = stored.body
+        if state.follows_shared:
+            self._policies.pop(state.tenant, None)
+        else:
+            # Building the automata of a large policy takes a while; answers go on meanwhile.
+            self._policies[state.tenant] = await asyncio.to_thread(_compiled, state)
 
 
 def _compiled(state: PolicyState) -> CompiledPolicy | None:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelServing, ServingAbilities, ServingState
+from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import ReadModel
 from modelmill_bus.subjects import MODEL_SERVING
-from modelmill_registry.read_model import Follows, ReadModel
 
 from modelmill_gateway.domain.models import Loading
 
@@ -18,7 +19,7 @@ LONGEST_LOAD_SECONDS = 900.0
 class ServedVersions(ReadModel):
     """By version; what was loaded may be freed by now."""
 
-    def __init__(self, bus: Follows, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, bus: Bus, clock: Callable[[], float] = time.time) -> None:
         super().__init__(bus, (MODEL_SERVING,))
         self._clock = clock
         self._abilities: dict[str, ServingAbilities] = {}

@@ -1,14 +1,11 @@
 """What came of the attempts to reach endpoints: the newest of each, the same at every replica."""
 
-from collections import deque
 from datetime import UTC, datetime
-from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
 from modelmill_bus.bus import Bus, StaleWriteError
-from modelmill_bus.envelope import Stored
+from modelmill_bus.keyed_store import RecentLog
 from modelmill_bus.subjects import webhook_attempt
-from modelmill_registry.read_model import ReadModel
 
 from modelmill_gateway.domain.webhooks import DELIVERED
 
@@ -16,26 +13,20 @@ KEPT = 100
 """Attempts of one endpoint; the stream keeps as many, for four days."""
 
 
-class WebhookLog(ReadModel):
+class WebhookLog(RecentLog[WebhookAttempt]):
     """Read model of `webhook.attempt.*`."""
 
     def __init__(self, bus: Bus) -> None:
-        super().__init__(bus, ("webhook.attempt.*",))
-        self._store = bus
-        self._attempts: dict[str, deque[Stored[WebhookAttempt]]] = {}
-
-    def list(self, webhook_id: str) -> list[Stored[WebhookAttempt]]:
-        """The endpoint's attempts, newest first."""
-        return list(self._attempts.get(webhook_id, ()))[::-1]
+        super().__init__(bus, "webhook.attempt", kept=KEPT)
 
     def failing_since(self, endpoint: WebhookState) -> datetime | None:
         """Since when all attempts failed, as far as is known here; None if the last one worked."""
-        attempts = self._attempts.get(endpoint.webhook_id)
+        attempts = self._logs.get(endpoint.webhook_id)
         return _failing_since(attempts[-1].body, endpoint) if attempts else None
 
     def works(self, webhook_id: str) -> bool:
         """Whether the last attempt that is known here succeeded."""
-        attempts = self._attempts.get(webhook_id)
+        attempts = self._logs.get(webhook_id)
         return attempts is not None and attempts[-1].body.outcome == DELIVERED
 
     async def record(self, attempt: WebhookAttempt, endpoint: WebhookState) -> None:
@@ -46,20 +37,16 @@ class WebhookLog(ReadModel):
         """
         subject = webhook_attempt(attempt.webhook_id)
         while True:
-            before = await self._store.last(subject, WebhookAttempt)
+            before = await self._bus.last(subject, WebhookAttempt)
             if attempt.outcome != DELIVERED:
                 since = _failing_since(before.body, endpoint) if before else None
                 attempt.failing_since.FromDatetime(since or attempt.at.ToDatetime(UTC))
             try:
                 sequence = before.sequence if before else 0
-                await self._store.publish(subject, attempt, expect_last=sequence)
+                await self._bus.publish(subject, attempt, expect_last=sequence)
             except StaleWriteError:
                 continue
             return
-
-    def _apply(self, stored: Stored[Any]) -> None:
-        webhook_id = stored.body.webhook_id
-        self._attempts.setdefault(webhook_id, deque(maxlen=KEPT)).append(stored)
 
 
 def _failing_since(attempt: WebhookAttempt, endpoint: WebhookState) -> datetime | None:

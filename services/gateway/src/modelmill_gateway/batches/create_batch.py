@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import BATCH, prefix_of
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_job_index.index import JobRecord
 from modelmill_jobs.submit import SubmittedJob
 from modelmill_service_kit.errors import NotFoundError
@@ -16,7 +17,6 @@ from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.ordering.accepted_job import accepted_record
 from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 PREFIX = prefix_of(BATCH)
 PURPOSE = "batch"

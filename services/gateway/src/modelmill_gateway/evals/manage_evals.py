@@ -9,13 +9,13 @@ from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StaleWriteError
 from modelmill_bus.ids import job_id
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_service_kit.errors import AlreadyExistsError, PreconditionError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import item_schema_of
 from modelmill_gateway.evals.item_schema import BadSchemaError, ItemSchema
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 MOST_OF_A_TENANT = 100
 MAX_BYTES = 32 * 1024
@@ -52,7 +52,7 @@ class ManageEvals:
 
     def list(self, caller: Caller) -> Sequence[EvalState]:
         """All of the tenant's, oldest first."""
-        return self._evals.list(caller.tenant)
+        return self._evals.list(caller.tenant)[::-1]
 
     async def create(
         self,

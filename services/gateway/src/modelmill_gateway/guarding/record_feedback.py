@@ -23,14 +23,9 @@ REPORTS = {
 
 
 class FeedbackRecords(Protocol):
-    """Where they are kept; a second record of one id is none."""
-
-    async def record(self, feedback: pb.FeedbackRecorded) -> None: ...
-
-
-class ReadsFeedback(Protocol):
     """See `modelmill_gateway.adapters.feedback.FeedbackBook`."""
 
+    async def record(self, feedback: pb.FeedbackRecorded) -> None: ...
     async def of(self, tenant: str) -> Sequence[pb.FeedbackRecorded]: ...
 
 
@@ -38,16 +33,11 @@ class RecordFeedback:
     """Keeps it under the caller's tenant and name."""
 
     def __init__(
-        self,
-        records: FeedbackRecords,
-        book: ReadsFeedback,
-        request_ids: RequestIds,
-        policies: Policies,
+        self, records: FeedbackRecords, request_ids: RequestIds, policies: Policies
     ) -> None:
         self.request_ids = request_ids
         self._policies = policies
         self._records = records
-        self._book = book
 
     async def __call__(
         self, feedback: Feedback, caller: Caller, *, idempotency_key: str
@@ -99,7 +89,7 @@ class RecordFeedback:
         Raises:
             UnavailableError: the bus is away, or it takes too long to read.
         """
-        return await self._book.of(caller.tenant)
+        return await self._records.of(caller.tenant)
 
     async def get(self, feedback_id: str, caller: Caller) -> pb.FeedbackRecorded:
         """One of them.
@@ -108,7 +98,7 @@ class RecordFeedback:
             NotFoundError: unknown, another tenant's, or forgotten.
             UnavailableError: as `list`.
         """
-        for record in await self._book.of(caller.tenant):
+        for record in await self._records.of(caller.tenant):
             if record.feedback_id == feedback_id:
                 return record
         raise no_such("feedback", feedback_id, "/v1/feedback")

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StreamFullError
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_service_kit.errors import (
     ConflictError,
     InvalidInputError,
@@ -27,7 +28,6 @@ from modelmill_gateway.domain.api_keys import (
     sha256_of,
 )
 from modelmill_gateway.identity.key_authority import KeyAuthority, KnownLimits, Lines
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 log = logging.getLogger(__name__)
 

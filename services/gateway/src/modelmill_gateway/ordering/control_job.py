@@ -10,13 +10,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
 )
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_bus.read_model import SHARED_TENANT, CatchesUp, until_seen
 from modelmill_job_index.index import JobRecord
 from modelmill_job_index.unfinished import input_ids
-from modelmill_registry.read_model import SHARED_TENANT
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 
 class SteersJobs(Protocol):

@@ -6,10 +6,10 @@ from typing import Protocol
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill_bus.kinds import DATASET
+from modelmill_bus.read_model import CatchesUp, until_seen
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 from modelmill_gateway.routing.find_model import FindModel
 
 

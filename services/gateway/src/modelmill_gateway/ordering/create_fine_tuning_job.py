@@ -27,6 +27,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TrainSpec,
 )
 from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_bus.structs import text_of
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
@@ -38,7 +39,6 @@ from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from modelmill_gateway.ordering.create_dataset import DatasetOrders
 from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
 from modelmill_gateway.ordering.rows_of_file import said_of_rows
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 CONVERSATIONS = RowMapping(messages_column="messages")
 """How OpenAI's training files become rows."""

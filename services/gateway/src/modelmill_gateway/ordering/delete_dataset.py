@@ -2,8 +2,9 @@
 
 from typing import Protocol
 
+from modelmill_bus.read_model import CatchesUp, until_seen
+
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 
 class DeletesDatasets(Protocol):

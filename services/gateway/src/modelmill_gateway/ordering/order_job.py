@@ -4,12 +4,12 @@ from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobPriority
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 
 SpecT = TypeVar("SpecT", bound=Message)
 SpecT_contra = TypeVar("SpecT_contra", bound=Message, contravariant=True)

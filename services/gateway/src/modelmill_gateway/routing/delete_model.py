@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_registry.catalogue import MODELS
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.models import is_build
-from modelmill_gateway.own_writes import CatchesUp, until_seen
 from modelmill_gateway.routing.delete_alias import DeleteAlias
 from modelmill_gateway.routing.find_model import FreshLook
 

@@ -52,7 +52,7 @@ Found = TypeVar("Found")
 
 
 class FreshLook(Protocol):
-    """See `modelmill_registry.fresh_look.FreshLook`."""
+    """See `modelmill_bus.read_model.FreshLook`."""
 
     async def __call__(self, find: Callable[[], Found]) -> Found: ...
 

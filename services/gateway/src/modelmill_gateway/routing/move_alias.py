@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from modelmill_bus.read_model import until_seen
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.own_writes import until_seen
 
 
 class FindsServable(Protocol):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
+from modelmill_bus.read_model import until_seen
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_gateway.adapters.secret_vault import SecretVault
@@ -12,7 +13,6 @@ from modelmill_gateway.adapters.webhook_book import WebhookBook
 from modelmill_gateway.adapters.webhook_sender import WebhookSender
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.webhooks import OVERLAP, SECRET_BYTES, written_secret
-from modelmill_gateway.own_writes import until_seen
 
 
 class ChangeWebhook:

@@ -1,20 +1,16 @@
 """Models and their names on the bus, as they are now."""
 
 import asyncio
-import logging
 from collections.abc import Collection
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import MODEL_READY, MODEL_RETIRED, alias_state
+from modelmill_bus.read_model import SHARED_TENANT, until_seen
+from modelmill_bus.subjects import MODEL_RETIRED, alias_state
 from modelmill_registry.aliases import split_versions
 from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.read_model import SHARED_TENANT
-from modelmill_service_kit.errors import DeadlineError, UnavailableError
+from modelmill_service_kit.errors import UnavailableError
 
-log = logging.getLogger(__name__)
-
-CATCH_UP_SECONDS = 2.0
 REPLAY_SECONDS = 3.0
 
 
@@ -31,11 +27,7 @@ class ModelRecords:
         Raises:
             UnavailableError: The bus does not answer.
         """
-        ready = await self._bus.last(MODEL_READY, ModelReady)
-        retired = await self._bus.last(MODEL_RETIRED, ModelRetired)
-        for newest in (ready, retired):
-            if newest is not None:
-                await self._wait_for(newest.sequence)
+        await self._catalogue.catch_up()
 
     def get(self, tenant: str, version_id: str) -> ModelReady:
         """A version that the tenant may use. Raises NotFoundError."""
@@ -54,17 +46,8 @@ class ModelRecords:
         sequence = await self._bus.publish(
             MODEL_RETIRED, retired, msg_id=f"{retired.version_id}-retired"
         )
-        try:
-            await self._wait_for(sequence)
-        except UnavailableError as error:
-            log.warning("model %s is retired and still listed: %s", retired.version_id, error)
+        await until_seen(self._catalogue, sequence)
         return sequence
-
-    async def _wait_for(self, sequence: int) -> None:
-        try:
-            await self._catalogue.wait_for(sequence, CATCH_UP_SECONDS)
-        except DeadlineError as error:
-            raise UnavailableError("the list of models is behind the bus") from error
 
 
 class AliasRecords:
