@@ -81,7 +81,7 @@ class PacedPort(ChildPort):
 
 def product_flops() -> float:
     """Operations a second of a large matrix product in the format that LoRA computes in."""
-    dtype = compute_dtype("lora")
+    dtype = compute_dtype()
     left, right = (torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, dtype=dtype) for _ in range(2))
     out = torch.mm(left, right)
     best = float("inf")

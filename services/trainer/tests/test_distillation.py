@@ -29,7 +29,7 @@ pytestmark = pytest.mark.heavy
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
 
 
 @pytest.fixture(scope="module")

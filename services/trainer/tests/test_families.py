@@ -40,7 +40,7 @@ LATENT = {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"}
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ ROWS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), min_size=1
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute in float32, where a difference is a mistake and not a rounding."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -152,28 +152,28 @@ def test_what_it_does_not_know_is_left_to_the_modules(
     assert plain.pack_nodes < known.pack_nodes
 
 
-@pytest.mark.parametrize("exact", [True, False], ids=["in-bfloat16", "in-float32"])
+@pytest.mark.parametrize("is_narrow", [True, False], ids=["in-bfloat16", "in-float32"])
 @pytest.mark.parametrize("family", FUSED)
 def test_all_weights_are_asked_as_frozen_ones_and_stay_what_they_are(
-    monkeypatch: pytest.MonkeyPatch, bases: dict[str, Path], family: str, exact: bool
+    monkeypatch: pytest.MonkeyPatch, bases: dict[str, Path], family: str, is_narrow: bool
 ) -> None:
     tree = tree_of(SOME_ROWS)
     model = load(bases[family], decide("full", {}))
     with torch.no_grad():
         for weight in model.trainable.values():
-            weight.copy_(weight.to(torch.bfloat16).float() * (1 if exact else 1.001))
+            weight.copy_(weight.to(torch.bfloat16).float() * (1 if is_narrow else 1.001))
     before = {name: weight.detach().clone() for name, weight in model.trainable.items()}
     objects = list(model.trainable.values())
     said = scores_of(model, tree)
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.bfloat16)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.bfloat16)
 
     with model.as_frozen():
-        assert model.compute_format == ("bfloat16" if exact else "float32")
+        assert model.compute_format == ("bfloat16" if is_narrow else "float32")
         assert model.pack_nodes == load(bases[family]).pack_nodes
         assert not model.trainable
         asked = scores_of(model, tree)
 
-    assert float((asked - said).norm()) < (5e-2 if exact else 1e-5) * float(said.norm())
+    assert float((asked - said).norm()) < (5e-2 if is_narrow else 1e-5) * float(said.norm())
     # An optimizer holds the very objects.
     assert list(map(id, model.trainable.values())) == list(map(id, objects))
     assert all(torch.equal(weight, before[name]) for name, weight in model.trainable.items())

@@ -36,7 +36,7 @@ Rows = Callable[..., list[dict[str, Any]]]
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute in float32, where a difference is a mistake and not a rounding."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
 
 
 @pytest.fixture
@@ -85,6 +85,25 @@ def test_rows_in_one_tree_have_the_loss_and_gradient_of_rows_alone(
     for name, gradient in gradients(model, alone).items():
         off = float((packed[name] - gradient).norm() / gradient.norm())
         assert off < 1e-5, name
+
+
+def test_weights_that_learn_are_float32_under_bfloat16_products(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, examples: list[Example]
+) -> None:
+    choices, [rows] = decide("full", {}), pack(examples, max_nodes=10_000)
+    exact = load(tiny_base, choices)
+    expected = gradients(exact, answer_loss(exact, rows))
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.bfloat16)
+
+    model = load(tiny_base, choices)
+    found = gradients(model, answer_loss(model, rows))
+    scores = model.logits(rows.tree, rows.predicting)
+
+    assert model.compute_format == "bfloat16"
+    assert torch.equal(scores, scores.bfloat16().float())
+    for name, gradient in expected.items():
+        assert found[name].dtype == torch.float32
+        assert float((found[name] - gradient).norm() / gradient.norm()) < 0.05, name
 
 
 def test_rows_in_several_packs_have_the_loss_of_one(

@@ -171,7 +171,7 @@ def several_spans() -> list[Example]:
 def test_rows_with_several_answers_in_one_tree_have_the_loss_of_rows_alone(
     tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
     model = TrainedModel.load(tiny_base, decide("full", {}), "mv-base")
     examples = several_spans()
     [together] = pack(examples)

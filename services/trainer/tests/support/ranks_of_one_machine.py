@@ -225,7 +225,7 @@ def main() -> None:
     for name in IMPORTED_LATE:
         import_module(name)
     # Where a processor has bfloat16, one process would keep frozen weights in it.
-    model_module.compute_dtype = lambda _method: torch.float32
+    model_module.compute_dtype = lambda: torch.float32
     # The machine is measured once, and what is here already is no garbage of any rank's.
     peak = run_setup.peak_flops(torch.float32)
     run_setup.peak_flops = lambda _dtype: peak

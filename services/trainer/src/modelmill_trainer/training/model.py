@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.methods import LORA
+from modelmill_trainer.domain.methods import FULL, LORA
 from modelmill_trainer.training import attention
 from modelmill_trainer.training import soft_prompts as beginnings
 from modelmill_trainer.training.adapters import add_lora, begin_from, save_adapter
@@ -53,6 +53,8 @@ class TrainedModel:
         self._as_base = False
         self._is_wrapped = False
         self._fused = None if beginning is not None else fused(model)
+        self._products: torch.dtype | None = compute_dtype()
+        """What matrices are multiplied in; None for the format of the weights."""
         self.work = WorkMeter(_needed(model))
         """What the passes of this model needed."""
 
@@ -87,9 +89,10 @@ class TrainedModel:
     def wrap_passes(self, wrap: Callable[[Compute], Compute]) -> None:
         """Compute `logits` by what `wrap` makes of the way that they are computed now.
 
-        Modules compute from here on: whoever wraps passes may have hooks in them.
+        Modules compute from here on, in the format of their weights: whoever wraps passes may have
+        hooks in them, and converts weights itself.
         """
-        self._fused, self._is_wrapped = None, True
+        self._fused, self._is_wrapped, self._products = None, True, None
         self._compute = wrap(self._compute)
 
     @property
@@ -118,11 +121,12 @@ class TrainedModel:
     @property
     def compute_format(self) -> str:
         """What it multiplies in, for example "bfloat16"."""
-        return str(self._model.dtype).removeprefix("torch.")
+        return str(self._products or self._model.dtype).removeprefix("torch.")
 
     def widen(self) -> None:
         """Compute in float32 from here on; no weight changes its value."""
         self._model.float()
+        self._products = None
 
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Put these in the place of the trainable weights; every one of them is there."""
@@ -155,17 +159,18 @@ class TrainedModel:
         if self.learns_by_adapter or self._is_wrapped or not learning:
             yield
             return
-        own, format_of_frozen = self._model.dtype, compute_dtype(LORA)
-        weights = list(self._model.parameters())
-        exact = all(torch.equal(one.to(format_of_frozen).to(own), one) for one in weights)
+        own, products = self._model.dtype, self._products
+        weights, narrow = list(self._model.parameters()), compute_dtype()
+        exact = all(torch.equal(one.to(narrow).to(own), one) for one in weights)
         self._model.requires_grad_(False)
+        self._products = None
         # Not the module's own conversion, which would round its tables of angles for good.
-        _convert(weights, format_of_frozen if exact else own)
+        _convert(weights, narrow if exact else own)
         self._fused = fused(self._model)
         try:
             yield
         finally:
-            self._fused = None
+            self._fused, self._products = None, products
             _convert(weights, own)
             for weight in learning:
                 weight.requires_grad_(True)
@@ -183,12 +188,21 @@ class TrainedModel:
     def states(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), C) what the last layer makes of `nodes`."""
         self.work.add(tree, len(nodes))
-        return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
+        with self._mixed():
+            return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
 
     def scores(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
         """(P, V) float32 scores of the tokens that follow such states."""
-        head: Tensor = self._model.get_output_embeddings()(states_P_C)
+        with self._mixed():
+            head: Tensor = self._model.get_output_embeddings()(states_P_C)
         return head.float()
+
+    def _mixed(self) -> AbstractContextManager[None]:
+        """Within it weights are converted for the products, where their format is another."""
+        products = self._products
+        if products is None or products == self._model.dtype:
+            return nullcontext()
+        return torch.autocast(self._model.device.type, dtype=products)
 
     def save(self, folder: Path) -> None:
         """Write adapter or weights, with what a reader needs to encode text for them."""
@@ -214,7 +228,7 @@ class TrainedModel:
         if self._fused is not None:
             return self._fused.hidden_N_C(tree, adapted=not self._as_base)
         visible_N_N = tree.visible_N_N()  # noqa: N806
-        mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._model.dtype)  # noqa: N806
+        mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._products or self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))
         ids, positions = torch.tensor([tree.ids]), torch.tensor([tree.positions])
         inputs = TreeInputs({"input_ids": ids}, mask_N_N, positions)
@@ -239,7 +253,7 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
     stored_dtype = config.dtype or torch.float32
     model = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=compute_dtype(method),
+        dtype=_weight_dtype(method),
         attn_implementation=attention.NAME,
         local_files_only=True,
         trust_remote_code=False,
@@ -247,6 +261,16 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
     )
     mend(model)
     return model, stored_dtype
+
+
+def _weight_dtype(method: str) -> torch.dtype:
+    """That of the products where the base's weights are frozen.
+
+    Weights that learn are float32, for small updates would vanish in bfloat16, and are converted
+    for each pass (mixed precision: Micikevicius et al. 2018). Adapters, gradients and the
+    optimizer are float32 always.
+    """
+    return torch.float32 if method == FULL else compute_dtype()
 
 
 def _convert(weights: Sequence[torch.nn.Parameter], dtype: torch.dtype) -> None:

@@ -66,7 +66,7 @@ def set_up(request: TrainRequest, ranks: int) -> Accounts:
     # Filling fresh memory would find bugs in torch, at a price for every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     units = torch.cuda.device_count() or torch.get_num_threads()
-    peak = peak_flops(compute_dtype(request.hyper_parameters.method))
+    peak = peak_flops(compute_dtype())
     return Accounts(units * ranks, request.price, peak * ranks)
 
 
