@@ -15,10 +15,10 @@ that it is measured on: that speaks for it, not for us. An entry that misses run
 not whether its goal is met: a cell of a seed, the shortfall of a cell.
 
 Corpora: WordNet's nouns (word and gloss to one of 25 kinds) and Chinese reviews (good or bad) of
-BENCH_DATA, 6,000 rows drawn, freed of duplicates and split by data-prep. Base: the demo's,
-SmolLM2-135M-Instruct. Intervals resample test rows, in pairs, and seeds.
+at most 40 characters, of BENCH_DATA; 6,000 rows drawn, freed of duplicates and split by data-prep.
+Base: the demo's, SmolLM2-135M-Instruct. Intervals resample test rows, in pairs, and seeds.
 
-It takes two days of a core and goes on where it ended, the quickest runs first
+It takes half a day of a core and goes on where it ended, the quickest runs first
 (`defaults_cells.units`): each run that is done is kept in
 deploy/bench/defaults_units.json, with the commit that it was done at; the checkpoint of one that is
 not lies in build/bench/. Runs of an automatic choice that has changed since are to be deleted there
