@@ -21,7 +21,7 @@ from modelmill_data_prep.domain.reading.parse_block import (
 )
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
-from modelmill_gateway.entrypoints.bodies.parsing import parse_body
+from modelmill_gateway.entrypoints.schemas.parsing import parse_body
 from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated

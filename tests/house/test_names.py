@@ -73,7 +73,6 @@ OPEN: frozenset[str] = frozenset(
         "Embeds",
         "Evals",
         "Example",
-        "Feedback",
         "FileRecords",
         "Files",
         "FindsModels",

@@ -25,7 +25,7 @@ from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Limits
 from modelmill_gateway.domain.ledger.budget import Budget
 from modelmill_gateway.domain.ledger.names import tenant_budget
-from modelmill_gateway.entrypoints.views.key_views import limits_view
+from modelmill_gateway.entrypoints.schemas.keys import KeyLimits
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.policy import parse_policy
 from modelmill_service_kit.grpc_server import RpcServer
@@ -135,7 +135,7 @@ class Site:
         requested = {
             "name": name,
             "scopes": ["chat", "keys", "models:read"],
-            "limits": limits_view(limits_message(limits)),
+            "limits": KeyLimits.of(limits_message(limits)).as_dict(),
         }
         async with httpx.AsyncClient(timeout=20) as client:
             answer = await client.post(

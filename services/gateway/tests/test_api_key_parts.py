@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.subjects import key_state
-from modelmill_gateway.entrypoints.bodies.key_body import LAST_SECOND, LimitsBody
-from modelmill_gateway.entrypoints.views.key_views import limits_view
+from modelmill_gateway.entrypoints.schemas.keys import LAST_SECOND, KeyLimits, LimitsBody
 from modelmill_testkit.waiting import eventually
 
 
@@ -109,4 +108,4 @@ def test_money_comes_back_as_it_was_said(micros: int):
     limits = LimitsBody(money=said).limits()
 
     assert limits.micros == micros
-    assert LimitsBody(money=limits_view(limits)["money"]).limits() == limits
+    assert LimitsBody(money=KeyLimits.of(limits).money).limits() == limits

@@ -5,7 +5,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from gateway_support.document import document, resolved, schema_validator
+from gateway_support.document import (
+    body_example,
+    document,
+    operation_of,
+    resolved,
+    schema_validator,
+)
 from modelmill_gateway.domain.route import Body
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
@@ -19,11 +25,6 @@ VERBS = (
 )
 MAX_SUMMARY_WORDS, MAX_SENTENCE_WORDS = 12, 30
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
-
-
-def operation_of(name: str) -> dict[str, object]:
-    route = next(route for route in ROUTES if route.name == name)
-    return document()["paths"][route.path][route.method.lower()]
 
 
 def test_it_is_valid_openapi():
@@ -94,11 +95,11 @@ def test_every_route_has_a_shape_and_an_example_for_its_body_and_its_answer():
 
 @pytest.mark.parametrize("name", WITH_BODY)
 def test_an_example_body_is_taken_by_the_route_and_by_the_documents_shape(name: str):
-    body = OPERATIONS[name].body
-    body.shape.model_validate_json(json.dumps(body.example))
+    example = body_example(name)
+    OPERATIONS[name].body.shape.model_validate_json(json.dumps(example))
 
     schema = operation_of(name)["requestBody"]["content"][JSON]["schema"]
-    schema_validator(schema).validate(body.example)
+    schema_validator(schema).validate(example)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -106,7 +107,7 @@ def test_an_example_answer_has_the_shape_that_it_stands_beside(name: str):
     operation = OPERATIONS[name]
     if operation.answer is not None:
         content = operation_of(name)["responses"][str(operation.status)]["content"][JSON]
-        schema_validator(content["schema"]).validate(operation.example)
+        schema_validator(content["schema"]).validate(content["example"])
 
 
 @pytest.mark.parametrize("status", REFUSALS)
@@ -133,8 +134,7 @@ def test_an_example_of_a_refusal_has_the_shape_of_every_refusal(status: int):
 def test_what_a_route_takes_in_several_forms_is_documented_in_all(
     name: str, change: dict[str, object]
 ):
-    body = OPERATIONS[name].body
-    changed = body.example | change
-    body.shape.model_validate_json(json.dumps(changed))
+    changed = body_example(name) | change
+    OPERATIONS[name].body.shape.model_validate_json(json.dumps(changed))
     schema = operation_of(name)["requestBody"]["content"][JSON]["schema"]
     schema_validator(schema).validate(changed)

@@ -7,10 +7,10 @@ from typing import Any
 import grpc
 import pytest
 from gateway_support.another_gateway import another_gateway
+from gateway_support.document import body_example
 from gateway_support.house import BLOCKED, House
 from modelmill_gateway.domain.route import Body, Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -91,8 +91,8 @@ async def test_no_route_passes_on_what_a_broken_neighbour_says_of_itself(house: 
         async with another_gateway(house, **everywhere) as other, other.house.http() as client:
             failed = 0
             for route in ROUTES:
-                body = OPERATIONS[route.name].body
-                content: dict[str, Any] = {"json": body.example} if body is not None else {}
+                example = body_example(route.name)
+                content: dict[str, Any] = {"json": example} if example is not None else {}
                 if route.body is Body.UPLOAD:
                     field = "data" if route.name == "add_upload_part" else "file"
                     content = {"files": {field: b"{}"}, "data": {"purpose": "fine-tune"}}

@@ -12,7 +12,7 @@ from gateway_support.usage import all_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState, UsageRecorded
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from modelmill_gateway.entrypoints.views.key_views import money
+from modelmill_gateway.entrypoints.schemas.keys import money
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 from jsonschema import Draft202012Validator
-from modelmill_gateway.domain.routes import match
+from modelmill_gateway.domain.routes import ROUTES, match
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 
 
@@ -13,6 +13,20 @@ from modelmill_gateway.entrypoints.document.openapi import openapi_document
 def document() -> dict[str, Any]:
     """The API document."""
     return openapi_document()
+
+
+def operation_of(name: str) -> dict[str, Any]:
+    """What the document says of a route."""
+    route = next(route for route in ROUTES if route.name == name)
+    operation: dict[str, Any] = document()["paths"][route.path][route.method.lower()]
+    return operation
+
+
+def body_example(name: str) -> dict[str, Any] | None:
+    """The example of a route's JSON body, if it takes one."""
+    content = operation_of(name).get("requestBody", {}).get("content", {})
+    example: dict[str, Any] | None = content.get("application/json", {}).get("example")
+    return example
 
 
 @cache

@@ -12,10 +12,10 @@ import httpx
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.document import examples as e
-from modelmill_gateway.entrypoints.document import feedback_answers as feedback
-from modelmill_gateway.entrypoints.document import webhook_answers as hooks
-from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.schemas.feedback import RULES
+from modelmill_gateway.entrypoints.schemas.webhooks import ENDPOINT
 
+from gateway_support.document import body_example
 from gateway_support.house import House
 
 OWNER = "owner"
@@ -56,14 +56,14 @@ class Estate:
 
     def body(self, route: Route) -> dict[str, Any] | None:
         """The document's example, about things that the owner has."""
-        body = OPERATIONS[route.name].body
-        if body is None:
+        example = body_example(route.name)
+        if example is None:
             return None
-        text = json.dumps(body.example)
+        text = json.dumps(example)
         own_ids = self.of_examples | self.of_routes.get(route.name, {})
         own_ids = own_ids if route.name not in UNREAD else {}
-        for example, own in {**own_ids, hooks.BODY["url"]: HOOK}.items():
-            text = text.replace(f'"{example}"', f'"{own}"')
+        for shown, own in {**own_ids, ENDPOINT: HOOK}.items():
+            text = text.replace(f'"{shown}"', f'"{own}"')
         made: dict[str, Any] = json.loads(text)
         return made
 
@@ -96,7 +96,7 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
     )
     estate.of_routes["create_batch"] = {e.FILE: batch}
     # Of the policy that the house has in force.
-    estate.of_routes["record_feedback"] = {feedback.BODY["rules"][0]: "note-locks"}
+    estate.of_routes["record_feedback"] = {RULES[0]: "note-locks"}
     evals = await _uploaded(owner, "evals", b'{"item": {"text": "of the owner"}}\n')
     estate.of_routes["create_eval_run"] = {e.FILE: evals}
     making = await _made(owner, estate, "create_dataset")

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from modelmill_gateway.domain.split import ONLY, Shadow, Split, Variant
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 
 MAX_VARIANTS = 8
 MAX_FALLBACKS = 4

@@ -19,7 +19,6 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.bodies.constraint_body import ConstrainedBody
 from modelmill_gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
 from modelmill_gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
-from modelmill_gateway.entrypoints.bodies.parsing import ModelT, OpenBody, StrictBody, parse_body
 from modelmill_gateway.entrypoints.bodies.tool_body import (
     MAX_TOOLS,
     ToolBody,
@@ -28,6 +27,7 @@ from modelmill_gateway.entrypoints.bodies.tool_body import (
     chosen_name,
     may_call_several,
 )
+from modelmill_gateway.entrypoints.schemas.parsing import ModelT, OpenBody, StrictBody, parse_body
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4

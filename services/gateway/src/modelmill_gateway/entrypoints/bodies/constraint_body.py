@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from modelmill_gateway.domain.chat import Constraint
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 ANY_OBJECT = '{"type": "object"}'
 

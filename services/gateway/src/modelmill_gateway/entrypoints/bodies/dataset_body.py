@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from pydantic import Field
 
-from modelmill_gateway.entrypoints.bodies.parsing import PRIORITY_MEANING, Priority, StrictBody
+from modelmill_gateway.entrypoints.schemas.parsing import PRIORITY_MEANING, Priority, StrictBody
 
 UINT32 = 2**32
 MAX_LISTED = 100

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody, unknown_field
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, unknown_field
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "parallel_tool_calls": (None, True),

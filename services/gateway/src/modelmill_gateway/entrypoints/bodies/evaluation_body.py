@@ -10,7 +10,7 @@ from modelmill.trainer.v1.evaluation_pb2 import (
 )
 from pydantic import Field
 
-from modelmill_gateway.entrypoints.bodies.parsing import PRIORITY_MEANING, Priority, StrictBody
+from modelmill_gateway.entrypoints.schemas.parsing import PRIORITY_MEANING, Priority, StrictBody
 
 UINT32, UINT64 = 2**32, 2**64
 Name = Annotated[str, Field(max_length=256)]

@@ -13,7 +13,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from modelmill_service_kit.errors import InvalidInputError
 from pydantic import BeforeValidator, Field, model_validator
 
-from modelmill_gateway.entrypoints.bodies.parsing import (
+from modelmill_gateway.entrypoints.schemas.parsing import (
     PRIORITIES,
     PRIORITY_MEANING,
     Metadata,

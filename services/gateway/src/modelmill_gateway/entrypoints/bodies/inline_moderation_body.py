@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from modelmill_gateway.domain.chat import Moderated
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 
 class SideBody(OpenBody):

@@ -24,8 +24,8 @@ from modelmill_gateway.entrypoints.bodies.message_blocks import (
     turns_of,
     unserved_among,
 )
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}

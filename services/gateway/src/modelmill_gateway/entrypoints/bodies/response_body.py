@@ -23,9 +23,9 @@ from modelmill_gateway.entrypoints.bodies.chat_body import (
 from modelmill_gateway.entrypoints.bodies.constraint_body import ANY_OBJECT, Schema
 from modelmill_gateway.entrypoints.bodies.decided_fields import refuse_unknown
 from modelmill_gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 from modelmill_gateway.entrypoints.bodies.response_items import Input, turns_of
 from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName, may_call_several
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 LOGPROBS = "message.output_text.logprobs"
 MAX_METADATA = 16

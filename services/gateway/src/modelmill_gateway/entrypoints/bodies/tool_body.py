@@ -8,7 +8,7 @@ from pydantic import Field
 
 from modelmill_gateway.domain.chat import Tool, ToolCall
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 MAX_TOOLS = 128
 FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import RootModel
 
 from modelmill_gateway.entrypoints.document.job_answers import JobFailure
-from modelmill_gateway.entrypoints.document.shape import Answer, Deleted, Page
+from modelmill_gateway.entrypoints.document.shape import Answer, Page
+from modelmill_gateway.entrypoints.schemas.base import Deleted
 
 
 class Capabilities(Answer):

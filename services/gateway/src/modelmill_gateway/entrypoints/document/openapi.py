@@ -4,14 +4,12 @@ import re
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 from modelmill_gateway.domain import access
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from modelmill_gateway.domain.purposes import PURPOSES
 from modelmill_gateway.domain.route import Body, Dialect, Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
 from modelmill_gateway.entrypoints.document.anthropic_refusals import (
     ANTHROPIC_ERROR,
     NAME,
@@ -21,11 +19,12 @@ from modelmill_gateway.entrypoints.document.evaluation_examples import RESULTS
 from modelmill_gateway.entrypoints.document.operation import Operation
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.document.refusals import ERROR, REFUSALS
-from modelmill_gateway.entrypoints.document.usage_answers import QUERY
-from modelmill_gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
+from modelmill_gateway.entrypoints.document.schemas import SCHEMAS, Schemas
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
+from modelmill_gateway.entrypoints.schemas.usage import QUERY
+from modelmill_gateway.entrypoints.schemas.webhooks import WebhookEvent
 
-SCHEMAS = "#/components/schemas/{model}"
 RESPONSES = "#/components/responses/{name}"
 PAGED = "list_"
 UNPAGED = frozenset({"list_models", "list_aliases", "list_policies"})
@@ -71,17 +70,18 @@ def openapi_document() -> dict[str, Any]:
         KeyError: a route of the table has no operation.
     """
     paths: dict[str, dict[str, Any]] = {}
+    schemas = _schemas()
     for route in ROUTES:
-        operation = _operation(route, OPERATIONS[route.name])
+        operation = _operation(route, OPERATIONS[route.name], schemas)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    error, anthropics = ({"$ref": SCHEMAS.format(model=it)} for it in ("Error", "AnthropicError"))
+    error, anthropics = ({"$ref": SCHEMAS + it} for it in ("Error", "AnthropicError"))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelmill", "version": "1"},
         "paths": paths,
-        "webhooks": {"event": {"post": _event()}},
+        "webhooks": {"event": {"post": _event(schemas)}},
         "components": {
-            "schemas": {**_schemas(), "Error": ERROR, "AnthropicError": ANTHROPIC_ERROR},
+            "schemas": {**schemas.definitions, "Error": ERROR, "AnthropicError": ANTHROPIC_ERROR},
             "responses": {
                 **{each.name: each.response(error) for each in REFUSALS.values()},
                 **anthropic_responses(anthropics),
@@ -99,18 +99,15 @@ def openapi_document() -> dict[str, Any]:
     }
 
 
-def _schemas() -> dict[str, Any]:
+def _schemas() -> Schemas:
     shapes: list[type[BaseModel]] = [WebhookEvent]
     for operation in OPERATIONS.values():
         body = operation.body.shape if operation.body else None
         shapes += [each for each in (body, operation.answer, operation.events) if each is not None]
-    kinds = [(shape, "validation") for shape in dict.fromkeys(shapes)]
-    _, schemas = models_json_schema(kinds, ref_template=SCHEMAS)  # type: ignore[arg-type]
-    definitions: dict[str, Any] = schemas.get("$defs", {})
-    return definitions
+    return Schemas(shapes)
 
 
-def _operation(route: Route, operation: Operation) -> dict[str, Any]:
+def _operation(route: Route, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
@@ -118,7 +115,7 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         "responses": {
             str(operation.status): {
                 "description": "Success.",
-                "content": _answer(route, operation),
+                "content": _answer(route, operation, schemas),
             },
             **{
                 str(status): {"$ref": RESPONSES.format(name=_refusal_name(status, route.dialect))}
@@ -137,18 +134,19 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         content = {"multipart/form-data": {"schema": form[0], "example": form[1]}}
         described["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
-        body = {"schema": _ref(operation.body.shape), "example": operation.body.example}
+        shape, example = operation.body.shape, operation.body.example
+        body = {"schema": schemas.ref(shape), "example": example or schemas.example(shape)}
         described["requestBody"] = {"required": True, "content": {"application/json": body}}
     return described
 
 
-def _event() -> dict[str, Any]:
+def _event(schemas: Schemas) -> dict[str, Any]:
     """What endpoints are sent."""
     text = {"type": "string"}
     signature = (
         "Signatures: `v1,` and base64 of HMAC-SHA256 over id.timestamp.body; there may be several."
     )
-    body = {"schema": _ref(WebhookEvent), "example": EVENT}
+    body = {"schema": schemas.ref(WebhookEvent), "example": schemas.example(WebhookEvent)}
     return {
         "operationId": "webhook_event",
         "summary": "Receive an event, at least once; answer 2xx within 10 s.",
@@ -174,7 +172,7 @@ def _event() -> dict[str, Any]:
     }
 
 
-def _answer(route: Route, operation: Operation) -> dict[str, Any]:
+def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if route.name == "get_content":
         return BYTES
     if route.name in PAGES:
@@ -183,15 +181,14 @@ def _answer(route: Route, operation: Operation) -> dict[str, Any]:
         return REPORT
     if route.name == "get_evaluation_report":
         return EVALUATION_REPORT
-    schema = _ref(operation.answer) if operation.answer else {"type": "object"}
-    content: dict[str, Any] = {"application/json": {"schema": schema, "example": operation.example}}
+    answer, example = operation.answer, operation.example
+    if answer is not None and example is None:
+        example = schemas.example(answer)
+    schema = schemas.ref(answer) if answer else {"type": "object"}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
     if operation.events is not None:
-        content["text/event-stream"] = {"schema": _ref(operation.events)}
+        content["text/event-stream"] = {"schema": schemas.ref(operation.events)}
     return content
-
-
-def _ref(shape: type[BaseModel]) -> dict[str, str]:
-    return {"$ref": SCHEMAS.format(model=shape.__name__)}
 
 
 def _refusals(route: Route, operation: Operation) -> list[int]:

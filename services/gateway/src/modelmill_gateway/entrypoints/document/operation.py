@@ -11,7 +11,7 @@ class Body:
     """A JSON body and an example of it."""
 
     shape: type[BaseModel]
-    example: dict[str, Any]
+    example: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Operation:
 
     answer: type[BaseModel] | None
     """None when it is no JSON of a shape of its own."""
-    example: dict[str, Any]
+    example: dict[str, Any] | None = None
+    """None when its model has one."""
     body: Body | None = None
     status: int = 200
     events: type[BaseModel] | None = None

@@ -9,42 +9,30 @@ from modelmill_gateway.entrypoints.bodies.chat_body import ChatBody, GenerateBod
 from modelmill_gateway.entrypoints.bodies.completion_body import CompletionBody
 from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetBody, PreviewBody
 from modelmill_gateway.entrypoints.bodies.evaluation_body import EvaluationBody
-from modelmill_gateway.entrypoints.bodies.feedback_body import FeedbackBody
 from modelmill_gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody
-from modelmill_gateway.entrypoints.bodies.key_body import ChangedKeyBody, KeyBody
 from modelmill_gateway.entrypoints.bodies.message_body import CountedBody, MessagesBody
-from modelmill_gateway.entrypoints.bodies.policy_body import PolicyBody, RevertBody
 from modelmill_gateway.entrypoints.bodies.response_body import ResponseBody
 from modelmill_gateway.entrypoints.document import batch_answers as batches
-from modelmill_gateway.entrypoints.document import budget_answers as budgets
-from modelmill_gateway.entrypoints.document import change_answers as changes
 from modelmill_gateway.entrypoints.document import checkpoint_answers as checkpoints
 from modelmill_gateway.entrypoints.document import dataset_answers as datasets
 from modelmill_gateway.entrypoints.document import evaluation_examples as evaluations
 from modelmill_gateway.entrypoints.document import examples as e
-from modelmill_gateway.entrypoints.document import feedback_answers as feedback
 from modelmill_gateway.entrypoints.document import job_answers as jobs
-from modelmill_gateway.entrypoints.document import key_answers as keys
 from modelmill_gateway.entrypoints.document import message_answers as messages
 from modelmill_gateway.entrypoints.document import model_answers as models
 from modelmill_gateway.entrypoints.document import moderation_answers as moderations
-from modelmill_gateway.entrypoints.document import policy_answers as policies
 from modelmill_gateway.entrypoints.document import response_answers as responses
 from modelmill_gateway.entrypoints.document import text_answers as texts
 from modelmill_gateway.entrypoints.document import upload_answers as uploads
-from modelmill_gateway.entrypoints.document import usage_answers as usages
-from modelmill_gateway.entrypoints.document import webhook_answers as hooks
 from modelmill_gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
 from modelmill_gateway.entrypoints.document.operation import Body, Operation
-from modelmill_gateway.entrypoints.document.shape import Deleted
-from modelmill_gateway.entrypoints.document.shown_key_answers import SHOWN, ShownApiKey
 from modelmill_gateway.entrypoints.http.batches import BatchBody
-from modelmill_gateway.entrypoints.http.budget import BudgetBody
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingBody
 from modelmill_gateway.entrypoints.http.moderations import ModerationBody
 from modelmill_gateway.entrypoints.http.optimizations import OptimizationBody
 from modelmill_gateway.entrypoints.http.uploads import CompleteUploadBody, UploadBody
-from modelmill_gateway.entrypoints.http.webhooks import ChangedWebhookBody, WebhookBody
+from modelmill_gateway.entrypoints.schemas import audit, feedback, keys, policies, usage, webhooks
+from modelmill_gateway.entrypoints.schemas.base import Deleted, Page, WholeList
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 409, 429, *NEIGHBOUR)
@@ -114,24 +102,15 @@ OPERATIONS = {
         moderations.Moderation, moderations.MODERATION, MODERATION, refusals=(429, *NEIGHBOUR)
     ),
     "record_feedback": Operation(
-        feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(404, 503)
+        feedback.RecordedFeedback, body=Body(feedback.FeedbackBody), refusals=(404, 503)
     ),
-    "list_feedback": Operation(feedback.FeedbackPage, e.page(feedback.SAID), refusals=(503,)),
-    "get_feedback": Operation(feedback.SaidFeedback, feedback.SAID, refusals=(503,)),
-    "get_policy": Operation(policies.Policy, policies.POLICY, refusals=(400, 404, *NEIGHBOUR)),
-    "put_policy": Operation(
-        policies.PolicyChange, policies.CHANGE, Body(PolicyBody, policies.BODY), refusals=STEER
-    ),
-    "list_policies": Operation(
-        policies.PolicyVersionList,
-        {"object": "list", "data": [policies.VERSION], "has_more": False},
-        refusals=NEIGHBOUR,
-    ),
+    "list_feedback": Operation(Page[feedback.FeedbackRecord], refusals=(503,)),
+    "get_feedback": Operation(feedback.FeedbackRecord, refusals=(503,)),
+    "get_policy": Operation(policies.Policy, refusals=(400, 404, *NEIGHBOUR)),
+    "put_policy": Operation(policies.PolicyChange, body=Body(policies.PolicyBody), refusals=STEER),
+    "list_policies": Operation(WholeList[policies.PolicyVersion], refusals=NEIGHBOUR),
     "revert_policy": Operation(
-        policies.PolicyReverted,
-        policies.REVERTED,
-        Body(RevertBody, {"version": 1}),
-        refusals=(404, *STEER),
+        policies.PolicyReverted, body=Body(policies.RevertBody), refusals=(404, *STEER)
     ),
     "list_models": Operation(
         models.ModelList, {"object": "list", "data": [e.MODEL_ALIAS, e.MODEL_VERSION]}
@@ -239,12 +218,10 @@ OPERATIONS = {
     "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "cancel"}),
     "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
-    "get_budget": Operation(budgets.Budget, budgets.BUDGET),
-    "put_budget": Operation(
-        budgets.Budget, budgets.BUDGET, Body(BudgetBody, budgets.BODY), refusals=HOOK
-    ),
-    "get_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
-    "get_organization_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
+    "get_budget": Operation(keys.Budget),
+    "put_budget": Operation(keys.Budget, body=Body(keys.BudgetBody), refusals=HOOK),
+    "get_usage": Operation(usage.UsagePage, refusals=(400, 503)),
+    "get_organization_usage": Operation(usage.UsagePage, refusals=(400, 503)),
     **EVAL_OPERATIONS,
     "create_batch": Operation(
         batches.Batch, batches.BATCH, Body(BatchBody, batches.BODY), refusals=(422, *ORDER)
@@ -253,32 +230,23 @@ OPERATIONS = {
     "get_batch": Operation(batches.Batch, batches.BATCH),
     "cancel_batch": _steered(batches.Batch, {**batches.BATCH, "status": "cancelling"}),
     "register_webhook": Operation(
-        hooks.RegisteredWebhook,
-        hooks.REGISTERED,
-        Body(WebhookBody, hooks.BODY),
-        refusals=HOOK,
+        webhooks.RegisteredWebhook, body=Body(webhooks.WebhookBody), refusals=HOOK
     ),
-    "list_webhooks": Operation(hooks.WebhookPage, e.page(hooks.WEBHOOK), refusals=(409,)),
-    "get_webhook": Operation(hooks.Webhook, hooks.WEBHOOK, refusals=(409,)),
+    "list_webhooks": Operation(Page[webhooks.Webhook], refusals=(409,)),
+    "get_webhook": Operation(webhooks.Webhook, refusals=(409,)),
     "change_webhook": Operation(
-        hooks.Webhook, hooks.WEBHOOK, Body(ChangedWebhookBody, {"enabled": True}), refusals=HOOK
+        webhooks.Webhook, body=Body(webhooks.ChangedWebhookBody), refusals=HOOK
     ),
-    "delete_webhook": Operation(Deleted, e.deleted("webhook", hooks.WEBHOOK_ID), refusals=HOOK),
-    "rotate_webhook": Operation(hooks.RotatedWebhook, hooks.ROTATED, refusals=HOOK),
-    "test_webhook": Operation(hooks.WebhookTest, hooks.TEST, status=202, refusals=HOOK),
-    "list_webhook_deliveries": Operation(
-        hooks.WebhookDeliveryPage, e.page(hooks.DELIVERY), refusals=(409,)
-    ),
-    "list_changes": Operation(changes.ChangePage, e.page(changes.CHANGE)),
-    "issue_key": Operation(
-        keys.IssuedApiKey, keys.ISSUED, Body(KeyBody, keys.BODY), 201, refusals=HOOK
-    ),
-    "list_keys": Operation(keys.ApiKeyPage, e.page(keys.KEY)),
-    "get_key": Operation(ShownApiKey, SHOWN),
-    "change_key": Operation(
-        keys.ApiKey, keys.KEY, Body(ChangedKeyBody, keys.CHANGE), refusals=HOOK
-    ),
-    "revoke_key": Operation(Deleted, e.deleted("api_key", keys.KEY_ID), refusals=HOOK),
-    "rotate_key": Operation(keys.IssuedApiKey, keys.ISSUED, refusals=HOOK),
+    "delete_webhook": Operation(Deleted, refusals=HOOK),
+    "rotate_webhook": Operation(webhooks.RotatedWebhook, refusals=HOOK),
+    "test_webhook": Operation(webhooks.WebhookTest, status=202, refusals=HOOK),
+    "list_webhook_deliveries": Operation(Page[webhooks.WebhookDelivery], refusals=(409,)),
+    "list_changes": Operation(Page[audit.Change]),
+    "issue_key": Operation(keys.IssuedApiKey, body=Body(keys.KeyBody), status=201, refusals=HOOK),
+    "list_keys": Operation(Page[keys.ApiKey]),
+    "get_key": Operation(keys.ShownApiKey),
+    "change_key": Operation(keys.ApiKey, body=Body(keys.ChangedKeyBody), refusals=HOOK),
+    "revoke_key": Operation(Deleted, refusals=HOOK),
+    "rotate_key": Operation(keys.IssuedApiKey, refusals=HOOK),
 }
 """By the names of the route table."""

@@ -21,11 +21,3 @@ class Page(Answer, Generic[ItemT]):
     has_more: bool
     first_id: str | None
     last_id: str | None
-
-
-class Deleted(Answer):
-    """Confirmation of a deletion."""
-
-    id: str
-    object: Literal["file", "dataset", "model", "alias", "webhook", "api_key"]
-    deleted: Literal[True]

@@ -11,8 +11,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
-from modelmill_gateway.entrypoints.bodies.parsing import parse_fields
 from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.routing.show_models import ShowModels
 
 

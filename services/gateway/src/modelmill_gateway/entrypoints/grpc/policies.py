@@ -4,11 +4,11 @@ from typing import Any
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
-from modelmill_gateway.entrypoints.bodies.feedback_body import FeedbackBody
-from modelmill_gateway.entrypoints.bodies.parsing import parse_fields
-from modelmill_gateway.entrypoints.bodies.policy_body import PolicyBody, RevertBody
 from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
 from modelmill_gateway.entrypoints.grpc.messages import checked_key
+from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
+from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
+from modelmill_gateway.entrypoints.schemas.policies import PolicyBody, RevertBody
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 

@@ -26,7 +26,7 @@ from modelmill_gateway.entrypoints.http.errors import (
     internal_error_body,
 )
 from modelmill_gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, RequiresModels, Verifier
-from modelmill_gateway.entrypoints.http.requests import Handler, Handlers, json_response
+from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 
 OPENAPI = "openapi"
 JSON, HTML = "application/json", "text/html"
@@ -58,7 +58,7 @@ def build_http_app(
     verifier: Verifier,
     require_models: RequiresModels,
     request_ids: RequestIds,
-    handlers: Handlers,
+    handlers: Mapping[str, Responder],
     hot: Mapping[str, App],
     limits: dict[Body, int],
     stopping: asyncio.Event,
@@ -94,7 +94,7 @@ def build_http_app(
     return Gate(app, verifier, require_models, request_ids, limits, hot)
 
 
-def _health(stopping: asyncio.Event) -> Handler:
+def _health(stopping: asyncio.Event) -> Responder:
     """The event loop turns, and no end is near; whether peers answer is not asked."""
 
     async def answer(_: Request) -> Response:
@@ -105,7 +105,7 @@ def _health(stopping: asyncio.Event) -> Handler:
     return answer
 
 
-def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> Handlers:
+def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> dict[str, Responder]:
     """Of what is open to all."""
     return {
         **dict.fromkeys(("health", "ready"), _health(stopping)),
@@ -115,7 +115,7 @@ def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> Handlers
     }
 
 
-def _written(content: bytes, media_type: str) -> Handler:
+def _written(content: bytes, media_type: str) -> Responder:
     """The same for everybody, written once: whoever asks needs no token."""
     headers = {"content-security-policy": PAGE_POLICY} if media_type == HTML else {}
 

@@ -1,21 +1,12 @@
 """The tenant's budget: shown, and set by an operator."""
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from modelmill_gateway.adapters.budget_messages import limits_of
-from modelmill_gateway.entrypoints.bodies.key_body import LimitsBody
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody, read_body
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, json_response
-from modelmill_gateway.entrypoints.views.budget_views import budget_view
+from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
+from modelmill_gateway.entrypoints.schemas.keys import Budget, BudgetBody
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.spending.manage_budget import ManageBudget
-
-
-class BudgetBody(StrictBody):
-    """Request body of PUT /v1/budget."""
-
-    limits: LimitsBody
-    """All of them, in place of those before; none takes them away."""
 
 
 class BudgetRoutes:
@@ -28,10 +19,10 @@ class BudgetRoutes:
         """By the names of the route table."""
         return {"get_budget": self._get, "put_budget": self._put}
 
-    async def _get(self, request: Request) -> Response:
-        return json_response(budget_view(self._budget.show(caller_of(request))))
+    async def _get(self, request: Request) -> Budget:
+        return Budget.of_budget(self._budget.show(caller_of(request)))
 
-    async def _put(self, request: Request) -> Response:
+    async def _put(self, request: Request) -> Budget:
         body = await read_body(request, BudgetBody)
         limits = limits_of(body.limits.limits())
-        return json_response(budget_view(await self._budget.change(limits, caller_of(request))))
+        return Budget.of_budget(await self._budget.change(limits, caller_of(request)))

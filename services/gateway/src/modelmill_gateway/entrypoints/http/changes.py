@@ -1,25 +1,23 @@
 """Handlers that change something, with a record of it behind the answer; and the list of those."""
 
 import json
-from typing import Any
+from collections.abc import Mapping
 
-from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
-from modelmill_bus.envelope import Stored
 from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.changes import is_change
-from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.http.requests import (
     Handler,
     Handlers,
+    Responder,
     caller_of,
     json_response,
-    page_request_of,
+    page,
 )
-from modelmill_gateway.entrypoints.views.job_views import View, unix_seconds
-from modelmill_gateway.entrypoints.views.pages import page_view
+from modelmill_gateway.entrypoints.schemas.audit import Change
+from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 from modelmill_gateway.identity.record_changes import RecordChanges
 
 
@@ -33,53 +31,46 @@ class ChangeRoutes:
         """By the names of the route table."""
         return {"list_changes": self._list}
 
-    async def _list(self, request: Request) -> Response:
-        shown = [change_view(each) for each in self._changes.list(caller_of(request))]
-        page = page_of(shown, page_request_of(request), lambda view: str(view["id"]))
-        return json_response(page_view(page, lambda view: view))
+    async def _list(self, request: Request) -> Page[Change]:
+        changes = [Change.of_stored(each) for each in self._changes.list(caller_of(request))]
+        return page(request, changes, lambda change: change, lambda change: change.id)
 
 
-def change_view(stored: Stored[ChangeRecorded]) -> View:
-    """Who changed what, and when."""
-    change = stored.body
-    return {
-        "id": f"change-{stored.event_id}",
-        "object": "audit.change",
-        "at": unix_seconds(change.at),
-        "subject": change.subject,
-        "key_id": change.key_id or None,
-        "route": change.route,
-        "object_id": change.object_id or None,
-        "request_id": change.request_id,
-    }
+def with_records(
+    handlers: Handlers, changes: RecordChanges, statuses: Mapping[str, int]
+) -> dict[str, Responder]:
+    """The handlers, responding in JSON; those that change something record what they said yes to.
 
-
-def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
-    """The handlers; those that change something record what they said yes to."""
+    Args:
+        statuses: of successes, by the names of the route table.
+    """
     changing = {route.name for route in ROUTES if is_change(route)}
     return {
-        name: _recorded(name, handler, changes) if name in changing else handler
+        name: _responding(name, handler, statuses[name], changes if name in changing else None)
         for name, handler in handlers.items()
     }
 
 
-def _recorded(route_name: str, handler: Handler, changes: RecordChanges) -> Handler:
-    async def answer(request: Request) -> Response:
-        response = await handler(request)
-        told = _told(response)
-        if told.get("written") is not False:
+def _responding(
+    route_name: str, handler: Handler, status: int, changes: RecordChanges | None
+) -> Responder:
+    async def respond(request: Request) -> Response:
+        answer = await handler(request)
+        if changes is not None and getattr(answer, "written", True):
             named = "/".join(map(str, request.path_params.values()))
-            object_id = named or str(told.get("id") or "")
+            object_id = named or _id_of(answer)
             changes.record(route_name, object_id, request.state.request_id, caller_of(request))
-        return response
+        return answer if isinstance(answer, Response) else json_response(answer, status)
 
-    return answer
+    return respond
 
 
-def _told(response: Response) -> dict[str, Any]:
-    """The answer's fields."""
+def _id_of(answer: Response | ResponseModel) -> str:
+    """The id of the object in it, if it has one."""
+    if isinstance(answer, ResponseModel):
+        return str(getattr(answer, "id", ""))
     try:
-        fields = json.loads(getattr(response, "body", b"") or b"{}")
+        fields = json.loads(bytes(getattr(answer, "body", b"")) or b"{}")
     except ValueError:
-        return {}
-    return fields if isinstance(fields, dict) else {}
+        return ""
+    return str(fields.get("id") or "") if isinstance(fields, dict) else ""

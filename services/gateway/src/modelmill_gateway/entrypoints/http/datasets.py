@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetBody, PreviewBody
-from modelmill_gateway.entrypoints.bodies.parsing import PRIORITIES, read_body
 from modelmill_gateway.entrypoints.http.requests import (
     Handlers,
     caller_of,
@@ -16,6 +15,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
+from modelmill_gateway.entrypoints.schemas.parsing import PRIORITIES, read_body
 from modelmill_gateway.entrypoints.views.dataset_views import dataset_view, preview_view
 from modelmill_gateway.entrypoints.views.pages import deleted_view, page_view
 from modelmill_gateway.ordering.create_dataset import CreateDataset

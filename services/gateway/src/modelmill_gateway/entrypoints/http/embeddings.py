@@ -11,9 +11,9 @@ from modelmill_gateway.answers.embed_texts import Embedded
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 MAX_TEXTS = 256
 FLOAT_BYTES = 4

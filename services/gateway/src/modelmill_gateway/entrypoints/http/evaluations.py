@@ -11,7 +11,6 @@ from starlette.responses import Response
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.entrypoints.bodies.evaluation_body import EvaluationBody
-from modelmill_gateway.entrypoints.bodies.parsing import PRIORITIES, read_body
 from modelmill_gateway.entrypoints.http.dataset_stories import PAGE_POLICY
 from modelmill_gateway.entrypoints.http.downloads import download
 from modelmill_gateway.entrypoints.http.jobs import Jobs, job_of
@@ -22,6 +21,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
+from modelmill_gateway.entrypoints.schemas.parsing import PRIORITIES, read_body
 from modelmill_gateway.entrypoints.views.job_views import evaluation_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.ordering.control_job import ControlJob

@@ -1,24 +1,21 @@
 """What people say of answers and verdicts."""
 
-from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded
 from starlette.requests import Request
-from starlette.responses import Response
 
-from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.feedback_body import FeedbackBody
-from modelmill_gateway.entrypoints.bodies.parsing import read_body
 from modelmill_gateway.entrypoints.http.requests import (
     Handlers,
     caller_of,
     idempotency_key_of,
-    json_response,
-    page_request_of,
+    page,
 )
-from modelmill_gateway.entrypoints.views.job_views import View, unix_seconds
-from modelmill_gateway.entrypoints.views.pages import page_view
-from modelmill_gateway.guarding.record_feedback import REPORTS, RecordFeedback
-
-REPORTED = {message: report.value for report, message in REPORTS.items() if report is not None}
+from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.feedback import (
+    FeedbackBody,
+    FeedbackRecord,
+    RecordedFeedback,
+)
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
+from modelmill_gateway.guarding.record_feedback import RecordFeedback
 
 
 class FeedbackRoutes:
@@ -35,45 +32,18 @@ class FeedbackRoutes:
             "get_feedback": self._get,
         }
 
-    async def _post(self, request: Request) -> Response:
+    async def _post(self, request: Request) -> RecordedFeedback:
         body = await read_body(request, FeedbackBody)
         recorded = await self._record_feedback(
             body.feedback, caller_of(request), idempotency_key=idempotency_key_of(request)
         )
-        return json_response(feedback_view(recorded))
+        return RecordedFeedback.of(recorded)
 
-    async def _list(self, request: Request) -> Response:
+    async def _list(self, request: Request) -> Page[FeedbackRecord]:
         said = await self._record_feedback.list(caller_of(request))
-        page = page_of(said, page_request_of(request), lambda record: record.feedback_id)
-        return json_response(page_view(page, said_view))
+        return page(request, said, FeedbackRecord.of_recorded, lambda it: it.feedback_id)
 
-    async def _get(self, request: Request) -> Response:
+    async def _get(self, request: Request) -> FeedbackRecord:
         feedback_id = request.path_params["feedback_id"]
-        return json_response(
-            said_view(await self._record_feedback.get(feedback_id, caller_of(request)))
-        )
-
-
-def said_view(recorded: FeedbackRecorded) -> View:
-    """All that was said, by whom."""
-    return {
-        **feedback_view(recorded),
-        "caller": recorded.caller,
-        "score": recorded.score if recorded.HasField("score") else None,
-        "report": REPORTED.get(recorded.report),
-        "text": recorded.text or None,
-        "direction": recorded.direction or None,
-        "categories": list(recorded.categories),
-        "rules": list(recorded.rules),
-        "comment": recorded.comment or None,
-    }
-
-
-def feedback_view(recorded: FeedbackRecorded) -> View:
-    """That it was recorded; what was said is not said again."""
-    return {
-        "id": recorded.feedback_id,
-        "object": "feedback",
-        "created_at": unix_seconds(recorded.at),
-        "request_id": recorded.request_id or None,
-    }
+        found = await self._record_feedback.get(feedback_id, caller_of(request))
+        return FeedbackRecord.of_recorded(found)

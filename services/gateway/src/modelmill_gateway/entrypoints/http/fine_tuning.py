@@ -19,7 +19,6 @@ from modelmill_gateway.entrypoints.bodies.fine_tuning_body import (
     in_callers_words,
     order_from,
 )
-from modelmill_gateway.entrypoints.bodies.parsing import read_body
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
 from modelmill_gateway.entrypoints.http.jobs import ACTIONS, Jobs, job_of
 from modelmill_gateway.entrypoints.http.requests import (
@@ -30,6 +29,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.views.checkpoint_views import checkpoint_views
 from modelmill_gateway.entrypoints.views.job_views import View, fine_tuning_view
 from modelmill_gateway.entrypoints.views.pages import page_view

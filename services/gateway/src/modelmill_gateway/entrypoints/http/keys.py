@@ -1,22 +1,22 @@
 """API keys: made, shown, changed, revoked."""
 
+from typing import Any
+
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from starlette.requests import Request
-from starlette.responses import Response
 
-from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.key_body import ChangedKeyBody, KeyBody
-from modelmill_gateway.entrypoints.bodies.parsing import read_body
-from modelmill_gateway.entrypoints.http.requests import (
-    Handlers,
-    caller_of,
-    json_response,
-    page_request_of,
+from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, page
+from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
+from modelmill_gateway.entrypoints.schemas.keys import (
+    ApiKey,
+    BudgetUsage,
+    ChangedKeyBody,
+    IssuedApiKey,
+    KeyBody,
+    KeyLimits,
+    ShownApiKey,
 )
-from modelmill_gateway.entrypoints.views.budget_views import usage_view
-from modelmill_gateway.entrypoints.views.job_views import View
-from modelmill_gateway.entrypoints.views.key_views import key_view
-from modelmill_gateway.entrypoints.views.pages import deleted_view, page_view
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.spending.manage_budget import ManageBudget
 
@@ -39,35 +39,39 @@ class KeyRoutes:
             "rotate_key": self._rotate,
         }
 
-    async def _post(self, request: Request) -> Response:
+    async def _post(self, request: Request) -> IssuedApiKey:
         body = await read_body(request, KeyBody)
         state, key = await self._keys.create(body.wanted(), caller_of(request))
-        return json_response({**self._view(state), "key": key}, 201)
+        return IssuedApiKey.of(state, **self._judged(state), key=key)
 
-    async def _list(self, request: Request) -> Response:
+    async def _list(self, request: Request) -> Page[ApiKey]:
         mine = self._keys.list(caller_of(request))
-        page = page_of(mine, page_request_of(request), lambda state: state.key_id)
-        return json_response(page_view(page, self._view))
+        return page(request, mine, self._key, lambda state: state.key_id)
 
-    async def _get(self, request: Request) -> Response:
+    async def _get(self, request: Request) -> ShownApiKey:
         key_id, caller = request.path_params["key_id"], caller_of(request)
-        shown = self._view(self._keys.get(key_id, caller))
-        budget = self._budgets.of_key(key_id, caller)
-        return json_response({**shown, "usage": usage_view(budget) if budget else None})
+        state, budget = self._keys.get(key_id, caller), self._budgets.of_key(key_id, caller)
+        usage = BudgetUsage.of_budget(budget) if budget else None
+        return ShownApiKey.of(state, **self._judged(state), usage=usage)
 
-    async def _patch(self, request: Request) -> Response:
+    async def _patch(self, request: Request) -> ApiKey:
         body = await read_body(request, ChangedKeyBody)
         key_id, caller = request.path_params["key_id"], caller_of(request)
-        return json_response(self._view(await self._keys.change(key_id, body.requested(), caller)))
+        return self._key(await self._keys.change(key_id, body.requested(), caller))
 
-    async def _delete(self, request: Request) -> Response:
+    async def _delete(self, request: Request) -> Deleted:
         key_id = request.path_params["key_id"]
         await self._keys.revoke(key_id, caller_of(request))
-        return json_response(deleted_view("api_key", key_id))
+        return Deleted(id=key_id, object="api_key")
 
-    async def _rotate(self, request: Request) -> Response:
+    async def _rotate(self, request: Request) -> IssuedApiKey:
         state, key = await self._keys.rotate(request.path_params["key_id"], caller_of(request))
-        return json_response({**self._view(state), "key": key})
+        return IssuedApiKey.of(state, **self._judged(state), key=key)
 
-    def _view(self, state: KeyState) -> View:
-        return key_view(state, self._keys.status(state), self._keys.limits(state.key_id))
+    def _key(self, state: KeyState) -> ApiKey:
+        return ApiKey.of(state, **self._judged(state))
+
+    def _judged(self, state: KeyState) -> dict[str, Any]:
+        """What the record of a key does not say itself."""
+        limits = KeyLimits.of(self._keys.limits(state.key_id))
+        return {"status": self._keys.status(state), "limits": limits}

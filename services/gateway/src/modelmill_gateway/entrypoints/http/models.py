@@ -10,8 +10,8 @@ from starlette.responses import Response
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
-from modelmill_gateway.entrypoints.bodies.parsing import read_body
 from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.views.job_views import View
 from modelmill_gateway.entrypoints.views.model_views import (
     alias_as_model_view,

@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.verdict import InputVerdict
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 from modelmill_gateway.entrypoints.views.moderation_views import result_view
 
 MAX_TEXTS = 64

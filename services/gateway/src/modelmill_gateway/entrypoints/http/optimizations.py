@@ -8,13 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.parsing import (
-    PRIORITIES,
-    PRIORITY_MEANING,
-    Priority,
-    StrictBody,
-    read_body,
-)
 from modelmill_gateway.entrypoints.http.jobs import Jobs, job_of
 from modelmill_gateway.entrypoints.http.requests import (
     Handlers,
@@ -22,6 +15,13 @@ from modelmill_gateway.entrypoints.http.requests import (
     idempotency_key_of,
     json_response,
     page_request_of,
+)
+from modelmill_gateway.entrypoints.schemas.parsing import (
+    PRIORITIES,
+    PRIORITY_MEANING,
+    Priority,
+    StrictBody,
+    read_body,
 )
 from modelmill_gateway.entrypoints.views.job_views import optimization_view
 from modelmill_gateway.entrypoints.views.pages import page_view

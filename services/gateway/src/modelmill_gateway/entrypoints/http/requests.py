@@ -1,7 +1,7 @@
-"""What several handlers read from a request, and how they answer."""
+"""What several handlers read from a request, and how they respond."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, T, page_of
+from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response | ResponseModel]]
 Handlers = dict[str, Handler]
+Responder = Callable[[Request], Awaitable[Response]]
 
 MAX_KEY_CHARS = 255
 
@@ -50,9 +52,37 @@ def page_request_of(request: Request) -> PageRequest:
     return PageRequest(request.query_params.get("after", ""), limit)
 
 
+def page(
+    request: Request,
+    items: Sequence[T],
+    model: Callable[[T], ResponseModel],
+    id_of: Callable[[T], str],
+) -> Page[Any]:
+    """The page that the request asks for.
+
+    Args:
+        model: what an item is shown as.
+        id_of: the id which that has.
+
+    Raises:
+        BadRequestError: there is no such page.
+    """
+    wanted = page_of(items, page_request_of(request), id_of)
+    ids = [id_of(item) for item in wanted.items]
+    return Page[Any](
+        data=[model(item) for item in wanted.items],
+        has_more=wanted.has_more,
+        first_id=ids[0] if ids else None,
+        last_id=ids[-1] if ids else None,
+    )
+
+
 def json_response(fields: Any, status: int = 200) -> Response:
-    """`fields` as JSON."""
-    body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+    """A model or other fields as JSON."""
+    if isinstance(fields, ResponseModel):
+        body = fields.json_bytes()
+    else:
+        body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     return Response(body, status, media_type="application/json")
 
 

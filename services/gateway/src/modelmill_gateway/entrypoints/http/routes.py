@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from modelmill_gateway.domain.route import Body
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.batches import BatchRoutes
 from modelmill_gateway.entrypoints.http.budget import BudgetRoutes
@@ -35,6 +36,8 @@ from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
 from modelmill_gateway.ordering.read_report import ReadReport
 from modelmill_gateway.use_cases import UseCases
+
+STATUSES = {name: operation.status for name, operation in OPERATIONS.items()}
 
 
 class DataPrep(Files, Uploads, Previews, Protocol):
@@ -86,7 +89,7 @@ def gateway_http_app(
         verifier=verifier,
         require_models=use_cases.require_models,
         request_ids=use_cases.record_feedback.request_ids,
-        handlers=with_records(handlers, use_cases.record_changes),
+        handlers=with_records(handlers, use_cases.record_changes, STATUSES),
         hot=_hot_routes(use_cases, settings),
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
         stopping=stopping,

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.purposes import Purpose
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody, read_body
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
 from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody, read_body
 from modelmill_gateway.entrypoints.views.file_views import upload_part_view, upload_view
 
 MAX_PARTS = 4096

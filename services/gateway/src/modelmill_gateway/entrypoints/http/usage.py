@@ -1,15 +1,14 @@
 """What a tenant used, in the shape of OpenAI's usage API."""
 
 import time
-from typing import Any
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.usage_rows import GROUPS, WIDTHS, Bucket, Sums, UsageQuestion
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from modelmill_gateway.domain.usage_rows import GROUPS, WIDTHS, UsageQuestion
+from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
+from modelmill_gateway.entrypoints.schemas.usage import UsageBucket, UsagePage
 from modelmill_gateway.spending.show_usage import ShowUsage
 
 LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
@@ -31,17 +30,14 @@ class UsageRoutes:
         """By the names of the route table."""
         return {"get_usage": self._get, "get_organization_usage": self._get}
 
-    async def _get(self, request: Request) -> Response:
+    async def _get(self, request: Request) -> UsagePage:
         asked = question_of(request.query_params, now=int(time.time()))
         buckets = await self._show_usage(caller_of(request).tenant, asked)
         next_page = asked.next_page
-        return json_response(
-            {
-                "object": "page",
-                "data": [_bucket(each, asked.group_by) for each in buckets],
-                "has_more": next_page is not None,
-                "next_page": None if next_page is None else f"{PAGE}{next_page}",
-            }
+        return UsagePage(
+            data=[UsageBucket.of_bucket(each, asked.group_by) for each in buckets],
+            has_more=next_page is not None,
+            next_page=None if next_page is None else f"{PAGE}{next_page}",
         )
 
 
@@ -112,24 +108,3 @@ def _page_start(given: QueryParams) -> int:
 
 def _wrong(param: str, message: str, code: str | None = None) -> BadRequestError:
     return BadRequestError(f"{param}: {message}", param=param, code=code)
-
-
-def _bucket(bucket: Bucket, group_by: tuple[str, ...]) -> dict[str, Any]:
-    groups = sorted(bucket.sums.items())
-    return {
-        "object": "bucket",
-        "start_time": bucket.start,
-        "end_time": bucket.end,
-        "results": [_result(dict(zip(group_by, key, strict=True)), sums) for key, sums in groups],
-    }
-
-
-def _result(group: dict[str, str], sums: Sums) -> dict[str, Any]:
-    return {
-        "object": "organization.usage.completions.result",
-        "input_tokens": sums.input_tokens,
-        "output_tokens": sums.output_tokens,
-        "num_model_requests": sums.requests,
-        "cost_micros": sums.micros,
-        **{name: group.get(name) or None for name in GROUPS},
-    }

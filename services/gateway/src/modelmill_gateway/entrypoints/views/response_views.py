@@ -3,8 +3,8 @@
 from typing import Any
 
 from modelmill_gateway.domain.chat import End
-from modelmill_gateway.entrypoints.bodies.parsing import OpenBody
 from modelmill_gateway.entrypoints.bodies.response_body import FunctionTool, ResponseBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
 View = dict[str, Any]
 

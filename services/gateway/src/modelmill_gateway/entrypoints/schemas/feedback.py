@@ -1,7 +1,8 @@
-"""What people may say of answers and verdicts."""
+"""Feedback: what people say of responses and verdicts."""
 
 from typing import Annotated, Literal, Self
 
+from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded
 from pydantic import Field, model_validator
 
 from modelmill_gateway.domain.feedback import (
@@ -11,9 +12,14 @@ from modelmill_gateway.domain.feedback import (
     Feedback,
     Report,
 )
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
+from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds, User
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
+from modelmill_gateway.guarding.record_feedback import REPORTS
 
+REPORTED = {message: report.value for report, message in REPORTS.items() if report is not None}
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+TEXT, RULES = "how do I pick a lock screen?", ["no-lockpicking"]
+"""Examples."""
 
 
 class FeedbackBody(StrictBody):
@@ -27,6 +33,7 @@ class FeedbackBody(StrictBody):
             "Report on a verdict: false_positive (a rule matched wrongly) or "
             "missed (no rule matched)."
         ),
+        examples=["false_positive"],
     )
     text: str | None = Field(
         None,
@@ -36,9 +43,10 @@ class FeedbackBody(StrictBody):
             "Text that was moderated, with a report. It is stored for people "
             "who improve the policy."
         ),
+        examples=[TEXT],
     )
     direction: Literal["input", "output"] | None = Field(
-        None, description="Direction of the text, with a report."
+        None, description="Direction of the text, with a report.", examples=["input"]
     )
     categories: list[Name] = Field(
         default_factory=list,
@@ -49,6 +57,7 @@ class FeedbackBody(StrictBody):
         default_factory=list,
         max_length=MAX_NAMED,
         description="Rules concerned, with a report.",
+        examples=[RULES],
     )
     comment: str | None = Field(None, min_length=1, max_length=MAX_COMMENT_CHARACTERS)
 
@@ -79,3 +88,30 @@ class FeedbackBody(StrictBody):
             rules=tuple(dict.fromkeys(self.rules)),
             comment=self.comment or "",
         )
+
+
+class RecordedFeedback(ResponseModel):
+    """Confirmation that feedback is recorded; what was said is not said again."""
+
+    id: str = Field(validation_alias="feedback_id", examples=["fb-0b8f"])
+    object: Literal["feedback"] = "feedback"
+    created_at: UnixSeconds = Field(validation_alias="at")
+    request_id: OrNull[str]
+
+
+class FeedbackRecord(RecordedFeedback):
+    """Feedback record on a response or a verdict. The newest thousand of a year are listed."""
+
+    caller: User
+    score: float | None
+    report: Literal["false_positive", "missed"] | None = Field(examples=["false_positive"])
+    text: OrNull[str] = Field(examples=[TEXT])
+    direction: OrNull[Literal["input", "output"]] = Field(examples=["input"])
+    categories: list[str]
+    rules: list[str] = Field(examples=[RULES])
+    comment: OrNull[str]
+
+    @classmethod
+    def of_recorded(cls, recorded: FeedbackRecorded) -> Self:
+        """All that was said, by whom."""
+        return cls.of(recorded, report=REPORTED.get(recorded.report))

@@ -1,4 +1,4 @@
-"""What an API key is asked to be."""
+"""API keys, budgets, and the limits of both."""
 
 import re
 import time
@@ -6,11 +6,14 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from modelmill_gateway.adapters.budget_messages import limits_message
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.parsing import StrictBody
+from modelmill_gateway.domain.ledger.budget import Budget as BudgetRecord
+from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds, User
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.identity.manage_keys import KeyRequest
 
 MICROS = 1_000_000
@@ -35,6 +38,8 @@ NAMES = "Names of models and aliases, and no others, on every route; none is all
 Models = Annotated[list[Model], Field(max_length=100, description=NAMES)]
 MONEY = "In the operator's currency, as a decimal number in text, with at most six decimals."
 MONEY_FORM = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
+NAME, SCOPE_NAMES, MODEL_NAMES = "support bot", ["chat", "models:read"], ["wordnet"]
+"""Examples."""
 
 
 def _as_money(text: str) -> str:
@@ -53,13 +58,15 @@ Money = Annotated[
 class LimitsBody(StrictBody):
     """Limits; an absent field means no limit."""
 
-    requests_per_minute: Amount | None = None
+    requests_per_minute: Amount | None = Field(None, examples=[600])
     tokens_per_minute: Amount | None = None
-    parallel_requests: int | None = Field(None, ge=1, le=1_000_000)
+    parallel_requests: int | None = Field(None, ge=1, le=1_000_000, examples=[8])
     tokens: Amount | None = Field(None, description="Maximum tokens in a period.")
-    money: Money | None = Field(None, description=MONEY)
+    money: Money | None = Field(None, description=MONEY, examples=["12.50"])
     period: Literal["day", "month"] | None = Field(
-        None, description="Period of tokens and money, by UTC; without one they are never renewed."
+        None,
+        description="Period of tokens and money, by UTC; without one they are never renewed.",
+        examples=["month"],
     )
 
     def limits(self) -> Limits:
@@ -93,7 +100,9 @@ class ChangedKeyBody(StrictBody):
     )
     expires_in_seconds: int | None = Field(None, ge=1, le=TEN_YEARS)
     limits: LimitsBody | None = Field(
-        None, description="Limits; in an update they replace all earlier ones."
+        None,
+        description="Limits; in an update they replace all earlier ones.",
+        examples=[{"requests_per_minute": 60}],
     )
 
     def requested(self, *, scopes: list[str] | None = None) -> KeyRequest:
@@ -125,15 +134,111 @@ class ChangedKeyBody(StrictBody):
 class KeyBody(ChangedKeyBody):
     """Request body of POST /v1/keys."""
 
-    name: Name
+    name: Name = Field(examples=[NAME])
     scopes: list[ScopeName] | None = Field(
         None,
         min_length=1,
         max_length=len(SCOPES),
         description="Scopes; chat and models:read if absent.",
+        examples=[SCOPE_NAMES],
     )
-    models: Models | None = None
+    models: Models | None = Field(None, examples=[MODEL_NAMES])
 
     def wanted(self) -> KeyRequest:
         """What is wanted. Raises BadRequestError."""
         return self.requested(scopes=None if self.scopes is None else list(self.scopes))
+
+
+class BudgetBody(StrictBody):
+    """Request body of PUT /v1/budget."""
+
+    limits: LimitsBody
+    """All of them, in place of those before; none takes them away."""
+
+
+def money(micros: int) -> str:
+    """Millionths as a decimal number, without zeros behind it."""
+    return f"{(Decimal(micros) / MICROS).normalize():f}"
+
+
+class KeyLimits(ResponseModel):
+    """Limits of a key; null means no limit. `money` is a decimal number as text."""
+
+    requests_per_minute: OrNull[int] = Field(examples=[600])
+    tokens_per_minute: OrNull[int]
+    parallel_requests: OrNull[int] = Field(examples=[8])
+    tokens: OrNull[int]
+    money: Annotated[str | None, BeforeValidator(lambda it: money(it) if it else None)] = Field(
+        validation_alias="micros", examples=["12.5"]
+    )
+    period: OrNull[Literal["day", "month"]] = Field(examples=["month"])
+
+
+class BudgetUsage(ResponseModel):
+    """Use of a budget: what is settled in this period, and what replicas hold as leases, used or
+    not.
+    """
+
+    tokens: int = Field(examples=[81_204])
+    money: str = Field(examples=["3.25"])
+    leased_tokens: int = Field(examples=[4_096])
+    leased_money: str = Field(examples=["0.05"])
+    period_start: UnixSeconds | None
+
+    @classmethod
+    def of_budget(cls, budget: BudgetRecord) -> "BudgetUsage":
+        """What is used of a budget."""
+        settled, leased = budget.settled, budget.leased
+        return cls(
+            tokens=settled.tokens,
+            money=money(settled.micros),
+            leased_tokens=leased.tokens,
+            leased_money=money(leased.micros),
+            period_start=budget.period_start_ms // 1000 or None,
+        )
+
+
+class Budget(ResponseModel):
+    """Budget: a tenant's limits and their use."""
+
+    object: Literal["budget"] = "budget"
+    limits: KeyLimits
+    usage: BudgetUsage
+    changed_by: User
+
+    @classmethod
+    def of_budget(cls, budget: BudgetRecord) -> "Budget":
+        """A tenant's budget."""
+        limits, usage = limits_message(budget.limits), BudgetUsage.of_budget(budget)
+        return cls(limits=KeyLimits.of(limits), usage=usage, changed_by=budget.changed_by)
+
+
+class ApiKey(ResponseModel):
+    """Record of an API key; `prefix` has its first characters. Empty `models` means all of the
+    tenant's. Revoked and expired keys are listed, too.
+    """
+
+    id: str = Field(validation_alias="key_id", examples=["key-6f0d2a"])
+    object: Literal["api_key"] = "api_key"
+    name: str = Field(examples=[NAME])
+    prefix: str = Field(examples=["mm-Wq3xT0a"])
+    status: Literal["active", "expired", "revoked"]
+    scopes: list[str] = Field(examples=[SCOPE_NAMES])
+    models: list[str] = Field(examples=[MODEL_NAMES])
+    limits: KeyLimits
+    expires_at: UnixSeconds | None
+    created_at: UnixSeconds
+    created_by: User
+    changed_by: User
+
+
+class IssuedApiKey(ApiKey):
+    """API key and its record; the key is shown once and not stored."""
+
+    key: str = Field(examples=["mm-Wq3xT0aEXAMPLEkeyEXAMPLEkeyEXAMPLEkeyEXAMPL"])
+
+
+class ShownApiKey(ApiKey):
+    """Record of an API key and its use; `usage` is null for a key that never had limits."""
+
+    usage: BudgetUsage | None

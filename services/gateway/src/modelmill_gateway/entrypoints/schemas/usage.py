@@ -1,0 +1,76 @@
+"""What a tenant used, in the shape of OpenAI's usage API."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from modelmill_gateway.domain.usage_rows import GROUPS, Bucket
+from modelmill_gateway.entrypoints.schemas.base import ResponseModel, UnixSeconds, VersionId
+
+QUERY: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("start_time", {"type": "integer"}, "Start in Unix seconds, required."),
+    ("end_time", {"type": "integer"}, "End in Unix seconds, exclusive; defaults to now."),
+    ("bucket_width", {"enum": ["1m", "1h", "1d"], "default": "1d"}, "Width of a bucket, by UTC."),
+    (
+        "group_by",
+        {"type": "array", "items": {"enum": ["model", "api_key_id", "key", "user_id", "caller"]}},
+        "Fields to group sums by.",
+    ),
+    ("models", {"type": "array", "items": {"type": "string"}}, "Filter by model versions."),
+    ("api_key_ids", {"type": "array", "items": {"type": "string"}}, "Filter by API keys."),
+    ("user_ids", {"type": "array", "items": {"type": "string"}}, "Filter by callers."),
+    (
+        "limit",
+        {"type": "integer", "minimum": 1},
+        "Maximum number of buckets: 1,440 minutes, 168 hours or 31 days.",
+    ),
+    ("page", {"type": "string"}, "Cursor: `next_page` of the previous page."),
+)
+"""Parameters of the query: name, schema, meaning."""
+
+
+class UsageResult(ResponseModel):
+    """Sums of some requests; `cost_micros` is in millionths of the operator's currency.
+
+    Of what is not grouped by, and of requests that no model answered or no key came with, the
+    field is null.
+    """
+
+    object: Literal["organization.usage.completions.result"] = (
+        "organization.usage.completions.result"
+    )
+    input_tokens: int = Field(examples=[2100])
+    output_tokens: int = Field(examples=[200])
+    num_model_requests: int = Field(validation_alias="requests", examples=[100])
+    cost_micros: int = Field(validation_alias="micros")
+    model: VersionId | None
+    api_key_id: str | None
+    user_id: str | None
+
+
+class UsageBucket(ResponseModel):
+    """Time bucket of usage; without results if nothing was used."""
+
+    object: Literal["bucket"] = "bucket"
+    start_time: UnixSeconds
+    end_time: int = Field(examples=[1764086400])
+    results: list[UsageResult]
+
+    @classmethod
+    def of_bucket(cls, bucket: Bucket, group_by: tuple[str, ...]) -> "UsageBucket":
+        """The sums of a stretch of time, by the values of these fields."""
+        results = []
+        for key, sums in sorted(bucket.sums.items()):
+            group = dict(zip(group_by, key, strict=True))
+            named = {name: group.get(name) or None for name in GROUPS}
+            results.append(UsageResult.of(sums, **named))
+        return cls(start_time=bucket.start, end_time=bucket.end, results=results)
+
+
+class UsagePage(ResponseModel):
+    """Buckets, oldest first."""
+
+    object: Literal["page"] = "page"
+    data: list[UsageBucket]
+    has_more: bool
+    next_page: str | None
