@@ -6,6 +6,7 @@ a name leaves it once one of the two is renamed or both are one, and none may jo
 """
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
@@ -183,6 +184,8 @@ RETIRED = {
     "exam": "final_eval",
 }
 """Terms of ours that gave way to the field's."""
+RETIRED_TERM = re.compile(rf"\b(?:{'|'.join(RETIRED)})\b")
+PUBLIC_TYPE = re.compile(r"^class ([A-Za-z]\w*)", re.MULTILINE)
 
 
 def test_two_public_types_do_not_share_a_name() -> None:
@@ -213,9 +216,8 @@ def _public_types() -> dict[str, list[str]]:
         path = file.relative_to(ROOT)
         if "src" not in path.parts or path.parts[1] in NOT_PRODUCT:
             continue
-        for node in ast.parse(file.read_text("utf-8")).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                found[node.name].append(str(path))
+        for name in PUBLIC_TYPE.findall(file.read_text("utf-8")):
+            found[name].append(str(path))
     return found
 
 
@@ -230,8 +232,10 @@ def _sources() -> tuple[Path, ...]:
 
 
 def _defined(file: Path) -> Iterator[str]:
-    """Names that a file gives to classes, functions, parameters and attributes."""
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    """Names that a file with a retired term gives to classes, functions, parameters, attributes."""
+    if not RETIRED_TERM.search(text := file.read_text("utf-8")):
+        return
+    for node in ast.walk(ast.parse(text)):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.arg(arg=name):
                 yield name

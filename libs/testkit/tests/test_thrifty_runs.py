@@ -8,11 +8,29 @@ from pathlib import Path
 import pytest
 
 PROPERTY = """
-from hypothesis import given, strategies as st
-seen = []
+from collections import Counter
+from hypothesis import given, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+seen = Counter()
 @given(st.integers())
-def test_it(number): seen.append(number)
-def test_how_often(): print("examples:", len(seen))
+def test_it(number): seen["plain"] += 1
+@settings(max_examples=200)
+@given(st.integers())
+def test_it_often(number): seen["often"] += 1
+class TestInAClass:
+    @settings(max_examples=200)
+    @given(st.integers())
+    def test_it(self, number): seen["method"] += 1
+class Machine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        seen["machine"] += 1
+    @rule()
+    def step(self): pass
+Machine.TestCase.settings = settings(max_examples=200)
+TestMachine = Machine.TestCase
+NAMES = ("plain", "often", "method", "machine")
+def test_how_often(): print("examples:", *(seen[each] for each in NAMES))
 """
 
 
@@ -28,9 +46,11 @@ def test_threads_of_child_processes_wait_without_turning() -> None:
     assert said.stdout.strip() == "PASSIVE", said.stderr
 
 
-@pytest.mark.parametrize(("tier", "most"), [("quick", 15), ("check", 100)])
+@pytest.mark.parametrize(
+    ("tier", "examples"), [("quick", "15 15 15 15"), ("check", "100 200 200 200")]
+)
 def test_a_property_is_tried_less_often_where_somebody_waits(
-    tmp_path: Path, tier: str, most: int
+    tmp_path: Path, tier: str, examples: str
 ) -> None:
     (tmp_path / "test_property.py").write_text(PROPERTY)
     plugins = [f"-pmodelmill_testkit.{name}" for name in ("tiers", "thrifty_runs")]
@@ -39,4 +59,22 @@ def test_a_property_is_tried_less_often_where_somebody_waits(
         [*command, f"--tier={tier}", "."], cwd=tmp_path, capture_output=True, text=True, check=True
     )
 
-    assert f"examples: {most}" in run.stdout
+    assert f"examples: {examples}" in run.stdout
+
+
+def test_who_shares_tests_out_loads_no_fixtures(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import os\nfrom pathlib import Path\n"
+        "Path(f'loaded-by-{os.environ.get(\"PYTEST_XDIST_WORKER\")}').touch()\n"
+    )
+    (tmp_path / "test_it.py").write_text("def test_one(): pass\ndef test_two(): pass\n")
+    command = [sys.executable, "-m", "pytest", "-c/dev/null", "-pno:cacheprovider", "."]
+    plugin = "-pmodelmill_testkit.thrifty_runs"
+
+    loaders = {}
+    for workers in ("-n2", "-n0"):
+        subprocess.run([*command, plugin, workers], cwd=tmp_path, capture_output=True, check=True)
+        loaders[workers] = {file.name for file in tmp_path.glob("loaded-by-*")}
+
+    assert loaders["-n2"] == {"loaded-by-gw0", "loaded-by-gw1"}
+    assert loaders["-n0"] - loaders["-n2"] == {"loaded-by-None"}

@@ -255,7 +255,7 @@ async def test_changes_of_judges_are_told_as_those_of_rules(judged: Judged) -> N
     )
     changes = (await judged.moderation.stub.PutPolicy(request, timeout=20)).changes
     # What was put past the door stands alone: the default rules come, too.
-    assert {"other", "email-address"} <= {*changes.added_rules}
+    assert {"other", "forbidden"} <= {*changes.added_rules}
     assert list(changes.removed_rules) == ["service"]
     assert list(changes.changed_rules) == ["model"]
     assert list(changes.changed_settings) == []

@@ -39,7 +39,9 @@ def open_channel(
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        # A service that restarts is found again within a second, not after gRPC's default of 120.
+        # A service that restarts is found again within a second, not after gRPC's default of 120,
+        # and one that starts beside its caller at once.
+        ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         # A name may stand for several replicas, or for another address after a restart.
         ("grpc.lb_policy_name", "round_robin"),

@@ -1,5 +1,6 @@
 """Which test modules load a tensor library when they are imported, read from their source."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,8 @@ class HeavyImports:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[Path, bool] = {}
+        self._found: dict[Path | None, dict[str, tuple[Path, ...]]] = {}
+        self._listed: dict[Path, frozenset[str]] = {}
         self._packages = {
             package.name: package
             for pattern in ("libs/*/src/*", "services/*/src/*")
@@ -43,14 +46,21 @@ class HeavyImports:
             return True
         return any(self.loads(found) for found in self._files_of(name, file))
 
-    def _files_of(self, name: str, file: Path) -> Iterator[Path]:
+    def _files_of(self, name: str, file: Path) -> tuple[Path, ...]:
         """The module and the packages around it, where they are ours."""
+        is_of_a_package = name.partition(".")[0] in self._packages
+        known = self._found.setdefault(None if is_of_a_package else file.parent, {})
+        if (found := known.get(name)) is None:
+            found = known[name] = tuple(self._find(name, file))
+        return found
+
+    def _find(self, name: str, file: Path) -> Iterator[Path]:
         dots = len(name) - len(name.lstrip("."))
         first, *rest = name.lstrip(".").split(".")
         if dots:
-            yield from _along(file.parents[dots - 1], [first, *rest])
+            yield from self._along(file.parents[dots - 1], [first, *rest])
         elif package := self._packages.get(first):
-            yield from _along(package, rest)
+            yield from self._along(package, rest)
         elif "tests" in file.parts:
             yield from self._helper(file, [first, *rest])
 
@@ -60,17 +70,22 @@ class HeavyImports:
             if not folder.is_relative_to(self._root) or folder == self._root:
                 return
             for near in (folder, folder / "support"):
-                if found := list(_along(near, parts)):
+                if found := list(self._along(near, parts)):
                     yield from found
                     return
 
+    def _along(self, folder: Path, parts: list[str]) -> Iterator[Path]:
+        for part in parts:
+            for name in ("__init__.py", f"{part}.py"):
+                if name in self._names_in(folder):
+                    yield folder / name
+            folder = folder / part
 
-def _along(folder: Path, parts: list[str]) -> Iterator[Path]:
-    for part in parts:
-        for file in (folder / "__init__.py", folder / f"{part}.py"):
-            if file.is_file():
-                yield file
-        folder = folder / part
+    def _names_in(self, folder: Path) -> frozenset[str]:
+        if (names := self._listed.get(folder)) is None:
+            names = frozenset(os.listdir(folder) if folder.is_dir() else ())
+            self._listed[folder] = names
+        return names
 
 
 def _imported(file: Path) -> Iterator[str]:

@@ -9,17 +9,24 @@ has no deadline for an example: that a machine is busy says nothing of the code.
 
 import gc
 import os
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 QUICK_EXAMPLES = 15
-"""Of a property in `make quick`, which is run every few minutes; later tiers try a hundred."""
+"""Most of a property in `make quick`, run every few minutes; later tiers try a hundred or more."""
+SETTINGS = "_hypothesis_internal_use_settings"
 
 
-def pytest_load_initial_conftests() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before anybody loads OpenMP; child processes inherit it."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    options = early_config.known_args_namespace
+    if getattr(options, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        # Who shares tests out runs none: it need not import services for their fixtures.
+        options.noconftest = True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,6 +35,27 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.register_profile("quick", deadline=None, max_examples=QUICK_EXAMPLES)
     is_quick = config.getoption("tier", None) == "quick"
     settings.load_profile("quick" if is_quick else "modelmill")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A property that asks for more examples by itself has them in later tiers."""
+    if config.getoption("tier", None) == "quick":
+        for item in items:
+            if isinstance(item, pytest.Function):
+                _try_few(item.obj)
+
+
+def _try_few(test: Any) -> None:
+    """Both attributes are those that `@settings` sets, on a function and on a state machine."""
+    holder = getattr(test, "__self__", None)
+    if is_hypothesis_test(test) and (asked := getattr(test, SETTINGS, None)):
+        setattr(getattr(test, "__func__", test), SETTINGS, _few(asked))
+    elif isinstance(asked := getattr(holder, "settings", None), settings):
+        type(holder).settings = _few(asked)
+
+
+def _few(asked: settings) -> settings:
+    return settings(asked, max_examples=min(asked.max_examples, QUICK_EXAMPLES))
 
 
 def pytest_collectstart() -> None:

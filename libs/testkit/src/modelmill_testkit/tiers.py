@@ -68,6 +68,7 @@ class Tiers:
         self._heavy = HeavyImports(config.rootpath)
         self._guard = ProcessGuard()
         self._tier_of: dict[str, str] = {}
+        self._tier_of_known: dict[tuple[object, str], str] = {}
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """In quick tiers nobody waits for torch: what loads it has nothing for them."""
@@ -112,16 +113,23 @@ class Tiers:
             if tier not in TIERS:
                 raise pytest.UsageError(f"{item.nodeid}: no tier {tier!r}; there are {TIERS}")
             return str(tier)
-        tiers = [STARTERS[name] for name in self._names(item) & STARTERS.keys()]
-        if (
-            item.get_closest_marker("heavy")
-            or item.get_closest_marker("own_broker")
-            or self._heavy.loads(item.path)
-        ):
-            tiers.append("test")
-        tier = max(tiers, key=TIERS.index, default="quick")
-        in_drills = any(item.path.is_relative_to(folder) for folder in self._drill_folders)
-        return "drills" if tier == "test" and in_drills else tier
+        tier = self._tier_of_code(item)
+        if item.get_closest_marker("heavy") or item.get_closest_marker("own_broker"):
+            tier = "test"
+        return "drills" if tier == "test" and self._is_of_drills(item.path) else tier
+
+    def _tier_of_code(self, item: pytest.Item) -> str:
+        """The same for all parameters of a test."""
+        key = (item.parent, getattr(item, "originalname", item.name))
+        if (tier := self._tier_of_known.get(key)) is None:
+            tiers = [STARTERS[name] for name in self._names(item) & STARTERS.keys()]
+            if self._heavy.loads(item.path):
+                tiers.append("test")
+            tier = self._tier_of_known[key] = max(tiers, key=TIERS.index, default="quick")
+        return tier
+
+    def _is_of_drills(self, path: Path) -> bool:
+        return any(path.is_relative_to(folder) for folder in self._drill_folders)
 
     def _names(self, item: pytest.Item) -> frozenset[str]:
         if not isinstance(item, pytest.Function):

@@ -254,6 +254,8 @@ def _fixed(folder: Path, nats: NatsServer | SharedNats, issuer: Issuer) -> dict[
         "jwks_path": issuer.jwks_file,
         "drain_seconds": 1.0,
         "webhook_key": WEBHOOK_KEY,
+        # What a key has used is written down at half this time, and many tests wait for it.
+        "ledger_lease_seconds": 1.0,
         # Most tests look at what moderation is asked, and what comes when it does not answer.
         "rules_here_chars": 0,
     }

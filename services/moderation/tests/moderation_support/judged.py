@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
@@ -19,6 +20,7 @@ from moderation_support.classifier import Classifier, serving_classifier
 from moderation_support.safety_server import SafetyServer, serving
 
 SERVICE = "outside"
+SHARED_POLICY = Path(__file__).with_name("one_rule.yaml")
 NUMBERS = {Direction.INPUT: pb.DIRECTION_INPUT, Direction.OUTPUT: pb.DIRECTION_OUTPUT}
 
 
@@ -130,6 +132,7 @@ async def judged_moderation(
     async with serving_classifier(classifier) as address, serving(safety) as url:
         services = {SERVICE: {"url": url, "attempts": 1, "timeout_seconds": service_seconds}}
         async with start(
+            policy_path=SHARED_POLICY,
             inference_address=address,
             classifier_seconds=classifier_seconds,
             safety_services=services,
