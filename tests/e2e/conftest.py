@@ -125,6 +125,19 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
     return file
 
 
+async def train(
+    loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more: Any
+) -> Any:
+    """Order a fine-tuning job on the tiny base."""
+    return await loop.openai.fine_tuning.jobs.create(
+        model=loop.base_version_id,
+        training_file=dataset_id,
+        suffix="kinds",
+        extra_body={"hyperparameters": HYPER_PARAMETERS | more},
+        extra_headers=headers or {},
+    )
+
+
 async def events_of(loop: Loop, subject: str) -> list[Any]:
     """Everything the stream holds on a subject."""
     runtime = loop.stack.runtime

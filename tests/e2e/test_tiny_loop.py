@@ -1,12 +1,9 @@
 """The loop over real processes, a real broker and a real (tiny) model: rows in, answer out."""
 
 import asyncio
-import os
-import signal
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
@@ -19,14 +16,13 @@ from openai import APIStatusError
 
 from tests.bad_input.mill import mill
 from tests.e2e.answered_in_bulk import answers_are_graded, batch_is_answered
-from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
+from tests.e2e.conftest import Loop, events_of, train, write_rows
 from tests.e2e.steps import (
     answered_by_a_cascade,
     answers_alike_whole_and_streamed,
     answers_who_names_no_model,
     judged_by_what_is_served,
     measured_beside_its_base,
-    methods_are_measured,
     taught_by_what_is_served,
     traced,
 )
@@ -34,16 +30,6 @@ from tests.e2e.steps import (
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference"}
-
-
-async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):
-    return await loop.openai.fine_tuning.jobs.create(
-        model=loop.base_version_id,
-        training_file=dataset_id,
-        suffix="kinds",
-        extra_body={"hyperparameters": HYPER_PARAMETERS | more},
-        extra_headers=headers or {},
-    )
 
 
 async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop, tmp_path):
@@ -139,12 +125,6 @@ async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):
         assert all(f"'{name}': " in line for name in model.metrics)
 
 
-async def test_a_bench_of_methods_goes_on_where_it_was_cut_off_and_orders_nothing_twice(
-    loop: Loop, tmp_path
-):
-    await asyncio.to_thread(methods_are_measured, loop, tmp_path)
-
-
 async def test_a_blocked_prompt_is_refused_with_its_rule(loop: Loop):
     with pytest.raises(APIStatusError) as refused:
         await loop.openai.chat.completions.create(
@@ -153,69 +133,6 @@ async def test_a_blocked_prompt_is_refused_with_its_rule(loop: Loop):
         )
     assert refused.value.status_code == 400
     assert "content_policy" in str(refused.value.body)
-
-
-async def test_a_trainer_killed_in_mid_training_resumes_and_makes_one_version(loop: Loop, tmp_path):
-    dataset_id = await loop.make_dataset(write_rows(tmp_path / "long.jsonl", 200))
-    created = await train(loop, dataset_id, epochs=6, checkpoint_steps=5)
-
-    async def past_a_checkpoint() -> bool:
-        job = await asyncio.to_thread(loop.client.get, f"/v1/jobs/{created.id}")
-        progress = job.get("progress") or {}
-        return progress.get("phase") == "train" and int(progress["done"]) >= 12
-
-    await eventually(past_a_checkpoint, within=60)
-    os.kill(loop.stack.processes["trainer"].pid, signal.SIGKILL)
-
-    job = await loop.job_ends(created.id, within=200)
-    assert job["status"] == "succeeded", job
-    states = [s for s in await events_of(loop, f"job.state.{created.id}")]
-    assert states[-1].lost == 1
-    assert states[-1].checkpoint.step >= 5
-
-    async def announced() -> list[str]:
-        """Follows from the success, and so comes a moment after it."""
-        ready = await events_of(loop, "model.ready")
-        return [each.version_id for each in ready if each.job_id == created.id]
-
-    assert await eventually(announced) == [job["result"]["version_id"]]
-
-
-async def test_with_the_bus_down_chat_goes_on_and_new_jobs_are_refused_for_now(
-    loop: Loop, tmp_path
-):
-    dataset_id = await loop.make_dataset(write_rows(tmp_path / "later.jsonl", 40))
-    broker = psutil.Process(loop.stack.processes["nats"].pid)
-    broker.suspend()
-    try:
-        answer = await loop.openai.chat.completions.create(
-            model="kinds",
-            messages=[{"role": "user", "content": "thing 8: something that grows"}],
-            max_tokens=4,
-        )
-        assert answer.usage.completion_tokens > 0
-        with pytest.raises(APIStatusError) as refused:
-            await train(loop, dataset_id)
-        assert refused.value.status_code == 503
-        assert float(refused.value.response.headers["retry-after"]) > 0
-    finally:
-        broker.resume()
-    created = await eventually_accepted(loop, dataset_id)
-    assert (await loop.job_ends(created.id, within=200))["status"] == "succeeded"
-
-
-async def eventually_accepted(loop: Loop, dataset_id: str):
-    """Submits until the bus is back."""
-
-    async def accepted():
-        try:
-            return await train(loop, dataset_id)
-        except APIStatusError as error:
-            if error.status_code != 503:
-                raise
-            return None
-
-    return await eventually(accepted, within=30)
 
 
 def libraries_of(pid: int) -> str:
