@@ -18,6 +18,8 @@ SECONDS_BUCKETS = (
 """From the fastest verdict to the longest upload; see each histogram's own unit."""
 READ_SECONDS = 5.0
 """Readers come one at a time, so one that says nothing is sent away."""
+STOP_LOOK_SECONDS = 0.05
+"""Between two looks whether to stop, for which the end of the process waits."""
 
 RPC_SECONDS = Histogram(
     "modelmill_rpc_server_seconds",
@@ -63,7 +65,12 @@ class MetricsPage:
         return self._app(environ, start_response)  # type: ignore[no-any-return]
 
     def __enter__(self) -> "MetricsPage":
-        threading.Thread(target=self._server.serve_forever, daemon=True, name="metrics").start()
+        threading.Thread(
+            target=self._server.serve_forever,
+            args=(STOP_LOOK_SECONDS,),
+            daemon=True,
+            name="metrics",
+        ).start()
         return self
 
     def __exit__(

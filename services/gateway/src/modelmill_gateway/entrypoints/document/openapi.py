@@ -1,6 +1,7 @@
 """The OpenAPI document, made from the route table and the operations behind it."""
 
 import re
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -63,8 +64,9 @@ PAGE = {"text/html": {"schema": {"type": "string"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
+@cache
 def openapi_document() -> dict[str, Any]:
-    """OpenAPI 3.1 of every route in the table.
+    """OpenAPI 3.1 of every route in the table, the same for all gateways of a process.
 
     Raises:
         KeyError: a route of the table has no operation.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -81,7 +82,7 @@ def build_http_app(
     answering: dict[str, Any] = {
         **handlers,
         **hot,
-        **_own_handlers(app.openapi(), stopping),
+        **_own_handlers(stopping),
     }
     if different := answering.keys() ^ by_name.keys():
         raise LookupError(f"routes and handlers differ: {different}")
@@ -105,13 +106,23 @@ def _health(stopping: asyncio.Event) -> Responder:
     return answer
 
 
-def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> dict[str, Responder]:
+def _own_handlers(stopping: asyncio.Event) -> dict[str, Responder]:
     """Of what is open to all."""
     return {
         **dict.fromkeys(("health", "ready"), _health(stopping)),
-        "asyncapi": _written(json.dumps(asyncapi_document(), ensure_ascii=False).encode(), JSON),
-        "index": _written(index_page(), HTML),
-        "reference": _written(reference_page(document), HTML),
+        **{name: _written(*page) for name, page in _pages().items()},
+    }
+
+
+@cache
+def _pages() -> dict[str, tuple[bytes, str]]:
+    """By the names of their routes, the same for all gateways of a process."""
+    events = json.dumps(asyncapi_document(), ensure_ascii=False).encode()
+    reference = reference_page(openapi_document())
+    return {
+        "asyncapi": (events, JSON),
+        "index": (index_page(), HTML),
+        "reference": (reference, HTML),
     }
 
 
