@@ -47,11 +47,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _try_few(test: Any) -> None:
     """Both attributes are those that `@settings` sets, on a function and on a state machine."""
-    holder = getattr(test, "__self__", None)
+    machine: Any = type(getattr(test, "__self__", None))
     if is_hypothesis_test(test) and (asked := getattr(test, SETTINGS, None)):
         setattr(getattr(test, "__func__", test), SETTINGS, _few(asked))
-    elif isinstance(asked := getattr(holder, "settings", None), settings):
-        type(holder).settings = _few(asked)
+    elif isinstance(asked := getattr(machine, "settings", None), settings):
+        machine.settings = _few(asked)
 
 
 def _few(asked: settings) -> settings:
