@@ -44,6 +44,7 @@ class Crowd:
         await eventually(lambda: self.heard[200] >= until, within=30)
 
 
+@pytest.mark.tier("drills")
 @pytest.mark.parametrize("pause", [0.5, 1.0, 2.0])
 async def test_nobody_is_let_in_who_then_is_late_but_those_in_hand_at_a_pause(
     own_house: House, pause: float

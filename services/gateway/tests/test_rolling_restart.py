@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import httpx
 import openai
+import pytest
 from gateway_support.balancer import Balancer, balancer
 from gateway_support.house import House
 from gateway_support.process import running
@@ -39,6 +40,7 @@ async def start(stack: AsyncExitStack, house: House, balancing: Balancer) -> Ser
     return service
 
 
+@pytest.mark.tier("drills")
 async def test_a_rolling_restart_of_two_replicas_under_load_fails_no_request(own_house: House):
     own_house.inference.pieces = ["word "] * 50
     told: Counter[str] = Counter()
@@ -114,12 +116,14 @@ async def asked(client: httpx.AsyncClient) -> str:
         return type(error).__name__
 
 
+@pytest.mark.tier("drills")
 async def test_with_notice_nobody_fails_before_a_balancer_looks_again(own_house: House):
     told = await asked_between_the_end_and_the_next_look(own_house, "5")
 
     assert told == {"200": 3 * CALLERS}
 
 
+@pytest.mark.tier("drills")
 async def test_without_notice_they_do_so_the_notice_is_needed(own_house: House):
     told = await asked_between_the_end_and_the_next_look(own_house, "")
 

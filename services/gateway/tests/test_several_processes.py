@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 from gateway_support.house import SECRET, House
 from gateway_support.process import running, settings_of
 from modelmill_testkit.service_process import ServiceProcess, refused_start
@@ -56,6 +57,7 @@ async def asked_anew(house: House, client: httpx.AsyncClient) -> int:
         return (await own.post("/v1/chat/completions", **chat(house))).status_code
 
 
+@pytest.mark.tier("drills")
 async def test_connections_are_dealt_out_and_a_process_that_dies_is_replaced(own_house: House):
     async with running(own_house, processes="2") as (service, client):
         both, port = listening(service), service.ports["http"]
@@ -126,6 +128,7 @@ async def page_of(service: ServiceProcess) -> list[Sample]:
     return [sample for family in families for sample in family.samples]
 
 
+@pytest.mark.tier("drills")
 async def test_one_page_shows_the_metrics_of_all_by_their_process(own_house: House):
     async with running(own_house, processes="2") as (service, client):
         chats = 12

@@ -62,6 +62,7 @@ async def test_a_model_is_loaded_by_the_warm_child_and_another_takes_its_place(
             await engine.close()
 
 
+@pytest.mark.tier("drills")
 async def test_a_spare_that_dies_is_replaced() -> None:
     spare = SpareChild(transformers.MODULE)
     async with kept(spare):

@@ -15,7 +15,7 @@ from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.model import TrainedModel
 from trainer_support.runs import pair_rows, stir
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.tier("drills")]
 
 SCRIPT = Path(__file__).parent / "support" / "kill_and_resume.py"
 PREEMPTED = 3 << 8

@@ -113,6 +113,7 @@ async def test_rows_have_the_teachers_answers_and_name_it_and_the_rest_says_why_
     assert state.result.summary["last_loss"] < state.result.summary["first_loss"] / 2
 
 
+@pytest.mark.tier("drills")
 async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
     site: Any, toy_rows: Any
 ) -> None:

@@ -187,6 +187,7 @@ def flip_a_bit(site: Any, state: JobState, name: str) -> None:
     blob.write_bytes(content)
 
 
+@pytest.mark.tier("drills")
 async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no_step(
     site: Any, toy_rows: Rows, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from modelmill_evaluation.parity.errors import ParityError
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.large_imports import uncollected
 from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
@@ -65,7 +66,8 @@ def main(port: ChildPort) -> Mapping[str, Any]:
 def load_form(name: str) -> TargetForm:
     """The module that makes a form; only its own libraries are imported."""
     if name == OPENVINO_INT8:
-        from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
+        with uncollected():
+            from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
 
         return OpenVinoInt8()
     raise ChildFailure("UNKNOWN_FORM", f"there is no way to make {name!r}", "Name another form.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelmill_jobs.child import ChildPort, run_child_main
+from modelmill_service_kit.large_imports import uncollected
 
 
 def train(port: ChildPort) -> Mapping[str, Any]:
@@ -13,7 +14,8 @@ def train(port: ChildPort) -> Mapping[str, Any]:
         from modelmill_trainer.launching.run_ranks import run_ranks
 
         return run_ranks(port)
-    from modelmill_trainer.training.fine_tune import fine_tune
+    with uncollected():
+        from modelmill_trainer.training.fine_tune import fine_tune
 
     return fine_tune(port)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_jobs.child import ChildPort, run_child_main
+from modelmill_service_kit.large_imports import uncollected
 
 from modelmill_trainer.training.distributed.folder_port import attach
 from modelmill_trainer.training.distributed.process_names import FOLDER, SOCKET
@@ -22,9 +23,10 @@ from modelmill_trainer.training.distributed.process_names import FOLDER, SOCKET
 def train(port: ChildPort) -> Mapping[str, Any]:
     """Take part in the run."""
     # After the parent is watched: it may end while libraries are imported, which takes seconds.
-    from modelmill_trainer.training.distributed.division import ZeroDivision
-    from modelmill_trainer.training.fine_tune import fine_tune
-    from modelmill_trainer.training.memory import short_of_memory_named
+    with uncollected():
+        from modelmill_trainer.training.distributed.division import ZeroDivision
+        from modelmill_trainer.training.fine_tune import fine_tune
+        from modelmill_trainer.training.memory import short_of_memory_named
 
     # DeepSpeed calls torch's collectives by older names, several times a step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
