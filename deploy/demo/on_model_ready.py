@@ -7,12 +7,18 @@ else. `/asyncapi.json` of the gateway says what a message holds.
 import asyncio
 import json
 import os
+import sys
 
 import nats
+import nkeys
+
+
+async def report(error: Exception) -> None:
+    print(f"not connected: {error or type(error).__name__}", file=sys.stderr)
 
 
 async def main(url: str, seed_file: str) -> None:
-    client = await nats.connect(url, nkeys_seed=seed_file)
+    client = await nats.connect(url, nkeys_seed=seed_file, error_cb=report)
     subscription = await client.subscribe("model.ready")
     seen: set[str] = set()  # an announcement may come twice
     async for message in subscription.messages:
@@ -23,4 +29,9 @@ async def main(url: str, seed_file: str) -> None:
             print(*shown, model.get("metrics", {}), flush=True)
 
 
-asyncio.run(main(os.environ["NATS_URL"], os.environ["NATS_NKEY_SEED_FILE"]))
+try:
+    asyncio.run(main(os.environ["NATS_URL"], os.environ["NATS_NKEY_SEED_FILE"]))
+except KeyError as missing:
+    sys.exit(f"set {missing.args[0]}: docs/guide.md shows its value under 'React to events'")
+except (OSError, ValueError, nats.errors.Error, nkeys.NkeysError) as error:
+    sys.exit(f"cannot subscribe: {error}; check NATS_URL and NATS_NKEY_SEED_FILE")

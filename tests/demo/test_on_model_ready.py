@@ -3,12 +3,14 @@
 import ast
 import asyncio
 import os
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.deploy import make_streams
@@ -68,9 +70,33 @@ async def test_each_new_model_is_one_line_also_when_it_is_announced_twice(tmp_pa
     ]
 
 
-def test_it_is_no_more_than_fifteen_lines_of_code():
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"NATS_NKEY_SEED_FILE": "seed.nk"}, "set NATS_URL"),
+        ({"NATS_URL": "nats://127.0.0.1:4222", "NATS_NKEY_SEED_FILE": "sed.nk"}, "sed.nk"),
+        ({"NATS_URL": "nats://127.0.0.1:4222", "NATS_NKEY_SEED_FILE": "typo.nk"}, "seed"),
+        ({"NATS_URL": "localhost:80800", "NATS_NKEY_SEED_FILE": "seed.nk"}, "check NATS_URL"),
+    ],
+)
+def test_a_typo_is_one_line_with_the_remedy(tmp_path: Path, variables: dict[str, str], said: str):
+    people = Identities(tmp_path)
+    people.ensure()
+    (tmp_path / "seed.nk").write_bytes(people.seed("observer").file.read_bytes())
+    (tmp_path / "typo.nk").write_text("SUxx")
+
+    ended = subprocess.run(
+        [sys.executable, SUBSCRIBER], env=variables, cwd=tmp_path, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 1
+    assert said in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_it_is_no_more_than_25_lines_of_code():
     source = SUBSCRIBER.read_text("utf-8")
     docstring = ast.parse(source).body[0]
     lines = source.splitlines()[docstring.end_lineno :]
 
-    assert len([line for line in lines if line.strip()]) <= 15
+    assert len([line for line in lines if line.strip()]) <= 25
