@@ -89,7 +89,7 @@ proto: install ## Generate libs/contracts from proto/
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit becomes deploy/bench/last.json
+bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit goes into deploy/bench/results, each group with its commit
 	$(BIN)/python -m tests.bench --keep
 
 bench-gateway: .venv/rivals build/litellm/installed ## The front door beside LiteLLM: added latency, requests per core, first token, streams

@@ -47,6 +47,11 @@ def keep(run: dict[str, Any], problems: Sequence[str], file: Path) -> None:
     save(run, file)
 
 
+def commits_since(commit: str) -> str:
+    """How many commits the tree is ahead of one; a question mark for one that it does not know."""
+    return _git("rev-list", "--count", f"{commit}..HEAD") or "?"
+
+
 def _machine() -> dict[str, Any]:
     models = [
         line.split(":", 1)[1].strip()

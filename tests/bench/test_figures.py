@@ -1,5 +1,6 @@
 """What the bench prints, and what it refuses to print or keep."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,8 @@ def line(measured: Rounds, goal: Goal | None = None):
 
 
 def a_run(**changes):
-    run = {"quick": False, "dirty": False, "entries": [{"id": "a"}, {"id": "b"}]}
-    return run | changes
+    entries = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
+    return {"quick": False, "dirty": False, "entries": entries, "not_measured": []} | changes
 
 
 def test_an_entry_is_the_median_and_the_paired_ratio_with_its_interval():
@@ -63,16 +64,24 @@ def test_a_quick_run_prints_it_and_says_so():
     [
         ({"quick": True}, "quick"),
         ({"dirty": True}, "no commit"),
-        ({"entries": [{"id": "a"}]}, "lacks b"),
+        ({"entries": [{"id": "a"}]}, "a lacks b"),
+        ({"entries": [{"id": "a"}], "not_measured": [{"id": "b", "reason": "failed"}]}, "lacks b"),
     ],
 )
-def test_only_a_complete_run_of_a_commit_is_kept(tmp_path, changes, said):
-    file = tmp_path / "last.json"
+def test_only_a_whole_group_of_a_commit_is_kept(tmp_path, changes, said):
     with pytest.raises(NotWorthKeepingError, match=said):
-        keep(a_run(**changes), ["a", "b"], file)
-    assert not file.exists()
-    keep(a_run(), ["a", "b"], file)
-    assert file.exists()
+        keep(a_run(**changes), [["a", "b"]], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_group_has_a_file_of_its_own_and_one_that_was_not_measured_keeps_its_last(tmp_path):
+    groups = [["a", "b"], ["c"]]
+    assert keep(a_run(), groups, tmp_path) == ["a", "c"]
+
+    assert keep(a_run(entries=[{"id": "c", "value": 2}]), groups, tmp_path) == ["c"]
+
+    kept = {file.stem: json.loads(file.read_bytes())["entries"] for file in tmp_path.iterdir()}
+    assert kept == {"a": [{"id": "a"}, {"id": "b"}], "c": [{"id": "c", "value": 2}]}
 
 
 async def test_a_rival_that_is_not_installed_is_said_to_be_absent_and_is_no_fault(
