@@ -1,4 +1,7 @@
-"""What jobs there are, and the ids of what they make, which are known as soon as the job's is."""
+"""Job kinds, the service that owns each, and ids of what jobs make.
+
+An id of what a job makes is known as soon as the job's is: it is derived from it.
+"""
 
 from modelmill_bus.ids import derived_id
 
