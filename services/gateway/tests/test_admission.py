@@ -173,7 +173,7 @@ def test_the_budget_is_kept_and_nothing_is_left_of_who_left(
     for place in places:
         house.admission.leave(place)
     assert (house.admission.tokens, house.admission.waiting) == (0, 0)
-    assert house.admission._tenants == {}
+    assert house.admission.shares == {}
 
 
 @settings(max_examples=50, deadline=None)
@@ -186,10 +186,10 @@ def test_tenants_that_always_wait_get_equal_shares_whatever_their_requests_sizes
 
     def keep_waiting() -> None:
         for tenant, tokens in sizes.items():
-            known = house.admission._tenants.get(tenant)
+            known = house.admission.shares.get(tenant)
             while known is None or len(known.waiting) < 3:
                 place = house.ask(tenant, tokens, seconds=1e9)
-                known = house.admission._tenants[tenant]
+                known = house.admission.shares[tenant]
                 if place.begun_at is not None:
                     house.told.append(place)
 

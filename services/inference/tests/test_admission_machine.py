@@ -142,8 +142,8 @@ class AdmissionMachine(RuleBasedStateMachine):
     def what_runs_is_within_the_budget_and_the_count_is_right(self) -> None:
         running, waiting = self.of(Place.RUNNING), self.of(Place.WAITING)
         assert self.admission.tokens == sum(one.ask.tokens for one in running) <= LIMITS.tokens
-        assert self.admission.sequences == sum(one.ask.answers for one in running)
-        assert self.admission.sequences <= LIMITS.sequences
+        assert self.admission.answers == sum(one.ask.answers for one in running)
+        assert self.admission.answers <= LIMITS.sequences
         assert self.admission.waiting == len(waiting) <= LIMITS.waiting
 
     @invariant()
@@ -174,9 +174,9 @@ class AdmissionMachine(RuleBasedStateMachine):
         for ticket in self.tickets:
             self.admission.leave(ticket, now=self.now)
         assert self.admission.settle(self.now) == []
-        counts = (self.admission.tokens, self.admission.sequences, self.admission.waiting)
+        counts = (self.admission.tokens, self.admission.answers, self.admission.waiting)
         assert counts == (0, 0, 0)
-        assert self.admission._tenants == {}
+        assert self.admission.shares == {}
 
 
 TestAdmission = AdmissionMachine.TestCase

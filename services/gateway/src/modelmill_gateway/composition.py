@@ -8,16 +8,16 @@ import time
 from dataclasses import dataclass
 from functools import partial
 
+from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import BATCH
+from modelmill_bus.kinds import BATCH, prefix_of
 from modelmill_job_index.watching import JobWatcher
-from modelmill_jobs.submit import JobQueue
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.event_ids import SealedEventIds
-from modelmill_gateway.adapters.job_owner import OwnJobs
+from modelmill_gateway.adapters.job_owner import OwnJobs, OwnOrders
 from modelmill_gateway.adapters.peers import Peers
 from modelmill_gateway.adapters.read_models import ReadModels
 from modelmill_gateway.adapters.usage import UsageQueue
@@ -34,9 +34,10 @@ from modelmill_gateway.answers.metered_answers import (
     MeteredEmbeds,
     MeteredJudges,
 )
-from modelmill_gateway.batches.create_batch import CreateBatch, SubmitJob
+from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.admission import Admission
 from modelmill_gateway.domain.ledger.prices import Prices
+from modelmill_gateway.evals.create_eval_run import PREFIX as EVAL_RUN_PREFIX
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun
 from modelmill_gateway.evals.manage_evals import ManageEvals
 from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
@@ -58,8 +59,7 @@ from modelmill_gateway.ordering.create_optimization import CreateOptimization
 from modelmill_gateway.ordering.delete_dataset import DeleteDataset
 from modelmill_gateway.ordering.delete_file import DeleteFile
 from modelmill_gateway.ordering.find_file import FindFile
-from modelmill_gateway.ordering.order_job import OrderJob
-from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
+from modelmill_gateway.ordering.order_job import OrderJob, PendingJobQuota
 from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ordering.watch_job import WatchJob
 from modelmill_gateway.routing.delete_alias import DeleteAlias
@@ -103,9 +103,10 @@ class Parts:
 def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model, show_datasets, room, ordering = _ordering(parts)
+    find_model, show_datasets = _readers(known, settings.default_model)
+    order_job = OrderJob(known.jobs, PendingJobQuota(known.jobs, settings.max_waiting_jobs))
     answer_chat, judge_texts = _judged(parts, find_model)
-    submit_job, manage_evals = _own_jobs(parts, room)
+    manage_evals, (batches, runs) = ManageEvals(known.evals), _own_orders(parts.bus)
     return UseCases(
         require_models=RequireModels(known.jobs, known.evals, settings.default_model),
         answer_chat=answer_chat,
@@ -123,16 +124,16 @@ def all_use_cases(parts: Parts) -> UseCases:
         delete_model=_deleting(parts),
         delete_file=DeleteFile(peers.data_prep),
         find_file=FindFile(peers.data_prep, known.jobs, peers.trainer),
-        create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
+        create_dataset=CreateDataset(peers.orders.datasets, find_model, order_job),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
-        create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
-        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
-        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
+        create_fine_tuning_job=_training(parts, find_model, show_datasets, order_job),
+        create_optimization=CreateOptimization(peers.orders.builds, find_model, order_job),
+        create_evaluation=CreateEvaluation(peers.orders.evaluations, find_model, order_job),
         show_usage=ShowUsage(known.usage),
-        create_batch=CreateBatch(peers.data_prep, submit_job),
+        create_batch=CreateBatch(peers.data_prep, batches, order_job),
         manage_evals=manage_evals,
-        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, find_model, submit_job),
+        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, find_model, runs, order_job),
         show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
         control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
@@ -147,23 +148,14 @@ def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
     )
 
 
-def _ordering(
-    parts: Parts,
-) -> tuple[FindModel, ShowDatasets, PendingJobQuota, tuple[FindModel, OrderJob]]:
-    find_model, show_datasets = _readers(parts.known, parts.settings.default_model)
-    room = PendingJobQuota(parts.known.jobs, parts.settings.max_waiting_jobs)
-    return find_model, show_datasets, room, (find_model, OrderJob(parts.known.jobs, room))
-
-
 def _deleting(parts: Parts) -> DeleteModel:
     known = parts.known
     delete_alias = DeleteAlias(known.aliases, known.fresh_models)
     return DeleteModel(parts.peers.trainer, known.models, delete_alias, known.fresh_models)
 
 
-def _own_jobs(parts: Parts, room: PendingJobQuota) -> tuple[SubmitJob, ManageEvals]:
-    known = parts.known
-    return SubmitJob(JobQueue(parts.bus), known.jobs, room), ManageEvals(known.evals)
+def _own_orders(bus: Bus) -> tuple[OwnOrders[BatchSpec], OwnOrders[EvalRunSpec]]:
+    return OwnOrders(bus, BATCH, prefix_of(BATCH)), OwnOrders(bus, BATCH, EVAL_RUN_PREFIX)
 
 
 def _readers(known: ReadModels, default_model: str) -> tuple[FindModel, ShowDatasets]:
@@ -197,12 +189,17 @@ def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> 
 
 
 def _training(
-    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, room: PendingJobQuota
+    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, order_job: OrderJob
 ) -> CreateFineTuningJob:
     known, peers = parts.known, parts.peers
     return CreateFineTuningJob(
-        *(peers.trainer, peers.data_prep, find_model, show_datasets),
-        *(known.datasets, known.jobs, room),
+        peers.orders.training,
+        peers.orders.datasets,
+        find_model,
+        show_datasets,
+        known.datasets,
+        known.jobs,
+        order_job,
     )
 
 

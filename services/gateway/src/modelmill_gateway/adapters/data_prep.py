@@ -8,11 +8,8 @@ import grpc
 from google.protobuf.message import Message
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
-from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_service_kit.grpc_client import domain_errors
-
-from modelmill_gateway.ordering.create_dataset import AcceptedDataset
 
 PEER = "data-prep"
 CALL_SECONDS = 30.0
@@ -170,34 +167,6 @@ class GrpcDataPrep:
         request = pb.PreviewDatasetRequest(tenant=tenant, spec=spec, rows=rows)
         with domain_errors(PEER):
             return await self._stub.PreviewDataset(request, timeout=CALL_SECONDS)
-
-    async def create_dataset(
-        self,
-        spec: pb.DatasetSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedDataset:
-        """Order a dataset.
-
-        Raises:
-            NotFoundError: the file is unknown.
-            InvalidInputError: the spec is wrong.
-            AlreadyExistsError: the key was used for another spec.
-            UnavailableError: the bus does not answer; nothing was accepted.
-        """
-        request = pb.CreateDatasetRequest(
-            tenant=tenant,
-            requested_by=requested_by,
-            idempotency_key=idempotency_key,
-            spec=spec,
-            priority=priority,
-        )
-        with domain_errors(PEER):
-            response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
-        return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)
 
 
 async def _streamed(rpc: Any, header: Message, chunks: AsyncIterator[Message]) -> Any:

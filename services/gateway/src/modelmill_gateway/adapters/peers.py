@@ -5,24 +5,46 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from grpc.aio import Channel
+from modelmill.data_prep.v1.data_prep_service_pb2 import CreateDatasetRequest, DatasetSpec
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import (
+    BuildSpec,
+    CreateBuildRequest,
+)
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
+    OptimizerBuilderServiceStub,
+)
+from modelmill.trainer.v1.evaluation_pb2 import CreateEvaluationJobRequest, EvaluationSpec
+from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest, TrainSpec
+from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.mutual_tls import MutualTls
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
-from modelmill_gateway.adapters import optimizer_builder as optimizer_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
 from modelmill_gateway.adapters.dataset_stories import GrpcDatasetStories
 from modelmill_gateway.adapters.evaluations import GrpcEvaluations
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
-from modelmill_gateway.adapters.job_owner import GrpcJobOwner
+from modelmill_gateway.adapters.job_owner import GrpcJobOwner, GrpcOrders
 from modelmill_gateway.adapters.moderation import GrpcModeration
 from modelmill_gateway.adapters.moderation_policies import GrpcPolicies
-from modelmill_gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from modelmill_gateway.adapters.trainer import GrpcTrainer
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
+
+OPTIMIZER_BUILDER = "the optimizer-builder"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Who takes them, by the kind of job."""
+
+    datasets: GrpcOrders[DatasetSpec]
+    training: GrpcOrders[TrainSpec]
+    evaluations: GrpcOrders[EvaluationSpec]
+    builds: GrpcOrders[BuildSpec]
 
 
 @dataclass(frozen=True)
@@ -36,7 +58,7 @@ class Peers:
     dataset_stories: GrpcDatasetStories
     trainer: GrpcTrainer
     evaluations: GrpcEvaluations
-    optimizer_builder: GrpcOptimizerBuilder
+    orders: Orders
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
 
@@ -77,7 +99,7 @@ async def open_peers(
             dataset_stories=GrpcDatasetStories(to_data_prep),
             trainer=GrpcTrainer(to_trainer),
             evaluations=GrpcEvaluations(to_trainer),
-            optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
+            orders=_orders(to_data_prep, to_trainer, to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
         )
 
@@ -88,6 +110,17 @@ def _watched_fleet(channels: Sequence[Channel]) -> Fleet:
     return fleet
 
 
+def _orders(to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel) -> Orders:
+    data_prep, trainer = DataPrepServiceStub(to_data_prep), TrainerServiceStub(to_trainer)
+    builder = OptimizerBuilderServiceStub(to_optimizer)
+    return Orders(
+        GrpcOrders(data_prep.CreateDataset, CreateDatasetRequest, data_prep_adapter.PEER),
+        GrpcOrders(trainer.CreateFineTuningJob, CreateFineTuningJobRequest, trainer_adapter.PEER),
+        GrpcOrders(trainer.CreateEvaluationJob, CreateEvaluationJobRequest, trainer_adapter.PEER),
+        GrpcOrders(builder.CreateBuild, CreateBuildRequest, OPTIMIZER_BUILDER),
+    )
+
+
 def _job_owners(
     to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel
 ) -> Mapping[str, GrpcJobOwner]:
@@ -96,5 +129,5 @@ def _job_owners(
         DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
         TRAIN: training,
         EVALUATE: training,
-        OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
+        OPTIMIZE: GrpcJobOwner(to_optimizer, OPTIMIZER_BUILDER),
     }

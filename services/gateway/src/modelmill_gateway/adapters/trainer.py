@@ -3,18 +3,14 @@
 from collections.abc import Sequence
 
 import grpc
-from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.trainer_service_pb2 import (
-    CreateFineTuningJobRequest,
     ListStepFiguresRequest,
     RetireModelRequest,
     StepFigures,
-    TrainSpec,
 )
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_service_kit.grpc_client import domain_errors
 
-from modelmill_gateway.ordering.accepted_job import AcceptedJob
 from modelmill_gateway.routing.delete_model import RetiredVersions
 
 PEER = "the trainer"
@@ -26,34 +22,6 @@ class GrpcTrainer:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = TrainerServiceStub(channel)
-
-    async def create(
-        self,
-        spec: TrainSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedJob:
-        """Order a training run.
-
-        Raises:
-            NotFoundError: the dataset or the base model is unknown.
-            InvalidInputError: hyper-parameters are wrong; all are listed.
-            AlreadyExistsError: the key was used for another spec.
-            UnavailableError: the bus does not answer; nothing was accepted.
-        """
-        request = CreateFineTuningJobRequest(
-            tenant=tenant,
-            requested_by=requested_by,
-            idempotency_key=idempotency_key,
-            spec=spec,
-            priority=priority,
-        )
-        with domain_errors(PEER):
-            response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
-        return AcceptedJob(response.job_id, response.sequence)
 
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None

@@ -1,24 +1,18 @@
 """Order a batch: a job of the gateway's own, that answers a file of requests as its caller."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
-from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_bus.kinds import BATCH, prefix_of
-from modelmill_bus.read_model import CatchesUp, until_seen
+from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobRecord
-from modelmill_jobs.submit import SubmittedJob
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.ordering.accepted_job import accepted_record
-from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
+from modelmill_gateway.ordering.order_job import OrderJob, Owner
 
-PREFIX = prefix_of(BATCH)
 PURPOSE = "batch"
 MAX_FILE_BYTES = 200 * 1024 * 1024
 WINDOW_SECONDS = 24 * 3600
@@ -30,69 +24,13 @@ class Files(Protocol):
     async def get(self, *, tenant: str, file_id: str) -> FileState: ...
 
 
-class Queue(Protocol):
-    """See `modelmill_jobs.submit.JobQueue`."""
-
-    async def submit(
-        self,
-        *,
-        kind: str,
-        prefix: str,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        spec: Message,
-    ) -> SubmittedJob: ...
-
-
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
-@dataclass(frozen=True)
-class SubmitJob:
-    """Orders jobs that the gateway does itself."""
-
-    queue: Queue
-    jobs: Jobs
-    room: PendingJobQuota
-
-    async def __call__(
-        self, spec: Message, caller: Caller, idempotency_key: str, *, prefix: str = PREFIX
-    ) -> JobRecord:
-        """Order it under the caller's name.
-
-        Args:
-            prefix: of the job's id.
-
-        Raises:
-            AlreadyExistsError: the key was used for another spec.
-            OverloadedError: too many jobs of the tenant's wait.
-            UnavailableError: the bus does not answer; nothing is known to be accepted.
-        """
-        with self.room.place(caller.tenant, BATCH, idempotency_key):
-            submitted = await self.queue.submit(
-                kind=BATCH,
-                prefix=prefix,
-                tenant=caller.tenant,
-                requested_by=caller.subject,
-                idempotency_key=idempotency_key,
-                spec=spec,
-            )
-            await until_seen(self.jobs, submitted.sequence)
-        return accepted_record(
-            self.jobs, submitted.job_id, kind=BATCH, tenant=caller.tenant, spec=spec
-        )
-
-
 class CreateBatch:
     """POST /v1/batches."""
 
-    def __init__(self, files: Files, submit_job: SubmitJob) -> None:
+    def __init__(self, files: Files, batches: Owner[BatchSpec], order_job: OrderJob) -> None:
         self._files = files
-        self._submit_job = submit_job
+        self._batches = batches
+        self._order_job = order_job
 
     async def __call__(
         self,
@@ -107,17 +45,22 @@ class CreateBatch:
 
         Raises:
             BadRequestError: there is no such file, or it is none of a batch's.
-            AlreadyExistsError, OverloadedError, UnavailableError: as `SubmitJob` says.
+            AlreadyExistsError, OverloadedError, UnavailableError: as `OrderJob` says.
         """
-        await self._check(input_file_id, caller.tenant)
-        spec = BatchSpec(
-            endpoint=endpoint,
-            input_file_id=input_file_id,
-            window_seconds=WINDOW_SECONDS,
-            metadata=metadata,
-            authority=authority_of(caller),
+
+        async def wanted() -> BatchSpec:
+            await self._check(input_file_id, caller.tenant)
+            return BatchSpec(
+                endpoint=endpoint,
+                input_file_id=input_file_id,
+                window_seconds=WINDOW_SECONDS,
+                metadata=metadata,
+                authority=authority_of(caller),
+            )
+
+        return await self._order_job(
+            self._batches, wanted, kind=BATCH, caller=caller, idempotency_key=idempotency_key
         )
-        return await self._submit_job(spec, caller, idempotency_key)
 
     async def _check(self, file_id: str, tenant: str) -> None:
         try:

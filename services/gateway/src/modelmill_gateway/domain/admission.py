@@ -1,17 +1,17 @@
 """How much may be in hand at a time, in tokens, and who is next when it is more.
 
-What fits begins at once. What does not waits in a queue that is fair between tenants: the one with
-the fewest tokens in hand is next, among equals who was served longest ago. Nobody overtakes.
-Who would not begin soon enough is refused at once, and who could not end in time any more is not
-begun when its turn comes. Inference has a queue of its own, which knows
-each engine's budget: this one bounds what a gateway holds for all of them.
+What fits begins at once. What does not waits in a queue that is fair between tenants. Who would not
+begin soon enough is refused at once, and who could not end in time any more is not begun when its
+turn comes. Inference has a queue of its own, which knows each engine's budget: this one bounds what
+a gateway holds for all of them.
 
 Plain bookkeeping: the clock is an argument of the class, and whoever asked looks at the place.
 """
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from modelmill_service_kit.fair_queue import FairQueue
 
 from modelmill_gateway.domain.errors import FullError
 
@@ -40,14 +40,8 @@ class QueueTicket:
     """None as long as it waits, and for good when its turn came too late."""
     tell: Callable[[], None] | None = None
     """Called when its turn has come, in time or too late."""
-
-
-@dataclass(slots=True)
-class _Tenant:
-    turn: int
-    in_hand: int = 0
-    waiting: dict[QueueTicket, None] = field(default_factory=dict)
-    waiting_tokens: int = 0
+    answers: int = 1
+    """One, however many it asks for: this budget counts tokens alone."""
 
 
 @dataclass(slots=True)
@@ -97,7 +91,7 @@ class _Holding:
         return self.token_seconds / self.tokens if self.tokens else None
 
 
-class Admission:
+class Admission(FairQueue[QueueTicket]):
     """The budget of a process, and the queue in front of it.
 
     Args:
@@ -115,20 +109,15 @@ class Admission:
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
+        super().__init__()
         self._limit = tokens
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._jitter = jitter
-        self._tenants: dict[str, _Tenant] = {}
-        self._turns = itertools.count()
         self._holding = _Holding()
         self._stands_since = clock()
         """When room came free last, or was first waited for after that."""
         self._lasts: dict[str, _Lasting] = {}
-        self.tokens = 0
-        """In hand."""
-        self.waiting = 0
-        """Requests in the queue."""
 
     def ask(self, tenant: str, tokens: int, seconds: float, *, kind: str = "") -> QueueTicket:
         """A place, begun when there is room.
@@ -143,23 +132,18 @@ class Admission:
         """
         tokens = min(tokens, self._limit) if self._limit else tokens
         place = QueueTicket(tenant, tokens, kind, self._clock() + seconds)
-        known = self._tenants.get(tenant)
-        if known is None:
-            known = self._tenants[tenant] = _Tenant(next(self._turns))
         if not self.waiting and self._fits(tokens):
+            self.enter(place)
             self._begin(place)
             return place
-        wait = self._expected_wait(place, known)
+        wait = self._expected_wait(place)
         is_late = wait is not None and not self._ends_in_time(kind, seconds, wait)
         is_long = wait is None or wait > self._wait_seconds
         if is_late or is_long:
-            self._forget_if_idle(tenant)
             raise self._full(wait)
         if not self.waiting:
             self._stands_since = self._clock()
-        known.waiting[place] = None
-        known.waiting_tokens += tokens
-        self.waiting += 1
+        self.enter(place)
         return place
 
     def leave(self, place: QueueTicket, *, answered: bool = False) -> None:
@@ -168,25 +152,19 @@ class Admission:
         Args:
             answered: it came to its end, so that its duration says something.
         """
-        tenant = self._tenants.get(place.tenant)
-        if tenant is None:
-            return  # Its turn came too late, and it is forgotten already.
         if place.begun_at is not None:
             self._learn(place, answered)
-            tenant.in_hand -= place.tokens
-            self.tokens -= place.tokens
-        elif place in tenant.waiting:
-            self._unqueue(place, tenant)
-        self._forget_if_idle(place.tenant)
+            self.end(place)
+        elif self.waits(place):
+            self.withdraw(place)
         self._let_in()
 
     def _let_in(self) -> None:
-        while (following := self._next()) is not None and self._fits(following.tokens):
-            self._unqueue(following, self._tenants[following.tenant])
+        while (following := self.first()) is not None and self._fits(following.tokens):
             if self._ends_in_time(following.kind, following.ends_at - self._clock()):
                 self._begin(following)
             else:
-                self._forget_if_idle(following.tenant)
+                self.withdraw(following)
             if following.tell is not None:
                 following.tell()
 
@@ -208,20 +186,9 @@ class Admission:
     def _fits(self, tokens: int) -> bool:
         return not self._limit or self.tokens + tokens <= self._limit
 
-    def _next(self) -> QueueTicket | None:
-        if not self.waiting:
-            return None
-        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting]
-        return next(iter(min(waiting, key=lambda it: (it.in_hand, it.turn)).waiting))
-
-    def _expected_wait(self, place: QueueTicket, tenant: _Tenant) -> float | None:
+    def _expected_wait(self, place: QueueTicket) -> float | None:
         """Until its turn; None when nothing is known and the queue is as long as the budget."""
-        share = tenant.in_hand + tenant.waiting_tokens + place.tokens
-        ahead = tenant.waiting_tokens + place.tokens
-        for other in self._tenants.values():
-            if other is not tenant:
-                # It has its turns until it was given as much.
-                ahead += min(other.waiting_tokens, max(0, share - other.in_hand))
+        ahead, _ = self.taken_with(place)
         missing = ahead + self.tokens - self._limit
         held = self._holding.seconds
         if held is None:
@@ -240,18 +207,5 @@ class Admission:
         )
 
     def _begin(self, place: QueueTicket) -> None:
-        tenant = self._tenants[place.tenant]
-        tenant.turn = next(self._turns)
-        tenant.in_hand += place.tokens
-        self.tokens += place.tokens
+        self.begin(place)
         place.begun_at = self._clock()
-
-    def _unqueue(self, place: QueueTicket, tenant: _Tenant) -> None:
-        del tenant.waiting[place]
-        tenant.waiting_tokens -= place.tokens
-        self.waiting -= 1
-
-    def _forget_if_idle(self, name: str) -> None:
-        tenant = self._tenants[name]
-        if not tenant.in_hand and not tenant.waiting:
-            del self._tenants[name]

@@ -10,14 +10,16 @@ from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
 from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
 from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 
-from modelmill_gateway.batches.create_batch import WINDOW_SECONDS, SubmitJob, authority_of
+from modelmill_gateway.batches.create_batch import WINDOW_SECONDS, authority_of
 from modelmill_gateway.batches.keep_batch_files import TakesFiles
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import item_schema_of
+from modelmill_gateway.ordering.order_job import OrderJob, Owner
 
 PURPOSE = "evals"
 PREFIX = "evalrun"
@@ -60,12 +62,18 @@ class CreateEvalRun:
     """POST /v1/evals/{eval_id}/runs."""
 
     def __init__(
-        self, evals: Evals, files: Files, find_model: FindsModels, submit_job: SubmitJob
+        self,
+        evals: Evals,
+        files: Files,
+        find_model: FindsModels,
+        runs: Owner[EvalRunSpec],
+        order_job: OrderJob,
     ) -> None:
         self._evals = evals
         self._files = files
         self._find_model = find_model
-        self._submit_job = submit_job
+        self._runs = runs
+        self._order_job = order_job
 
     async def __call__(
         self, eval_id: str, requested: RunRequest, caller: Caller, idempotency_key: str
@@ -76,12 +84,21 @@ class CreateEvalRun:
             NotFoundError: no such eval.
             ModelNotFoundError: it samples or grades with a model that there is not.
             BadRequestError: there is no such file, or its purpose is another.
-            AlreadyExistsError, OverloadedError, UnavailableError: as `SubmitJob` says.
+            AlreadyExistsError, OverloadedError, UnavailableError: as `OrderJob` says.
         """
+        return await self._order_job(
+            self._runs,
+            lambda: self._spec(eval_id, requested, caller),
+            kind=BATCH,
+            caller=caller,
+            idempotency_key=idempotency_key,
+        )
+
+    async def _spec(self, eval_id: str, requested: RunRequest, caller: Caller) -> EvalRunSpec:
         found = self._evals.get(eval_id, caller)
         for model in _models(requested.source, json.loads(found.testing_criteria)):
             await self._find_model.version(caller.tenant, model)
-        spec = EvalRunSpec(
+        return EvalRunSpec(
             eval_id=eval_id,
             name=requested.name,
             metadata=requested.metadata,
@@ -92,7 +109,6 @@ class CreateEvalRun:
             window_seconds=WINDOW_SECONDS,
             authority=authority_of(caller),
         )
-        return await self._submit_job(spec, caller, idempotency_key, prefix=PREFIX)
 
     async def _file_of(self, requested: RunRequest, tenant: str) -> str:
         if requested.file_id:

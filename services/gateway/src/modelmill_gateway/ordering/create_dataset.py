@@ -1,55 +1,24 @@
-"""Order a dataset and answer once our own list of jobs knows of it."""
-
-from dataclasses import dataclass
-from typing import Protocol
+"""Order a dataset."""
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill_bus.kinds import DATASET
-from modelmill_bus.read_model import CatchesUp, until_seen
+from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
+from modelmill_gateway.ordering.order_job import OrderJob, Owner
 from modelmill_gateway.routing.find_model import FindModel
-
-
-@dataclass(frozen=True)
-class AcceptedDataset:
-    """A dataset to come. `sequence` is that of its job's request in the JOBS stream."""
-
-    job_id: str
-    dataset_id: str
-    sequence: int
-
-
-class DatasetOrders(Protocol):
-    """Takes orders for datasets."""
-
-    async def create_dataset(
-        self,
-        spec: DatasetSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedDataset: ...
 
 
 class CreateDataset:
     """See `modelmill.data_prep.v1.DataPrepService.CreateDataset` for what it refuses."""
 
     def __init__(
-        self,
-        orders: DatasetOrders,
-        find_model: FindModel,
-        jobs: CatchesUp,
-        room: PendingJobQuota,
+        self, datasets: Owner[DatasetSpec], find_model: FindModel, order_job: OrderJob
     ) -> None:
-        self._orders = orders
+        self._datasets = datasets
         self._find_model = find_model
-        self._jobs = jobs
-        self._room = room
+        self._order_job = order_job
 
     async def __call__(
         self,
@@ -57,7 +26,7 @@ class CreateDataset:
         caller: Caller,
         idempotency_key: str,
         priority: JobPriority.ValueType,
-    ) -> AcceptedDataset:
+    ) -> JobRecord:
         """Order it under the caller's name.
 
         The model whose tokens are wanted may be named in any way; it is ordered as the version that
@@ -67,16 +36,18 @@ class CreateDataset:
             ModelNotFoundError: there is no such model that can be trained.
             OverloadedError: too many jobs of the tenant's wait.
         """
-        if spec.tokenize.model:
-            start = await self._find_model.trainable(caller.tenant, spec.tokenize.model)
-            spec.tokenize.model = start.base.version_id
-        with self._room.place(caller.tenant, DATASET, idempotency_key):
-            accepted = await self._orders.create_dataset(
-                spec,
-                tenant=caller.tenant,
-                requested_by=caller.subject,
-                idempotency_key=idempotency_key,
-                priority=priority,
-            )
-            await until_seen(self._jobs, accepted.sequence)
-        return accepted
+
+        async def wanted() -> DatasetSpec:
+            if spec.tokenize.model:
+                start = await self._find_model.trainable(caller.tenant, spec.tokenize.model)
+                spec.tokenize.model = start.base.version_id
+            return spec
+
+        return await self._order_job(
+            self._datasets,
+            wanted,
+            kind=DATASET,
+            caller=caller,
+            idempotency_key=idempotency_key,
+            priority=priority,
+        )

@@ -52,10 +52,9 @@ class CreateEvaluation:
             OverloadedError: too many jobs of the tenant's wait.
             UnavailableError: the trainer or the bus does not answer; nothing was accepted.
         """
-        wanted = await self._wanted(spec, caller)
         return await self._order_job(
             self._evaluations,
-            wanted,
+            lambda: self._wanted(spec, caller),
             kind=EVALUATE,
             caller=caller,
             idempotency_key=idempotency_key,

@@ -1,6 +1,6 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,17 +27,14 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TrainSpec,
 )
 from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
-from modelmill_bus.read_model import CatchesUp, until_seen
 from modelmill_bus.structs import text_of
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
 from modelmill_gateway.domain.models import TrainingStart
-from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
-from modelmill_gateway.ordering.create_dataset import DatasetOrders
-from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
+from modelmill_gateway.ordering.order_job import OrderJob, Owner
 from modelmill_gateway.ordering.rows_of_file import said_of_rows
 
 CONVERSATIONS = RowMapping(messages_column="messages")
@@ -92,20 +89,6 @@ class _Source:
 _NOTHING = _Source("", "")
 
 
-class Training(Protocol):
-    """Takes orders for training."""
-
-    async def create(
-        self,
-        spec: TrainSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedJob: ...
-
-
 class FindsBases(Protocol):
     """See `modelmill_gateway.routing.find_model.FindModel`."""
 
@@ -125,33 +108,26 @@ class Datasets(Protocol):
     def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
 
 
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
-
-
 class CreateFineTuningJob:
     """See `modelmill.trainer.v1.TrainerService.CreateFineTuningJob` for what it refuses."""
 
     def __init__(
         self,
-        training: Training,
-        orders: DatasetOrders,
+        training: Owner[TrainSpec],
+        dataset_orders: Owner[DatasetSpec],
         find_model: FindsBases,
         find_dataset: FindsDatasets,
         datasets: Datasets,
-        jobs: Jobs,
-        room: PendingJobQuota,
+        jobs: JobIndex,
+        order_job: OrderJob,
     ) -> None:
         self._training = training
-        self._orders = orders
+        self._dataset_orders = dataset_orders
         self._find_model = find_model
         self._find_dataset = find_dataset
         self._datasets = datasets
         self._jobs = jobs
-        self._room = room
+        self._order_job = order_job
 
     async def __call__(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
@@ -163,23 +139,13 @@ class CreateFineTuningJob:
         Raises:
             OverloadedError: too many jobs of the tenant's wait.
         """
-        with self._room.place(caller.tenant, TRAIN, idempotency_key):
-            return await self._order(order, caller, idempotency_key)
-
-    async def _order(
-        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
-    ) -> JobRecord:
-        spec = await self._spec(order, caller, idempotency_key)
-        accepted = await self._training.create(
-            spec,
-            tenant=caller.tenant,
-            requested_by=caller.subject,
+        return await self._order_job(
+            self._training,
+            lambda: self._spec(order, caller, idempotency_key),
+            kind=TRAIN,
+            caller=caller,
             idempotency_key=idempotency_key,
             priority=order.priority,
-        )
-        await until_seen(self._jobs, accepted.sequence)
-        return accepted_record(
-            self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
         )
 
     async def _spec(
@@ -240,10 +206,10 @@ class CreateFineTuningJob:
             raise InvalidInputError(f"{field}: must be the id of a file or a dataset")
         mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
         with said_of_rows(field):
-            accepted = await self._orders.create_dataset(
+            # Beside the training's own place: who may wait with that may wait with its dataset.
+            accepted = await self._dataset_orders.create(
                 DatasetSpec(file_id=wanted, mapping=mapping),
-                tenant=caller.tenant,
-                requested_by=caller.subject,
+                caller,
                 idempotency_key=self._dataset_key(
                     wanted,
                     mapping.layout,
@@ -252,7 +218,7 @@ class CreateFineTuningJob:
                 ),
                 priority=order.priority,
             )
-        return _Source(accepted.dataset_id, accepted.job_id)
+        return _Source(dataset_id_of(accepted.job_id), accepted.job_id)
 
     async def _dataset(self, dataset_id: str, tenant: str) -> _Source:
         """The dataset, or the job that is still making it.

@@ -53,10 +53,9 @@ class CreateOptimization:
             UnavailableError: the optimizer-builder or the bus does not answer; nothing was
                 accepted.
         """
-        wanted = await self._wanted(spec, caller.tenant)
         return await self._order_job(
             self._builds,
-            wanted,
+            lambda: self._wanted(spec, caller.tenant),
             kind=OPTIMIZE,
             caller=caller,
             idempotency_key=idempotency_key,

@@ -1,18 +1,40 @@
 """Order a job of whoever owns its kind, in the caller's name, and answer once it is listed here."""
 
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
-from modelmill.jobs.v1.job_pb2 import JobPriority
-from modelmill_bus.read_model import CatchesUp, until_seen
-from modelmill_job_index.index import JobRecord
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JOB_STATUS_QUEUED,
+    JobPriority,
+    JobRequested,
+    JobState,
+)
+from modelmill_bus import ids
+from modelmill_bus.kinds import prefix_of
+from modelmill_bus.read_model import until_seen
+from modelmill_job_index.index import JobIndex, JobRecord
+from modelmill_service_kit.errors import NotFoundError, OverloadedError
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.accepted_job import AcceptedJob, accepted_record
-from modelmill_gateway.ordering.pending_job_quota import PendingJobQuota
+
+RETRY_SECONDS = 30.0
 
 SpecT = TypeVar("SpecT", bound=Message)
 SpecT_contra = TypeVar("SpecT_contra", bound=Message, contravariant=True)
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """A job to come. `sequence` is that of its request in the JOBS stream."""
+
+    job_id: str
+    sequence: int
 
 
 class Owner(Protocol[SpecT_contra]):
@@ -21,53 +43,111 @@ class Owner(Protocol[SpecT_contra]):
     async def create(
         self,
         spec: SpecT_contra,
+        caller: Caller,
         *,
-        tenant: str,
-        requested_by: str,
         idempotency_key: str,
         priority: JobPriority.ValueType,
     ) -> AcceptedJob: ...
 
 
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
+class PendingJobQuota:
+    """A place for each job that comes, until the list of jobs counts it.
 
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+    Exact in one gateway. Several of them let in what they are asked for at the same moment.
+
+    Args:
+        most: jobs of one tenant that may wait; 0 for any number.
+    """
+
+    def __init__(self, jobs: JobIndex, most: int) -> None:
+        self._jobs = jobs
+        self._most = most
+        self._coming: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, tenant: str, kind: str, idempotency_key: str) -> Iterator[None]:
+        """Held while a job is ordered; a repeat of one that was accepted needs none.
+
+        Raises:
+            OverloadedError: as many wait as may.
+        """
+        if not self._most or self._is_repeat(tenant, kind, idempotency_key):
+            yield
+            return
+        waiting = self._jobs.waiting_of(tenant) + self._coming[tenant]
+        if waiting >= self._most:
+            raise _full(waiting, self._most)
+        self._coming[tenant] += 1
+        try:
+            yield
+        finally:
+            self._coming[tenant] -= 1
+
+    def _is_repeat(self, tenant: str, kind: str, idempotency_key: str) -> bool:
+        if not idempotency_key:
+            return False
+        job_id = ids.job_id(
+            prefix_of(kind), tenant=tenant, kind=kind, idempotency_key=idempotency_key
+        )
+        try:
+            self._jobs.get(tenant, job_id)
+        except NotFoundError:
+            return False
+        return True
+
+
+def _full(waiting: int, most: int) -> OverloadedError:
+    error = OverloadedError(
+        f"{waiting} jobs of yours wait already, and {most} may. Cancel one of them or ask again"
+        " when one has begun",
+        retry_after_seconds=RETRY_SECONDS,
+    )
+    return error.because("TOO_MANY_WAITING")
 
 
 class OrderJob:
-    """The road that orders of any kind take."""
+    """The one path of orders of every kind."""
 
-    def __init__(self, jobs: Jobs, room: PendingJobQuota) -> None:
+    def __init__(self, jobs: JobIndex, quota: PendingJobQuota) -> None:
         self._jobs = jobs
-        self._room = room
+        self._quota = quota
 
     async def __call__(
         self,
         owner: Owner[SpecT],
-        spec: SpecT,
+        spec_of: Callable[[], Awaitable[SpecT]],
         *,
         kind: str,
         caller: Caller,
         idempotency_key: str,
-        priority: JobPriority.ValueType,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> JobRecord:
         """Order it.
+
+        Args:
+            spec_of: Looks up what the spec names, once it is known that the job may wait.
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
             OverloadedError: too many jobs of the tenant's wait.
             UnavailableError: the owner or the bus does not answer; nothing was accepted.
         """
-        with self._room.place(caller.tenant, kind, idempotency_key):
+        with self._quota.place(caller.tenant, kind, idempotency_key):
+            spec = await spec_of()
             accepted = await owner.create(
-                spec,
-                tenant=caller.tenant,
-                requested_by=caller.subject,
-                idempotency_key=idempotency_key,
-                priority=priority,
+                spec, caller, idempotency_key=idempotency_key, priority=priority
             )
             await until_seen(self._jobs, accepted.sequence)
-        return accepted_record(
-            self._jobs, accepted.job_id, kind=kind, tenant=caller.tenant, spec=spec
-        )
+        try:
+            return self._jobs.get(caller.tenant, accepted.job_id)
+        except NotFoundError:
+            # As the list will have it: it is behind for the moment.
+            return _just_accepted(accepted.job_id, kind, caller.tenant, spec)
+
+
+def _just_accepted(job_id: str, kind: str, tenant: str, spec: Message) -> JobRecord:
+    requested = JobRequested(job_id=job_id, kind=kind, tenant=tenant)
+    requested.spec.update(MessageToDict(spec, preserving_proto_field_name=True))
+    requested.requested_at.GetCurrentTime()
+    state = JobState(job_id=job_id, kind=kind, tenant=tenant, status=JOB_STATUS_QUEUED)
+    return JobRecord(requested=requested, state=state, progress=None, events=())

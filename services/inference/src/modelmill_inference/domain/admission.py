@@ -1,21 +1,17 @@
 """Who may use an engine next: a budget of tokens and sequences, and a queue in front of it.
 
 A request that fits begins at once. Others wait, in a bounded queue that is fair between tenants:
-the tenant with the fewest tokens in flight is next, among equals the one that was served longest
-ago, and within a tenant who came first. Nobody overtakes: what is freed is kept for who is next, so
-that small requests do not starve a large one. Something runs all the while, because the idle engine
+what is freed is kept for who is next. Something runs all the while, because the idle engine
 has room for each request that is let in. Whose answer is not to be expected before its deadline
 is refused, at once or when that turns out; whose deadline passes leaves then.
 
 Plain bookkeeping: the clock is an argument, and `settle` says who is to be told.
 """
 
-import itertools
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from modelmill_service_kit.errors import DomainError
+from modelmill_service_kit.fair_queue import FairQueue
 
 from modelmill_inference.domain.asking import (
     AdmissionLimits,
@@ -46,38 +42,18 @@ STRAINED_SECONDS = 1.0
 """It also does for so long after something was refused, or was cut off by its deadline."""
 
 
-@dataclass(slots=True)
-class _Tenant:
-    turn: int
-    """When it was last served, or came; grows."""
-    in_flight: int = 0
-    """Tokens of its running requests."""
-    running: int = 0
-    waiting: dict[Ticket, None] = field(default_factory=dict)
-    """In the order in which they came."""
-    waiting_tokens: int = 0
-    waiting_answers: int = 0
-
-
-class Admission:
+class Admission(FairQueue[Ticket]):
     """The budget and the queue of one engine. After each change, `settle`."""
 
     def __init__(self, limits: AdmissionLimits) -> None:
+        super().__init__()
         self._limits = limits
         self._pace = Pace()
-        self._tenants: dict[str, _Tenant] = {}
-        self._turns = itertools.count()
         self._running: dict[Ticket, None] = {}
         self._strained_at = -math.inf
         self._closed = False
         self._work_in_flight: float | None = None
         """Kept until something starts or stops: refusals come in crowds."""
-        self.tokens = 0
-        """In flight."""
-        self.sequences = 0
-        """In flight."""
-        self.waiting = 0
-        """Requests in the queue."""
 
     def ask(self, ask: Ask, *, deadline: float, now: float) -> Ticket:
         """A place in the queue; it runs at once, by `settle`, when there is room.
@@ -94,12 +70,11 @@ class Admission:
         check_size(ask, self._limits)
         if deadline <= now:
             raise late()
-        tenant = self._tenants.setdefault(ask.tenant, _Tenant(next(self._turns)))
-        has_place = len(tenant.waiting) < self._limits.waiting - self.waiting
-        seconds = self._seconds_to_start(ask, tenant)
+        has_place = self.waiting_of(ask.tenant) < self._limits.waiting - self.waiting
         ticket = Ticket(ask, deadline)
-        self._enqueue(ticket, tenant)
-        starts = self._next() is ticket and self._fits(ask)
+        seconds = self._seconds_to_start(ticket)
+        self.enter(ticket)
+        starts = self.first() is ticket and self._fits(ask)
         ticket.has_waited = not starts
         refusal = None
         if starts:
@@ -151,10 +126,10 @@ class Admission:
     def settle(self, now: float) -> list[Ticket]:
         """Requests that no longer wait: they run, or have their refusal."""
         self._time_passed(now)
-        settled = [ticket for ticket in self._queue() if ticket.deadline <= now]
+        settled = [ticket for ticket in self if ticket.deadline <= now]
         for ticket in settled:
             self._refuse(ticket, late())
-        while (first := self._next()) is not None and self._fits(first.ask):
+        while (first := self.first()) is not None and self._fits(first.ask):
             if first.has_waited and self._ends_late(first, now, 0.0, share=TURN_SHARE):
                 self._strained_at = now
                 self._refuse(first, no_time(None))
@@ -166,46 +141,30 @@ class Admission:
     def close(self) -> list[Ticket]:
         """Refuse all that wait and all that will come; what runs goes on."""
         self._closed = True
-        waiting = list(self._queue())
+        waiting = list(self)
         for ticket in waiting:
             self._refuse(ticket, stopping())
         return waiting
 
     def next_deadline(self) -> float | None:
         """When `settle` has to be called although nothing changed."""
-        return min((ticket.deadline for ticket in self._queue()), default=None)
-
-    def _queue(self) -> Iterator[Ticket]:
-        return (ticket for tenant in self._tenants.values() for ticket in tenant.waiting)
-
-    def _next(self) -> Ticket | None:
-        tenants = [tenant for tenant in self._tenants.values() if tenant.waiting]
-        if not tenants:
-            return None
-        return next(iter(min(tenants, key=lambda it: (it.in_flight, it.turn)).waiting))
+        return min((ticket.deadline for ticket in self), default=None)
 
     def _fits(self, ask: Ask) -> bool:
         return (
             self.tokens + ask.tokens <= self._limits.tokens
-            and self.sequences + ask.answers <= self._limits.sequences
+            and self.answers + ask.answers <= self._limits.sequences
         )
 
-    def _seconds_to_start(self, ask: Ask, tenant: _Tenant) -> float | None:
+    def _seconds_to_start(self, ticket: Ticket) -> float | None:
         """Until what has to be freed for it, and for those before it, was freed."""
         rate = self._pace.rate
         if rate is None or not self._running:
             return None
-        tokens, answers = tenant.waiting_tokens + ask.tokens, tenant.waiting_answers + ask.answers
-        share = tenant.in_flight + tokens
-        for other in self._tenants.values():
-            if other is not tenant and other.waiting:
-                # It has its turns until it was given as much.
-                ahead = min(other.waiting_tokens, max(0, share - other.in_flight))
-                tokens += ahead
-                answers += other.waiting_answers * ahead // other.waiting_tokens
+        tokens, answers = self.taken_with(ticket)
         missing_tokens = tokens + self.tokens - self._limits.tokens
-        missing_answers = answers + self.sequences - self._limits.sequences
-        works = max(missing_tokens / self.tokens, missing_answers / self.sequences, 0.0)
+        missing_answers = answers + self.answers - self._limits.sequences
+        works = max(missing_tokens / self.tokens, missing_answers / self.answers, 0.0)
         if self._work_in_flight is None:
             self._work_in_flight = sum(self._work_of(running.ask) for running in self._running)
         return works * self._work_in_flight / rate
@@ -215,10 +174,10 @@ class Admission:
     ) -> bool:
         """Whether it would need more than that share of its time, as far as that is known."""
         rate, work = self._pace.rate, self._work_of(ticket.ask, long=True)
-        if rate is None or not self.sequences:
+        if rate is None or not self.answers:
             return False
         # Its rate is one of as many as run with it; when it has to wait, others leave for it.
-        beside = self.sequences + (0 if ticket.has_waited else ticket.ask.answers)
+        beside = self.answers + (0 if ticket.has_waited else ticket.ask.answers)
         lasts = work / ticket.ask.answers * beside / rate
         return seconds_to_start + lasts > share * (ticket.deadline - now)
 
@@ -227,58 +186,30 @@ class Admission:
             prompt_tokens=ask.prompt_tokens, allowed=ask.new_tokens, long=long
         )
 
-    def _enqueue(self, ticket: Ticket, tenant: _Tenant) -> None:
-        tenant.waiting[ticket] = None
-        tenant.waiting_tokens += ticket.ask.tokens
-        tenant.waiting_answers += ticket.ask.answers
-        self.waiting += 1
-
     def _dequeue(self, ticket: Ticket) -> None:
-        tenant = self._tenants[ticket.ask.tenant]
-        del tenant.waiting[ticket]
-        tenant.waiting_tokens -= ticket.ask.tokens
-        tenant.waiting_answers -= ticket.ask.answers
-        self.waiting -= 1
+        self.withdraw(ticket)
         ticket.place = Place.GONE
-        self._forget_if_idle(ticket.ask.tenant)
 
     def _refuse(self, ticket: Ticket, refusal: DomainError) -> None:
         self._dequeue(ticket)
         ticket.refusal = refusal
 
     def _start(self, ticket: Ticket) -> None:
-        # Only now: it must not look idle in between.
-        tenant = self._tenants[ticket.ask.tenant]
-        tenant.running += 1
-        self._dequeue(ticket)
-        tenant.in_flight += ticket.ask.tokens
-        tenant.turn = next(self._turns)
-        self.tokens += ticket.ask.tokens
-        self.sequences += ticket.ask.answers
+        self.begin(ticket)
         self._running[ticket] = None
         self._work_in_flight = None
         ticket.place = Place.RUNNING
 
     def _stop(self, ticket: Ticket) -> None:
-        tenant = self._tenants[ticket.ask.tenant]
-        tenant.running -= 1
-        tenant.in_flight -= ticket.ask.tokens
-        self.tokens -= ticket.ask.tokens
-        self.sequences -= ticket.ask.answers
+        self.end(ticket)
         del self._running[ticket]
         self._work_in_flight = None
         ticket.place = Place.GONE
-        self._forget_if_idle(ticket.ask.tenant)
-
-    def _forget_if_idle(self, name: str) -> None:
-        tenant = self._tenants[name]
-        if not tenant.running and not tenant.waiting:
-            del self._tenants[name]
 
     def _time_passed(self, now: float) -> None:
         full = (
             self.waiting > 0
-            or self.sequences >= NEARLY * self._limits.sequences
+            or self.answers >= NEARLY * self._limits.sequences
             or self.tokens >= NEARLY * self._limits.tokens
             or now < self._strained_at + STRAINED_SECONDS
         )

@@ -63,6 +63,21 @@ class Ticket:
     heard: int = 0
     """Tokens that it was given."""
 
+    @property
+    def tenant(self) -> str:
+        """Who asked."""
+        return self.ask.tenant
+
+    @property
+    def tokens(self) -> int:
+        """Of the budget."""
+        return self.ask.tokens
+
+    @property
+    def answers(self) -> int:
+        """Of the budget."""
+        return self.ask.answers
+
 
 def check_size(ask: Ask, limits: AdmissionLimits) -> None:
     """Refuse what would not even fit into the idle engine; TooLargeError names the limit."""

@@ -15,7 +15,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
-from modelmill_bus.kinds import DATASET, KINDS
+from modelmill_bus.kinds import KINDS, dataset_id_of
 from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
@@ -29,8 +29,6 @@ from modelmill_gateway.entrypoints.grpc.messages import (
     job_message,
     page_request,
 )
-from modelmill_gateway.ordering.accepted_job import accepted_record
-from modelmill_gateway.ordering.create_dataset import AcceptedDataset
 from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
 from modelmill_gateway.ordering.watch_job import EventIds
 
@@ -44,7 +42,7 @@ class CreatesDatasets(Protocol):
         caller: Caller,
         idempotency_key: str,
         priority: JobPriority.ValueType,
-    ) -> AcceptedDataset: ...
+    ) -> JobRecord: ...
 
 
 class CreatesTraining(Protocol):
@@ -98,12 +96,10 @@ class OrderProcedures:
         create_dataset: CreatesDatasets,
         create_fine_tuning_job: CreatesTraining,
         create_optimization: CreatesBuilds,
-        jobs: Jobs,
     ) -> None:
         self._create_dataset = create_dataset
         self._create_fine_tuning_job = create_fine_tuning_job
         self._create_optimization = create_optimization
-        self._jobs = jobs
 
     def handlers(self) -> Handlers:
         """By the names of the service's descriptor."""
@@ -116,12 +112,10 @@ class OrderProcedures:
     async def _dataset(
         self, request: pb.CreateDatasetRequest, call: Call
     ) -> pb.CreateDatasetResponse:
-        key, tenant = checked_key(request.idempotency_key), call.caller.tenant
-        accepted = await self._create_dataset(request.spec, call.caller, key, request.priority)
-        record = accepted_record(
-            self._jobs, accepted.job_id, kind=DATASET, tenant=tenant, spec=request.spec
-        )
-        return pb.CreateDatasetResponse(job=job_message(record), dataset_id=accepted.dataset_id)
+        key = checked_key(request.idempotency_key)
+        record = await self._create_dataset(request.spec, call.caller, key, request.priority)
+        dataset_id = dataset_id_of(record.requested.job_id)
+        return pb.CreateDatasetResponse(job=job_message(record), dataset_id=dataset_id)
 
     async def _training(
         self, request: pb.CreateFineTuningJobRequest, call: Call

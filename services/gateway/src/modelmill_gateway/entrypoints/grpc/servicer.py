@@ -53,7 +53,7 @@ def gateway_rpc_handlers(
         **_files(use_cases, data_prep, max_upload_bytes),
         **datasets.handlers(),
         **DatasetStoryProcedures(stories, ReadReport(stories, use_cases.show_datasets)).handlers(),
-        **_ordering(use_cases, jobs),
+        **_ordering(use_cases),
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
@@ -71,8 +71,9 @@ def _files(use_cases: UseCases, data_prep: DataPrep, max_bytes: int) -> Handlers
     }
 
 
-def _ordering(use_cases: UseCases, jobs: Jobs) -> Handlers:
+def _ordering(use_cases: UseCases) -> Handlers:
     return OrderProcedures(
-        *(use_cases.create_dataset, use_cases.create_fine_tuning_job),
-        *(use_cases.create_optimization, jobs),
+        use_cases.create_dataset,
+        use_cases.create_fine_tuning_job,
+        use_cases.create_optimization,
     ).handlers()

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, PreviewDatasetResponse
+from modelmill_bus.kinds import dataset_id_of
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -58,14 +59,14 @@ class DatasetRoutes:
 
     async def _post(self, request: Request) -> Response:
         body = await read_body(request, DatasetBody)
-        accepted = await self._create_dataset(
+        record = await self._create_dataset(
             body.spec(), caller_of(request), idempotency_key_of(request), PRIORITIES[body.priority]
         )
         view = {
-            "id": accepted.dataset_id,
+            "id": dataset_id_of(record.requested.job_id),
             "object": "dataset",
             "status": "queued",
-            "job_id": accepted.job_id,
+            "job_id": record.requested.job_id,
         }
         return json_response(view, 202)
 
