@@ -23,8 +23,7 @@ from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
 from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
-from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
-from modelmill_registry.made import Made
+from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
 from modelmill_bus.deploy import make_streams
-from modelmill_bus.identities import Identities
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_testkit.nats_server import run_nats
 

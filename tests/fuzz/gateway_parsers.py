@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from modelmill_bus.subjects import TOKEN
-from modelmill_cli.job_events import parse_events
+from modelmill_cli.job_watch import parse_events
 from modelmill_gateway.adapters.key_set import Keys, SigningKey, parse_jwks
 from modelmill_gateway.adapters.tokens import TokenVerifier
 from modelmill_gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer

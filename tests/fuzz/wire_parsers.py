@@ -15,7 +15,7 @@ from modelmill_gateway.adapters.http_protocol import LimitedProtocol
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.request_reading import request_reader
+from modelmill_service_kit.handler_interceptor import request_reader
 from uvicorn import Config
 from uvicorn.server import ServerState
 

@@ -50,7 +50,7 @@ def test_a_remedy_is_a_sentence_of_its_own(folder: str):
     assert joined == []
 
 
-STORES = {"digests.py", "job_checkpoints.py", "verifying_store.py"}
+STORES = {"manifest.py", "job_checkpoints.py", "verifying_store.py"}
 """What they miss no caller has named; whoever asked them says what it is."""
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.deploy import make_streams
-from modelmill_bus.identities import Identities
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.permissions import identities, inbox_of, reads_whole
 from modelmill_bus.subjects import STREAMS, Stream

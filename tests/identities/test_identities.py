@@ -11,10 +11,10 @@ import pytest_asyncio
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
 from modelmill_bus.deploy import main, make_streams
 from modelmill_bus.errors import NotAllowedError
-from modelmill_bus.identities import Identities
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.permissions import identities
 from modelmill_bus.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state

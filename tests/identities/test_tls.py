@@ -14,10 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill_bus.broker_config import tls_settings
+from modelmill_bus.broker_config import Identities, tls_settings
 from modelmill_bus.bus import Bus
 from modelmill_bus.deploy import make_streams
-from modelmill_bus.identities import Identities
 from modelmill_bus.subjects import policy_state
 from modelmill_service_kit.bus_access import BusTls
 from modelmill_service_kit.errors import PreconditionError, UnavailableError

@@ -11,7 +11,7 @@ import psutil
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway_client import DEFAULT_TENANT, GatewayClient
 from modelmill_cli.state_folder import StateFolder
-from modelmill_service_kit.descendants import descendants
+from modelmill_service_kit.endings import descendants
 from modelmill_service_kit.errors import DomainError
 from modelmill_testkit.models import make_tiny_llama
 

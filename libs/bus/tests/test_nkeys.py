@@ -4,7 +4,7 @@ import stat
 
 import nkeys
 import pytest
-from modelmill_bus.identities import Identities
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.permissions import identities
 from modelmill_service_kit.errors import PreconditionError

@@ -1,7 +1,7 @@
 """Who reads the free-form part of a message does not change it."""
 
 from google.protobuf.struct_pb2 import Struct
-from modelmill_bus.structs import text_of
+from modelmill_bus.envelope import text_of
 
 
 def test_a_key_that_is_looked_up_is_not_added():

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
-from modelmill_bus.identities import Identities
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
 from modelmill_cli.broker import broker_command, token_alone
-from modelmill_cli.ports import HOST
 from modelmill_cli.process_group import ProcessGroup
+from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
 from modelmill_service_kit.bus_access import Credential, NkeySeed
 from modelmill_service_kit.ports import held_port

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from modelmill_cli.errors import GatewayError, JobEndedBadlyError
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.job_events import follow_job, parse_events
-from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_watch import follow_job, parse_events, watch_job
 from rich.console import Console
 
 

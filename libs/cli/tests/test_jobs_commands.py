@@ -16,8 +16,8 @@ from modelmill_cli.errors import JobEndedBadlyError
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import turn_words
-from modelmill_cli.live_words import LiveWords
 from modelmill_cli.loss_curve import LossCurve
+from modelmill_cli.tables import LiveWords
 from rich.console import Console
 
 QUEUED = {

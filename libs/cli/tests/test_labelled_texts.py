@@ -17,13 +17,12 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_UNSPECIFIED,
     FeedbackRecorded,
 )
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
 from modelmill_bus.deploy import make_streams
-from modelmill_bus.identities import Identities
 from modelmill_bus.subjects import feedback_recorded
 from modelmill_cli.app import run_app
-from modelmill_cli.labelled_texts import LABELS, labelled_rows
-from modelmill_cli.policy_trial import read_line
+from modelmill_cli.policy_trial import LABELS, labelled_rows, read_line
 from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_testkit.nats_server import run_nats
 

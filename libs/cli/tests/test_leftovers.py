@@ -8,10 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelmill_cli import leftovers
-from modelmill_cli.leftovers import end_leftovers
+from modelmill_cli import process_group
+from modelmill_cli.process_group import end_leftovers
 from modelmill_cli.state_folder import StateFolder
-from modelmill_service_kit.descendants import MARK, mark_below
+from modelmill_service_kit.endings import MARK, mark_below
 from modelmill_testkit.waiting import eventually
 
 LOOP = "import time; print('up', flush=True); time.sleep(300)"
@@ -38,7 +38,7 @@ def left_on(state: StateFolder, code: str) -> subprocess.Popen[bytes]:
 async def test_hung_processes_and_orphans_below_them_are_killed_and_those_of_others_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(leftovers, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(process_group, "PATIENCE_SECONDS", 0.3)
     mine, others = StateFolder(tmp_path / "mine"), StateFolder(tmp_path / "mine-too")
     parent, other = left_on(mine, WITH_CHILD), left_on(others, STUBBORN)
     try:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from modelmill_cli.stack_log import KEPT_BYTES, StackLog, is_news
+from modelmill_cli.logged_stack import KEPT_BYTES, StackLog, is_news
 
 
 def test_the_end_of_the_log_is_told_with_its_place_and_nothing_that_a_terminal_obeys(

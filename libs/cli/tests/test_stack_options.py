@@ -4,8 +4,7 @@ import os
 import socket
 
 import pytest
-from modelmill_cli.ports import HOST
-from modelmill_cli.stack_options import SERVICES, StackOptions
+from modelmill_cli.stack_options import HOST, SERVICES, StackOptions
 from modelmill_service_kit.errors import PreconditionError
 
 

@@ -13,8 +13,8 @@ from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state, snapshot_part, snapshot_state
 from modelmill_cli.state_check import compare_gateway, compare_snapshot
+from modelmill_job_index.book import Rest, pack, unpack
 from modelmill_job_index.index import JobIndex
-from modelmill_job_index.packing import Rest, pack, unpack
 from modelmill_job_index.snapshots import LENGTH_BYTES, MODEL, Snapshots
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.shared_nats import shared_nats

@@ -9,8 +9,8 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
-from modelmill_jobs.fairness import WaitingJob, fair_order
 from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.waiting import WaitingJob, fair_order
 from modelmill_testkit.waiting import eventually
 
 TENANTS = st.sampled_from(["a", "b", "c", "d"])

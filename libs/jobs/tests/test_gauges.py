@@ -2,7 +2,7 @@
 
 from chain_worker import InProcess
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
-from modelmill_job_index.gauges import JobGauges
+from modelmill_job_index.index import JobGauges
 from prometheus_client import CollectorRegistry
 
 

@@ -12,9 +12,8 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, job_state
-from modelmill_job_index.index import JobIndex
+from modelmill_job_index.index import JobIndex, JobWatcher
 from modelmill_job_index.snapshots import Snapshots
-from modelmill_job_index.watching import JobWatcher
 
 WITHIN_SECONDS = 20
 

@@ -20,8 +20,8 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_job_index.index import JobIndex
 from modelmill_job_index.queue_order import QueueOrder
 from modelmill_job_index.snapshots import Snapshots
-from modelmill_jobs.fairness import WaitingJob, fair_order
 from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.waiting import WaitingJob, fair_order
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 from queues import NOON, Seen, queue_of, waiting_jobs

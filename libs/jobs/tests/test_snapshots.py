@@ -17,10 +17,9 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state, snapshot_part, snapshot_state
-from modelmill_job_index.index import JobIndex
-from modelmill_job_index.packing import VERSION, pack, unpack
+from modelmill_job_index.book import VERSION, pack, unpack
+from modelmill_job_index.index import JobIndex, JobWatcher
 from modelmill_job_index.snapshots import MODEL, Snapshots
-from modelmill_job_index.watching import JobWatcher
 from modelmill_testkit.waiting import eventually
 
 WITHIN_SECONDS = 20

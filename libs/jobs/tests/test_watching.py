@@ -17,8 +17,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state
 from modelmill_job_index.history import STATE
-from modelmill_job_index.index import JobEvent, JobIndex
-from modelmill_job_index.watching import JobWatcher
+from modelmill_job_index.index import JobEvent, JobIndex, JobWatcher
 from modelmill_jobs.errors import JobFailed
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.waiting import eventually

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from modelmill_registry.digests import blob_name
 from modelmill_registry.errors import CommitAbandonedError, CorruptArtifactError
-from modelmill_registry.manifest import Manifest
+from modelmill_registry.manifest import Manifest, blob_name
 from modelmill_registry.s3_bucket import PART_BYTES, Bucket
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from registry_support.places import BucketPlace, FolderPlace, in_hours

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_registry.digests import blob_name, manifest_name
 from modelmill_registry.errors import CorruptArtifactError
+from modelmill_registry.manifest import blob_name, manifest_name
 from modelmill_registry.store import FolderStore
 from modelmill_registry.verifying_store import VerifyingStore
 from registry_support.places import BucketPlace, FolderPlace, Place, flip_at

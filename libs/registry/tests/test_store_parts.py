@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from modelmill_registry.digests import manifest_name
+from modelmill_registry.manifest import manifest_name
 from modelmill_registry.materialised import in_use
 from modelmill_registry.verifying_store import VerifyingStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError

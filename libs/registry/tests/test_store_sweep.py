@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from modelmill_registry.artifact_store import SweepReport
-from modelmill_registry.digests import blob_name, manifest_name
 from modelmill_registry.errors import CorruptArtifactError
+from modelmill_registry.manifest import blob_name, manifest_name
 from modelmill_registry.verifying_store import VerifyingStore
 from registry_support.places import Place, flip_at, in_hours
 from registry_support.store_files import FolderOf, read

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import uvloop
-from modelmill_service_kit.started_process import start_process
+from modelmill_service_kit.process_supervisor import start_process
 
 pytestmark = pytest.mark.tier("test")
 

@@ -12,8 +12,7 @@ from modelmill.inference.v1 import inference_service_pb2_grpc as text_grpc
 from modelmill.moderation.v1 import moderation_service_pb2 as guard_pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as guard_grpc
 from modelmill_service_kit.grpc_client import open_channel
-from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES, RpcServer
-from modelmill_service_kit.limited_log import LimitedLog
+from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES, LimitedLog, RpcServer
 
 SECRET = "s3cret-of-the-services"
 SECONDS = 10.0

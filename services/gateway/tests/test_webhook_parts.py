@@ -21,8 +21,7 @@ from modelmill_gateway.entrypoints.views.webhook_views import FACTS
 from modelmill_gateway.webhooks.attempt_delivery import AttemptDelivery
 from modelmill_gateway.webhooks.register_webhook import RegisterWebhook
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
-from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
-from modelmill_registry.made import Made
+from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelmill_cli.machine import machine_facts
+from modelmill_cli.demo.report import machine_facts
 from rich.console import Console
 from rich.table import Table
 

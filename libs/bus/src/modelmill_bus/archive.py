@@ -22,7 +22,7 @@ from nats.js.client import JetStreamContext
 from modelmill_bus.envelope import MSG_ID
 from modelmill_bus.following import Follower
 from modelmill_bus.link import Link
-from modelmill_bus.stream_usage import StreamUsage
+from modelmill_bus.streams import StreamUsage
 from modelmill_bus.subjects import STREAMS
 
 FORMAT, VERSION = "modelmill-state", 1

@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from prometheus_client import Counter
 
 from modelmill_bus.deliveries import (
     CONSUME_ACK_WAIT_SECONDS,
@@ -25,13 +26,18 @@ from modelmill_bus.deliveries import (
 from modelmill_bus.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
 from modelmill_bus.errors import BrokerDiskFullError, StaleWriteError
 from modelmill_bus.filters import stream_of
-from modelmill_bus.following import Follower
-from modelmill_bus.last_message import last_delivered, last_of_leader
+from modelmill_bus.following import Follower, last_delivered, last_of_leader
 from modelmill_bus.link import REQUEST_SECONDS, Link, open_link
-from modelmill_bus.metrics import PUBLISH_FAILED, PUBLISHED
 from modelmill_bus.permissions import API, may_look_up, refuse_undeclared
-from modelmill_bus.stream_usage import StreamUsage
+from modelmill_bus.streams import StreamUsage
 from modelmill_bus.subjects import STREAMS, Route, route, token
+
+PUBLISHED = Counter(
+    "modelmill_messages_published", "Messages that a stream has stored.", ["subject"]
+)
+PUBLISH_FAILED = Counter(
+    "modelmill_messages_failed", "Publishes with no stored message to show.", ["subject", "reason"]
+)
 
 
 class Publishes(Protocol):

@@ -11,11 +11,10 @@ from google.protobuf.message import Message
 from nats.errors import Error as NatsError
 from nats.js import api
 
-from modelmill_bus.envelope import MalformedMessageError, Stored, decode
+from modelmill_bus.envelope import MalformedMessageError, Stored, decode, process_span
 from modelmill_bus.filters import one_filter
 from modelmill_bus.link import Link, raise_if_cancelled
 from modelmill_bus.subjects import STREAMS, route
-from modelmill_bus.tracing import process_span
 
 log = logging.getLogger(__name__)
 

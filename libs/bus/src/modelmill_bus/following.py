@@ -11,14 +11,18 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
+from modelmill_service_kit.errors import UnavailableError
 from nats.errors import Error as NatsError
 from nats.js import api
+from nats.js.errors import NotFoundError
 
 from modelmill_bus.filters import is_whole_stream, one_filter
-from modelmill_bus.link import Link, raise_if_cancelled
+from modelmill_bus.link import REQUEST_SECONDS, Link, raise_if_cancelled
+from modelmill_bus.permissions import API
 
 log = logging.getLogger(__name__)
 
@@ -205,3 +209,32 @@ class _Arrived:
             except TimeoutError:
                 return None
         return self._messages.popleft()
+
+
+NO_SUCH_MESSAGE = 10037
+
+
+async def last_of_leader(link: Link, stream: str, subjects: str, what: str) -> Any | None:
+    """Read from the stream's leader, by those who may read the whole stream; raw."""
+    try:
+        async with link.request(what, f"{API}.STREAM.MSG.GET.{stream}"):
+            return await link.js.get_last_msg(stream, subjects)
+    except NotFoundError as error:
+        if error.err_code == NO_SUCH_MESSAGE:
+            return None
+        raise
+
+
+async def last_delivered(link: Link, stream: str, subjects: str, what: str) -> Any | None:
+    """Read by a consumer; of a stream with replicas it may be the last but one. Raw."""
+    follower = Follower(link, stream, [subjects], newest=True, ends=True)
+    try:
+        async with (
+            asyncio.timeout(REQUEST_SECONDS),
+            aclosing(follower.messages()) as messages,  # type: ignore[type-var]
+        ):
+            async for raw in messages:
+                return raw
+    except TimeoutError as error:
+        raise UnavailableError(f"{what}: no answer from the broker") from error
+    return None

@@ -17,8 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 
-from modelmill_bus.broker_faults import Denials, refusal
-from modelmill_bus.errors import NO_ROOM, BrokerDiskFullError, StreamFullError
+from modelmill_bus.errors import NO_ROOM, BrokerDiskFullError, Denials, StreamFullError, refusal
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.permissions import DEPLOY, inbox_of, streams_of
 from modelmill_bus.streams import ensure_streams, missing_streams

@@ -10,9 +10,7 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from modelmill_cli.commands import (
-    budget,
     bus,
-    certs,
     chat,
     data,
     demo,
@@ -23,14 +21,12 @@ from modelmill_cli.commands import (
     moderation,
     state,
     store,
-    token,
     up,
     usage,
 )
-from modelmill_cli.errors import GatewayError, WorkFailedError
+from modelmill_cli.errors import GatewayError, WorkFailedError, say_system_error
 from modelmill_cli.interrupts import Interrupted
 from modelmill_cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
-from modelmill_cli.system_errors import say_system_error
 
 WORK_FAILED = 1
 """What was asked for was begun and ended badly."""
@@ -45,11 +41,11 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
-app.command("token")(token.token)
-app.command("certs")(certs.certs)
+app.command("token")(keys.token)
+app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)
 app.command("usage")(usage.usage)
-app.add_typer(budget.app, name="budget")
+app.add_typer(usage.app, name="budget")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")

@@ -6,7 +6,7 @@ from typing import Any
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 
 from modelmill_cli.job_words import Job, dataset_of, duration_words, name_of
-from modelmill_cli.sizes import megabytes
+from modelmill_cli.tables import megabytes
 
 Facts = Iterator[tuple[str, str]]
 COUNTED_FIRST = ("rows_in", "rows_kept", "train", "valid", "test")

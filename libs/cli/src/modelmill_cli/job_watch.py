@@ -1,20 +1,187 @@
 """Follows a job through the gateway, and shows how it goes."""
 
-from collections.abc import Callable
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
+import httpx
 from modelmill_service_kit.errors import UnavailableError
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from modelmill_cli.errors import GatewayError, JobEndedBadlyError
-from modelmill_cli.gateway_client import GatewayClient
-from modelmill_cli.job_display import display_on
-from modelmill_cli.job_events import follow_job
-from modelmill_cli.job_words import advice_words, error_words, log_tail, turn_words
-from modelmill_cli.live_words import LOOK_SECONDS, LiveWords
+from modelmill_cli.gateway_client import GatewayClient, unreachable
+from modelmill_cli.job_words import TERMINAL, advice_words, error_words, log_tail, turn_words
 from modelmill_cli.loss_curve import LossCurve
+from modelmill_cli.tables import LOOK_SECONDS, LiveWords
+
+RETRY_SECONDS = 1.0
+PATIENCE_SECONDS = 60.0
+"""A gateway that is away for longer, with no event in between, is given up on."""
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event of a stream."""
+
+    id: str
+    """What a reconnect resumes after; empty when the stream has no ids."""
+    body: dict[str, Any]
+
+
+def follow_job(client: GatewayClient, job_id: str) -> Iterator[dict[str, Any]]:
+    """Every event of a job from its first to its last, each once, over any number of connections.
+
+    Raises:
+        GatewayError: no such job, or it may not be seen.
+        UnavailableError: the gateway stayed away for a minute.
+    """
+    seen, heard_at = "", time.monotonic()
+    while True:
+        lost: httpx.TransportError | None = None
+        try:
+            headers = {"accept": "text/event-stream"} | ({"last-event-id": seen} if seen else {})
+            with client.stream(f"/v1/jobs/{job_id}/events", headers) as lines:
+                for event in parse_events(lines):
+                    seen, heard_at = event.id or seen, time.monotonic()
+                    yield event.body
+                    if is_last(event.body):
+                        return
+        except httpx.TransportError as error:
+            lost = error
+        except GatewayError as error:
+            if not error.may_pass:
+                raise
+        if time.monotonic() - heard_at > PATIENCE_SECONDS:
+            raise UnavailableError(unreachable(lost) or f"no news of job {job_id} any more")
+        time.sleep(RETRY_SECONDS)
+
+
+def is_last(event: dict[str, Any]) -> bool:
+    """Whether nothing comes after this one."""
+    return (event.get("data") or {}).get("status") in TERMINAL
+
+
+def parse_events(lines: Iterator[str]) -> Iterator[ServerSentEvent]:
+    """The events in a stream's lines; comments and what is no JSON object are skipped."""
+    event_id, data = "", list[str]()
+    for line in lines:
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if field == "id":
+            event_id = value
+        elif field == "data":
+            data.append(value)
+        elif not line and data:
+            body = _json_object("\n".join(data))
+            data = []
+            if body is not None:
+                yield ServerSentEvent(event_id, body)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return None  # such as OpenAI's closing [DONE]
+    return body if isinstance(body, dict) else None
+
+
+class JobDisplay(AbstractContextManager["JobDisplay"], Protocol):
+    """Shows the newest of a job until its block ends."""
+
+    def show(
+        self, *, phase: str = "", figures: str | None = None, step: int = 0, total: int = 0
+    ) -> None:
+        """Show what is given; what is empty, or None, stays as it was."""
+
+
+def display_on(console: Console, title: str) -> JobDisplay:
+    """The way that suits what the console writes to."""
+    return Bar(console, title) if console.is_terminal else Lines(console, title)
+
+
+class Bar(JobDisplay):
+    """A bar that is drawn again and again where it stands."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._title = title
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            console=console,
+            refresh_per_second=4,
+        )
+        self._task = self._progress.add_task(f"{title}: queued", total=None, figures="")
+
+    def show(
+        self, *, phase: str = "", figures: str | None = None, step: int = 0, total: int = 0
+    ) -> None:
+        """Draw it so."""
+        description = f"{self._title}: {phase}" if phase else None
+        steps, of = step or None, total or None
+        self._progress.update(self._task, description=description, completed=steps, total=of)
+        if figures is not None:
+            self._progress.update(self._task, figures=figures)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class Lines(JobDisplay):
+    """A line for each thing that is new: it never moves back, so that a file can hold it."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self._console = console
+        self._title = title
+        self._phase = "queued"
+        self._last = ""
+
+    def show(
+        self, *, phase: str = "", figures: str | None = None, step: int = 0, total: int = 0
+    ) -> None:
+        """Write it, unless it is what was written last."""
+        self._phase = phase or self._phase
+        steps = f"{step}/{total or '?'}" if step else ""
+        words = (f"{self._title}: {self._phase}", steps, (figures or "").strip())
+        line = "  ".join(word for word in words if word)
+        if line != self._last:
+            self._last = line
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is held back that would have to be written now."""
 
 
 def watch_job(

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelmill_bus.kinds import DATASET, dataset_id_of
 
-from modelmill_cli.job_events import TERMINAL
+TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
 Job = dict[str, Any]
 

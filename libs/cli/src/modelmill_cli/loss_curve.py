@@ -6,6 +6,8 @@ import plotext
 from rich.console import Console
 from rich.text import Text
 
+from modelmill_cli.gateway_client import GatewayClient
+
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 24
 LOSS_LINES, RATE_LINES = 14, 9
@@ -56,3 +58,23 @@ def _plot(console: Console, title: str, by_step: dict[int, float], lines: int) -
     plotext.plot(list(steps), list(values), marker="braille")
     plotext.title(title)
     console.print(Text.from_ansi(plotext.build()))
+
+
+PAGE = 100
+MAX_PAGES = 20
+"""More events than are kept of any job."""
+
+
+def curve_of(client: GatewayClient, job_id: str) -> LossCurve:
+    """What its events say of its steps, read page by page, newest first."""
+    curve = LossCurve()
+    after: dict[str, Any] = {}
+    for _ in range(MAX_PAGES):
+        page = client.get(f"/v1/jobs/{job_id}/events", limit=PAGE, **after)
+        events = page.get("data") or []
+        for event in events:
+            curve.observe(event.get("data") or {})
+        if not page.get("has_more") or not events:
+            break
+        after = {"after": events[-1]["id"]}
+    return curve

@@ -12,7 +12,7 @@ import select
 import sys
 import time
 
-from modelmill_service_kit.parent_death import end_with_parent
+from modelmill_service_kit.endings import end_with_parent
 
 LOCK_SECONDS = 30.0
 

@@ -1,13 +1,28 @@
 """What a policy would do to the lines of a file, compared with what they should get."""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import typer
+from google.protobuf.message import Message
+from modelmill.gateway.v1.gateway_events_pb2 import (
+    FEEDBACK_REPORT_FALSE_POSITIVE,
+    FEEDBACK_REPORT_MISSED,
+    FeedbackRecorded,
+)
+from modelmill_bus.bus import Bus
+from modelmill_bus.subjects import feedback_recorded
 from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+
+from modelmill_cli.errors import GatewayError
+from modelmill_cli.tables import plain
 
 ACTIONS = tuple(action.name.lower() for action in Action)
 _AROUND = 16
@@ -146,3 +161,112 @@ def _from_json(text: str) -> Line:
 def _example(text: str, match: RuleMatch) -> str:
     before = text[max(0, match.start - _AROUND) : match.start]
     return f"{before}⟦{text[match.start : match.end]}⟧{text[match.end : match.end + _AROUND]}"
+
+
+def read_documents(files: list[Path]) -> dict[str, str]:
+    """Texts by the names of the files. Raises InvalidInputError: two have one name, or no UTF-8."""
+    documents: dict[str, str] = {}
+    for file in files:
+        if file.name in documents:
+            raise InvalidInputError(f"two of the files are called {file.name}")
+        try:
+            documents[file.name] = file.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidInputError(f"{file} is not UTF-8: {error.reason}") from error
+    return documents
+
+
+def by_name(documents: list[dict[str, str]]) -> dict[str, str]:
+    """Documents as the gateway shows them."""
+    return {document["name"]: document["text"] for document in documents}
+
+
+def as_sent(documents: dict[str, str]) -> list[dict[str, str]]:
+    """Documents as the gateway takes them."""
+    return [{"name": name, "text": text} for name, text in documents.items()]
+
+
+def changed(
+    send: Callable[[dict[str, Any]], Any], body: dict[str, Any], removed: list[str] | None
+) -> dict[str, Any]:
+    """What the gateway answers, once it was said that the default rules which would go may go.
+
+    Raises:
+        PreconditionError: nobody is there to say so, or somebody says no; nothing was changed.
+        GatewayError: it refuses otherwise.
+    """
+    if removed:
+        body = body | {"remove_default_rules": removed}
+    try:
+        answer: dict[str, Any] = send(body)
+    except GatewayError as error:
+        rules = error.said.get("default_rules")
+        if error.said.get("code") != "default_rules_would_go" or not rules:
+            raise
+        _ask_whether_they_may_go(rules)
+        answer = send(body | {"remove_default_rules": [*(removed or ()), *rules]})
+    return answer
+
+
+def _ask_whether_they_may_go(rules: list[str]) -> None:
+    named = [plain(rule) for rule in rules]
+    if not sys.stdin.isatty():
+        flags = " ".join(f"--remove-default-rule {rule}" for rule in named)
+        raise PreconditionError(
+            f"nothing was changed: {len(named)} default rules would no longer be in force. Keep"
+            f" them, or let them go by name: {flags}"
+        )
+    typer.echo("These default rules would no longer be in force, or only weaker:", err=True)
+    for rule in named:
+        typer.echo(f"  {rule}", err=True)
+    if not typer.confirm("Let them go?", err=True):
+        raise PreconditionError("nothing was changed")
+
+
+LABELS = {FEEDBACK_REPORT_FALSE_POSITIVE: False, FEEDBACK_REPORT_MISSED: True}
+"""Whether any rule should touch the text."""
+
+
+async def reported(bus: Bus, tenant: str | None) -> list[FeedbackRecorded]:
+    """All that is kept of what people reported, oldest first; of one tenant or of all.
+
+    Raises:
+        InvalidInputError: a tenant cannot have that name.
+    """
+    subject = "feedback.recorded.*" if tenant is None else feedback_recorded(tenant)
+    return [body async for body in _bodies(bus, subject) if body.report in LABELS]
+
+
+def labelled_rows(reports: Iterable[FeedbackRecorded], direction: str | None) -> list[str]:
+    """One JSON row for each text of a tenant, as its last report labels it; in their order.
+
+    Args:
+        direction: leave out what was said to go the other way.
+    """
+    latest: dict[tuple[str, str], FeedbackRecorded] = {}
+    for report in reports:
+        if report.text and direction in (None, report.direction or direction):
+            key = (report.tenant, report.text)
+            latest.pop(key, None)
+            latest[key] = report
+    return [json.dumps(dict(_row(report)), ensure_ascii=False) for report in latest.values()]
+
+
+async def _bodies(bus: Bus, subject: str) -> AsyncIterator[FeedbackRecorded]:
+    async for stored in bus.replay([subject]):
+        body: Message = stored.body
+        assert isinstance(body, FeedbackRecorded), "the table of subjects says so"
+        yield body
+
+
+def _row(report: FeedbackRecorded) -> Iterator[tuple[str, Any]]:
+    yield "text", report.text
+    yield "label", LABELS[report.report]
+    yield "tenant", report.tenant
+    for name in ("direction", "request_id", "comment"):
+        if value := getattr(report, name):
+            yield name, value
+    for name in ("categories", "rules"):
+        if values := list(getattr(report, name)):
+            yield name, values
+    yield "reported_at", report.at.ToJsonString()

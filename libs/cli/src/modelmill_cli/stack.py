@@ -10,7 +10,7 @@ from contextlib import (
 from dataclasses import dataclass
 from functools import partial
 
-from modelmill_bus.identities import Identities
+from modelmill_bus.broker_config import Identities
 from modelmill_bus.permissions import DEPLOY
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess, python_module
@@ -19,8 +19,7 @@ from modelmill_cli.broker import FullDiskWatch, broker_command
 from modelmill_cli.certificates import CertificateFolder, kept_renewed
 from modelmill_cli.errors import StackFailedError
 from modelmill_cli.keys import LocalKeys
-from modelmill_cli.leftovers import end_leftovers
-from modelmill_cli.process_group import Command, ProcessGroup
+from modelmill_cli.process_group import Command, ProcessGroup, end_leftovers
 from modelmill_cli.stack_options import StackOptions
 from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_cli.trace_collector import TraceCollector

@@ -10,9 +10,8 @@ from typing import Any, Protocol
 from google.protobuf.json_format import MessageToDict
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import SHARED_TENANT
-from modelmill_job_index.book import JobBook
+from modelmill_job_index.book import JobBook, unpack
 from modelmill_job_index.index import JobIndex
-from modelmill_job_index.packing import unpack
 from modelmill_job_index.snapshots import Snapshots, UnfitError
 from modelmill_jobs.job_status import status_word
 from modelmill_registry.aliases import AliasBook

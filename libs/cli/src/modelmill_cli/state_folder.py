@@ -14,7 +14,7 @@ from typing import TextIO
 from modelmill_service_kit.bus_access import SEED_SUFFIX, NkeySeed
 from modelmill_service_kit.errors import PreconditionError
 
-from modelmill_cli.system_errors import folder_error
+from modelmill_cli.errors import folder_error
 
 DEFAULT_STATE_FOLDER = Path(".modelmill")
 
@@ -48,7 +48,7 @@ class StateFolder:
     @property
     def mark(self) -> str:
         """All processes that work on this folder run under it (see
-        `modelmill_service_kit.descendants`)."""
+        `modelmill_service_kit.endings`)."""
         return hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:32]
 
     @property

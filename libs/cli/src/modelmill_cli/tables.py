@@ -1,9 +1,13 @@
 """Tables in which nothing is cut off: what one shows, another command is given."""
 
-from collections.abc import Iterator
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 UNBOUNDED = 10_000
@@ -31,3 +35,76 @@ def print_table(table: Table) -> None:
 def _widths(column: Column) -> Iterator[int]:
     for cell in (column.header, *column.cells):
         yield from map(cell_len, str(cell).splitlines())
+
+
+def megabytes(size: float) -> str:
+    """In MB of a million bytes, and in bytes what is less than a tenth of one."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,.0f} bytes"
+
+
+_UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff]")
+"""Controls, which a terminal would obey, marks that turn the direction of what follows, and
+characters of no width."""
+
+
+def plain(text: str) -> str:
+    """A text as it is written: no markup of ours, nothing that moves the cursor or hides."""
+    return escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+LOOK_SECONDS = 5.0
+
+
+class LiveWords:
+    """Tells the words now and then, in a thread, while somebody waits and until the block ends.
+
+    Args:
+        ask: the words; empty when there is nothing to wait for, or nobody answers.
+        tell: shows them; never called after `waits(False)`.
+    """
+
+    def __init__(
+        self, ask: Callable[[], str], tell: Callable[[str], None], seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._ask = ask
+        self._tell = tell
+        self._seconds = seconds
+        self._waits = threading.Event()
+        self._waits.set()
+        self._ended = threading.Event()
+        self._telling = threading.Lock()
+
+    def __enter__(self) -> "LiveWords":
+        threading.Thread(target=self._run, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.waits(False)
+        self._ended.set()
+        self._waits.set()  # so that the thread sees that it has ended
+
+    def waits(self, waits: bool) -> None:
+        """Say whether somebody still waits."""
+        with self._telling:
+            if waits:
+                self._waits.set()
+            else:
+                self._waits.clear()
+
+    def _run(self) -> None:
+        while self._waits.wait() and not self._ended.is_set():
+            words = self._ask()
+            with self._telling:
+                if self._waits.is_set() and not self._ended.is_set():
+                    self._tell(words)
+            self._ended.wait(self._seconds)
+
+
+def loading_words(model: Mapping[str, Any]) -> str:
+    """How far an engine is with loading it; empty when none loads it."""
+    loading = model.get("loading")
+    if not loading:
+        return ""
+    left = loading["remaining_seconds"]
+    ahead = "" if left is None else f", about {left:.0f} s left"
+    return f"loading… {loading['elapsed_seconds']:.0f} s so far{ahead}"

@@ -9,8 +9,7 @@ from modelmill_service_kit.process_supervisor import SupervisedProcess
 
 from modelmill_cli.certificates import CertificateFolder
 from modelmill_cli.keys import AUDIENCE, ISSUER, LocalKeys
-from modelmill_cli.ports import HOST
-from modelmill_cli.stack_options import Ports, StackOptions
+from modelmill_cli.stack_options import HOST, Ports, StackOptions
 from modelmill_cli.state_folder import Runtime, StateFolder, write_private
 
 OWNERS = ("data_prep", "trainer", "optimizer_builder")

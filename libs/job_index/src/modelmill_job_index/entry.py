@@ -1,5 +1,6 @@
 """What the read model holds of one job, and how a message changes it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,14 +22,58 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
 )
 from modelmill_bus.envelope import Stored
-from modelmill_jobs.fairness import WaitingJob
 from modelmill_jobs.job_status import desired_state_left, renewed, runs_again, status_word
 from modelmill_jobs.sizes import size_of
+from modelmill_jobs.waiting import WaitingJob
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_job_index.cost import work_seconds
 from modelmill_job_index.history import PROGRESS, STATE, JobEvent, JobHistory
 from modelmill_job_index.queue_order import NO_POSITION, QueuePosition
+
+
+@dataclass
+class _Claim:
+    fence: int
+    began: datetime
+    heard: datetime
+    """When it last saved something."""
+
+    def seconds_until(self, end: datetime) -> float:
+        """Clocks of two machines may differ; nothing takes less than no time."""
+        return max(0.0, (end - self.began).total_seconds())
+
+
+def work_seconds(states: Iterable[JobEvent], progress: JobProgress | None = None) -> float:
+    """Seconds from claim to end, over all claims.
+
+    A claim that ended without a word counts up to what it saved last, for what it did then is lost;
+    the one in force up to its last report.
+
+    Nothing is counted anywhere: the states are in the stream, so that the figure is the same in
+    every process and after every restart.
+
+    Args:
+        states: all of the job's, in the order of their stream.
+        progress: the last report of the claim in force.
+    """
+    total, held = 0.0, None
+    for event in states:
+        state = event.body
+        assert isinstance(state, JobState), "a state carries one"
+        running = state.status == JOB_STATUS_RUNNING
+        if held is not None and running and held.fence == state.fence:
+            held.heard = event.at
+            continue
+        if held is not None:
+            total += held.seconds_until(held.heard if running else event.at)
+        held = _Claim(state.fence, event.at, event.at) if running else None
+    if held is None:
+        return total
+    reported = held.heard
+    if progress is not None and progress.fence == held.fence:
+        reported = max(reported, progress.at.ToDatetime())
+    return total + held.seconds_until(reported)
+
 
 AGAIN = "queued again"
 """Said of a job that was resumed after its end."""
@@ -49,7 +94,7 @@ class JobRecord:
     """RUN unless somebody asked for it to be paused or cancelled; then the state follows, or
     has."""
     work_seconds: float = 0.0
-    """From claim to end over all claims; see `modelmill_job_index.cost`."""
+    """From claim to end over all claims; see `modelmill_job_index.entry`."""
     turn: QueuePosition = NO_POSITION
     """When it starts, if it waits."""
 

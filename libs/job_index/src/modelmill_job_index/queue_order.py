@@ -15,8 +15,8 @@ from statistics import median
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobStatus
-from modelmill_jobs.fairness import WaitingJob, fair_order
 from modelmill_jobs.sizes import misfit
+from modelmill_jobs.waiting import WaitingJob, fair_order
 from modelmill_service_kit.machine_size import MachineSize
 
 

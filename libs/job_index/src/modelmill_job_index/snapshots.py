@@ -22,8 +22,7 @@ from modelmill_bus.subjects import snapshot_part, snapshot_state
 from modelmill_service_kit.errors import DomainError
 from nats.js.errors import APIError
 
-from modelmill_job_index.book import JobBook
-from modelmill_job_index.packing import VERSION
+from modelmill_job_index.book import VERSION, JobBook
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import process_span
 from modelmill_bus.subjects import job_state
-from modelmill_bus.tracing import process_span
 from modelmill_service_kit.errors import UnavailableError
 from nats.errors import Error as NatsError
 

@@ -4,18 +4,25 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_RUN, JOB_STATUS_SUCCEEDED, JobRequested
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_RUN,
+    JOB_STATUS_SUCCEEDED,
+    JobRequested,
+    JobResumed,
+)
 from modelmill_bus.bus import Bus
 from modelmill_bus.deliveries import decoded
-from modelmill_bus.envelope import Stored
+from modelmill_bus.envelope import Stored, links_to, process_span, within
 from modelmill_bus.kinds import work_consumer
-from modelmill_bus.tracing import process_span, within
 from modelmill_service_kit.machine_size import MachineSize
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from prometheus_client import Counter, Histogram
 
 from modelmill_jobs.announcements import announce_unless_stored
 from modelmill_jobs.attempt import (
@@ -32,11 +39,43 @@ from modelmill_jobs.control_signals import ControlSignal, ControlSignals, StopOr
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
 from modelmill_jobs.handlers import JobHandler, is_ready
 from modelmill_jobs.job_view import JobView
-from modelmill_jobs.metrics import JOB_SECONDS, JOBS_FINISHED
 from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
 from modelmill_jobs.sizes import WorkerCapacity, size_of
-from modelmill_jobs.tracing import job_span
 from modelmill_jobs.waiting import Undelivered, WaitingJobs
+
+tracer = trace.get_tracer(__name__)
+
+
+@contextmanager
+def job_span(ordered: Stored[JobRequested], woken_by: Stored[Any]) -> Iterator[Span]:
+    """The span of one attempt, in the trace of the request for the job.
+
+    A job that runs because somebody resumed it runs in that person's trace, with a link to the
+    request's.
+    """
+    request = ordered.body
+    resumed = isinstance(woken_by.body, JobResumed)
+    attributes = {"job.id": request.job_id, "job.kind": request.kind, "tenant": request.tenant}
+    with tracer.start_as_current_span(
+        f"job {request.kind}",
+        context=woken_by.trace if resumed else ordered.trace,
+        kind=SpanKind.CONSUMER,
+        attributes=attributes,
+        links=links_to(ordered.trace) if resumed else (),
+    ) as span:
+        yield span
+
+
+JOBS_FINISHED = Counter(
+    "modelmill_jobs_finished", "Claims that ended, by what became of them.", ["kind", "outcome"]
+)
+JOB_SECONDS = Histogram(
+    "modelmill_job_seconds",
+    "Seconds from claim to outcome.",
+    ["kind"],
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 4 * 3600, 24 * 3600),
+)
+
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JOB_STATUS_RUNNING
 from modelmill_job_index.queue_order import QueueOrder
-from modelmill_jobs.fairness import WaitingJob
+from modelmill_jobs.waiting import WaitingJob
 from modelmill_service_kit.machine_size import MachineSize
 
 NOON = datetime(2026, 11, 25, 12)

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from stat import S_ISREG
 
-from modelmill_registry.digests import blob_name, is_digest
-from modelmill_registry.durable import make_folder, publish, sync_folder
+from modelmill_registry.durable import make_folder, make_read_only, publish, sync_folder
 from modelmill_registry.errors import CorruptArtifactError
-from modelmill_registry.manifest import FileEntry
-from modelmill_registry.read_only import make_read_only
+from modelmill_registry.manifest import FileEntry, blob_name, is_digest
 
 
 class BlobFolder:

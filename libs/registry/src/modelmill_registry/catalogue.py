@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from modelmill.jobs.v1.job_pb2 import JobResult
 from modelmill.registry.v1.model_events_pb2 import (
     DatasetReady,
     DatasetRetired,
@@ -201,3 +202,24 @@ class FileCatalogue(ReadModel):
         known = self._files.get(stored.body.file_id)
         if known is None or not known.deleted:  # a deleted id is never used again
             self._files[stored.body.file_id] = stored.body
+
+
+class Made:
+    """Looks in the catalogues of what jobs announce; both are followed elsewhere."""
+
+    def __init__(self, models: ModelCatalogue, datasets: DatasetCatalogue) -> None:
+        self._catalogues: dict[str, ModelCatalogue | DatasetCatalogue] = {
+            MODEL_READY: models,
+            DATASET_READY: datasets,
+        }
+
+    def has(self, result: JobResult) -> bool:
+        """Whether it was announced, whatever became of it; true of one that announces nothing."""
+        catalogue = self._catalogues.get(result.announce_subject)
+        return catalogue is None or catalogue.was_announced(result.version_id)
+
+    async def until(self, result: JobResult) -> None:
+        """Return once it was announced."""
+        catalogue = self._catalogues.get(result.announce_subject)
+        if catalogue is not None:
+            await catalogue.until(lambda: self.has(result))

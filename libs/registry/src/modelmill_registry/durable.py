@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from stat import S_IMODE
 
 
 def sync_folder(folder: Path) -> None:
@@ -38,3 +39,11 @@ def publish(temporary: Path, final: Path) -> None:
     """Give an already synced file its final name, durably."""
     os.replace(temporary, final)
     sync_folder(final.parent)
+
+
+WRITE_BITS = 0o222
+
+
+def make_read_only(file: Path | int) -> None:
+    """Take away the right to write to it, and nothing else; `file` may be a descriptor."""
+    os.chmod(file, S_IMODE(os.stat(file).st_mode) & ~WRITE_BITS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from modelmill_registry.digests import path_problem
+from modelmill_registry.manifest import path_problem
 
 
 @dataclass(frozen=True)

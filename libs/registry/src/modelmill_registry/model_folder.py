@@ -19,12 +19,12 @@ from modelmill_registry.folder_scan import open_inside, scan_folder
 from modelmill_registry.manifest import Manifest
 from modelmill_registry.safetensors_header import safetensors_problem
 from modelmill_registry.store import ArtifactStore
-from modelmill_registry.template_content import (
+from modelmill_registry.unsafe_content import (
     MAX_TEMPLATE_CHARS,
     template_problems,
     template_texts,
+    unsafe_reason,
 )
-from modelmill_registry.unsafe_content import unsafe_reason
 
 _MAX_JSON_BYTES = 128 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")

@@ -20,10 +20,9 @@ from typing import BinaryIO
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_registry.artifact_store import SWEEP_SECONDS, SweepReport
-from modelmill_registry.digests import blob_name, is_digest, manifest_name
 from modelmill_registry.errors import CorruptArtifactError
 from modelmill_registry.local_cache import LocalCache
-from modelmill_registry.manifest import FileEntry, Manifest
+from modelmill_registry.manifest import FileEntry, Manifest, blob_name, is_digest, manifest_name
 from modelmill_registry.s3_bucket import Bucket, StoredObject, sha256_of_parts
 from modelmill_registry.staging import StagedFile
 from modelmill_registry.verifying_store import StoredBlob, VerifyingStore, decoded, part_name

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_registry.durable import make_folder
+from modelmill_registry.durable import make_folder, make_read_only
 from modelmill_registry.errors import CommitAbandonedError
 from modelmill_registry.folder_scan import open_inside
 from modelmill_registry.manifest import FileEntry
-from modelmill_registry.read_only import make_read_only
 from modelmill_registry.unsafe_content import unsafe_reason
 
 _CHUNK_BYTES = 1 << 20

@@ -14,9 +14,8 @@ from pathlib import Path
 
 from modelmill_registry.artifact_store import ArtifactStore, SweepReport
 from modelmill_registry.blobs import BlobFolder, touched_at
-from modelmill_registry.digests import is_digest, manifest_name
 from modelmill_registry.durable import make_folder, sync_folder, write_durably
-from modelmill_registry.manifest import FileEntry
+from modelmill_registry.manifest import FileEntry, is_digest, manifest_name
 from modelmill_registry.materialised import MaterialisedFolders
 from modelmill_registry.staging import StagedFile, Staging
 from modelmill_registry.verifying_store import StoredBlob, VerifyingStore, part_name

@@ -16,10 +16,15 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
 from modelmill_registry.artifact_store import SWEEP_SECONDS, PrivateStore, SweepReport
-from modelmill_registry.digests import manifest_name
 from modelmill_registry.errors import CorruptArtifactError, disk_full_on
 from modelmill_registry.folder_scan import open_inside, scan_folder
-from modelmill_registry.manifest import FileEntry, Manifest, decode_manifest, encode_manifest
+from modelmill_registry.manifest import (
+    FileEntry,
+    Manifest,
+    decode_manifest,
+    encode_manifest,
+    manifest_name,
+)
 from modelmill_registry.staging import StagedFile, Staging
 from modelmill_registry.unsafe_content import unsafe_reason
 

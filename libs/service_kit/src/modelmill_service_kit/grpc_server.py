@@ -2,15 +2,14 @@
 
 import hmac
 import logging
-from collections.abc import AsyncIterator, Collection
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from modelmill_service_kit.call_observer import CallObserver
-from modelmill_service_kit.caller_check import CallerInterceptor
 from modelmill_service_kit.errors import (
     DiskFullError,
     DomainError,
@@ -18,10 +17,45 @@ from modelmill_service_kit.errors import (
     UnauthenticatedError,
     UnreadableRequestError,
 )
-from modelmill_service_kit.handler_interceptor import HandlerInterceptor
-from modelmill_service_kit.limited_log import LimitedLog
+from modelmill_service_kit.handler_interceptor import (
+    CallerInterceptor,
+    CallObserver,
+    HandlerInterceptor,
+)
 from modelmill_service_kit.settings import ServiceSettings
 from modelmill_service_kit.status import details_of, status_of, trailing_metadata
+
+
+class LimitedLog:
+    """Writes at most one warning in `seconds`, and how many it left out since the last one.
+
+    Args:
+        log: where the lines go.
+        seconds: between two lines.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        seconds: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._seconds = seconds
+        self._clock = clock
+        self._next_at = float("-inf")
+        self._left_out = 0
+
+    def warning(self, message: str, *args: object) -> None:
+        """Log it, or count it as left out."""
+        now = self._clock()
+        if now < self._next_at:
+            self._left_out += 1
+            return
+        self._log.warning(f"{message} (%d more since the last such line)", *args, self._left_out)
+        self._next_at, self._left_out = now + self._seconds, 0
+
 
 if TYPE_CHECKING:
     from modelmill_service_kit.mutual_tls import MutualTls

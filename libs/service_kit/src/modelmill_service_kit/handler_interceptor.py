@@ -2,13 +2,57 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
+from opentelemetry import context as trace_context
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from modelmill_service_kit.request_reading import request_reader
+from modelmill_service_kit.errors import PermissionDeniedError, UnreadableRequestError
+from modelmill_service_kit.metrics import RPC_SECONDS
+from modelmill_service_kit.observed_channel import (
+    SERVER_ERRORS,
+    call_attributes,
+    end_call_span,
+    span_name,
+)
+
+Deserializer = Callable[[bytes], Any]
+
+
+def request_reader(deserialize: Deserializer | None, *, streaming: bool) -> Callable[[Any], Any]:
+    """A function from what gRPC received to what a handler takes.
+
+    Args:
+        deserialize: bytes to a message; None passes on what came.
+        streaming: what comes is an iterator of messages, not a single one.
+    """
+    if deserialize is None:
+        return lambda request: request
+    return partial(_read_each if streaming else _read, deserialize)
+
+
+def _read(deserialize: Deserializer, raw: bytes) -> Any:
+    try:
+        return deserialize(raw)
+    except DecodeError:
+        # What the parser says names our classes and helps nobody.
+        raise UnreadableRequestError(
+            "the request is not a protobuf message of the type that this method takes"
+        ) from None
+
+
+async def _read_each(deserialize: Deserializer, requests: AsyncIterator[bytes]) -> Any:
+    async for raw in requests:
+        yield _read(deserialize, raw)
+
 
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 HEALTH_SERVICE = "/grpc.health.v1.Health/"
@@ -91,3 +135,75 @@ async def _write_responses(handler: Any, request: Any, context: Any) -> None:
             except grpc.aio.InternalError as error:
                 # The connection broke; the cancel that tells us so may come after this.
                 raise asyncio.CancelledError from error
+
+
+tracer = trace.get_tracer(__name__)
+propagator = TraceContextTextMapPropagator()
+
+
+CLOCKS_APART_SECONDS = 0.05
+"""Who leaves so shortly before the deadline left because of it."""
+
+
+class CallObserver(HandlerInterceptor):
+    """Runs each handler within a server span, whose parent is the caller's span, and measures it.
+
+    It must stand first: what comes after it turns errors into the status that is measured here.
+    """
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
+        began = time.perf_counter()
+        metadata = {key: value for key, value in context.invocation_metadata() or ()}
+        parent = propagator.extract(metadata, context=trace_context.Context())
+        span = tracer.start_span(
+            span_name(method),
+            context=parent,
+            kind=SpanKind.SERVER,
+            attributes=call_attributes(method),
+        )
+        # Never detached: gRPC runs each call in a task, and so in a context, of its own.
+        trace_context.attach(trace.set_span_in_context(span, parent))
+        code = grpc.StatusCode.UNKNOWN
+        try:
+            yield
+            code = context.code() or grpc.StatusCode.OK
+        except grpc.aio.AbortError:
+            code = context.code() or code
+            raise
+        except asyncio.CancelledError:
+            code = _why_cancelled(context)
+            raise
+        finally:
+            RPC_SECONDS.labels(method=method, code=code.name).observe(time.perf_counter() - began)
+            end_call_span(span, code, is_error=code in SERVER_ERRORS)
+
+
+def _why_cancelled(context: Any) -> grpc.StatusCode:
+    """gRPC cancels a handler both when its caller left and when the caller's deadline passed.
+
+    The caller's clock may be the first to say so: its goodbye then comes just before our own.
+    """
+    remaining: float | None = context.time_remaining()
+    if remaining is not None and remaining <= CLOCKS_APART_SECONDS:
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED
+
+
+class CallerInterceptor(HandlerInterceptor):
+    """Refuses a call from anybody but `callers`, although the authority vouches for its name.
+
+    Args:
+        callers: DNS names, one of which must be in the caller's certificate.
+    """
+
+    def __init__(self, callers: Collection[str]) -> None:
+        super().__init__()
+        self._callers = frozenset(name.encode() for name in callers)
+
+    @asynccontextmanager
+    async def around(self, method: str, context: Any) -> AsyncIterator[None]:
+        # gRPC gives the certificate's alternative names, after its own check of the signature.
+        if self._callers.isdisjoint(context.peer_identities() or ()):
+            raise PermissionDeniedError(f"{method} is not for whom this certificate names")
+        yield

@@ -1,22 +1,57 @@
 """How a service process starts, says what is wrong, and ends."""
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from modelmill_service_kit.errors import DomainError
-from modelmill_service_kit.liveness import ended_when_blocked
 from modelmill_service_kit.machine_metrics import machine_metrics
 from modelmill_service_kit.settings import ServiceSettings
 from modelmill_service_kit.telemetry import telemetry
+
+PARTS = 5
+"""The timer is set back so many times within the limit."""
+
+
+@asynccontextmanager
+async def ended_when_blocked(seconds: float) -> AsyncIterator[None]:
+    """End the process when its event loop has not run for `seconds` while the block runs.
+
+    One timer exists per process, so there may be one such block at a time. A process that was
+    frozen (SIGSTOP) for longer ends when it runs again; sleep of the whole machine does not count.
+
+    A blocked loop answers no probe, and code that holds the interpreter's lock (a long integer
+    power, a regular expression) keeps every Python thread of the process from noticing. The timer
+    of `faulthandler` is a thread that needs no lock: it writes the stack of every thread to stderr,
+    which names the line that blocks, and ends the process with status 1.
+    """
+    interval = seconds / PARTS
+
+    def set_back() -> None:
+        faulthandler.dump_traceback_later(seconds + interval, exit=True, file=sys.stderr)
+
+    async def keep_setting_back() -> None:
+        while True:
+            await asyncio.sleep(interval)
+            set_back()
+
+    set_back()  # the block may hold the loop from its first line on
+    beating = asyncio.create_task(keep_setting_back(), name="liveness")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        faulthandler.cancel_dump_traceback_later()
+
 
 STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
 """Set to 1 by a supervisor that holds our stdin open: when it dies, however it dies, we stop."""

@@ -5,16 +5,94 @@ import os
 import signal
 import sys
 import uuid
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from modelmill_service_kit.crash_loop import MOST_SHORT_LIVES, STEADY_SECONDS, CrashLoop
-from modelmill_service_kit.descendants import MARK, kill_descendants, mark_below
+from modelmill_service_kit.endings import MARK, kill_descendants, mark_below
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process import STOP_ON_EOF
-from modelmill_service_kit.started_process import StartedProcess, start_process
+
+LINE_BYTES = 2**20
+
+
+class StartedProcess(Process):
+    """As `asyncio` has it, but `wait` returns when the process has ended.
+
+    Expected of `Process.wait`: it returns when the process ends. Actual, before Python 3.13: it
+    returns once all pipes to the process are closed, too, and children of the process that have
+    inherited them keep them open (https://github.com/python/cpython/issues/119710).
+    """
+
+    _protocol: "_Protocol"
+    _transport: asyncio.SubprocessTransport
+
+    async def wait(self) -> int:
+        """Its exit status, negative for a signal."""
+        return await asyncio.shield(self._protocol.ended)
+
+    def close(self) -> None:
+        """Close our ends of its pipes; children of it may hold the others."""
+        self._transport.close()
+
+
+class _Protocol(SubprocessStreamProtocol):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=LINE_BYTES, loop=loop)
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self._process: asyncio.SubprocessTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's own has the methods, but not the base class.
+        self._process = cast(asyncio.SubprocessTransport, transport)
+        super().connection_made(transport)
+
+    def process_exited(self) -> None:
+        assert self._process is not None
+        status = self._process.get_returncode()
+        assert status is not None
+        self.ended.set_result(status)
+        super().process_exited()
+
+
+async def start_process(*argv: str, **options: Any) -> StartedProcess:
+    """Start `argv`; options are those of `asyncio.create_subprocess_exec`."""
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(lambda: _Protocol(loop), *argv, **options)
+    return StartedProcess(transport, protocol, loop)
+
+
+STEADY_SECONDS = 30.0
+"""Who ran so long did not end because of how it was started."""
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+MOST_SHORT_LIVES = 10
+
+
+class CrashLoop:
+    """Counts lives that were short, one after the other.
+
+    Args:
+        most: so many of them, and it is not started again.
+    """
+
+    def __init__(self, most: int = MOST_SHORT_LIVES) -> None:
+        self.short_lives = 0
+        self._most = most
+
+    def pause_after(self, lived_seconds: float) -> float | None:
+        """Seconds until the next start; None when there is to be none."""
+        if lived_seconds >= STEADY_SECONDS:
+            self.short_lives = 0
+            return FIRST_PAUSE_SECONDS
+        self.short_lives += 1
+        if self.short_lives >= self._most:
+            return None
+        doubled: float = FIRST_PAUSE_SECONDS * 2 ** (self.short_lives - 1)
+        return min(doubled, LONGEST_PAUSE_SECONDS)
+
 
 LogLine = Callable[[str, str], None]
 """Called with the process's name and one line of its output."""

@@ -2,20 +2,65 @@
 
 import json
 import logging
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    NoOpTracer,
+    Span,
+    SpanContext,
+    Tracer,
+    get_current_span,
+)
 
 from modelmill_service_kit.machine_metrics import version_of
 from modelmill_service_kit.settings import ServiceSettings
-from modelmill_service_kit.silent_tracer import SilentTracerProvider
+
+
+class SilentTracer(NoOpTracer):
+    """Spans that nobody reads: what is traced within a trace has its ids; what is not begins one.
+
+    OpenTelemetry's own way to record nothing, a sampler that drops every span, still makes each
+    one: four of them were an eighth of what a chat took in the gateway.
+    """
+
+    def start_span(self, name: str, context: Context | None = None, *_: Any, **__: Any) -> Span:
+        """The span around it, or the first one of a new trace."""
+        around = get_current_span(context)
+        if around.get_span_context().is_valid:
+            return around
+        # Ids are for telling traces apart, not secrets.
+        return NonRecordingSpan(
+            SpanContext(_some_bits(128), _some_bits(64), is_remote=False),
+        )
+
+
+class SilentTracerProvider(trace.TracerProvider):
+    """Hands out silent tracers."""
+
+    def get_tracer(self, *_: Any, **__: Any) -> Tracer:
+        """The same for everybody."""
+        return SilentTracer()
+
+    def shutdown(self) -> None:
+        """Nothing waits to be sent."""
+
+
+def _some_bits(count: int) -> int:
+    """Never 0, which would be no id."""
+    return random.getrandbits(count) or 1
+
 
 EXPORT_SECONDS = 3.0
 """How long a batch of spans may take, retries included: a stop waits for the last one."""

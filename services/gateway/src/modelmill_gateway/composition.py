@@ -12,7 +12,7 @@ from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import BATCH, prefix_of
-from modelmill_job_index.watching import JobWatcher
+from modelmill_job_index.index import JobWatcher
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.work_apart import WorkApart
 
@@ -103,8 +103,7 @@ class Parts:
 def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model, show_datasets = _readers(known, settings.default_model)
-    order_job = OrderJob(known.jobs, PendingJobQuota(known.jobs, settings.max_waiting_jobs))
+    find_model, show_datasets, order_job = _jobs(known, settings)
     answer_chat, judge_texts = _judged(parts, find_model)
     manage_evals, (batches, runs) = ManageEvals(known.evals), _own_orders(parts.bus)
     return UseCases(
@@ -158,12 +157,15 @@ def _own_orders(bus: Bus) -> tuple[OwnOrders[BatchSpec], OwnOrders[EvalRunSpec]]
     return OwnOrders(bus, BATCH, prefix_of(BATCH)), OwnOrders(bus, BATCH, EVAL_RUN_PREFIX)
 
 
-def _readers(known: ReadModels, default_model: str) -> tuple[FindModel, ShowDatasets]:
+def _jobs(known: ReadModels, settings: Settings) -> tuple[FindModel, ShowDatasets, OrderJob]:
+    """What jobs are made from, and how they are ordered."""
     find_model = FindModel(
         *(known.aliases, known.models, known.default_builds, known.fresh_models),
-        default_model,
+        settings.default_model,
     )
-    return find_model, ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
+    show_datasets = ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
+    quota = PendingJobQuota(known.jobs, settings.max_waiting_jobs)
+    return find_model, show_datasets, OrderJob(known.jobs, quota)
 
 
 def _job_owners(parts: Parts) -> dict[str, SteersJobs]:

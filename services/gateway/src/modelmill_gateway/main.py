@@ -16,7 +16,7 @@ import grpc
 import uvloop
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
-from modelmill_job_index.watching import JobWatcher
+from modelmill_job_index.index import JobWatcher
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service

@@ -8,8 +8,8 @@ from typing import Protocol
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import EVALUATE, prefix_of
-from modelmill_bus.structs import text_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize

@@ -9,9 +9,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.plain_text import plain
 from modelmill_cli.short_ids import KEY, MODEL
-from modelmill_cli.tables import print_table
+from modelmill_cli.tables import plain, print_table
 
 KEYS = KEY.path
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}

@@ -27,8 +27,7 @@ def identities(
     Seeds that are there are kept; users.conf is written anew, as the subjects of this version
     want it. It holds public keys alone.
     """
-    from modelmill_bus.broker_config import tls_settings
-    from modelmill_bus.identities import Identities
+    from modelmill_bus.broker_config import Identities, tls_settings
 
     people = Identities(folder)
     people.ensure()

@@ -11,10 +11,8 @@ from rich.console import Console
 
 from modelmill_cli.errors import GatewayError
 from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient, unreachable
-from modelmill_cli.live_words import LiveWords
-from modelmill_cli.loading_words import loading_words
-from modelmill_cli.plain_text import plain
 from modelmill_cli.short_ids import MODEL
+from modelmill_cli.tables import LiveWords, loading_words, plain
 
 if TYPE_CHECKING:
     from openai import APIError

@@ -11,10 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.plain_text import plain
 from modelmill_cli.short_ids import DATASET, FILE
-from modelmill_cli.sizes import megabytes
-from modelmill_cli.tables import print_table
+from modelmill_cli.tables import megabytes, plain, print_table
 
 SHOWN_CHARACTERS = 200
 TAB = "\t"

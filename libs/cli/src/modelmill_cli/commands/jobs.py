@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.job_curve import curve_of
 from modelmill_cli.job_results import result_facts
 from modelmill_cli.job_watch import figures_line, watch_job
 from modelmill_cli.job_words import (
@@ -23,9 +22,9 @@ from modelmill_cli.job_words import (
     seconds_left,
     turn_words,
 )
-from modelmill_cli.plain_text import plain
+from modelmill_cli.loss_curve import curve_of
 from modelmill_cli.short_ids import JOB
-from modelmill_cli.tables import print_table
+from modelmill_cli.tables import plain, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 

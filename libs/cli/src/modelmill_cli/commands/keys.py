@@ -1,12 +1,18 @@
 """`mill keys`: API keys of the tenant, and the key pair of a token issuer."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import did_you_mean
 
+from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
-from modelmill_cli.keys import AUDIENCE, ISSUER, LocalKeys
+from modelmill_cli.gateway_client import DEFAULT_TENANT
+from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, LocalKeys
+from modelmill_cli.state_folder import StateFolder
 
 app = typer.Typer(no_args_is_help=True, help="Manage API keys, and keys that sign tokens.")
 app.command()(api_keys.create)
@@ -29,3 +35,77 @@ def new(
     typer.echo(f"GATEWAY_JWKS_PATH={keys.jwks_file.absolute()}")
     typer.echo(f"GATEWAY_JWT_ISSUER={ISSUER}")
     typer.echo(f"GATEWAY_JWT_AUDIENCE={AUDIENCE}")
+
+
+def token(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Option(help="Tenant of the token.")] = DEFAULT_TENANT,
+    subject: Annotated[str, typer.Option(help="Subject of the token.")] = "local",
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"Repeatable; all when left out: {ALL_SCOPES}.")
+    ] = None,
+    minutes: Annotated[int, typer.Option(help="Minutes until it expires.", min=1)] = 60,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `mill keys new`, for a gateway that runs elsewhere."),
+    ] = None,
+) -> None:
+    """Print a JWT for the gateway."""
+    state: StateFolder = context.obj
+    scopes = tuple(scope or ALL_SCOPES)
+    errors = [
+        f"no scope {name!r}.{did_you_mean(name, ALL_SCOPES)} There are {', '.join(ALL_SCOPES)}"
+        for name in scopes
+        if name not in ALL_SCOPES
+    ]
+    life = timedelta(minutes=minutes)
+    if life > LONGEST_LIFE:
+        errors.append(f"a token lives at most {LONGEST_LIFE}")
+    if errors:
+        raise InvalidInputError(errors)
+    if keys is None:
+        state.read_runtime()
+    signing = LocalKeys(keys or state.keys)
+    typer.echo(signing.issue(subject=subject, tenant=tenant, scopes=scopes, life=life))
+
+
+def certs(
+    folder: Annotated[
+        Path, typer.Argument(file_okay=False, help="Folder; created if it does not exist.")
+    ],
+    days: Annotated[
+        int, typer.Option(min=1, help="Lifetime of each certificate that is created or renewed.")
+    ] = LEAF_LIFE.days,
+    dns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]HOST",
+            help="Additional DNS name or address, of one certificate or of all; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Make an authority in FOLDER and a certificate for each service, or renew those that end.
+
+    Run again, it renews what has a third of its life left, with the same authority. ca-key.pem can
+    make further certificates: keep it where no service reads.
+    """
+    issued = CertificateFolder(folder).ensure(life=timedelta(days=days), hosts=_hosts(dns or []))
+    for one in issued:
+        done = "made" if one.is_new else "kept"
+        typer.echo(f"{done}  {one.name:<17}  until {one.ends:%Y-%m-%d %H:%M} UTC")
+
+
+def _hosts(requested: list[str]) -> dict[str, set[str]]:
+    """By the name of a certificate, the hosts that it shall have besides its own."""
+    hosts: dict[str, set[str]] = {name: set() for name in NAMES}
+    for entry in requested:
+        name, equals, host = entry.rpartition("=")
+        if equals and name not in NAMES:
+            raise InvalidInputError(f"--dns {entry}: there is no {name!r}, but {', '.join(NAMES)}")
+        if host in NAMES:
+            raise InvalidInputError(
+                f"--dns {entry}: whose certificate names {host} could call and answer in its place"
+            )
+        for one in [name] if equals else NAMES:
+            hosts[one].add(host)
+    return hosts

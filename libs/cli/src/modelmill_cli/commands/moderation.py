@@ -14,11 +14,17 @@ from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.plain_text import plain
-from modelmill_cli.policy_sending import as_sent, by_name, changed, read_documents
-from modelmill_cli.policy_trial import ACTIONS, Trial, try_policy
+from modelmill_cli.policy_trial import (
+    ACTIONS,
+    Trial,
+    as_sent,
+    by_name,
+    changed,
+    read_documents,
+    try_policy,
+)
 from modelmill_cli.state_folder import StateFolder, write_private
-from modelmill_cli.tables import print_table
+from modelmill_cli.tables import plain, print_table
 
 POLICY = "/v1/moderation/policy"
 MAX_NAMED = 20
@@ -183,7 +189,7 @@ async def _labelled(
     # The client of the bus takes long to load, and of these commands one talks to the bus.
     from modelmill_bus.bus import Bus
 
-    from modelmill_cli.labelled_texts import labelled_rows, reported
+    from modelmill_cli.policy_trial import labelled_rows, reported
 
     runtime = state.read_runtime()
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:

@@ -18,9 +18,8 @@ from modelmill_cli.broker import broker_command, token_alone
 from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.keys import ALL_SCOPES, LocalKeys
-from modelmill_cli.leftovers import end_leftovers
-from modelmill_cli.ports import HOST
-from modelmill_cli.process_group import ProcessGroup
+from modelmill_cli.process_group import ProcessGroup, end_leftovers
+from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:

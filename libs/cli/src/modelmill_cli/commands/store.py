@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from modelmill_registry.stores import open_store
 
-from modelmill_cli.sizes import megabytes
 from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.tables import megabytes
 
 app = typer.Typer(no_args_is_help=True, help="Maintain the artifact store.")
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
-from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack_log import is_news, readable
+from modelmill_cli.logged_stack import is_news, logged_stack, readable
 from modelmill_cli.stack_options import StackOptions
 from modelmill_cli.state_folder import StateFolder
 

@@ -1,6 +1,8 @@
 """What `mill demo` ends with: every figure from this run, beside its goal where it has one."""
 
 import json
+import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,21 @@ from rich.console import Console
 from rich.table import Table
 
 from modelmill_cli.demo.journey import Findings
-from modelmill_cli.machine import machine_facts
-from modelmill_cli.sizes import megabytes
+from modelmill_cli.tables import megabytes
 from modelmill_cli.trace_collector import draw_trace, missing_parents, read_trace
+
+
+def machine_facts() -> dict[str, str]:
+    """System and processor, in words."""
+    return {"platform": platform.platform(), "processor": _processor()}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    cores = os.cpu_count() or len(names)
+    return f"{cores} x {names[0]}" if names else platform.processor()
 
 
 def print_report(

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import FreshLook
 from modelmill_bus.subjects import DATASET_READY, MODEL_READY
-from modelmill_job_index.gauges import JobGauges
-from modelmill_job_index.index import JobIndex
+from modelmill_job_index.index import JobGauges, JobIndex
 from modelmill_job_index.snapshots import Snapshots
 from modelmill_registry.aliases import AliasBook
-from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
-from modelmill_registry.made import Made
+from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_service_kit.errors import UnavailableError
 from prometheus_client import REGISTRY
 

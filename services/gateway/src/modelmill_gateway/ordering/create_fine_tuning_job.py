@@ -26,8 +26,8 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TrainingObjective,
     TrainSpec,
 )
+from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
-from modelmill_bus.structs import text_of
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 

@@ -26,7 +26,7 @@ STEP = "step"
 
 
 class Watcher(Protocol):
-    """See `modelmill_job_index.watching.JobWatcher`."""
+    """See `modelmill_job_index.index.JobWatcher`."""
 
     def watch(self, tenant: str, job_id: str, after: str | None) -> AsyncIterator[JobEvent]: ...
 

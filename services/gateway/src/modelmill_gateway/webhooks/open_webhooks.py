@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 from modelmill_bus.bus import Bus
-from modelmill_job_index.holding import Announcements
+from modelmill_job_index.index import Announcements
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.adapters.background import Background

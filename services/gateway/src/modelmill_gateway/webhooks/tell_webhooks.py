@@ -21,7 +21,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
 from modelmill_bus.subjects import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, webhook_due
-from modelmill_job_index.holding import Announcements, announced_by
+from modelmill_job_index.index import Announcements, announced_by
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.adapters.webhook_book import WebhookBook

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 
-from modelmill_service_kit.parent_death import end_with_parent
+from modelmill_service_kit.endings import end_with_parent
 
 from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 

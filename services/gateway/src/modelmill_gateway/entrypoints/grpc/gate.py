@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_service_kit.errors import DomainError, UnauthenticatedError
-from modelmill_service_kit.request_reading import request_reader
+from modelmill_service_kit.handler_interceptor import request_reader
 from modelmill_service_kit.status import status_of
 
 from modelmill_gateway.domain.access import Caller

@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable
 
 from modelmill.jobs.v1.job_pb2 import JobDesiredState
+from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import TRAIN
-from modelmill_bus.structs import text_of
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from starlette.datastructures import QueryParams

@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_bus.structs import text_of
+from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobEvent, JobRecord
 
 from modelmill_gateway.domain.log_tail import shown_tail
