@@ -13,8 +13,9 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest -q
-# $(call workers,HOW TESTS ARE SHARED OUT): two where there are two cores.
-workers = $(if $(filter-out 1,$(shell nproc)),-n 2 --dist $(1) $(if $(filter loadfile,$(1)),--no-loadscope-reorder))
+# $(call workers,HOW MANY,HOW TESTS ARE SHARED OUT): two keep two cores busy; where tests wait for brokers and services,
+# it takes three.
+workers = $(if $(filter-out 1,$(shell nproc)),-n $(1) --dist $(2) $(if $(filter loadfile,$(2)),--no-loadscope-reorder))
 
 # $(call uv-install,WHAT,ARGUMENTS): what it says goes into a file, whose end is shown when it fails.
 uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says what"; \
@@ -51,16 +52,16 @@ up: install ## Run NATS and the six services on this machine
 	@$(BIN)/mill up
 
 quick: install ## Tests that start no process, of what was changed since main and what depends on it: a minute
-	$(PYTEST) --tier quick $(call workers,worksteal) $$($(BIN)/python -m tests.changed)
+	$(PYTEST) --tier quick $(call workers,2,worksteal) $$($(BIN)/python -m tests.changed)
 
 check: install ## Those and tests beside one broker, of everything: three minutes
-	$(PYTEST) --tier check $(call workers,loadfile)
+	$(PYTEST) --tier check $(call workers,3,loadfile)
 
 test: install ## Every test but the drills: real services, real processes, a real tiny model
-	$(PYTEST) --tier test $(call workers,loadfile)
+	$(PYTEST) --tier test $(call workers,3,loadfile)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
-	$(PYTEST) --only-tier drills $(call workers,loadfile)
+	$(PYTEST) --only-tier drills $(call workers,2,loadfile)
 
 release-check: drills stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
 

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,18 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_jobs.progress import Report
 from modelmill_testkit.ports import free_port
-from modelmill_trainer.tracking import tracker as tracker_module
+from modelmill_trainer import train_model
 from modelmill_trainer.tracking.tensorboard import TensorBoard, _masked, record
-from modelmill_trainer.tracking.tracker import Ending, RunFacts, TrackingError, tracked_run
+from modelmill_trainer.tracking.tracker import (
+    Ending,
+    Patience,
+    RunFacts,
+    TrackingError,
+    tracked_run,
+)
 
 FACTS = RunFacts("ftjob-1", "acme", "kinds", 1, {}, {})
+BRIEF = Patience(close_seconds=0.1)
 
 
 def step(number: int, **figures: float) -> Report:
@@ -85,13 +93,10 @@ async def test_a_run_is_in_tensorboards_folder(tmp_path: Path) -> None:
     assert [(v.tag, v.simple_value) for v in last.summary.value] == [("run/accuracy", 0.5)]
 
 
-async def test_a_folder_that_cannot_be_written_is_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.1)
+async def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    async with tracked_run([TensorBoard(tmp_path / "file")], FACTS) as run:
+    async with tracked_run([TensorBoard(tmp_path / "file")], FACTS, BRIEF) as run:
         run.take(step(1))
         await run.finish(Ending("finished"))
 
@@ -107,7 +112,7 @@ async def test_a_job_whose_tracker_is_dead_succeeds_with_a_warning(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr(train_model, "tracked_run", partial(tracked_run, patience=BRIEF))
     base = await site.import_base()
     await site.add_dataset(train=toy_rows(16))
     dead = f"http://127.0.0.1:{free_port()}"

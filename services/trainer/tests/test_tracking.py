@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,9 +11,8 @@ import pytest
 from modelmill_jobs.errors import JobFailed
 from modelmill_jobs.progress import Report
 from modelmill_testkit.ports import free_port
-from modelmill_trainer.tracking import tracker as tracker_module
 from modelmill_trainer.tracking.mlflow import Mlflow
-from modelmill_trainer.tracking.tracker import Ending, RunFacts, tracked_run
+from modelmill_trainer.tracking.tracker import Ending, Patience, RunFacts, tracked_run
 from prometheus_client import REGISTRY
 
 from .support.mlflow_server import MlflowServer
@@ -26,6 +26,9 @@ FACTS = RunFacts(
     made_from={"base": "sha256:aa"},
 )
 
+PATIENCE = Patience(retry_seconds=(0.01,), interval_seconds=0.01, close_seconds=5.0)
+"""What lasts seconds and minutes, in hundredths of a second."""
+
 
 @pytest.fixture
 def server() -> Iterator[MlflowServer]:
@@ -35,23 +38,18 @@ def server() -> Iterator[MlflowServer]:
         started.shutdown()
 
 
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker_module, "RETRY_SECONDS", (0.01,))
-    monkeypatch.setattr(tracker_module, "INTERVAL_SECONDS", 0.01)
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 5.0)
-
-
 def step(number: int, **figures: float) -> Report:
     return Report("train", number, metrics={"loss": 1 / number} | figures)
 
 
-async def track(url: str, steps: range, ending: Ending | None, **facts: Any) -> list[str]:
+async def track(
+    url: str, steps: range, ending: Ending | None, patience: Patience = PATIENCE, **facts: Any
+) -> list[str]:
     """One attempt of a run; interrupted when it has no ending. What trackers missed."""
     asked = RunFacts(**vars(FACTS) | facts)
     async with httpx.AsyncClient(base_url=url) as client:
         try:
-            async with tracked_run([Mlflow(client, "demo")], asked) as run:
+            async with tracked_run([Mlflow(client, "demo")], asked, patience) as run:
                 for number in steps:
                     run.take(step(number))
                 if ending is None:
@@ -105,13 +103,11 @@ async def test_a_server_that_is_away_for_a_while_misses_nothing(server: MlflowSe
     assert failures() == before + 5
 
 
-async def test_a_server_that_stays_away_is_a_warning_and_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.1)
+async def test_a_server_that_stays_away_is_a_warning_and_not_waited_for() -> None:
+    patience = replace(PATIENCE, close_seconds=0.1)
     secret = f"http://user:hidden@127.0.0.1:{free_port()}"
 
-    [warning] = await asyncio.wait_for(track(secret, range(1, 4), Ending("finished")), 5)
+    [warning] = await asyncio.wait_for(track(secret, range(1, 4), Ending("finished"), patience), 5)
 
     assert "mlflow has not the whole run, 3 steps are missing" in warning
     assert "ConnectError" in warning
@@ -121,17 +117,17 @@ async def test_a_server_that_stays_away_is_a_warning_and_not_waited_for(
 async def test_an_answer_that_is_no_mlflow_is_a_warning_too(
     server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.2)
     monkeypatch.setattr(server, "answer", lambda *_: (200, {"welcome": "portal"}))
+    patience = replace(PATIENCE, close_seconds=0.2)
 
-    [warning] = await track(server.url, range(1, 2), Ending("finished"))
+    [warning] = await track(server.url, range(1, 2), Ending("finished"), patience)
 
     assert "1 steps are missing" in warning
 
 
 async def test_a_failed_job_is_a_failed_run(server: MlflowServer) -> None:
     async def fail(client: httpx.AsyncClient) -> None:
-        async with tracked_run([Mlflow(client, "demo")], FACTS) as run:
+        async with tracked_run([Mlflow(client, "demo")], FACTS, PATIENCE) as run:
             run.take(step(1))
             raise JobFailed("DIVERGED", "no number", "Lower the rate.")
 
@@ -142,13 +138,11 @@ async def test_a_failed_job_is_a_failed_run(server: MlflowServer) -> None:
     assert [run["status"] for run in server.runs.values()] == ["FAILED"]
 
 
-async def test_a_tracker_that_is_away_for_long_costs_bounded_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tracker_module, "MAX_WAITING", 10)
-    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.05)
+async def test_a_tracker_that_is_away_for_long_costs_bounded_memory() -> None:
+    patience = replace(PATIENCE, max_waiting=10, close_seconds=0.05)
+    away = f"http://127.0.0.1:{free_port()}"
 
-    [warning] = await track(f"http://127.0.0.1:{free_port()}", range(1, 1001), Ending("finished"))
+    [warning] = await track(away, range(1, 1001), Ending("finished"), patience)
 
     assert "1000 steps are missing" in warning
 

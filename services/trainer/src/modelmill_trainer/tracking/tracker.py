@@ -17,13 +17,6 @@ log = logging.getLogger(__name__)
 FAILURES = Counter(
     "modelmill_tracking_failures", "Attempts to reach a tracker that failed.", ["tracker"]
 )
-MAX_WAITING = 10_000
-"""Steps kept for a tracker that is away; then the oldest go."""
-RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
-INTERVAL_SECONDS = 1.0
-"""Steps of so long go out together."""
-CLOSE_SECONDS = 30.0
-"""How long the end of a job waits for a tracker."""
 
 Status = Literal["finished", "failed", "interrupted"]
 
@@ -67,6 +60,22 @@ class Ending:
     """Of the artifact; empty without one."""
 
 
+@dataclass(frozen=True)
+class Patience:
+    """What a run has for a tracker that is slow or away."""
+
+    max_waiting: int = 10_000
+    """Steps kept for it; then the oldest go."""
+    retry_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0)
+    interval_seconds: float = 1.0
+    """Steps of so long go out together."""
+    close_seconds: float = 30.0
+    """How long the end of a job waits for it."""
+
+
+PATIENCE = Patience()
+
+
 class Sink(Protocol):
     """One run at one tracker."""
 
@@ -89,9 +98,10 @@ class Tracker(Protocol):
 class Feed:
     """Brings a run to one tracker, in a task of its own."""
 
-    def __init__(self, tracker: Tracker, facts: RunFacts) -> None:
+    def __init__(self, tracker: Tracker, facts: RunFacts, patience: Patience) -> None:
         self._tracker = tracker
         self._facts = facts
+        self._patience = patience
         self._waiting: list[Point] = []
         self._lost = 0
         self._ending = Ending("interrupted")
@@ -105,7 +115,7 @@ class Feed:
     def take(self, point: Point) -> None:
         """Take a step; never waits."""
         self._waiting.append(point)
-        if len(self._waiting) > MAX_WAITING:
+        if len(self._waiting) > self._patience.max_waiting:
             del self._waiting[0]
             self._lost += 1
         self._news.set()
@@ -131,7 +141,7 @@ class Feed:
                     return
                 failed = 0
                 if not self._over.is_set():
-                    await self._rest(INTERVAL_SECONDS)
+                    await self._rest(self._patience.interval_seconds)
             except Exception as error:  # whatever a tracker's fault is, it is not the job's
                 FAILURES.labels(self._tracker.name).inc()
                 expected = isinstance(error, TrackingError)
@@ -141,7 +151,8 @@ class Feed:
                     exc_info=not expected,
                 )
                 self._problem = str(error) if expected else type(error).__name__
-                await self._rest(RETRY_SECONDS[min(failed, len(RETRY_SECONDS) - 1)])
+                pauses = self._patience.retry_seconds
+                await self._rest(pauses[min(failed, len(pauses) - 1)])
                 failed += 1
 
     @property
@@ -166,7 +177,7 @@ class Feed:
     async def _rest(self, seconds: float) -> None:
         """Wait so long, or until the run is over; after that only for the first retry's time."""
         if self._over.is_set():
-            await asyncio.sleep(RETRY_SECONDS[0])
+            await asyncio.sleep(self._patience.retry_seconds[0])
             return
         with suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), seconds)
@@ -175,8 +186,9 @@ class Feed:
 class TrackedRun:
     """A run at all trackers."""
 
-    def __init__(self, feeds: Mapping[Feed, "asyncio.Task[None]"]) -> None:
+    def __init__(self, feeds: Mapping[Feed, "asyncio.Task[None]"], *, close_seconds: float) -> None:
         self._feeds = dict(feeds)
+        self._close_seconds = close_seconds
         self.warnings: list[str] = []
         """What trackers missed; known once the run has ended."""
 
@@ -193,19 +205,21 @@ class TrackedRun:
         for feed in feeds:
             feed.end(ending)
         if feeds:
-            await asyncio.wait(feeds.values(), timeout=CLOSE_SECONDS)
+            await asyncio.wait(feeds.values(), timeout=self._close_seconds)
         self.warnings += [feed.warning for feed in feeds if feed.warning]
 
 
 @asynccontextmanager
-async def tracked_run(trackers: Sequence[Tracker], facts: RunFacts) -> AsyncIterator[TrackedRun]:
+async def tracked_run(
+    trackers: Sequence[Tracker], facts: RunFacts, patience: Patience = PATIENCE
+) -> AsyncIterator[TrackedRun]:
     """A run that is brought to all trackers while the block lasts.
 
     Whoever has made the model calls `finish`; a block that ends otherwise tells so itself.
     """
-    feeds = [Feed(tracker, facts) for tracker in trackers]
+    feeds = [Feed(tracker, facts, patience) for tracker in trackers]
     tasks = [asyncio.create_task(feed.run()) for feed in feeds]
-    run = TrackedRun(dict(zip(feeds, tasks, strict=True)))
+    run = TrackedRun(dict(zip(feeds, tasks, strict=True)), close_seconds=patience.close_seconds)
     try:
         yield run
     except JobFailed:
