@@ -2,11 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import ModelServing, ServingState
-from modelmill_inference import announce_serving
 from modelmill_inference.announce_serving import ServingAnnouncer
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
@@ -35,14 +33,13 @@ def fact(version_id: str, state: "ServingState.ValueType" = READY) -> ModelServi
 
 
 @pytest_asyncio.fixture
-async def bus(monkeypatch: pytest.MonkeyPatch) -> AbsentBus:
-    monkeypatch.setattr(announce_serving, "RETRY_SECONDS", 0.01)
+async def bus() -> AbsentBus:
     return AbsentBus(failures=3)
 
 
 @pytest_asyncio.fixture
 async def announcer(bus: AbsentBus) -> AsyncIterator[ServingAnnouncer]:
-    announcer = ServingAnnouncer(bus, "inference-1")
+    announcer = ServingAnnouncer(bus, "inference-1", retry_seconds=0.01)
     running = asyncio.create_task(announcer.run())
     yield announcer
     running.cancel()

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_inference import resumed_answer
 from modelmill_inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
 from modelmill_inference.domain.resume import resume
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.resumed_answer import asked_again, resumed
+from modelmill_inference.resumed_answer import MAX_DEATHS, Patience, asked_again, resumed
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 
@@ -46,13 +45,13 @@ class DyingEngine(FakeEngine):
             yield piece
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resumed_answer, "LOOK_SECONDS", 0.001)
+OFTEN = Patience(look_seconds=0.001)
 
 
-async def answer(engine: FakeEngine, request: GenerationRequest = PLAIN) -> tuple[list[int], str]:
-    pieces = [piece async for piece in resumed(engine, request)]
+async def answer(
+    engine: FakeEngine, request: GenerationRequest = PLAIN, patience: Patience = OFTEN
+) -> tuple[list[int], str]:
+    pieces = [piece async for piece in resumed(engine, request, patience)]
     ends = [piece.finish_reason for piece in pieces if piece.finish_reason]
     assert len(ends) == 1
     assert pieces[-1].finish_reason
@@ -98,16 +97,12 @@ async def test_a_request_that_always_kills_its_engine_is_given_up() -> None:
     with pytest.raises(EngineRestartingError):
         await answer(engine)
 
-    assert len(engine.asked) == resumed_answer.MAX_DEATHS + 1
+    assert len(engine.asked) == MAX_DEATHS + 1
 
 
-async def test_an_engine_that_does_not_come_back_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(resumed_answer, "WAIT_SECONDS", 0.02)
-
+async def test_an_engine_that_does_not_come_back_is_given_up() -> None:
     with pytest.raises(EngineRestartingError):
-        await answer(DyingEngine(4, away=10**9))
+        await answer(DyingEngine(4, away=10**9), patience=replace(OFTEN, wait_seconds=0.02))
 
 
 async def test_leaving_while_the_engine_is_away_ends_the_wait() -> None:

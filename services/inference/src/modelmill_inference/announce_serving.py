@@ -27,11 +27,15 @@ class ServingAnnouncer:
 
     Args:
         replica: name of this process, unique among all.
+        retry_seconds: between two tries while the bus is away.
     """
 
-    def __init__(self, bus: Publishes, replica: str) -> None:
+    def __init__(
+        self, bus: Publishes, replica: str, *, retry_seconds: float = RETRY_SECONDS
+    ) -> None:
         self._bus = bus
         self._replica = replica
+        self._retry_seconds = retry_seconds
         # One a version: what an observer wants to know is how it stands, not how it went.
         self._pending: dict[str, tuple[ModelServing, Context]] = {}
         self._wake = asyncio.Event()
@@ -69,7 +73,7 @@ class ServingAnnouncer:
             try:
                 await self._bus.publish(MODEL_SERVING, fact, msg_id=msg_id)
             except UnavailableError:
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 continue
             finally:
                 context.detach(attached)

@@ -8,7 +8,7 @@ import logging
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from modelmill_service_kit.errors import UnavailableError
@@ -22,14 +22,26 @@ log = logging.getLogger(__name__)
 
 MAX_DEATHS = 2
 """Of the engine during one request; the next one is the caller's to see."""
-LOOK_SECONDS = 0.05
-WAIT_SECONDS = 30.0
-"""How long an engine may take to come back."""
 
 Result = TypeVar("Result")
 
 
-async def resumed(engine: Engine, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
+@dataclass(frozen=True)
+class Patience:
+    """What a request has for an engine that died."""
+
+    wait_seconds: float = 30.0
+    """How long it may take to come back."""
+    look_seconds: float = 0.05
+    """Between two looks whether it has."""
+
+
+PATIENCE = Patience()
+
+
+async def resumed(
+    engine: Engine, request: GenerationRequest, patience: Patience = PATIENCE
+) -> AsyncGenerator[TokenPiece, None]:
     """The answer as by `engine.generate`, also when the engine dies under it.
 
     Raises:
@@ -37,7 +49,7 @@ async def resumed(engine: Engine, request: GenerationRequest) -> AsyncGenerator[
         UnavailableError: it would now say something else than it has said already.
     """
     told: list[int] = []
-    deaths = _Deaths()
+    deaths = _Deaths(patience)
     while len(told) < request.max_new_tokens:
         asked = resume(request, told, exact=engine.abilities.exact)
         try:
@@ -53,7 +65,7 @@ async def resumed(engine: Engine, request: GenerationRequest) -> AsyncGenerator[
 
 async def asked_again(ask: Callable[[], Awaitable[Result]]) -> Result:
     """What `ask` gives, asked again when the engine died; for questions that change nothing."""
-    deaths = _Deaths()
+    deaths = _Deaths(PATIENCE)
     while True:
         try:
             return await ask()
@@ -64,7 +76,8 @@ async def asked_again(ask: Callable[[], Awaitable[Result]]) -> Result:
 class _Deaths:
     """Counts them, and gives the engine time to come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
         self._count = 0
         self._give_up = math.inf
 
@@ -74,10 +87,10 @@ class _Deaths:
             self._count += 1
             RESUMED.inc()
         if error.died_under_it or self._give_up == math.inf:
-            self._give_up = now + WAIT_SECONDS
+            self._give_up = now + self._patience.wait_seconds
         if self._count > MAX_DEATHS or now > self._give_up:
             raise error
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(self._patience.look_seconds)
 
 
 async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece, None]:
