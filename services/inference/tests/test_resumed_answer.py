@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelmill_inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
 from modelmill_inference.domain.resume import resume
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.resumed_answer import MAX_DEATHS, Patience, asked_again, resumed
+from modelmill_inference.resumed_answer import MAX_DEATHS, EnginePatience, asked_again, resumed
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 
@@ -45,11 +45,11 @@ class DyingEngine(FakeEngine):
             yield piece
 
 
-OFTEN = Patience(look_seconds=0.001)
+OFTEN = EnginePatience(look_seconds=0.001)
 
 
 async def answer(
-    engine: FakeEngine, request: GenerationRequest = PLAIN, patience: Patience = OFTEN
+    engine: FakeEngine, request: GenerationRequest = PLAIN, patience: EnginePatience = OFTEN
 ) -> tuple[list[int], str]:
     pieces = [piece async for piece in resumed(engine, request, patience)]
     ends = [piece.finish_reason for piece in pieces if piece.finish_reason]

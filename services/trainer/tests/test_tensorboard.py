@@ -16,14 +16,14 @@ from modelmill_trainer import train_model
 from modelmill_trainer.tracking.tensorboard import TensorBoard, _masked, record
 from modelmill_trainer.tracking.tracker import (
     Ending,
-    Patience,
     RunFacts,
+    TrackerPatience,
     TrackingError,
     tracked_run,
 )
 
 FACTS = RunFacts("ftjob-1", "acme", "kinds", 1, {}, {})
-BRIEF = Patience(close_seconds=0.1)
+BRIEF = TrackerPatience(close_seconds=0.1)
 
 
 def step(number: int, **figures: float) -> Report:

@@ -12,7 +12,7 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_jobs.progress import Report
 from modelmill_testkit.ports import free_port
 from modelmill_trainer.tracking.mlflow import Mlflow
-from modelmill_trainer.tracking.tracker import Ending, Patience, RunFacts, tracked_run
+from modelmill_trainer.tracking.tracker import Ending, RunFacts, TrackerPatience, tracked_run
 from prometheus_client import REGISTRY
 
 from .support.mlflow_server import MlflowServer
@@ -26,7 +26,7 @@ FACTS = RunFacts(
     made_from={"base": "sha256:aa"},
 )
 
-PATIENCE = Patience(retry_seconds=(0.01,), interval_seconds=0.01, close_seconds=5.0)
+PATIENCE = TrackerPatience(retry_seconds=(0.01,), interval_seconds=0.01, close_seconds=5.0)
 """What lasts seconds and minutes, in hundredths of a second."""
 
 
@@ -43,7 +43,11 @@ def step(number: int, **figures: float) -> Report:
 
 
 async def track(
-    url: str, steps: range, ending: Ending | None, patience: Patience = PATIENCE, **facts: Any
+    url: str,
+    steps: range,
+    ending: Ending | None,
+    patience: TrackerPatience = PATIENCE,
+    **facts: Any,
 ) -> list[str]:
     """One attempt of a run; interrupted when it has no ending. What trackers missed."""
     asked = RunFacts(**vars(FACTS) | facts)

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Patience:
+class EnginePatience:
     """What a request has for an engine that died."""
 
     wait_seconds: float = 30.0
@@ -36,11 +36,11 @@ class Patience:
     """Between two looks whether it has."""
 
 
-PATIENCE = Patience()
+PATIENCE = EnginePatience()
 
 
 async def resumed(
-    engine: Engine, request: GenerationRequest, patience: Patience = PATIENCE
+    engine: Engine, request: GenerationRequest, patience: EnginePatience = PATIENCE
 ) -> AsyncGenerator[TokenPiece, None]:
     """The answer as by `engine.generate`, also when the engine dies under it.
 
@@ -76,7 +76,7 @@ async def asked_again(ask: Callable[[], Awaitable[Result]]) -> Result:
 class _Deaths:
     """Counts them, and gives the engine time to come back."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: EnginePatience) -> None:
         self._patience = patience
         self._count = 0
         self._give_up = math.inf

@@ -61,7 +61,7 @@ class Ending:
 
 
 @dataclass(frozen=True)
-class Patience:
+class TrackerPatience:
     """What a run has for a tracker that is slow or away."""
 
     max_waiting: int = 10_000
@@ -73,7 +73,7 @@ class Patience:
     """How long the end of a job waits for it."""
 
 
-PATIENCE = Patience()
+PATIENCE = TrackerPatience()
 
 
 class Sink(Protocol):
@@ -98,7 +98,7 @@ class Tracker(Protocol):
 class Feed:
     """Brings a run to one tracker, in a task of its own."""
 
-    def __init__(self, tracker: Tracker, facts: RunFacts, patience: Patience) -> None:
+    def __init__(self, tracker: Tracker, facts: RunFacts, patience: TrackerPatience) -> None:
         self._tracker = tracker
         self._facts = facts
         self._patience = patience
@@ -211,7 +211,7 @@ class TrackedRun:
 
 @asynccontextmanager
 async def tracked_run(
-    trackers: Sequence[Tracker], facts: RunFacts, patience: Patience = PATIENCE
+    trackers: Sequence[Tracker], facts: RunFacts, patience: TrackerPatience = PATIENCE
 ) -> AsyncIterator[TrackedRun]:
     """A run that is brought to all trackers while the block lasts.
 
