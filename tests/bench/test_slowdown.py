@@ -1,0 +1,28 @@
+"""What a slowdown is, and when it is too much."""
+
+import pytest
+
+from tests.bench.slowdown import cost_ratio, entry
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "unit"), [(10.0, 11.0, "us/piece"), (11.0, 10.0, "tokens/s")]
+)
+def test_what_takes_more_or_gives_less_is_dearer(before: float, after: float, unit: str) -> None:
+    assert cost_ratio(before, after, unit) == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "name", "met"),
+    [
+        ([1.0, 1.01, 0.99, 1.0], "guard.stream", True),
+        ([1.05, 1.06, 1.04, 1.05], "guard.stream", False),
+        ([1.05, 1.06, 1.04, 1.05], "front.rate", True),
+        ([0.9, 1.2, 0.8, 1.1], "guard.stream", False),
+    ],
+)
+def test_the_upper_bound_of_the_interval_decides(ratios: list[float], name: str, met: bool) -> None:
+    line = entry(name, ratios, [1.0] * len(ratios), "ms")
+
+    assert line.met is met
+    assert line.ci95[0] <= line.ratio <= line.ci95[1]
