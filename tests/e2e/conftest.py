@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest_asyncio
 from modelmill_bus.bus import Bus
@@ -23,7 +23,9 @@ from modelmill_service_kit.bus_access import NkeySeed
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
-from openai import AsyncOpenAI
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 MAPPING = {
     "system_template": "Name the kind of thing.",
@@ -49,7 +51,7 @@ class Loop:
     state: StateFolder
     stack: Stack
     client: GatewayClient
-    openai: AsyncOpenAI
+    openai: "AsyncOpenAI"
     base_version_id: str
     log: list[str]
     models_heard: list[str] = field(default_factory=list)
@@ -184,6 +186,8 @@ async def subscriber(url: str, identity: NkeySeed) -> AsyncIterator[list[str]]:
 @asynccontextmanager
 async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loop]:
     """A stack of its own below `folder`, with the tiny base model brought in."""
+    from openai import AsyncOpenAI
+
     state = StateFolder(folder / "state")
     base = make_tiny_llama(folder / "base")
     log: list[str] = []

@@ -150,13 +150,19 @@ def test_what_starts_a_process_in_a_quick_tier_fails(tests: Path) -> None:
     assert "pytest.mark.tier('test')" in "\n".join(lines)
 
 
-def test_quick_tiers_do_not_even_import_what_loads_a_tensor_library(tests: Path) -> None:
-    (tests / "calm" / "test_model.py").write_text("import torch\n\ndef test_it(): pass\n")
+@pytest.mark.parametrize(
+    ("library", "without", "with_it"), [("torch", "check", "test"), ("openai", "quick", "check")]
+)
+def test_quicker_tiers_do_not_even_import_what_loads_a_large_library(
+    tests: Path, library: str, without: str, with_it: str
+) -> None:
+    (tests / "calm" / "test_it.py").write_text(f"import {library}\n\ndef test_it(): pass\n")
     # In place of the real one: who imports it is told.
-    (tests / "torch.py").write_text("raise RuntimeError('imported')\n")
+    (tests / f"{library}.py").write_text("raise RuntimeError('imported')\n")
 
-    assert not [line for line in run(tests, "calm", "--tier=check", "--co") if "imported" in line]
-    assert [line for line in run(tests, "calm", "--tier=test", "--co") if "imported" in line]
+    for tier, is_imported in ((without, False), (with_it, True)):
+        lines = run(tests, "calm", f"--tier={tier}", "--co")
+        assert any("imported" in line for line in lines) is is_imported
 
 
 def test_an_unknown_tier_is_refused(tests: Path) -> None:

@@ -1,8 +1,8 @@
-"""Which test modules load a tensor library when they are imported, read from their source."""
+"""Which test modules load a large library when they are imported, read from their source."""
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 HEAVY = frozenset(
@@ -11,6 +11,8 @@ HEAVY = frozenset(
         *("accelerate", "deepspeed", "spacy", "trl"),
     )
 )
+SDKS = frozenset(("anthropic", "openai"))
+"""Clients of others' services: four thousand modules, some seconds in each worker."""
 FROM = re.compile(r"^from +([\w.]+) +import +(\([^)]*\)|[^\n]*)", re.MULTILINE)
 IMPORT = re.compile(r"^import +([\w.]+)", re.MULTILINE)
 
@@ -20,10 +22,12 @@ class HeavyImports:
 
     Args:
         root: of the checkout: sources lie in `libs/*/src` and `services/*/src`.
+        libraries: which are large.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, libraries: Collection[str] = HEAVY) -> None:
         self._root = root
+        self._libraries = libraries
         self._known: dict[Path, bool] = {}
         self._found: dict[Path | None, dict[str, tuple[Path, ...]]] = {}
         self._listed: dict[Path, frozenset[str]] = {}
@@ -34,7 +38,7 @@ class HeavyImports:
         } | {"tests": root / "tests"}
 
     def loads(self, file: Path) -> bool:
-        """Whether to import the file is to import one of `HEAVY`."""
+        """Whether to import the file is to import one of the libraries."""
         if (known := self._known.get(file)) is not None:
             return known
         self._known[file] = False  # for those that import each other
@@ -42,7 +46,7 @@ class HeavyImports:
         return self._known[file]
 
     def _is_heavy(self, name: str, file: Path) -> bool:
-        if name.partition(".")[0] in HEAVY:
+        if name.partition(".")[0] in self._libraries:
             return True
         return any(self.loads(found) for found in self._files_of(name, file))
 

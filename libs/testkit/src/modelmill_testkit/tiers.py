@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelmill_testkit.heavy_imports import HeavyImports
+from modelmill_testkit.heavy_imports import SDKS, HeavyImports
 from modelmill_testkit.process_guard import ProcessGuard
 from modelmill_testkit.reached_names import ReachedNames
 from modelmill_testkit.shared_nats import stop_shared_nats
@@ -66,6 +66,7 @@ class Tiers:
         self._drill_folders: list[Path] = config.getini("drill_folders")
         self._reached = ReachedNames(config.rootpath, STARTERS.keys())
         self._heavy = HeavyImports(config.rootpath)
+        self._sdks = HeavyImports(config.rootpath, SDKS)
         self._guard = ProcessGuard()
         self._tier_of: dict[str, str] = {}
         self._tier_of_known: dict[tuple[object, str], str] = {}
@@ -73,8 +74,9 @@ class Tiers:
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """In quick tiers nobody waits for torch: what loads it has nothing for them."""
         is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
-        if is_test and not {"test", "drills"} & {*self._wanted()}:
-            return self._heavy.loads(collection_path) or None
+        if is_test:
+            least = TIERS.index(self._tier_of_imports(collection_path))
+            return all(TIERS.index(each) < least for each in self._wanted()) or None
         return None
 
     @pytest.hookimpl(trylast=True)
@@ -123,10 +125,15 @@ class Tiers:
         key = (item.parent, getattr(item, "originalname", item.name))
         if (tier := self._tier_of_known.get(key)) is None:
             tiers = [STARTERS[name] for name in self._names(item) & STARTERS.keys()]
-            if self._heavy.loads(item.path):
-                tiers.append("test")
-            tier = self._tier_of_known[key] = max(tiers, key=TIERS.index, default="quick")
+            tiers.append(self._tier_of_imports(item.path))
+            tier = self._tier_of_known[key] = max(tiers, key=TIERS.index)
         return tier
+
+    def _tier_of_imports(self, path: Path) -> str:
+        """The first that a test of the module can be in."""
+        if self._heavy.loads(path):
+            return "test"
+        return "check" if self._sdks.loads(path) else "quick"
 
     def _is_of_drills(self, path: Path) -> bool:
         return any(path.is_relative_to(folder) for folder in self._drill_folders)

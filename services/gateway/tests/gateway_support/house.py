@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
@@ -37,12 +37,14 @@ from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.shared_nats import SharedNats, shared_nats
 from modelmill_testkit.waiting import eventually
-from openai import AsyncOpenAI
 
 from gateway_support.document import checked
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer
 from gateway_support.job_owners import FakeDataPrep, FakeOptimizerBuilder, FakeTrainer
 from gateway_support.peers import FakeInference, FakeModeration
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 SECRET = "between-services"
 WEBHOOK_KEY = "seals-the-secrets-of-webhooks-of-tests"
@@ -114,8 +116,11 @@ class House:
         self.clients.push_async_callback(client.aclose)
         return client
 
-    def openai(self, **claims: Any) -> AsyncOpenAI:
+    def openai(self, **claims: Any) -> "AsyncOpenAI":
         """The unmodified SDK with a token of these claims."""
+        # Not where nobody asks for it: it has a thousand modules.
+        from openai import AsyncOpenAI
+
         token = self.issuer.token(**claims)
         client = AsyncOpenAI(base_url=f"{self.url}/v1", api_key=token, max_retries=0)
         self.clients.push_async_callback(client.close)
