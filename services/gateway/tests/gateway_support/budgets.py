@@ -13,7 +13,7 @@ from modelmill_gateway.domain.ledger.names import tenant_budget
 from modelmill_testkit.waiting import eventually
 
 from gateway_support.document import checked
-from gateway_support.house import House
+from gateway_support.house import NO_TLS, House
 
 
 def chat(text: str = "hi", **fields: Any) -> dict[str, Any]:
@@ -32,6 +32,7 @@ async def limited_key(
         base_url=house.url,
         headers={"authorization": f"Bearer {made.json()['key']}"},
         timeout=20,
+        verify=NO_TLS,
         event_hooks={"response": [checked]},
     )
     return made.json()["id"], client
