@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.envelope import Stored
-from modelmill_inference import follow_names
 from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
-from modelmill_inference.follow_names import FollowNames
+from modelmill_inference.follow_names import LOADS_AT_A_TIME, MAX_TRIES, FollowNames
 from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
@@ -146,12 +146,20 @@ class Bus:
 class Following:
     """Names on a bus, followed by a pool with a loader that does as it is told."""
 
-    def __init__(self, tokenizer: ChatTokenizer, *stored: Stored[AliasState]) -> None:
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        *stored: Stored[AliasState],
+        records: LoadRecords | None = None,
+        **waits: float,
+    ) -> None:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
-        self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=3)
+        self.pool = VersionPool(
+            self.models, self.loader, HeardFacts(), room, max_in_flight=3, records=records
+        )
         self.bus = Bus(list(stored))
-        self.following = FollowNames(self.bus, self.pool)
+        self.following = FollowNames(self.bus, self.pool, **waits)
 
     async def __aenter__(self) -> "Following":
         self._running = asyncio.create_task(self.following.run())
@@ -200,7 +208,7 @@ async def test_of_many_named_versions_a_few_are_loaded_at_a_time(
         service.models.add(f"mv-{number}")
     service.loader.open_gate.clear()
     async with service:
-        await eventually(lambda: len(service.loader.loads) == follow_names.LOADS_AT_A_TIME)
+        await eventually(lambda: len(service.loader.loads) == LOADS_AT_A_TIME)
         service.loader.open_gate.set()
         await eventually(lambda: service.settled)
         assert len(service.loaded()) == 9
@@ -244,10 +252,10 @@ async def test_an_alias_is_followed_to_a_version_that_does_not_load_here(
 
 
 async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
-    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ChatTokenizer,
 ) -> None:
-    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
-    service = Following(tokenizer, moved("a", "mv-1"), moved("b", "mv-gone"))
+    aliases = moved("a", "mv-1"), moved("b", "mv-gone")
+    service = Following(tokenizer, *aliases, look_seconds=0.01)
     service.models.add("mv-1")
     service.loader.failure = PreconditionError("the engine refused the model")
     async with service:
@@ -256,17 +264,20 @@ async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
 
 
 async def test_a_version_whose_engine_does_not_answer_is_tried_again_before_it_is_given_up(
-    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ChatTokenizer,
 ) -> None:
-    monkeypatch.setattr(follow_names, "RETRY_SECONDS", 0.01)
-    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("modelmill_inference.load_records.FAILURE_SECONDS", 0.0)
-    service = Following(tokenizer, moved("a", "mv-1"))
+    service = Following(
+        tokenizer,
+        moved("a", "mv-1"),
+        records=LoadRecords(failure_seconds=0.0),
+        look_seconds=0.01,
+        retry_seconds=0.01,
+    )
     service.models.add("mv-1")
     service.loader.failure = UnavailableError("the engine did not load within 300 s")
     async with service:
         await eventually(lambda: service.settled)
-        assert len(service.loader.loads) >= follow_names.MAX_TRIES
+        assert len(service.loader.loads) >= MAX_TRIES
 
 
 async def test_a_version_that_two_aliases_name_stays_when_one_moves_on(
@@ -286,10 +297,9 @@ async def test_a_version_that_two_aliases_name_stays_when_one_moves_on(
 
 
 async def test_an_alias_that_names_another_tenants_version_loads_nothing(
-    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ChatTokenizer,
 ) -> None:
-    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
-    service = Following(tokenizer, moved("a", "mv-secret"))
+    service = Following(tokenizer, moved("a", "mv-secret"), look_seconds=0.01)
     service.models.add("mv-secret", tenant="rival")
     async with service:
         await eventually(lambda: service.settled)

@@ -14,6 +14,7 @@ from modelmill_inference.admit_requests import Admissions
 from modelmill_inference.alias_names import AliasNames
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.load_version import LoadedVersion, PreparedVersion
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
@@ -43,10 +44,12 @@ class SlowLoader(FakeLoader):
 class Room:
     """A pool of one version at a time; each takes 20 s to load."""
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, records: LoadRecords | None = None) -> None:
         self.models, self.loader, self.heard = FakeModels(), SlowLoader(tokenizer), HeardFacts()
         memory = MemoryRoom(FakeMachine(), RoomLimits(2**40, versions=1))
-        self.pool = VersionPool(self.models, self.loader, self.heard, memory, max_in_flight=9)
+        self.pool = VersionPool(
+            self.models, self.loader, self.heard, memory, max_in_flight=9, records=records
+        )
 
     def add(self, version_id: str, size_bytes: int = 0, **fields: str) -> None:
         self.models.add(version_id, form=fields.pop("form", "openvino-int8"))
@@ -210,11 +213,10 @@ async def door(room: Room) -> AsyncIterator[Any]:
 
 
 async def test_over_grpc_every_caller_hears_that_it_loads_instead_of_a_bare_deadline(
-    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ChatTokenizer,
 ) -> None:
     # Much time between the refusal and the deadline, so that a busy machine makes neither late.
-    monkeypatch.setattr("modelmill_inference.load_records.MARGIN_SECONDS", 9.0)
-    room = Room(tokenizer)
+    room = Room(tokenizer, LoadRecords(margin_seconds=9.0))
     room.add("mv-1", name="tiny")
     room.loader.seconds = 0.0
     room.loader.open_gate.clear()

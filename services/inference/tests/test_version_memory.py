@@ -10,6 +10,7 @@ from modelmill_inference.domain.memory import (
 )
 from modelmill_inference.free_idle import FreeIdle
 from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 from modelmill_testkit.waiting import eventually
@@ -24,11 +25,15 @@ LIMIT = 1000 * MIB
 class House:
     """A pool with room for so much, and what each version says that it needs."""
 
-    def __init__(self, tokenizer: ChatTokenizer, **needs: int) -> None:
+    def __init__(
+        self, tokenizer: ChatTokenizer, *, records: LoadRecords | None = None, **needs: int
+    ) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
         self.machine = FakeMachine()
         self.room = MemoryRoom(self.machine, RoomLimits(LIMIT))
-        self.pool = VersionPool(self.models, self.loader, self.heard, self.room, max_in_flight=3)
+        self.pool = VersionPool(
+            self.models, self.loader, self.heard, self.room, max_in_flight=3, records=records
+        )
         for version_id, mib in needs.items():
             self.models.add(version_id)
             need = MemoryNeed(version_id, resident_bytes=mib * MIB, later_bytes=0)
@@ -213,10 +218,9 @@ async def test_one_that_turns_out_larger_makes_others_leave_or_leaves_itself(
 
 
 async def test_one_that_is_really_too_large_is_closed_and_not_loaded_again(
-    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ChatTokenizer,
 ) -> None:
-    monkeypatch.setattr("modelmill_inference.load_records.FAILURE_SECONDS", 0.0)
-    house = House(tokenizer, a=100)
+    house = House(tokenizer, records=LoadRecords(failure_seconds=0.0), a=100)
     house.loader.resident["a"] = 2000 * MIB
 
     for _ in range(2):

@@ -38,9 +38,23 @@ class Follows(Protocol):
 
 
 class FollowNames:
-    """Loads each version that an alias of any tenant names, and warms it, before anybody asks."""
+    """Loads each version that an alias of any tenant names, and warms it, before anybody asks.
 
-    def __init__(self, bus: Follows, pool: VersionPool) -> None:
+    Args:
+        look_seconds: between two looks whether a version has come that was not known.
+        retry_seconds: until one is tried again that did not load.
+    """
+
+    def __init__(
+        self,
+        bus: Follows,
+        pool: VersionPool,
+        *,
+        look_seconds: float = LOOK_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self._look_seconds = look_seconds
+        self._retry_seconds = retry_seconds
         self._bus = bus
         self._pool = pool
         self.names = AliasNames()
@@ -96,7 +110,7 @@ class FollowNames:
             if all(map(self._is_settled, wanted)):
                 self.settled.set()
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(self._look_seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue
@@ -125,11 +139,11 @@ class FollowNames:
             self._names_changed()
 
     def _failed(self, named: Named, error: DomainError) -> None:
-        again = RETRY_SECONDS
+        again = self._retry_seconds
         if isinstance(error, NotFoundError):
             # Its model.ready may still be on the way, or its form is for another service.
             log.debug("not loaded for an alias: %s", error)
-            again = LOOK_SECONDS
+            again = self._look_seconds
         else:
             log.warning("%s is named by an alias but does not load: %s", named[1], error)
         may_come = isinstance(error, NotFoundError | UnavailableError)

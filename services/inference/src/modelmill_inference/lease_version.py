@@ -72,6 +72,7 @@ class VersionPool:
         room: memory for them; the least recently used idle one makes room for another.
         max_in_flight: requests per version, those that wait for it to load included.
         look: how a version is looked up that another process may have heard of first.
+        records: of its loads; a fresh one without any.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class VersionPool:
         *,
         max_in_flight: int,
         look: Looks = look_once,
+        records: LoadRecords | None = None,
     ) -> None:
         self._models = models
         self._look = look
@@ -94,7 +96,7 @@ class VersionPool:
         """Versions being loaded, and loaded ones (the task is done)."""
         self._in_flight: Counter[str] = Counter()
         self._last_used: dict[str, float] = {}
-        self._records = LoadRecords()
+        self._records = records or LoadRecords()
         self._named: frozenset[str] = frozenset()
         self._retired: set[tuple[str, str]] = set()
         self._watchers: dict[str, asyncio.Task[None]] = {}

@@ -10,10 +10,6 @@ from modelmill_service_kit.errors import DomainError, OverloadedError
 
 from modelmill_inference.load_version import LoadedVersion
 
-FAILURE_SECONDS = 5.0
-"""A version that did not load is not tried again for this long; callers get the same error."""
-MARGIN_SECONDS = 0.25
-"""Before a caller's deadline, so that it hears the reason and not only that its time is over."""
 RETRY_SECONDS = 30.0
 """After which a caller asks again at most, where nothing is known of the time that is left."""
 ALIKE = 2.0
@@ -68,9 +64,18 @@ class _UnderWay:
 
 
 class LoadRecords:
-    """Of one process; times are by the event loop's clock."""
+    """Of one process; times are by the event loop's clock.
 
-    def __init__(self) -> None:
+    Args:
+        failure_seconds: a version that did not load is not tried again for this long; callers get
+            the same error.
+        margin_seconds: before a caller's deadline, so that it hears the reason and not only that
+            its time is over.
+    """
+
+    def __init__(self, *, failure_seconds: float = 5.0, margin_seconds: float = 0.25) -> None:
+        self._failure_seconds = failure_seconds
+        self._margin_seconds = margin_seconds
         self._under_way: dict[str, _UnderWay] = {}
         self._taken: dict[str, tuple[_Load, float]] = {}
         """The last load of each version and its seconds, the newest last."""
@@ -107,7 +112,7 @@ class LoadRecords:
         # After a want of room it is tried at once: there may be some in a moment.
         is_lasting = isinstance(error, DomainError) and not isinstance(error, OverloadedError)
         if isinstance(error, Exception):
-            until = _now() + (FAILURE_SECONDS if is_lasting else 0.0)
+            until = _now() + (self._failure_seconds if is_lasting else 0.0)
             self._failures[version_id] = _Failure(error, until)
 
     def refuse_failed(self, version_id: str) -> None:
@@ -128,7 +133,8 @@ class LoadRecords:
             under_way, now = self._under_way[version_id], _now()
             left = under_way.left(now)
             if left is None or now + left < deadline:
-                await asyncio.wait({load}, timeout=max(0.0, deadline - MARGIN_SECONDS - now))
+                patience = deadline - self._margin_seconds - now
+                await asyncio.wait({load}, timeout=max(0.0, patience))
             if not load.done():
                 raise under_way.refusal(_now())
         return await asyncio.shield(load)
