@@ -27,7 +27,7 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.errors import error_body
 from modelmill_gateway.entrypoints.http.job_event_replies import sse_event
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
-from modelmill_gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks, error_event
+from modelmill_gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser
@@ -266,7 +266,7 @@ def _written(texts: list[str]) -> Iterator[tuple[list[bytes], Callable[[Any], st
     yield [*map(plain.more, pieces), DONE], lambda body: str(body["choices"][0]["text"])
     yield [sse_event("1", {"said": text}) for text in texts], lambda body: str(body["said"])
     yield (
-        [error_event(error_body(NotFoundError(text), "req-1")) for text in texts],
+        [b"data: " + error_body(NotFoundError(text), "req-1") + b"\n\n" for text in texts],
         lambda body: str(body["error"]["message"]),
     )
 

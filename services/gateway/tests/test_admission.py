@@ -3,18 +3,14 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_gateway.answers.admission_queue import AdmissionQueue
-from modelmill_gateway.answers.admitted_answers import AdmittedAnswers
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.admission import Admission, QueueTicket
-from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
+from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import FullError
 from modelmill_testkit.waiting import eventually
 
@@ -119,18 +115,9 @@ async def test_who_is_cancelled_as_its_turn_comes_is_not_answered_and_leaves_its
     running = admission.ask("a", 1, 60.0)
     began: list[str] = []
 
-    @asynccontextmanager
-    async def answers(*_: Any, **__: Any) -> AsyncIterator[None]:
-        began.append("answer")
-        yield
-
     async def ask() -> None:
-        caller = Caller("a", "ada", frozenset())
-        call = ChatCall("m", (Turn("user", "hi"),), Sampling(max_tokens=1))
-        async with AdmittedAnswers(answers, AdmissionQueue(admission, 60.0))(
-            call, caller, request_id="r"
-        ):
-            pass
+        async with AdmissionQueue(admission).held("answer", "a", 1, Deadline(60.0)):
+            began.append("answer")
 
     asking = asyncio.create_task(ask())
     await eventually(lambda: admission.waiting == 1)

@@ -7,8 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from modelmill_gateway.adapters import fleet
 from modelmill_gateway.adapters.fleet import ATTEMPTS, FAILURES_IN_A_ROW, Fleet
-from modelmill_gateway.answers.embed_texts import Embedded
-from modelmill_gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn
+from modelmill_gateway.domain.chat import ChatCall, Embedded, End, Piece, Sampling, Turn
 from modelmill_gateway.domain.errors import FullError, ModelNotFoundError
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_service_kit.errors import (

@@ -14,10 +14,11 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.model_names import ModelNames, Named
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
+from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, build_handlers
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.grpc_server import RpcServer
 
@@ -195,7 +196,7 @@ def any_model(caller: Caller, models: ModelNames, named: Named) -> None:
 async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
     caplog: pytest.LogCaptureFixture,
 ):
-    async def broken(request: Any, call: Call) -> Any:
+    async def broken(request: Any, call: RequestContext) -> Any:
         raise RuntimeError("a secret of ours")
 
     server = RpcServer("127.0.0.1:0", None, drain_seconds=0)

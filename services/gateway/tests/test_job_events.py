@@ -20,6 +20,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.subjects import job_progress, job_state
 from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
 from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import UnavailableError
@@ -144,7 +145,7 @@ def streamed_request() -> Request:
             "type": "http",
             "headers": [(b"accept", b"text/event-stream")],
             "query_string": b"",
-            "state": {"caller": CALLER, "request_id": "req-1"},
+            "state": {"context": RequestContext(CALLER, "req-1")},
         }
     )
 

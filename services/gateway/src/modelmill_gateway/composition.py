@@ -7,6 +7,7 @@ import random
 import time
 from dataclasses import dataclass
 from functools import partial
+from typing import TypedDict
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill_audit.trail import AuditTrail
@@ -22,18 +23,10 @@ from modelmill_gateway.adapters.peers import Peers
 from modelmill_gateway.adapters.read_models import ReadModels
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.answers.admission_queue import AdmissionQueue
-from modelmill_gateway.answers.admitted_answers import AdmittedAnswers, Answers
-from modelmill_gateway.answers.admitted_texts import AdmittedCounts, AdmittedEmbeds, AdmittedJudges
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.answers.count_prompt import CountPrompt
 from modelmill_gateway.answers.embed_texts import EmbedTexts
-from modelmill_gateway.answers.metered_answers import (
-    Embeds,
-    MeteredAnswers,
-    MeteredEmbedders,
-    MeteredEmbeds,
-    MeteredJudges,
-)
+from modelmill_gateway.answers.judge_texts import JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.admission import Admission
 from modelmill_gateway.domain.ledger.prices import Prices
@@ -44,7 +37,6 @@ from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
 from modelmill_gateway.guarding.ask_judges import AskJudges
 from modelmill_gateway.guarding.circuit_breaker import CircuitBreakerModeration
 from modelmill_gateway.guarding.judge_inputs import JudgeInputs
-from modelmill_gateway.guarding.judge_texts import JudgeTexts
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.manage_keys import ManageKeys
@@ -72,7 +64,6 @@ from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.routing.split_alias import SplitAlias
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.spending.manage_budget import ManageBudget
-from modelmill_gateway.spending.meter import MeteredEngines
 from modelmill_gateway.spending.price_of_model import PriceOfModel
 from modelmill_gateway.spending.quotas import Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
@@ -104,14 +95,10 @@ def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     find_model, show_datasets, order_job = _jobs(known, settings)
-    answer_chat, judge_texts = _judged(parts, find_model)
     manage_evals, (batches, runs) = ManageEvals(known.evals), _own_orders(parts.bus)
     return UseCases(
         require_models=RequireModels(known.jobs, known.evals, settings.default_model),
-        answer_chat=answer_chat,
-        count_prompt=_counting(parts, find_model),
-        embed_texts=_embedding(parts, find_model, judge_texts),
-        judge_texts=MeteredJudges(AdmittedJudges(judge_texts, _queue(parts)), parts.quotas),
+        **_asking(parts, find_model),
         manage_budget=ManageBudget(known.budgets),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
@@ -173,23 +160,6 @@ def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
     return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
 
 
-def _queue(parts: Parts) -> AdmissionQueue:
-    """The one in front of all that asks inference or judges."""
-    return AdmissionQueue(parts.admission, parts.settings.request_seconds)
-
-
-def _counting(parts: Parts, find_model: FindModel) -> AdmittedCounts:
-    count = CountPrompt(find_model, parts.peers.engines, parts.settings.request_seconds)
-    return AdmittedCounts(count, _queue(parts))
-
-
-def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> Embeds:
-    settings, price_of = parts.settings, PriceOfModel(Prices(parts.settings.prices), find_model)
-    engines, seconds = MeteredEmbedders(parts.peers.engines), settings.request_seconds
-    embed = EmbedTexts(find_model, judge_texts, engines, parts.usage, seconds, price_of)
-    return MeteredEmbeds(AdmittedEmbeds(embed, _queue(parts)), parts.quotas, price_of)
-
-
 def _training(
     parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, order_job: OrderJob
 ) -> CreateFineTuningJob:
@@ -218,29 +188,49 @@ def admission_of(settings: Settings) -> Admission:
     return admission
 
 
-def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
-    """What asks moderation; it is spared by all of them together."""
+class _Asking(TypedDict):
+    answer_chat: AnswerChat
+    count_prompt: CountPrompt
+    embed_texts: EmbedTexts
+    judge_texts: JudgeTexts
+
+
+def _asking(parts: Parts, find_model: FindModel) -> _Asking:
+    """All that asks inference or judges: by one queue, one circuit breaker and one price list."""
     settings, known, peers = parts.settings, parts.known, parts.peers
+    queue, seconds = AdmissionQueue(parts.admission), settings.request_seconds
+    price_of = PriceOfModel(Prices(settings.prices), find_model)
     moderation = CircuitBreakerModeration(peers.moderation, settings.moderation_seconds)
     judge_inputs = JudgeInputs(
         *(moderation, known.policies, parts.audit, parts.work),
         here_chars=settings.rules_here_chars,
     )
-    price_of = PriceOfModel(Prices(settings.prices), find_model)
-    answer_chat = AnswerChat(
-        find_model=find_model,
-        moderation=judge_inputs,
-        engines=MeteredEngines(RoutedEngines(peers.engines, parts.shadows)),
-        policies=known.policies,
-        judges=AskJudges(moderation),
-        audit=parts.audit,
-        usage=parts.usage,
-        work=parts.work,
-        request_seconds=settings.request_seconds,
-        price_of=price_of,
+    return _Asking(
+        answer_chat=AnswerChat(
+            quotas=parts.quotas,
+            queue=queue,
+            find_model=find_model,
+            moderation=judge_inputs,
+            engines=RoutedEngines(peers.engines, parts.shadows),
+            policies=known.policies,
+            judges=AskJudges(moderation),
+            audit=parts.audit,
+            usage=parts.usage,
+            work=parts.work,
+            price_of=price_of,
+            request_seconds=seconds,
+            most_tokens=settings.ledger_answer_tokens,
+        ),
+        count_prompt=CountPrompt(queue, find_model, peers.engines, seconds),
+        embed_texts=EmbedTexts(
+            quotas=parts.quotas,
+            queue=queue,
+            find_model=find_model,
+            moderation=judge_inputs,
+            engines=peers.engines,
+            usage=parts.usage,
+            price_of=price_of,
+            request_seconds=seconds,
+        ),
+        judge_texts=JudgeTexts(parts.quotas, queue, judge_inputs, seconds),
     )
-    metered = MeteredAnswers(
-        *(AdmittedAnswers(answer_chat, _queue(parts)), parts.quotas, price_of),
-        settings.ledger_answer_tokens,
-    )
-    return metered, JudgeTexts(judge_inputs, settings.request_seconds)

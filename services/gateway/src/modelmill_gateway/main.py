@@ -17,6 +17,9 @@ import uvloop
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
 from modelmill_job_index.index import JobWatcher
+from modelmill_jobs.worker import Worker
+from modelmill_registry.job_checkpoints import forget_checkpoints
+from modelmill_registry.stores import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
@@ -26,6 +29,7 @@ from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.budget_book import milliseconds
 from modelmill_gateway.adapters.change_trail import ChangeTrail, change_log
 from modelmill_gateway.adapters.credentials import Credentials
+from modelmill_gateway.adapters.delegated_identity import StandingOfCallers
 from modelmill_gateway.adapters.feedback import FeedbackBook
 from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpDoor, serve_http
@@ -36,6 +40,9 @@ from modelmill_gateway.adapters.secret_vault import SecretVault
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.usage_spill import open_spill
+from modelmill_gateway.batches.answer_batch import AnswerBatch
+from modelmill_gateway.batches.answer_many import AnswerMany
+from modelmill_gateway.batches.keep_batch_files import KeepBatchFiles
 from modelmill_gateway.composition import Parts, admission_of, all_use_cases
 from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.domain.request_ids import RequestIds
@@ -43,15 +50,17 @@ from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
 from modelmill_gateway.entrypoints.http.gate import App
 from modelmill_gateway.entrypoints.http.routes import gateway_http_app
+from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.evals.run_eval import RunEval
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.token_issuers import open_verifier
-from modelmill_gateway.own_jobs import worker_of, working
 from modelmill_gateway.routing.shadow_answers import ShadowAnswers
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.several_processes import serve_by_several
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
+from modelmill_gateway.use_cases import UseCases
 from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -84,7 +93,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             stopping=stopping,
         )
         if settings.role != "serve":
-            await stack.enter_async_context(working(worker_of(parts, app), stopping))
+            await stack.enter_async_context(_working(_worker(parts, use_cases), stopping))
         if settings.role == "work":
             announce_ready(metrics=page.port)
             await stopping.wait()
@@ -95,6 +104,53 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         announce_ready(http=door.port, grpc=server.port, metrics=page.port)
         await stopping.wait()
         await _give_notice(settings.drain_notice_seconds, door, server)
+
+
+def _worker(parts: Parts, use_cases: UseCases) -> Worker:
+    """What works on batches, by the use cases that answer people."""
+    settings, files, store = parts.settings, parts.peers.data_prep, store_of(parts.settings)
+    most = settings.batch_parallel
+    ask = BatchRequests(
+        *(use_cases, parts.known.in_hand, parts.record_feedback.request_ids),
+        max_bytes=settings.max_body_bytes,
+    )
+    answer_many = AnswerMany(
+        *(ask, most, asyncio.Semaphore(most)),
+        others_wait=lambda: parts.admission.waiting > 0,
+    )
+    standing = StandingOfCallers(parts.known.keys)
+    answer_batch = AnswerBatch(
+        *(files, KeepBatchFiles(files), store, answer_many, standing),
+        max_bytes=settings.max_body_bytes,
+    )
+
+    async def forget(job_id: str) -> None:
+        """Delete all that a job saved which has succeeded and so never goes on from it."""
+        await asyncio.to_thread(forget_checkpoints, store, job_id)
+
+    return Worker(
+        parts.bus,
+        [BatchHandler(answer_batch, RunEval(files, store, answer_many, standing))],
+        service="gateway",
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
+        claim_seconds=settings.claim_seconds,
+        after_success=forget,
+    )
+
+
+@asynccontextmanager
+async def _working(worker: Worker, stopping: asyncio.Event) -> AsyncIterator[None]:
+    """Work until `stopping`; jobs in hand are given back before the block is left."""
+    task = asyncio.create_task(worker.run(stopping))
+    task.add_done_callback(lambda _: stopping.set())
+    try:
+        yield
+    finally:
+        stopping.set()
+        await task
 
 
 async def _give_notice(seconds: float, door: HttpDoor, server: RpcServer) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from modelmill_gateway.answers.admitted_answers import Answers
-from modelmill_gateway.answers.admitted_texts import AdmittedCounts
-from modelmill_gateway.answers.metered_answers import Embeds, Judges
+from modelmill_gateway.answers.answer_chat import AnswerChat
+from modelmill_gateway.answers.count_prompt import CountPrompt
+from modelmill_gateway.answers.embed_texts import EmbedTexts
+from modelmill_gateway.answers.judge_texts import JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun
 from modelmill_gateway.evals.manage_evals import ManageEvals
@@ -38,10 +39,10 @@ class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
     require_models: RequireModels
-    answer_chat: Answers
-    count_prompt: AdmittedCounts
-    embed_texts: Embeds
-    judge_texts: Judges
+    answer_chat: AnswerChat
+    count_prompt: CountPrompt
+    embed_texts: EmbedTexts
+    judge_texts: JudgeTexts
     manage_budget: ManageBudget
     manage_keys: ManageKeys
     manage_policy: ManagePolicy

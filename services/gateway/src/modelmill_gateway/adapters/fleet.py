@@ -19,7 +19,7 @@ from contextlib import (
     AbstractAsyncContextManager,
     aclosing,
 )
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from modelmill_service_kit.breaker import Breaker
 from modelmill_service_kit.errors import (
@@ -29,9 +29,7 @@ from modelmill_service_kit.errors import (
     UnreachableError,
 )
 
-from modelmill_gateway.answers.count_prompt import CountedPrompt
-from modelmill_gateway.answers.embed_texts import Embedded
-from modelmill_gateway.domain.chat import ChatCall, Piece
+from modelmill_gateway.domain.chat import ChatCall, CountedPrompt, Embedded, Piece
 from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.retry_budget import RetryBudget
@@ -47,22 +45,8 @@ PAUSE_SECONDS = 0.05
 """Before the second attempt, at most; twice as long before the third."""
 
 
-class Inference(Engines, Protocol):
-    """Inference at one address."""
-
-    async def embed(
-        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
-    ) -> Embedded: ...
-
-    async def count(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> CountedPrompt: ...
-
-    async def load(self, *, tenant: str, version_id: str, timeout: float) -> None: ...
-
-
 class _Replica:
-    def __init__(self, engines: Inference) -> None:
+    def __init__(self, engines: Engines) -> None:
         self.engines = engines
         self.breaker = Breaker(
             failures=FAILURES_IN_A_ROW, seconds=LEFT_ALONE_SECONDS, clock=time.monotonic
@@ -79,7 +63,7 @@ class Fleet:
         replicas: at least one.
     """
 
-    def __init__(self, replicas: Sequence[Inference]) -> None:
+    def __init__(self, replicas: Sequence[Engines]) -> None:
         self._replicas = [_Replica(engines) for engines in replicas]
         self._budget = RetryBudget()
 
@@ -135,7 +119,7 @@ class Fleet:
             raise away[0]
 
     async def _answer(
-        self, ask: Callable[[Inference, float], Awaitable[AnswerT]], timeout: float
+        self, ask: Callable[[Engines, float], Awaitable[AnswerT]], timeout: float
     ) -> AnswerT:
         """What one replica answers, which is told how many seconds are left."""
         ends_at = time.monotonic() + timeout

@@ -32,12 +32,12 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.grpc_client import domain_errors
 
-from modelmill_gateway.answers.count_prompt import CountedPrompt
-from modelmill_gateway.answers.embed_texts import Embedded
 from modelmill_gateway.domain.chat import (
     CascadePath,
     ChatCall,
     Constraint,
+    CountedPrompt,
+    Embedded,
     End,
     Piece,
     Sampling,

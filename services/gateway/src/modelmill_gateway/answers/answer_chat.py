@@ -1,14 +1,14 @@
-"""Answer a conversation: find the model, judge the input, generate, guard what comes out."""
+"""Answer a conversation: reserve, wait for room, find the model, judge, generate, guard."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill_audit.trail import AuditTrail
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judged_text import RunsRules
 from modelmill_guard.judging import AsksJudge
@@ -17,56 +17,71 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.work_apart import WorkApart
 from opentelemetry import trace
 
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.answers.admission_queue import CHARS_A_TOKEN, AdmissionQueue
 from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.ledger.prices import Price
-from modelmill_gateway.domain.models import AskedModel
+from modelmill_gateway.domain.ledger.account import Account
+from modelmill_gateway.domain.ledger.bounds import need, prompt_bound
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.split import sticky_key
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.ask_judges import AskJudges
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.guarding.joined_strings import strings_together
+from modelmill_gateway.guarding.judge_inputs import JudgeInputs
 from modelmill_gateway.metrics import BLOCKED, FIRST_TEXT_SECONDS
-from modelmill_gateway.ports import AuditTrail, Engines, Moderation, Policies, UsageRecords
-from modelmill_gateway.spending.meter import METER
+from modelmill_gateway.ports import Policies, UsageRecords
+from modelmill_gateway.routing.find_model import FindModel
+from modelmill_gateway.routing.routed_engines import RoutedEngines
+from modelmill_gateway.spending.price_of_model import PriceOfModel
+from modelmill_gateway.spending.quotas import Quotas
 
 tracer = trace.get_tracer(__name__)
 
+DEFAULT_TOKENS = 512
+"""What an answer without a limit is taken for in the queue."""
 
-class FindsModels(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
 
-    async def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
+def prompt_tokens(call: ChatCall) -> int:
+    """Rough size of a call's prompt, for the queue."""
+    chars = sum([len(turn.content) for turn in call.turns])
+    if call.tools:
+        chars += sum(map(len, call.beside_contents))
+    return 1 + chars // CHARS_A_TOKEN
 
 
 @dataclass(frozen=True)
 class AnswerChat:
-    """The use case behind every route that generates text, over HTTP and gRPC alike."""
+    """The use case behind every route that generates text, over HTTP and gRPC alike.
 
-    find_model: FindsModels
-    moderation: Moderation
-    engines: Engines
+    An answer without `max_tokens` gets `most_tokens` of a limited caller, so that what it can cost
+    is bounded.
+    """
+
+    quotas: Quotas
+    queue: AdmissionQueue
+    find_model: FindModel
+    moderation: JudgeInputs
+    engines: RoutedEngines
     policies: Policies
     judges: AskJudges
     audit: AuditTrail
     usage: UsageRecords
     work: WorkApart
+    price_of: PriceOfModel
     request_seconds: float
-    price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
-    """What a tenant pays for a model that it asks for by this name."""
+    most_tokens: int
 
-    @asynccontextmanager
-    async def __call__(
-        self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AsyncIterator[FilteredAnswers]:
+    def __call__(
+        self, call: ChatCall, request: RequestContext
+    ) -> AbstractAsyncContextManager[FilteredAnswers]:
         """Answers whose first piece is there; leaving the block stops the generation.
 
-        Args:
-            seconds: what the caller itself allows, when that is less than our own limit.
-
         Raises:
+            QuotaExceededError: a limit of the key or the tenant would be exceeded.
+            QuotaUnknownError: whether one would be could not be found out in time.
+            FullError: it would not begin, or not end, in time; nothing was begun.
             ModelNotAllowedError, ModelNotFoundError: by the caller's key; none that can answer.
             ContentPolicyError: the policy blocks the input.
             BadRequestError: the prompt is too long.
@@ -74,28 +89,70 @@ class AnswerChat:
             OverloadedError: the engine is full.
             DeadlineError: the time is over.
         """
-        started = time.perf_counter()
-        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
+        accounts = self.quotas.of(request.caller)
+        return self._metered(accounts, call, request) if accounts else self._queued(call, request)
+
+    @asynccontextmanager
+    async def _metered(
+        self, accounts: list[Account], call: ChatCall, request: RequestContext
+    ) -> AsyncIterator[FilteredAnswers]:
+        """Reserve before, settle after."""
+        if not call.sampling.max_tokens:
+            call = replace(call, sampling=replace(call.sampling, max_tokens=self.most_tokens))
+        price, prompt = self.price_of(request.caller.tenant, call.model), prompt_bound(call)
+        needed = need(prompt, call.sampling.max_tokens * call.answers, price)
+        async with (
+            self.quotas.admit(accounts, needed, prompt, price) as meter,
+            self._queued(call, replace(request, meter=meter)) as answers,
+        ):
+            yield answers
+
+    @asynccontextmanager
+    async def _queued(
+        self, call: ChatCall, request: RequestContext
+    ) -> AsyncIterator[FilteredAnswers]:
+        """Wait for room first."""
+        deadline, is_answered = request.deadline(self.request_seconds), False
+        tokens = prompt_tokens(call) + call.answers * (call.sampling.max_tokens or DEFAULT_TOKENS)
+        place = await self.queue.place("answer", request.caller.tenant, tokens, deadline)
+        try:
+            async with self._answered(call, request, deadline) as answers:
+                yield answers
+            is_answered = True
+        finally:
+            self.queue.leave(place, answered=is_answered)
+
+    @asynccontextmanager
+    async def _answered(
+        self, call: ChatCall, request: RequestContext, deadline: Deadline
+    ) -> AsyncIterator[FilteredAnswers]:
+        started, tenant, meter = time.perf_counter(), request.caller.tenant, request.meter
         with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
-            asked = await self._asked(call, caller)
-            policy = self.policies.of(caller.tenant)
+            request.caller.require_model(call.model)
+            key = sticky_key(call, request.sticky_key)
+            asked = await self.find_model.asked(tenant, call.model, key)
+            policy = self.policies.of(tenant)
             span.set_attributes(_known(call, policy))
-            call, judged_input = await self._judged(call, caller.tenant, deadline)
+            call, judged_input = await self._judged(call, tenant, deadline)
             if call.moderation is not None and call.moderation.blocks_output:
                 policy = await _strict(policy)
+            if meter is not None:
+                meter.asked()
             async with self.engines.generate(
-                call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
+                call, tenant=tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                work = self._work(policy, caller.tenant, deadline)
-                answers = FilteredAnswers(policy, pieces, started, call, judged_input, *work)
+                ask, run = self._work(policy, tenant, deadline)
+                answers = FilteredAnswers(
+                    policy, pieces, started, call, judged_input, ask, run, meter
+                )
                 try:
                     await answers.begin()
                     yield answers
                 finally:
-                    self._record(_usage(answers, caller, request_id, started), call)
+                    self._record(_usage(answers, request, started), call)
                     await answers.close()
                     _tell(span, answers, call.model)
-                    for judged in answers.judged_texts(caller.tenant):
+                    for judged in answers.judged_texts(tenant):
                         self.audit.record(judged)
 
     def _work(
@@ -109,11 +166,6 @@ class AnswerChat:
         price = self.price_of(usage.tenant, call.model)
         usage.micros = price.cost(usage.prompt_tokens, usage.completion_tokens)
         self.usage.record(usage)
-
-    async def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
-        """Which model it is, if the caller may ask for it."""
-        caller.require_model(call.model)
-        return await self.find_model.asked(caller.tenant, call.model, sticky_key(call))
 
     async def _judged(
         self, call: ChatCall, tenant: str, deadline: Deadline
@@ -200,14 +252,10 @@ def _tell(span: trace.Span, answers: FilteredAnswers, model: str) -> None:
     BLOCKED.labels("output").inc(answers.blocked)
 
 
-def _usage(
-    answers: FilteredAnswers, caller: Caller, request_id: str, started: float
-) -> UsageRecorded:
-    meter = METER.get()
-    # What a budget is charged is on record, also of an answer that was stopped.
-    used = answers.used if meter is None else meter.used
+def _usage(answers: FilteredAnswers, request: RequestContext, started: float) -> UsageRecorded:
+    used, caller = answers.used, request.caller
     record = UsageRecorded(
-        request_id=request_id,
+        request_id=request.request_id,
         tenant=caller.tenant,
         caller=caller.subject,
         version_id=answers.version_id,

@@ -2,111 +2,105 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import DomainError
 
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.answers.admission_queue import AdmissionQueue, tokens_in
+from modelmill_gateway.answers.judge_texts import verdicts_on
+from modelmill_gateway.domain.chat import Embedded
 from modelmill_gateway.domain.deadline import Deadline
-from modelmill_gateway.domain.ledger.prices import Price
+from modelmill_gateway.domain.ledger.bounds import need, texts_bound
 from modelmill_gateway.domain.models import AskedModel
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
+from modelmill_gateway.guarding.judge_inputs import JudgeInputs
 from modelmill_gateway.metrics import BLOCKED
-from modelmill_gateway.ports import UsageRecords
-from modelmill_gateway.spending.meter import METER
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """A vector for each text, as the bytes of little-endian floats, and what they cost."""
-
-    version_id: str
-    vectors: tuple[bytes, ...]
-    tokens: int
-    variant: str = ""
-    """Of an alias that has some."""
-    policy_digest: str = ""
-    """Of the policy that the texts passed."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """What else its caller is to hear, over HTTP."""
-
-
-class FindsModels(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    async def asked(self, tenant: str, name: str) -> AskedModel: ...
-
-
-class Judges(Protocol):
-    """See `modelmill_gateway.guarding.judge_texts.JudgeTexts`."""
-
-    async def __call__(
-        self, texts: Sequence[str], caller: Caller, *, seconds: float | None = None
-    ) -> list[InputVerdict]: ...
-
-
-class Embedders(Protocol):
-    """Engines that make vectors."""
-
-    async def embed(
-        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
-    ) -> Embedded: ...
+from modelmill_gateway.ports import Engines, UsageRecords
+from modelmill_gateway.routing.find_model import FindModel
+from modelmill_gateway.spending.price_of_model import PriceOfModel
+from modelmill_gateway.spending.quotas import Quotas
 
 
 @dataclass(frozen=True)
 class EmbedTexts:
     """Vectors of texts that pass the policy on inputs, masked where it masks."""
 
-    find_model: FindsModels
-    judge_texts: Judges
-    engines: Embedders
+    quotas: Quotas
+    queue: AdmissionQueue
+    find_model: FindModel
+    moderation: JudgeInputs
+    engines: Engines
     usage: UsageRecords
+    price_of: PriceOfModel
     request_seconds: float
-    price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
-    """See `modelmill_gateway.answers.answer_chat.AnswerChat`."""
 
-    async def __call__(
-        self,
-        model: str,
-        texts: Sequence[str],
-        caller: Caller,
-        *,
-        request_id: str,
-        seconds: float | None = None,
-    ) -> Embedded:
-        """One vector for each text, in their order.
-
-        Args:
-            seconds: what is left of the request's time, when that is less than our own limit.
+    async def __call__(self, model: str, texts: Sequence[str], request: RequestContext) -> Embedded:
+        """One vector for each text, in their order. Only what was embedded is charged.
 
         Raises:
             ModelNotAllowedError: the caller's key is limited to other models.
             ModelNotFoundError: the model is unknown, or no engine runs its form.
             ContentPolicyError: the policy blocks one of the texts.
             BadRequestError: a text is too long, or the model's engine makes no vectors.
-            UnavailableError, OverloadedError, DeadlineError: as of an answer.
+            QuotaExceededError, QuotaUnknownError, FullError, UnavailableError, OverloadedError,
+                DeadlineError: as of an answer.
         """
-        started = time.perf_counter()
-        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
-        caller.require_model(model)
-        asked = await self.find_model.asked(caller.tenant, model)
-        verdicts = await self._passed(texts, caller, deadline)
-        record = _usage(caller, request_id, verdicts[0].policy_digest)
-        passed = [verdict.text for verdict in verdicts]
+        accounts = self.quotas.of(request.caller)
+        if not accounts:
+            return await self._embedded(model, texts, request)
+        price, bound = self.price_of(request.caller.tenant, model), texts_bound(texts)
+        async with self.quotas.admit(accounts, need(bound, 0, price), bound, price) as meter:
+            embedded = await self._embedded(model, texts, replace(request, meter=meter))
+            return replace(embedded, headers=meter.headers)
+
+    async def _embedded(
+        self, model: str, texts: Sequence[str], request: RequestContext
+    ) -> Embedded:
+        started, caller = time.perf_counter(), request.caller
+        deadline = request.deadline(self.request_seconds)
+        async with self.queue.held("embed", caller.tenant, tokens_in(texts), deadline):
+            caller.require_model(model)
+            asked = await self.find_model.asked(caller.tenant, model)
+            verdicts = await self._passed(texts, caller.tenant, deadline)
+            passed = [verdict.text for verdict in verdicts]
+            record = _usage(request, verdicts[0].policy_digest)
+            try:
+                embedded = await self._asked(passed, asked, request, deadline)
+            except asyncio.CancelledError:
+                # Nobody counted what was left: as many as a budget is charged for it.
+                charged = request.meter.used.prompt_tokens if request.meter is not None else 0
+                record.finish_reason, record.prompt_tokens = "cancelled", charged
+                self._record(record, model, started)
+                raise
+            record.version_id, record.prompt_tokens = embedded.version_id, embedded.tokens
+            self._record(record, model, started)
+        return replace(embedded, variant=asked.variant, policy_digest=record.policy_digest)
+
+    async def _asked(
+        self, texts: Sequence[str], asked: AskedModel, request: RequestContext, deadline: Deadline
+    ) -> Embedded:
+        """The engine's vectors, counted.
+
+        One that fails costs nothing; how far one came that is left is not known, so the bound
+        counts.
+        """
+        meter = request.meter
+        if meter is not None:
+            meter.asked()
         try:
             embedded = await self.engines.embed(
-                passed, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
+                texts, tenant=request.caller.tenant, asked=asked, timeout=deadline.remaining()
             )
-        except asyncio.CancelledError:
-            record.finish_reason, record.prompt_tokens = "cancelled", _charged()
-            self._record(record, model, started)
+        except DomainError:
+            if meter is not None:
+                meter.refused()
             raise
-        record.version_id, record.prompt_tokens = embedded.version_id, embedded.tokens
-        self._record(record, model, started)
-        return replace(embedded, variant=asked.variant, policy_digest=record.policy_digest)
+        if meter is not None:
+            meter.prompt(embedded.tokens)
+        return embedded
 
     def _record(self, record: UsageRecorded, model: str, started: float) -> None:
         record.micros = self.price_of(record.tenant, model).cost(record.prompt_tokens, 0)
@@ -115,28 +109,21 @@ class EmbedTexts:
         self.usage.record(record)
 
     async def _passed(
-        self, texts: Sequence[str], caller: Caller, deadline: Deadline
+        self, texts: Sequence[str], tenant: str, deadline: Deadline
     ) -> list[InputVerdict]:
         """Verdicts on all of them, none of which blocks."""
-        verdicts = await self.judge_texts(texts, caller, seconds=deadline.remaining())
+        verdicts = await verdicts_on(texts, self.moderation, tenant, deadline)
         for verdict in verdicts:
             if verdict.blocked:
                 BLOCKED.labels("input").inc()
                 raise refusal_of(verdict, "input")
-        if len(verdicts) != len(texts):
-            raise UnavailableError("moderation did not judge every text")
         return verdicts
 
 
-def _charged() -> int:
-    """Tokens of what was left, which nobody counted: as many as a budget is charged for it."""
-    meter = METER.get()
-    return 0 if meter is None else meter.used.prompt_tokens
-
-
-def _usage(caller: Caller, request_id: str, policy_digest: str) -> UsageRecorded:
+def _usage(request: RequestContext, policy_digest: str) -> UsageRecorded:
+    caller = request.caller
     return UsageRecorded(
-        request_id=request_id,
+        request_id=request.request_id,
         tenant=caller.tenant,
         caller=caller.subject,
         finish_reason="stop",

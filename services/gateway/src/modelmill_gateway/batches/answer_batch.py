@@ -13,8 +13,15 @@ from modelmill_jobs.errors import JobFailed, Preempted
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_gateway.answers.inner_answers import InnerAnswer, InnerRequest
-from modelmill_gateway.batches.answer_many import ALL, EXPIRED, STOPPED, AnswerMany, ManyRequests
+from modelmill_gateway.batches.answer_many import (
+    ALL,
+    EXPIRED,
+    STOPPED,
+    AnswerMany,
+    BatchRequest,
+    BatchResponse,
+    ManyRequests,
+)
 from modelmill_gateway.batches.batch_journal import BatchJournal
 from modelmill_gateway.batches.keep_batch_files import KeepBatchFiles
 from modelmill_gateway.domain.access import Caller
@@ -154,16 +161,16 @@ class _Work:
         self.job, self.spec, self.lines, self.journal = job, spec, lines, journal
         self._path = path
 
-    def requests(self) -> Iterator[InnerRequest]:
+    def requests(self) -> Iterator[BatchRequest]:
         """Those that are not answered yet, in the order of the file."""
         with self._path.open("rb") as rows:
             for line in self.lines:
                 if line.custom_id not in self.journal.done:
                     rows.seek(line.start)
                     body = body_of(rows.read(line.length))
-                    yield InnerRequest(line.custom_id, self.spec.endpoint, body)
+                    yield BatchRequest(line.custom_id, self.spec.endpoint, body)
 
-    def row_of(self, request: InnerRequest, answer: InnerAnswer) -> tuple[str, dict[str, Any]]:
+    def row_of(self, request: BatchRequest, answer: BatchResponse) -> tuple[str, dict[str, Any]]:
         """A line of the output, or of the errors."""
         response = {
             "status_code": answer.status,

@@ -12,7 +12,6 @@ from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.heartbeat import HANDLER_SILENCE_SECONDS
 from modelmill_service_kit.errors import UnauthenticatedError
 
-from modelmill_gateway.answers.inner_answers import AnswersRequests, InnerAnswer, InnerRequest
 from modelmill_gateway.batches.batch_journal import BatchJournal
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.batch_pace import BatchPace
@@ -36,15 +35,40 @@ ALL, STOPPED, EXPIRED, REVOKED = "all", "stopped", "expired", "revoked"
 
 
 @dataclass(frozen=True)
+class BatchRequest:
+    """One request of a job."""
+
+    custom_id: str
+    """Which of the job's it is; no two have the same."""
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True)
+class BatchResponse:
+    """What a client would have got over HTTP."""
+
+    status: int
+    request_id: str
+    body: dict[str, Any]
+    retry_after: float = 0.0
+    """Seconds; 0 when nothing was said of it."""
+
+
+Ask = Callable[[str, bytes, Caller], Awaitable[BatchResponse]]
+"""Answers the body of a request at a path; raises nothing that the request brings about."""
+
+
+@dataclass(frozen=True)
 class ManyRequests:
     """What is to be answered, for whom, and how it is kept."""
 
-    requests: Iterator[InnerRequest]
+    requests: Iterator[BatchRequest]
     caller: Callable[[], Caller]
     """Raises UnauthenticatedError when the caller may not ask any more."""
     until: float
     """Seconds since 1970."""
-    row_of: Callable[[InnerRequest, InnerAnswer], tuple[str, dict[str, Any]]]
+    row_of: Callable[[BatchRequest, BatchResponse], tuple[str, dict[str, Any]]]
     """Its kind in the journal, and the row."""
     summary: Callable[[], dict[str, Any]]
     tell: Callable[[], Awaitable[None]]
@@ -62,7 +86,7 @@ class AnswerMany:
 
     def __init__(
         self,
-        ask: AnswersRequests,
+        ask: Ask,
         most: int,
         room: asyncio.Semaphore,
         others_wait: Callable[[], bool],
@@ -90,7 +114,7 @@ class AnswerMany:
 class _Flight:
     """How requests of one job are asked, and when."""
 
-    ask: AnswersRequests
+    ask: Ask
     room: asyncio.Semaphore
     pace: BatchPace
     others_wait: Callable[[], bool]
@@ -108,9 +132,9 @@ class _Running:
     ) -> None:
         self._flight, self._pace = flight, flight.pace
         self._job, self._journal, self._many = job, journal, many
-        self._again: deque[InnerRequest] = deque()
+        self._again: deque[BatchRequest] = deque()
         self._faults: dict[str, int] = {}
-        self._flying: dict[asyncio.Task[InnerAnswer], InnerRequest] = {}
+        self._flying: dict[asyncio.Task[BatchResponse], BatchRequest] = {}
         self._saving: asyncio.Task[None] | None = None
         self._began = self._saved_at = time.monotonic()
         self._saved_rows = len(journal.done)
@@ -164,10 +188,10 @@ class _Running:
                 return
             self._fly(request)
 
-    def _fly(self, request: InnerRequest) -> None:
+    def _fly(self, request: BatchRequest) -> None:
         self._flying[asyncio.create_task(self._answer(request))] = request
 
-    async def _answer(self, request: InnerRequest) -> InnerAnswer:
+    async def _answer(self, request: BatchRequest) -> BatchResponse:
         async with self._flight.room:
             return await self._flight.ask(request.path, request.body, self._many.caller())
 
@@ -183,7 +207,7 @@ class _Running:
         if done:
             await self._many.tell()
 
-    def _take(self, request: InnerRequest, task: "asyncio.Task[InnerAnswer]") -> None:
+    def _take(self, request: BatchRequest, task: "asyncio.Task[BatchResponse]") -> None:
         try:
             answer = task.result()
         except UnauthenticatedError:

@@ -199,6 +199,31 @@ class Piece(NamedTuple):
         return self.tokens or before + bool(self.text)
 
 
+@dataclass(frozen=True)
+class CountedPrompt:
+    """How long a prompt is, and by which version's tokenizer; `variant` is an alias's, if any."""
+
+    version_id: str
+    tokens: int
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A vector for each text, as the bytes of little-endian floats, and what they cost.
+
+    `policy_digest` is of the policy that the texts passed, `headers` what else a caller over HTTP
+    hears; `variant` is an alias's, if any.
+    """
+
+    version_id: str
+    vectors: tuple[bytes, ...]
+    tokens: int
+    variant: str = ""
+    policy_digest: str = ""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 def spoken_texts(document: str) -> list[str]:
     """All that a JSON text says, without the escapes in which it may hide it; as it is if none."""
     if not document:

@@ -7,7 +7,6 @@ its client had left, and leaves the task as `KeyEndedError`, of which each door 
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from modelmill_service_kit.errors import UnauthenticatedError
 
@@ -81,13 +80,9 @@ class RequestInHand:
         return self._task.uncancel() <= self._cancelled_before
 
 
-IN_HAND: ContextVar[RequestInHand | None] = ContextVar("in_hand", default=None)
-"""The request of this task, where it is one of a key."""
-
-
 @contextmanager
-def key_ends() -> Iterator[None]:
-    """Within the block the end of the caller's key is an error and no cancellation.
+def key_ends(request: RequestInHand | None) -> Iterator[None]:
+    """Within the block the end of the request's key is an error and no cancellation.
 
     Raises:
         KeyEndedError: it has ended.
@@ -95,7 +90,6 @@ def key_ends() -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
-        request = IN_HAND.get()
         if request is None or not request.takes_cancellation():
             raise
         raise KeyEndedError from error
@@ -121,12 +115,10 @@ class RequestsInHand:
         """
         request = RequestInHand()
         self._of_keys.setdefault(key_id, set()).add(request)
-        IN_HAND.set(request)
         try:
-            with key_ends():
+            with key_ends(request):
                 yield request
         finally:
-            IN_HAND.set(None)
             others = self._of_keys[key_id]
             others.discard(request)
             if not others:

@@ -6,7 +6,6 @@ which whoever knows no splits reads it.
 
 import math
 from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -20,9 +19,6 @@ ONLY = "default"
 """Name of the variant of an alias that has just one."""
 HASHED_CHARS = 4096
 """Of a conversation's beginning."""
-
-STICKY_KEY: ContextVar[str] = ContextVar("sticky_key", default="")
-"""By what the request in hand is to be told apart from others, where a door was told."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +98,9 @@ def split_of(options: Mapping[str, Any]) -> Split | None:
     return split if variants else None
 
 
-def sticky_key(call: ChatCall) -> str:
-    """What tells the request apart: the caller's own word, its user, or how its talk began."""
-    own = STICKY_KEY.get() or call.user
+def sticky_key(call: ChatCall, given: str = "") -> str:
+    """What tells the request apart: the key that was given, its user, or how its talk began."""
+    own = given or call.user
     if own:
         return own
     begun = []

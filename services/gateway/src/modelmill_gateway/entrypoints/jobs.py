@@ -1,14 +1,96 @@
 """Jobs of kind batch: unpack, call the use case, pack. No rules live here."""
 
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import Any
+
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill_bus.kinds import BATCH
 from modelmill_jobs.active import ActiveJob
+from modelmill_service_kit.errors import TooLargeError
 
 from modelmill_gateway.batches.answer_batch import AnswerBatch
+from modelmill_gateway.batches.answer_many import BatchResponse
+from modelmill_gateway.domain.access import CHAT, Caller
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.requests_in_hand import RequestsInHand
+from modelmill_gateway.entrypoints.access_log import log_access
+from modelmill_gateway.entrypoints.bodies.chat_body import parse_chat
+from modelmill_gateway.entrypoints.bodies.completion_body import parse_completion
+from modelmill_gateway.entrypoints.bodies.response_body import parse_response
+from modelmill_gateway.entrypoints.http.chat import ChatRoute
+from modelmill_gateway.entrypoints.http.completions import CompletionRoute
+from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, parse_embedding
+from modelmill_gateway.entrypoints.http.errors import (
+    error_fields,
+    http_status,
+    refusal_in,
+    retry_after,
+)
+from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
 from modelmill_gateway.evals.run_eval import RunEval
+from modelmill_gateway.use_cases import UseCases
+
+Answer = Callable[[bytes, RequestContext], Awaitable[tuple[dict[str, Any], Any]]]
+OK = 200
+
+
+class BatchRequests:
+    """Requests within jobs: read and shown as over HTTP, and answered by the same use cases.
+
+    Args:
+        max_bytes: that a request may have, as over HTTP.
+    """
+
+    def __init__(
+        self,
+        use_cases: UseCases,
+        in_hand: RequestsInHand,
+        request_ids: RequestIds,
+        max_bytes: int,
+    ) -> None:
+        self._in_hand = in_hand
+        self._request_ids = request_ids
+        self._max_bytes = max_bytes
+        self._answers = _answers(use_cases)
+
+    async def __call__(self, path: str, body: bytes, caller: Caller) -> BatchResponse:
+        """Answer one request; what it brings about becomes the response and is not raised."""
+        request_id, started = self._request_ids.new(caller.tenant), time.perf_counter()
+        try:
+            caller.require(CHAT)
+            if len(body) > self._max_bytes:
+                raise TooLargeError(f"the body is larger than {self._max_bytes} bytes")
+            held = self._in_hand.holding(caller.key_id) if caller.key_id else nullcontext()
+            with held as in_hand:
+                request = RequestContext(caller, request_id, in_hand=in_hand)
+                shown, _ = await self._answers[path](body, request)
+            response = BatchResponse(OK, request_id, shown)
+        except Exception as error:
+            refusal = refusal_in(error, path, request_id)
+            shown = {"error": error_fields(refusal, request_id)}
+            response = BatchResponse(http_status(refusal), request_id, shown, retry_after(refusal))
+        seconds = time.perf_counter() - started
+        log_access("batch", path, response.status, seconds, request_id, caller.tenant)
+        return response
+
+
+def _answers(use_cases: UseCases) -> dict[str, Answer]:
+    """By path, how a request that is not streamed is read and answered."""
+    chat, completion = ChatRoute(use_cases.answer_chat), CompletionRoute(use_cases.answer_chat)
+    response = ResponsesRoute(use_cases.answer_chat)
+    embedding = EmbeddingRoute(use_cases.embed_texts)
+    return {
+        "/v1/chat/completions": lambda body, asked: chat.completion(parse_chat(body), asked),
+        "/v1/completions": lambda body, asked: completion.completion(parse_completion(body), asked),
+        "/v1/responses": lambda body, asked: response.response(parse_response(body), asked),
+        "/v1/embeddings": lambda body, asked: embedding.embeddings(parse_embedding(body), asked),
+    }
 
 
 class BatchHandler:

@@ -13,9 +13,16 @@ from modelmill_jobs.errors import JobFailed, Preempted
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_gateway.answers.inner_answers import InnerAnswer, InnerRequest
 from modelmill_gateway.batches.answer_batch import Files, Standing
-from modelmill_gateway.batches.answer_many import ALL, EXPIRED, STOPPED, AnswerMany, ManyRequests
+from modelmill_gateway.batches.answer_many import (
+    ALL,
+    EXPIRED,
+    STOPPED,
+    AnswerMany,
+    BatchRequest,
+    BatchResponse,
+    ManyRequests,
+)
 from modelmill_gateway.batches.batch_journal import BatchJournal
 from modelmill_gateway.domain.eval_rows import BadRowsError, EvalRow, read_rows, results_of
 from modelmill_gateway.evals.grade_rows import GradeRows, SampleRows
@@ -134,14 +141,14 @@ class _Run:
     ) -> None:
         self.job, self.spec, self.rows, self.journal = job, spec, rows, journal
 
-    def requests(self, phase: "SampleRows | GradeRows") -> Iterator[InnerRequest]:
+    def requests(self, phase: "SampleRows | GradeRows") -> Iterator[BatchRequest]:
         """Those of a phase that are not answered yet."""
         for row in self.rows:
             for custom_id, body in phase.requests(row):
                 if custom_id not in self.journal.done:
-                    yield InnerRequest(custom_id, CHAT, json.dumps(body).encode())
+                    yield BatchRequest(custom_id, CHAT, json.dumps(body).encode())
 
-    def row_of(self, request: InnerRequest, answer: InnerAnswer) -> tuple[str, dict[str, Any]]:
+    def row_of(self, request: BatchRequest, answer: BatchResponse) -> tuple[str, dict[str, Any]]:
         """As it is kept: the request, too, of which a sample shows its turns."""
         asked = json.loads(request.body)
         row = {"custom_id": request.custom_id, "asked": asked, "body": answer.body}

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from typing import Protocol
 
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judge import Judge, OnFailure, Window
@@ -11,19 +10,12 @@ from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.metrics import UNJUDGED_WINDOWS
+from modelmill_gateway.ports import Moderation
 
 log = logging.getLogger(__name__)
 
 JUDGE_SECONDS = 5.0
 """An opinion that takes longer is none."""
-
-
-class Moderation(Protocol):
-    """Knows the judges."""
-
-    async def judge_window(
-        self, judge_id: str, window: Window, *, tenant: str, policy_digest: str, timeout: float
-    ) -> Ruling: ...
 
 
 class AskJudges:

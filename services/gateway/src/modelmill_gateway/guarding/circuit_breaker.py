@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from modelmill_guard.judge import Window
 from modelmill_guard.judging import Ruling
@@ -12,6 +11,7 @@ from modelmill_service_kit.breaker import Breaker
 from modelmill_gateway.domain.errors import ModerationAwayError, ModerationLateError
 from modelmill_gateway.domain.verdict import InputVerdict
 from modelmill_gateway.metrics import MODERATION_SPARED
+from modelmill_gateway.ports import Moderation
 
 log = logging.getLogger(__name__)
 
@@ -19,16 +19,6 @@ LATE_IN_A_ROW = 3
 SPARED_SECONDS = 10.0
 TRIAL_SECONDS = 1.0
 """How long the request that tries whether it is well may wait for it."""
-
-
-class Moderation(Protocol):
-    """Judges inputs, and windows of answers."""
-
-    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
-
-    async def judge_window(
-        self, judge_id: str, window: Window, *, tenant: str, policy_digest: str, timeout: float
-    ) -> Ruling: ...
 
 
 class CircuitBreakerModeration:

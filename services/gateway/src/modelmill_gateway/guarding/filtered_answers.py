@@ -10,10 +10,11 @@ from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judged_text import RunsRules
 from modelmill_guard.judging import AsksJudge
 from modelmill_guard.verdict import Direction
-from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import DomainError, UnavailableError
 from opentelemetry import trace
 
 from modelmill_gateway.domain.chat import ChatCall, End, Piece, Usage
+from modelmill_gateway.domain.ledger.meter import Meter
 from modelmill_gateway.domain.verdict import InputVerdict, ModerationResult
 from modelmill_gateway.guarding.classifier_filtered_stream import ClassifierFilteredStream
 from modelmill_gateway.guarding.rule_filtered_stream import BLOCKED, RuleFilteredStream
@@ -36,6 +37,7 @@ class FilteredAnswers:
         judged_input: InputVerdict,
         ask: AsksJudge,
         run: RunsRules,
+        meter: Meter | None = None,
     ) -> None:
         self.version_id = ""
         """Which version answers, known once they have begun."""
@@ -48,8 +50,8 @@ class FilteredAnswers:
         self.policy_digest = policy.digest
         self.input: ModerationResult = judged_input
         """What the policy said of the request."""
-        self.headers: Sequence[tuple[bytes, bytes]] = ()
-        """What is to be told beside them, before them."""
+        self.meter = meter
+        """What they are charged to, where the caller has limits."""
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
         self._answers = _answers(policy, call, ask, run)
@@ -108,18 +110,27 @@ class FilteredAnswers:
 
     @property
     def used(self) -> Usage:
-        """What they cost by now, as far as the engine has told: also of those that were stopped."""
+        """What they cost by now, as far as the engine has told: also of those that were stopped.
+
+        What a budget is charged is on record, too.
+        """
+        if self.meter is not None:
+            return self.meter.used
         return Usage(self.prompt_tokens, sum(self.generated_tokens))
 
     async def begin(self) -> None:
         """Wait for the first piece; errors that come instead of it can still become a status."""
         try:
             self._first = await anext(self._pieces)
-        except Exception:
+        except Exception as error:
             self._unended = End("error")
+            if self.meter is not None and isinstance(error, DomainError):
+                self.meter.refused()
             raise
         self.version_id, self.variant = self._first.version_id, self._first.variant
         self.prompt_tokens = self._first.prompt_tokens
+        if self.meter is not None and self.prompt_tokens:
+            self.meter.prompt(self.prompt_tokens)
         self._count(self._first)
         self.first_piece_seconds = time.perf_counter() - self._started
 
@@ -170,10 +181,14 @@ class FilteredAnswers:
         self._span.end()
 
     def _count(self, piece: Piece) -> None:
-        before = self.generated_tokens[piece.answer]
-        self.generated_tokens[piece.answer] = piece.tokens_by_now(before)
+        tokens = piece.tokens_by_now(self.generated_tokens[piece.answer])
+        self.generated_tokens[piece.answer] = tokens
         if piece.end is not None and piece.end.usage is not None:
             self.prompt_tokens = piece.end.usage.prompt_tokens
+            if self.meter is not None:
+                self.meter.prompt(self.prompt_tokens)
+        if self.meter is not None:
+            self.meter.delivered(piece.answer, tokens)
 
     async def _shown(self, piece: Piece) -> Piece:
         begun = time.perf_counter()

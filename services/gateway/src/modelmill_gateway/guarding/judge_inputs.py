@@ -13,6 +13,7 @@ from functools import partial
 from hashlib import sha256
 
 from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import AuditTrail
 from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.verdict import Direction, Verdict
 from modelmill_guard.when_unavailable import WhenUnavailable
@@ -22,7 +23,7 @@ from modelmill_service_kit.work_apart import Rests, WorkApart
 from modelmill_gateway.domain.errors import BadRequestError, ModerationAwayError
 from modelmill_gateway.domain.verdict import Hit, InputVerdict
 from modelmill_gateway.metrics import RULES_ALONE
-from modelmill_gateway.ports import AuditTrail, Moderation, Policies
+from modelmill_gateway.ports import Moderation, Policies
 
 log = logging.getLogger(__name__)
 

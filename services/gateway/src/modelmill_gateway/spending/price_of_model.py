@@ -2,18 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.ledger.prices import Price, Prices
-
-
-class FindsVersions(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    def known_version(self, tenant: str, name: str) -> ModelReady: ...
+from modelmill_gateway.routing.find_model import FindModel
 
 
 @dataclass(frozen=True)
@@ -21,7 +14,7 @@ class PriceOfModel:
     """The model's own name comes first: a tenant's alias for a dear model makes it no cheaper."""
 
     prices: Prices
-    find_model: FindsVersions
+    find_model: FindModel
 
     def __call__(self, tenant: str, name: str) -> Price:
         """The price; that of all others for a name without a model."""

@@ -19,14 +19,21 @@ from modelmill_gateway.domain.errors import QuotaUnknownError
 from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.amounts import Amounts
 from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.meter import Meter
 from modelmill_gateway.domain.ledger.names import tenant_budget
 from modelmill_gateway.domain.ledger.plan import plan, release_lease
 from modelmill_gateway.domain.ledger.prices import Price
 from modelmill_gateway.domain.ledger.refusals import NAMES, refusal
 from modelmill_gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
 from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict
-from modelmill_gateway.metrics import QUOTA_LEASES, QUOTA_REFUSED, QUOTA_REQUESTS, QUOTA_WAITS
-from modelmill_gateway.spending.meter import Meter
+from modelmill_gateway.metrics import (
+    QUOTA_BOUNDS_BROKEN,
+    QUOTA_LEASES,
+    QUOTA_REFUSED,
+    QUOTA_REQUESTS,
+    QUOTA_SETTLED,
+    QUOTA_WAITS,
+)
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +85,6 @@ class Quotas:
             self._hear(budget, sequence)
         book.heard = self._hear
 
-    def now(self) -> int:
-        """The time of day in milliseconds."""
-        return self._clock()
-
     def of(self, caller: Caller) -> list[Account]:
         """What limits the caller: budgets of its key, of those that made it, and of the tenant.
 
@@ -129,7 +132,10 @@ class Quotas:
         try:
             yield meter
         finally:
-            meter.settle()
+            tokens = meter.settle()
+            QUOTA_SETTLED.inc(tokens)
+            if tokens > need.tokens:
+                QUOTA_BOUNDS_BROKEN.inc()
 
     async def run(self) -> None:
         """Look after leases until cancelled."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelmill_gateway.entrypoints.document.refusals import ERROR, REFUSALS
-from modelmill_gateway.entrypoints.http.anthropic_errors import OVERLOADED, anthropic_type
+from modelmill_gateway.entrypoints.http.errors import ANTHROPIC_OVERLOADED, anthropic_type
 
 NAME = "Anthropic{name}"
 """Of a response object, after that of the refusal."""
@@ -11,7 +11,7 @@ NAME = "Anthropic{name}"
 
 def _schema() -> dict[str, Any]:
     inner = ERROR["properties"]["error"]
-    types = {"enum": sorted({OVERLOADED, *(anthropic_type(status) for status in REFUSALS)})}
+    types = {"enum": sorted({ANTHROPIC_OVERLOADED, *map(anthropic_type, REFUSALS)})}
     return {
         "type": "object",
         "additionalProperties": False,

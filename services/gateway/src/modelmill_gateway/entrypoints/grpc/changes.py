@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from modelmill_gateway.domain.changes import is_change
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, Call, Handlers
+from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, Handlers
 from modelmill_gateway.identity.record_changes import RecordChanges
 
 NAMING = ("name", "model")
@@ -28,8 +29,8 @@ def _route(procedure: str) -> str:
 
 def _recorded(
     route: str, handler: Any, changes: RecordChanges
-) -> Callable[[Any, Call], Awaitable[Any]]:
-    async def answer(request: Any, call: Call) -> Any:
+) -> Callable[[Any, RequestContext], Awaitable[Any]]:
+    async def answer(request: Any, call: RequestContext) -> Any:
         response = await handler(request, call)
         object_id = _named(request) or _named(response)
         changes.record(route, object_id, call.request_id, call.caller)

@@ -1,8 +1,6 @@
 """Answers over gRPC, whole or streamed."""
 
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage
 from modelmill.common.v1.chat_pb2 import ToolCall as ToolCallMessage
@@ -13,7 +11,7 @@ from modelmill.inference.v1.inference_service_pb2 import TokenAlternative
 from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import (
     MAX_ALTERNATIVES,
     MAX_ANSWERS,
@@ -28,6 +26,7 @@ from modelmill_gateway.domain.chat import (
     ToolCall,
     Turn,
 )
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.chat_body import (
     LEAST_TEMPERATURE,
     LEAST_TOP_P,
@@ -36,7 +35,7 @@ from modelmill_gateway.entrypoints.bodies.chat_body import (
     MAX_STOPS,
 )
 from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.verdicts import (
     mode_errors,
     requested_moderation,
@@ -50,26 +49,18 @@ MAX_NAME_CHARS = 256
 PENALTY_RULE = f"must be from -{MAX_PENALTY:g} to {MAX_PENALTY:g}"
 
 
-class Answers(Protocol):
-    """See `modelmill_gateway.answers.answer_chat.AnswerChat`."""
-
-    def __call__(
-        self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[FilteredAnswers]: ...
-
-
 class ChatProcedures:
     """Chat and StreamChat; a client that cancels takes its generation with it."""
 
-    def __init__(self, answer_chat: Answers) -> None:
+    def __init__(self, answer_chat: AnswerChat) -> None:
         self._answer_chat = answer_chat
 
     def handlers(self) -> Handlers:
         """By the names of the service's descriptor."""
         return {"Chat": self._chat, "StreamChat": self._stream_chat}
 
-    async def _chat(self, request: pb.ChatRequest, call: Call) -> pb.ChatResponse:
-        async with self._answer(request.call, call) as answers:
+    async def _chat(self, request: pb.ChatRequest, call: RequestContext) -> pb.ChatResponse:
+        async with self._answer_chat(_chat_call(request.call), call) as answers:
             whole = await answers.whole()
         said = [
             pb.ChatAnswer(
@@ -85,11 +76,11 @@ class ChatProcedures:
         )
 
     async def _stream_chat(
-        self, request: pb.StreamChatRequest, call: Call
+        self, request: pb.StreamChatRequest, call: RequestContext
     ) -> AsyncGenerator[pb.StreamChatResponse]:
         last = pb.StreamChatResponse()
         running = request.call.answers or 1
-        async with self._answer(request.call, call) as answers:
+        async with self._answer_chat(_chat_call(request.call), call) as answers:
             with ACTIVE_STREAMS.track_inprogress():
                 async for piece in answers.pieces():
                     if piece.text or piece.logprobs or piece.calls:
@@ -108,13 +99,6 @@ class ChatProcedures:
         if answers.tells_verdicts:
             yield pb.StreamChatResponse(verdicts=verdicts_message(answers))
         yield last
-
-    def _answer(
-        self, asked: pb.ChatCall, call: Call
-    ) -> AbstractAsyncContextManager[FilteredAnswers]:
-        return self._answer_chat(
-            _chat_call(asked), call.caller, request_id=call.request_id, seconds=call.seconds
-        )
 
 
 def _chat_call(asked: pb.ChatCall) -> ChatCall:

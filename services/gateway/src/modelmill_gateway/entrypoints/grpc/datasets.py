@@ -10,7 +10,8 @@ from modelmill_job_index.index import JobRecord
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
 from modelmill_gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
 from modelmill_gateway.entrypoints.http.datasets import Previews
@@ -50,7 +51,7 @@ class DatasetProcedures:
         }
 
     async def _preview(
-        self, request: pb.PreviewDatasetRequest, call: Call
+        self, request: pb.PreviewDatasetRequest, call: RequestContext
     ) -> pb.PreviewDatasetResponse:
         shown = await self._previews.preview_dataset(
             request.spec, tenant=call.caller.tenant, rows=request.rows
@@ -59,19 +60,23 @@ class DatasetProcedures:
             rows=shown.rows, columns=shown.columns, reading=shown.reading
         )
 
-    async def _list(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
+    async def _list(
+        self, request: pb.ListDatasetsRequest, call: RequestContext
+    ) -> pb.ListDatasetsResponse:
         wanted = page_request(request.after, request.limit)
         datasets = list(self._datasets.ready(call.caller.tenant))
         page = page_of(datasets, wanted, lambda dataset: dataset.dataset_id)
         shown = [dataset_message(dataset) for dataset in page.items]
         return pb.ListDatasetsResponse(datasets=shown, has_more=page.has_more)
 
-    async def _get(self, request: pb.GetDatasetRequest, call: Call) -> pb.GetDatasetResponse:
+    async def _get(
+        self, request: pb.GetDatasetRequest, call: RequestContext
+    ) -> pb.GetDatasetResponse:
         found = await self._datasets.one(call.caller.tenant, request.dataset_id)
         return pb.GetDatasetResponse(dataset=dataset_message(found))
 
     async def _delete(
-        self, request: pb.DeleteDatasetRequest, call: Call
+        self, request: pb.DeleteDatasetRequest, call: RequestContext
     ) -> pb.DeleteDatasetResponse:
         await self._delete_dataset(request.dataset_id, call.caller)
         return pb.DeleteDatasetResponse()
@@ -92,7 +97,9 @@ class DatasetStoryProcedures:
             "DownloadReport": self._report,
         }
 
-    async def _explain(self, request: pb.ExplainRowRequest, call: Call) -> pb.ExplainRowResponse:
+    async def _explain(
+        self, request: pb.ExplainRowRequest, call: RequestContext
+    ) -> pb.ExplainRowResponse:
         if not 1 <= request.line <= MAX_LINE:
             raise BadRequestError(f"line must be from 1 to {MAX_LINE}", param="line")
         stories = await self._stories.explain_row(
@@ -100,7 +107,9 @@ class DatasetStoryProcedures:
         )
         return pb.ExplainRowResponse(stories=stories)
 
-    async def _diff(self, request: pb.DiffDatasetsRequest, call: Call) -> pb.DiffDatasetsResponse:
+    async def _diff(
+        self, request: pb.DiffDatasetsRequest, call: RequestContext
+    ) -> pb.DiffDatasetsResponse:
         found = await self._stories.diff_datasets(
             tenant=call.caller.tenant,
             dataset_id=request.dataset_id,
@@ -119,7 +128,7 @@ class DatasetStoryProcedures:
         )
 
     async def _report(
-        self, request: pb.DownloadReportRequest, call: Call
+        self, request: pb.DownloadReportRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadReportResponse]:
         chunks = self._read_report(
             tenant=call.caller.tenant,

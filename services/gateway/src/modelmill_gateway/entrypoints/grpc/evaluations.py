@@ -9,7 +9,8 @@ from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import checked_key, job_message
 from modelmill_gateway.entrypoints.http.evaluations import ReadsEvaluations
 
@@ -40,14 +41,14 @@ class EvaluationProcedures:
         return {"CreateEvaluation": self._create, "DownloadEvaluation": self._download}
 
     async def _create(
-        self, request: pb.CreateEvaluationRequest, call: Call
+        self, request: pb.CreateEvaluationRequest, call: RequestContext
     ) -> pb.CreateEvaluationResponse:
         key = checked_key(request.idempotency_key)
         record = await self._create_evaluation(request.spec, call.caller, key, request.priority)
         return pb.CreateEvaluationResponse(job=job_message(record))
 
     async def _download(
-        self, request: pb.DownloadEvaluationRequest, call: Call
+        self, request: pb.DownloadEvaluationRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadEvaluationResponse]:
         chunks = self._evaluations.read(
             tenant=call.caller.tenant, job_id=request.job_id, wanted=request.format or "json"

@@ -10,8 +10,9 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import page_request
 from modelmill_gateway.entrypoints.http.files import Files
 
@@ -50,7 +51,7 @@ class FileProcedures:
         }
 
     async def _upload(
-        self, requests: AsyncIterator[pb.UploadFileRequest], call: Call
+        self, requests: AsyncIterator[pb.UploadFileRequest], call: RequestContext
     ) -> pb.UploadFileResponse:
         header = await header_of(requests)
         check_file_header(header)
@@ -62,25 +63,29 @@ class FileProcedures:
         )
         return pb.UploadFileResponse(file=file)
 
-    async def _list(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
+    async def _list(
+        self, request: pb.ListFilesRequest, call: RequestContext
+    ) -> pb.ListFilesResponse:
         wanted = page_request(request.after, request.limit)
         files = list(await self._files.list(tenant=call.caller.tenant))
         page = page_of(files, wanted, lambda file: file.file_id)
         return pb.ListFilesResponse(files=page.items, has_more=page.has_more)
 
-    async def _get(self, request: pb.GetFileRequest, call: Call) -> pb.GetFileResponse:
+    async def _get(self, request: pb.GetFileRequest, call: RequestContext) -> pb.GetFileResponse:
         file = await self._find_file(call.caller.tenant, request.file_id)
         return pb.GetFileResponse(file=file)
 
     async def _download(
-        self, request: pb.DownloadFileRequest, call: Call
+        self, request: pb.DownloadFileRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadFileResponse]:
         await self._find_file(call.caller.tenant, request.file_id)
         chunks = self._files.content(tenant=call.caller.tenant, file_id=request.file_id)
         async for chunk in chunks:
             yield pb.DownloadFileResponse(chunk=chunk)
 
-    async def _delete(self, request: pb.DeleteFileRequest, call: Call) -> pb.DeleteFileResponse:
+    async def _delete(
+        self, request: pb.DeleteFileRequest, call: RequestContext
+    ) -> pb.DeleteFileResponse:
         await self._delete_file(request.file_id, call.caller)
         return pb.DeleteFileResponse()
 

@@ -4,7 +4,6 @@ Deny by default: the handlers are made from the service's descriptor, and a proc
 in the route table stops the process at its start. The request is parsed once the caller is let in.
 """
 
-import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
@@ -20,12 +19,12 @@ from modelmill_service_kit.status import status_of
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.domain.routes import ROUTES
-
-access_log = logging.getLogger("gateway.access")
+from modelmill_gateway.entrypoints.access_log import log_access
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
 
@@ -111,17 +110,10 @@ class Verifier(Protocol):
     def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
 
 
-@dataclass(frozen=True)
-class Call:
-    """What a handler knows of a call beside its request."""
-
-    caller: Caller
-    request_id: str
-    seconds: float | None
-    """What the caller itself allows; None sets no limit."""
-
-
-Handler = Callable[[Any, Call], Awaitable[Any]] | Callable[[Any, Call], AsyncGenerator[Any]]
+Handler = (
+    Callable[[Any, RequestContext], Awaitable[Any]]
+    | Callable[[Any, RequestContext], AsyncGenerator[Any]]
+)
 Handlers = Mapping[str, Handler]
 """By name of the procedure. A handler is given the request, or the iterator of requests."""
 
@@ -215,7 +207,7 @@ class _Gate:
         """Within the block the call ends with its key, if it is one of a key."""
         return self._verifier.holding(caller.key_id) if caller.key_id else nullcontext()
 
-    async def _admit(self, context: Context, line: "_Line") -> Call:
+    async def _admit(self, context: Context, line: "_Line") -> RequestContext:
         try:
             caller = await self._verifier.verify(_token(context))
             line.tenant = caller.tenant
@@ -224,9 +216,9 @@ class _Gate:
                 caller.require(self._route.scope)
         finally:
             await context.send_initial_metadata((("x-request-id", line.request_id),))
-        return Call(caller, line.request_id, context.time_remaining())
+        return RequestContext(caller, line.request_id, context.time_remaining())
 
-    def _allowed(self, request: Any, call: Call) -> Any:
+    def _allowed(self, request: Any, call: RequestContext) -> Any:
         """The request as it is handled, if the caller may ask for all that it names."""
         message = self._read(request)
         self._require_models(call.caller, self._route.models, self._named(message))
@@ -268,15 +260,8 @@ def _logged(procedure: str) -> Iterator[_Line]:
         status = "CANCELLED"
         raise
     finally:
-        fields = {
-            "method": "gRPC",
-            "route": procedure,
-            "status": status,
-            "seconds": round(time.perf_counter() - started, 6),
-            "request_id": line.request_id,
-            "tenant": line.tenant,
-        }
-        access_log.info("gRPC %s %s", procedure, status, extra={"fields": fields})
+        seconds = time.perf_counter() - started
+        log_access("gRPC", procedure, status, seconds, line.request_id, line.tenant)
 
 
 def _token(context: Context) -> str:

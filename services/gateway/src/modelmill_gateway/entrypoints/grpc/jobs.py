@@ -22,7 +22,8 @@ from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import (
     checked_key,
     event_message,
@@ -110,7 +111,7 @@ class OrderProcedures:
         }
 
     async def _dataset(
-        self, request: pb.CreateDatasetRequest, call: Call
+        self, request: pb.CreateDatasetRequest, call: RequestContext
     ) -> pb.CreateDatasetResponse:
         key = checked_key(request.idempotency_key)
         record = await self._create_dataset(request.spec, call.caller, key, request.priority)
@@ -118,7 +119,7 @@ class OrderProcedures:
         return pb.CreateDatasetResponse(job=job_message(record), dataset_id=dataset_id)
 
     async def _training(
-        self, request: pb.CreateFineTuningJobRequest, call: Call
+        self, request: pb.CreateFineTuningJobRequest, call: RequestContext
     ) -> pb.CreateFineTuningJobResponse:
         key = checked_key(request.idempotency_key)
         record = await self._create_fine_tuning_job(
@@ -127,7 +128,7 @@ class OrderProcedures:
         return pb.CreateFineTuningJobResponse(job=job_message(record))
 
     async def _build(
-        self, request: pb.CreateOptimizationRequest, call: Call
+        self, request: pb.CreateOptimizationRequest, call: RequestContext
     ) -> pb.CreateOptimizationResponse:
         key = checked_key(request.idempotency_key)
         record = await self._create_optimization(request.spec, call.caller, key, request.priority)
@@ -166,7 +167,7 @@ class JobProcedures:
             "WatchJob": self._watch,
         }
 
-    async def _list(self, request: pb.ListJobsRequest, call: Call) -> pb.ListJobsResponse:
+    async def _list(self, request: pb.ListJobsRequest, call: RequestContext) -> pb.ListJobsResponse:
         if request.kind and request.kind not in KINDS:
             raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
         wanted = page_request(request.after, request.limit)
@@ -175,24 +176,30 @@ class JobProcedures:
         jobs = [job_message(record) for record in page.items]
         return pb.ListJobsResponse(jobs=jobs, has_more=page.has_more)
 
-    async def _get(self, request: pb.GetJobRequest, call: Call) -> pb.GetJobResponse:
+    async def _get(self, request: pb.GetJobRequest, call: RequestContext) -> pb.GetJobResponse:
         record = self._jobs.get(call.caller.tenant, request.job_id)
         return pb.GetJobResponse(job=job_message(record))
 
-    async def _cancel(self, request: pb.CancelJobRequest, call: Call) -> pb.CancelJobResponse:
+    async def _cancel(
+        self, request: pb.CancelJobRequest, call: RequestContext
+    ) -> pb.CancelJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_CANCEL, call.caller)
         return pb.CancelJobResponse(job=job_message(record))
 
-    async def _pause(self, request: pb.PauseJobRequest, call: Call) -> pb.PauseJobResponse:
+    async def _pause(
+        self, request: pb.PauseJobRequest, call: RequestContext
+    ) -> pb.PauseJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_PAUSE, call.caller)
         return pb.PauseJobResponse(job=job_message(record))
 
-    async def _resume(self, request: pb.ResumeJobRequest, call: Call) -> pb.ResumeJobResponse:
+    async def _resume(
+        self, request: pb.ResumeJobRequest, call: RequestContext
+    ) -> pb.ResumeJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_RUN, call.caller)
         return pb.ResumeJobResponse(job=job_message(record))
 
     async def _watch(
-        self, request: pb.WatchJobRequest, call: Call
+        self, request: pb.WatchJobRequest, call: RequestContext
     ) -> AsyncGenerator[pb.WatchJobResponse]:
         after = self._ids.unseal(request.job_id, request.after) if request.after else None
         events = self._watch_job(call.caller, request.job_id, after)

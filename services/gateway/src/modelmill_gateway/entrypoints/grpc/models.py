@@ -9,9 +9,10 @@ from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.routing.show_models import ShowModels
 
@@ -67,7 +68,7 @@ class ModelProcedures:
             "DeleteAlias": self._remove_alias,
         }
 
-    async def _list(self, _: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
+    async def _list(self, _: pb.ListModelsRequest, call: RequestContext) -> pb.ListModelsResponse:
         versions = self._models.versions(call.caller)
         by_id = {version.version_id: version for version in versions}
         aliases = self._models.aliases(call.caller)
@@ -75,7 +76,7 @@ class ModelProcedures:
         shown += [self._shown(version.version_id, version) for version in versions]
         return pb.ListModelsResponse(models=shown)
 
-    async def _get(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
+    async def _get(self, request: pb.GetModelRequest, call: RequestContext) -> pb.GetModelResponse:
         found = await self._models.one(call.caller, request.model)
         if isinstance(found, ModelReady):
             return pb.GetModelResponse(model=self._shown(request.model, found))
@@ -95,11 +96,15 @@ class ModelProcedures:
             shown = pb.ModelLoading(**vars(loading))
         return pb.Model(id=name, version=version, abilities=abilities, loading=shown)
 
-    async def _delete(self, request: pb.DeleteModelRequest, call: Call) -> pb.DeleteModelResponse:
+    async def _delete(
+        self, request: pb.DeleteModelRequest, call: RequestContext
+    ) -> pb.DeleteModelResponse:
         gone = await self._delete_model(_given(request.version_id, "version_id"), call.caller)
         return pb.DeleteModelResponse(version_ids=gone)
 
-    async def _move(self, request: pb.MoveAliasRequest, call: Call) -> pb.MoveAliasResponse:
+    async def _move(
+        self, request: pb.MoveAliasRequest, call: RequestContext
+    ) -> pb.MoveAliasResponse:
         token(request.name, "alias")
         split = _split(request)
         if split is None:
@@ -110,7 +115,7 @@ class ModelProcedures:
         return pb.MoveAliasResponse(alias=moved)
 
     async def _remove_alias(
-        self, request: pb.DeleteAliasRequest, call: Call
+        self, request: pb.DeleteAliasRequest, call: RequestContext
     ) -> pb.DeleteAliasResponse:
         await self._delete_alias(_given(request.name, "name"), call.caller)
         return pb.DeleteAliasResponse()

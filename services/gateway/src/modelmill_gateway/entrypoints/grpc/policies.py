@@ -4,7 +4,8 @@ from typing import Any
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import checked_key
 from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
@@ -33,7 +34,9 @@ class PolicyProcedures:
             "RecordFeedback": self._feedback,
         }
 
-    async def _put(self, request: pb.PutPolicyRequest, call: Call) -> pb.PutPolicyResponse:
+    async def _put(
+        self, request: pb.PutPolicyRequest, call: RequestContext
+    ) -> pb.PutPolicyResponse:
         fields = {
             "documents": [{"name": each.name, "text": each.text} for each in request.documents],
             "dry_run": request.dry_run,
@@ -57,7 +60,9 @@ class PolicyProcedures:
             default_documents=answer.default_documents,
         )
 
-    async def _get(self, request: pb.GetPolicyRequest, call: Call) -> pb.GetPolicyResponse:
+    async def _get(
+        self, request: pb.GetPolicyRequest, call: RequestContext
+    ) -> pb.GetPolicyResponse:
         found = await self._manage_policy.get(request.version, call.caller)
         return pb.GetPolicyResponse(
             policy=found.policy,
@@ -67,12 +72,14 @@ class PolicyProcedures:
         )
 
     async def _list(
-        self, _: pb.ListPolicyVersionsRequest, call: Call
+        self, _: pb.ListPolicyVersionsRequest, call: RequestContext
     ) -> pb.ListPolicyVersionsResponse:
         versions = await self._manage_policy.versions(call.caller)
         return pb.ListPolicyVersionsResponse(policies=versions)
 
-    async def _revert(self, request: pb.RevertPolicyRequest, call: Call) -> pb.RevertPolicyResponse:
+    async def _revert(
+        self, request: pb.RevertPolicyRequest, call: RequestContext
+    ) -> pb.RevertPolicyResponse:
         fields = {
             "version": request.version if request.HasField("version") else None,
             "shared": request.shared,
@@ -93,7 +100,7 @@ class PolicyProcedures:
         )
 
     async def _feedback(
-        self, request: pb.RecordFeedbackRequest, call: Call
+        self, request: pb.RecordFeedbackRequest, call: RequestContext
     ) -> pb.RecordFeedbackResponse:
         key = checked_key(request.idempotency_key)
         # What is empty was not said.

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from modelmill_gateway.entrypoints.grpc.files import check_file_header
-from modelmill_gateway.entrypoints.grpc.gate import Call, Handlers
+from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.http.uploads import MAX_PARTS, Uploads
 
 
@@ -31,7 +32,9 @@ class UploadProcedures:
             "CancelUpload": self._cancel,
         }
 
-    async def _create(self, request: pb.CreateUploadRequest, call: Call) -> pb.CreateUploadResponse:
+    async def _create(
+        self, request: pb.CreateUploadRequest, call: RequestContext
+    ) -> pb.CreateUploadResponse:
         check_file_header(request.header)
         upload = await self._uploads.create_upload(
             tenant=call.caller.tenant,
@@ -42,7 +45,7 @@ class UploadProcedures:
         return pb.CreateUploadResponse(upload=upload)
 
     async def _add_part(
-        self, requests: AsyncIterator[pb.AddUploadPartRequest], call: Call
+        self, requests: AsyncIterator[pb.AddUploadPartRequest], call: RequestContext
     ) -> pb.AddUploadPartResponse:
         header = await header_of(requests)
         part = await self._uploads.add_upload_part(
@@ -53,7 +56,7 @@ class UploadProcedures:
         return pb.AddUploadPartResponse(part_id=part.part_id, created_at=part.created_at)
 
     async def _complete(
-        self, request: pb.CompleteUploadRequest, call: Call
+        self, request: pb.CompleteUploadRequest, call: RequestContext
     ) -> pb.CompleteUploadResponse:
         if len(request.part_ids) > MAX_PARTS:
             raise InvalidInputError(f"part_ids: must be at most {MAX_PARTS}")
@@ -65,7 +68,9 @@ class UploadProcedures:
         )
         return pb.CompleteUploadResponse(upload=upload)
 
-    async def _cancel(self, request: pb.CancelUploadRequest, call: Call) -> pb.CancelUploadResponse:
+    async def _cancel(
+        self, request: pb.CancelUploadRequest, call: RequestContext
+    ) -> pb.CancelUploadResponse:
         upload = await self._uploads.cancel_upload(
             tenant=call.caller.tenant, upload_id=request.upload_id
         )

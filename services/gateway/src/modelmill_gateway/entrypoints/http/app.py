@@ -9,8 +9,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from modelmill_bus.asyncapi import asyncapi_document
-from modelmill_service_kit.errors import DomainError, UnavailableError
-from starlette.requests import ClientDisconnect, Request
+from modelmill_service_kit.errors import UnavailableError
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
@@ -20,13 +20,7 @@ from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.page import index_page
 from modelmill_gateway.entrypoints.document.reference_page import reference_page
-from modelmill_gateway.entrypoints.http.errors import (
-    error_body,
-    error_headers,
-    http_status,
-    internal_error_body,
-)
-from modelmill_gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, RequiresModels, Verifier
+from modelmill_gateway.entrypoints.http.gate import App, Gate, RequiresModels, Verifier
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 
 OPENAPI = "openapi"
@@ -89,10 +83,8 @@ def build_http_app(
     for name, route in by_name.items():
         hung = StarletteRoute(route.path, answering[name], methods=[route.method])
         app.router.routes.append(hung)
-    app.add_exception_handler(DomainError, _refuse)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _failed)
-    return Gate(app, verifier, require_models, request_ids, limits, hot)
+    # The router alone: what the app has around it would make statuses of errors once more.
+    return Gate(app.router, verifier, require_models, request_ids, limits, hot)
 
 
 def _health(stopping: asyncio.Event) -> Responder:
@@ -134,19 +126,3 @@ def _written(content: bytes, media_type: str) -> Responder:
         return Response(content, headers=headers, media_type=media_type)
 
     return answer
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, DomainError)
-    response = Response(error_body(error, request.state.request_id), http_status(error))
-    response.raw_headers.extend(error_headers(error))
-    return response
-
-
-async def _gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CLIENT_GONE)
-
-
-async def _failed(request: Request, _error: Exception) -> Response:
-    body = internal_error_body(request.state.request_id)
-    return Response(body, 500, media_type=JSON)

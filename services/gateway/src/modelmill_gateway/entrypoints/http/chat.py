@@ -3,13 +3,15 @@
 import time
 from typing import Any
 
+from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, Piece
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.chat_body import ChatRequest, parse_chat, parse_generate
 from modelmill_gateway.entrypoints.bodies.tool_body import call_view
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.sse import ChatChunks
 from modelmill_gateway.entrypoints.http.text_replies import (
-    Answers,
     send_json,
     text_stream,
     usage_view,
@@ -19,27 +21,32 @@ from modelmill_gateway.entrypoints.http.text_replies import (
 from modelmill_gateway.entrypoints.views.end_views import cascade_field, end_view
 from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
 from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
 class ChatRoute:
     """POST /v1/chat/completions."""
 
-    def __init__(self, answer_chat: Answers) -> None:
+    def __init__(self, answer_chat: AnswerChat) -> None:
         self._answer_chat = answer_chat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves takes its generation with it."""
         asked = parse_chat(await whole_body(receive))
         reply = self._stream if asked.stream else self._whole
-        await while_listening(receive, reply(asked, scope["state"], send))
+        await while_listening(receive, reply(asked, context_of(scope), send))
 
-    async def _whole(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
-        request_id = state["request_id"]
-        answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
-        async with answering as answers:
+    async def _whole(self, asked: ChatRequest, request: RequestContext, send: Send) -> None:
+        await send_json(send, *await self.completion(asked, request))
+
+    async def completion(
+        self, asked: ChatRequest, request: RequestContext
+    ) -> tuple[dict[str, Any], FilteredAnswers]:
+        """The whole answer as OpenAI shows it."""
+        async with self._answer_chat(asked.call, request) as answers:
             choices = [_choice(piece) for piece in await answers.whole()]
         body = {
-            "id": _completion_id(request_id),
+            "id": _completion_id(request.request_id),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": asked.call.model,
@@ -48,16 +55,14 @@ class ChatRoute:
             "usage": usage_view([answers.end]),
             **moderation_field(answers),
         }
-        await send_json(send, body, answers)
+        return body, answers
 
-    async def _stream(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
-        request_id = state["request_id"]
-        async with text_stream(send, request_id) as stream:
-            answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
-            async with answering as answers:
+    async def _stream(self, asked: ChatRequest, request: RequestContext, send: Send) -> None:
+        async with text_stream(send, request) as stream:
+            async with self._answer_chat(asked.call, request) as answers:
                 chunks = [
                     ChatChunks(
-                        answer_id=_completion_id(request_id),
+                        answer_id=_completion_id(request.request_id),
                         created=int(time.time()),
                         model=asked.call.model,
                         fingerprint=answers.version_id,
@@ -79,18 +84,17 @@ class ChatRoute:
 class GenerateRoute:
     """POST /generate."""
 
-    def __init__(self, answer_chat: Answers, default_model: str) -> None:
+    def __init__(self, answer_chat: AnswerChat, default_model: str) -> None:
         self._answer_chat = answer_chat
         self._default_model = default_model
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves takes its generation with it."""
         call = parse_generate(await whole_body(receive), self._default_model)
-        await while_listening(receive, self._whole(call, scope["state"], send))
+        await while_listening(receive, self._whole(call, context_of(scope), send))
 
-    async def _whole(self, call: ChatCall, state: dict[str, Any], send: Send) -> None:
-        answering = self._answer_chat(call, state["caller"], request_id=state["request_id"])
-        async with answering as answers:
+    async def _whole(self, call: ChatCall, request: RequestContext, send: Send) -> None:
+        async with self._answer_chat(call, request) as answers:
             (answer,) = await answers.whole()
         body = {"text": answer.text, **cascade_field(answer.end), **moderation_field(answers)}
         await send_json(send, body, answers)

@@ -2,15 +2,17 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, Piece
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.completion_body import CompletionRequest, parse_completion
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.sse import CompletionChunks
 from modelmill_gateway.entrypoints.http.text_replies import (
-    Answers,
     send_json,
     text_stream,
     usage_view,
@@ -26,22 +28,27 @@ from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 class CompletionRoute:
     """POST /v1/completions."""
 
-    def __init__(self, answer_chat: Answers) -> None:
+    def __init__(self, answer_chat: AnswerChat) -> None:
         self._answer_chat = answer_chat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a client that leaves takes its generations with it."""
         asked = parse_completion(await whole_body(receive))
         reply = self._stream if asked.stream else self._whole
-        await while_listening(receive, reply(asked, scope["state"], send))
+        await while_listening(receive, reply(asked, context_of(scope), send))
 
-    async def _whole(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
-        request_id = state["request_id"]
-        answered = await self._all(asked, state["caller"], request_id)
+    async def _whole(self, asked: CompletionRequest, request: RequestContext, send: Send) -> None:
+        await send_json(send, *await self.completion(asked, request))
+
+    async def completion(
+        self, asked: CompletionRequest, request: RequestContext
+    ) -> tuple[dict[str, Any], FilteredAnswers]:
+        """Every prompt's answers as OpenAI shows them, with the first prompt's own."""
+        answered = await self._all(asked, request)
         pieces = [piece for whole, _ in answered for piece in whole]
         answers = [each for _, each in answered]
         body = {
-            "id": _completion_id(request_id),
+            "id": _completion_id(request.request_id),
             "object": CompletionChunks.kind,
             "created": int(time.time()),
             "model": asked.model,
@@ -50,16 +57,16 @@ class CompletionRoute:
             "usage": usage_view(each.end for each in answers),
             **moderation_field(*answers),
         }
-        await send_json(send, body, answers[0])
+        return body, answers[0]
 
     async def _all(
-        self, asked: CompletionRequest, caller: Caller, request_id: str
+        self, asked: CompletionRequest, request: RequestContext
     ) -> list[tuple[list[Piece], FilteredAnswers]]:
         """Every prompt's answer, generated side by side; the first refusal ends all of them."""
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._one(call, caller, _part_id(request_id, index)))
+                    group.create_task(self._one(call, _part(request, index)))
                     for index, call in enumerate(asked.calls)
                 ]
         except BaseExceptionGroup as failures:
@@ -67,27 +74,23 @@ class CompletionRoute:
         return [task.result() for task in tasks]
 
     async def _one(
-        self, call: ChatCall, caller: Caller, request_id: str
+        self, call: ChatCall, request: RequestContext
     ) -> tuple[list[Piece], FilteredAnswers]:
-        async with self._answer_chat(call, caller, request_id=request_id) as answers:
+        async with self._answer_chat(call, request) as answers:
             return await answers.whole(), answers
 
-    async def _stream(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
+    async def _stream(self, asked: CompletionRequest, request: RequestContext, send: Send) -> None:
         """One prompt's answers after the other's: those that wait cost the engine nothing."""
-        request_id = state["request_id"]
         common = {
-            "answer_id": _completion_id(request_id),
+            "answer_id": _completion_id(request.request_id),
             "created": int(time.time()),
             "model": asked.model,
             "with_usage": asked.include_usage,
         }
         ends = []
-        async with text_stream(send, request_id) as stream:
+        async with text_stream(send, request) as stream:
             for number, call in enumerate(asked.calls):
-                answering = self._answer_chat(
-                    call, state["caller"], request_id=_part_id(request_id, number)
-                )
-                async with answering as answers:
+                async with self._answer_chat(call, _part(request, number)) as answers:
                     chunks = [
                         CompletionChunks(
                             **common,
@@ -119,6 +122,6 @@ def _completion_id(request_id: str) -> str:
     return f"cmpl-{request_id.removeprefix('req-')}"
 
 
-def _part_id(request_id: str, index: int) -> str:
+def _part(request: RequestContext, index: int) -> RequestContext:
     """Each prompt's usage is recorded by itself, and records of one id count once."""
-    return f"{request_id}-{index}" if index else request_id
+    return replace(request, request_id=f"{request.request_id}-{index}") if index else request

@@ -2,16 +2,17 @@
 
 import base64
 import struct
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modelmill_gateway.answers.embed_texts import Embedded
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.answers.embed_texts import EmbedTexts
 from modelmill_gateway.domain.errors import unsupported
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
+from modelmill_gateway.entrypoints.http.errors import Headers
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
@@ -41,31 +42,25 @@ class EmbeddingBody(OpenBody):
     )
 
 
-class Embeds(Protocol):
-    """See `modelmill_gateway.answers.embed_texts.EmbedTexts`."""
-
-    async def __call__(
-        self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
-    ) -> Embedded: ...
-
-
 class EmbeddingRoute:
     """POST /v1/embeddings, as plain ASGI: a client that leaves gives up its place in the queue."""
 
-    def __init__(self, embed_texts: Embeds) -> None:
+    def __init__(self, embed_texts: EmbedTexts) -> None:
         self._embed_texts = embed_texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        body = parse_open(await whole_body(receive), EmbeddingBody)
-        if (body.model_extra or {}).get("dimensions") is not None:
-            raise unsupported("dimensions")
-        await while_listening(receive, self._reply(body, scope["state"], send))
+        body = parse_embedding(await whole_body(receive))
+        await while_listening(receive, self._reply(body, context_of(scope), send))
 
-    async def _reply(self, body: EmbeddingBody, state: dict[str, Any], send: Send) -> None:
-        embedded = await self._embed_texts(
-            body.model, body.input, state["caller"], request_id=state["request_id"]
-        )
+    async def _reply(self, body: EmbeddingBody, request: RequestContext, send: Send) -> None:
+        await send_fields(send, *await self.embeddings(body, request))
+
+    async def embeddings(
+        self, body: EmbeddingBody, request: RequestContext
+    ) -> tuple[dict[str, Any], Headers]:
+        """The vectors as OpenAI shows them, and what is said beside them."""
+        embedded = await self._embed_texts(body.model, body.input, request)
         shown = _base64 if body.encoding_format == "base64" else _floats
         view = {
             "object": "list",
@@ -82,7 +77,15 @@ class EmbeddingRoute:
             (b"x-policy-digest", embedded.policy_digest.encode()),
             *embedded.headers,
         ]
-        await send_fields(send, view, headers)
+        return view, headers
+
+
+def parse_embedding(body: bytes) -> EmbeddingBody:
+    """Raises BadRequestError; `param` is the first field at fault."""
+    parsed = parse_open(body, EmbeddingBody)
+    if (parsed.model_extra or {}).get("dimensions") is not None:
+        raise unsupported("dimensions")
+    return parsed
 
 
 def _base64(vector: bytes) -> str:

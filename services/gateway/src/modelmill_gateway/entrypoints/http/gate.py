@@ -3,45 +3,44 @@
 Pure ASGI, so that streams are neither buffered nor cut off from their client's disconnect.
 """
 
-import copy
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
-from modelmill_service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
+from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 from modelmill_service_kit.nearest import did_you_mean
 from starlette.requests import ClientDisconnect
 
 from modelmill_gateway.domain.access import CHAT, Caller
 from modelmill_gateway.domain.errors import MethodNotAllowedError
 from modelmill_gateway.domain.model_names import ModelNames, Named
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
 from modelmill_gateway.domain.route import Body, Dialect, Route
 from modelmill_gateway.domain.routes import ROUTES, Match, match
-from modelmill_gateway.entrypoints.http.anthropic_errors import anthropic_body
+from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.entrypoints.http.errors import (
-    JSON,
     Headers,
     error_body,
     error_headers,
     http_status,
-    internal_error_body,
+    refusal_in,
 )
 from modelmill_gateway.entrypoints.http.head_requests import as_get
 from modelmill_gateway.entrypoints.http.model_names import named_in
 from modelmill_gateway.entrypoints.http.request_head import (
+    caller_choices,
     limited,
     refuse_encoding,
-    take_request_headers,
 )
 from modelmill_gateway.entrypoints.http.span import server_span
 from modelmill_gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
-access_log = logging.getLogger("gateway.access")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -78,7 +77,7 @@ class RequiresModels(Protocol):
 class Gate:
     """Deny by default: a request without a row in the table, or without its scope, goes no further.
 
-    Leaves `request_id`, `route` and `caller` (None on open routes) in `scope["state"]`.
+    Leaves `request_id` and `context` (None on open routes) in `scope["state"]`.
 
     Args:
         app: answers what is not hot.
@@ -100,17 +99,6 @@ class Gate:
         self._require_models = require_models
         self._request_ids = request_ids
         self._limits = limits
-
-    @property
-    def verifier(self) -> Verifier:
-        """Who knows the callers."""
-        return self._verifier
-
-    def for_callers_of(self, verifier: Verifier) -> "Gate":
-        """The same door for callers that somebody else knows."""
-        other = copy.copy(self)
-        other._verifier = verifier
-        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, within its span."""
@@ -137,45 +125,49 @@ class Gate:
     ) -> None:
         name = found.route.name if found.route else "unknown"
         started = time.perf_counter()
-        scope["state"] |= {"request_id": response.request_id, "route": found.route, "caller": None}
+        scope["state"] |= {"request_id": response.request_id, "context": None}
         try:
             route = _known(found, scope["path"])
-            caller = await self._caller(scope, route, response)
+            context = await self._admitted(scope, route, response)
             if route.body is not Body.NONE:
                 refuse_encoding(scope)
-            if route.scope == CHAT:
-                take_request_headers(scope)
+            if context is not None and route.scope == CHAT:
+                seconds, sticky_key = caller_choices(scope)
+                context = replace(context, seconds=seconds, sticky_key=sticky_key)
+                scope["state"]["context"] = context
             bounded = limited(receive, scope, self._limits.get(route.body))
-            if caller is not None and caller.models is not None:
+            if context is not None and context.caller.models is not None:
                 named, bounded = await named_in(route.models, found.places, bounded)
-                self._require_models(caller, route.models, named)
+                self._require_models(context.caller, route.models, named)
             answering = self._hot.get(name, self._app)
-            if caller is None or not caller.key_id or name in UNENDED_ROUTES:
+            if context is None or not context.caller.key_id or name in UNENDED_ROUTES:
                 await answering(scope, bounded, response.send)
             else:
-                with self._verifier.holding(caller.key_id):
+                with self._verifier.holding(context.caller.key_id) as in_hand:
+                    scope["state"]["context"] = replace(context, in_hand=in_hand)
                     await answering(scope, bounded, response.send)
         except ClientDisconnect:
             log.debug("the client of request %s left early", response.request_id)
-        except DomainError as error:
-            said = _refusal(error, found, response.request_id)
-            await response.finish(http_status(error), error_headers(error), said)
-        except Exception:
-            log.exception("unexpected error in %s, request %s", name, response.request_id)
-            await response.finish(500, JSON, _refusal(None, found, response.request_id))
+        except Exception as error:
+            refusal = refusal_in(error, name, response.request_id)
+            body = error_body(refusal, response.request_id, _dialect(found))
+            await response.finish(http_status(refusal), error_headers(refusal), body)
         finally:
             HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
             HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
 
-    async def _caller(self, scope: Scope, route: Route, response: "_Response") -> Caller | None:
+    async def _admitted(
+        self, scope: Scope, route: Route, response: "_Response"
+    ) -> RequestContext | None:
         """Who asks, if they may; from then on the request is one of their tenant's."""
         if route.scope is None:
             return None
         caller = await self._verifier.verify(_credential(scope))
         caller.require(route.scope)
         response.request_id = self._request_ids.new(caller.tenant)
-        scope["state"] |= {"caller": caller, "request_id": response.request_id}
-        return caller
+        context = RequestContext(caller, response.request_id)
+        scope["state"] |= {"context": context, "request_id": response.request_id}
+        return context
 
 
 def _credential(scope: Scope) -> str:
@@ -191,18 +183,10 @@ def _credential(scope: Scope) -> str:
 
 
 def _log_access(scope: Scope, template: str | None, status: int, seconds: float) -> None:
-    """One line a request. The route's template, never the path or query that a caller wrote."""
-    caller: Caller | None = scope["state"]["caller"]
-    fields = {
-        "method": scope["method"] if template is not None else "unknown",
-        "route": template or "unknown",
-        "status": status,
-        "seconds": round(seconds, 6),
-        "request_id": scope["state"]["request_id"],
-        "tenant": caller.tenant if caller is not None else None,
-    }
-    line = "%s %s %d"
-    access_log.info(line, fields["method"], fields["route"], status, extra={"fields": fields})
+    state, method = scope["state"], scope["method"] if template is not None else "unknown"
+    context: RequestContext | None = state["context"]
+    tenant = context.caller.tenant if context is not None else None
+    log_access(method, template or "unknown", status, seconds, state["request_id"], tenant)
 
 
 class _Response:
@@ -248,13 +232,6 @@ class _Response:
 
 def _dialect(found: Match) -> Dialect:
     return Dialect.OPENAI if found.route is None else found.route.dialect
-
-
-def _refusal(error: DomainError | None, found: Match, request_id: str) -> bytes:
-    """The body of a refusal in the words of the route's clients; None is a bug of ours."""
-    if _dialect(found) is Dialect.ANTHROPIC:
-        return anthropic_body(error, request_id)
-    return internal_error_body(request_id) if error is None else error_body(error, request_id)
 
 
 def _known(found: Match, path: str) -> Route:

@@ -14,9 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.domain.requests_in_hand import IN_HAND, KeyEndedError
+from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.domain.requests_in_hand import KeyEndedError
 from modelmill_gateway.entrypoints.http.errors import error_body
-from modelmill_gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
+from modelmill_gateway.entrypoints.http.requests import context_of, json_response, page_request_of
 from modelmill_gateway.entrypoints.views.job_views import View, event_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.ordering.watch_job import EventIds
@@ -94,7 +95,8 @@ class JobEventReplies:
         job_id = job.requested.job_id
         shown = request.headers.get("last-event-id") or request.query_params.get("after")
         after = self._ids.unseal(job_id, shown) if shown else None
-        events = self._watch_job(caller_of(request), job_id, after)
+        context = context_of(request.scope)
+        events = self._watch_job(context.caller, job_id, after)
         first = asyncio.ensure_future(anext(events, None))
         # The first event of a job may take hours; what is wrong with an id is found out sooner.
         await asyncio.wait((first,), timeout=REFUSAL_SECONDS if after else 0)
@@ -102,7 +104,7 @@ class JobEventReplies:
             # Browsers come back after every end of a stream; this status is what stops them.
             return Response(status_code=204)
         return StreamingResponse(
-            self._lines(first, events, (job_id, kind), request.state.request_id),
+            self._lines(first, events, (job_id, kind), context),
             media_type=EVENT_STREAM,
             headers={"cache-control": "no-store"},
         )
@@ -112,13 +114,13 @@ class JobEventReplies:
         first: "asyncio.Future[JobEvent | None]",
         events: AsyncIterator[JobEvent],
         shown_as: tuple[str, str],
-        request_id: str,
+        context: RequestContext,
     ) -> AsyncGenerator[bytes]:
         """The stream; its last event is the job's last, unless the process ends before."""
         step = first
         stopping = asyncio.ensure_future(self._stopping.wait())
-        request = IN_HAND.get()
-        key_end = asyncio.Future() if request is None else request.told()
+        in_hand = context.in_hand
+        key_end = asyncio.Future() if in_hand is None else in_hand.told()
         try:
             yield RETRY
             while True:
@@ -141,7 +143,7 @@ class JobEventReplies:
                 else:
                     yield HEARTBEAT
         except DomainError as error:
-            yield b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
+            yield b"event: error\ndata: " + error_body(error, context.request_id) + b"\n\n"
         finally:
             stopping.cancel()
             step.cancel()

@@ -1,14 +1,14 @@
 """Moderations in OpenAI's shape, by the same policy that judges what goes into a chat."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.verdict import InputVerdict
+from modelmill_gateway.answers.judge_texts import JudgeTexts
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 from modelmill_gateway.entrypoints.views.moderation_views import result_view
@@ -55,27 +55,21 @@ class ModerationBody(OpenBody):
     )
 
 
-class Judges(Protocol):
-    """See `modelmill_gateway.guarding.judge_texts.JudgeTexts`."""
-
-    async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
-
-
 class ModerationRoute:
     """POST /v1/moderations, as plain ASGI: a client that leaves gives up its place in the queue."""
 
-    def __init__(self, judge_texts: Judges) -> None:
+    def __init__(self, judge_texts: JudgeTexts) -> None:
         self._judge_texts = judge_texts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         body = parse_open(await whole_body(receive), ModerationBody)
-        await while_listening(receive, self._reply(body, scope["state"], send))
+        await while_listening(receive, self._reply(body, context_of(scope), send))
 
-    async def _reply(self, body: ModerationBody, state: dict[str, Any], send: Send) -> None:
-        verdicts = await self._judge_texts(body.input, state["caller"])
+    async def _reply(self, body: ModerationBody, request: RequestContext, send: Send) -> None:
+        verdicts = await self._judge_texts(body.input, request)
         view = {
-            "id": f"modr-{state['request_id'].removeprefix('req-')}",
+            "id": f"modr-{request.request_id.removeprefix('req-')}",
             "model": verdicts[0].policy_digest,
             "results": [result_view(verdict) for verdict in verdicts],
         }

@@ -5,9 +5,7 @@ from typing import Any
 
 from modelmill_service_kit.errors import TooLargeError
 
-from modelmill_gateway.domain.deadline import ALLOWED_SECONDS
 from modelmill_gateway.domain.errors import BadRequestError, UnsupportedEncodingError
-from modelmill_gateway.domain.split import STICKY_KEY
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,15 +30,16 @@ def refuse_encoding(scope: Scope) -> None:
             )
 
 
-def take_request_headers(scope: Scope) -> None:
-    """Take the caller's own limit and key; a request has a task and so a context of its own.
+def caller_choices(scope: Scope) -> tuple[float | None, str]:
+    """The time limit that the caller sets, and its sticky key.
 
     Raises:
         BadRequestError: the limit is no number of seconds.
     """
+    seconds, sticky_key = None, ""
     for name, value in scope["headers"]:
         if name == STICKY_HEADER:
-            STICKY_KEY.set(value.decode("latin-1"))
+            sticky_key = value.decode("latin-1")
         elif name == SECONDS_HEADER:
             try:
                 seconds = float(value)
@@ -49,7 +48,7 @@ def take_request_headers(scope: Scope) -> None:
             if not 0 < seconds < float("inf"):
                 said = f"{SECONDS_HEADER.decode()}: must be a number of seconds above 0"
                 raise BadRequestError(said, param=SECONDS_HEADER.decode())
-            ALLOWED_SECONDS.set(seconds)
+    return seconds, sticky_key
 
 
 def limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:

@@ -6,10 +6,12 @@ from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, T, page_of
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 
 Handler = Callable[[Request], Awaitable[Response | ResponseModel]]
@@ -20,8 +22,13 @@ MAX_KEY_CHARS = 255
 
 
 def caller_of(request: Request) -> Caller:
-    """The caller whom the gate let in."""
-    return cast(Caller, request.state.caller)
+    """The caller whom the middleware let in."""
+    return context_of(request.scope).caller
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """The context of a request that has a caller."""
+    return cast(RequestContext, scope["state"]["context"])
 
 
 def idempotency_key_of(request: Request) -> str:

@@ -124,8 +124,3 @@ class CompletionChunks(ChatChunks):
 
 def _event(fields: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"
-
-
-def error_event(body: bytes) -> bytes:
-    """An error after the first byte: the event that ends the stream instead of [DONE]."""
-    return b"data: " + body + b"\n\n"

@@ -2,32 +2,26 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from modelmill_service_kit.errors import DomainError
 from starlette.requests import ClientDisconnect
 
-from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.chat import ChatCall, End, Piece
+from modelmill_gateway.domain.chat import End, Piece
+from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import key_ends
-from modelmill_gateway.entrypoints.http.errors import JSON, Headers, error_body, internal_error_body
+from modelmill_gateway.entrypoints.http.errors import (
+    JSON,
+    Headers,
+    Refusal,
+    error_body,
+    refusal_in,
+)
 from modelmill_gateway.entrypoints.http.gate import Receive, Send
-from modelmill_gateway.entrypoints.http.sse import DONE, error_event
+from modelmill_gateway.entrypoints.http.sse import DONE
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.metrics import ACTIVE_STREAMS
-
-log = logging.getLogger(__name__)
-
-
-class Answers(Protocol):
-    """See `modelmill_gateway.answers.answer_chat.AnswerChat`."""
-
-    def __call__(
-        self, call: ChatCall, caller: Caller, *, request_id: str
-    ) -> AbstractAsyncContextManager[FilteredAnswers]: ...
 
 
 class AnswerEvents(Protocol):
@@ -89,48 +83,41 @@ class TextStream:
         return self._last
 
 
-def _failed(error: DomainError | None, request_id: str) -> bytes:
-    if error is None:
-        return error_event(internal_error_body(request_id))
-    return error_event(error_body(error, request_id))
+def _failed(refusal: Refusal, request_id: str) -> bytes:
+    """An error after the first byte: the event that ends the stream instead of [DONE]."""
+    return b"data: " + error_body(refusal, request_id) + b"\n\n"
 
 
 @asynccontextmanager
 async def text_stream(
     send: Send,
-    request_id: str,
+    request: RequestContext,
     *,
     done: bytes = DONE,
-    failed: Callable[[DomainError | None, str], bytes] = _failed,
+    failed: Callable[[Refusal, str], bytes] = _failed,
 ) -> AsyncIterator[TextStream]:
     """A stream that ends well with the block and `done`, or with an error as its last event.
 
     What is raised before the stream was opened goes on, and becomes a status.
 
     Args:
-        failed: the last event, of a refusal and the request's id; None is a bug of ours.
+        failed: the last event, of a refusal and the request's id.
     """
     stream = TextStream(send)
     try:
         try:
-            with key_ends():
+            with key_ends(request.in_hand):
                 yield stream
             last = stream.tail + done
         except Exception as error:
             if not stream.opened:
                 raise
-            last = failed(_said_of(error, request_id), request_id)
+            request_id = request.request_id
+            last = failed(refusal_in(error, "a stream", request_id), request_id)
         await send({"type": "http.response.body", "body": last})
     finally:
         if stream.opened:
             ACTIVE_STREAMS.dec()
-
-
-def _said_of(error: Exception, request_id: str) -> DomainError | None:
-    if isinstance(error, DomainError):
-        return error
-    log.error("unexpected error in the stream of request %s", request_id, exc_info=error)
-    return None
 
 
 async def while_listening(receive: Receive, reply: Awaitable[None]) -> None:
@@ -221,7 +208,7 @@ def _start(answers: FilteredAnswers, content_type: bytes, *more: tuple[bytes, by
         (b"content-type", content_type),
         (b"x-model-version", answers.version_id.encode()),
         (b"x-policy-digest", answers.policy_digest.encode()),
-        *answers.headers,
+        *(answers.meter.headers if answers.meter is not None else ()),
         *more,
     ]
     if answers.variant:

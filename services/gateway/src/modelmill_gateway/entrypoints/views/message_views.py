@@ -5,11 +5,10 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from modelmill_service_kit.errors import DomainError
-
 from modelmill_gateway.domain.chat import End, Piece, ToolCall
+from modelmill_gateway.domain.route import Dialect
 from modelmill_gateway.domain.verdict import ModerationResult
-from modelmill_gateway.entrypoints.http.anthropic_errors import anthropic_body
+from modelmill_gateway.entrypoints.http.errors import Refusal, error_body
 from modelmill_gateway.entrypoints.views.end_views import cascade_field
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
@@ -110,9 +109,9 @@ def event(kind: str, **fields: Any) -> bytes:
     return f"event: {kind}\ndata: {written}\n\n".encode()
 
 
-def failed_event(error: DomainError | None, request_id: str) -> bytes:
+def failed_event(refusal: Refusal, request_id: str) -> bytes:
     """An error after the first byte: the last event."""
-    return b"event: error\ndata: " + anthropic_body(error, request_id) + b"\n\n"
+    return b"event: error\ndata: " + error_body(refusal, request_id, Dialect.ANTHROPIC) + b"\n\n"
 
 
 def _opened(request_id: str, model: str) -> dict[str, Any]:

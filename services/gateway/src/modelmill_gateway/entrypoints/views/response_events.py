@@ -6,11 +6,9 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from modelmill_service_kit.errors import DomainError
-
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
 from modelmill_gateway.entrypoints.bodies.response_body import ResponseRequest
-from modelmill_gateway.entrypoints.http.errors import error_fields
+from modelmill_gateway.entrypoints.http.errors import Refusal, error_fields
 from modelmill_gateway.entrypoints.views.end_views import cascade_field
 from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
 from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
@@ -83,9 +81,9 @@ class ResponseEvents:
             **cascade_field(end),
         }
 
-    def failed(self, error: DomainError | None, request_id: str) -> bytes:
+    def failed(self, refusal: Refusal, request_id: str) -> bytes:
         """An error after the first byte: it is told, and the response has failed by it."""
-        said = error_fields(error, request_id)
+        said = error_fields(refusal, request_id)
         told = {"code": said["code"], "message": said["message"], "param": said["param"]}
         response = self._response("failed")
         code = "rate_limit_exceeded" if said["type"] == "rate_limit_error" else "server_error"
