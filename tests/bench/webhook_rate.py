@@ -18,11 +18,12 @@ import uvloop
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state
-from modelmill_gateway.adapters.secret_vault import SecretVault
+from modelmill_gateway.composition import open_webhooks
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
-from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
+from modelmill_gateway.use_cases import Webhooks
+from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually

@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from modelmill_bus.subjects import TOKEN
 from modelmill_cli.job_watch import parse_events
 from modelmill_gateway.adapters.key_set import Keys, SigningKey, parse_jwks
-from modelmill_gateway.adapters.tokens import TokenVerifier
-from modelmill_gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
+from modelmill_gateway.adapters.tokens import OidcIssuer, TokenVerifier, TrustedIssuer
 from modelmill_gateway.domain.chat import Piece
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.errors import error_body

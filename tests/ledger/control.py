@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.budget import tenant_budget
 
 from tests.ledger.callers import Callers
 from tests.ledger.counting_inference import CountingInference

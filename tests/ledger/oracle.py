@@ -12,9 +12,9 @@ from modelmill_gateway.domain.ledger.amounts import (
     RATES,
     REQUESTS,
     TOKENS,
+    Price,
 )
 from modelmill_gateway.domain.ledger.budget import Budget
-from modelmill_gateway.domain.ledger.prices import Price
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import Generated

@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from modelmill_gateway.domain.ledger.budget import MINUTE_MS, Budget, Lease
-from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.budget import MINUTE_MS, Budget, Lease, tenant_budget
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import PROMPT_TOKENS, Generated

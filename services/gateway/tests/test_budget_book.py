@@ -7,11 +7,10 @@ from contextlib import AsyncExitStack
 import pytest_asyncio
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import TOKEN
-from modelmill_gateway.adapters.budget_book import BudgetBook
-from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from modelmill_gateway.domain.ledger.budget import Budget, Lease
-from modelmill_gateway.domain.ledger.names import tenant_budget
+from modelmill_gateway.domain.ledger.budget import Budget, Lease, tenant_budget
+from modelmill_gateway.spending.budget_book import BudgetBook
+from modelmill_gateway.spending.budget_messages import budget_message, budget_of
 from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually
 

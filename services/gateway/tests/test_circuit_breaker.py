@@ -10,7 +10,7 @@ import pytest_asyncio
 from gateway_support.house import BLOCKED, POLICY, House, run_house
 from modelmill_gateway.domain.errors import ModerationAwayError, ModerationLateError
 from modelmill_gateway.domain.verdict import InputVerdict
-from modelmill_gateway.guarding.circuit_breaker import (
+from modelmill_gateway.guarding.judge_inputs import (
     LATE_IN_A_ROW,
     SPARED_SECONDS,
     TRIAL_SECONDS,

@@ -9,7 +9,7 @@ from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import End, Piece, ToolCall, Usage
-from modelmill_gateway.guarding.guarded_call import guarded_call
+from modelmill_gateway.guarding.guarded_json import guarded_call
 from modelmill_gateway.guarding.rule_filtered_stream import RuleFilteredStream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

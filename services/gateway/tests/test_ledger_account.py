@@ -285,7 +285,7 @@ def test_a_lowered_limit_refuses_and_takes_nothing_away():
     world.limits = Limits(tokens=40)
     world.record = replace(world.record, limits=world.limits)
     world.sequence += 1
-    holder.account.see(world.record, world.sequence, world.now_ms)
+    holder.account.update(world.record, world.sequence, world.now_ms)
 
     assert holder.account.hold(need(1), world.now_ms).outcome is Outcome.EXCEEDED
     assert holder.account.held.tokens == 50

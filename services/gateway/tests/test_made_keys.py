@@ -72,7 +72,7 @@ async def test_a_key_that_revokes_itself_or_its_maker_hears_that_it_did(
     house: House, monkeypatch: pytest.MonkeyPatch
 ):
     # As if each request took longer than a look.
-    monkeypatch.setattr("modelmill_gateway.identity.end_requests.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("modelmill_gateway.identity.credentials.LOOK_SECONDS", 0.0)
     owner = house.http(tenant="leaves")
     maker = await issued(owner, scopes=["keys", "chat"])
     async with with_key(house, maker["key"]) as client:

@@ -14,9 +14,13 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
 from gateway_support.issuer import AUDIENCE, Issuer, rsa_key
 from gateway_support.provider import DISCOVERY, KEYS, Provider, running_provider
-from modelmill_gateway.adapters.key_set import MAX_JWKS_BYTES, REFRESH_SECONDS, RETRY_SECONDS
-from modelmill_gateway.adapters.oidc_keys import OidcKeys
-from modelmill_gateway.identity.oidc_settings import OidcSettings
+from modelmill_gateway.adapters.key_set import (
+    MAX_JWKS_BYTES,
+    REFRESH_SECONDS,
+    RETRY_SECONDS,
+    OidcKeys,
+)
+from modelmill_gateway.oidc_settings import OidcSettings
 from pydantic import ValidationError
 
 

@@ -3,11 +3,8 @@
 from collections.abc import Callable, Iterable
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.bounds import need
-from modelmill_gateway.domain.ledger.budget import Budget
-from modelmill_gateway.domain.ledger.names import tenant_budget
-from modelmill_gateway.domain.ledger.prices import Price
+from modelmill_gateway.domain.ledger.amounts import Limits, Price, need
+from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
 from modelmill_gateway.domain.ledger.slots import Size, Slots
 from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
@@ -19,7 +16,7 @@ class InstantBook:
     """One budget, written without a moment's wait."""
 
     def __init__(self) -> None:
-        self.heard: Callable[[Budget, int], None] | None = None
+        self.on_change: Callable[[Budget, int], None] | None = None
         self.sequence = 1
 
     def known(self) -> Iterable[tuple[Budget, int]]:

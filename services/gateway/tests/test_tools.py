@@ -10,7 +10,7 @@ from gateway_support.house import BLOCKED, MASKED, House
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_gateway.domain.chat import ToolCall
-from modelmill_gateway.guarding.guarded_call import guarded_call
+from modelmill_gateway.guarding.guarded_json import guarded_call
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
 from modelmill_guard.policy import parse_policy
 

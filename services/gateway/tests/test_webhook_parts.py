@@ -11,16 +11,15 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, job_state, webhook_state
-from modelmill_gateway.adapters.secret_vault import SecretVault
-from modelmill_gateway.adapters.webhook_book import WebhookBook
-from modelmill_gateway.adapters.webhook_log import WebhookLog
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
-from modelmill_gateway.webhooks.attempt_delivery import AttemptDelivery
-from modelmill_gateway.webhooks.register_webhook import RegisterWebhook
+from modelmill_gateway.webhooks.change_webhook import RegisterWebhook
+from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery
+from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
+from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually

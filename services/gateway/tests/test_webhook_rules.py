@@ -152,26 +152,26 @@ def slots() -> DeliverySlots:
 def test_an_endpoint_that_works_has_several_places_and_another_one():
     places = slots()
 
-    assert [places.take("wh-1", "a", works=True) for _ in range(4)] == [True, True, True, False]
-    assert [places.take("wh-2", "b", works=False) for _ in range(2)] == [True, False]
-    places.free("wh-2", "b")
-    assert places.take("wh-2", "b", works=True)
+    assert [places.acquire("wh-1", "a", works=True) for _ in range(4)] == [True, True, True, False]
+    assert [places.acquire("wh-2", "b", works=False) for _ in range(2)] == [True, False]
+    places.release("wh-2", "b")
+    assert places.acquire("wh-2", "b", works=True)
 
 
 def test_endpoints_that_do_not_work_never_take_more_than_half_of_the_places():
     places = slots()
-    taken = [places.take(f"wh-{number}", f"tenant-{number}", works=False) for number in range(8)]
+    taken = [places.acquire(f"wh-{number}", f"tenant-{number}", works=False) for number in range(8)]
 
     assert taken == [True] * 4 + [False] * 4
-    assert places.take("wh-9", "other", works=True)
-    places.free("wh-0", "tenant-0")
-    assert places.take("wh-5", "tenant-5", works=False)
+    assert places.acquire("wh-9", "other", works=True)
+    places.release("wh-0", "tenant-0")
+    assert places.acquire("wh-5", "tenant-5", works=False)
 
 
 def test_a_tenant_and_all_together_have_so_many_places():
     places = slots()
-    assert sum(places.take(f"wh-{number}", "a", works=True) for number in range(8)) == 5
-    assert sum(places.take(f"wh-b{number}", "b", works=True) for number in range(8)) == 3
+    assert sum(places.acquire(f"wh-{number}", "a", works=True) for number in range(8)) == 5
+    assert sum(places.acquire(f"wh-b{number}", "b", works=True) for number in range(8)) == 3
 
 
 def test_what_waits_for_one_endpoint_looks_again_one_after_the_other():

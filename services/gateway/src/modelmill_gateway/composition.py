@@ -3,47 +3,49 @@
 What a use case is made of comes as `Parts`, which `main` opens and closes.
 """
 
+import asyncio
 import random
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypedDict
 
+from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import BATCH, prefix_of
-from modelmill_job_index.index import JobWatcher
+from modelmill_job_index.index import Announcements, JobWatcher
 from modelmill_registry.stores import store_of
+from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.work_apart import WorkApart
 
+from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_gateway.adapters.job_owner import OwnJobs, OwnOrders
 from modelmill_gateway.adapters.peers import Peers
-from modelmill_gateway.adapters.read_models import ReadModels
 from modelmill_gateway.adapters.usage import UsageQueue
+from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
 from modelmill_gateway.answers.admission_queue import AdmissionQueue
-from modelmill_gateway.answers.answer_chat import AnswerChat
-from modelmill_gateway.answers.count_prompt import CountPrompt
-from modelmill_gateway.answers.embed_texts import EmbedTexts
-from modelmill_gateway.answers.judge_texts import JudgeTexts
+from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
+from modelmill_gateway.answers.embed_texts import EmbedTexts, JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.admission import Admission
-from modelmill_gateway.domain.ledger.prices import Prices
+from modelmill_gateway.domain.ledger.amounts import Prices
+from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.evals.create_eval_run import PREFIX as EVAL_RUN_PREFIX
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun
-from modelmill_gateway.evals.manage_evals import ManageEvals
-from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
-from modelmill_gateway.guarding.ask_judges import AskJudges
-from modelmill_gateway.guarding.circuit_breaker import CircuitBreakerModeration
-from modelmill_gateway.guarding.judge_inputs import JudgeInputs
+from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
+from modelmill_gateway.guarding.judge_inputs import AskJudges, CircuitBreakerModeration, JudgeInputs
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
-from modelmill_gateway.ordering.control_job import ControlJob, SteersJobs
+from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_dataset import CreateDataset
 from modelmill_gateway.ordering.create_evaluation import CreateEvaluation
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
@@ -54,21 +56,27 @@ from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.order_job import OrderJob, PendingJobQuota
 from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ordering.watch_job import WatchJob
-from modelmill_gateway.routing.delete_alias import DeleteAlias
+from modelmill_gateway.ports import JobOwner
+from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.delete_model import DeleteModel
 from modelmill_gateway.routing.find_model import FindModel
-from modelmill_gateway.routing.move_alias import MoveAlias
-from modelmill_gateway.routing.routed_engines import RoutedEngines
-from modelmill_gateway.routing.shadow_answers import ShadowAnswers
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
+from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
 from modelmill_gateway.routing.show_models import ShowModels
-from modelmill_gateway.routing.split_alias import SplitAlias
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.spending.manage_budget import ManageBudget
 from modelmill_gateway.spending.price_of_model import PriceOfModel
 from modelmill_gateway.spending.quotas import Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
-from modelmill_gateway.use_cases import UseCases
-from modelmill_gateway.webhooks.open_webhooks import Webhooks
+from modelmill_gateway.use_cases import UseCases, Webhooks
+from modelmill_gateway.webhooks.change_webhook import ChangeWebhook, RegisterWebhook
+from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery, DeliverWebhooks
+from modelmill_gateway.webhooks.secret_vault import SecretVault
+from modelmill_gateway.webhooks.tell_webhooks import Facts, TellWebhooks
+from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
+
+REPLAY_SECONDS = 60.0
+"""How long the list of webhooks may take to be read."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +163,7 @@ def _jobs(known: ReadModels, settings: Settings) -> tuple[FindModel, ShowDataset
     return find_model, show_datasets, OrderJob(known.jobs, quota)
 
 
-def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
+def _job_owners(parts: Parts) -> dict[str, JobOwner]:
     """Who steers a job, by its kind."""
     return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
 
@@ -234,3 +242,52 @@ def _asking(parts: Parts, find_model: FindModel) -> _Asking:
         ),
         judge_texts=JudgeTexts(parts.quotas, queue, judge_inputs, seconds),
     )
+
+
+@asynccontextmanager
+async def open_webhooks(
+    bus: Bus,
+    stopping: asyncio.Event,
+    *,
+    vault: SecretVault,
+    schedule: Schedule,
+    facts: Mapping[type[Message], Facts],
+    announcements: Announcements,
+    allow_private: bool,
+) -> AsyncIterator[Webhooks]:
+    """Tell and deliver in the background, once it is known which endpoints there are.
+
+    Raises:
+        UnavailableError: the endpoints could not be read within a minute.
+    """
+    async with AsyncExitStack() as stack:
+        book, attempts = WebhookBook(bus), WebhookLog(bus)
+        resolve = await stack.enter_async_context(threaded_lookups())
+        sender = WebhookSender(resolve, allow_private=allow_private)
+        stack.push_async_callback(sender.close)
+        # Of our own, so that no attempt is in hand when the sender is closed.
+        background = await stack.enter_async_context(Background(stopping))
+        await _follow_webhooks(background, book, attempts)
+        tell = TellWebhooks(bus, book, facts, announcements)
+        attempt = AttemptDelivery(bus, book, attempts, vault, sender, schedule)
+        background.start(tell.run(stopping))
+        background.start(DeliverWebhooks(bus, attempts, attempt).run(stopping))
+        yield Webhooks(
+            RegisterWebhook(bus, book, vault, sender),
+            ChangeWebhook(book, vault, sender),
+            tell,
+            book,
+            attempts,
+        )
+
+
+async def _follow_webhooks(background: Background, book: WebhookBook, attempts: WebhookLog) -> None:
+    """Returns once both know what the bus has stored."""
+    background.start(book.run())
+    background.start(attempts.run())
+    try:
+        async with asyncio.timeout(REPLAY_SECONDS):
+            await book.ready.wait()
+            await attempts.ready.wait()
+    except TimeoutError as error:
+        raise UnavailableError("the webhooks could not be read to their end") from error

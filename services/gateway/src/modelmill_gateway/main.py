@@ -26,24 +26,17 @@ from modelmill_service_kit.process import announce_ready, run_service
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.background import Background
-from modelmill_gateway.adapters.budget_book import milliseconds
-from modelmill_gateway.adapters.change_trail import ChangeTrail, change_log
-from modelmill_gateway.adapters.credentials import Credentials
-from modelmill_gateway.adapters.delegated_identity import StandingOfCallers
-from modelmill_gateway.adapters.feedback import FeedbackBook
 from modelmill_gateway.adapters.http_protocol import ClientLimits
-from modelmill_gateway.adapters.http_server import HttpDoor, serve_http
+from modelmill_gateway.adapters.http_server import HttpServer, serve_http
 from modelmill_gateway.adapters.journal import open_journal
 from modelmill_gateway.adapters.peers import Peers, open_peers
-from modelmill_gateway.adapters.read_models import ReadModels
-from modelmill_gateway.adapters.secret_vault import SecretVault
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
+from modelmill_gateway.adapters.tokens import open_verifier
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.usage_spill import open_spill
-from modelmill_gateway.batches.answer_batch import AnswerBatch
+from modelmill_gateway.batches.answer_batch import AnswerBatch, KeepBatchFiles
 from modelmill_gateway.batches.answer_many import AnswerMany
-from modelmill_gateway.batches.keep_batch_files import KeepBatchFiles
-from modelmill_gateway.composition import Parts, admission_of, all_use_cases
+from modelmill_gateway.composition import Parts, admission_of, all_use_cases, open_webhooks
 from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.webhooks import Schedule
@@ -53,15 +46,17 @@ from modelmill_gateway.entrypoints.http.routes import gateway_http_app
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.views.webhook_views import FACTS
 from modelmill_gateway.evals.run_eval import RunEval
-from modelmill_gateway.guarding.record_feedback import RecordFeedback
-from modelmill_gateway.identity.record_changes import RecordChanges
-from modelmill_gateway.identity.token_issuers import open_verifier
-from modelmill_gateway.routing.shadow_answers import ShadowAnswers
+from modelmill_gateway.guarding.record_feedback import FeedbackBook, RecordFeedback
+from modelmill_gateway.identity.credentials import Credentials, DelegatedIdentity
+from modelmill_gateway.identity.record_changes import ChangeTrail, RecordChanges, change_log
+from modelmill_gateway.read_models import ReadModels
+from modelmill_gateway.routing.routed_engines import ShadowAnswers
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.several_processes import serve_by_several
+from modelmill_gateway.spending.budget_book import milliseconds
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
-from modelmill_gateway.use_cases import UseCases
-from modelmill_gateway.webhooks.open_webhooks import Webhooks, open_webhooks
+from modelmill_gateway.use_cases import UseCases, Webhooks
+from modelmill_gateway.webhooks.secret_vault import SecretVault
 
 USAGE_DRAIN_SECONDS = 2.0
 YOUNG_OBJECTS = 100_000
@@ -99,11 +94,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             return
         server = await stack.enter_async_context(_grpc_server(settings, procedures, tls))
-        door = await stack.enter_async_context(_http_server(settings, app, tls))
+        http_server = await stack.enter_async_context(_http_server(settings, app, tls))
         _keep_what_stays()
-        announce_ready(http=door.port, grpc=server.port, metrics=page.port)
+        announce_ready(http=http_server.port, grpc=server.port, metrics=page.port)
         await stopping.wait()
-        await _give_notice(settings.drain_notice_seconds, door, server)
+        await _give_notice(settings.drain_notice_seconds, http_server, server)
 
 
 def _worker(parts: Parts, use_cases: UseCases) -> Worker:
@@ -118,7 +113,7 @@ def _worker(parts: Parts, use_cases: UseCases) -> Worker:
         *(ask, most, asyncio.Semaphore(most)),
         others_wait=lambda: parts.admission.waiting > 0,
     )
-    standing = StandingOfCallers(parts.known.keys)
+    standing = DelegatedIdentity(parts.known.keys)
     answer_batch = AnswerBatch(
         *(files, KeepBatchFiles(files), store, answer_many, standing),
         max_bytes=settings.max_body_bytes,
@@ -153,10 +148,10 @@ async def _working(worker: Worker, stopping: asyncio.Event) -> AsyncIterator[Non
         await task
 
 
-async def _give_notice(seconds: float, door: HttpDoor, server: RpcServer) -> None:
-    """Say at both doors that the end is near, and answer for so long who has not heard of it."""
+async def _give_notice(seconds: float, http_server: HttpServer, server: RpcServer) -> None:
+    """Say on both servers that the end is near, and answer for so long who has not heard of it."""
     await server.set_ready(False)
-    door.send_away()
+    http_server.send_away()
     await asyncio.sleep(seconds)
 
 
@@ -253,12 +248,12 @@ async def _quotas(
 
 
 def _tls(settings: Settings) -> ServedCertificate | None:
-    doors = {
+    addresses = {
         "GATEWAY_HTTP_ADDRESS": settings.http_address,
         "GATEWAY_GRPC_ADDRESS": settings.grpc_address,
     }
     return open_tls(
-        doors,
+        addresses,
         settings.tls_certificate_path,
         settings.tls_key_path,
         plaintext_behind_proxy=settings.plaintext_behind_proxy,
@@ -267,7 +262,7 @@ def _tls(settings: Settings) -> ServedCertificate | None:
 
 def _http_server(
     settings: Settings, app: App, tls: ServedCertificate | None
-) -> AbstractAsyncContextManager[HttpDoor]:
+) -> AbstractAsyncContextManager[HttpServer]:
     limits = ClientLimits(
         head_seconds=settings.head_seconds,
         stall_seconds=settings.stall_seconds,

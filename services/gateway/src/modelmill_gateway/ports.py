@@ -1,17 +1,42 @@
 """Ports: what use cases ask of the services and stores around them, implemented by adapters."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
+from google.protobuf.message import Message
+from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-from modelmill_guard.bundle import CompiledPolicy
+from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
+from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_guard.judge import Window
 from modelmill_guard.judging import Ruling
 
+from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt, Embedded, Piece
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.verdict import InputVerdict
+from modelmill_gateway.domain.webhooks import Reply
+
+SpecT_contra = TypeVar("SpecT_contra", bound=Message, contravariant=True)
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """A job to come. `sequence` is that of its request in the JOBS stream."""
+
+    job_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class RetiredVersions:
+    """What went, the asked version first. `sequence` is that of the last `model.retired`."""
+
+    version_ids: Sequence[str]
+    sequence: int
 
 
 class Moderation(Protocol):
@@ -42,13 +67,98 @@ class Engines(Protocol):
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None: ...
 
 
-class Policies(Protocol):
-    """The policy in force for a tenant, for inputs and outputs alike; raises when there is none."""
+class WebhookSending(Protocol):
+    """Sends events to endpoints; `check` raises BadRequestError for a URL that gets none."""
 
-    def of(self, tenant: str) -> CompiledPolicy: ...
+    async def check(self, url: str) -> None: ...
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply: ...
 
 
 class UsageRecords(Protocol):
     """Takes records without waiting."""
 
     def record(self, usage: UsageRecorded) -> None: ...
+
+
+class DataPrep(Protocol):
+    """Where files are kept and datasets are made; errors as its gRPC service says."""
+
+    async def upload(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        file_id: str = "",
+    ) -> FileState: ...
+
+    async def create_upload(
+        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+    ) -> data_prep.Upload: ...
+
+    async def add_upload_part(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, upload_id: str
+    ) -> data_prep.AddUploadPartResponse: ...
+
+    async def complete_upload(
+        self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
+    ) -> data_prep.Upload: ...
+
+    async def cancel_upload(self, *, tenant: str, upload_id: str) -> data_prep.Upload: ...
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+
+    async def list(self, *, tenant: str) -> Sequence[FileState]: ...
+
+    def content(
+        self, *, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> AsyncIterator[bytes]: ...
+
+    async def delete_file(self, *, tenant: str, file_id: str) -> int: ...
+
+    async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int: ...
+
+    async def preview_dataset(
+        self, spec: data_prep.DatasetSpec, *, tenant: str, rows: int
+    ) -> data_prep.PreviewDatasetResponse: ...
+
+
+class Trainer(Protocol):
+    """Knows what its jobs made, and retires it."""
+
+    async def step_figures(
+        self, tenant: str, job_id: str, after_step: int | None = None
+    ) -> Sequence[StepFigures]: ...
+
+    async def retire_model(
+        self, *, tenant: str, version_id: str, requested_by: str
+    ) -> RetiredVersions: ...
+
+
+class Owner(Protocol[SpecT_contra]):
+    """Takes orders for jobs of one kind; its refusals are domain errors."""
+
+    async def create(
+        self,
+        spec: SpecT_contra,
+        caller: Caller,
+        *,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob: ...
+
+
+class JobOwner(Protocol):
+    """The service that owns jobs of one kind; see `modelmill.jobs.v1.JobService`."""
+
+    async def control(
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
+    ) -> int:
+        """Record the desired state; gives its sequence in the JOBS stream."""

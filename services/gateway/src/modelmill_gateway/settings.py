@@ -8,8 +8,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from modelmill_gateway.domain.key_addresses import is_safe_address
-from modelmill_gateway.domain.ledger.prices import Prices
-from modelmill_gateway.identity.oidc_settings import OidcSettings
+from modelmill_gateway.domain.ledger.amounts import Prices
+from modelmill_gateway.oidc_settings import OidcSettings
 
 WEBHOOK_KEY_CHARS = 32
 
@@ -38,13 +38,13 @@ class Settings(WorkerSettings):
     """Where clients are answered over HTTP; port 0 takes a free one."""
 
     tls_certificate_path: Path | None = None
-    """PEM file with the certificate (and its chain) of both doors; read again when it changes."""
+    """PEM file with the certificate (and its chain) of both servers; read again when it changes."""
 
     tls_key_path: Path | None = None
     """PEM file with its private key, without passphrase."""
 
     plaintext_behind_proxy: bool = False
-    """Lets doors that other machines can reach answer without TLS: a proxy in front ends it."""
+    """Lets servers that other machines can reach answer without TLS: a proxy in front ends it."""
 
     inference_address: str
     """One address or several, with commas; a name may stand for several replicas by itself."""
@@ -134,7 +134,7 @@ class Settings(WorkerSettings):
     """Audit records that may wait for the bus; what comes on top is dropped and counted."""
 
     drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
-    """At the end: how long both doors say "draining" and still answer, before they close."""
+    """At the end: how long both servers say "draining" and still answer, before they close."""
 
     head_seconds: float = Field(default=10.0, gt=0)
     """A request's head must be complete in this time, or the connection is closed."""

@@ -24,7 +24,7 @@ BEYOND_DRAIN_SECONDS = 5.0
 async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
     """Keep the processes running until `stopping`, then let all of them drain.
 
-    The first one also works on jobs, where this gateway is to. READY names the doors that they
+    The first one also works on jobs, where this gateway is to. READY names the servers that they
     share, and the page that shows the metrics of all of them.
 
     Raises:
@@ -32,7 +32,7 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
         OSError: a port is taken.
     """
     with ExitStack() as held:
-        doors = {
+        servers = {
             "GATEWAY_HTTP_ADDRESS": held.enter_context(_held(settings.http_address)),
             "GATEWAY_GRPC_ADDRESS": held.enter_context(_held(settings.grpc_address)),
         }
@@ -40,7 +40,7 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
             SupervisedProcess(
                 f"gateway-{number}",
                 python_module("modelmill_gateway.main"),
-                {**doors, **_own(settings, number)},
+                {**servers, **_own(settings, number)},
                 _pass_on,
             )
             for number in range(settings.processes)
@@ -130,6 +130,6 @@ def _pass_on(_name: str, line: str) -> None:
 
 
 async def _stop(processes: Sequence[SupervisedProcess], settings: Settings) -> None:
-    # Both doors drain, one after the other, behind the notice.
+    # Both servers drain, one after the other, behind the notice.
     within = settings.drain_notice_seconds + 2 * settings.drain_seconds + BEYOND_DRAIN_SECONDS
     await asyncio.gather(*(process.stop(within_seconds=within) for process in processes))

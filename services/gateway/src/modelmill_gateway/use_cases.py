@@ -1,15 +1,12 @@
-"""Everything that callers can do, made once and handed to both doors, HTTP and gRPC."""
+"""Everything that callers can do, made once and handed to both servers, HTTP and gRPC."""
 
 from dataclasses import dataclass
 
-from modelmill_gateway.answers.answer_chat import AnswerChat
-from modelmill_gateway.answers.count_prompt import CountPrompt
-from modelmill_gateway.answers.embed_texts import EmbedTexts
-from modelmill_gateway.answers.judge_texts import JudgeTexts
+from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
+from modelmill_gateway.answers.embed_texts import EmbedTexts, JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun
-from modelmill_gateway.evals.manage_evals import ManageEvals
-from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
+from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.manage_keys import ManageKeys
@@ -26,17 +23,29 @@ from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
 from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import MoveAlias
+from modelmill_gateway.routing.move_alias import MoveAlias, SplitAlias
 from modelmill_gateway.routing.show_models import ShowModels
-from modelmill_gateway.routing.split_alias import SplitAlias
 from modelmill_gateway.spending.manage_budget import ManageBudget
 from modelmill_gateway.spending.show_usage import ShowUsage
-from modelmill_gateway.webhooks.open_webhooks import Webhooks
+from modelmill_gateway.webhooks.change_webhook import ChangeWebhook, RegisterWebhook
+from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
+from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """What callers can do, and what there is to see."""
+
+    register: RegisterWebhook
+    change: ChangeWebhook
+    tell: TellWebhooks
+    book: WebhookBook
+    attempts: WebhookLog
 
 
 @dataclass(frozen=True)
 class UseCases:
-    """What the doors have in common: a rule that stands in one stands in the other."""
+    """What the servers have in common: a rule that stands in one stands in the other."""
 
     require_models: RequireModels
     answer_chat: AnswerChat

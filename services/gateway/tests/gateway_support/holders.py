@@ -123,7 +123,7 @@ class World:
         account.sent(write)
         if fate == "lands":
             if self.land(write):
-                account.see(self.record, self.sequence, self.now_ms)
+                account.update(self.record, self.sequence, self.now_ms)
             else:
                 account.stale(write)
                 self.deliver(holder)
@@ -146,7 +146,7 @@ class World:
     def deliver(self, holder: Holder) -> None:
         """The holder hears of the record."""
         assert holder.account is not None
-        holder.account.see(self.record, self.sequence, self.now_ms)
+        holder.account.update(self.record, self.sequence, self.now_ms)
 
     def used(self) -> Amounts:
         """What is settled and held in truth."""

@@ -8,8 +8,8 @@ from typing import Any
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StaleWriteError
-from modelmill_gateway.adapters.key_book import KeyBook
 from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.identity.manage_keys import ManageKeys
 
 TENANT = "acme"

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from modelmill_gateway.adapters.key_set import FileKeys
-from modelmill_gateway.adapters.tokens import TokenVerifier
-from modelmill_gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
+from modelmill_gateway.adapters.tokens import OidcIssuer, TokenVerifier, TrustedIssuer
 from modelmill_service_kit.errors import UnauthenticatedError
 
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer, rsa_key

@@ -18,8 +18,13 @@ from modelmill_gateway.adapters.lingering_writer import (
     QUIET_SECONDS,
     LingeringWriter,
 )
-from modelmill_gateway.adapters.message_bounds import FRAMING, MessageBounds
-from modelmill_gateway.adapters.wire_refusals import WireError, refuse_full, whole_refusal
+from modelmill_gateway.adapters.message_bounds import (
+    FRAMING,
+    MessageBounds,
+    WireError,
+    refuse_full,
+    whole_refusal,
+)
 from modelmill_gateway.metrics import SLOW_CLIENTS
 
 FEED_BYTES = 16 * 1024

@@ -31,7 +31,7 @@ class _QuietServer(Server):
         yield
 
 
-class HttpDoor:
+class HttpServer:
     """Where clients are answered."""
 
     def __init__(self, port: int, server: Server) -> None:
@@ -54,7 +54,7 @@ async def serve_http(
     tls: ssl.SSLContext | None = None,
     limits: ClientLimits | None = None,
     shares_port: bool = False,
-) -> AsyncIterator[HttpDoor]:
+) -> AsyncIterator[HttpServer]:
     """Serve `app` at `address` until the block ends, plainly without `tls`.
 
     At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`.
@@ -75,7 +75,7 @@ async def serve_http(
     listening.cancel()
     sweeping = asyncio.create_task(sweep(server.server_state.connections, limits), name="sweep")
     try:
-        yield HttpDoor(listener.getsockname()[1], server)
+        yield HttpServer(listener.getsockname()[1], server)
     finally:
         server.should_exit = True
         await serving

@@ -13,7 +13,7 @@ from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_client import domain_errors
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.order_job import AcceptedJob, SpecT_contra
+from modelmill_gateway.ports import AcceptedJob, SpecT_contra
 
 CALL_SECONDS = 30.0
 

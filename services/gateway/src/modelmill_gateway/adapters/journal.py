@@ -5,6 +5,7 @@ It does not outlive the machine's power: there is no fsync. Then the lease that 
 name is charged in full, as of a process that never returns.
 """
 
+import fcntl
 import mmap
 import os
 import uuid
@@ -13,8 +14,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from modelmill_gateway.adapters.own_file import own_file
 from modelmill_gateway.domain.ledger.slots import ROW, Size, Slots
+
+MOST_PROCESSES = 256
+
+
+@contextmanager
+def own_file(folder: Path, name: str) -> Iterator[BinaryIO]:
+    """The first that no other process has, unbuffered; made when there is none.
+
+    Args:
+        name: with {} where its number stands.
+
+    Raises:
+        OSError: the folder cannot be written, or too many processes have a file in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(MOST_PROCESSES):
+        path = folder / name.format(number)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield file
+            return
+    raise OSError(f"{MOST_PROCESSES} processes have a file in {folder} already")
+
 
 WORD = 8
 MAGIC = int.from_bytes(b"mmledger"[:7] + b"\x02", "little")

@@ -1,7 +1,7 @@
 """The moderation service: the verdict on what a caller sends, and on windows of an answer."""
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 import grpc
@@ -127,3 +127,32 @@ def _match(match: pb.RuleMatch) -> RuleMatch:
 def _action(action: int) -> Action:
     # An unset action is a broken peer, one that is not known a newer one: neither allows.
     return Action(action) if action in _PASSING else Action.BLOCK
+
+
+SECONDS = 30.0
+"""Ten thousand rules take a second or two to compile."""
+
+
+class GrpcPolicies:
+    """Shows and changes policies. Refusals come through as moderation words them."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = ModerationServiceStub(channel)
+
+    async def put(self, request: pb.PutPolicyRequest) -> pb.PutPolicyResponse:
+        with domain_errors(PEER):
+            return await self._stub.PutPolicy(request, timeout=SECONDS)
+
+    async def get(self, tenant: str, version: int) -> pb.GetPolicyResponse:
+        request = pb.GetPolicyRequest(tenant=tenant, version=version)
+        with domain_errors(PEER):
+            return await self._stub.GetPolicy(request, timeout=SECONDS)
+
+    async def versions(self, tenant: str) -> Sequence[pb.PolicyVersion]:
+        request = pb.ListPolicyVersionsRequest(tenant=tenant)
+        with domain_errors(PEER):
+            return (await self._stub.ListPolicyVersions(request, timeout=SECONDS)).policies
+
+    async def revert(self, request: pb.RevertPolicyRequest) -> pb.RevertPolicyResponse:
+        with domain_errors(PEER):
+            return await self._stub.RevertPolicy(request, timeout=SECONDS)

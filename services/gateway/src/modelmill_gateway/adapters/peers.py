@@ -25,13 +25,11 @@ from modelmill_gateway.adapters import data_prep as data_prep_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
 from modelmill_gateway.adapters.dataset_stories import GrpcDatasetStories
-from modelmill_gateway.adapters.evaluations import GrpcEvaluations
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
 from modelmill_gateway.adapters.job_owner import GrpcJobOwner, GrpcOrders
-from modelmill_gateway.adapters.moderation import GrpcModeration
-from modelmill_gateway.adapters.moderation_policies import GrpcPolicies
-from modelmill_gateway.adapters.trainer import GrpcTrainer
+from modelmill_gateway.adapters.moderation import GrpcModeration, GrpcPolicies
+from modelmill_gateway.adapters.trainer import GrpcEvaluations, GrpcTrainer
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
 
 OPTIMIZER_BUILDER = "the optimizer-builder"

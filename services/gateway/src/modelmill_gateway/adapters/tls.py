@@ -1,4 +1,4 @@
-"""TLS of both doors: one certificate, checked before it is served, read again when it changes."""
+"""TLS of both servers: one certificate, checked before it is served, read again when it changes."""
 
 import ipaddress
 import ssl
@@ -45,7 +45,7 @@ class ServedCertificate:
         self._watched = Watched(self._files, lambda: _read(*self._files))
 
     def ssl_context(self) -> ssl.SSLContext:
-        """For the HTTP door. Every handshake is given the certificate then in force."""
+        """For the HTTP server. Every handshake is given the certificate then in force."""
         context = _context(*self._files)
 
         def choose(socket: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: object) -> None:
@@ -55,7 +55,7 @@ class ServedCertificate:
         return context
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """For the gRPC door, likewise."""
+        """For the gRPC server, likewise."""
         known = self._watched.current()
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
@@ -76,13 +76,13 @@ def open_tls(
     *,
     plaintext_behind_proxy: bool,
 ) -> ServedCertificate | None:
-    """What both doors serve TLS with; None when they are to answer plainly.
+    """What both servers serve TLS with; None when they are to answer plainly.
 
     Args:
-        addresses: host:port of each door, by the name of its setting.
+        addresses: host:port of each server, by the name of its setting.
 
     Raises:
-        CertificateError: the pair is no good, half of it is missing, or a door that other machines
+        CertificateError: the pair is no good, half of it is missing, or a server that others
             can reach would answer plainly.
     """
     if certificate is not None and key is not None:

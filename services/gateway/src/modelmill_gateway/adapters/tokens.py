@@ -9,16 +9,107 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import httpx
 import jwt
 from modelmill_service_kit.errors import UnauthenticatedError
 
-from modelmill_gateway.adapters.key_set import SigningKey
-from modelmill_gateway.adapters.trusted_issuer import KeySource, TrustedIssuer
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.adapters.background import Background
+from modelmill_gateway.adapters.key_set import FileKeys, OidcKeys, SigningKey, UrlKeys
+from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.oidc_settings import OidcSettings
+from modelmill_gateway.settings import Settings
+
+MAX_SUBJECT_CHARS = 255
+REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "b64", "cty"})
+THUMBPRINTS = frozenset({"x5t", "x5t#S256"})
+"""Providers send them; they name a key that `kid` names already, and bring none."""
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class KeySource(Protocol):
+    """An issuer's public keys."""
+
+    async def get(self, key_id: str) -> SigningKey | None:
+        """The key of that id, or None when the issuer has none."""
+
+
+@dataclass(frozen=True)
+class TrustedIssuer:
+    """Our own kind: tenant and scopes are claims, and the audience is one text.
+
+    Args:
+        name: the `iss` of its tokens, compared whole.
+        audience: the `aud` that they must have.
+    """
+
+    name: str
+    audience: str
+    keys: KeySource
+
+    refused_headers = REFUSED_HEADERS
+    one_audience = True
+
+    def caller(self, claims: dict[str, Any]) -> Caller:
+        """Whom claims with a good signature and good times name.
+
+        Raises:
+            ValueError: they are not of the shape that we trust.
+        """
+        scope = claims.get("scope", "")
+        if not isinstance(scope, str):
+            raise ValueError("scope")
+        return Caller(_tenant(claims.get("tenant")), _subject(claims), frozenset(scope.split()))
+
+
+@dataclass(frozen=True)
+class OidcIssuer(TrustedIssuer):
+    """An OpenID provider: who administers it knows nothing of our claims.
+
+    Args:
+        tenant: of all its tokens; empty where `tenant_claim` says it.
+        scopes: of all its tokens; empty where `scope_claim` says them, as a list or a text.
+    """
+
+    tenant: str = ""
+    tenant_claim: str = ""
+    scopes: Sequence[str] = ()
+    scope_claim: str = ""
+
+    refused_headers = REFUSED_HEADERS - THUMBPRINTS
+    one_audience = False
+
+    def caller(self, claims: dict[str, Any]) -> Caller:
+        """As of our own kind; scopes that are not ours, such as `openid`, grant nothing."""
+        tenant = self.tenant or _tenant(claims.get(self.tenant_claim))
+        said: Any = self.scopes
+        if self.scope_claim:
+            said = claims.get(self.scope_claim, "")
+            said = said.split() if isinstance(said, str) else said
+        if not isinstance(said, list | tuple) or not all(isinstance(each, str) for each in said):
+            raise ValueError(self.scope_claim)
+        return Caller(tenant, _subject(claims), frozenset(said) & frozenset(SCOPES))
+
+
+def _tenant(said: Any) -> str:
+    if not isinstance(said, str) or _TENANT.fullmatch(said) is None:
+        raise ValueError("tenant")
+    return said
+
+
+def _subject(claims: dict[str, Any]) -> str:
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_CHARS:
+        raise ValueError("sub")
+    if not subject.isprintable():
+        raise ValueError("sub")
+    return subject
+
 
 NOT_VALID = "the token is not valid. `mill token` prints a new one, or ask who issued it"
 MAX_TOKEN_BYTES = 8192
@@ -184,3 +275,40 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+@asynccontextmanager
+async def open_verifier(settings: Settings, background: Background) -> AsyncIterator[TokenVerifier]:
+    """Keys are fetched when a token asks for them, and again in the background."""
+    # No proxy from the environment: keys come from the configured address and nowhere else.
+    async with httpx.AsyncClient(trust_env=False) as client:
+        ours = TrustedIssuer(
+            settings.jwt_issuer, settings.jwt_audience, _our_keys(settings, client, background)
+        )
+        others = [_provider(each, client, background) for each in settings.oidc_issuers]
+        yield TokenVerifier([ours, *others])
+
+
+def _our_keys(settings: Settings, client: httpx.AsyncClient, background: Background) -> KeySource:
+    if settings.jwks_path is not None:
+        return FileKeys(settings.jwks_path)
+    assert settings.jwks_url is not None, "the settings demand one of the two"
+    fetched = UrlKeys(settings.jwks_url, client=client)
+    background.start(fetched.run())
+    return fetched
+
+
+def _provider(
+    settings: OidcSettings, client: httpx.AsyncClient, background: Background
+) -> OidcIssuer:
+    keys = OidcKeys(settings.issuer, client=client)
+    background.start(keys.run())
+    return OidcIssuer(
+        settings.issuer,
+        settings.audience,
+        keys,
+        tenant=settings.tenant,
+        tenant_claim=settings.tenant_claim,
+        scopes=settings.scopes,
+        scope_claim=settings.scope_claim,
+    )

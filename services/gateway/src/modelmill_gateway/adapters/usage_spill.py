@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 
-from modelmill_gateway.adapters.own_file import own_file
+from modelmill_gateway.adapters.journal import own_file
 from modelmill_gateway.metrics import USAGE_SPILLED
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class UsageSpill:
             self._end += HEAD + len(body)
         # What a death tore is no batch.
         os.ftruncate(file.fileno(), self._end)
-        self._tell()
+        self._report()
 
     def put(self, msg_id: str, batch: UsageBatch) -> bool:
         """Take a batch; false when there is no room, in the file or on the disk."""
@@ -64,7 +64,7 @@ class UsageSpill:
             return False
         if complete:
             self._end += len(written)
-            self._tell()
+            self._report()
         return complete
 
     def first(self) -> Going | None:
@@ -84,7 +84,7 @@ class UsageSpill:
             os.ftruncate(self._file.fileno(), WORD)
             self._begin = self._end = WORD
         os.pwrite(self._file.fileno(), _word(self._begin), 0)
-        self._tell()
+        self._report()
 
     def close(self) -> None:
         """From now on it takes nothing and has nothing; what is in the file stays."""
@@ -102,7 +102,7 @@ class UsageSpill:
         is_whole = len(body) == size > ID_CHARS and zlib.crc32(body) == checksum
         return body if is_whole else None
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         USAGE_SPILLED.set(self._end - self._begin)
 
 

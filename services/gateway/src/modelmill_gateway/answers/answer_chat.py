@@ -18,20 +18,20 @@ from modelmill_service_kit.work_apart import WorkApart
 from opentelemetry import trace
 
 from modelmill_gateway.answers.admission_queue import CHARS_A_TOKEN, AdmissionQueue
-from modelmill_gateway.domain.chat import ChatCall
+from modelmill_gateway.domain.chat import ChatCall, CountedPrompt
 from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.account import Account
-from modelmill_gateway.domain.ledger.bounds import need, prompt_bound
+from modelmill_gateway.domain.ledger.amounts import need, prompt_bound
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.split import sticky_key
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
-from modelmill_gateway.guarding.ask_judges import AskJudges
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
-from modelmill_gateway.guarding.joined_strings import strings_together
-from modelmill_gateway.guarding.judge_inputs import JudgeInputs
+from modelmill_gateway.guarding.guarded_json import strings_together
+from modelmill_gateway.guarding.judge_inputs import AskJudges, JudgeInputs
+from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import BLOCKED, FIRST_TEXT_SECONDS
-from modelmill_gateway.ports import Policies, UsageRecords
+from modelmill_gateway.ports import Engines, UsageRecords
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.routed_engines import RoutedEngines
 from modelmill_gateway.spending.price_of_model import PriceOfModel
@@ -64,7 +64,7 @@ class AnswerChat:
     find_model: FindModel
     moderation: JudgeInputs
     engines: RoutedEngines
-    policies: Policies
+    policies: PolicyBook
     judges: AskJudges
     audit: AuditTrail
     usage: UsageRecords
@@ -151,7 +151,7 @@ class AnswerChat:
                 finally:
                     self._record(_usage(answers, request, started), call)
                     await answers.close()
-                    _tell(span, answers, call.model)
+                    _record_outcome(span, answers, call.model)
                     for judged in answers.judged_texts(tenant):
                         self.audit.record(judged)
 
@@ -237,7 +237,7 @@ def _known(call: ChatCall, policy: CompiledPolicy) -> dict[str, str]:
     }
 
 
-def _tell(span: trace.Span, answers: FilteredAnswers, model: str) -> None:
+def _record_outcome(span: trace.Span, answers: FilteredAnswers, model: str) -> None:
     """Say in trace and metrics how it ended; figures and words of ours only, never text."""
     reasons = [end.finish_reason for end in answers.ends]
     span.set_attribute("gen_ai.response.finish_reasons", reasons)
@@ -269,3 +269,31 @@ def _usage(answers: FilteredAnswers, request: RequestContext, started: float) ->
     )
     record.at.GetCurrentTime()
     return record
+
+
+@dataclass(frozen=True)
+class CountPrompt:
+    """Nothing is generated, and nothing comes back but a number: no policy judges it."""
+
+    queue: AdmissionQueue
+    find_model: FindModel
+    engines: Engines
+    request_seconds: float
+
+    async def __call__(self, call: ChatCall, request: RequestContext) -> CountedPrompt:
+        """The count, after a wait for room if need be.
+
+        Raises:
+            FullError: the wait would be long.
+            ModelNotAllowedError, ModelNotFoundError: by the caller's key; none that can answer.
+            BadRequestError: it is too long, or the model's template does not take it.
+            UnavailableError, DeadlineError: inference is not there, or late.
+        """
+        tenant, deadline = request.caller.tenant, request.deadline(self.request_seconds)
+        async with self.queue.held("count", tenant, prompt_tokens(call), deadline):
+            request.caller.require_model(call.model)
+            asked = await self.find_model.asked(tenant, call.model)
+            counted = await self.engines.count(
+                call, tenant=tenant, asked=asked, timeout=deadline.remaining()
+            )
+        return replace(counted, variant=asked.variant)

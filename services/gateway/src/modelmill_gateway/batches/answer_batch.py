@@ -1,17 +1,19 @@
 """Answer a file of requests, each by its own route and as its caller, however often we die."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
+from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill_bus.ids import derived_id
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed, Preempted
 from modelmill_registry.artifact_store import ArtifactStore
-from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 
 from modelmill_gateway.batches.answer_many import (
     ALL,
@@ -22,30 +24,64 @@ from modelmill_gateway.batches.answer_many import (
     BatchResponse,
     ManyRequests,
 )
-from modelmill_gateway.batches.batch_journal import BatchJournal
-from modelmill_gateway.batches.keep_batch_files import KeepBatchFiles
-from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.batches.batch_journal import KINDS, BatchJournal
 from modelmill_gateway.domain.batch_lines import BatchLine, ReadLines, body_of, read_lines
+from modelmill_gateway.identity.credentials import DelegatedIdentity
+from modelmill_gateway.ports import DataPrep
+
+PURPOSE = "batch_output"
+CHUNK_BYTES = 1 << 20
+
+
+class KeepBatchFiles:
+    """Stores the rows of a journal, which is saved already."""
+
+    def __init__(self, files: DataPrep) -> None:
+        self._files = files
+
+    async def __call__(self, journal: BatchJournal, *, tenant: str, job_id: str) -> dict[str, str]:
+        """Ids of the files by the kind of their rows; none for a kind without rows.
+
+        An id is made of the job and of the rows: an attempt that finds no more of them than one
+        before it, which died behind this, finds its files.
+
+        Raises:
+            UnavailableError: they do not answer.
+        """
+        kept = {}
+        for kind in KINDS:
+            if not journal.counts[kind]:
+                continue
+            path = journal.path(kind)
+            file_id = derived_id("file", job_id, kind, await asyncio.to_thread(_digest, path))
+            # There is one of this id when an attempt died behind this.
+            with suppress(AlreadyExistsError):
+                await self._files.upload(
+                    _chunks(path),
+                    tenant=tenant,
+                    filename=f"{job_id}_{kind}.jsonl",
+                    purpose=PURPOSE,
+                    file_id=file_id,
+                )
+            kept[kind] = file_id
+        return kept
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as rows:
+        return hashlib.file_digest(rows, "sha256").hexdigest()
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as rows:
+        while chunk := rows.read(CHUNK_BYTES):
+            yield chunk
+
 
 VALIDATE, ANSWER, FINISH = "validate", "answer", "finish"
 """Phases that the progress of a batch names."""
 BATCH_EXPIRED = "BATCH_EXPIRED"
 OK = 200
-
-
-class Files(Protocol):
-    """Where files are kept."""
-
-    def content(
-        self, *, tenant: str, file_id: str, include_deleted: bool
-    ) -> AsyncIterator[bytes]: ...
-
-
-class Standing(Protocol):
-    """Who may ask in whose name."""
-
-    def caller_of(self, authority: Authority, tenant: str) -> Caller:
-        """Raises UnauthenticatedError when it may not any more."""
 
 
 class AnswerBatch:
@@ -57,11 +93,11 @@ class AnswerBatch:
 
     def __init__(
         self,
-        files: Files,
+        files: DataPrep,
         keep_files: KeepBatchFiles,
         store: ArtifactStore,
         answer_many: AnswerMany,
-        standing: Standing,
+        standing: DelegatedIdentity,
         max_bytes: int,
     ) -> None:
         self._files = files
@@ -83,7 +119,7 @@ class AnswerBatch:
         try:
             await asyncio.to_thread(journal.open)
             work = _Work(job, spec, path, read.lines, journal)
-            await work.tell()
+            await work.report()
             why = await self._answer_many(job, journal, self._many(work))
             return await self._finish(work, why)
         finally:
@@ -121,7 +157,7 @@ class AnswerBatch:
             until=asked_at + work.spec.window_seconds,
             row_of=work.row_of,
             summary=work.summary,
-            tell=work.tell,
+            report=work.report,
         )
 
     async def _finish(self, work: "_Work", why: str) -> dict[str, Any]:
@@ -194,7 +230,7 @@ class _Work:
         total = len(self.lines)
         return {"total": total, "completed": counts["output"], "failed": counts["error"]}
 
-    async def tell(self) -> None:
+    async def report(self) -> None:
         """Report how far it is."""
         done, counts = len(self.journal.done), self.journal.counts
         metrics = {"completed": float(counts["output"]), "failed": float(counts["error"])}

@@ -71,7 +71,7 @@ class ManyRequests:
     row_of: Callable[[BatchRequest, BatchResponse], tuple[str, dict[str, Any]]]
     """Its kind in the journal, and the row."""
     summary: Callable[[], dict[str, Any]]
-    tell: Callable[[], Awaitable[None]]
+    report: Callable[[], Awaitable[None]]
     """Called behind answers, to report how far it is."""
 
 
@@ -203,11 +203,11 @@ class _Running:
             self._flying, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
-            self._take(self._flying.pop(task), task)
+            self._finish(self._flying.pop(task), task)
         if done:
-            await self._many.tell()
+            await self._many.report()
 
-    def _take(self, request: BatchRequest, task: "asyncio.Task[BatchResponse]") -> None:
+    def _finish(self, request: BatchRequest, task: "asyncio.Task[BatchResponse]") -> None:
         try:
             answer = task.result()
         except UnauthenticatedError:

@@ -1,33 +1,26 @@
 """Order a batch: a job of the gateway's own, that answers a file of requests as its caller."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
-from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ports import DataPrep, Owner
 
 PURPOSE = "batch"
 MAX_FILE_BYTES = 200 * 1024 * 1024
 WINDOW_SECONDS = 24 * 3600
 
 
-class Files(Protocol):
-    """Where files are kept."""
-
-    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
-
-
 class CreateBatch:
     """POST /v1/batches."""
 
-    def __init__(self, files: Files, batches: Owner[BatchSpec], order_job: OrderJob) -> None:
+    def __init__(self, files: DataPrep, batches: Owner[BatchSpec], order_job: OrderJob) -> None:
         self._files = files
         self._batches = batches
         self._order_job = order_job

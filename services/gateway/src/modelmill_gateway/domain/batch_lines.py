@@ -55,7 +55,7 @@ class ReadLines:
         self.wrong += len(errors)
         self.errors = sorted([*self.errors, *errors], key=_line)[:MAX_ERRORS]
 
-    def take(self, line: BatchLine | None, errors: Sequence[LineError]) -> None:
+    def add(self, line: BatchLine | None, errors: Sequence[LineError]) -> None:
         """Take a line, and what is wrong with it."""
         self.read += 1
         if line is not None:
@@ -95,7 +95,7 @@ def read_lines(rows: Iterable[bytes], endpoint: str, max_bytes: int) -> ReadLine
     start = 0
     for number, row in enumerate(rows, 1):
         if row.strip():
-            _take(found, seen, row, (number, start), endpoint, max_bytes)
+            _read_line(found, seen, row, (number, start), endpoint, max_bytes)
         start += len(row)
         if len(found.lines) > MAX_LINES:
             message = f"a batch has at most {MAX_LINES} requests"
@@ -112,7 +112,7 @@ def body_of(row: bytes) -> bytes:
     return json.dumps(json.loads(row)["body"], ensure_ascii=False).encode()
 
 
-def _take(
+def _read_line(
     found: ReadLines,
     seen: set[str],
     row: bytes,
@@ -123,7 +123,7 @@ def _take(
     number, start = place
     request = _parsed(row, max_bytes)
     if isinstance(request, tuple):
-        found.take(None, [LineError(request[0], request[1], number)])
+        found.add(None, [LineError(request[0], request[1], number)])
         return
     errors = [
         LineError(code, message, number, param)
@@ -137,7 +137,7 @@ def _take(
         errors.append(LineError("duplicate_custom_id", message, number, "custom_id"))
     if not errors:
         seen.add(custom_id)
-    found.take(None if errors else BatchLine(number, custom_id, start, len(row)), errors)
+    found.add(None if errors else BatchLine(number, custom_id, start, len(row)), errors)
 
 
 def _parsed(row: bytes, max_bytes: int) -> dict[str, Any] | tuple[str, str]:

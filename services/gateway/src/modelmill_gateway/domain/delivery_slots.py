@@ -29,7 +29,7 @@ class DeliverySlots:
         """Endpoints in hand that did not work when they were taken."""
         self._next_look: dict[str, float] = {}
 
-    def take(self, webhook_id: str, tenant: str, *, works: bool) -> bool:
+    def acquire(self, webhook_id: str, tenant: str, *, works: bool) -> bool:
         """Whether a delivery may begin; it is counted until `free`."""
         if not works and len(self._unproven) >= self._overall // 2:
             return False
@@ -43,7 +43,7 @@ class DeliverySlots:
             self._unproven.add(webhook_id)
         return True
 
-    def free(self, webhook_id: str, tenant: str) -> None:
+    def release(self, webhook_id: str, tenant: str) -> None:
         """A delivery that was taken is over."""
         self._endpoints -= Counter([webhook_id])
         self._tenants -= Counter([tenant])

@@ -1,4 +1,4 @@
-"""What the front door refuses beyond the errors that every service knows."""
+"""What the gateway refuses beyond the errors that every service knows."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
 """Where the requests of a route name models; each row of the route table has to say.
 
-A key with a list of models is refused by this at both doors, before a handler sees the request.
+A key with a list of models is refused by this at both servers, before a handler sees the request.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

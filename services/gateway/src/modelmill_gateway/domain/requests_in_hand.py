@@ -1,7 +1,7 @@
 """What API keys have in hand: requests that are being answered, and end when their key does.
 
 An end comes as a cancellation of the task that answers, so that all it holds is given back as if
-its client had left, and leaves the task as `KeyEndedError`, of which each door makes a refusal.
+its client had left, and leaves the task as `KeyEndedError`, of which each server makes a refusal.
 """
 
 import asyncio
@@ -35,27 +35,27 @@ class RequestInHand:
         self._is_ours = False
         """The cancellation that is under way, if one is."""
         self._is_outside = False
-        self._told: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
 
     def end(self) -> None:
         """Let the task hear of it; once, however often it is said."""
         if self._has_ended:
             return
         self._has_ended = True
-        if self._told is not None:
-            if not self._told.done():
-                self._told.set_result(None)
+        if self._ended is not None:
+            if not self._ended.done():
+                self._ended.set_result(None)
         elif not self._is_outside:
             self._is_ours = True
             self._task.cancel()
 
-    def told(self) -> "asyncio.Future[None]":
+    def ended(self) -> "asyncio.Future[None]":
         """Done once the key has ended, in place of a cancellation: for who waits for more."""
-        if self._told is None:
-            self._told = asyncio.get_running_loop().create_future()
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
             if self._has_ended:
-                self._told.set_result(None)
-        return self._told
+                self._ended.set_result(None)
+        return self._ended
 
     @contextmanager
     def outside(self) -> Iterator[None]:

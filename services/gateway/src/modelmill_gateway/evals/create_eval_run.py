@@ -4,45 +4,27 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
-from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
 from modelmill_bus.ids import derived_id
 from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 
 from modelmill_gateway.batches.create_batch import WINDOW_SECONDS, authority_of
-from modelmill_gateway.batches.keep_batch_files import TakesFiles
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import item_schema_of
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
+from modelmill_gateway.evals.manage_evals import ManageEvals
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ports import DataPrep, Owner
+from modelmill_gateway.routing.find_model import FindModel
 
 PURPOSE = "evals"
 PREFIX = "evalrun"
 CHUNK_BYTES = 1 << 20
 SOURCE = "data_source.source"
-
-
-class Files(TakesFiles, Protocol):
-    """Where files are kept."""
-
-    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
-
-
-class Evals(Protocol):
-    """See `modelmill_gateway.evals.manage_evals.ManageEvals`."""
-
-    def get(self, eval_id: str, caller: Caller) -> EvalState: ...
-
-
-class FindsModels(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    async def version(self, tenant: str, name: str) -> ModelReady: ...
 
 
 @dataclass(frozen=True)
@@ -63,9 +45,9 @@ class CreateEvalRun:
 
     def __init__(
         self,
-        evals: Evals,
-        files: Files,
-        find_model: FindsModels,
+        evals: ManageEvals,
+        files: DataPrep,
+        find_model: FindModel,
         runs: Owner[EvalRunSpec],
         order_job: OrderJob,
     ) -> None:

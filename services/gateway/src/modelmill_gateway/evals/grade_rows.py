@@ -4,16 +4,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from modelmill_gateway.domain.eval_criteria import (
+from modelmill_gateway.domain.eval_rows import (
     BY_MODEL,
+    EvalRow,
     Grade,
+    MissingPlaceError,
     NoGradeError,
     grade_said,
     graded,
     grading_request,
+    looked_up,
+    messages_of,
 )
-from modelmill_gateway.domain.eval_rows import EvalRow
-from modelmill_gateway.domain.eval_templates import MissingPlaceError, looked_up, messages_of
 
 Answers = Mapping[str, Mapping[str, Any]]
 """Rows of the journal by their custom ids."""
@@ -40,7 +42,7 @@ class SampleRows:
         sampling = self._source.get("sampling_params") or {}
         yield _sample_id(row), {**sampling, "model": self._source["model"], "messages": messages}
 
-    def take(self, row: EvalRow, answers: Answers) -> None:
+    def apply(self, row: EvalRow, answers: Answers) -> None:
         """Give the row its sample."""
         answer = answers.get(_sample_id(row))
         if answer is None:
@@ -81,7 +83,7 @@ class GradeRows:
                     row.error = str(error)
                     return
 
-    def take(self, row: EvalRow, answers: Answers) -> None:
+    def apply(self, row: EvalRow, answers: Answers) -> None:
         """Give the row its grades, as far as there are any."""
         if row.error:
             return

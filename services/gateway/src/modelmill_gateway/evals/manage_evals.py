@@ -3,34 +3,47 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from functools import cache
+from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
-from modelmill_bus.envelope import Stored
+from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
+from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StaleWriteError
 from modelmill_bus.ids import job_id
-from modelmill_bus.read_model import CatchesUp, until_seen
+from modelmill_bus.keyed_store import KeyedStore
+from modelmill_bus.kinds import BATCH
+from modelmill_bus.read_model import until_seen
+from modelmill_job_index.index import JobIndex, JobRecord
+from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import AlreadyExistsError, PreconditionError
+from modelmill_service_kit.nearest import no_such
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import item_schema_of
 from modelmill_gateway.evals.item_schema import BadSchemaError, ItemSchema
+from modelmill_gateway.evals.run_eval import ITEMS
+
+DELETED_SECONDS = 30 * 24 * 3600.0
+"""How long it is known that an eval is deleted."""
+
+
+class EvalBook(KeyedStore[EvalState]):
+    """Read model of `eval.state.*`."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus, "eval.state", key="eval_id", noun="eval", listed_at="/v1/evals")
+
+    def _kept_seconds(self, record: EvalState) -> float | None:
+        return DELETED_SECONDS if record.deleted else None
+
 
 MOST_OF_A_TENANT = 100
 MAX_BYTES = 32 * 1024
 MOST_DELETED_RUNS = 500
 KIND = "eval"
 SCHEMA = "data_source_config.item_schema"
-
-
-class Evals(CatchesUp, Protocol):
-    """See `modelmill_gateway.adapters.eval_book.EvalBook`."""
-
-    def get(self, tenant: str, eval_id: str) -> EvalState: ...
-    def list(self, tenant: str) -> Sequence[EvalState]: ...
-    async def newest(self, tenant: str, eval_id: str) -> Stored[EvalState]: ...
-    async def write(self, state: EvalState, *, expected: int) -> int: ...
 
 
 async def _check_schema(data_source_config: Mapping[str, Any]) -> None:
@@ -43,7 +56,7 @@ async def _check_schema(data_source_config: Mapping[str, Any]) -> None:
 class ManageEvals:
     """All raise NotFoundError for what the tenant has not, and UnavailableError without a bus."""
 
-    def __init__(self, evals: Evals) -> None:
+    def __init__(self, evals: EvalBook) -> None:
         self._evals = evals
 
     def get(self, eval_id: str, caller: Caller) -> EvalState:
@@ -152,3 +165,53 @@ class ManageEvals:
                 continue
             await until_seen(self._evals, sequence)
             return state
+
+
+SPEC = EvalRunSpec.DESCRIPTOR.full_name
+
+
+class ShowEvalRuns:
+    """All raise NotFoundError when the tenant has no such eval, or it no such run."""
+
+    def __init__(
+        self, evals: ManageEvals, jobs: JobIndex, store: Callable[[], ArtifactStore]
+    ) -> None:
+        self._evals = evals
+        self._jobs = jobs
+        # Opened when it is needed: a gateway that is asked for no rows needs none.
+        self._store = cache(store)
+
+    def list(self, eval_id: str, caller: Caller) -> Sequence[JobRecord]:
+        """The eval's runs, oldest first."""
+        found = self._evals.get(eval_id, caller)
+        records = self._jobs.list(caller.tenant, BATCH)
+        return [each for each in reversed(records) if _is_of(each, found)]
+
+    def get(self, eval_id: str, run_id: str, caller: Caller) -> JobRecord:
+        """One of them."""
+        found = self._evals.get(eval_id, caller)
+        record = self._jobs.get(caller.tenant, run_id)
+        if not _is_of(record, found):
+            raise no_such(f"run of eval {eval_id[:80]!r}", run_id, f"/v1/evals/{eval_id[:80]}/runs")
+        return record
+
+    async def items(self, record: JobRecord) -> Sequence[dict[str, Any]]:
+        """What came of each row; nothing before the run has ended."""
+        summary = record.state.result.summary.fields
+        if "items" not in summary:
+            return []
+        return await asyncio.to_thread(self._read, summary["items"].string_value)
+
+    def _read(self, digest: str) -> Sequence[dict[str, Any]]:
+        with (self._store().materialise(digest) / ITEMS).open("rb") as items:
+            return [json.loads(line) for line in items]
+
+
+def _is_of(record: JobRecord, found: EvalState) -> bool:
+    requested = record.requested
+    return (
+        requested.kind == BATCH
+        and requested.spec_type == SPEC
+        and requested.spec["eval_id"] == found.eval_id
+        and requested.job_id not in found.deleted_runs
+    )

@@ -13,7 +13,6 @@ from modelmill_jobs.errors import JobFailed, Preempted
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_gateway.batches.answer_batch import Files, Standing
 from modelmill_gateway.batches.answer_many import (
     ALL,
     EXPIRED,
@@ -27,6 +26,8 @@ from modelmill_gateway.batches.batch_journal import BatchJournal
 from modelmill_gateway.domain.eval_rows import BadRowsError, EvalRow, read_rows, results_of
 from modelmill_gateway.evals.grade_rows import GradeRows, SampleRows
 from modelmill_gateway.evals.item_schema import BadSchemaError, ItemSchema
+from modelmill_gateway.identity.credentials import DelegatedIdentity
+from modelmill_gateway.ports import DataPrep
 
 CHAT = "/v1/chat/completions"
 SAMPLE, GRADE, FINISH = "sample", "grade", "finish"
@@ -38,7 +39,11 @@ class RunEval:
     """Works on jobs of `EvalRunSpec`."""
 
     def __init__(
-        self, files: Files, store: ArtifactStore, answer_many: AnswerMany, standing: Standing
+        self,
+        files: DataPrep,
+        store: ArtifactStore,
+        answer_many: AnswerMany,
+        standing: DelegatedIdentity,
     ) -> None:
         self._files = files
         self._store = store
@@ -60,10 +65,10 @@ class RunEval:
             run = _Run(job, spec, rows, journal)
             why = ALL
             for phase in (SampleRows(json.loads(spec.data_source)), GradeRows(criteria)):
-                await run.take_answers(phase)
+                await run.apply_answers(phase)
                 if why == ALL:
                     why = await self._answered(run, phase)
-                    await run.take_answers(phase)
+                    await run.apply_answers(phase)
             return await self._finish(run, criteria, why)
         finally:
             journal.close()
@@ -95,7 +100,7 @@ class RunEval:
             until=asked_at + spec.window_seconds,
             row_of=run.row_of,
             summary=run.counted,
-            tell=lambda: run.tell(phase.name),
+            report=lambda: run.report(phase.name),
         )
         return await self._answer_many(job, run.journal, many)
 
@@ -154,15 +159,15 @@ class _Run:
         row = {"custom_id": request.custom_id, "asked": asked, "body": answer.body}
         return ("output" if answer.status == OK else "error"), row
 
-    async def take_answers(self, phase: "SampleRows | GradeRows") -> None:
+    async def apply_answers(self, phase: "SampleRows | GradeRows") -> None:
         """Give the rows what is known of their answers."""
 
-        def take() -> None:
+        def apply() -> None:
             answers = self.journal.read()
             for row in self.rows:
-                phase.take(row, answers)
+                phase.apply(row, answers)
 
-        await asyncio.to_thread(take)
+        await asyncio.to_thread(apply)
 
     def close(self, criteria: Sequence[Mapping[str, Any]]) -> None:
         """What the run did not come to is no pass."""
@@ -174,7 +179,7 @@ class _Run:
         """While it runs only how many there are."""
         return {"result_counts": {"total": len(self.rows), "passed": 0, "failed": 0, "errored": 0}}
 
-    async def tell(self, phase: str) -> None:
+    async def report(self, phase: str) -> None:
         """Report how far it is."""
         await self.job.report(phase, done=len(self.journal.done), unit="answer")
 

@@ -82,9 +82,9 @@ class ClassifierFilteredStream:
         )
 
     @property
-    def said(self) -> str:
-        """See `RuleFilteredStream.said`."""
-        return self._answer.said
+    def generated(self) -> str:
+        """See `RuleFilteredStream.generated`."""
+        return self._answer.generated
 
     async def close(self) -> None:
         """End what is being asked."""
@@ -97,7 +97,7 @@ class ClassifierFilteredStream:
         while self._calls and (complete or self._calls[0][0] <= shown_to):
             calls.append(self._calls.popleft()[1])
         masked_from = [m.start for m in self._judging.matches if m.action is Action.MASK]
-        tokens = self._tokens.take(shown_to, complete=complete, masked_from=masked_from)
+        tokens = self._tokens.release(shown_to, complete=complete, masked_from=masked_from)
         return Piece(text, self.end if ended else None, answer, tokens, tuple(calls))
 
     async def _hold_calls(self, calls: Sequence[ToolCall]) -> bool:
@@ -137,7 +137,7 @@ class _HeldTokens:
             begun = bool(self._decoder.getstate()[0])
             self._held.append((self._end + begun, token))
 
-    def take(
+    def release(
         self, shown_to: int, *, complete: bool, masked_from: Sequence[int]
     ) -> tuple[TokenLogprob, ...]:
         """Those within the text that is shown, or all; from a judge's first mask on as masks."""

@@ -88,7 +88,7 @@ class FilteredAnswers:
                 action=judged.action,
                 matched=frozenset((hit.rule_id, hit.category) for hit in judged.hits),
                 policy_digest=judged.policy_digest,
-                text_sha256=sha256(answer.said.encode("utf-8", "surrogatepass")).hexdigest(),
+                text_sha256=sha256(answer.generated.encode("utf-8", "surrogatepass")).hexdigest(),
                 unanswered=judged.unanswered,
             )
             for answer, judged in zip(self._answers, self.outputs, strict=True)

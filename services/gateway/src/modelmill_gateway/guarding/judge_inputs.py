@@ -7,6 +7,7 @@ where the policy has judges for inputs, and about long texts, which would hold u
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -15,15 +16,24 @@ from hashlib import sha256
 from modelmill_audit.text_judged import TextJudged
 from modelmill_audit.trail import AuditTrail
 from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
+from modelmill_guard.judge import Judge, OnFailure, Window
+from modelmill_guard.judging import AsksJudge, Ruling
 from modelmill_guard.verdict import Direction, Verdict
 from modelmill_guard.when_unavailable import WhenUnavailable
-from modelmill_service_kit.errors import DeadlineError
+from modelmill_service_kit.breaker import Breaker
+from modelmill_service_kit.errors import DeadlineError, UnavailableError
 from modelmill_service_kit.work_apart import Rests, WorkApart
 
-from modelmill_gateway.domain.errors import BadRequestError, ModerationAwayError
+from modelmill_gateway.domain.deadline import Deadline
+from modelmill_gateway.domain.errors import (
+    BadRequestError,
+    ModerationAwayError,
+    ModerationLateError,
+)
 from modelmill_gateway.domain.verdict import Hit, InputVerdict
-from modelmill_gateway.metrics import RULES_ALONE
-from modelmill_gateway.ports import Moderation, Policies
+from modelmill_gateway.guarding.policy_book import PolicyBook
+from modelmill_gateway.metrics import MODERATION_SPARED, RULES_ALONE, UNJUDGED_WINDOWS
+from modelmill_gateway.ports import Moderation
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +49,7 @@ class JudgeInputs:
     def __init__(
         self,
         moderation: Moderation,
-        policies: Policies,
+        policies: PolicyBook,
         audit: AuditTrail,
         work: WorkApart,
         *,
@@ -115,3 +125,122 @@ def _verdict(text: str, policy: CompiledPolicy, between: Callable[[], None] | No
     # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.
     judges = policy.judges(Direction.INPUT)
     return replace(verdict, unanswered=tuple(judge.id for judge in judges)) if judges else verdict
+
+
+JUDGE_SECONDS = 5.0
+"""An opinion that takes longer is none."""
+
+
+class AskJudges:
+    """Moderation's judges, by the policy that an answer began with."""
+
+    def __init__(self, moderation: Moderation) -> None:
+        self._moderation = moderation
+
+    def of(self, policy: CompiledPolicy, tenant: str, deadline: Deadline) -> AsksJudge:
+        """How the judges of one answer are asked.
+
+        It raises `UnavailableError` where a judge gives no opinion and nothing passes without it,
+        and `DeadlineError` when the request's time is over.
+        """
+
+        async def ask(judge: Judge, window: Window) -> Ruling:
+            timeout = deadline.remaining(at_most=JUDGE_SECONDS)
+            try:
+                ruling = await self._moderation.judge_window(
+                    judge.id, window, tenant=tenant, policy_digest=policy.digest, timeout=timeout
+                )
+            except UnavailableError as error:
+                if judge.on_failure is OnFailure.CLOSED:
+                    raise
+                log.warning("a window passes without judge %s: %s", judge.id, error)
+                ruling = Ruling((), answered=False)
+            if not ruling.answered:
+                UNJUDGED_WINDOWS.inc()
+            # The caller may want a stop where the policy flags: `policy` is the one that counts.
+            matches = (replace(match, action=judge.action) for match in ruling.matches)
+            return Ruling(tuple(matches), ruling.answered)
+
+        return ask
+
+
+LATE_IN_A_ROW = 3
+SPARED_SECONDS = 10.0
+TRIAL_SECONDS = 1.0
+"""How long the request that tries whether it is well may wait for it."""
+
+
+class CircuitBreakerModeration:
+    """Moderation that is given `patience_seconds` for a verdict.
+
+    Too late three times in a row, it is left alone for ten seconds, then tried by one request that
+    waits for a second. Each tenant's requests count for themselves: what one tenant's judges wait
+    for affects no other tenant. A request with less time of its own than the patience says nothing.
+    """
+
+    def __init__(
+        self,
+        moderation: Moderation,
+        patience_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._moderation = moderation
+        self._patience = patience_seconds
+        self._clock = clock
+        self._breakers: dict[str, Breaker] = {}
+        """Of tenants whose last verdict was late."""
+
+    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict:
+        """As moderation's; ModerationAwayError at once while it is left alone."""
+        breaker = self._breakers.setdefault(tenant, self._new())
+        period = breaker.admit()
+        if period is None:
+            raise _spared(breaker)
+        patience = self._patience if breaker.is_closed else min(self._patience, TRIAL_SECONDS)
+        try:
+            verdict = await self._moderation.check_input(
+                text, tenant=tenant, timeout=min(timeout, patience)
+            )
+        except ModerationLateError:
+            if timeout < patience:
+                breaker.abandoned(period)
+            elif breaker.failed(period):
+                log.warning("moderation hangs; it is left alone for %.0f s", SPARED_SECONDS)
+            raise
+        except Exception:
+            # A refusal that came in time, also of a connection: it does not hang.
+            self._answered(tenant, breaker, period)
+            raise
+        except BaseException:
+            breaker.abandoned(period)
+            raise
+        self._answered(tenant, breaker, period)
+        return verdict
+
+    async def judge_window(
+        self, judge_id: str, window: Window, *, tenant: str, policy_digest: str, timeout: float
+    ) -> Ruling:
+        """As moderation's; ModerationAwayError at once while it is left alone."""
+        breaker = self._breakers.get(tenant)
+        if breaker is not None and not breaker.is_closed:
+            raise _spared(breaker)
+        return await self._moderation.judge_window(
+            judge_id, window, tenant=tenant, policy_digest=policy_digest, timeout=timeout
+        )
+
+    def _answered(self, tenant: str, breaker: Breaker, period: int) -> None:
+        breaker.succeeded(period)
+        if breaker.is_closed:
+            self._breakers.pop(tenant, None)
+
+    def _new(self) -> Breaker:
+        return Breaker(failures=LATE_IN_A_ROW, seconds=SPARED_SECONDS, clock=self._clock)
+
+
+def _spared(breaker: Breaker) -> ModerationAwayError:
+    MODERATION_SPARED.inc()
+    return ModerationAwayError(
+        "moderation hangs and is not asked, so nothing passes",
+        retry_after_seconds=max(breaker.remaining_seconds, TRIAL_SECONDS),
+    )

@@ -1,19 +1,54 @@
 """Record what people say of answers and verdicts, and show it to who improves them."""
 
 import hashlib
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 from modelmill.gateway.v1 import gateway_events_pb2 as pb
+from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded
+from modelmill_bus.bus import Bus
+from modelmill_bus.keyed_store import RecentLog
+from modelmill_bus.subjects import feedback_recorded
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.feedback import Feedback, Report
 from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import FEEDBACK
-from modelmill_gateway.ports import Policies
+
+SHOWN = 1000
+"""Of a tenant; the stream has all."""
+KEPT_SECONDS = 365 * 24 * 3600.0
+"""As long as the stream keeps it."""
+
+
+class FeedbackBook(RecentLog[FeedbackRecorded]):
+    """Read model of `feedback.recorded.*`: the newest of each tenant.
+
+    Read on demand: it may hold long texts, and most replicas are never asked.
+    """
+
+    def __init__(self, bus: Bus, now: Callable[[], float]) -> None:
+        super().__init__(bus, "feedback.recorded", kept=SHOWN, on_demand=True)
+        self._now = now
+
+    async def record(self, feedback: FeedbackRecorded) -> None:
+        """Store it; one id is stored once in a day. Raises UnavailableError."""
+        subject = feedback_recorded(feedback.tenant)
+        await self._bus.publish(subject, feedback, msg_id=feedback.feedback_id)
+
+    async def of(self, tenant: str) -> list[FeedbackRecorded]:
+        """The tenant's newest thousand of a year, newest first, as the stream has them now.
+
+        Raises:
+            UnavailableError: the bus is away, or it takes too long to read up to here.
+        """
+        await self.catch_up()
+        since = self._now() - KEPT_SECONDS
+        return [each.body for each in self.list(tenant) if each.body.at.seconds > since]
+
 
 REPORTS = {
     None: pb.FEEDBACK_REPORT_UNSPECIFIED,
@@ -22,18 +57,11 @@ REPORTS = {
 }
 
 
-class FeedbackRecords(Protocol):
-    """See `modelmill_gateway.adapters.feedback.FeedbackBook`."""
-
-    async def record(self, feedback: pb.FeedbackRecorded) -> None: ...
-    async def of(self, tenant: str) -> Sequence[pb.FeedbackRecorded]: ...
-
-
 class RecordFeedback:
     """Keeps it under the caller's tenant and name."""
 
     def __init__(
-        self, records: FeedbackRecords, request_ids: RequestIds, policies: Policies
+        self, records: FeedbackBook, request_ids: RequestIds, policies: PolicyBook
     ) -> None:
         self.request_ids = request_ids
         self._policies = policies

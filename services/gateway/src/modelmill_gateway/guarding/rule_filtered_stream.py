@@ -8,10 +8,13 @@ from modelmill_guard.verdict import Action, Direction, RuleMatch
 
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
 from modelmill_gateway.domain.verdict import Hit, ModerationResult
-from modelmill_gateway.guarding.guarded_call import guarded_call
-from modelmill_gateway.guarding.guarded_json import GuardedJson
+from modelmill_gateway.guarding.guarded_json import (
+    GuardedJson,
+    JoinedStrings,
+    guarded_call,
+    may_be_json,
+)
 from modelmill_gateway.guarding.guarded_logprobs import GuardedLogprobs
-from modelmill_gateway.guarding.joined_strings import JoinedStrings, may_be_json
 
 BLOCKED = "content_filter"
 UNTOLD = End(BLOCKED)
@@ -89,7 +92,7 @@ class RuleFilteredStream:
         return ModerationResult(action, tuple(hits), self._policy.digest, unanswered=())
 
     @property
-    def said(self) -> str:
+    def generated(self) -> str:
         """All that was judged, as far as the engine had said it: not to be shown."""
         return "".join(self._said)
 

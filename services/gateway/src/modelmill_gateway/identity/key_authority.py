@@ -1,6 +1,5 @@
 """Who may do what to which API key: one rule for making, changing, rotating and revoking."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
@@ -8,19 +7,12 @@ from modelmill_service_kit.errors import PermissionDeniedError, PreconditionErro
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.api_keys import MOST_IN_LINE, Authority
+from modelmill_gateway.identity.key_book import KeyBook
 
 AMOUNTS = (
     *("requests_per_minute", "tokens_per_minute", "parallel_requests"),
     *("tokens", "micros"),
 )
-
-
-class Lines(Protocol):
-    """See `modelmill_gateway.adapters.key_book.KeyBook`."""
-
-    def get(self, tenant: str, key_id: str) -> KeyState: ...
-    def line(self, state: KeyState) -> Sequence[KeyState]: ...
-    def authority(self, state: KeyState) -> Authority: ...
 
 
 class KnownLimits(Protocol):
@@ -37,7 +29,7 @@ class KeyAuthority:
     a token's.
     """
 
-    def __init__(self, keys: Lines, budgets: KnownLimits) -> None:
+    def __init__(self, keys: KeyBook, budgets: KnownLimits) -> None:
         self._keys = keys
         self._budgets = budgets
 

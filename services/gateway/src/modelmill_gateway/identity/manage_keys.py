@@ -2,14 +2,14 @@
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StreamFullError
-from modelmill_bus.read_model import CatchesUp, until_seen
+from modelmill_bus.read_model import until_seen
 from modelmill_service_kit.errors import (
     ConflictError,
     InvalidInputError,
@@ -27,33 +27,18 @@ from modelmill_gateway.domain.api_keys import (
     new_key,
     sha256_of,
 )
-from modelmill_gateway.identity.key_authority import KeyAuthority, KnownLimits, Lines
+from modelmill_gateway.identity.key_authority import KeyAuthority, KnownLimits
+from modelmill_gateway.identity.key_book import KeyBook
 
 log = logging.getLogger(__name__)
 
 USUAL_SCOPES = (CHAT, MODELS_READ)
 
 
-class Keys(CatchesUp, Lines, Protocol):
-    """See `modelmill_gateway.adapters.key_book.KeyBook`."""
-
-    def list(self, tenant: str) -> Sequence[KeyState]: ...
-    def status(self, state: KeyState) -> Literal["active", "expired", "revoked"]: ...
-    def made_by(self, key_id: str) -> Sequence[KeyState]: ...
-    async def newest(self, tenant: str, key_id: str) -> Stored[KeyState]: ...
-    async def write(self, state: KeyState, *, expected: int) -> int: ...
-
-
 class Budgets(KnownLimits, Protocol):
     """The same, to be changed."""
 
     async def put(self, budget_id: str, tenant: str, limits: Limits) -> None: ...
-
-
-class Clock(Protocol):
-    """Seconds since 1970."""
-
-    def __call__(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +61,7 @@ class ManageKeys:
     tenant has no such key and StaleWriteError when somebody else changes it at the same time.
     """
 
-    def __init__(self, keys: Keys, budgets: Budgets, clock: Clock) -> None:
+    def __init__(self, keys: KeyBook, budgets: Budgets, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._budgets = budgets
         self._clock = clock

@@ -1,32 +1,44 @@
 """Write down who changed what, and show it."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
+from modelmill_bus.bus import Bus, Publishes
 from modelmill_bus.envelope import Stored
+from modelmill_bus.keyed_store import RecentLog
+from modelmill_bus.record_queue import RecordQueue
+from modelmill_bus.subjects import change_recorded
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.metrics import CHANGES_DROPPED
 
 MAX_ID_CHARS = 128
 
 
-class Trail(Protocol):
-    """Takes records without waiting."""
-
-    def record(self, change: ChangeRecorded) -> None: ...
+KEPT = 1000
+"""Changes of a tenant that are shown; the stream has all of a year."""
 
 
-class Log(Protocol):
-    """What was recorded, newest first."""
+class ChangeTrail(RecordQueue):
+    """A bounded queue in front of `change.recorded.<tenant>`."""
 
-    def list(self, tenant: str) -> Sequence[Stored[ChangeRecorded]]: ...
+    def __init__(self, bus: Publishes, size: int) -> None:
+        super().__init__(bus, "records of changes", size, CHANGES_DROPPED.inc)
+
+    def record(self, change: ChangeRecorded) -> None:
+        """Take the record; returns at once, whatever the bus does."""
+        self.put(change_recorded(change.tenant), change, msg_id=change.request_id)
+
+
+def change_log(bus: Bus) -> RecentLog[ChangeRecorded]:
+    """Read model of `change.recorded.*`: the newest of each tenant."""
+    return RecentLog(bus, "change.recorded", kept=KEPT)
 
 
 class RecordChanges:
     """One record for each change that succeeded; never what was written, only that it was."""
 
-    def __init__(self, trail: Trail, log: Log) -> None:
+    def __init__(self, trail: ChangeTrail, log: RecentLog[ChangeRecorded]) -> None:
         self._trail = trail
         self._log = log
 

@@ -1,27 +1,15 @@
-"""Hold a key's list of models against what a request names: one rule for both doors."""
+"""Hold a key's list of models against what a request names: one rule for both servers."""
 
 import json
-from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
-from modelmill_job_index.index import JobRecord
+from modelmill_bus.keyed_store import KeyedStore
+from modelmill_job_index.index import JobIndex
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
 from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
-
-
-class Jobs(Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
-class Evals(Protocol):
-    """See `modelmill_gateway.adapters.eval_book.EvalBook`."""
-
-    def get(self, tenant: str, eval_id: str) -> EvalState: ...
 
 
 class RequireModels:
@@ -31,7 +19,7 @@ class RequireModels:
     else: what it makes adds nothing to it.
     """
 
-    def __init__(self, jobs: Jobs, evals: Evals, default_model: str) -> None:
+    def __init__(self, jobs: JobIndex, evals: KeyedStore[EvalState], default_model: str) -> None:
         self._jobs = jobs
         self._evals = evals
         self._default_model = default_model

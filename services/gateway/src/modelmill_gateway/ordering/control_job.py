@@ -1,7 +1,6 @@
 """Cancel, pause or resume a job: its owner records the desired state, its worker acts on it."""
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_RUN,
@@ -9,45 +8,14 @@ from modelmill.jobs.v1.job_pb2 import (
     JobDesiredState,
     JobRequested,
 )
-from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill_bus.read_model import SHARED_TENANT, CatchesUp, until_seen
-from modelmill_job_index.index import JobRecord
+from modelmill_bus.read_model import SHARED_TENANT, until_seen
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_job_index.unfinished import input_ids
+from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 
 from modelmill_gateway.domain.access import Caller
-
-
-class SteersJobs(Protocol):
-    """The service that owns jobs of one kind; see `modelmill.jobs.v1.JobService`."""
-
-    async def control(
-        self,
-        *,
-        tenant: str,
-        job_id: str,
-        desired_state: JobDesiredState.ValueType,
-        requested_by: str,
-    ) -> int:
-        """Record the desired state; gives its sequence in the JOBS stream."""
-
-
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
-class Datasets(Protocol):
-    """Which datasets are gone."""
-
-    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
-
-
-class Files(Protocol):
-    """Where files are kept."""
-
-    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+from modelmill_gateway.ports import DataPrep, JobOwner
 
 
 class ControlJob:
@@ -58,7 +26,11 @@ class ControlJob:
     """
 
     def __init__(
-        self, owners: Mapping[str, SteersJobs], jobs: Jobs, datasets: Datasets, files: Files
+        self,
+        owners: Mapping[str, JobOwner],
+        jobs: JobIndex,
+        datasets: DatasetCatalogue,
+        files: DataPrep,
     ) -> None:
         self._owners = owners
         self._jobs = jobs

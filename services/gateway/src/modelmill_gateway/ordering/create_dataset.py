@@ -6,7 +6,8 @@ from modelmill_bus.kinds import DATASET
 from modelmill_job_index.index import JobRecord
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ports import Owner
 from modelmill_gateway.routing.find_model import FindModel
 
 

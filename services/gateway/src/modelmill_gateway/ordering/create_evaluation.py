@@ -1,7 +1,5 @@
 """Order an evaluation of a model, and of another beside it."""
 
-from typing import Protocol
-
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.kinds import EVALUATE
@@ -9,21 +7,16 @@ from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
-
-
-class FindsModels(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    async def asked(self, tenant: str, name: str) -> AskedModel: ...
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ports import Owner
+from modelmill_gateway.routing.find_model import FindModel
 
 
 class CreateEvaluation:
     """See `modelmill.trainer.v1.TrainerService.CreateEvaluationJob` for what it refuses."""
 
     def __init__(
-        self, evaluations: Owner[EvaluationSpec], find_model: FindsModels, order_job: OrderJob
+        self, evaluations: Owner[EvaluationSpec], find_model: FindModel, order_job: OrderJob
     ) -> None:
         self._evaluations = evaluations
         self._find_model = find_model

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.jobs.v1.job_pb2 import (
@@ -11,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JobPriority,
 )
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_ANSWERS,
     TRAINING_OBJECTIVE_DISTILLATION,
@@ -29,13 +28,16 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import DATASET, TRAIN, dataset_id_of
 from modelmill_job_index.index import JobIndex, JobRecord
+from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
-from modelmill_gateway.domain.models import TrainingStart
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
+from modelmill_gateway.ordering.order_job import OrderJob
 from modelmill_gateway.ordering.rows_of_file import said_of_rows
+from modelmill_gateway.ordering.show_datasets import ShowDatasets
+from modelmill_gateway.ports import Owner
+from modelmill_gateway.routing.find_model import FindModel
 
 CONVERSATIONS = RowMapping(messages_column="messages")
 """How OpenAI's training files become rows."""
@@ -89,25 +91,6 @@ class _Source:
 _NOTHING = _Source("", "")
 
 
-class FindsBases(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]: ...
-    async def servable(self, tenant: str, name: str) -> ModelReady: ...
-
-
-class FindsDatasets(Protocol):
-    """See `modelmill_gateway.ordering.show_datasets.ShowDatasets`."""
-
-    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
-
-
-class Datasets(Protocol):
-    """Which datasets are gone."""
-
-    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
-
-
 class CreateFineTuningJob:
     """See `modelmill.trainer.v1.TrainerService.CreateFineTuningJob` for what it refuses."""
 
@@ -115,9 +98,9 @@ class CreateFineTuningJob:
         self,
         training: Owner[TrainSpec],
         dataset_orders: Owner[DatasetSpec],
-        find_model: FindsBases,
-        find_dataset: FindsDatasets,
-        datasets: Datasets,
+        find_model: FindModel,
+        find_dataset: ShowDatasets,
+        datasets: DatasetCatalogue,
         jobs: JobIndex,
         order_job: OrderJob,
     ) -> None:

@@ -1,31 +1,24 @@
 """Order a smaller, faster form of a model."""
 
-from typing import Protocol
-
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.kinds import OPTIMIZE
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.ordering.order_job import OrderJob, Owner
+from modelmill_gateway.ordering.order_job import OrderJob
+from modelmill_gateway.ports import Owner
+from modelmill_gateway.routing.find_model import FindModel
 
 DEFAULT_FORM = "openvino-int8"
-
-
-class FindsSources(Protocol):
-    """See `modelmill_gateway.routing.find_model.FindModel`."""
-
-    async def buildable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class CreateOptimization:
     """See `modelmill.optimizer_builder.v1.OptimizerBuilderService.CreateBuild` for its refusals."""
 
     def __init__(
-        self, builds: Owner[BuildSpec], find_model: FindsSources, order_job: OrderJob
+        self, builds: Owner[BuildSpec], find_model: FindModel, order_job: OrderJob
     ) -> None:
         self._builds = builds
         self._find_model = find_model

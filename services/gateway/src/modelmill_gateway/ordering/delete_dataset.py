@@ -1,22 +1,15 @@
 """Take a dataset out of use."""
 
-from typing import Protocol
-
 from modelmill_bus.read_model import CatchesUp, until_seen
 
 from modelmill_gateway.domain.access import Caller
-
-
-class DeletesDatasets(Protocol):
-    """Who makes datasets and retires them; gives the sequence of `dataset.retired`."""
-
-    async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int: ...
+from modelmill_gateway.ports import DataPrep
 
 
 class DeleteDataset:
     """Models that were trained on it stay."""
 
-    def __init__(self, orders: DeletesDatasets, datasets: CatchesUp) -> None:
+    def __init__(self, orders: DataPrep, datasets: CatchesUp) -> None:
         self._orders = orders
         self._datasets = datasets
 

@@ -1,20 +1,13 @@
 """Take a file out of use."""
 
-from typing import Protocol
-
 from modelmill_gateway.domain.access import Caller
-
-
-class DeletesFiles(Protocol):
-    """Where files are kept."""
-
-    async def delete_file(self, *, tenant: str, file_id: str) -> int: ...
+from modelmill_gateway.ports import DataPrep
 
 
 class DeleteFile:
     """The list of files is data-prep's, which answers once it knows of the deletion itself."""
 
-    def __init__(self, files: DeletesFiles) -> None:
+    def __init__(self, files: DataPrep) -> None:
         self._files = files
 
     async def __call__(self, file_id: str, caller: Caller) -> None:

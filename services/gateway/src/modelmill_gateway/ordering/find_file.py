@@ -4,50 +4,22 @@ import csv
 import io
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_bus.ids import derived_id
 from modelmill_bus.kinds import TRAIN
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
+
+from modelmill_gateway.ports import DataPrep, Trainer
 
 PURPOSE = "fine-tune-results"
 COLUMNS = {"train_loss": "loss", "valid_loss": "valid_loss"}
 """OpenAI's names of what is measured at steps, and the trainer's."""
 AT_THE_END = "full_valid_loss"
 """Column of the loss that the finished model has on all rows to validate on."""
-
-
-class Files(Protocol):
-    """Where files are kept."""
-
-    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
-    async def upload(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        tenant: str,
-        filename: str,
-        purpose: str,
-        file_id: str = "",
-    ) -> FileState: ...
-
-
-class Figures(Protocol):
-    """What training jobs measured."""
-
-    async def step_figures(
-        self, tenant: str, job_id: str, after_step: int | None = None
-    ) -> Sequence[StepFigures]: ...
-
-
-class Jobs(Protocol):
-    """The list of jobs."""
-
-    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 def result_file_of(record: JobRecord) -> str | None:
@@ -60,7 +32,7 @@ def result_file_of(record: JobRecord) -> str | None:
 class FindFile:
     """Figures stay in what a job made, so that nothing is stored for those who never ask."""
 
-    def __init__(self, files: Files, jobs: Jobs, figures: Figures) -> None:
+    def __init__(self, files: DataPrep, jobs: JobIndex, figures: Trainer) -> None:
         self._files = files
         self._jobs = jobs
         self._figures = figures

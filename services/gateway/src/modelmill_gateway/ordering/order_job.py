@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
@@ -22,32 +21,11 @@ from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import NotFoundError, OverloadedError
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.ports import Owner
 
 RETRY_SECONDS = 30.0
 
 SpecT = TypeVar("SpecT", bound=Message)
-SpecT_contra = TypeVar("SpecT_contra", bound=Message, contravariant=True)
-
-
-@dataclass(frozen=True)
-class AcceptedJob:
-    """A job to come. `sequence` is that of its request in the JOBS stream."""
-
-    job_id: str
-    sequence: int
-
-
-class Owner(Protocol[SpecT_contra]):
-    """Takes orders for jobs of one kind; its refusals are domain errors."""
-
-    async def create(
-        self,
-        spec: SpecT_contra,
-        caller: Caller,
-        *,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedJob: ...
 
 
 class PendingJobQuota:

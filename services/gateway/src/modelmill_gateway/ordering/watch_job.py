@@ -14,33 +14,16 @@ from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_bus.kinds import TRAIN
 from modelmill_job_index.entry import say_progress
 from modelmill_job_index.history import PROGRESS
-from modelmill_job_index.index import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent, JobIndex, JobRecord, JobWatcher
 from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoundError
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.ports import Trainer
 
 log = logging.getLogger(__name__)
 
 STEP = "step"
 """Type of an event that was read back; its id is "step-<number>"."""
-
-
-class Watcher(Protocol):
-    """See `modelmill_job_index.index.JobWatcher`."""
-
-    def watch(self, tenant: str, job_id: str, after: str | None) -> AsyncIterator[JobEvent]: ...
-
-
-class Jobs(Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
-class KeepsFigures(Protocol):
-    """The trainer."""
-
-    async def step_figures(self, tenant: str, job_id: str) -> Sequence[StepFigures]: ...
 
 
 class EventIds(Protocol):
@@ -53,7 +36,7 @@ class EventIds(Protocol):
 class WatchJob:
     """However many watch, the bus is followed once."""
 
-    def __init__(self, watcher: Watcher, jobs: Jobs, trainer: KeepsFigures) -> None:
+    def __init__(self, watcher: JobWatcher, jobs: JobIndex, trainer: Trainer) -> None:
         self._watcher = watcher
         self._jobs = jobs
         self._trainer = trainer

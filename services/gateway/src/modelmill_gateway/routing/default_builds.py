@@ -4,8 +4,6 @@ The build where it passed its checks and is not slower than its source, otherwis
 ends later, such as a build that is ordered or a failed one that is resumed, changes nothing.
 """
 
-from typing import Protocol
-
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
@@ -14,29 +12,18 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_job_index.history import STATE
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
+from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.default_build import default_build_of, is_slower
 from modelmill_service_kit.errors import NotFoundError
 
 ENDED = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 
 
-class Versions(Protocol):
-    """Versions that a tenant may see."""
-
-    def get(self, tenant: str, version_id: str) -> ModelReady: ...
-
-
-class Jobs(Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
 class DefaultBuilds:
     """Remembers what was decided: it is asked for with each request for a name."""
 
-    def __init__(self, catalogue: Versions, jobs: Jobs) -> None:
+    def __init__(self, catalogue: ModelCatalogue, jobs: JobIndex) -> None:
         self._catalogue = catalogue
         self._jobs = jobs
         self._stands: dict[str, bool] = {}

@@ -2,41 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_bus.read_model import CatchesUp, until_seen
-from modelmill_registry.catalogue import MODELS
+from modelmill_bus.read_model import FreshLook, until_seen
+from modelmill_registry.catalogue import MODELS, ModelCatalogue
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.models import is_build
-from modelmill_gateway.routing.delete_alias import DeleteAlias
-from modelmill_gateway.routing.find_model import FreshLook
-
-
-@dataclass(frozen=True)
-class RetiredVersions:
-    """What went, the asked version first. `sequence` is that of the last `model.retired`."""
-
-    version_ids: Sequence[str]
-    sequence: int
-
-
-class RetiresModels(Protocol):
-    """Who retires model versions."""
-
-    async def retire_model(
-        self, *, tenant: str, version_id: str, requested_by: str
-    ) -> RetiredVersions: ...
-
-
-class OwnVersions(CatchesUp, Protocol):
-    """Versions that a tenant may see, newest first."""
-
-    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+from modelmill_gateway.ports import Trainer
+from modelmill_gateway.routing.move_alias import DeleteAlias
 
 
 class DeleteModel:
@@ -47,8 +23,8 @@ class DeleteModel:
 
     def __init__(
         self,
-        retiring: RetiresModels,
-        models: OwnVersions,
+        retiring: Trainer,
+        models: ModelCatalogue,
         delete_alias: DeleteAlias,
         look: FreshLook,
     ) -> None:

@@ -4,11 +4,13 @@ A name that is not known here is looked up once more when everything that is sto
 whoever was told by another replica that a model is ready may ask for it here at once.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
-from modelmill_registry.catalogue import MODELS
+from modelmill_bus.read_model import FreshLook
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.catalogue import MODELS, ModelCatalogue
 from modelmill_registry.default_build import is_slower
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean, where_listed
@@ -22,39 +24,9 @@ from modelmill_gateway.domain.errors import (
 from modelmill_gateway.domain.models import AskedModel, TrainingStart
 from modelmill_gateway.domain.split import Split
 from modelmill_gateway.routing.alias_split import alias_split
-
-
-class Aliases(Protocol):
-    """Names and the versions that they mean; a tenant's own name hides a shared one."""
-
-    def get(self, tenant: str, name: str) -> AliasState | None: ...
-    def list(self, tenant: str) -> Sequence[AliasState]: ...
-
-
-class Models(Protocol):
-    """Versions that a tenant may see, its own and the shared ones."""
-
-    def get(self, tenant: str, version_id: str) -> ModelReady: ...
-    def list(self, tenant: str) -> Sequence[ModelReady]: ...
-    def builds_of(
-        self, version_id: str, form_prefix: str, *, tenant: str | None
-    ) -> Sequence[ModelReady]: ...
-
-
-class Decides(Protocol):
-    """See `modelmill_gateway.routing.default_builds.DefaultBuilds`."""
-
-    def served_form(self, version: ModelReady) -> ModelReady | None: ...
-    def job_of(self, version: ModelReady) -> str: ...
-
+from modelmill_gateway.routing.default_builds import DefaultBuilds
 
 Found = TypeVar("Found")
-
-
-class FreshLook(Protocol):
-    """See `modelmill_bus.read_model.FreshLook`."""
-
-    async def __call__(self, find: Callable[[], Found]) -> Found: ...
 
 
 class FindModel:
@@ -70,9 +42,9 @@ class FindModel:
 
     def __init__(
         self,
-        aliases: Aliases,
-        catalogue: Models,
-        decides: Decides,
+        aliases: AliasBook,
+        catalogue: ModelCatalogue,
+        decides: DefaultBuilds,
         look: FreshLook,
         default_model: str,
     ) -> None:

@@ -1,33 +1,70 @@
 """Show what can be asked for: names and the versions behind them."""
 
-from collections.abc import Sequence
-from typing import Protocol
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
+from modelmill.registry.v1.model_events_pb2 import (
+    AliasState,
+    ModelReady,
+    ModelServing,
+    ServingAbilities,
+    ServingState,
+)
+from modelmill_bus.bus import Bus
+from modelmill_bus.envelope import Stored
+from modelmill_bus.read_model import ReadModel
+from modelmill_bus.subjects import MODEL_SERVING
+from modelmill_registry.aliases import AliasBook
+from modelmill_registry.catalogue import ModelCatalogue
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.models import Loading
-from modelmill_gateway.routing.find_model import Decides, FindModel
+from modelmill_gateway.routing.default_builds import DefaultBuilds
+from modelmill_gateway.routing.find_model import FindModel
+
+LONGEST_LOAD_SECONDS = 900.0
+"""A load that began longer ago is not shown: its replica was killed and will not tell its end."""
 
 
-class AliasList(Protocol):
-    """Aliases that a tenant can use."""
+class ServedVersions(ReadModel):
+    """By version; what was loaded may be freed by now."""
 
-    def list(self, tenant: str) -> Sequence[AliasState]: ...
+    def __init__(self, bus: Bus, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(bus, (MODEL_SERVING,))
+        self._clock = clock
+        self._abilities: dict[str, ServingAbilities] = {}
+        self._loads: dict[str, dict[str, ModelServing]] = {}
+        """By version and replica."""
 
+    def abilities(self, version_id: str) -> ServingAbilities | None:
+        """Of the engine that loaded it last; None until one has."""
+        return self._abilities.get(version_id)
 
-class VersionList(Protocol):
-    """Versions that a tenant may see, newest first."""
+    def loading(self, version_id: str) -> Loading | None:
+        """How far the replica is that loads it, of several the one that began first."""
+        now = self._clock()
+        began = {
+            fact.began_at.ToNanoseconds() / 1e9: fact.expected_seconds
+            for fact in self._loads.get(version_id, {}).values()
+        }
+        recent = [at for at in began if now - at < LONGEST_LOAD_SECONDS]
+        if not recent:
+            return None
+        elapsed = max(0.0, now - min(recent))
+        left = began[min(recent)] - elapsed
+        return Loading(elapsed, left if left > 0 else None)
 
-    def list(self, tenant: str) -> Sequence[ModelReady]: ...
-
-
-class ServedVersions(Protocol):
-    """What inference tells of versions."""
-
-    def abilities(self, version_id: str) -> ServingAbilities | None: ...
-
-    def loading(self, version_id: str) -> Loading | None: ...
+    def _apply(self, stored: Stored[Any]) -> None:
+        fact: ModelServing = stored.body
+        if fact.state == ServingState.SERVING_STATE_LOADING:
+            self._loads.setdefault(fact.version_id, {})[fact.replica] = fact
+        elif loads := self._loads.get(fact.version_id):
+            loads.pop(fact.replica, None)
+            if not loads:
+                del self._loads[fact.version_id]
+        if fact.HasField("abilities"):
+            self._abilities[fact.version_id] = fact.abilities
 
 
 class ShowModels:
@@ -36,9 +73,9 @@ class ShowModels:
     def __init__(
         self,
         find_model: FindModel,
-        aliases: AliasList,
-        versions: VersionList,
-        decides: Decides,
+        aliases: AliasBook,
+        versions: ModelCatalogue,
+        decides: DefaultBuilds,
         served: ServedVersions,
     ) -> None:
         self._find_model = find_model

@@ -1,28 +1,18 @@
 """Show and set what a whole tenant may use."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import Budget
-from modelmill_gateway.domain.ledger.names import tenant_budget
-
-
-class Budgets(Protocol):
-    """See `modelmill_gateway.adapters.budget_book.BudgetBook`."""
-
-    def get(self, budget_id: str) -> Budget | None: ...
-    async def put(
-        self, budget_id: str, tenant: str, limits: Limits, *, changed_by: str = ""
-    ) -> Budget: ...
+from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
+from modelmill_gateway.spending.budget_book import BudgetBook
 
 
 @dataclass(frozen=True)
 class ManageBudget:
     """The caller's own tenant's; keys have theirs by `ManageKeys`."""
 
-    budgets: Budgets
+    budgets: BudgetBook
 
     def show(self, caller: Caller) -> Budget:
         """Limits, and what is used of them; without any when nobody set one."""

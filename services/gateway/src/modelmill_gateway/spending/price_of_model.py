@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_gateway.domain.ledger.prices import Price, Prices
+from modelmill_gateway.domain.ledger.amounts import Price, Prices
 from modelmill_gateway.routing.find_model import FindModel
 
 

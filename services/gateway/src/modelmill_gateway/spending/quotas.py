@@ -9,7 +9,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from modelmill_bus.errors import StaleWriteError
 from modelmill_service_kit.errors import PermissionDeniedError, UnavailableError
@@ -17,12 +16,10 @@ from modelmill_service_kit.errors import PermissionDeniedError, UnavailableError
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import QuotaUnknownError
 from modelmill_gateway.domain.ledger.account import Account
-from modelmill_gateway.domain.ledger.amounts import Amounts
-from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.amounts import Amounts, Price
+from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
 from modelmill_gateway.domain.ledger.meter import Meter
-from modelmill_gateway.domain.ledger.names import tenant_budget
 from modelmill_gateway.domain.ledger.plan import plan, release_lease
-from modelmill_gateway.domain.ledger.prices import Price
 from modelmill_gateway.domain.ledger.refusals import NAMES, refusal
 from modelmill_gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
 from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict
@@ -34,22 +31,13 @@ from modelmill_gateway.metrics import (
     QUOTA_SETTLED,
     QUOTA_WAITS,
 )
+from modelmill_gateway.spending.budget_book import BudgetBook
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.2
 LOOK_SECONDS = 0.25
 """How often accounts are looked at that nothing else reminds of: leases run out, rates fade."""
-
-
-class Book(Protocol):
-    """See `modelmill_gateway.adapters.budget_book.BudgetBook`."""
-
-    heard: Callable[[Budget, int], None] | None
-
-    def known(self) -> Iterable[tuple[Budget, int]]: ...
-    async def newest(self, budget_id: str) -> tuple[Budget, int] | None: ...
-    async def write(self, budget: Budget, expected: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,12 @@ class Quotas:
     """
 
     def __init__(
-        self, book: Book, holder_id: str, slots: Slots, terms: QuotaTerms, clock: Callable[[], int]
+        self,
+        book: BudgetBook,
+        holder_id: str,
+        slots: Slots,
+        terms: QuotaTerms,
+        clock: Callable[[], int],
     ) -> None:
         self._book = book
         self._holder_id = holder_id
@@ -82,8 +75,8 @@ class Quotas:
         self._tending: dict[str, asyncio.Task[None]] = {}
         self._leaves = False
         for budget, sequence in book.known():
-            self._hear(budget, sequence)
-        book.heard = self._hear
+            self._update(budget, sequence)
+        book.on_change = self._update
 
     def of(self, caller: Caller) -> list[Account]:
         """What limits the caller: budgets of its key, of those that made it, and of the tenant.
@@ -158,14 +151,14 @@ class Quotas:
         except TimeoutError:
             log.warning("leases were not given back in time; they are when this process returns")
 
-    def _hear(self, budget: Budget, sequence: int) -> None:
+    def _update(self, budget: Budget, sequence: int) -> None:
         account = self._accounts.get(budget.budget_id)
         if account is None:
             settled = self._slots.settled(budget.budget_id)
             leases = self._terms.leases
             account = Account(self._holder_id, budget, settled, leases)
             self._accounts[budget.budget_id] = account
-        account.see(budget, sequence, self._clock())
+        account.update(budget, sequence, self._clock())
         self._index(budget, account)
         if account.waiters or account.owes:
             self._active.add(budget.budget_id)
@@ -256,7 +249,7 @@ class Quotas:
                 await asyncio.sleep(RETRY_SECONDS)
                 await self._read(account)
             else:
-                account.see(write.body, sequence, self._clock())
+                account.update(write.body, sequence, self._clock())
 
     async def _read(self, account: Account) -> None:
         try:
@@ -265,7 +258,7 @@ class Quotas:
             await asyncio.sleep(RETRY_SECONDS)
             return
         if newest is not None:
-            account.see(*newest, self._clock())
+            account.update(*newest, self._clock())
 
     async def _give_back(self, account: Account) -> None:
         while (write := release_lease(account, self._clock())) is not None:
@@ -276,7 +269,7 @@ class Quotas:
                 account.stale(write)
                 await self._read(account)
             else:
-                account.see(write.body, sequence, self._clock())
+                account.update(write.body, sequence, self._clock())
 
 
 def _tell(told: asyncio.Future[Verdict], verdict: Verdict) -> None:

@@ -24,7 +24,6 @@ from modelmill_bus.subjects import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, webhoo
 from modelmill_job_index.index import Announcements, announced_by
 from modelmill_service_kit.errors import UnavailableError
 
-from modelmill_gateway.adapters.webhook_book import WebhookBook
 from modelmill_gateway.domain.webhooks import (
     DATASET_EVENT,
     MODEL_EVENT,
@@ -32,6 +31,7 @@ from modelmill_gateway.domain.webhooks import (
     Event,
     delivery_id,
 )
+from modelmill_gateway.webhooks.webhook_book import WebhookBook
 
 SOURCES = (JOBS_TOLD, MODELS_TOLD, DATASETS_TOLD)
 """Which all replicas share."""

@@ -190,9 +190,9 @@ class Account:
             self.waiters.popleft()
             if verdict.outcome is Outcome.HELD:
                 self._take(first.need)
-            first.told(verdict)
+            first.callback(verdict)
 
-    def see(self, budget: Budget, sequence: int, now_ms: int) -> None:
+    def update(self, budget: Budget, sequence: int, now_ms: int) -> None:
         """Take in the record as somebody wrote it; an old one changes nothing."""
         if sequence <= self.sequence:
             return

@@ -1,9 +1,12 @@
-"""Amounts of the five things that are limited, and the limits of a key or a tenant."""
+"""Amounts: what limits count, what a request needs of them at most, and what it costs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Literal, NamedTuple
+
+from modelmill_gateway.domain.chat import ChatCall
 
 Period = Literal["", "day", "month"]
 PERIODS: tuple[Period, ...] = ("", "day", "month")
@@ -103,3 +106,93 @@ class Limits:
             return 0
         days = 1 if self.period == "day" else 32
         return self.period_start(self.period_start(now_ms) + days * 86_400_000 + 3_600_000)
+
+
+MILLION = 1_000_000
+DEFAULT = "*"
+
+
+class Price(NamedTuple):
+    """Millionths of the currency for a million tokens of prompts, and of answers."""
+
+    prompt: int = 0
+    answer: int = 0
+
+    def cost(self, prompt_tokens: int, answer_tokens: int) -> int:
+        """What they cost together, rounded up to the next millionth."""
+        return -(-(prompt_tokens * self.prompt + answer_tokens * self.answer) // MILLION)
+
+
+class Prices:
+    """Prices by model name or alias; "*" is for all others, and nothing when it is not there.
+
+    Args:
+        listed: currency for a million tokens of prompts and of answers, as decimal strings.
+
+    Raises:
+        ValueError: a price is no number from 0 on, or finer than a millionth.
+    """
+
+    def __init__(self, listed: Mapping[str, tuple[str, str]]) -> None:
+        self.are_any = bool(listed)
+        self._by_name = {
+            name: Price(_micros(name, prompt), _micros(name, answer))
+            for name, (prompt, answer) in listed.items()
+        }
+        self._default = self._by_name.get(DEFAULT, Price())
+
+    def of(self, *names: str) -> Price:
+        """The price of the first name that has one."""
+        return next((self._by_name[it] for it in names if it in self._by_name), self._default)
+
+
+def _micros(name: str, text: str) -> int:
+    try:
+        micros = Decimal(text) * MILLION
+        whole = int(micros)
+    except (ArithmeticError, ValueError) as error:
+        raise ValueError(f"the price of {name!r} is no decimal number: {text!r}") from error
+    if whole != micros or whole < 0:
+        raise ValueError(f"the price of {name!r} must be whole millionths from 0 on: {text!r}")
+    return whole
+
+
+PROMPT_TOKENS = 256
+"""Of a template's own words, a system turn of its own among them."""
+TURN_TOKENS = 32
+TOOL_TOKENS = 64
+JSON_AGAIN = 4
+"""A schema written with indents is at most so many times as long as without."""
+TEXT_TOKENS = 8
+"""Of a text to be embedded: where it begins and ends."""
+
+
+def prompt_bound(call: ChatCall) -> int:
+    """Tokens that the prompt has at most."""
+    if call.raw:
+        return TEXT_TOKENS + _bytes(turn.content for turn in call.turns)
+    tokens = PROMPT_TOKENS + _bytes(turn.content for turn in call.turns)
+    tokens += TURN_TOKENS * len(call.turns)
+    for turn in call.turns:
+        for made in turn.calls:
+            tokens += TOOL_TOKENS + _bytes((made.id, made.name))
+            tokens += JSON_AGAIN * _bytes((made.arguments,))
+        tokens += _bytes((turn.tool_call_id,))
+    for tool in call.tools:
+        tokens += TOOL_TOKENS + JSON_AGAIN * _bytes((tool.name, tool.description, tool.parameters))
+    return tokens
+
+
+def texts_bound(texts: Sequence[str]) -> int:
+    """Tokens that texts have at most, each on its own."""
+    return TEXT_TOKENS * len(texts) + _bytes(texts)
+
+
+def need(prompt_tokens: int, answer_tokens: int, price: Price) -> Amounts:
+    """What one request needs of each limit."""
+    tokens = prompt_tokens + answer_tokens
+    return Amounts(1, tokens, 1, tokens, price.cost(prompt_tokens, answer_tokens))
+
+
+def _bytes(texts: Iterable[str]) -> int:
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)

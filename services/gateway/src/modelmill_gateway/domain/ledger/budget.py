@@ -5,6 +5,7 @@ no more is ever used than the limit. Rates are buckets of one minute's capacity:
 fades by the limit a minute, from when it is told; what is leased does not fade.
 """
 
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -113,7 +114,7 @@ class Budget:
         """Whether every other holder has followed the last recall."""
         return all(each.answered >= self.recall for each in self.others(holder_id))
 
-    def told(self, lease: Lease) -> "Budget":
+    def with_lease(self, lease: Lease) -> "Budget":
         """With the holder's row as it is now; what it settled since its last is settled here."""
         before = self.lease_of(lease.holder_id)
         rest = tuple(each for each in self.leases if each.holder_id != lease.holder_id)
@@ -153,3 +154,11 @@ class Budget:
             spent_micros=spent[1],
             fading=(fading[0], fading[1]),
         )
+
+
+NAMES_OF_TENANTS = uuid.UUID("6a1d3a0e-9a1f-4b52-8f5e-0d6a7c1f2b43")
+
+
+def tenant_budget(tenant: str) -> str:
+    """Id of the budget of a whole tenant; of a key it is the key's own id."""
+    return f"tenant-{uuid.uuid5(NAMES_OF_TENANTS, tenant).hex}"

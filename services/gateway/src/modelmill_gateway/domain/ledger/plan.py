@@ -34,13 +34,13 @@ def plan(account: Account, now_ms: int) -> Write | None:
     if is_new and not account.waiters:
         return _written(account, budget, mine, account.used, now_ms)
     kept = _kept(account, follows=follows, renews=renews)
-    told = budget.told(_row(account, mine, kept, budget.recall, now_ms))
-    promised, is_enough = _promised(account, plus(told.free, minus(kept, account.used)))
+    updated = budget.with_lease(_row(account, mine, kept, budget.recall, now_ms))
+    promised, is_enough = _promised(account, plus(updated.free, minus(kept, account.used)))
     ceiling = most(kept, plus(account.used, promised))
     if not is_enough:
         return _recalling(account, budget, mine, ceiling, now_ms, gives=any(promised))
     if now_ms >= account.modest_until_ms:
-        ceiling = _ahead(account, told, kept, ceiling, promised)
+        ceiling = _ahead(account, updated, kept, ceiling, promised)
     grew = _exceeds(account, ceiling, mine.ceiling)
     if not (grew or follows or renews or is_new):
         return None
@@ -101,13 +101,13 @@ def _promised(account: Account, available: Amounts) -> tuple[Amounts, bool]:
 
 
 def _ahead(
-    account: Account, told: Budget, kept: Amounts, ceiling: Amounts, promised: Amounts
+    account: Account, updated: Budget, kept: Amounts, ceiling: Amounts, promised: Amounts
 ) -> Amounts:
     """With what will be needed soon, but never more than half of what is left to others.
 
     Nothing where that is not even enough for one more request.
     """
-    free = minus(told.free, minus(ceiling, kept))
+    free = minus(updated.free, minus(ceiling, kept))
     unused = minus(minus(ceiling, account.used), promised)
     wanted = minus(account.wanted, unused)
     more = [max(0, min(want, left // 2)) for want, left in zip(wanted, free, strict=True)]
@@ -142,13 +142,13 @@ def _recalling(
         quiet_before=bool(budget.recall) and not grew and grants == budget.grants_at_recall,
     )
     row = _row(account, mine, account.used, begun.recall, now_ms)
-    return Write(begun.told(row), account.sequence, row.write, begun.recall)
+    return Write(begun.with_lease(row), account.sequence, row.write, begun.recall)
 
 
 def _written(account: Account, budget: Budget, mine: Lease, ceiling: Amounts, now_ms: int) -> Write:
     row = _row(account, mine, ceiling, budget.recall, now_ms)
     grew = _exceeds(account, ceiling, mine.ceiling)
-    body = replace(budget.told(row), grants=budget.grants + grew)
+    body = replace(budget.with_lease(row), grants=budget.grants + grew)
     return Write(body, account.sequence, row.write, 0)
 
 

@@ -9,8 +9,7 @@ from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 
 from modelmill_gateway.domain.api_keys import MOST_IN_LINE
-from modelmill_gateway.domain.ledger.amounts import Settled
-from modelmill_gateway.domain.ledger.prices import Price
+from modelmill_gateway.domain.ledger.amounts import Price, Settled
 
 BUDGETS_OF_A_REQUEST = MOST_IN_LINE + 1
 """Of a key, of those that made it, and of the tenant."""

@@ -34,7 +34,7 @@ class Waiter:
     """One request that waits; `told` is called once with what came of it."""
 
     need: Amounts
-    told: Callable[[Verdict], None]
+    callback: Callable[[Verdict], None]
     first_write: int
     """Number of the first write that can have been planned after it came."""
     since_recall: int = 0

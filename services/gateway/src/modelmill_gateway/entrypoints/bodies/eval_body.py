@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.eval_criteria import BY_MODEL, SIMILARITIES
+from modelmill_gateway.domain.eval_rows import BY_MODEL, SIMILARITIES
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody
 

@@ -15,7 +15,7 @@ from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
 from modelmill_gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
 from modelmill_gateway.entrypoints.http.datasets import Previews
-from modelmill_gateway.ordering.read_report import ReadReport
+from modelmill_gateway.ordering.show_datasets import ReadReport
 
 
 class ShowsDatasets(Protocol):

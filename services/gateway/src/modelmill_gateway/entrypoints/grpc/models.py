@@ -30,13 +30,13 @@ class DeletesModels(Protocol):
 
 
 class DeletesAliases(Protocol):
-    """See `modelmill_gateway.routing.delete_alias.DeleteAlias`."""
+    """See `modelmill_gateway.routing.move_alias.DeleteAlias`."""
 
     async def __call__(self, name: str, caller: Caller) -> None: ...
 
 
 class SplitsAliases(Protocol):
-    """See `modelmill_gateway.routing.split_alias.SplitAlias`."""
+    """See `modelmill_gateway.routing.move_alias.SplitAlias`."""
 
     async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 

@@ -16,8 +16,8 @@ from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.grpc.uploads import UploadProcedures
 from modelmill_gateway.entrypoints.http.dataset_stories import DatasetStories
 from modelmill_gateway.entrypoints.http.evaluations import ReadsEvaluations
-from modelmill_gateway.entrypoints.http.routes import DataPrep
-from modelmill_gateway.ordering.read_report import ReadReport
+from modelmill_gateway.ordering.show_datasets import ReadReport
+from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
 
 

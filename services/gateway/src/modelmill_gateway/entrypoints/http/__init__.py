@@ -1,1 +1,1 @@
-"""The HTTP door: the gate, and for each group of routes who unpacks, calls and packs."""
+"""The HTTP server: the middleware, and for each group of routes who unpacks, calls and packs."""

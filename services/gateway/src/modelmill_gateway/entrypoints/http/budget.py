@@ -2,10 +2,10 @@
 
 from starlette.requests import Request
 
-from modelmill_gateway.adapters.budget_messages import limits_of
 from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
 from modelmill_gateway.entrypoints.schemas.keys import Budget, BudgetBody
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
+from modelmill_gateway.spending.budget_messages import limits_of
 from modelmill_gateway.spending.manage_budget import ManageBudget
 
 

@@ -15,7 +15,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     caller_of,
     json_response,
 )
-from modelmill_gateway.ordering.read_report import ReadReport
+from modelmill_gateway.ordering.show_datasets import ReadReport
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 MAX_SAMPLES = 100

@@ -22,8 +22,7 @@ from modelmill_gateway.entrypoints.http.requests import (
 from modelmill_gateway.entrypoints.views.eval_views import eval_view, output_item_view, run_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest
-from modelmill_gateway.evals.manage_evals import ManageEvals
-from modelmill_gateway.evals.show_eval_runs import ShowEvalRuns
+from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
 from modelmill_gateway.ordering.control_job import ControlJob
 
 T = TypeVar("T")

@@ -120,7 +120,7 @@ class JobEventReplies:
         step = first
         stopping = asyncio.ensure_future(self._stopping.wait())
         in_hand = context.in_hand
-        key_end = asyncio.Future() if in_hand is None else in_hand.told()
+        key_end = asyncio.Future() if in_hand is None else in_hand.ended()
         try:
             yield RETRY
             while True:

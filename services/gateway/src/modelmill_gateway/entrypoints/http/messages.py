@@ -1,7 +1,6 @@
 """Anthropic's conversations, as plain ASGI like chat, by the same use case."""
 
-from modelmill_gateway.answers.answer_chat import AnswerChat
-from modelmill_gateway.answers.count_prompt import CountPrompt
+from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
 from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.message_body import (

@@ -20,8 +20,8 @@ from modelmill_gateway.entrypoints.views.model_views import (
     served_fields,
 )
 from modelmill_gateway.entrypoints.views.pages import deleted_view, list_view
-from modelmill_gateway.routing.delete_alias import DeleteAlias
 from modelmill_gateway.routing.delete_model import DeleteModel
+from modelmill_gateway.routing.move_alias import DeleteAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
 
@@ -32,7 +32,7 @@ class MovesAliases(Protocol):
 
 
 class SplitsAliases(Protocol):
-    """See `modelmill_gateway.routing.split_alias.SplitAlias`."""
+    """See `modelmill_gateway.routing.move_alias.SplitAlias`."""
 
     async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from modelmill_gateway.answers.judge_texts import JudgeTexts
+from modelmill_gateway.answers.embed_texts import JudgeTexts
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send

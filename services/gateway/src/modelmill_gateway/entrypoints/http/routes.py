@@ -13,12 +13,12 @@ from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_record
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.completions import CompletionRoute
 from modelmill_gateway.entrypoints.http.dataset_stories import DatasetStories, DatasetStoryRoutes
-from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes, Previews
+from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute
 from modelmill_gateway.entrypoints.http.evals import EvalRoutes
 from modelmill_gateway.entrypoints.http.evaluations import EvaluationRoutes, ReadsEvaluations
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
-from modelmill_gateway.entrypoints.http.files import FileRoutes, Files
+from modelmill_gateway.entrypoints.http.files import FileRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
 from modelmill_gateway.entrypoints.http.gate import App, Gate, Verifier
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
@@ -31,17 +31,14 @@ from modelmill_gateway.entrypoints.http.optimizations import OptimizationRoutes
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
 from modelmill_gateway.entrypoints.http.requests import Handlers
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
-from modelmill_gateway.entrypoints.http.uploads import UploadRoutes, Uploads
+from modelmill_gateway.entrypoints.http.uploads import UploadRoutes
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
-from modelmill_gateway.ordering.read_report import ReadReport
+from modelmill_gateway.ordering.show_datasets import ReadReport
+from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
 
 STATUSES = {name: operation.status for name, operation in OPERATIONS.items()}
-
-
-class DataPrep(Files, Uploads, Previews, Protocol):
-    """Where files are kept and datasets are made."""
 
 
 class HttpChoices(Protocol):

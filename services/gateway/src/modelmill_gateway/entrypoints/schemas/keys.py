@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from modelmill_gateway.adapters.budget_messages import limits_message
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.budget import Budget as BudgetRecord
 from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds, User
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.identity.manage_keys import KeyRequest
+from modelmill_gateway.spending.budget_messages import limits_message
 
 MICROS = 1_000_000
 TEN_YEARS = 10 * 366 * 24 * 3600

@@ -1,13 +1,35 @@
-"""What came of the attempts to reach endpoints: the newest of each, the same at every replica."""
+"""The endpoints that are told of events, and what came of the attempts to reach them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
 from modelmill_bus.bus import Bus, StaleWriteError
-from modelmill_bus.keyed_store import RecentLog
+from modelmill_bus.keyed_store import KeyedStore, RecentLog
 from modelmill_bus.subjects import webhook_attempt
 
-from modelmill_gateway.domain.webhooks import DELIVERED
+from modelmill_gateway.domain.webhooks import DELIVERED, Event
+
+
+class WebhookBook(KeyedStore[WebhookState]):
+    """Read model of `webhook.state.*`."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(
+            bus, "webhook.state", key="webhook_id", noun="webhook", listed_at="/v1/webhooks"
+        )
+
+    def told_of(self, event: Event) -> Sequence[WebhookState]:
+        """Endpoints that asked for such events before this one happened."""
+        return [
+            each
+            for each in self._records.values()
+            if each.tenant == event.tenant
+            and each.enabled
+            and event.type in each.event_types
+            and event.sequence > each.told_after.get(event.stream, 0)
+        ]
+
 
 KEPT = 100
 """Attempts of one endpoint; the stream keeps as many, for four days."""

@@ -15,16 +15,16 @@ from modelmill_service_kit.errors import UnavailableError
 from prometheus_client import REGISTRY
 
 from modelmill_gateway.adapters.background import Background
-from modelmill_gateway.adapters.budget_book import BudgetBook
-from modelmill_gateway.adapters.eval_book import EvalBook
-from modelmill_gateway.adapters.key_book import KeyBook
-from modelmill_gateway.adapters.key_limits import KeyLimits
-from modelmill_gateway.adapters.policies import PolicyBook
-from modelmill_gateway.adapters.served_versions import ServedVersions
-from modelmill_gateway.adapters.usage_book import UsageBook
 from modelmill_gateway.domain.requests_in_hand import RequestsInHand
-from modelmill_gateway.identity.end_requests import EndRequests
+from modelmill_gateway.evals.manage_evals import EvalBook
+from modelmill_gateway.guarding.policy_book import PolicyBook
+from modelmill_gateway.identity.credentials import EndRequests
+from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.routing.default_builds import DefaultBuilds
+from modelmill_gateway.routing.show_models import ServedVersions
+from modelmill_gateway.spending.budget_book import BudgetBook
+from modelmill_gateway.spending.key_limits import KeyLimits
+from modelmill_gateway.spending.show_usage import UsageBook
 
 REPLAY_SECONDS = 300.0
 """How long the read models may take to catch up at the start; without a snapshot of the jobs every

@@ -12,9 +12,9 @@ from modelmill_bus.read_model import CATCH_UP_SECONDS, ReadModel
 from modelmill_bus.subjects import budget_state
 from modelmill_service_kit.errors import ConflictError
 
-from modelmill_gateway.adapters.budget_messages import budget_message, budget_of
 from modelmill_gateway.domain.ledger.amounts import Limits
 from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.spending.budget_messages import budget_message, budget_of
 
 TRIES = 20
 
@@ -30,7 +30,7 @@ class BudgetBook(ReadModel):
     def __init__(self, bus: Bus) -> None:
         super().__init__(bus, ("budget.state.*",))
         self._budgets: dict[str, Stored[BudgetState]] = {}
-        self.heard: Callable[[Budget, int], None] | None = None
+        self.on_change: Callable[[Budget, int], None] | None = None
         """Called with each record and its sequence, as it comes."""
 
     def get(self, budget_id: str) -> Budget | None:
@@ -88,5 +88,5 @@ class BudgetBook(ReadModel):
 
     def _apply(self, stored: Stored[Any]) -> None:
         self._budgets[stored.body.budget_id] = stored
-        if self.heard is not None:
-            self.heard(budget_of(stored.body), stored.sequence)
+        if self.on_change is not None:
+            self.on_change(budget_of(stored.body), stored.sequence)

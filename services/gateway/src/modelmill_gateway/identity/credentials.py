@@ -1,0 +1,105 @@
+"""Credentials: who calls, who may still be asked for later, and whose requests have to end."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
+from modelmill.gateway.v1.gateway_jobs_pb2 import Authority
+from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
+
+from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.api_keys import BEGINNING
+from modelmill_gateway.domain.requests_in_hand import RequestInHand, RequestsInHand
+from modelmill_gateway.identity.key_book import KeyBook
+
+
+class Tokens(Protocol):
+    """See `modelmill_gateway.adapters.tokens.TokenVerifier`."""
+
+    async def verify(self, token: str) -> Caller: ...
+
+
+class Credentials:
+    """The verifier of both servers. How the text begins decides what it is taken for."""
+
+    def __init__(self, keys: KeyBook, tokens: Tokens, in_hand: RequestsInHand) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self._in_hand = in_hand
+
+    async def verify(self, token: str) -> Caller:
+        """The caller whom `token` names. Raises UnauthenticatedError."""
+        if token.startswith(BEGINNING):
+            return self._keys.caller(token)
+        return await self._tokens.verify(token)
+
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]:
+        """Within the block a request of the key is answered, which ends with it: KeyEndedError."""
+        return self._in_hand.holding(key_id)
+
+
+class DelegatedIdentity:
+    """What a caller may do later on: what it might when it ordered, as far as its key still may."""
+
+    def __init__(self, keys: KeyBook) -> None:
+        self._keys = keys
+
+    def caller_of(self, authority: Authority, tenant: str) -> Caller:
+        """The caller, as its requests are answered.
+
+        Raises:
+            UnauthenticatedError: its key was revoked, or has expired.
+        """
+        scopes = frozenset(authority.scopes)
+        models = frozenset(authority.models) if authority.only_models else None
+        caller = Caller(tenant, authority.subject, scopes, authority.key_id, models)
+        if not authority.key_id:
+            return caller
+        now = self._keys.caller_of(self._key(tenant, authority.key_id))
+        if now.models is not None:
+            models = now.models if models is None else models & now.models
+        return replace(
+            caller,
+            scopes=scopes & now.scopes,
+            models=models,
+            makers=now.makers,
+            limited=now.limited,
+        )
+
+    def _key(self, tenant: str, key_id: str) -> KeyState:
+        try:
+            key = self._keys.get(tenant, key_id)
+        except NotFoundError as error:
+            raise UnauthenticatedError("the API key is gone") from error
+        if not self._keys.counts(key_id):
+            raise UnauthenticatedError("the API key is not valid any more")
+        return key
+
+
+LOOK_SECONDS = 0.25
+
+
+class EndRequests:
+    """Looks at the keys that have requests in hand, whatever may have ended them.
+
+    A revocation, an end that came or was moved nearer, a key that made this one: one rule for all,
+    a fraction of a second late.
+    """
+
+    def __init__(self, keys: KeyBook, in_hand: RequestsInHand) -> None:
+        self._keys = keys
+        self._in_hand = in_hand
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def look(self) -> None:
+        """End what has to end now."""
+        for key_id in self._in_hand.keys:
+            if not self._keys.counts(key_id):
+                self._in_hand.end(key_id)
