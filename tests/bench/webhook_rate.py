@@ -21,7 +21,7 @@ from modelmill_bus.subjects import job_state
 from modelmill_gateway.composition import open_webhooks
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
-from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
 from modelmill_gateway.use_cases import Webhooks
 from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue

@@ -20,7 +20,7 @@ from modelmill_data_prep.domain.reading.parse_block import (
     parse_json,
 )
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
+from modelmill_gateway.entrypoints.schemas.datasets import DatasetSpecBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_body
 from modelmill_service_kit.errors import InvalidInputError
 

@@ -6,7 +6,7 @@ import pytest
 from gateway_support.house import BASE, House
 from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
+from modelmill_gateway.entrypoints.schemas.datasets import DatasetSpecBody
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ from gateway_support.house import House
 from modelmill.data_prep.v1.data_prep_service_pb2 import Upload
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from modelmill_gateway.entrypoints.http.uploads import MAX_PARTS
+from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -19,7 +19,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.subjects import DATASET_READY, job_progress
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.views.job_views import STATUS
+from modelmill_gateway.entrypoints.schemas.jobs import STATUS
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 

@@ -18,7 +18,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
 from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
-from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
+from modelmill_gateway.entrypoints.schemas.models import AliasBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_body
 from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_service_kit.grpc_client import open_channel

@@ -14,7 +14,7 @@ from modelmill_bus.subjects import MODEL_READY, job_state, webhook_state
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
-from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
 from modelmill_gateway.webhooks.change_webhook import RegisterWebhook
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery
 from modelmill_gateway.webhooks.secret_vault import SecretVault

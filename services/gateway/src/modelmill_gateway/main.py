@@ -44,7 +44,7 @@ from modelmill_gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
 from modelmill_gateway.entrypoints.http.gate import App
 from modelmill_gateway.entrypoints.http.routes import gateway_http_app
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
-from modelmill_gateway.entrypoints.views.webhook_views import FACTS
+from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
 from modelmill_gateway.evals.run_eval import RunEval
 from modelmill_gateway.guarding.record_feedback import FeedbackBook, RecordFeedback
 from modelmill_gateway.identity.credentials import Credentials, DelegatedIdentity

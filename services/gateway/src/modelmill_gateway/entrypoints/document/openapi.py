@@ -16,12 +16,12 @@ from modelmill_gateway.entrypoints.document.anthropic_refusals import (
     NAME,
     anthropic_responses,
 )
-from modelmill_gateway.entrypoints.document.evaluation_examples import RESULTS
 from modelmill_gateway.entrypoints.document.operation import Operation
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.document.refusals import ERROR, REFUSALS
 from modelmill_gateway.entrypoints.document.schemas import SCHEMAS, Schemas
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
+from modelmill_gateway.entrypoints.schemas.evaluations import RESULTS
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.entrypoints.schemas.usage import QUERY
 from modelmill_gateway.entrypoints.schemas.webhooks import WebhookEvent

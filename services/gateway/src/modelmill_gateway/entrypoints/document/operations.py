@@ -1,37 +1,35 @@
 """What each route of the table takes and gives: the table behind the API document."""
 
-from typing import Any
-
-from pydantic import BaseModel
-
-from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
 from modelmill_gateway.entrypoints.bodies.chat_body import ChatBody, GenerateBody
 from modelmill_gateway.entrypoints.bodies.completion_body import CompletionBody
-from modelmill_gateway.entrypoints.bodies.dataset_body import DatasetBody, PreviewBody
-from modelmill_gateway.entrypoints.bodies.evaluation_body import EvaluationBody
-from modelmill_gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody
 from modelmill_gateway.entrypoints.bodies.message_body import CountedBody, MessagesBody
 from modelmill_gateway.entrypoints.bodies.response_body import ResponseBody
 from modelmill_gateway.entrypoints.document import batch_answers as batches
-from modelmill_gateway.entrypoints.document import checkpoint_answers as checkpoints
-from modelmill_gateway.entrypoints.document import dataset_answers as datasets
-from modelmill_gateway.entrypoints.document import evaluation_examples as evaluations
 from modelmill_gateway.entrypoints.document import examples as e
-from modelmill_gateway.entrypoints.document import job_answers as jobs
 from modelmill_gateway.entrypoints.document import message_answers as messages
-from modelmill_gateway.entrypoints.document import model_answers as models
 from modelmill_gateway.entrypoints.document import moderation_answers as moderations
 from modelmill_gateway.entrypoints.document import response_answers as responses
 from modelmill_gateway.entrypoints.document import text_answers as texts
-from modelmill_gateway.entrypoints.document import upload_answers as uploads
 from modelmill_gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
 from modelmill_gateway.entrypoints.document.operation import Body, Operation
 from modelmill_gateway.entrypoints.http.batches import BatchBody
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingBody
 from modelmill_gateway.entrypoints.http.moderations import ModerationBody
-from modelmill_gateway.entrypoints.http.optimizations import OptimizationBody
-from modelmill_gateway.entrypoints.http.uploads import CompleteUploadBody, UploadBody
-from modelmill_gateway.entrypoints.schemas import audit, feedback, keys, policies, usage, webhooks
+from modelmill_gateway.entrypoints.schemas import (
+    audit,
+    datasets,
+    evaluations,
+    feedback,
+    files,
+    fine_tuning,
+    jobs,
+    keys,
+    models,
+    optimizations,
+    policies,
+    usage,
+    webhooks,
+)
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page, WholeList
 
 NEIGHBOUR = (503, 504)
@@ -42,12 +40,6 @@ HOOK = (409, *NEIGHBOUR)
 
 GENERATE = Body(GenerateBody, {"prompt": "espresso: strong black coffee", "max_length": 16})
 MODERATION = Body(ModerationBody, {"input": ["how do I pick a lock?"]})
-ALIAS = Body(AliasBody, {"version_id": e.VERSION})
-TUNING_EVENT = e.job_event("fine_tuning.job.event")
-
-
-def _steered(answer: type[BaseModel], example: dict[str, Any]) -> Operation:
-    return Operation(answer, example, refusals=STEER)
 
 
 OPERATIONS = {
@@ -112,112 +104,74 @@ OPERATIONS = {
     "revert_policy": Operation(
         policies.PolicyReverted, body=Body(policies.RevertBody), refusals=(404, *STEER)
     ),
-    "list_models": Operation(
-        models.ModelList, {"object": "list", "data": [e.MODEL_ALIAS, e.MODEL_VERSION]}
-    ),
-    "get_model": Operation(models.AnyModel, e.MODEL_VERSION),
-    "delete_model": Operation(
-        models.DeletedModel,
-        {**e.deleted("model", e.VERSION), "version_ids": [e.VERSION]},
-        refusals=STEER,
-    ),
-    "list_aliases": Operation(
-        models.AliasList, {"object": "list", "data": [e.ALIAS], "has_more": False}
-    ),
-    "move_alias": Operation(models.Alias, e.ALIAS, ALIAS, refusals=STEER),
-    "delete_alias": Operation(Deleted, e.deleted("alias", "kinds"), refusals=STEER),
-    "upload_file": Operation(models.File, e.FILE_ANSWER, refusals=(429, *NEIGHBOUR)),
-    "list_files": Operation(models.FilePage, e.page(e.FILE_ANSWER), refusals=NEIGHBOUR),
-    "get_file": Operation(models.File, e.FILE_ANSWER, refusals=NEIGHBOUR),
-    "delete_file": Operation(Deleted, e.deleted("file", e.FILE), refusals=STEER),
-    "get_content": Operation(None, {}, refusals=NEIGHBOUR),
+    "list_models": Operation(models.ModelList),
+    "get_model": Operation(models.AnyModel),
+    "delete_model": Operation(models.DeletedModel, refusals=STEER),
+    "list_aliases": Operation(WholeList[models.Alias]),
+    "move_alias": Operation(models.Alias, body=Body(models.AliasBody), refusals=STEER),
+    "delete_alias": Operation(Deleted, refusals=STEER),
+    "upload_file": Operation(files.File, refusals=(429, *NEIGHBOUR)),
+    "list_files": Operation(Page[files.File], refusals=NEIGHBOUR),
+    "get_file": Operation(files.File, refusals=NEIGHBOUR),
+    "delete_file": Operation(Deleted, refusals=STEER),
+    "get_content": Operation(None, refusals=NEIGHBOUR),
     "begin_upload": Operation(
-        uploads.Upload,
-        uploads.UPLOAD,
-        Body(UploadBody, uploads.UPLOAD_BODY),
-        refusals=(429, *NEIGHBOUR),
+        files.Upload, body=Body(files.UploadBody), refusals=(429, *NEIGHBOUR)
     ),
-    "add_upload_part": Operation(uploads.UploadPart, uploads.PART, refusals=(422, 429, *NEIGHBOUR)),
+    "add_upload_part": Operation(files.UploadPart, refusals=(422, 429, *NEIGHBOUR)),
     "complete_upload": Operation(
-        uploads.Upload,
-        uploads.COMPLETED,
-        Body(CompleteUploadBody, {"part_ids": [uploads.PART_ID]}),
-        refusals=(429, *NEIGHBOUR),
+        files.Upload, body=Body(files.CompleteUploadBody), refusals=(429, *NEIGHBOUR)
     ),
-    "cancel_upload": Operation(uploads.Upload, uploads.CANCELLED, refusals=NEIGHBOUR),
+    "cancel_upload": Operation(files.Upload, refusals=NEIGHBOUR),
     "preview_dataset": Operation(
-        uploads.DatasetPreview,
-        uploads.PREVIEW,
-        Body(PreviewBody, {**e.DATASET_BODY, "rows": 2}),
-        refusals=(404, *NEIGHBOUR),
+        datasets.DatasetPreview, body=Body(datasets.PreviewBody), refusals=(404, *NEIGHBOUR)
     ),
     "create_dataset": Operation(
-        models.AcceptedDataset,
-        e.ACCEPTED_DATASET,
-        Body(DatasetBody, e.DATASET_BODY),
-        202,
-        refusals=ORDER,
+        datasets.AcceptedDataset, body=Body(datasets.DatasetBody), status=202, refusals=ORDER
     ),
-    "list_datasets": Operation(models.DatasetPage, e.page(e.DATASET_ANSWER)),
-    "get_dataset": Operation(models.Dataset, e.DATASET_ANSWER),
-    "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=STEER),
-    "explain_row": Operation(datasets.ExplainedRow, e.EXPLAINED_ROW, refusals=(400, *NEIGHBOUR)),
-    "diff_datasets": Operation(datasets.DatasetDiff, e.DATASET_DIFF, refusals=(400, *NEIGHBOUR)),
-    "get_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
+    "list_datasets": Operation(Page[datasets.Dataset]),
+    "get_dataset": Operation(datasets.Dataset),
+    "delete_dataset": Operation(Deleted, refusals=STEER),
+    "explain_row": Operation(datasets.ExplainedRow, refusals=(400, *NEIGHBOUR)),
+    "diff_datasets": Operation(datasets.DatasetDiff, refusals=(400, *NEIGHBOUR)),
+    "get_report": Operation(None, refusals=(400, *NEIGHBOUR)),
     "create_fine_tuning": Operation(
-        jobs.FineTuningJob,
-        e.FINE_TUNING_JOB,
-        Body(FineTuningBody, e.FINE_TUNING_BODY),
-        refusals=ORDER,
+        fine_tuning.FineTuningJob, body=Body(fine_tuning.FineTuningBody), refusals=ORDER
     ),
-    "list_fine_tuning": Operation(jobs.FineTuningJobPage, e.page(e.FINE_TUNING_JOB)),
-    "get_fine_tuning": Operation(jobs.FineTuningJob, e.FINE_TUNING_JOB),
+    "list_fine_tuning": Operation(Page[fine_tuning.FineTuningJob]),
+    "get_fine_tuning": Operation(fine_tuning.FineTuningJob),
     "list_fine_tuning_events": Operation(
-        jobs.JobEventPage, e.page(TUNING_EVENT), events=jobs.JobEvent, refusals=(422,)
+        Page[jobs.JobEvent], events=jobs.JobEvent, refusals=(422,)
     ),
-    "list_fine_tuning_checkpoints": Operation(
-        checkpoints.CheckpointPage, e.page(checkpoints.CHECKPOINT), refusals=(400,)
-    ),
-    "cancel_fine_tuning": _steered(
-        jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "desired_state": "cancel"}
-    ),
-    "pause_fine_tuning": _steered(
-        jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "desired_state": "pause"}
-    ),
-    "resume_fine_tuning": _steered(jobs.FineTuningJob, e.FINE_TUNING_JOB),
+    "list_fine_tuning_checkpoints": Operation(Page[fine_tuning.Checkpoint], refusals=(400,)),
+    "cancel_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
+    "pause_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
+    "resume_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "create_optimization": Operation(
-        jobs.Optimization,
-        e.OPTIMIZATION,
-        Body(OptimizationBody, e.OPTIMIZATION_BODY),
-        202,
+        optimizations.Optimization,
+        body=Body(optimizations.OptimizationBody),
+        status=202,
         refusals=ORDER,
     ),
-    "list_optimizations": Operation(jobs.OptimizationPage, e.page(e.OPTIMIZATION)),
-    "get_optimization": Operation(jobs.Optimization, e.OPTIMIZATION),
-    "cancel_optimization": _steered(
-        jobs.Optimization, {**e.OPTIMIZATION, "desired_state": "cancel"}
-    ),
+    "list_optimizations": Operation(Page[optimizations.Optimization]),
+    "get_optimization": Operation(optimizations.Optimization),
+    "cancel_optimization": Operation(optimizations.Optimization, refusals=STEER),
     "create_evaluation": Operation(
-        jobs.Evaluation,
-        evaluations.EVALUATION,
-        Body(EvaluationBody, evaluations.BODY),
-        202,
+        evaluations.Evaluation,
+        body=Body(evaluations.EvaluationBody),
+        status=202,
         refusals=(409, *ORDER),
     ),
-    "list_evaluations": Operation(jobs.EvaluationPage, e.page(evaluations.EVALUATION)),
-    "get_evaluation": Operation(jobs.Evaluation, evaluations.EVALUATION),
-    "get_evaluation_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
-    "cancel_evaluation": _steered(
-        jobs.Evaluation, {**evaluations.EVALUATION, "status": "running", "desired_state": "cancel"}
-    ),
-    "list_jobs": Operation(jobs.JobPage, e.page(e.JOB_ANSWER)),
-    "get_job": Operation(jobs.Job, e.JOB_ANSWER),
-    "list_job_events": Operation(
-        jobs.JobEventPage, e.page(e.job_event("job.event")), events=jobs.JobEvent, refusals=(422,)
-    ),
-    "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "cancel"}),
-    "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "desired_state": "pause"}),
-    "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+    "list_evaluations": Operation(Page[evaluations.Evaluation]),
+    "get_evaluation": Operation(evaluations.Evaluation),
+    "get_evaluation_report": Operation(None, refusals=(400, *NEIGHBOUR)),
+    "cancel_evaluation": Operation(evaluations.Evaluation, refusals=STEER),
+    "list_jobs": Operation(Page[jobs.Job]),
+    "get_job": Operation(jobs.Job),
+    "list_job_events": Operation(Page[jobs.JobEvent], events=jobs.JobEvent, refusals=(422,)),
+    "cancel_job": Operation(jobs.Job, refusals=STEER),
+    "pause_job": Operation(jobs.Job, refusals=STEER),
+    "resume_job": Operation(jobs.Job, refusals=STEER),
     "get_budget": Operation(keys.Budget),
     "put_budget": Operation(keys.Budget, body=Body(keys.BudgetBody), refusals=HOOK),
     "get_usage": Operation(usage.UsagePage, refusals=(400, 503)),
@@ -228,7 +182,7 @@ OPERATIONS = {
     ),
     "list_batches": Operation(batches.BatchPage, e.page(batches.BATCH)),
     "get_batch": Operation(batches.Batch, batches.BATCH),
-    "cancel_batch": _steered(batches.Batch, {**batches.BATCH, "status": "cancelling"}),
+    "cancel_batch": Operation(batches.Batch, batches.BATCH, refusals=STEER),
     "register_webhook": Operation(
         webhooks.RegisteredWebhook, body=Body(webhooks.WebhookBody), refusals=HOOK
     ),

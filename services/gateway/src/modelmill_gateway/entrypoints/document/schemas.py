@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from modelmill_gateway.entrypoints.schemas.base import ResponseModel
@@ -84,4 +84,4 @@ class Schemas:
 
 
 def _mode(model: type[BaseModel]) -> str:
-    return "serialization" if issubclass(model, ResponseModel) else "validation"
+    return "serialization" if issubclass(model, ResponseModel | RootModel) else "validation"

@@ -35,7 +35,6 @@ from modelmill_gateway.entrypoints.bodies.chat_body import (
     MAX_STOPS,
 )
 from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.verdicts import (
     mode_errors,
     requested_moderation,
@@ -55,11 +54,7 @@ class ChatProcedures:
     def __init__(self, answer_chat: AnswerChat) -> None:
         self._answer_chat = answer_chat
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {"Chat": self._chat, "StreamChat": self._stream_chat}
-
-    async def _chat(self, request: pb.ChatRequest, call: RequestContext) -> pb.ChatResponse:
+    async def Chat(self, request: pb.ChatRequest, call: RequestContext) -> pb.ChatResponse:
         async with self._answer_chat(_chat_call(request.call), call) as answers:
             whole = await answers.whole()
         said = [
@@ -75,7 +70,7 @@ class ChatProcedures:
             text=said[0].text, end=said[0].end, answers=said, verdicts=verdicts_message(answers)
         )
 
-    async def _stream_chat(
+    async def StreamChat(
         self, request: pb.StreamChatRequest, call: RequestContext
     ) -> AsyncGenerator[pb.StreamChatResponse]:
         last = pb.StreamChatResponse()

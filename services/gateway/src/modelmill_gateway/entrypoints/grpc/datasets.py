@@ -1,56 +1,29 @@
 """Datasets over gRPC: what one would become, the list, a row's story, differences, reports."""
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol
+from collections.abc import AsyncGenerator
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.registry.v1.model_events_pb2 import DatasetReady
-from modelmill_job_index.index import JobRecord
 
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
-from modelmill_gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
-from modelmill_gateway.entrypoints.http.datasets import Previews
-from modelmill_gateway.ordering.show_datasets import ReadReport
-
-
-class ShowsDatasets(Protocol):
-    """See `modelmill_gateway.ordering.show_datasets.ShowDatasets`."""
-
-    def ready(self, tenant: str) -> Sequence[DatasetReady]: ...
-    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
-
-
-class DeletesDatasets(Protocol):
-    """See `modelmill_gateway.ordering.delete_dataset.DeleteDataset`."""
-
-    async def __call__(self, dataset_id: str, caller: Caller) -> None: ...
+from modelmill_gateway.entrypoints.http.datasets import MAX_LINE, DatasetStories, Previews
+from modelmill_gateway.ordering.delete_dataset import DeleteDataset
+from modelmill_gateway.ordering.show_datasets import ReadReport, ShowDatasets
 
 
 class DatasetProcedures:
     """PreviewDataset, ListDatasets, GetDataset and DeleteDataset."""
 
     def __init__(
-        self, previews: Previews, datasets: ShowsDatasets, delete_dataset: DeletesDatasets
+        self, previews: Previews, datasets: ShowDatasets, delete_dataset: DeleteDataset
     ) -> None:
         self._previews = previews
         self._datasets = datasets
         self._delete_dataset = delete_dataset
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "PreviewDataset": self._preview,
-            "ListDatasets": self._list,
-            "GetDataset": self._get,
-            "DeleteDataset": self._delete,
-        }
-
-    async def _preview(
+    async def PreviewDataset(
         self, request: pb.PreviewDatasetRequest, call: RequestContext
     ) -> pb.PreviewDatasetResponse:
         shown = await self._previews.preview_dataset(
@@ -60,7 +33,7 @@ class DatasetProcedures:
             rows=shown.rows, columns=shown.columns, reading=shown.reading
         )
 
-    async def _list(
+    async def ListDatasets(
         self, request: pb.ListDatasetsRequest, call: RequestContext
     ) -> pb.ListDatasetsResponse:
         wanted = page_request(request.after, request.limit)
@@ -69,13 +42,13 @@ class DatasetProcedures:
         shown = [dataset_message(dataset) for dataset in page.items]
         return pb.ListDatasetsResponse(datasets=shown, has_more=page.has_more)
 
-    async def _get(
+    async def GetDataset(
         self, request: pb.GetDatasetRequest, call: RequestContext
     ) -> pb.GetDatasetResponse:
         found = await self._datasets.one(call.caller.tenant, request.dataset_id)
         return pb.GetDatasetResponse(dataset=dataset_message(found))
 
-    async def _delete(
+    async def DeleteDataset(
         self, request: pb.DeleteDatasetRequest, call: RequestContext
     ) -> pb.DeleteDatasetResponse:
         await self._delete_dataset(request.dataset_id, call.caller)
@@ -89,15 +62,7 @@ class DatasetStoryProcedures:
         self._stories = stories
         self._read_report = read_report
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "ExplainRow": self._explain,
-            "DiffDatasets": self._diff,
-            "DownloadReport": self._report,
-        }
-
-    async def _explain(
+    async def ExplainRow(
         self, request: pb.ExplainRowRequest, call: RequestContext
     ) -> pb.ExplainRowResponse:
         if not 1 <= request.line <= MAX_LINE:
@@ -107,7 +72,7 @@ class DatasetStoryProcedures:
         )
         return pb.ExplainRowResponse(stories=stories)
 
-    async def _diff(
+    async def DiffDatasets(
         self, request: pb.DiffDatasetsRequest, call: RequestContext
     ) -> pb.DiffDatasetsResponse:
         found = await self._stories.diff_datasets(
@@ -127,7 +92,7 @@ class DatasetStoryProcedures:
             spec_changes=found.spec_changes,
         )
 
-    async def _report(
+    async def DownloadReport(
         self, request: pb.DownloadReportRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadReportResponse]:
         chunks = self._read_report(

@@ -1,56 +1,32 @@
 """Files over gRPC: in and out in pieces, never whole in memory."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Protocol
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import page_request
 from modelmill_gateway.entrypoints.http.files import Files
-
-
-class DeletesFiles(Protocol):
-    """See `modelmill_gateway.ordering.delete_file.DeleteFile`."""
-
-    async def __call__(self, file_id: str, caller: Caller) -> None: ...
-
-
-class FindsFiles(Protocol):
-    """See `modelmill_gateway.ordering.find_file.FindFile`."""
-
-    async def __call__(self, tenant: str, file_id: str) -> FileState: ...
+from modelmill_gateway.ordering.delete_file import DeleteFile
+from modelmill_gateway.ordering.find_file import FindFile
 
 
 class FileProcedures:
     """UploadFile, ListFiles, GetFile, DownloadFile and DeleteFile."""
 
     def __init__(
-        self, files: Files, delete_file: DeletesFiles, find_file: FindsFiles, *, max_bytes: int
+        self, files: Files, delete_file: DeleteFile, find_file: FindFile, *, max_bytes: int
     ) -> None:
         self._files = files
         self._delete_file = delete_file
         self._find_file = find_file
         self._max_bytes = max_bytes
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "UploadFile": self._upload,
-            "ListFiles": self._list,
-            "GetFile": self._get,
-            "DownloadFile": self._download,
-            "DeleteFile": self._delete,
-        }
-
-    async def _upload(
+    async def UploadFile(
         self, requests: AsyncIterator[pb.UploadFileRequest], call: RequestContext
     ) -> pb.UploadFileResponse:
         header = await header_of(requests)
@@ -63,7 +39,7 @@ class FileProcedures:
         )
         return pb.UploadFileResponse(file=file)
 
-    async def _list(
+    async def ListFiles(
         self, request: pb.ListFilesRequest, call: RequestContext
     ) -> pb.ListFilesResponse:
         wanted = page_request(request.after, request.limit)
@@ -71,11 +47,11 @@ class FileProcedures:
         page = page_of(files, wanted, lambda file: file.file_id)
         return pb.ListFilesResponse(files=page.items, has_more=page.has_more)
 
-    async def _get(self, request: pb.GetFileRequest, call: RequestContext) -> pb.GetFileResponse:
+    async def GetFile(self, request: pb.GetFileRequest, call: RequestContext) -> pb.GetFileResponse:
         file = await self._find_file(call.caller.tenant, request.file_id)
         return pb.GetFileResponse(file=file)
 
-    async def _download(
+    async def DownloadFile(
         self, request: pb.DownloadFileRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadFileResponse]:
         await self._find_file(call.caller.tenant, request.file_id)
@@ -83,7 +59,7 @@ class FileProcedures:
         async for chunk in chunks:
             yield pb.DownloadFileResponse(chunk=chunk)
 
-    async def _delete(
+    async def DeleteFile(
         self, request: pb.DeleteFileRequest, call: RequestContext
     ) -> pb.DeleteFileResponse:
         await self._delete_file(request.file_id, call.caller)

@@ -1,92 +1,35 @@
 """Datasets, training, builds and the jobs that make them, over gRPC."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncGenerator
+from typing import Any
 
-from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
     JOB_DESIRED_STATE_RUN,
-    JobDesiredState,
     JobPriority,
 )
-from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from modelmill_bus.kinds import KINDS, dataset_id_of
-from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import (
     checked_key,
     event_message,
     job_message,
     page_request,
 )
-from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
-from modelmill_gateway.ordering.watch_job import EventIds
-
-
-class CreatesDatasets(Protocol):
-    """See `modelmill_gateway.ordering.create_dataset.CreateDataset`."""
-
-    async def __call__(
-        self,
-        spec: DatasetSpec,
-        caller: Caller,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> JobRecord: ...
-
-
-class CreatesTraining(Protocol):
-    """See `modelmill_gateway.ordering.create_fine_tuning_job.CreateFineTuningJob`."""
-
-    async def __call__(
-        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
-    ) -> JobRecord: ...
-
-
-class CreatesBuilds(Protocol):
-    """See `modelmill_gateway.ordering.create_optimization.CreateOptimization`."""
-
-    async def __call__(
-        self,
-        spec: BuildSpec,
-        caller: Caller,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> JobRecord: ...
-
-
-class SteersJobs(Protocol):
-    """See `modelmill_gateway.ordering.control_job.ControlJob`."""
-
-    async def __call__(
-        self, job_id: str, desired_state: JobDesiredState.ValueType, caller: Caller
-    ) -> JobRecord: ...
-
-
-class WatchesJobs(Protocol):
-    """See `modelmill_gateway.ordering.watch_job.WatchJob`."""
-
-    def __call__(
-        self, caller: Caller, job_id: str, after: str | None
-    ) -> AsyncIterator[JobEvent]: ...
-
-
-class Jobs(Protocol):
-    """The list of jobs, newest first; raises NotFoundError for another tenant's."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
+from modelmill_gateway.entrypoints.http.jobs import Jobs
+from modelmill_gateway.ordering.control_job import ControlJob
+from modelmill_gateway.ordering.create_dataset import CreateDataset
+from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
+from modelmill_gateway.ordering.create_optimization import CreateOptimization
+from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
 
 
 class OrderProcedures:
@@ -94,23 +37,15 @@ class OrderProcedures:
 
     def __init__(
         self,
-        create_dataset: CreatesDatasets,
-        create_fine_tuning_job: CreatesTraining,
-        create_optimization: CreatesBuilds,
+        create_dataset: CreateDataset,
+        create_fine_tuning_job: CreateFineTuningJob,
+        create_optimization: CreateOptimization,
     ) -> None:
         self._create_dataset = create_dataset
         self._create_fine_tuning_job = create_fine_tuning_job
         self._create_optimization = create_optimization
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "CreateDataset": self._dataset,
-            "CreateFineTuningJob": self._training,
-            "CreateOptimization": self._build,
-        }
-
-    async def _dataset(
+    async def CreateDataset(
         self, request: pb.CreateDatasetRequest, call: RequestContext
     ) -> pb.CreateDatasetResponse:
         key = checked_key(request.idempotency_key)
@@ -118,7 +53,7 @@ class OrderProcedures:
         dataset_id = dataset_id_of(record.requested.job_id)
         return pb.CreateDatasetResponse(job=job_message(record), dataset_id=dataset_id)
 
-    async def _training(
+    async def CreateFineTuningJob(
         self, request: pb.CreateFineTuningJobRequest, call: RequestContext
     ) -> pb.CreateFineTuningJobResponse:
         key = checked_key(request.idempotency_key)
@@ -127,7 +62,7 @@ class OrderProcedures:
         )
         return pb.CreateFineTuningJobResponse(job=job_message(record))
 
-    async def _build(
+    async def CreateOptimization(
         self, request: pb.CreateOptimizationRequest, call: RequestContext
     ) -> pb.CreateOptimizationResponse:
         key = checked_key(request.idempotency_key)
@@ -144,8 +79,8 @@ class JobProcedures:
 
     def __init__(
         self,
-        control_job: SteersJobs,
-        watch_job: WatchesJobs,
+        control_job: ControlJob,
+        watch_job: WatchJob,
         ids: EventIds,
         jobs: Jobs,
         stopping: asyncio.Event,
@@ -156,18 +91,9 @@ class JobProcedures:
         self._jobs = jobs
         self._stopping = stopping
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "ListJobs": self._list,
-            "GetJob": self._get,
-            "CancelJob": self._cancel,
-            "PauseJob": self._pause,
-            "ResumeJob": self._resume,
-            "WatchJob": self._watch,
-        }
-
-    async def _list(self, request: pb.ListJobsRequest, call: RequestContext) -> pb.ListJobsResponse:
+    async def ListJobs(
+        self, request: pb.ListJobsRequest, call: RequestContext
+    ) -> pb.ListJobsResponse:
         if request.kind and request.kind not in KINDS:
             raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
         wanted = page_request(request.after, request.limit)
@@ -176,29 +102,29 @@ class JobProcedures:
         jobs = [job_message(record) for record in page.items]
         return pb.ListJobsResponse(jobs=jobs, has_more=page.has_more)
 
-    async def _get(self, request: pb.GetJobRequest, call: RequestContext) -> pb.GetJobResponse:
+    async def GetJob(self, request: pb.GetJobRequest, call: RequestContext) -> pb.GetJobResponse:
         record = self._jobs.get(call.caller.tenant, request.job_id)
         return pb.GetJobResponse(job=job_message(record))
 
-    async def _cancel(
+    async def CancelJob(
         self, request: pb.CancelJobRequest, call: RequestContext
     ) -> pb.CancelJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_CANCEL, call.caller)
         return pb.CancelJobResponse(job=job_message(record))
 
-    async def _pause(
+    async def PauseJob(
         self, request: pb.PauseJobRequest, call: RequestContext
     ) -> pb.PauseJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_PAUSE, call.caller)
         return pb.PauseJobResponse(job=job_message(record))
 
-    async def _resume(
+    async def ResumeJob(
         self, request: pb.ResumeJobRequest, call: RequestContext
     ) -> pb.ResumeJobResponse:
         record = await self._control_job(request.job_id, JOB_DESIRED_STATE_RUN, call.caller)
         return pb.ResumeJobResponse(job=job_message(record))
 
-    async def _watch(
+    async def WatchJob(
         self, request: pb.WatchJobRequest, call: RequestContext
     ) -> AsyncGenerator[pb.WatchJobResponse]:
         after = self._ids.unseal(request.job_id, request.after) if request.after else None

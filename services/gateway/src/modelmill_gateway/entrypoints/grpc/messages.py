@@ -17,7 +17,7 @@ from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.log_tail import shown_tail
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
-from modelmill_gateway.entrypoints.views.job_views import trained_tokens
+from modelmill_gateway.entrypoints.schemas.jobs import trained_tokens
 
 MAX_KEY_CHARS = 255
 

@@ -1,44 +1,17 @@
 """Models and the names that stand for them, over gRPC."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.split import Split
-from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
+from modelmill_gateway.entrypoints.schemas.models import AliasBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
+from modelmill_gateway.routing.delete_model import DeleteModel
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
 from modelmill_gateway.routing.show_models import ShowModels
-
-
-class MovesAliases(Protocol):
-    """See `modelmill_gateway.routing.move_alias.MoveAlias`."""
-
-    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
-
-
-class DeletesModels(Protocol):
-    """See `modelmill_gateway.routing.delete_model.DeleteModel`."""
-
-    async def __call__(self, name: str, caller: Caller) -> Sequence[str]: ...
-
-
-class DeletesAliases(Protocol):
-    """See `modelmill_gateway.routing.move_alias.DeleteAlias`."""
-
-    async def __call__(self, name: str, caller: Caller) -> None: ...
-
-
-class SplitsAliases(Protocol):
-    """See `modelmill_gateway.routing.move_alias.SplitAlias`."""
-
-    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 
 
 class ModelProcedures:
@@ -47,10 +20,10 @@ class ModelProcedures:
     def __init__(
         self,
         models: ShowModels,
-        move_alias: MovesAliases,
-        split_alias: SplitsAliases,
-        delete_alias: DeletesAliases,
-        delete_model: DeletesModels,
+        move_alias: MoveAlias,
+        split_alias: SplitAlias,
+        delete_alias: DeleteAlias,
+        delete_model: DeleteModel,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
@@ -58,17 +31,9 @@ class ModelProcedures:
         self._delete_alias = delete_alias
         self._delete_model = delete_model
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "ListModels": self._list,
-            "GetModel": self._get,
-            "DeleteModel": self._delete,
-            "MoveAlias": self._move,
-            "DeleteAlias": self._remove_alias,
-        }
-
-    async def _list(self, _: pb.ListModelsRequest, call: RequestContext) -> pb.ListModelsResponse:
+    async def ListModels(
+        self, _: pb.ListModelsRequest, call: RequestContext
+    ) -> pb.ListModelsResponse:
         versions = self._models.versions(call.caller)
         by_id = {version.version_id: version for version in versions}
         aliases = self._models.aliases(call.caller)
@@ -76,7 +41,9 @@ class ModelProcedures:
         shown += [self._shown(version.version_id, version) for version in versions]
         return pb.ListModelsResponse(models=shown)
 
-    async def _get(self, request: pb.GetModelRequest, call: RequestContext) -> pb.GetModelResponse:
+    async def GetModel(
+        self, request: pb.GetModelRequest, call: RequestContext
+    ) -> pb.GetModelResponse:
         found = await self._models.one(call.caller, request.model)
         if isinstance(found, ModelReady):
             return pb.GetModelResponse(model=self._shown(request.model, found))
@@ -96,13 +63,13 @@ class ModelProcedures:
             shown = pb.ModelLoading(**vars(loading))
         return pb.Model(id=name, version=version, abilities=abilities, loading=shown)
 
-    async def _delete(
+    async def DeleteModel(
         self, request: pb.DeleteModelRequest, call: RequestContext
     ) -> pb.DeleteModelResponse:
         gone = await self._delete_model(_given(request.version_id, "version_id"), call.caller)
         return pb.DeleteModelResponse(version_ids=gone)
 
-    async def _move(
+    async def MoveAlias(
         self, request: pb.MoveAliasRequest, call: RequestContext
     ) -> pb.MoveAliasResponse:
         token(request.name, "alias")
@@ -114,7 +81,7 @@ class ModelProcedures:
             moved = await self._split_alias(request.name, split, call.caller)
         return pb.MoveAliasResponse(alias=moved)
 
-    async def _remove_alias(
+    async def DeleteAlias(
         self, request: pb.DeleteAliasRequest, call: RequestContext
     ) -> pb.DeleteAliasResponse:
         await self._delete_alias(_given(request.name, "name"), call.caller)

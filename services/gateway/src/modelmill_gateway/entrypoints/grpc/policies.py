@@ -5,7 +5,6 @@ from typing import Any
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
 from modelmill_gateway.entrypoints.grpc.messages import checked_key
 from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
@@ -24,17 +23,7 @@ class PolicyProcedures:
         self._manage_policy = manage_policy
         self._record_feedback = record_feedback
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "PutPolicy": self._put,
-            "GetPolicy": self._get,
-            "ListPolicyVersions": self._list,
-            "RevertPolicy": self._revert,
-            "RecordFeedback": self._feedback,
-        }
-
-    async def _put(
+    async def PutPolicy(
         self, request: pb.PutPolicyRequest, call: RequestContext
     ) -> pb.PutPolicyResponse:
         fields = {
@@ -60,7 +49,7 @@ class PolicyProcedures:
             default_documents=answer.default_documents,
         )
 
-    async def _get(
+    async def GetPolicy(
         self, request: pb.GetPolicyRequest, call: RequestContext
     ) -> pb.GetPolicyResponse:
         found = await self._manage_policy.get(request.version, call.caller)
@@ -71,13 +60,13 @@ class PolicyProcedures:
             removed_default_rules=found.removed_default_rules,
         )
 
-    async def _list(
+    async def ListPolicyVersions(
         self, _: pb.ListPolicyVersionsRequest, call: RequestContext
     ) -> pb.ListPolicyVersionsResponse:
         versions = await self._manage_policy.versions(call.caller)
         return pb.ListPolicyVersionsResponse(policies=versions)
 
-    async def _revert(
+    async def RevertPolicy(
         self, request: pb.RevertPolicyRequest, call: RequestContext
     ) -> pb.RevertPolicyResponse:
         fields = {
@@ -99,7 +88,7 @@ class PolicyProcedures:
             removed_default_rules=answer.removed_default_rules,
         )
 
-    async def _feedback(
+    async def RecordFeedback(
         self, request: pb.RecordFeedbackRequest, call: RequestContext
     ) -> pb.RecordFeedbackResponse:
         key = checked_key(request.idempotency_key)

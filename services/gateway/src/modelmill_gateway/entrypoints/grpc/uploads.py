@@ -8,8 +8,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from modelmill_gateway.entrypoints.grpc.files import check_file_header
-from modelmill_gateway.entrypoints.grpc.gate import Handlers
-from modelmill_gateway.entrypoints.http.uploads import MAX_PARTS, Uploads
+from modelmill_gateway.entrypoints.http.files import Uploads
+from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS
 
 
 class UploadProcedures:
@@ -23,16 +23,7 @@ class UploadProcedures:
         self._uploads = uploads
         self._max_bytes = max_bytes
 
-    def handlers(self) -> Handlers:
-        """By the names of the service's descriptor."""
-        return {
-            "CreateUpload": self._create,
-            "AddUploadPart": self._add_part,
-            "CompleteUpload": self._complete,
-            "CancelUpload": self._cancel,
-        }
-
-    async def _create(
+    async def CreateUpload(
         self, request: pb.CreateUploadRequest, call: RequestContext
     ) -> pb.CreateUploadResponse:
         check_file_header(request.header)
@@ -44,7 +35,7 @@ class UploadProcedures:
         )
         return pb.CreateUploadResponse(upload=upload)
 
-    async def _add_part(
+    async def AddUploadPart(
         self, requests: AsyncIterator[pb.AddUploadPartRequest], call: RequestContext
     ) -> pb.AddUploadPartResponse:
         header = await header_of(requests)
@@ -55,7 +46,7 @@ class UploadProcedures:
         )
         return pb.AddUploadPartResponse(part_id=part.part_id, created_at=part.created_at)
 
-    async def _complete(
+    async def CompleteUpload(
         self, request: pb.CompleteUploadRequest, call: RequestContext
     ) -> pb.CompleteUploadResponse:
         if len(request.part_ids) > MAX_PARTS:
@@ -68,7 +59,7 @@ class UploadProcedures:
         )
         return pb.CompleteUploadResponse(upload=upload)
 
-    async def _cancel(
+    async def CancelUpload(
         self, request: pb.CancelUploadRequest, call: RequestContext
     ) -> pb.CancelUploadResponse:
         upload = await self._uploads.cancel_upload(

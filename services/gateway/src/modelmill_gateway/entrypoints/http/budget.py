@@ -2,7 +2,7 @@
 
 from starlette.requests import Request
 
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
+from modelmill_gateway.entrypoints.http.requests import caller_of
 from modelmill_gateway.entrypoints.schemas.keys import Budget, BudgetBody
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.spending.budget_messages import limits_of
@@ -15,14 +15,10 @@ class BudgetRoutes:
     def __init__(self, budget: ManageBudget) -> None:
         self._budget = budget
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {"get_budget": self._get, "put_budget": self._put}
-
-    async def _get(self, request: Request) -> Budget:
+    async def get_budget(self, request: Request) -> Budget:
         return Budget.of_budget(self._budget.show(caller_of(request)))
 
-    async def _put(self, request: Request) -> Budget:
+    async def put_budget(self, request: Request) -> Budget:
         body = await read_body(request, BudgetBody)
         limits = limits_of(body.limits.limits())
         return Budget.of_budget(await self._budget.change(limits, caller_of(request)))

@@ -27,11 +27,7 @@ class ChangeRoutes:
     def __init__(self, changes: RecordChanges) -> None:
         self._changes = changes
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {"list_changes": self._list}
-
-    async def _list(self, request: Request) -> Page[Change]:
+    async def list_changes(self, request: Request) -> Page[Change]:
         changes = [Change.of_stored(each) for each in self._changes.list(caller_of(request))]
         return page(request, changes, lambda change: change, lambda change: change.id)
 

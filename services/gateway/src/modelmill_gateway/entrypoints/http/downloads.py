@@ -8,6 +8,8 @@ from starlette.responses import StreamingResponse
 from modelmill_gateway.entrypoints.http.requests import with_first
 
 MAX_NAME_CHARS = 200
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
+"""A page has texts of a tenant's in it: whatever they say, nothing of it runs or calls out."""
 
 
 async def download(

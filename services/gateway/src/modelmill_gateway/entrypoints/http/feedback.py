@@ -3,7 +3,6 @@
 from starlette.requests import Request
 
 from modelmill_gateway.entrypoints.http.requests import (
-    Handlers,
     caller_of,
     idempotency_key_of,
     page,
@@ -24,26 +23,18 @@ class FeedbackRoutes:
     def __init__(self, record_feedback: RecordFeedback) -> None:
         self._record_feedback = record_feedback
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "record_feedback": self._post,
-            "list_feedback": self._list,
-            "get_feedback": self._get,
-        }
-
-    async def _post(self, request: Request) -> RecordedFeedback:
+    async def record_feedback(self, request: Request) -> RecordedFeedback:
         body = await read_body(request, FeedbackBody)
         recorded = await self._record_feedback(
             body.feedback, caller_of(request), idempotency_key=idempotency_key_of(request)
         )
         return RecordedFeedback.of(recorded)
 
-    async def _list(self, request: Request) -> Page[FeedbackRecord]:
+    async def list_feedback(self, request: Request) -> Page[FeedbackRecord]:
         said = await self._record_feedback.list(caller_of(request))
         return page(request, said, FeedbackRecord.of_recorded, lambda it: it.feedback_id)
 
-    async def _get(self, request: Request) -> FeedbackRecord:
+    async def get_feedback(self, request: Request) -> FeedbackRecord:
         feedback_id = request.path_params["feedback_id"]
         found = await self._record_feedback.get(feedback_id, caller_of(request))
         return FeedbackRecord.of_recorded(found)

@@ -1,27 +1,29 @@
-"""Files: in and out in pieces, never whole in memory."""
+"""Files: in and out in pieces, never whole in memory; and uploads in parts."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from modelmill.data_prep.v1.data_prep_service_pb2 import AddUploadPartResponse
+from modelmill.data_prep.v1.data_prep_service_pb2 import Upload as UploadMessage
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_service_kit.errors import InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
-from modelmill_gateway.entrypoints.bodies.whole_form import whole_form
 from modelmill_gateway.entrypoints.http.downloads import download
-from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
-from modelmill_gateway.entrypoints.http.requests import (
-    Handlers,
-    caller_of,
-    json_response,
-    page_request_of,
+from modelmill_gateway.entrypoints.http.multipart import MultipartUpload, whole_form
+from modelmill_gateway.entrypoints.http.requests import caller_of, page
+from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
+from modelmill_gateway.entrypoints.schemas.files import (
+    CompleteUploadBody,
+    File,
+    Upload,
+    UploadBody,
+    UploadPart,
 )
-from modelmill_gateway.entrypoints.views.file_views import file_view
-from modelmill_gateway.entrypoints.views.pages import deleted_view, page_view
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.ordering.delete_file import DeleteFile
 from modelmill_gateway.ordering.find_file import FindFile
 
@@ -44,17 +46,7 @@ class FileRoutes:
         self._delete_file = delete_file
         self._find_file = find_file
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "upload_file": self._upload,
-            "list_files": self._list,
-            "get_file": self._get,
-            "get_content": self._content,
-            "delete_file": self._delete,
-        }
-
-    async def _upload(self, request: Request) -> Response:
+    async def upload_file(self, request: Request) -> File:
         form = MultipartUpload(request.headers.get("content-type", ""), request.stream())
         await form.open()
         async with whole_form(form, "purpose") as (fields, chunks):
@@ -74,9 +66,9 @@ class FileRoutes:
             except InvalidInputError as error:
                 # As OpenAI answers: a file that is not what it says is a bad request.
                 raise BadRequestError(error.errors, param="file") from error
-        return json_response(file_view(file))
+        return File.of(file)
 
-    async def _list(self, request: Request) -> Response:
+    async def list_files(self, request: Request) -> Page[File]:
         purpose = request.query_params.get("purpose")
         found = await self._files.list(tenant=caller_of(request).tenant)
         files = [file for file in found if purpose in (None, file.purpose)]
@@ -84,20 +76,77 @@ class FileRoutes:
         if order not in ("asc", "desc"):
             raise BadRequestError("order must be asc or desc", param="order")
         files = files[::-1] if order == "asc" else files
-        page = page_of(files, page_request_of(request), lambda file: file.file_id)
-        return json_response(page_view(page, file_view))
+        return page(request, files, File.of, lambda file: file.file_id)
 
-    async def _get(self, request: Request) -> Response:
-        file = await self._find_file(caller_of(request).tenant, request.path_params["file_id"])
-        return json_response(file_view(file))
+    async def get_file(self, request: Request) -> File:
+        tenant, file_id = caller_of(request).tenant, request.path_params["file_id"]
+        return File.of(await self._find_file(tenant, file_id))
 
-    async def _delete(self, request: Request) -> Response:
+    async def delete_file(self, request: Request) -> Deleted:
         file_id = request.path_params["file_id"]
         await self._delete_file(file_id, caller_of(request))
-        return json_response(deleted_view("file", file_id))
+        return Deleted(id=file_id, object="file")
 
-    async def _content(self, request: Request) -> Response:
+    async def get_content(self, request: Request) -> Response:
         tenant, file_id = caller_of(request).tenant, request.path_params["file_id"]
         file = await self._find_file(tenant, file_id)
         chunks = self._files.content(tenant=tenant, file_id=file_id)
         return await download(chunks, file.filename, "application/octet-stream")
+
+
+class Uploads(Protocol):
+    """Where files that come in parts are kept; every call is for one tenant."""
+
+    async def create_upload(
+        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+    ) -> UploadMessage: ...
+    async def add_upload_part(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, upload_id: str
+    ) -> AddUploadPartResponse: ...
+    async def complete_upload(
+        self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
+    ) -> UploadMessage: ...
+    async def cancel_upload(self, *, tenant: str, upload_id: str) -> UploadMessage: ...
+
+
+class UploadRoutes:
+    """/v1/uploads."""
+
+    def __init__(self, uploads: Uploads) -> None:
+        self._uploads = uploads
+
+    async def begin_upload(self, request: Request) -> Upload:
+        body = await read_body(request, UploadBody)
+        upload = await self._uploads.create_upload(
+            tenant=caller_of(request).tenant,
+            filename=body.filename,
+            purpose=body.purpose,
+            size_bytes=body.bytes,
+        )
+        return Upload.of_upload(upload)
+
+    async def add_upload_part(self, request: Request) -> UploadPart:
+        content_type = request.headers.get("content-type", "")
+        form = MultipartUpload(content_type, request.stream(), file_field="data")
+        await form.open()
+        upload_id = request.path_params["upload_id"]
+        part = await self._uploads.add_upload_part(
+            form.chunks(), tenant=caller_of(request).tenant, upload_id=upload_id
+        )
+        return UploadPart.of(part, upload_id=upload_id)
+
+    async def complete_upload(self, request: Request) -> Upload:
+        body = await read_body(request, CompleteUploadBody)
+        upload = await self._uploads.complete_upload(
+            tenant=caller_of(request).tenant,
+            upload_id=request.path_params["upload_id"],
+            part_ids=body.part_ids,
+            md5=body.md5,
+        )
+        return Upload.of_upload(upload)
+
+    async def cancel_upload(self, request: Request) -> Upload:
+        upload = await self._uploads.cancel_upload(
+            tenant=caller_of(request).tenant, upload_id=request.path_params["upload_id"]
+        )
+        return Upload.of_upload(upload)

@@ -1,9 +1,13 @@
-"""Training jobs, as OpenAI's clients order, read and steer them."""
+"""Training jobs, as OpenAI's clients order, read and control them."""
 
 import re
 from collections.abc import Callable
 
-from modelmill.jobs.v1.job_pb2 import JobDesiredState
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    JOB_DESIRED_STATE_PAUSE,
+    JOB_DESIRED_STATE_RUN,
+)
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import TRAIN
 from modelmill_job_index.index import JobRecord
@@ -13,30 +17,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.fine_tuning_body import (
+from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
+from modelmill_gateway.entrypoints.http.jobs import Jobs, JobsOfKind
+from modelmill_gateway.entrypoints.http.requests import (
+    caller_of,
+    idempotency_key_of,
+    page,
+)
+from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.fine_tuning import (
+    Checkpoint,
     FineTuningBody,
+    FineTuningJob,
+    checkpoints_of,
     in_callers_words,
     order_from,
 )
-from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import ACTIONS, Jobs, job_of
-from modelmill_gateway.entrypoints.http.requests import (
-    Handler,
-    Handlers,
-    caller_of,
-    idempotency_key_of,
-    json_response,
-    page_request_of,
-)
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.entrypoints.views.checkpoint_views import checkpoint_views
-from modelmill_gateway.entrypoints.views.job_views import View, fine_tuning_view
-from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 
-WHAT = "fine-tuning job"
 METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
 
@@ -51,25 +51,15 @@ class FineTuningRoutes:
         jobs: Jobs,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
-        self._control_job = control_job
         self._events = events
         self._jobs = jobs
+        self._training = JobsOfKind(jobs, control_job, TRAIN, "fine-tuning job", self._shown)
+        self.get_fine_tuning = self._training.get
+        self.cancel_fine_tuning = self._training.control(JOB_DESIRED_STATE_CANCEL)
+        self.pause_fine_tuning = self._training.control(JOB_DESIRED_STATE_PAUSE)
+        self.resume_fine_tuning = self._training.control(JOB_DESIRED_STATE_RUN)
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "create_fine_tuning": self._post,
-            "list_fine_tuning": self._list,
-            "get_fine_tuning": self._get,
-            "list_fine_tuning_events": self._list_events,
-            "list_fine_tuning_checkpoints": self._list_checkpoints,
-            **{
-                f"{name}_fine_tuning": self._steer(desired_state)
-                for name, desired_state in ACTIONS.items()
-            },
-        }
-
-    async def _post(self, request: Request) -> Response:
+    async def create_fine_tuning(self, request: Request) -> FineTuningJob:
         order = order_from(await read_body(request, FineTuningBody))
         caller = caller_of(request)
         key = idempotency_key_of(request)
@@ -77,40 +67,25 @@ class FineTuningRoutes:
             record = await self._create_fine_tuning_job(order, caller, key)
         except InvalidInputError as error:
             raise InvalidInputError([in_callers_words(each) for each in error.errors]) from error
-        return json_response(self._training(record))
+        return self._shown(record)
 
-    async def _list(self, request: Request) -> Response:
+    async def list_fine_tuning(self, request: Request) -> Page[FineTuningJob]:
         is_wanted = _wanted_metadata(request.query_params)
         known = self._jobs.list(caller_of(request).tenant, TRAIN)
-        records = [job for job in known if is_wanted(job)]
-        page = page_of(records, page_request_of(request), lambda job: job.requested.job_id)
-        return json_response(page_view(page, self._training))
+        return self._training.page(request, [job for job in known if is_wanted(job)])
 
-    async def _get(self, request: Request) -> Response:
-        return json_response(self._training(job_of(request, self._jobs, TRAIN, WHAT)))
-
-    async def _list_events(self, request: Request) -> Response:
-        job = job_of(request, self._jobs, TRAIN, WHAT)
+    async def list_fine_tuning_events(self, request: Request) -> Response | ResponseModel:
+        job = self._training.record(request)
         return await self._events.reply(request, job, "fine_tuning.job.event")
 
-    async def _list_checkpoints(self, request: Request) -> Response:
-        job = job_of(request, self._jobs, TRAIN, WHAT)
-        saved = checkpoint_views(job, await self._events.all_events(job))
-        page = page_of(saved, page_request_of(request), lambda view: str(view["id"]))
-        return json_response(page_view(page, lambda view: view))
+    async def list_fine_tuning_checkpoints(self, request: Request) -> Page[Checkpoint]:
+        job = self._training.record(request)
+        saved = checkpoints_of(job, await self._events.all_events(job))
+        return page(request, saved, lambda checkpoint: checkpoint, lambda it: it.id)
 
-    def _steer(self, desired_state: JobDesiredState.ValueType) -> Handler:
-        async def handler(request: Request) -> Response:
-            job = job_of(request, self._jobs, TRAIN, WHAT)
-            caller = caller_of(request)
-            record = await self._control_job(job.requested.job_id, desired_state, caller)
-            return json_response(self._training(record))
-
-        return handler
-
-    def _training(self, record: JobRecord) -> View:
+    def _shown(self, record: JobRecord) -> FineTuningJob:
         """With the files that its datasets are made from, where those are known."""
-        return fine_tuning_view(
+        return FineTuningJob.of_record(
             record, self._file_of(record, "dataset"), self._file_of(record, "validation_dataset")
         )
 

@@ -4,9 +4,10 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
-from modelmill_job_index.index import JobEvent, JobRecord
+from modelmill_job_index.index import JobEvent as IndexedEvent
+from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -17,9 +18,9 @@ from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import KeyEndedError
 from modelmill_gateway.entrypoints.http.errors import error_body
-from modelmill_gateway.entrypoints.http.requests import context_of, json_response, page_request_of
-from modelmill_gateway.entrypoints.views.job_views import View, event_view
-from modelmill_gateway.entrypoints.views.pages import page_view
+from modelmill_gateway.entrypoints.http.requests import context_of, page_request_of, shown_page
+from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.jobs import JobEvent
 from modelmill_gateway.ordering.watch_job import EventIds
 
 EVENT_STREAM = "text/event-stream"
@@ -37,9 +38,9 @@ class Watches(Protocol):
 
     def __call__(
         self, caller: Caller, job_id: str, after: str | None
-    ) -> AsyncIterator[JobEvent]: ...
+    ) -> AsyncIterator[IndexedEvent]: ...
 
-    async def all_events(self, record: JobRecord) -> Sequence[JobEvent]: ...
+    async def all_events(self, record: JobRecord) -> Sequence[IndexedEvent]: ...
 
 
 class JobEventReplies:
@@ -63,7 +64,7 @@ class JobEventReplies:
         self._stopping = stopping
         self._heartbeat_seconds = heartbeat_seconds
 
-    async def reply(self, request: Request, job: JobRecord, kind: str) -> Response:
+    async def reply(self, request: Request, job: JobRecord, kind: str) -> Response | Page[JobEvent]:
         """A stream for who accepts one, else a page, newest first.
 
         Args:
@@ -82,12 +83,12 @@ class JobEventReplies:
             raise BadRequestError(error.errors, param="after") from error
         events = await self._watch_job.all_events(job)
         page = page_of(events[::-1], wanted, lambda event: event.id)
-        return json_response(page_view(page, lambda event: self._view(job_id, event, kind)))
+        return shown_page(page, lambda event: self._shown(job_id, event, kind))
 
-    def _view(self, job_id: str, event: JobEvent, kind: str) -> View:
-        return event_view(event, kind, self._ids.seal(job_id, event.id))
+    def _shown(self, job_id: str, event: IndexedEvent, kind: str) -> JobEvent:
+        return JobEvent.of_event(event, kind, self._ids.seal(job_id, event.id))
 
-    async def all_events(self, job: JobRecord) -> Sequence[JobEvent]:
+    async def all_events(self, job: JobRecord) -> Sequence[IndexedEvent]:
         """What is kept of a job's events, oldest first."""
         return await self._watch_job.all_events(job)
 
@@ -111,8 +112,8 @@ class JobEventReplies:
 
     async def _lines(
         self,
-        first: "asyncio.Future[JobEvent | None]",
-        events: AsyncIterator[JobEvent],
+        first: "asyncio.Future[IndexedEvent | None]",
+        events: AsyncIterator[IndexedEvent],
         shown_as: tuple[str, str],
         context: RequestContext,
     ) -> AsyncGenerator[bytes]:
@@ -135,8 +136,8 @@ class JobEventReplies:
                     event = step.result()
                     if event is None:
                         return
-                    view = self._view(shown_as[0], event, shown_as[1])
-                    yield sse_event(view["id"], view)
+                    shown = self._shown(shown_as[0], event, shown_as[1])
+                    yield sse_event(shown.id, shown.as_dict())
                     step = asyncio.ensure_future(anext(events, None))
                 elif stopping.done():
                     return
@@ -149,6 +150,6 @@ class JobEventReplies:
             step.cancel()
 
 
-def sse_event(event_id: str, view: View) -> bytes:
+def sse_event(event_id: str, fields: dict[str, Any]) -> bytes:
     """One event. ASCII only: some clients split lines at characters like U+2028."""
-    return f"id: {event_id}\ndata: {json.dumps(view)}\n\n".encode()
+    return f"id: {event_id}\ndata: {json.dumps(fields)}\n\n".encode()

@@ -1,7 +1,7 @@
-"""Jobs of every kind: shown, followed and steered."""
+"""Jobs of every kind: shown, followed and controlled."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
@@ -16,25 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.requests import (
-    Handler,
-    Handlers,
-    caller_of,
-    json_response,
-    page_request_of,
-)
-from modelmill_gateway.entrypoints.views.job_views import job_view
-from modelmill_gateway.entrypoints.views.pages import page_view
+from modelmill_gateway.entrypoints.http.requests import Handler, caller_of, page
+from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.jobs import Job
 from modelmill_gateway.ordering.control_job import ControlJob
-
-ACTIONS = {
-    "cancel": JOB_DESIRED_STATE_CANCEL,
-    "pause": JOB_DESIRED_STATE_PAUSE,
-    "resume": JOB_DESIRED_STATE_RUN,
-}
-"""By the last part of the path that asks for it."""
 
 
 class Jobs(Protocol):
@@ -44,60 +30,80 @@ class Jobs(Protocol):
     def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
-class JobRoutes:
-    """/v1/jobs."""
+class JobsOfKind:
+    """Jobs of one kind, or of all: listed, shown and controlled alike.
 
-    def __init__(self, control_job: ControlJob, events: JobEventReplies, jobs: Jobs) -> None:
-        self._control_job = control_job
-        self._events = events
+    Args:
+        kind: None for all.
+        what: what they are called where there is none.
+        model: what one is shown as.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        control_job: ControlJob,
+        kind: str | None,
+        what: str,
+        model: Callable[[JobRecord], ResponseModel],
+    ) -> None:
         self._jobs = jobs
+        self._control_job = control_job
+        self._kind = kind
+        self._what = what
+        self._model = model
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "list_jobs": self._list,
-            "get_job": self._get,
-            "list_job_events": self._list_events,
-            **{
-                f"{name}_job": self._steer(desired_state) for name, desired_state in ACTIONS.items()
-            },
-        }
+    def record(self, request: Request) -> JobRecord:
+        """The job that the path names.
 
-    async def _list(self, request: Request) -> Response:
-        records = self._jobs.list(caller_of(request).tenant, _kind_of(request))
-        page = page_of(records, page_request_of(request), lambda job: job.requested.job_id)
-        return json_response(page_view(page, job_view))
+        Raises:
+            NotFoundError: no such job, another tenant's, or of another kind.
+        """
+        job_id = request.path_params["job_id"]
+        record = self._jobs.get(caller_of(request).tenant, job_id)
+        if self._kind not in (None, record.requested.kind):
+            raise no_such(self._what, job_id, f"/v1/jobs?kind={self._kind}")
+        return record
 
-    async def _get(self, request: Request) -> Response:
-        return json_response(job_view(job_of(request, self._jobs)))
+    async def get(self, request: Request) -> ResponseModel:
+        """The job that the path names."""
+        return self._model(self.record(request))
 
-    async def _list_events(self, request: Request) -> Response:
-        return await self._events.reply(request, job_of(request, self._jobs), "job.event")
+    async def list(self, request: Request) -> Page[Any]:
+        """All of the tenant's."""
+        return self.page(request, self._jobs.list(caller_of(request).tenant, self._kind))
 
-    def _steer(self, desired_state: JobDesiredState.ValueType) -> Handler:
-        async def handler(request: Request) -> Response:
-            job_id = request.path_params["job_id"]
-            record = await self._control_job(job_id, desired_state, caller_of(request))
-            return json_response(job_view(record))
+    def page(self, request: Request, records: Sequence[JobRecord]) -> Page[Any]:
+        """Some jobs in a page."""
+        return page(request, records, self._model, lambda job: job.requested.job_id)
+
+    def control(self, desired_state: JobDesiredState.ValueType) -> Handler:
+        """A handler that asks for a state."""
+
+        async def handler(request: Request) -> ResponseModel:
+            job_id, caller = self.record(request).requested.job_id, caller_of(request)
+            return self._model(await self._control_job(job_id, desired_state, caller))
 
         return handler
 
 
-def job_of(request: Request, jobs: Jobs, kind: str | None = None, what: str = "job") -> JobRecord:
-    """The job that the path names, of `kind` when that is given.
+class JobRoutes:
+    """/v1/jobs."""
 
-    Raises:
-        NotFoundError: no such job, another tenant's, or of another kind.
-    """
-    job_id = request.path_params["job_id"]
-    record = jobs.get(caller_of(request).tenant, job_id)
-    if kind not in (None, record.requested.kind):
-        raise no_such(what, job_id, f"/v1/jobs?kind={kind}")
-    return record
+    def __init__(self, control_job: ControlJob, events: JobEventReplies, jobs: Jobs) -> None:
+        self._events = events
+        self._jobs = jobs
+        self._all = JobsOfKind(jobs, control_job, None, "job", Job.of_record)
+        self.get_job = self._all.get
+        self.cancel_job = self._all.control(JOB_DESIRED_STATE_CANCEL)
+        self.pause_job = self._all.control(JOB_DESIRED_STATE_PAUSE)
+        self.resume_job = self._all.control(JOB_DESIRED_STATE_RUN)
 
+    async def list_jobs(self, request: Request) -> Page[Any]:
+        kind = request.query_params.get("kind")
+        if kind is not None and kind not in KINDS:
+            raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
+        return self._all.page(request, self._jobs.list(caller_of(request).tenant, kind))
 
-def _kind_of(request: Request) -> str | None:
-    kind = request.query_params.get("kind")
-    if kind is not None and kind not in KINDS:
-        raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
-    return kind
+    async def list_job_events(self, request: Request) -> Response | ResponseModel:
+        return await self._events.reply(request, self._all.record(request), "job.event")

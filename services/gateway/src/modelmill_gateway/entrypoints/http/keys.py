@@ -5,7 +5,7 @@ from typing import Any
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from starlette.requests import Request
 
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, page
+from modelmill_gateway.entrypoints.http.requests import caller_of, page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
 from modelmill_gateway.entrypoints.schemas.keys import (
     ApiKey,
@@ -28,43 +28,32 @@ class KeyRoutes:
         self._keys = keys
         self._budgets = budgets
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "issue_key": self._post,
-            "list_keys": self._list,
-            "get_key": self._get,
-            "change_key": self._patch,
-            "revoke_key": self._delete,
-            "rotate_key": self._rotate,
-        }
-
-    async def _post(self, request: Request) -> IssuedApiKey:
+    async def issue_key(self, request: Request) -> IssuedApiKey:
         body = await read_body(request, KeyBody)
         state, key = await self._keys.create(body.wanted(), caller_of(request))
         return IssuedApiKey.of(state, **self._judged(state), key=key)
 
-    async def _list(self, request: Request) -> Page[ApiKey]:
+    async def list_keys(self, request: Request) -> Page[ApiKey]:
         mine = self._keys.list(caller_of(request))
         return page(request, mine, self._key, lambda state: state.key_id)
 
-    async def _get(self, request: Request) -> ShownApiKey:
+    async def get_key(self, request: Request) -> ShownApiKey:
         key_id, caller = request.path_params["key_id"], caller_of(request)
         state, budget = self._keys.get(key_id, caller), self._budgets.of_key(key_id, caller)
         usage = BudgetUsage.of_budget(budget) if budget else None
         return ShownApiKey.of(state, **self._judged(state), usage=usage)
 
-    async def _patch(self, request: Request) -> ApiKey:
+    async def change_key(self, request: Request) -> ApiKey:
         body = await read_body(request, ChangedKeyBody)
         key_id, caller = request.path_params["key_id"], caller_of(request)
         return self._key(await self._keys.change(key_id, body.requested(), caller))
 
-    async def _delete(self, request: Request) -> Deleted:
+    async def revoke_key(self, request: Request) -> Deleted:
         key_id = request.path_params["key_id"]
         await self._keys.revoke(key_id, caller_of(request))
         return Deleted(id=key_id, object="api_key")
 
-    async def _rotate(self, request: Request) -> IssuedApiKey:
+    async def rotate_key(self, request: Request) -> IssuedApiKey:
         state, key = await self._keys.rotate(request.path_params["key_id"], caller_of(request))
         return IssuedApiKey.of(state, **self._judged(state), key=key)
 

@@ -1,40 +1,25 @@
 """Models and the names that stand for them."""
 
-from typing import Protocol
-
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill_bus.subjects import token
 from starlette.requests import Request
-from starlette.responses import Response
 
-from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.split import Split
-from modelmill_gateway.entrypoints.bodies.alias_body import AliasBody
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, json_response
-from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.entrypoints.views.job_views import View
-from modelmill_gateway.entrypoints.views.model_views import (
-    alias_as_model_view,
-    alias_view,
-    listed_model_view,
-    served_fields,
+from modelmill_gateway.entrypoints.http.requests import caller_of
+from modelmill_gateway.entrypoints.schemas.base import Deleted, WholeList
+from modelmill_gateway.entrypoints.schemas.models import (
+    Alias,
+    AliasBody,
+    Capabilities,
+    DeletedModel,
+    Loading,
+    ModelAlias,
+    ModelList,
+    ModelVersion,
 )
-from modelmill_gateway.entrypoints.views.pages import deleted_view, list_view
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import DeleteAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
 from modelmill_gateway.routing.show_models import ShowModels
-
-
-class MovesAliases(Protocol):
-    """See `modelmill_gateway.routing.move_alias.MoveAlias`."""
-
-    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
-
-
-class SplitsAliases(Protocol):
-    """See `modelmill_gateway.routing.move_alias.SplitAlias`."""
-
-    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 
 
 class ModelRoutes:
@@ -43,8 +28,8 @@ class ModelRoutes:
     def __init__(
         self,
         models: ShowModels,
-        move_alias: MovesAliases,
-        split_alias: SplitsAliases,
+        move_alias: MoveAlias,
+        split_alias: SplitAlias,
         delete_alias: DeleteAlias,
         delete_model: DeleteModel,
     ) -> None:
@@ -54,49 +39,41 @@ class ModelRoutes:
         self._delete_alias = delete_alias
         self._delete_model = delete_model
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "list_models": self._list_models,
-            "get_model": self._get_model,
-            "list_aliases": self._list_aliases,
-            "move_alias": self._put_alias,
-            "delete_alias": self._remove_alias,
-            "delete_model": self._delete,
-        }
-
-    async def _list_models(self, request: Request) -> Response:
+    async def list_models(self, request: Request) -> ModelList:
         caller = caller_of(request)
         aliases = [self._alias(alias) for alias in self._models.aliases(caller)]
         versions = [self._version(version) for version in self._models.versions(caller)]
-        return json_response({"object": "list", "data": aliases + versions})
+        return ModelList(data=[*aliases, *versions])
 
-    async def _get_model(self, request: Request) -> Response:
+    async def get_model(self, request: Request) -> ModelAlias | ModelVersion:
         found = await self._models.one(caller_of(request), request.path_params["model"])
-        if isinstance(found, AliasState):
-            return json_response(self._alias(found))
-        return json_response(self._version(found))
+        return self._alias(found) if isinstance(found, AliasState) else self._version(found)
 
-    def _version(self, version: ModelReady) -> View:
-        served = self._served(version.version_id)
-        return listed_model_view(version, self._models.serving(version), served)
+    def _version(self, version: ModelReady) -> ModelVersion:
+        serving, served = self._models.serving(version), self._served(version.version_id)
+        return ModelVersion.of_version(version, serving_version_id=serving, **served)
 
-    def _alias(self, alias: AliasState) -> View:
-        return alias_as_model_view(alias, self._served(alias.version_id))
+    def _alias(self, alias: AliasState) -> ModelAlias:
+        return ModelAlias.of(alias, **self._served(alias.version_id))
 
-    def _served(self, version_id: str) -> View:
-        models = self._models
-        return served_fields(models.abilities(version_id), models.loading(version_id))
+    def _served(self, version_id: str) -> dict[str, Capabilities | Loading | None]:
+        """What inference tells of a version."""
+        loading = self._models.loading(version_id)
+        return {
+            "capabilities": Capabilities.of_abilities(self._models.abilities(version_id)),
+            "loading": Loading.of(loading) if loading else None,
+        }
 
-    async def _delete(self, request: Request) -> Response:
-        version_ids = await self._delete_model(request.path_params["model"], caller_of(request))
-        view = deleted_view("model", request.path_params["model"])
-        return json_response({**view, "version_ids": list(version_ids)})
+    async def delete_model(self, request: Request) -> DeletedModel:
+        model = request.path_params["model"]
+        version_ids = await self._delete_model(model, caller_of(request))
+        return DeletedModel(id=model, object="model", version_ids=list(version_ids))
 
-    async def _list_aliases(self, request: Request) -> Response:
-        return json_response(list_view(self._models.aliases(caller_of(request)), alias_view))
+    async def list_aliases(self, request: Request) -> WholeList[Alias]:
+        aliases = self._models.aliases(caller_of(request))
+        return WholeList(data=[Alias.of_alias(alias) for alias in aliases])
 
-    async def _put_alias(self, request: Request) -> Response:
+    async def move_alias(self, request: Request) -> Alias:
         name = request.path_params["name"]
         token(name, "alias")
         body = await read_body(request, AliasBody)
@@ -105,9 +82,9 @@ class ModelRoutes:
             moved = await self._move_alias(name, body.version_id or "", caller)
         else:
             moved = await self._split_alias(name, split, caller)
-        return json_response(alias_view(moved))
+        return Alias.of_alias(moved)
 
-    async def _remove_alias(self, request: Request) -> Response:
+    async def delete_alias(self, request: Request) -> Deleted:
         name = request.path_params["name"]
         await self._delete_alias(name, caller_of(request))
-        return json_response(deleted_view("alias", name))
+        return Deleted(id=name, object="alias")

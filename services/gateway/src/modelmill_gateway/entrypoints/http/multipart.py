@@ -1,9 +1,14 @@
-"""A multipart upload as it arrives: fields first, then the file's bytes, never whole in memory."""
+"""A multipart upload as it arrives: fields and the file's bytes, never whole in memory."""
 
+import asyncio
 import re
+import tempfile
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import IO
 
+from modelmill_service_kit.errors import TooLargeError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -16,6 +21,11 @@ BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 """As RFC 2046 has it: at most 70 characters, the last one no space."""
 AS_THEY_ARE = (b"", b"7bit", b"8bit", b"binary", b"identity")
 """Encodings of a part that change nothing."""
+
+IN_MEMORY = CHUNK_BYTES
+"""Bytes of a file that wait in memory; more of them wait on the disk."""
+MOST_WAITING = 128 * 1024 * 1024
+"""Bytes of a file that may wait: in a container the disk for it may be memory."""
 
 
 @dataclass
@@ -206,3 +216,34 @@ def _parser(boundary: bytes, reading: _Reading) -> MultipartParser:
             "on_end": reading.end,
         },
     )
+
+
+@asynccontextmanager
+async def whole_form(
+    form: MultipartUpload, needed: str
+) -> AsyncIterator[tuple[dict[str, str], AsyncIterator[bytes]]]:
+    """The fields of a form, and the bytes of its file: some clients send the file first.
+
+    Once the field `needed` has come, the file is passed on as it comes, and fields behind it do not
+    count. Otherwise the file waits here, as a file without a name, until all fields are known.
+
+    Raises:
+        BadRequestError: the form is malformed, or ends in the middle.
+        TooLargeError: a file that would have to wait is too large for that.
+    """
+    if needed in form.fields:
+        yield form.fields, form.chunks()
+        return
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as kept:
+        async for chunk in form.chunks():
+            if kept.tell() + len(chunk) > MOST_WAITING:
+                size = f"{MOST_WAITING // 1024**2} MiB"
+                raise TooLargeError(f"{needed}: must come before a file of more than {size}")
+            await asyncio.to_thread(kept.write, chunk)
+        await asyncio.to_thread(kept.seek, 0)
+        yield form.later_fields | form.fields, _pieces(kept)
+
+
+async def _pieces(kept: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := await asyncio.to_thread(kept.read, CHUNK_BYTES):
+        yield chunk

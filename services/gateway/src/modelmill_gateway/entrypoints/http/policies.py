@@ -3,7 +3,7 @@
 from starlette.requests import Request
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
+from modelmill_gateway.entrypoints.http.requests import caller_of
 from modelmill_gateway.entrypoints.schemas.base import WholeList
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.policies import (
@@ -23,21 +23,12 @@ class PolicyRoutes:
     def __init__(self, manage_policy: ManagePolicy) -> None:
         self._manage_policy = manage_policy
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "get_policy": self._get,
-            "put_policy": self._put,
-            "list_policies": self._list,
-            "revert_policy": self._revert,
-        }
-
-    async def _get(self, request: Request) -> Policy:
+    async def get_policy(self, request: Request) -> Policy:
         version = _version_of(request)
         found = await self._manage_policy.get(version, caller_of(request))
         return Policy.of(found.policy, found)
 
-    async def _put(self, request: Request) -> PolicyChange:
+    async def put_policy(self, request: Request) -> PolicyChange:
         body = await read_body(request, PolicyBody)
         answer = await self._manage_policy.put(
             body.by_name,
@@ -48,11 +39,11 @@ class PolicyRoutes:
         )
         return PolicyChange.of(answer.policy, answer)
 
-    async def _list(self, request: Request) -> WholeList[PolicyVersion]:
+    async def list_policies(self, request: Request) -> WholeList[PolicyVersion]:
         versions = await self._manage_policy.versions(caller_of(request))
         return WholeList(data=[PolicyVersion.of(each) for each in versions])
 
-    async def _revert(self, request: Request) -> PolicyReverted:
+    async def revert_policy(self, request: Request) -> PolicyReverted:
         body = await read_body(request, RevertBody)
         answer = await self._manage_policy.revert(
             body.version,

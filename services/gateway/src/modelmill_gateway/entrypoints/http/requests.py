@@ -11,7 +11,9 @@ from starlette.types import Scope
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, T, page_of
+from modelmill_gateway.domain.pages import Page as Items
 from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 
 Handler = Callable[[Request], Awaitable[Response | ResponseModel]]
@@ -19,6 +21,12 @@ Handlers = dict[str, Handler]
 Responder = Callable[[Request], Awaitable[Response]]
 
 MAX_KEY_CHARS = 255
+
+
+def handlers_of(*resources: object) -> Handlers:
+    """The handlers of some resources: methods with the names of the route table."""
+    names = [route.name for route in ROUTES]
+    return {name: getattr(it, name) for it in resources for name in names if hasattr(it, name)}
 
 
 def caller_of(request: Request) -> Caller:
@@ -74,13 +82,17 @@ def page(
     Raises:
         BadRequestError: there is no such page.
     """
-    wanted = page_of(items, page_request_of(request), id_of)
-    ids = [id_of(item) for item in wanted.items]
+    return shown_page(page_of(items, page_request_of(request), id_of), model)
+
+
+def shown_page(some: Items[T], model: Callable[[T], Any]) -> Page[Any]:
+    """Some items of a list as the page that has them."""
+    data = [model(item) for item in some.items]
     return Page[Any](
-        data=[model(item) for item in wanted.items],
-        has_more=wanted.has_more,
-        first_id=ids[0] if ids else None,
-        last_id=ids[-1] if ids else None,
+        data=data,
+        has_more=some.has_more,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
     )
 
 

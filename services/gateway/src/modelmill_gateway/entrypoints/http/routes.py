@@ -12,13 +12,17 @@ from modelmill_gateway.entrypoints.http.budget import BudgetRoutes
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.completions import CompletionRoute
-from modelmill_gateway.entrypoints.http.dataset_stories import DatasetStories, DatasetStoryRoutes
-from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
+from modelmill_gateway.entrypoints.http.datasets import (
+    DatasetRoutes,
+    DatasetStories,
+    DatasetStoryRoutes,
+    Previews,
+)
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute
 from modelmill_gateway.entrypoints.http.evals import EvalRoutes
 from modelmill_gateway.entrypoints.http.evaluations import EvaluationRoutes, ReadsEvaluations
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
-from modelmill_gateway.entrypoints.http.files import FileRoutes
+from modelmill_gateway.entrypoints.http.files import FileRoutes, Files, UploadRoutes, Uploads
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
 from modelmill_gateway.entrypoints.http.gate import App, Gate, Verifier
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
@@ -29,16 +33,18 @@ from modelmill_gateway.entrypoints.http.models import ModelRoutes
 from modelmill_gateway.entrypoints.http.moderations import ModerationRoute
 from modelmill_gateway.entrypoints.http.optimizations import OptimizationRoutes
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
-from modelmill_gateway.entrypoints.http.requests import Handlers
+from modelmill_gateway.entrypoints.http.requests import Handlers, handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
-from modelmill_gateway.entrypoints.http.uploads import UploadRoutes
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
 from modelmill_gateway.ordering.show_datasets import ReadReport
-from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
 
 STATUSES = {name: operation.status for name, operation in OPERATIONS.items()}
+
+
+class DataPrep(Files, Uploads, Previews, Protocol):
+    """Where files are kept and datasets are made."""
 
 
 class HttpChoices(Protocol):
@@ -64,24 +70,19 @@ def gateway_http_app(
     stopping: asyncio.Event,
 ) -> Gate:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
-    models = ModelRoutes(
-        *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
-        *(use_cases.delete_model.delete_alias, use_cases.delete_model),
-    )
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
-    datasets = DatasetRoutes(
-        use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
+    handlers = handlers_of(
+        *_data_routes(use_cases, data_prep, stories),
+        *_job_routes(use_cases, events, evaluations, jobs),
+        PolicyRoutes(use_cases.manage_policy),
+        FeedbackRoutes(use_cases.record_feedback),
+        BudgetRoutes(use_cases.manage_budget),
+        UsageRoutes(use_cases.show_usage),
+        WebhookRoutes(use_cases.webhooks),
+        KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
+        ChangeRoutes(use_cases.record_changes),
     )
-    handlers = {
-        **_judging_handlers(use_cases),
-        **models.handlers(),
-        **FileRoutes(data_prep, use_cases.delete_file, use_cases.find_file).handlers(),
-        **UploadRoutes(data_prep).handlers(),
-        **datasets.handlers(),
-        **DatasetStoryRoutes(stories, ReadReport(stories, use_cases.show_datasets)).handlers(),
-        **_job_handlers(use_cases, events, evaluations, jobs),
-        **_tenant_handlers(use_cases),
-    }
+    handlers |= _batch_handlers(use_cases, jobs)
     return build_http_app(
         verifier=verifier,
         require_models=use_cases.require_models,
@@ -93,40 +94,45 @@ def gateway_http_app(
     )
 
 
-def _job_handlers(
+def _data_routes(
+    use_cases: UseCases, data_prep: DataPrep, stories: DatasetStories
+) -> tuple[object, ...]:
+    return (
+        ModelRoutes(
+            use_cases.show_models,
+            use_cases.move_alias,
+            use_cases.split_alias,
+            use_cases.delete_model.delete_alias,
+            use_cases.delete_model,
+        ),
+        FileRoutes(data_prep, use_cases.delete_file, use_cases.find_file),
+        UploadRoutes(data_prep),
+        DatasetRoutes(
+            use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
+        ),
+        DatasetStoryRoutes(stories, ReadReport(stories, use_cases.show_datasets)),
+    )
+
+
+def _job_routes(
     use_cases: UseCases, events: JobEventReplies, evaluations: ReadsEvaluations, jobs: Jobs
-) -> Handlers:
+) -> tuple[object, ...]:
     control_job = use_cases.control_job
-    training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
-    measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
+    return (
+        FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs),
+        OptimizationRoutes(use_cases.create_optimization, control_job, jobs),
+        EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations),
+        JobRoutes(control_job, events, jobs),
+    )
+
+
+def _batch_handlers(use_cases: UseCases, jobs: Jobs) -> Handlers:
     return {
-        **training.handlers(),
-        **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
-        **measuring.handlers(),
-        **JobRoutes(control_job, events, jobs).handlers(),
-        **BatchRoutes(use_cases.create_batch, control_job, jobs).handlers(),
+        **BatchRoutes(use_cases.create_batch, use_cases.control_job, jobs).handlers(),
         **EvalRoutes(
             *(use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs),
-            control_job,
+            use_cases.control_job,
         ).handlers(),
-    }
-
-
-def _tenant_handlers(use_cases: UseCases) -> Handlers:
-    """Of what a tenant has beside its models and data."""
-    return {
-        **BudgetRoutes(use_cases.manage_budget).handlers(),
-        **UsageRoutes(use_cases.show_usage).handlers(),
-        **WebhookRoutes(use_cases.webhooks).handlers(),
-        **KeyRoutes(use_cases.manage_keys, use_cases.manage_budget).handlers(),
-        **ChangeRoutes(use_cases.record_changes).handlers(),
-    }
-
-
-def _judging_handlers(use_cases: UseCases) -> Handlers:
-    return {
-        **PolicyRoutes(use_cases.manage_policy).handlers(),
-        **FeedbackRoutes(use_cases.record_feedback).handlers(),
     }
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.usage_rows import GROUPS, WIDTHS, UsageQuestion
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of
+from modelmill_gateway.entrypoints.http.requests import caller_of
 from modelmill_gateway.entrypoints.schemas.usage import UsageBucket, UsagePage
 from modelmill_gateway.spending.show_usage import ShowUsage
 
@@ -26,11 +26,7 @@ class UsageRoutes:
     def __init__(self, show_usage: ShowUsage) -> None:
         self._show_usage = show_usage
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {"get_usage": self._get, "get_organization_usage": self._get}
-
-    async def _get(self, request: Request) -> UsagePage:
+    async def get_usage(self, request: Request) -> UsagePage:
         asked = question_of(request.query_params, now=int(time.time()))
         buckets = await self._show_usage(caller_of(request).tenant, asked)
         next_page = asked.next_page
@@ -39,6 +35,8 @@ class UsageRoutes:
             has_more=next_page is not None,
             next_page=None if next_page is None else f"{PAGE}{next_page}",
         )
+
+    get_organization_usage = get_usage
 
 
 def question_of(given: QueryParams, now: int) -> UsageQuestion:

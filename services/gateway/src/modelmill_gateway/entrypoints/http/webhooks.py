@@ -6,7 +6,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from modelmill_service_kit.errors import PreconditionError
 from starlette.requests import Request
 
-from modelmill_gateway.entrypoints.http.requests import Handlers, caller_of, page
+from modelmill_gateway.entrypoints.http.requests import caller_of, page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.webhooks import (
@@ -27,19 +27,6 @@ class WebhookRoutes:
     def __init__(self, webhooks: Webhooks | None) -> None:
         self._opened = webhooks
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "register_webhook": self._post,
-            "list_webhooks": self._list,
-            "get_webhook": self._get,
-            "change_webhook": self._patch,
-            "delete_webhook": self._delete,
-            "rotate_webhook": self._rotate,
-            "test_webhook": self._test,
-            "list_webhook_deliveries": self._deliveries,
-        }
-
     @property
     def _webhooks(self) -> Webhooks:
         if self._opened is None:
@@ -48,20 +35,20 @@ class WebhookRoutes:
             )
         return self._opened
 
-    async def _post(self, request: Request) -> RegisteredWebhook:
+    async def register_webhook(self, request: Request) -> RegisteredWebhook:
         register = self._webhooks.register
         body = await read_body(request, WebhookBody)
         state, secret = await register(body.url, _once(body.events), caller_of(request))
         return RegisteredWebhook.of(state, secret=secret)
 
-    async def _list(self, request: Request) -> Page[Webhook]:
+    async def list_webhooks(self, request: Request) -> Page[Webhook]:
         mine = self._webhooks.book.list(caller_of(request).tenant)
         return page(request, mine, Webhook.of, lambda state: state.webhook_id)
 
-    async def _get(self, request: Request) -> Webhook:
+    async def get_webhook(self, request: Request) -> Webhook:
         return Webhook.of(self._endpoint(request))
 
-    async def _patch(self, request: Request) -> Webhook:
+    async def change_webhook(self, request: Request) -> Webhook:
         change = self._webhooks.change.change
         body = await read_body(request, ChangedWebhookBody)
         state = await change(
@@ -73,20 +60,20 @@ class WebhookRoutes:
         )
         return Webhook.of(state)
 
-    async def _delete(self, request: Request) -> Deleted:
+    async def delete_webhook(self, request: Request) -> Deleted:
         webhook_id = request.path_params["webhook_id"]
         await self._webhooks.change.delete(webhook_id, caller_of(request))
         return Deleted(id=webhook_id, object="webhook")
 
-    async def _rotate(self, request: Request) -> RotatedWebhook:
+    async def rotate_webhook(self, request: Request) -> RotatedWebhook:
         webhook_id = request.path_params["webhook_id"]
         state, secret = await self._webhooks.change.rotate(webhook_id, caller_of(request))
         return RotatedWebhook.of(state, secret=secret)
 
-    async def _test(self, request: Request) -> WebhookTest:
+    async def test_webhook(self, request: Request) -> WebhookTest:
         return WebhookTest(delivery_id=await self._webhooks.tell.test(self._endpoint(request)))
 
-    async def _deliveries(self, request: Request) -> Page[WebhookDelivery]:
+    async def list_webhook_deliveries(self, request: Request) -> Page[WebhookDelivery]:
         attempts = self._webhooks.attempts.list(self._endpoint(request).webhook_id)
         shown = [WebhookDelivery.of_attempt(each) for each in attempts]
         return page(request, shown, lambda attempt: attempt, lambda attempt: attempt.id)

@@ -44,18 +44,19 @@ class ResponseModel(BaseModel):
         """The model of messages or other objects that have fields of the same names.
 
         Args:
-            sources: a field's `validation_alias` is its name there; what comes later counts.
+            sources: of fields without default; a field's `validation_alias` is its name there. What
+                comes later counts.
             others: fields that they do not have, or have otherwise.
         """
         fields: dict[str, Any] = {}
         for source in sources:
             fields |= _fields(cls, source)
-        return cls.model_validate(fields | others)
+        return cls.model_validate(_by_alias(cls, fields | others))
 
     @model_validator(mode="before")
     @classmethod
     def _nested(cls, given: Any) -> Any:
-        return _fields(cls, given) if isinstance(given, Message) else given
+        return _by_alias(cls, _fields(cls, given)) if isinstance(given, Message) else given
 
     def json_bytes(self) -> bytes:
         """As it is sent; what was not set is absent."""
@@ -98,10 +99,15 @@ def _constants(model: type[BaseModel]) -> list[str]:
 
 
 def _fields(model: type[BaseModel], source: object) -> dict[str, Any]:
-    named = (
-        (name, str(it.validation_alias or name), it) for name, it in model.model_fields.items()
-    )
+    wanted = {name: it for name, it in model.model_fields.items() if it.is_required()}
+    named = ((name, str(it.validation_alias or name), it) for name, it in wanted.items())
     return {name: _value(source, at, it) for name, at, it in named if hasattr(source, at)}
+
+
+def _by_alias(model: type[BaseModel], fields: dict[str, Any]) -> dict[str, Any]:
+    """Under the names that pydantic looks for first: one may be that of another field."""
+    aliases = {name: it.validation_alias for name, it in model.model_fields.items()}
+    return {str(aliases[name] or name): value for name, value in fields.items()}
 
 
 def _value(source: object, name: str, field: FieldInfo) -> Any:

@@ -3,12 +3,18 @@
 from typing import Annotated, Any, Literal, Self
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill_bus.envelope import Stored
+from modelmill_job_index.index import JobRecord
 from pydantic import BeforeValidator, Field
 
 from modelmill_gateway.domain.public_addresses import MAX_URL_CHARS
 from modelmill_gateway.domain.webhooks import EVENT_TYPES, EventType
 from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.datasets import Dataset
+from modelmill_gateway.entrypoints.schemas.jobs import Job
+from modelmill_gateway.entrypoints.schemas.models import ModelRecord
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 
 URL = "URL of the endpoint: https, at a public address, without user name or fragment."
@@ -118,3 +124,27 @@ class WebhookEvent(ResponseModel):
             }
         ]
     )
+
+
+JOB_FACTS = ("id", "object", "kind", "status", "attempt", "started_at", "finished_at")
+"""Of a job. Its spec may quote what somebody wrote, and receivers are not its owner."""
+
+
+def job_facts(state: JobState) -> dict[str, Any]:
+    """What is told of a job: ids, where it stands, and the word of its failure."""
+    requested = JobRequested(job_id=state.job_id, kind=state.kind, tenant=state.tenant)
+    job = Job.of_record(JobRecord(requested, state, progress=None, events=()))
+    result, error = job.result, job.error
+    return {
+        **{name: getattr(job, name) for name in JOB_FACTS},
+        "result": result and {"digest": result.digest, "version_id": result.version_id},
+        "error": error and {"code": error.code},
+    }
+
+
+FACTS: dict[Any, Any] = {
+    JobState: job_facts,
+    ModelReady: lambda version: ModelRecord.of_version(version).as_dict(),
+    DatasetReady: lambda dataset: Dataset.of_ready(dataset).as_dict(),
+}
+"""What is told of an event, by the message that it comes from."""

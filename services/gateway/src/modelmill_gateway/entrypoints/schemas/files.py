@@ -1,0 +1,78 @@
+"""Files, and uploads of files in parts."""
+
+from typing import Annotated, Literal, Self
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import Upload as UploadMessage
+from pydantic import Field
+
+from modelmill_gateway.domain.purposes import Purpose
+from modelmill_gateway.entrypoints.schemas.base import Digest, FileId, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
+
+MAX_PARTS = 4096
+Filename = Annotated[str, Field(examples=["rows.jsonl"])]
+PurposeName = Annotated[str, Field(examples=["fine-tune"])]
+UploadId = Annotated[str, Field(examples=["upload_5d0a"])]
+PART_ID = "part_c81f"
+BYTES = 20480
+
+
+class UploadBody(StrictBody):
+    """Request body of POST /v1/uploads."""
+
+    filename: Filename = Field(max_length=255)
+    purpose: Purpose = Field(examples=["fine-tune"])
+    bytes: int = Field(gt=0, lt=2**63, examples=[BYTES])
+    mime_type: str = Field(
+        "", max_length=255, description="Ignored; the file is typed by its content."
+    )
+
+
+class CompleteUploadBody(StrictBody):
+    """Request body of POST /v1/uploads/{upload_id}/complete."""
+
+    part_ids: list[Annotated[str, Field(max_length=128)]] = Field(
+        max_length=MAX_PARTS, examples=[[PART_ID]]
+    )
+    md5: str = Field("", max_length=32, description="MD5 of the whole file, as hex.")
+
+
+class File(ResponseModel):
+    """A stored file."""
+
+    id: FileId = Field(validation_alias="file_id")
+    object: Literal["file"] = "file"
+    bytes: int = Field(validation_alias="size_bytes", examples=[BYTES])
+    created_at: UnixSeconds
+    filename: Filename
+    purpose: PurposeName
+    status: Literal["processed"] = "processed"
+    digest: Digest
+
+
+class Upload(ResponseModel):
+    """Upload of a file in parts."""
+
+    id: UploadId = Field(validation_alias="upload_id")
+    object: Literal["upload"] = "upload"
+    bytes: int = Field(validation_alias="size_bytes", examples=[BYTES])
+    created_at: UnixSeconds
+    filename: Filename
+    purpose: PurposeName
+    status: Literal["pending", "completed", "cancelled", "expired"]
+    expires_at: int = Field(examples=[1764003600])
+    file: File | None
+
+    @classmethod
+    def of_upload(cls, upload: UploadMessage) -> Self:
+        """A file on its way."""
+        return cls.of(upload.header, upload)
+
+
+class UploadPart(ResponseModel):
+    """Stored part of an upload."""
+
+    id: str = Field(validation_alias="part_id", examples=[PART_ID])
+    object: Literal["upload.part"] = "upload.part"
+    created_at: UnixSeconds
+    upload_id: UploadId

@@ -1,0 +1,238 @@
+"""Jobs of every kind: where they stand, when their turn comes, and what happened."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from google.protobuf.message import Message
+from modelmill.jobs.v1 import job_pb2 as pb
+from modelmill_bus.envelope import text_of
+from modelmill_job_index.index import JobEvent as IndexedEvent
+from modelmill_job_index.index import JobRecord
+from pydantic import BeforeValidator, Field
+
+from modelmill_gateway.domain.log_tail import shown_tail
+from modelmill_gateway.entrypoints.schemas.base import (
+    Digest,
+    JobId,
+    OrNull,
+    ResponseModel,
+    UnixSeconds,
+    User,
+    VersionId,
+)
+
+STATUS: dict[pb.JobStatus.ValueType, Any] = {
+    pb.JOB_STATUS_QUEUED: "queued",
+    pb.JOB_STATUS_RUNNING: "running",
+    pb.JOB_STATUS_PAUSED: "paused",
+    pb.JOB_STATUS_SUCCEEDED: "succeeded",
+    pb.JOB_STATUS_FAILED: "failed",
+    pb.JOB_STATUS_CANCELLED: "cancelled",
+}
+"""Our states under OpenAI's names; they differ from ours in nothing but the missing prefix."""
+DESIRED_STATE = {
+    pb.JOB_DESIRED_STATE_RUN: "run",
+    pb.JOB_DESIRED_STATE_PAUSE: "pause",
+    pb.JOB_DESIRED_STATE_CANCEL: "cancel",
+}
+"""Differs from the state until the worker has acted."""
+PRIORITY = {
+    pb.JOB_PRIORITY_UNSPECIFIED: "normal",
+    pb.JOB_PRIORITY_LOW: "low",
+    pb.JOB_PRIORITY_NORMAL: "normal",
+    pb.JOB_PRIORITY_HIGH: "high",
+}
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+DesiredState = Literal["run", "pause", "cancel"]
+Eta = Annotated[float | None, BeforeValidator(lambda it: it if it >= 0 else None)]
+"""Seconds; a worker says -1 where it does not know."""
+
+
+class JobFailure(ResponseModel):
+    """Failure of a job: cause and remedy."""
+
+    code: str
+    message: str
+    param: None
+    remedy: str
+    log_tail: Annotated[str, BeforeValidator(shown_tail)]
+    """The last lines of its log, at most 20 and 4 KB."""
+
+    @classmethod
+    def of_state(cls, state: pb.JobState) -> Self | None:
+        """Why it failed, with the end of its log: the data in it are the reader's own."""
+        return cls.of(state.error, param=None) if state.error.code else None
+
+
+class JobProgressReport(ResponseModel):
+    """Latest progress report of the worker; `total` 0 means unknown."""
+
+    phase: str
+    done: int
+    total: int
+    unit: str
+    metrics: dict[str, float]
+    eta_seconds: Eta
+    at: UnixSeconds
+
+
+class JobCost(ResponseModel):
+    """Cost of a job so far: seconds from claim to end over all attempts."""
+
+    work_seconds: float = Field(examples=[41.5])
+    attempts: int = Field(examples=[1])
+    trained_tokens: int | None
+
+
+class OrderAndTurn(ResponseModel):
+    """Who asked, when its turn comes, and what it took so far.
+
+    `queue_position` 1 is next among the jobs of its kind; null when it does not wait, or fits no
+    worker that was seen, which `waiting_reason` says.
+    """
+
+    requested_by: User
+    spec_sha256: OrNull[str] = Field(examples=["9f2c41d07a"])
+    priority: Literal["normal", "low", "high"]
+    queue_position: int | None
+    estimated_start: int | None
+    waiting_reason: OrNull[str]
+    cost: JobCost
+
+
+class JobOutcome(ResponseModel):
+    """Result of a job."""
+
+    digest: Digest
+    version_id: OrNull[VersionId]
+    summary: dict[str, Any]
+
+    @classmethod
+    def of_state(cls, state: pb.JobState) -> Self | None:
+        """What a job has made, once it has succeeded."""
+        return cls.of(state.result) if state.status == pb.JOB_STATUS_SUCCEEDED else None
+
+
+class Job(OrderAndTurn):
+    """Job of any kind. `desired_state` is its desired state; it differs from `status` until the
+    worker has acted.
+    """
+
+    id: JobId = Field(validation_alias="job_id")
+    object: Literal["job"] = "job"
+    kind: str = Field(examples=["optimize"])
+    status: Status
+    desired_state: DesiredState
+    created_at: UnixSeconds = Field(validation_alias="requested_at")
+    started_at: UnixSeconds | None = Field(examples=[None])
+    finished_at: UnixSeconds | None = Field(examples=[None])
+    attempt: int
+    failures: int
+    lost: int
+    preemptions: int
+    checkpoint_step: int | None
+    progress: JobProgressReport | None
+    spec: dict[str, Any] = Field(
+        examples=[{"source_version_id": "mv-77aa01", "target_form": "openvino-int8"}]
+    )
+    result: JobOutcome | None
+    error: JobFailure | None
+
+    @classmethod
+    def of_record(cls, record: JobRecord) -> Self:
+        """A job as it stands."""
+        checkpoint = record.state.checkpoint
+        step = checkpoint.step if checkpoint.digest else None
+        fields = {**job_fields(record), **cls.more_of(record), "checkpoint_step": step}
+        return cls.of(record.state, record.requested, **fields)
+
+    @classmethod
+    def more_of(cls, _record: JobRecord) -> dict[str, Any]:
+        """What jobs of one kind have besides."""
+        return {}
+
+
+class JobEvent(ResponseModel):
+    """Event of a job. A stream continues after its `id`."""
+
+    id: str = Field(examples=["event-Zk3v9Q"])
+    object: Literal["job.event", "fine_tuning.job.event"]
+    created_at: UnixSeconds
+    level: Literal["info", "warn", "error"]
+    message: str = Field(examples=["train step 12/44: loss=1.31"])
+    type: Literal["metrics", "message"]
+    data: dict[str, Any] = Field(
+        examples=[{"phase": "train", "step": 12, "total_steps": 44, "unit": "step", "loss": 1.31}]
+    )
+
+    @classmethod
+    def of_event(cls, event: IndexedEvent, kind: str, shown_id: str) -> Self:
+        """Something that happened."""
+        body = event.body
+        failed = isinstance(body, pb.JobState) and body.status == pb.JOB_STATUS_FAILED
+        # What the end of a training run says that did not learn.
+        advice = text_of(body.result.summary, "advice") if isinstance(body, pb.JobState) else ""
+        return cls.model_validate(
+            {
+                "id": shown_id,
+                "object": kind,
+                "created_at": seconds_of(event.at),
+                "level": "error" if failed else "warn" if advice else "info",
+                "message": advice or event.message,
+                "type": "metrics" if isinstance(body, pb.JobProgress) else "message",
+                "data": _event_data(body),
+            }
+        )
+
+
+def _event_data(body: Message) -> dict[str, Any]:
+    """The figures of a report, the facts of a state; no owner, nonce or fence of a worker's."""
+    if isinstance(body, pb.JobProgress):
+        return {
+            "phase": body.phase,
+            "step": body.done,
+            "total_steps": body.total,
+            "unit": body.unit,
+            "eta_seconds": body.eta_seconds if body.eta_seconds >= 0 else None,
+            **body.metrics,
+        }
+    if isinstance(body, pb.JobState):
+        error = JobFailure.of_state(body)
+        return {
+            "status": STATUS[body.status],
+            "attempt": body.attempt,
+            "error": error.as_dict() if error else None,
+        }
+    return {}
+
+
+def job_fields(record: JobRecord) -> dict[str, Any]:
+    """What jobs of every shape have, as far as no message says it."""
+    state, turn = record.state, record.turn
+    return {
+        "status": STATUS[state.status],
+        "desired_state": DESIRED_STATE[record.desired_state],
+        "priority": PRIORITY[record.requested.priority],
+        "queue_position": turn.position,
+        "estimated_start": seconds_of(turn.starts_at) if turn.starts_at else None,
+        "waiting_reason": turn.reason,
+        "cost": JobCost(
+            work_seconds=round(record.work_seconds, 3),
+            attempts=state.attempt,
+            trained_tokens=trained_tokens(record),
+        ),
+        "progress": record.progress,
+        "result": JobOutcome.of_state(state),
+        "error": JobFailure.of_state(state),
+    }
+
+
+def seconds_of(at: datetime) -> int:
+    """Unix seconds of a time in UTC."""
+    return int(at.replace(tzinfo=UTC).timestamp())
+
+
+def trained_tokens(record: JobRecord) -> int | None:
+    """Tokens that a training job read; None for other jobs, and before it has succeeded."""
+    counted = record.state.result.summary.fields.get("train_tokens")
+    return int(counted.number_value) if counted is not None else None
