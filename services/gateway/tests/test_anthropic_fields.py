@@ -10,8 +10,8 @@ from gateway_support.anthropic_kinds import KINDS
 from gateway_support.events import told_events
 from gateway_support.house import BLOCKED, House
 from gateway_support.messages import PATH, TOOL, asking, calls, post
-from modelmill_gateway.entrypoints.document.message_answers import StopReason as OurStopReason
-from modelmill_gateway.entrypoints.views.message_views import STOP_REASONS
+from modelmill_gateway.entrypoints.http.message_events import STOP_REASONS
+from modelmill_gateway.entrypoints.schemas.messages import StopReason as OurStopReason
 from pydantic import BaseModel, TypeAdapter
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

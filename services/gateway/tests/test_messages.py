@@ -8,9 +8,9 @@ import pytest
 from gateway_support.house import BUILD, House
 from gateway_support.messages import PATH, QUESTION, SCHEMA, TOOL, asking, calls, events, post
 from gateway_support.usage import last_usage
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_chat
-from modelmill_gateway.entrypoints.bodies.message_body import parse_messages
-from modelmill_gateway.entrypoints.bodies.response_body import parse_response
+from modelmill_gateway.entrypoints.schemas.chat import parse_chat
+from modelmill_gateway.entrypoints.schemas.messages import parse_messages
+from modelmill_gateway.entrypoints.schemas.responses import parse_response
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

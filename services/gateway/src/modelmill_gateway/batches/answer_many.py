@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -50,7 +50,7 @@ class BatchResponse:
 
     status: int
     request_id: str
-    body: dict[str, Any]
+    body: Mapping[str, Any]
     retry_after: float = 0.0
     """Seconds; 0 when nothing was said of it."""
 

@@ -1,7 +1,7 @@
 """Jobs of kind batch: unpack, call the use case, pack. No rules live here."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,9 +20,6 @@ from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.requests_in_hand import RequestsInHand
 from modelmill_gateway.entrypoints.access_log import log_access
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_chat
-from modelmill_gateway.entrypoints.bodies.completion_body import parse_completion
-from modelmill_gateway.entrypoints.bodies.response_body import parse_response
 from modelmill_gateway.entrypoints.http.chat import ChatRoute
 from modelmill_gateway.entrypoints.http.completions import CompletionRoute
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, parse_embedding
@@ -33,10 +30,13 @@ from modelmill_gateway.entrypoints.http.errors import (
     retry_after,
 )
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
+from modelmill_gateway.entrypoints.schemas.chat import parse_chat
+from modelmill_gateway.entrypoints.schemas.completions import parse_completion
+from modelmill_gateway.entrypoints.schemas.responses import parse_response
 from modelmill_gateway.evals.run_eval import RunEval
 from modelmill_gateway.use_cases import UseCases
 
-Answer = Callable[[bytes, RequestContext], Awaitable[tuple[dict[str, Any], Any]]]
+Answer = Callable[[bytes, RequestContext], Awaitable[tuple[Mapping[str, Any], Any]]]
 OK = 200
 
 

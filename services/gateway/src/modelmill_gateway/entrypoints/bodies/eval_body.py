@@ -7,8 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import BY_MODEL, SIMILARITIES
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
-from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody, parse_open
 
 MAX_CRITERIA = 20
 MAX_TURNS = 100

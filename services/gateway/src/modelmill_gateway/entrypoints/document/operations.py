@@ -1,36 +1,32 @@
 """What each route of the table takes and gives: the table behind the API document."""
 
-from modelmill_gateway.entrypoints.bodies.chat_body import ChatBody, GenerateBody
-from modelmill_gateway.entrypoints.bodies.completion_body import CompletionBody
-from modelmill_gateway.entrypoints.bodies.message_body import CountedBody, MessagesBody
-from modelmill_gateway.entrypoints.bodies.response_body import ResponseBody
 from modelmill_gateway.entrypoints.document import batch_answers as batches
 from modelmill_gateway.entrypoints.document import examples as e
-from modelmill_gateway.entrypoints.document import message_answers as messages
-from modelmill_gateway.entrypoints.document import moderation_answers as moderations
-from modelmill_gateway.entrypoints.document import response_answers as responses
-from modelmill_gateway.entrypoints.document import text_answers as texts
 from modelmill_gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
 from modelmill_gateway.entrypoints.document.operation import Body, Operation
 from modelmill_gateway.entrypoints.http.batches import BatchBody
-from modelmill_gateway.entrypoints.http.embeddings import EmbeddingBody
-from modelmill_gateway.entrypoints.http.moderations import ModerationBody
 from modelmill_gateway.entrypoints.schemas import (
     audit,
+    chat,
+    completions,
     datasets,
+    embeddings,
     evaluations,
     feedback,
     files,
     fine_tuning,
     jobs,
     keys,
+    messages,
     models,
+    moderations,
     optimizations,
     policies,
+    responses,
     usage,
     webhooks,
 )
-from modelmill_gateway.entrypoints.schemas.base import Deleted, Page, WholeList
+from modelmill_gateway.entrypoints.schemas.base import Deleted, Health, Page, WholeList
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 409, 429, *NEIGHBOUR)
@@ -38,60 +34,54 @@ ORDER = (404, 429, *NEIGHBOUR)
 STEER = (409, *NEIGHBOUR)
 HOOK = (409, *NEIGHBOUR)
 
-GENERATE = Body(GenerateBody, {"prompt": "espresso: strong black coffee", "max_length": 16})
-MODERATION = Body(ModerationBody, {"input": ["how do I pick a lock?"]})
-
+ASYNCAPI = {
+    "asyncapi": "3.0.0",
+    "info": {"title": "Modelmill: facts about jobs and models", "version": "1"},
+    "channels": {"model.ready": {"address": "model.ready"}},
+}
 
 OPERATIONS = {
-    "index": Operation(None, {}),
-    "reference": Operation(None, {}),
-    "health": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
-    "ready": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
-    "openapi": Operation(None, {}),
-    "asyncapi": Operation(None, e.ASYNCAPI),
-    "generate": Operation(texts.GeneratedText, {"text": "beverage"}, GENERATE, refusals=TEXT),
+    "index": Operation(None),
+    "reference": Operation(None),
+    "health": Operation(Health, refusals=(503,)),
+    "ready": Operation(Health, refusals=(503,)),
+    "openapi": Operation(None),
+    "asyncapi": Operation(None, ASYNCAPI),
+    "generate": Operation(chat.GeneratedText, body=Body(chat.GenerateBody), refusals=TEXT),
     "chat": Operation(
-        texts.ChatCompletion,
-        e.CHAT_ANSWER,
-        Body(ChatBody, e.CHAT),
-        events=texts.ChatCompletionChunk,
+        chat.ChatCompletion,
+        body=Body(chat.ChatBody),
+        events=chat.ChatCompletionChunk,
         refusals=TEXT,
     ),
     "complete": Operation(
-        texts.Completion,
-        e.COMPLETION_ANSWER,
-        Body(CompletionBody, e.COMPLETION),
-        events=texts.Completion,
+        completions.Completion,
+        body=Body(completions.CompletionBody),
+        events=completions.Completion,
         refusals=TEXT,
     ),
     "respond": Operation(
         responses.Response,
-        responses.RESPONSE,
-        Body(ResponseBody, responses.BODY),
+        body=Body(responses.ResponseBody),
         events=responses.ResponseEvent,
         refusals=TEXT,
     ),
     "count_tokens": Operation(
-        messages.CountedTokens,
-        {"input_tokens": 21},
-        Body(CountedBody, messages.COUNTED),
-        refusals=TEXT,
+        messages.CountedTokens, body=Body(messages.CountedBody), refusals=TEXT
     ),
     "messages": Operation(
         messages.Message,
-        messages.MESSAGE,
-        Body(MessagesBody, messages.BODY),
+        body=Body(messages.MessagesBody),
         events=messages.MessageEvent,
         refusals=TEXT,
     ),
     "embed": Operation(
-        texts.EmbeddingList,
-        e.EMBEDDING_ANSWER,
-        Body(EmbeddingBody, {"model": e.MODEL, "input": ["espresso", "oak"]}),
-        refusals=TEXT,
+        embeddings.EmbeddingList, body=Body(embeddings.EmbeddingBody), refusals=TEXT
     ),
     "moderate": Operation(
-        moderations.Moderation, moderations.MODERATION, MODERATION, refusals=(429, *NEIGHBOUR)
+        moderations.Moderation,
+        body=Body(moderations.ModerationBody),
+        refusals=(429, *NEIGHBOUR),
     ),
     "record_feedback": Operation(
         feedback.RecordedFeedback, body=Body(feedback.FeedbackBody), refusals=(404, 503)

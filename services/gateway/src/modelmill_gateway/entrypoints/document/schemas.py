@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, RootModel
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
-from modelmill_gateway.entrypoints.schemas.base import ResponseModel
+from modelmill_gateway.entrypoints.document.shape import Answer
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, StrictBody
 
 SCHEMAS = "#/components/schemas/"
 LISTS = re.compile(r"(Page|Whole)(List)?\[(\w+)\]")
@@ -23,6 +24,10 @@ class _Generator(GenerateJsonSchema):
             return inner.get("default") is not None
         return super().field_is_required(field, total)
 
+    def typed_dict_schema(self, schema: Any) -> JsonSchemaValue:
+        """Of typed dicts, which have no other fields either."""
+        return {**super().typed_dict_schema(schema), "additionalProperties": False}
+
     def normalize_name(self, name: str) -> str:
         """For example `FilePage` for `Page[File]`."""
         return super().normalize_name(LISTS.sub(lambda it: f"{it[3]}{it[2] or it[1]}", name))
@@ -31,20 +36,22 @@ class _Generator(GenerateJsonSchema):
 class Schemas:
     """The schemas of some models."""
 
-    def __init__(self, models: Iterable[type[BaseModel]]) -> None:
-        pairs: Any = [(model, _mode(model)) for model in dict.fromkeys(models)]
-        refs, made = models_json_schema(
-            pairs, ref_template=SCHEMAS + "{model}", schema_generator=_Generator
+    def __init__(self, models: Iterable[type[Any]]) -> None:
+        inputs: Any = [(it, _mode(it), TypeAdapter(it)) for it in dict.fromkeys(models)]
+        refs, made = TypeAdapter.json_schemas(
+            inputs,
+            ref_template=SCHEMAS + "{model}",
+            schema_generator=_Generator,
         )
         self._refs = {model: schema for (model, _), schema in refs.items()}
         self.definitions: dict[str, Any] = made.get("$defs", {})
         """By their names."""
 
-    def ref(self, model: type[BaseModel]) -> dict[str, Any]:
+    def ref(self, model: type[Any]) -> dict[str, Any]:
         """Where the model's schema is."""
         return self._refs[model]
 
-    def example(self, model: type[BaseModel]) -> Any:
+    def example(self, model: type[Any]) -> Any:
         """An example, of the examples of its fields."""
         return self._example(self._refs[model])
 
@@ -83,5 +90,5 @@ class Schemas:
         return self._example(first) if is_shown else None
 
 
-def _mode(model: type[BaseModel]) -> str:
-    return "serialization" if issubclass(model, ResponseModel | RootModel) else "validation"
+def _mode(model: type[Any]) -> JsonSchemaMode:
+    return "validation" if issubclass(model, OpenBody | StrictBody | Answer) else "serialization"

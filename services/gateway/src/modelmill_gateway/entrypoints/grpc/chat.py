@@ -27,19 +27,19 @@ from modelmill_gateway.domain.chat import (
     Turn,
 )
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.chat_body import (
+from modelmill_gateway.entrypoints.grpc.verdicts import (
+    mode_errors,
+    requested_moderation,
+    verdicts_message,
+)
+from modelmill_gateway.entrypoints.schemas.chat import (
     LEAST_TEMPERATURE,
     LEAST_TOP_P,
     MAX_NEW_TOKENS,
     MAX_STOP_CHARS,
     MAX_STOPS,
 )
-from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS
-from modelmill_gateway.entrypoints.grpc.verdicts import (
-    mode_errors,
-    requested_moderation,
-    verdicts_message,
-)
+from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.metrics import ACTIVE_STREAMS
 

@@ -17,8 +17,8 @@ from modelmill_gateway.entrypoints.grpc.uploads import UploadProcedures
 from modelmill_gateway.entrypoints.http.datasets import DatasetStories
 from modelmill_gateway.entrypoints.http.evaluations import ReadsEvaluations
 from modelmill_gateway.entrypoints.http.jobs import Jobs
-from modelmill_gateway.entrypoints.http.routes import DataPrep
 from modelmill_gateway.ordering.show_datasets import ReadReport
+from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
 
 

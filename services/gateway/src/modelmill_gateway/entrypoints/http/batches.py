@@ -14,7 +14,6 @@ from starlette.responses import Response
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.http.jobs import Jobs
 from modelmill_gateway.entrypoints.http.requests import (
     Handlers,
@@ -23,7 +22,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
-from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody, parse_open
 from modelmill_gateway.entrypoints.views.batch_views import batch_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.ordering.control_job import ControlJob

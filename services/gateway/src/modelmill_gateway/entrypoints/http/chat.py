@@ -1,26 +1,36 @@
 """Conversations, as plain ASGI: nothing stands between a token and the socket."""
 
 import time
-from typing import Any
 
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.chat_body import ChatRequest, parse_chat, parse_generate
-from modelmill_gateway.entrypoints.bodies.tool_body import call_view
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.sse import ChatChunks
 from modelmill_gateway.entrypoints.http.text_replies import (
     send_json,
     text_stream,
-    usage_view,
     while_listening,
     whole_body,
 )
-from modelmill_gateway.entrypoints.views.end_views import cascade_field, end_view
-from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
-from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+from modelmill_gateway.entrypoints.schemas.chat import (
+    AssistantMessage,
+    ChatChoice,
+    ChatCompletion,
+    ChatRequest,
+    GeneratedText,
+    parse_chat,
+    parse_generate,
+)
+from modelmill_gateway.entrypoints.schemas.moderations import moderation_field
+from modelmill_gateway.entrypoints.schemas.texts import (
+    answer_end,
+    cascade_field,
+    chat_logprobs,
+    usage_of,
+)
+from modelmill_gateway.entrypoints.schemas.tools import tool_call
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
@@ -41,18 +51,18 @@ class ChatRoute:
 
     async def completion(
         self, asked: ChatRequest, request: RequestContext
-    ) -> tuple[dict[str, Any], FilteredAnswers]:
+    ) -> tuple[ChatCompletion, FilteredAnswers]:
         """The whole answer as OpenAI shows it."""
         async with self._answer_chat(asked.call, request) as answers:
             choices = [_choice(piece) for piece in await answers.whole()]
-        body = {
+        body: ChatCompletion = {
             "id": _completion_id(request.request_id),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": asked.call.model,
             "system_fingerprint": answers.version_id,
             "choices": choices,
-            "usage": usage_view([answers.end]),
+            "usage": usage_of([answers.end]),
             **moderation_field(answers),
         }
         return body, answers
@@ -76,7 +86,7 @@ class ChatRoute:
             asked_for = asked.call.moderation is not None
             stream.tail = chunks[0].moderation(moderation_field(answers), asked_for=asked_for)
             stream.tail += stream.last_end
-            usage = usage_view([answers.end])
+            usage = usage_of([answers.end])
             if asked.include_usage and usage is not None:
                 stream.tail += chunks[0].usage(usage)
 
@@ -96,20 +106,24 @@ class GenerateRoute:
     async def _whole(self, call: ChatCall, request: RequestContext, send: Send) -> None:
         async with self._answer_chat(call, request) as answers:
             (answer,) = await answers.whole()
-        body = {"text": answer.text, **cascade_field(answer.end), **moderation_field(answers)}
+        body: GeneratedText = {
+            "text": answer.text,
+            **cascade_field(answer.end),
+            **moderation_field(answers),
+        }
         await send_json(send, body, answers)
 
 
-def _choice(answer: Piece) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+def _choice(answer: Piece) -> ChatChoice:
+    message: AssistantMessage = {"role": "assistant", "content": answer.text, "refusal": None}
     if answer.calls:
         message["content"] = answer.text or None
-        message["tool_calls"] = [call_view(call) for call in answer.calls]
+        message["tool_calls"] = [tool_call(call) for call in answer.calls]
     return {
         "index": answer.answer,
         "message": message,
         "logprobs": chat_logprobs(answer.logprobs) if answer.logprobs else None,
-        **end_view(answer.end),
+        **answer_end(answer.end),
     }
 
 

@@ -3,25 +3,27 @@
 import asyncio
 import time
 from dataclasses import replace
-from typing import Any
 
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.completion_body import CompletionRequest, parse_completion
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.sse import CompletionChunks
 from modelmill_gateway.entrypoints.http.text_replies import (
     send_json,
     text_stream,
-    usage_view,
     while_listening,
     whole_body,
 )
-from modelmill_gateway.entrypoints.views.end_views import end_view
-from modelmill_gateway.entrypoints.views.logprob_views import CompletionLogprobs
-from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
+from modelmill_gateway.entrypoints.schemas.completions import (
+    Completion,
+    CompletionChoice,
+    CompletionRequest,
+    parse_completion,
+)
+from modelmill_gateway.entrypoints.schemas.moderations import moderation_field
+from modelmill_gateway.entrypoints.schemas.texts import ParallelLogprobs, answer_end, usage_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
@@ -42,19 +44,19 @@ class CompletionRoute:
 
     async def completion(
         self, asked: CompletionRequest, request: RequestContext
-    ) -> tuple[dict[str, Any], FilteredAnswers]:
+    ) -> tuple[Completion, FilteredAnswers]:
         """Every prompt's answers as OpenAI shows them, with the first prompt's own."""
         answered = await self._all(asked, request)
         pieces = [piece for whole, _ in answered for piece in whole]
         answers = [each for _, each in answered]
-        body = {
+        body: Completion = {
             "id": _completion_id(request.request_id),
-            "object": CompletionChunks.kind,
+            "object": "text_completion",
             "created": int(time.time()),
             "model": asked.model,
             "system_fingerprint": answers[0].version_id,
             "choices": [_choice(piece, index) for index, piece in enumerate(pieces)],
-            "usage": usage_view(each.end for each in answers),
+            "usage": usage_of(each.end for each in answers),
             **moderation_field(*answers),
         }
         return body, answers[0]
@@ -104,17 +106,17 @@ class CompletionRoute:
                 await stream.tell(chunks[0].moderation(moderation_field(answers), asked_for=False))
                 await stream.finish()
                 ends.append(answers.end)
-            usage = usage_view(ends)
+            usage = usage_of(ends)
             if asked.include_usage and usage is not None:
                 stream.tail = chunks[0].usage(usage)
 
 
-def _choice(answer: Piece, index: int) -> dict[str, Any]:
+def _choice(answer: Piece, index: int) -> CompletionChoice:
     return {
         "text": answer.text,
         "index": index,
-        "logprobs": CompletionLogprobs().of(answer.logprobs) if answer.logprobs else None,
-        **end_view(answer.end),
+        "logprobs": ParallelLogprobs().of(answer.logprobs) if answer.logprobs else None,
+        **answer_end(answer.end),
     }
 
 

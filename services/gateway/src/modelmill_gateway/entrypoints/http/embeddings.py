@@ -2,44 +2,18 @@
 
 import base64
 import struct
-from typing import Annotated, Any, Literal
-
-from pydantic import BeforeValidator, Field
 
 from modelmill_gateway.answers.embed_texts import EmbedTexts
 from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.http.errors import Headers
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.embeddings import EmbeddingBody, EmbeddingList
+from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 
-MAX_TEXTS = 256
 FLOAT_BYTES = 4
-
-
-def _as_list(texts: Any) -> Any:
-    return [texts] if isinstance(texts, str) else texts
-
-
-def _one_or_many(schema: dict[str, Any]) -> None:
-    """Says in the API document that one text may stand for a list of one."""
-    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
-    schema["anyOf"] = [{"type": "string", "minLength": 1}, many]
-
-
-class EmbeddingBody(OpenBody):
-    """Request body of POST /v1/embeddings."""
-
-    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    input: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
-        min_length=1, max_length=MAX_TEXTS, json_schema_extra=_one_or_many
-    )
-    encoding_format: Literal["float", "base64"] | None = Field(
-        None, description="Encoding; base64 holds little-endian 32-bit floats."
-    )
 
 
 class EmbeddingRoute:
@@ -58,11 +32,11 @@ class EmbeddingRoute:
 
     async def embeddings(
         self, body: EmbeddingBody, request: RequestContext
-    ) -> tuple[dict[str, Any], Headers]:
+    ) -> tuple[EmbeddingList, Headers]:
         """The vectors as OpenAI shows them, and what is said beside them."""
         embedded = await self._embed_texts(body.model, body.input, request)
         shown = _base64 if body.encoding_format == "base64" else _floats
-        view = {
+        view: EmbeddingList = {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": index, "embedding": shown(vector)}

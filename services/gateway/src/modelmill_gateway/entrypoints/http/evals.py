@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.chat_body import parse_open
 from modelmill_gateway.entrypoints.bodies.eval_body import ChangedEvalBody, parse_eval, parse_run
 from modelmill_gateway.entrypoints.http.requests import (
     Handlers,
@@ -19,6 +18,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
+from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 from modelmill_gateway.entrypoints.views.eval_views import eval_view, output_item_view, run_view
 from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest

@@ -3,12 +3,12 @@
 from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
 from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.message_body import (
-    MessagesRequest,
-    parse_counted,
-    parse_messages,
-)
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.message_events import (
+    MessageEvents,
+    failed_event,
+    whole_message,
+)
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import (
     send_fields,
@@ -17,10 +17,11 @@ from modelmill_gateway.entrypoints.http.text_replies import (
     while_listening,
     whole_body,
 )
-from modelmill_gateway.entrypoints.views.message_views import (
-    MessageEvents,
-    failed_event,
-    message_view,
+from modelmill_gateway.entrypoints.schemas.messages import (
+    CountedTokens,
+    MessagesRequest,
+    parse_counted,
+    parse_messages,
 )
 
 
@@ -41,7 +42,7 @@ class CountTokensRoute:
             (b"x-model-version", counted.version_id.encode()),
             (b"x-model-variant", counted.variant.encode()),
         ]
-        await send_fields(send, {"input_tokens": counted.tokens}, headers)
+        await send_fields(send, CountedTokens(input_tokens=counted.tokens), headers)
 
 
 class MessagesRoute:
@@ -59,7 +60,7 @@ class MessagesRoute:
     async def _whole(self, asked: MessagesRequest, request: RequestContext, send: Send) -> None:
         async with self._answer_chat(asked.call, request) as answers:
             (said,) = await answers.whole()
-        message = message_view(request.request_id, asked.call.model, answers, said)
+        message = whole_message(request.request_id, asked.call.model, answers, said)
         await send_json(send, message, answers)
 
     async def _stream(self, asked: MessagesRequest, request: RequestContext, send: Send) -> None:

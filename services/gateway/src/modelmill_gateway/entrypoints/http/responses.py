@@ -1,19 +1,21 @@
 """OpenAI's responses, as plain ASGI like chat: nothing of them is kept."""
 
-from typing import Any
-
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.bodies.response_body import ResponseRequest, parse_response
 from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.requests import context_of
+from modelmill_gateway.entrypoints.http.response_events import ResponseEvents
 from modelmill_gateway.entrypoints.http.text_replies import (
     send_json,
     text_stream,
     while_listening,
     whole_body,
 )
-from modelmill_gateway.entrypoints.views.response_events import ResponseEvents
+from modelmill_gateway.entrypoints.schemas.responses import (
+    Response,
+    ResponseRequest,
+    parse_response,
+)
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 
@@ -34,7 +36,7 @@ class ResponsesRoute:
 
     async def response(
         self, asked: ResponseRequest, request: RequestContext
-    ) -> tuple[dict[str, Any], FilteredAnswers]:
+    ) -> tuple[Response, FilteredAnswers]:
         """The whole response as OpenAI shows it."""
         response = ResponseEvents(asked, request.request_id)
         async with self._answer_chat(asked.call, request) as answers:

@@ -16,13 +16,12 @@ from modelmill_gateway.entrypoints.http.datasets import (
     DatasetRoutes,
     DatasetStories,
     DatasetStoryRoutes,
-    Previews,
 )
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute
 from modelmill_gateway.entrypoints.http.evals import EvalRoutes
 from modelmill_gateway.entrypoints.http.evaluations import EvaluationRoutes, ReadsEvaluations
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
-from modelmill_gateway.entrypoints.http.files import FileRoutes, Files, UploadRoutes, Uploads
+from modelmill_gateway.entrypoints.http.files import FileRoutes, UploadRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
 from modelmill_gateway.entrypoints.http.gate import App, Gate, Verifier
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
@@ -38,13 +37,10 @@ from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
 from modelmill_gateway.ordering.show_datasets import ReadReport
+from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
 
 STATUSES = {name: operation.status for name, operation in OPERATIONS.items()}
-
-
-class DataPrep(Files, Uploads, Previews, Protocol):
-    """Where files are kept and datasets are made."""
 
 
 class HttpChoices(Protocol):

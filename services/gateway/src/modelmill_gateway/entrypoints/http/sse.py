@@ -6,9 +6,14 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from modelmill_gateway.domain.chat import End, Piece
-from modelmill_gateway.entrypoints.bodies.tool_body import call_view
-from modelmill_gateway.entrypoints.views.end_views import end_view
-from modelmill_gateway.entrypoints.views.logprob_views import CompletionLogprobs, chat_logprobs
+from modelmill_gateway.entrypoints.schemas.moderations import ModerationField
+from modelmill_gateway.entrypoints.schemas.texts import (
+    ParallelLogprobs,
+    Usage,
+    answer_end,
+    chat_logprobs,
+)
+from modelmill_gateway.entrypoints.schemas.tools import tool_call
 
 DONE = b"data: [DONE]\n\n"
 _MARK = "\0text\0"
@@ -65,13 +70,13 @@ class ChatChunks:
 
     def finish(self, end: End) -> bytes:
         """The chunk that says how it ended."""
-        return self._chunk({**self._choice(Piece("")), **end_view(end)})
+        return self._chunk({**self._choice(Piece("")), **answer_end(end)})
 
-    def usage(self, usage: dict[str, Any]) -> bytes:
+    def usage(self, usage: Usage) -> bytes:
         """The last chunk before the end, when usage was asked for."""
         return _event({**self._common, "choices": [], "usage": usage})
 
-    def moderation(self, field: dict[str, Any], *, asked_for: bool) -> bytes:
+    def moderation(self, field: ModerationField, *, asked_for: bool) -> bytes:
         """The chunk with the verdicts; none when `field` is empty.
 
         OpenAI's has no choices. Who did not ask for it may read the first choice of every chunk.
@@ -84,7 +89,7 @@ class ChatChunks:
         delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
         if piece.calls:
             delta["tool_calls"] = [
-                {"index": self._calls + place, **call_view(call)}
+                {"index": self._calls + place, **tool_call(call)}
                 for place, call in enumerate(piece.calls)
             ]
             self._calls += len(piece.calls)
@@ -106,7 +111,7 @@ class CompletionChunks(ChatChunks):
     kind = "text_completion"
 
     def __init__(self, **common: Any) -> None:
-        self._logprobs = CompletionLogprobs()
+        self._logprobs = ParallelLogprobs()
         super().__init__(**common)
 
     def opening(self) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -170,7 +170,7 @@ async def whole_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def send_fields(send: Send, fields: dict[str, Any], headers: Headers) -> None:
+async def send_fields(send: Send, fields: Mapping[str, Any], headers: Headers) -> None:
     """An answer that is no text of a model, whole; headers without a value are left out."""
     body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     length = (b"content-length", str(len(body)).encode())
@@ -179,28 +179,13 @@ async def send_fields(send: Send, fields: dict[str, Any], headers: Headers) -> N
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_json(send: Send, fields: dict[str, Any], answers: FilteredAnswers) -> None:
+async def send_json(send: Send, fields: Mapping[str, Any], answers: FilteredAnswers) -> None:
     """A whole answer."""
     body = json.dumps(fields, ensure_ascii=False).encode()
     length = (b"content-length", str(len(body)).encode())
     reason = (b"x-finish-reason", answers.end.finish_reason.encode())
     await send(_start(answers, b"application/json", length, reason))
     await send({"type": "http.response.body", "body": body})
-
-
-def usage_view(ends: Iterable[End]) -> dict[str, int] | None:
-    """What answers cost together; None when one of them was stopped before its engine told."""
-    prompt = completion = 0
-    for end in ends:
-        if end.usage is None:
-            return None
-        prompt += end.usage.prompt_tokens
-        completion += end.usage.completion_tokens
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-    }
 
 
 def _start(answers: FilteredAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:

@@ -85,6 +85,12 @@ class WholeList(ResponseModel, Generic[ItemT]):
     has_more: Literal[False] = False
 
 
+class Health(ResponseModel):
+    """Health of the process."""
+
+    status: Literal["ok"] = "ok"
+
+
 class Deleted(ResponseModel):
     """Confirmation of a deletion."""
 

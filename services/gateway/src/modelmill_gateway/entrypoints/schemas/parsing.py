@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean, nearest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from modelmill_gateway.domain.errors import BadRequestError
@@ -26,6 +26,25 @@ Metadata = Annotated[dict[Key, Value], Field(max_length=16)]
 """The caller's own words about something, as OpenAI bounds them."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def as_list(texts: Any) -> Any:
+    """A list of one for a text."""
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _one_or_many(schema: dict[str, Any]) -> None:
+    """Says in the API document that one text may stand for a list of one."""
+    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
+    schema["anyOf"] = [{"type": "string", "minLength": 1}, many]
+
+
+OneOrMany = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    BeforeValidator(as_list),
+    Field(json_schema_extra=_one_or_many),
+]
+"""Texts; one may stand for a list of one. A field of this type bounds their number."""
 
 
 class StrictBody(BaseModel):
@@ -60,6 +79,20 @@ def parse_body(body: bytes, kind: type[ModelT]) -> ModelT:
             message = f"the body is not valid JSON: {found[0]['msg']}"
             raise BadRequestError(message, code="invalid_json") from None
         raise InvalidInputError([_say(entry, kind) for entry in found]) from None
+
+
+def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
+    """A body of an OpenAI route.
+
+    Raises:
+        BadRequestError: not JSON, or not of this shape; `param` is the first field at fault.
+    """
+    try:
+        return parse_body(body, kind)
+    except BadRequestError:
+        raise
+    except InvalidInputError as error:
+        raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
 
 
 def parse_fields(fields: Mapping[str, Any], kind: type[ModelT]) -> ModelT:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
-from modelmill_gateway.domain.chat import Tool, ToolCall
+from modelmill_gateway.domain import chat
+from modelmill_gateway.domain.chat import Tool
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
 
@@ -36,7 +38,7 @@ class ToolBody(OpenBody):
         return Tool(self.function.name, self.function.description or "", text)
 
 
-class CalledFunction(OpenBody):
+class CalledFunctionBody(OpenBody):
     """Called function and its arguments."""
 
     name: FunctionName
@@ -48,12 +50,12 @@ class ToolCallBody(OpenBody):
 
     id: str = Field(min_length=1, max_length=256)
     type: Literal["function"]
-    function: CalledFunction
+    function: CalledFunctionBody
 
     @property
-    def call(self) -> ToolCall:
+    def call(self) -> chat.ToolCall:
         """As the domain has it."""
-        return ToolCall(self.id, self.function.name, self.function.arguments)
+        return chat.ToolCall(self.id, self.function.name, self.function.arguments)
 
 
 class NamedFunction(OpenBody):
@@ -93,7 +95,28 @@ def may_call_several(choice: object, tools: Sequence[object] | None) -> bool:
     return bool(tools) and choice in (None, "auto")
 
 
-def call_view(call: ToolCall) -> dict[str, Any]:
+class CalledFunction(TypedDict):
+    """A function and its arguments, a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """Function call that the model asks for. What a policy masks is masked in its arguments."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ToolCallDelta(ToolCall):
+    """Tool call at an index; it comes whole."""
+
+    index: int
+
+
+def tool_call(call: chat.ToolCall) -> ToolCall:
     """A call as OpenAI shows it."""
-    function = {"name": call.name, "arguments": call.arguments}
+    function: CalledFunction = {"name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function}

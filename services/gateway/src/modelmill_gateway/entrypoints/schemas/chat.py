@@ -1,11 +1,11 @@
-"""Bodies of the routes that generate text, as OpenAI's clients and ours send them."""
+"""Chat completions, and ours of one prompt: what is asked, whole answers and chunks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from modelmill_service_kit.errors import InvalidInputError
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from typing_extensions import TypedDict
 
 from modelmill_gateway.domain.chat import (
     MAX_ALTERNATIVES,
@@ -16,18 +16,35 @@ from modelmill_gateway.domain.chat import (
     Turn,
 )
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.constraint_body import ConstrainedBody
-from modelmill_gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
-from modelmill_gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
-from modelmill_gateway.entrypoints.bodies.tool_body import (
+from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds, VersionId
+from modelmill_gateway.entrypoints.schemas.constraints import ConstrainedBody
+from modelmill_gateway.entrypoints.schemas.decided_fields import NEUTRAL, refuse_unserved
+from modelmill_gateway.entrypoints.schemas.moderations import InlineModerationBody, ModerationField
+from modelmill_gateway.entrypoints.schemas.parsing import (
+    OpenBody,
+    StrictBody,
+    as_list,
+    parse_body,
+    parse_open,
+)
+from modelmill_gateway.entrypoints.schemas.texts import (
+    AnswerId,
+    CascadeField,
+    ChatLogprobs,
+    EndFields,
+    FinishReason,
+    Usage,
+)
+from modelmill_gateway.entrypoints.schemas.tools import (
     MAX_TOOLS,
     ToolBody,
+    ToolCall,
     ToolCallBody,
+    ToolCallDelta,
     ToolChoice,
     chosen_name,
     may_call_several,
 )
-from modelmill_gateway.entrypoints.schemas.parsing import ModelT, OpenBody, StrictBody, parse_body
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
@@ -51,10 +68,6 @@ def _plain_text(content: Any) -> Any:
     return "\n".join(texts)
 
 
-def _as_list(texts: Any) -> Any:
-    return [texts] if isinstance(texts, str) else texts
-
-
 def _text_or_texts(schema: dict[str, Any]) -> None:
     """Says in the API document that one text may stand for a list of one."""
     schema["anyOf"] = [{"type": "string", "minLength": 1}, *schema["anyOf"]]
@@ -70,6 +83,8 @@ def _text_or_parts(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": part}]
 
 
+QUESTION = {"role": "user", "content": "espresso: strong black coffee"}
+"""An example."""
 StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
 
@@ -115,13 +130,13 @@ class StreamOptions(OpenBody):
 class TextBody(ConstrainedBody):
     """What chat and completions have in common."""
 
-    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS, examples=[16])
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    stop: Annotated[list[StopText] | None, BeforeValidator(_as_list)] = Field(
+    stop: Annotated[list[StopText] | None, BeforeValidator(as_list)] = Field(
         None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
@@ -153,7 +168,7 @@ class TextBody(ConstrainedBody):
 class ChatBody(TextBody):
     """Request body of POST /v1/chat/completions."""
 
-    messages: list[MessageBody] = Field(min_length=1)
+    messages: list[MessageBody] = Field(min_length=1, examples=[[QUESTION]])
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
     tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None
@@ -175,9 +190,9 @@ class ChatBody(TextBody):
 class GenerateBody(StrictBody):
     """Request body of POST /generate."""
 
-    prompt: str = Field(min_length=1)
+    prompt: str = Field(min_length=1, examples=[QUESTION["content"]])
     max_length: int = Field(
-        50, ge=1, le=MAX_NEW_TOKENS, description="Maximum number of new tokens."
+        50, ge=1, le=MAX_NEW_TOKENS, description="Maximum number of new tokens.", examples=[16]
     )
     model: str | None = Field(
         None, min_length=1, max_length=256, description="Model; the default model if absent."
@@ -246,20 +261,6 @@ def parse_generate(body: bytes, default_model: str) -> ChatCall:
     return ChatCall(parsed.model or default_model, (turn,), sampling, field="prompt")
 
 
-def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
-    """A body of an OpenAI route.
-
-    Raises:
-        BadRequestError: not JSON, or not of this shape; `param` is the first field at fault.
-    """
-    try:
-        return parse_body(body, kind)
-    except BadRequestError:
-        raise
-    except InvalidInputError as error:
-        raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
-
-
 def refuse_stream_options(parsed: TextBody) -> None:
     """Raise BadRequestError where they are given and nothing is streamed."""
     if parsed.stream_options is not None and not parsed.stream:
@@ -292,3 +293,69 @@ def greedy_if_certain(temperature: float | None, top_p: float | None) -> tuple[f
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
         return 0.0, 1.0
     return temperature, top_p
+
+
+class GeneratedText(CascadeField, ModerationField):
+    """Generated text."""
+
+    text: Annotated[str, Field(examples=["beverage"])]
+
+
+class AssistantMessage(TypedDict):
+    """Generated message; without content when it has only tool calls."""
+
+    role: Literal["assistant"]
+    content: Annotated[str | None, Field(examples=["beverage"])]
+    refusal: None
+    tool_calls: NotRequired[list[ToolCall]]
+
+
+class ChatChoice(EndFields):
+    """Choice: one of the `n` answers."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+
+
+class ChatCompletion(ModerationField):
+    """Chat completion. `system_fingerprint` is the version that answered."""
+
+    id: AnswerId
+    object: Literal["chat.completion"]
+    created: UnixSeconds
+    model: ModelName
+    system_fingerprint: VersionId
+    choices: list[ChatChoice]
+    usage: Usage | None
+
+
+class ChatDelta(TypedDict, total=False):
+    """Delta that a chunk adds."""
+
+    role: Literal["assistant"]
+    content: str
+    tool_calls: list[ToolCallDelta]
+
+
+class ChatChunkChoice(CascadeField):
+    """Chunk of one of the `n` answers."""
+
+    index: int
+    delta: ChatDelta
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(ModerationField):
+    """One event of a streamed answer; the event after the last one is `[DONE]`. The one with usage
+    has no choices, nor has that with `moderation` when it was asked for; it comes before the last
+    answer's end."""
+
+    id: AnswerId
+    object: Literal["chat.completion.chunk"]
+    created: UnixSeconds
+    model: ModelName
+    system_fingerprint: VersionId
+    choices: list[ChatChunkChoice]
+    usage: NotRequired[Usage | None]

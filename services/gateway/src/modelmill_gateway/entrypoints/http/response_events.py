@@ -4,24 +4,29 @@ import json
 import time
 from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
-from typing import Any
+from typing import Any, Literal
 
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
-from modelmill_gateway.entrypoints.bodies.response_body import ResponseRequest
 from modelmill_gateway.entrypoints.http.errors import Refusal, error_fields
-from modelmill_gateway.entrypoints.views.end_views import cascade_field
-from modelmill_gateway.entrypoints.views.logprob_views import chat_logprobs
-from modelmill_gateway.entrypoints.views.moderation_views import moderation_field
-from modelmill_gateway.entrypoints.views.response_views import (
-    View,
-    repeated_view,
-    single_verdicts,
+from modelmill_gateway.entrypoints.schemas.responses import (
+    ItemStatus,
+    OutputCall,
+    OutputMessage,
+    OutputText,
+    Response,
+    ResponseRequest,
+    repeated,
+    response_usage,
     text_part,
-    usage_view,
+    verdicts_field,
 )
+from modelmill_gateway.entrypoints.schemas.texts import cascade_field, chat_logprobs
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
-INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+INCOMPLETE: dict[str, Literal["max_output_tokens", "content_filter"]] = {
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+}
 _escape: Callable[[str], str] = encode_basestring_ascii
 
 
@@ -32,11 +37,11 @@ class ResponseEvents:
         self.answers: FilteredAnswers | None = None
         """Known once they have begun."""
         self._model = asked.call.model
-        self._repeated = repeated_view(asked.body)
+        self._repeated = repeated(asked.body)
         self._key = request_id.removeprefix("req-")
         self._created = int(time.time())
         self._number = 0
-        self._items: list[View] = []
+        self._items: list[OutputMessage | OutputCall] = []
         self._message: _OpenMessage | None = None
 
     def opening(self) -> bytes:
@@ -60,25 +65,23 @@ class ResponseEvents:
     def finish(self, end: End) -> bytes:
         """How it ended, with all of it."""
         reason = INCOMPLETE.get(end.finish_reason)
-        status = "incomplete" if reason else "completed"
+        status: ItemStatus = "incomplete" if reason else "completed"
         said = b""
         if self._message is None and not self._items:
             said = self._open_message()
         said += self._close_message(status)
         return said + self._event(f"response.{status}", response=self.whole(end))
 
-    def whole(self, end: End) -> View:
+    def whole(self, end: End) -> Response:
         """The response, once it has ended."""
         reason = INCOMPLETE.get(end.finish_reason)
-        response = self._response("incomplete" if reason else "completed")
-        verdicts = moderation_field(self.answers) if self.answers is not None else {}
         return {
-            **response,
+            **self._response("incomplete" if reason else "completed"),
             "incomplete_details": {"reason": reason} if reason else None,
             "completed_at": None if reason else int(time.time()),
-            "usage": usage_view(end),
-            **{name: single_verdicts(sides) for name, sides in verdicts.items()},
+            "usage": response_usage(end),
             **cascade_field(end),
+            **verdicts_field(self.answers),
         }
 
     def failed(self, refusal: Refusal, request_id: str) -> bytes:
@@ -86,8 +89,11 @@ class ResponseEvents:
         said = error_fields(refusal, request_id)
         told = {"code": said["code"], "message": said["message"], "param": said["param"]}
         response = self._response("failed")
-        code = "rate_limit_exceeded" if said["type"] == "rate_limit_error" else "server_error"
-        response["error"] = {"code": code, "message": said["message"]}
+        is_limit = said["type"] == "rate_limit_error"
+        response["error"] = {
+            "code": "rate_limit_exceeded" if is_limit else "server_error",
+            "message": said["message"],
+        }
         return self._event("error", **told) + self._event("response.failed", response=response)
 
     def _open_message(self) -> bytes:
@@ -116,7 +122,7 @@ class ResponseEvents:
             )
         )
 
-    def _close_message(self, status: str) -> bytes:
+    def _close_message(self, status: ItemStatus) -> bytes:
         message, self._message = self._message, None
         if message is None:
             return b""
@@ -133,7 +139,7 @@ class ResponseEvents:
 
     def _call(self, call: ToolCall) -> bytes:
         place = len(self._items)
-        item: View = {
+        item: OutputCall = {
             "id": f"fc_{self._key}_{place}",
             "type": "function_call",
             "status": "completed",
@@ -143,7 +149,7 @@ class ResponseEvents:
         }
         self._items.append(item)
         at = {"item_id": item["id"], "output_index": place}
-        begun = item | {"status": "in_progress", "arguments": ""}
+        begun = {**item, "status": "in_progress", "arguments": ""}
         kind, said = "response.function_call_arguments", call.arguments
         return (
             self._event("response.output_item.added", output_index=place, item=begun)
@@ -152,7 +158,9 @@ class ResponseEvents:
             + self._event("response.output_item.done", output_index=place, item=item)
         )
 
-    def _response(self, status: str) -> View:
+    def _response(
+        self, status: Literal["in_progress", "completed", "incomplete", "failed"]
+    ) -> Response:
         return {
             "id": f"resp_{self._key}",
             "object": "response",
@@ -165,6 +173,8 @@ class ResponseEvents:
             "completed_at": None,
             "usage": None,
             **self._repeated,
+            **cascade_field(None),
+            **verdicts_field(None),
         }
 
     def _event(self, kind: str, **fields: Any) -> bytes:
@@ -195,7 +205,7 @@ class _OpenMessage:
         self._texts.append(piece.text)
         self.logprobs += piece.logprobs
 
-    def view(self, status: str, content: list[View]) -> View:
+    def view(self, status: ItemStatus, content: list[OutputText]) -> OutputMessage:
         return {
             "id": self.id,
             "type": "message",

@@ -9,10 +9,20 @@ from modelmill_gateway.domain.chat import End, Piece, ToolCall
 from modelmill_gateway.domain.route import Dialect
 from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.http.errors import Refusal, error_body
-from modelmill_gateway.entrypoints.views.end_views import cascade_field
+from modelmill_gateway.entrypoints.schemas.messages import (
+    Message,
+    MessageHead,
+    MessageStop,
+    MessageText,
+    MessageToolUse,
+    StopDetails,
+    StopReason,
+    WholeMessageUsage,
+)
+from modelmill_gateway.entrypoints.schemas.texts import cascade_field
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
-STOP_REASONS = {
+STOP_REASONS: dict[str, StopReason] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -22,14 +32,16 @@ _MARK = "\0text\0"
 _escape: Callable[[str], str] = encode_basestring_ascii
 
 
-def message_view(request_id: str, model: str, answers: FilteredAnswers, said: Piece) -> Any:
+def whole_message(request_id: str, model: str, answers: FilteredAnswers, said: Piece) -> Message:
     """A whole answer."""
-    blocks: list[dict[str, Any]] = [{"type": "text", "text": said.text}] if said.text else []
-    calls = [{**_tool_use(call), "input": json.loads(call.arguments)} for call in said.calls]
+    blocks: list[MessageText | MessageToolUse] = []
+    if said.text:
+        blocks.append({"type": "text", "text": said.text})
+    blocks += [{**_tool_use(call), "input": json.loads(call.arguments)} for call in said.calls]
     end = said.end or answers.end
     return {
         **_opened(request_id, model),
-        "content": [*blocks, *calls],
+        "content": blocks,
         **_ended(end, answers),
         "usage": _usage(end, answers),
         **cascade_field(end),
@@ -49,13 +61,14 @@ class MessageEvents:
 
     def opening(self) -> bytes:
         """That an answer begins, and how long its prompt is."""
-        message = {
+        message: Message = {
             **_opened(self._request_id, self._model),
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
             "stop_details": None,
             "usage": _usage(End(""), self._answers),
+            **cascade_field(None),
         }
         return event("message_start", message=message) + event("ping")
 
@@ -73,7 +86,7 @@ class MessageEvents:
     def finish(self, end: End) -> bytes:
         """How it ended, and what it cost."""
         delta = _ended(end, self._answers)
-        cost = _usage(end, self._answers)
+        cost = {**_usage(end, self._answers)}
         del cost["service_tier"]
         ended = event("message_delta", delta=delta, usage=cost, **cascade_field(end))
         return self._close_text() + ended + event("message_stop")
@@ -114,7 +127,7 @@ def failed_event(refusal: Refusal, request_id: str) -> bytes:
     return b"event: error\ndata: " + error_body(refusal, request_id, Dialect.ANTHROPIC) + b"\n\n"
 
 
-def _opened(request_id: str, model: str) -> dict[str, Any]:
+def _opened(request_id: str, model: str) -> MessageHead:
     return {
         "id": f"msg_{request_id.removeprefix('req-')}",
         "type": "message",
@@ -123,7 +136,7 @@ def _opened(request_id: str, model: str) -> dict[str, Any]:
     }
 
 
-def _ended(end: End, answers: FilteredAnswers) -> dict[str, Any]:
+def _ended(end: End, answers: FilteredAnswers) -> MessageStop:
     by_stop = end.finish_reason == "stop" and end.stop_text
     is_refusal = end.finish_reason == "content_filter"
     return {
@@ -133,14 +146,14 @@ def _ended(end: End, answers: FilteredAnswers) -> dict[str, Any]:
     }
 
 
-def _refusal(judged: ModerationResult) -> dict[str, Any]:
+def _refusal(judged: ModerationResult) -> StopDetails:
     """Why the policy ended it: rules and categories, never text."""
     named = dict.fromkeys(f"{hit.rule_id} ({hit.category})" for hit in judged.hits)
     explanation = f"the answer breaks the content policy: {', '.join(named)}"
     return {"type": "refusal", "category": None, "explanation": explanation}
 
 
-def _usage(end: End, answers: FilteredAnswers) -> dict[str, Any]:
+def _usage(end: End, answers: FilteredAnswers) -> WholeMessageUsage:
     """What it cost; of an answer that was stopped, as far as its engine had counted."""
     (generated,) = answers.generated_tokens
     return {
@@ -152,5 +165,5 @@ def _usage(end: End, answers: FilteredAnswers) -> dict[str, Any]:
     }
 
 
-def _tool_use(call: ToolCall) -> dict[str, Any]:
+def _tool_use(call: ToolCall) -> MessageToolUse:
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}

@@ -1,19 +1,23 @@
-"""The body of OpenAI's older route: text that is continued as it is."""
+"""Completions, OpenAI's older route: text that is continued as it is."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from modelmill_gateway.domain.chat import MAX_ALTERNATIVES, MAX_ANSWERS, ChatCall, Turn
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.bodies.chat_body import (
-    TextBody,
-    parse_open,
-    refuse_stream_options,
-    sampling_of,
+from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds, VersionId
+from modelmill_gateway.entrypoints.schemas.chat import TextBody, refuse_stream_options, sampling_of
+from modelmill_gateway.entrypoints.schemas.decided_fields import NEUTRAL, refuse_unserved
+from modelmill_gateway.entrypoints.schemas.moderations import ModerationField
+from modelmill_gateway.entrypoints.schemas.parsing import OneOrMany, parse_open
+from modelmill_gateway.entrypoints.schemas.texts import (
+    CascadeField,
+    CompletionLogprobs,
+    FinishReason,
+    Usage,
 )
-from modelmill_gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
 
 DEFAULT_NEW_TOKENS = 16
 """OpenAI's default on this route."""
@@ -28,21 +32,11 @@ UNSERVED: dict[str, tuple[Any, ...]] = {
 """As `NEUTRAL` for chat."""
 
 
-def _as_list(prompt: Any) -> Any:
-    return [prompt] if isinstance(prompt, str) else prompt
-
-
-def _one_or_many(schema: dict[str, Any]) -> None:
-    """Says in the API document that one text may stand for a list of one."""
-    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
-    schema["anyOf"] = [{"type": "string", "minLength": 1}, many]
-
-
 class CompletionBody(TextBody):
     """Request body of POST /v1/completions."""
 
-    prompt: Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list)] = Field(
-        min_length=1, max_length=MAX_PROMPTS, json_schema_extra=_one_or_many
+    prompt: OneOrMany = Field(
+        min_length=1, max_length=MAX_PROMPTS, examples=[["espresso is a", "oak is a"]]
     )
     echo: bool | None = Field(None, description="Whether each answer begins with its prompt.")
     logprobs: int | None = Field(
@@ -93,3 +87,24 @@ def parse_completion(body: bytes) -> CompletionRequest:
         for prompt in parsed.prompt
     )
     return CompletionRequest(calls, parsed.model, bool(parsed.stream), parsed.include_usage)
+
+
+class CompletionChoice(CascadeField):
+    """An answer; those to one prompt follow each other. A reason is there once it has ended."""
+
+    text: Annotated[str, Field(examples=[" strong coffee"])]
+    index: int
+    logprobs: CompletionLogprobs | None
+    finish_reason: FinishReason | None
+
+
+class Completion(ModerationField):
+    """Text completion, or one event of a streamed one."""
+
+    id: Annotated[str, Field(examples=["cmpl-0b8f"])]
+    object: Literal["text_completion"]
+    created: UnixSeconds
+    model: ModelName
+    system_fingerprint: VersionId
+    choices: list[CompletionChoice]
+    usage: NotRequired[Usage | None]

@@ -1,21 +1,23 @@
-"""Bodies of Anthropic's Messages API: what is asked, in the words of its clients."""
+"""Anthropic's Messages API: what is asked and answered, in the words of its clients."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Required
 
 from pydantic import Discriminator, Field
+from typing_extensions import TypedDict
 
 from modelmill_gateway.domain.chat import ChatCall, Constraint, Sampling, Tool, Turn
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.entrypoints.bodies.chat_body import (
+from modelmill_gateway.entrypoints.schemas.base import ModelName
+from modelmill_gateway.entrypoints.schemas.chat import (
     MAX_NEW_TOKENS,
+    QUESTION,
     StopText,
     greedy_if_certain,
-    parse_open,
 )
-from modelmill_gateway.entrypoints.bodies.message_blocks import (
+from modelmill_gateway.entrypoints.schemas.message_blocks import (
     AnyTurn,
     Neutral,
     Part,
@@ -24,8 +26,9 @@ from modelmill_gateway.entrypoints.bodies.message_blocks import (
     turns_of,
     unserved_among,
 )
-from modelmill_gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
+from modelmill_gateway.entrypoints.schemas.texts import CascadeField
+from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS, FunctionName
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -115,9 +118,9 @@ class CountedBody(Part):
         "thread": (None,),
     }
 
-    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    messages: list[AnyTurn] = Field(min_length=1)
-    system: Texts = Field(default_factory=list)
+    model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    messages: list[AnyTurn] = Field(min_length=1, examples=[[QUESTION]])
+    system: Texts = Field(default_factory=list, examples=["Name the kind."])
     tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
     thinking: Thinking | None = None
@@ -142,7 +145,7 @@ class CountedBody(Part):
 class MessagesBody(CountedBody):
     """Request body of POST /v1/messages."""
 
-    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
+    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS, examples=[16])
     stream: bool | None = None
     metadata: MessageMetadata | None = None
     temperature: float | None = Field(None, ge=0, le=1)
@@ -230,3 +233,101 @@ def _sampling(parsed: MessagesBody) -> Sampling:
         stop=tuple(parsed.stop_sequences or ()),
         constraint=Constraint("json_schema", schema) if form else None,
     )
+
+
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
+
+
+class MessageText(TypedDict):
+    """Text block of the model."""
+
+    type: Literal["text"]
+    text: Annotated[str, Field(examples=["beverage"])]
+
+
+class MessageToolUse(TypedDict):
+    """Tool use that the model asks for. What a policy masks is masked in its input."""
+
+    type: Literal["tool_use"]
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class StopDetails(TypedDict):
+    """Stop details: the rules that ended the answer, and their categories."""
+
+    type: Literal["refusal"]
+    category: None
+    explanation: str
+
+
+class MessageUsage(TypedDict):
+    """Token usage as the engine counted it; of a stopped answer, as far as it had counted."""
+
+    input_tokens: Annotated[int, Field(examples=[21])]
+    output_tokens: Annotated[int, Field(examples=[2])]
+    cache_creation_input_tokens: Literal[0]
+    cache_read_input_tokens: Literal[0]
+
+
+class WholeMessageUsage(MessageUsage):
+    """Token usage, with the only service tier."""
+
+    service_tier: Literal["standard"]
+
+
+class MessageHead(TypedDict):
+    """What is known of a message when it begins."""
+
+    id: Annotated[str, Field(examples=["msg_0b8f"])]
+    type: Literal["message"]
+    role: Literal["assistant"]
+    model: ModelName
+
+
+class MessageStop(TypedDict):
+    """Why a message ended."""
+
+    stop_reason: StopReason | None
+    stop_sequence: str | None
+    stop_details: StopDetails | None
+
+
+class Message(MessageHead, MessageStop, CascadeField):
+    """Message; `x-model-version` names the version that answered."""
+
+    content: list[MessageText | MessageToolUse]
+    usage: WholeMessageUsage
+
+
+class MessageEvent(CascadeField, total=False):
+    """One event of a streamed answer. In order: `message_start` with an empty `message`, `ping`, of
+    each block `content_block_start`, `content_block_delta` and `content_block_stop`,
+    `message_delta` with the end and the cost, `message_stop`; an `error` ends it early."""
+
+    type: Required[
+        Literal[
+            "message_start",
+            "ping",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop",
+            "error",
+        ]
+    ]
+    message: Message
+    index: int
+    content_block: MessageText | MessageToolUse
+    delta: dict[str, Any]
+    usage: MessageUsage
+    error: dict[str, Any]
+    request_id: str
+
+
+class CountedTokens(TypedDict):
+    """Token count of a prompt, the chat template included."""
+
+    input_tokens: Annotated[int, Field(examples=[21])]

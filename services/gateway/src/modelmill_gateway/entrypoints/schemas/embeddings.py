@@ -1,0 +1,45 @@
+"""Embeddings: vectors of texts."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from modelmill_gateway.entrypoints.schemas.base import ModelName
+from modelmill_gateway.entrypoints.schemas.parsing import OneOrMany, OpenBody
+
+MAX_TEXTS = 256
+
+
+class EmbeddingBody(OpenBody):
+    """Request body of POST /v1/embeddings."""
+
+    model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    input: OneOrMany = Field(min_length=1, max_length=MAX_TEXTS, examples=[["espresso", "oak"]])
+    encoding_format: Literal["float", "base64"] | None = Field(
+        None, description="Encoding; base64 holds little-endian 32-bit floats."
+    )
+
+
+class Embedding(TypedDict):
+    """Embedding of a text, normalised to length 1; base64 holds little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: Annotated[list[float] | str, Field(examples=[[0.6, 0.8]])]
+
+
+class EmbeddingUsage(TypedDict):
+    """Token usage of all texts."""
+
+    prompt_tokens: Annotated[int, Field(examples=[4])]
+    total_tokens: Annotated[int, Field(examples=[4])]
+
+
+class EmbeddingList(TypedDict):
+    """Embeddings in the order of the texts."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: ModelName
+    usage: EmbeddingUsage
