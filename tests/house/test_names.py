@@ -43,7 +43,6 @@ OPEN: frozenset[str] = frozenset(
         "Bar",
         "Batch",
         "Block",
-        "Body",
         "Bounds",
         "Bucket",
         "Budget",

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.document import examples as e
 from modelmill_gateway.entrypoints.schemas.feedback import RULES
 from modelmill_gateway.entrypoints.schemas.webhooks import ENDPOINT
 
@@ -19,6 +18,9 @@ from gateway_support.document import body_example
 from gateway_support.house import House
 
 OWNER = "owner"
+MODEL, VERSION, BASE = "wordnet", "mv-5d1c0e", "mv-0a77f2"
+EXAMPLE_FILE, DATASET = "file-91c3d8", "ds-7be014"
+"""Ids in the document's examples."""
 FILE = b'{"messages": [{"role": "user", "content": "of the owner"}]}\n'
 PLACE = re.compile(r"\{(\w+)\}")
 REQUESTS = (
@@ -90,18 +92,18 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
     estate = Estate(
         ids={"/v1/models/": "mv-own", "/v1/aliases/": "private", "/v1/files/": file},
         of_examples={
-            **{e.MODEL: "mv-own", e.VERSION: "mv-own", e.BASE: "mv-own-base", e.FILE: file},
+            **{MODEL: "mv-own", VERSION: "mv-own", BASE: "mv-own-base", EXAMPLE_FILE: file},
             **{"smollm2-135m": "mv-own-base", "kinds": "mv-own-base"},
         },
     )
-    estate.of_routes["create_batch"] = {e.FILE: batch}
+    estate.of_routes["create_batch"] = {EXAMPLE_FILE: batch}
     # Of the policy that the house has in force.
     estate.of_routes["record_feedback"] = {RULES[0]: "note-locks"}
     evals = await _uploaded(owner, "evals", b'{"item": {"text": "of the owner"}}\n')
-    estate.of_routes["create_eval_run"] = {e.FILE: evals}
+    estate.of_routes["create_eval_run"] = {EXAMPLE_FILE: evals}
     making = await _made(owner, estate, "create_dataset")
     estate.ids |= {"/v1/datasets/": making["id"], "/v1/jobs/": making["job_id"]}
-    estate.of_examples[e.DATASET] = making["id"]
+    estate.of_examples[DATASET] = making["id"]
     for route in ROUTES:
         if names_an_object(route):
             await _own_one(owner, estate, route)

@@ -32,7 +32,7 @@ def fields_of_schema(route: Route) -> set[str]:
     body = OPERATIONS[route.name].body
     if body is None:
         return set()
-    schema = body.shape.model_json_schema()
+    schema = body.model_json_schema()
     found = set(_called(schema, schema.get("$defs", {}), ()))
     return {each for each in found if (route.name, each) not in NOT_NAMED}
 

@@ -102,8 +102,8 @@ def openapi_document() -> dict[str, Any]:
 def _schemas() -> Schemas:
     shapes: list[type[Any]] = [WebhookEvent]
     for operation in OPERATIONS.values():
-        body = operation.body.shape if operation.body else None
-        shapes += [each for each in (body, operation.answer, operation.events) if each is not None]
+        models = (operation.body, operation.response, operation.events)
+        shapes += [each for each in models if each is not None]
     return Schemas(shapes)
 
 
@@ -134,8 +134,10 @@ def _operation(route: Route, operation: Operation, schemas: Schemas) -> dict[str
         content = {"multipart/form-data": {"schema": form[0], "example": form[1]}}
         described["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
-        shape, example = operation.body.shape, operation.body.example
-        body = {"schema": schemas.ref(shape), "example": example or schemas.example(shape)}
+        body = {
+            "schema": schemas.ref(operation.body),
+            "example": schemas.example(operation.body),
+        }
         described["requestBody"] = {"required": True, "content": {"application/json": body}}
     return described
 
@@ -181,11 +183,11 @@ def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, A
         return REPORT
     if route.name == "get_evaluation_report":
         return EVALUATION_REPORT
-    answer, example = operation.answer, operation.example
-    if answer is not None and example is None:
-        example = schemas.example(answer)
-    schema = schemas.ref(answer) if answer else {"type": "object"}
-    content: dict[str, Any] = {"application/json": {"schema": schema, "example": example}}
+    shown: dict[str, Any] = {"schema": {"type": "object"}, "example": {}}
+    if operation.response is not None:
+        shown["schema"] = schemas.ref(operation.response)
+        shown["example"] = schemas.example(operation.response)
+    content = {"application/json": shown}
     if operation.events is not None:
         content["text/event-stream"] = {"schema": schemas.ref(operation.events)}
     return content
@@ -200,7 +202,7 @@ def _refusals(route: Route, operation: Operation) -> list[int]:
         statuses.add(404)
     if route.body is not Body.NONE:
         statuses |= {400, 413, 415}
-    if operation.body is not None and issubclass(operation.body.shape, StrictBody):
+    if operation.body is not None and issubclass(operation.body, StrictBody):
         statuses.add(422)
     if _is_paged(route):
         statuses.add(400)

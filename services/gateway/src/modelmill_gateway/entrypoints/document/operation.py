@@ -3,24 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Body:
-    """A JSON body and an example of it."""
-
-    shape: type[Any]
-    example: dict[str, Any] | None = None
+from pydantic import BaseModel
 
 
 @dataclass(frozen=True)
 class Operation:
     """One route. `refusals` are those beyond what its scope, path and body bring with them."""
 
-    answer: type[Any] | None
-    """None when it is no JSON of a shape of its own."""
-    example: dict[str, Any] | None = None
-    """None when its model has one."""
-    body: Body | None = None
+    response: type[Any] | None
+    """A response model or typed dict; None when it is no JSON of a shape of its own."""
+    body: type[BaseModel] | None = None
     status: int = 200
     events: type[Any] | None = None
     """What a stream of server-sent events carries, for who asks for one."""

@@ -1,16 +1,14 @@
 """What each route of the table takes and gives: the table behind the API document."""
 
-from modelmill_gateway.entrypoints.document import batch_answers as batches
-from modelmill_gateway.entrypoints.document import examples as e
-from modelmill_gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
-from modelmill_gateway.entrypoints.document.operation import Body, Operation
-from modelmill_gateway.entrypoints.http.batches import BatchBody
+from modelmill_gateway.entrypoints.document.operation import Operation
 from modelmill_gateway.entrypoints.schemas import (
     audit,
+    batches,
     chat,
     completions,
     datasets,
     embeddings,
+    evals,
     evaluations,
     feedback,
     files,
@@ -34,90 +32,78 @@ ORDER = (404, 429, *NEIGHBOUR)
 STEER = (409, *NEIGHBOUR)
 HOOK = (409, *NEIGHBOUR)
 
-ASYNCAPI = {
-    "asyncapi": "3.0.0",
-    "info": {"title": "Modelmill: facts about jobs and models", "version": "1"},
-    "channels": {"model.ready": {"address": "model.ready"}},
-}
-
 OPERATIONS = {
     "index": Operation(None),
     "reference": Operation(None),
     "health": Operation(Health, refusals=(503,)),
     "ready": Operation(Health, refusals=(503,)),
     "openapi": Operation(None),
-    "asyncapi": Operation(None, ASYNCAPI),
-    "generate": Operation(chat.GeneratedText, body=Body(chat.GenerateBody), refusals=TEXT),
+    "asyncapi": Operation(None),
+    "generate": Operation(chat.GeneratedText, chat.GenerateBody, refusals=TEXT),
     "chat": Operation(
         chat.ChatCompletion,
-        body=Body(chat.ChatBody),
+        chat.ChatBody,
         events=chat.ChatCompletionChunk,
         refusals=TEXT,
     ),
     "complete": Operation(
         completions.Completion,
-        body=Body(completions.CompletionBody),
+        completions.CompletionBody,
         events=completions.Completion,
         refusals=TEXT,
     ),
     "respond": Operation(
         responses.Response,
-        body=Body(responses.ResponseBody),
+        responses.ResponseBody,
         events=responses.ResponseEvent,
         refusals=TEXT,
     ),
-    "count_tokens": Operation(
-        messages.CountedTokens, body=Body(messages.CountedBody), refusals=TEXT
-    ),
+    "count_tokens": Operation(messages.CountedTokens, messages.CountedBody, refusals=TEXT),
     "messages": Operation(
         messages.Message,
-        body=Body(messages.MessagesBody),
+        messages.MessagesBody,
         events=messages.MessageEvent,
         refusals=TEXT,
     ),
-    "embed": Operation(
-        embeddings.EmbeddingList, body=Body(embeddings.EmbeddingBody), refusals=TEXT
-    ),
+    "embed": Operation(embeddings.EmbeddingList, embeddings.EmbeddingBody, refusals=TEXT),
     "moderate": Operation(
         moderations.Moderation,
-        body=Body(moderations.ModerationBody),
+        moderations.ModerationBody,
         refusals=(429, *NEIGHBOUR),
     ),
     "record_feedback": Operation(
-        feedback.RecordedFeedback, body=Body(feedback.FeedbackBody), refusals=(404, 503)
+        feedback.RecordedFeedback, feedback.FeedbackBody, refusals=(404, 503)
     ),
     "list_feedback": Operation(Page[feedback.FeedbackRecord], refusals=(503,)),
     "get_feedback": Operation(feedback.FeedbackRecord, refusals=(503,)),
     "get_policy": Operation(policies.Policy, refusals=(400, 404, *NEIGHBOUR)),
-    "put_policy": Operation(policies.PolicyChange, body=Body(policies.PolicyBody), refusals=STEER),
+    "put_policy": Operation(policies.PolicyChange, policies.PolicyBody, refusals=STEER),
     "list_policies": Operation(WholeList[policies.PolicyVersion], refusals=NEIGHBOUR),
     "revert_policy": Operation(
-        policies.PolicyReverted, body=Body(policies.RevertBody), refusals=(404, *STEER)
+        policies.PolicyReverted, policies.RevertBody, refusals=(404, *STEER)
     ),
     "list_models": Operation(models.ModelList),
     "get_model": Operation(models.AnyModel),
     "delete_model": Operation(models.DeletedModel, refusals=STEER),
     "list_aliases": Operation(WholeList[models.Alias]),
-    "move_alias": Operation(models.Alias, body=Body(models.AliasBody), refusals=STEER),
+    "move_alias": Operation(models.Alias, models.AliasBody, refusals=STEER),
     "delete_alias": Operation(Deleted, refusals=STEER),
     "upload_file": Operation(files.File, refusals=(429, *NEIGHBOUR)),
     "list_files": Operation(Page[files.File], refusals=NEIGHBOUR),
     "get_file": Operation(files.File, refusals=NEIGHBOUR),
     "delete_file": Operation(Deleted, refusals=STEER),
     "get_content": Operation(None, refusals=NEIGHBOUR),
-    "begin_upload": Operation(
-        files.Upload, body=Body(files.UploadBody), refusals=(429, *NEIGHBOUR)
-    ),
+    "begin_upload": Operation(files.Upload, files.UploadBody, refusals=(429, *NEIGHBOUR)),
     "add_upload_part": Operation(files.UploadPart, refusals=(422, 429, *NEIGHBOUR)),
     "complete_upload": Operation(
-        files.Upload, body=Body(files.CompleteUploadBody), refusals=(429, *NEIGHBOUR)
+        files.Upload, files.CompleteUploadBody, refusals=(429, *NEIGHBOUR)
     ),
     "cancel_upload": Operation(files.Upload, refusals=NEIGHBOUR),
     "preview_dataset": Operation(
-        datasets.DatasetPreview, body=Body(datasets.PreviewBody), refusals=(404, *NEIGHBOUR)
+        datasets.DatasetPreview, datasets.PreviewBody, refusals=(404, *NEIGHBOUR)
     ),
     "create_dataset": Operation(
-        datasets.AcceptedDataset, body=Body(datasets.DatasetBody), status=202, refusals=ORDER
+        datasets.AcceptedDataset, datasets.DatasetBody, status=202, refusals=ORDER
     ),
     "list_datasets": Operation(Page[datasets.Dataset]),
     "get_dataset": Operation(datasets.Dataset),
@@ -126,7 +112,7 @@ OPERATIONS = {
     "diff_datasets": Operation(datasets.DatasetDiff, refusals=(400, *NEIGHBOUR)),
     "get_report": Operation(None, refusals=(400, *NEIGHBOUR)),
     "create_fine_tuning": Operation(
-        fine_tuning.FineTuningJob, body=Body(fine_tuning.FineTuningBody), refusals=ORDER
+        fine_tuning.FineTuningJob, fine_tuning.FineTuningBody, refusals=ORDER
     ),
     "list_fine_tuning": Operation(Page[fine_tuning.FineTuningJob]),
     "get_fine_tuning": Operation(fine_tuning.FineTuningJob),
@@ -139,7 +125,7 @@ OPERATIONS = {
     "resume_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "create_optimization": Operation(
         optimizations.Optimization,
-        body=Body(optimizations.OptimizationBody),
+        optimizations.OptimizationBody,
         status=202,
         refusals=ORDER,
     ),
@@ -148,7 +134,7 @@ OPERATIONS = {
     "cancel_optimization": Operation(optimizations.Optimization, refusals=STEER),
     "create_evaluation": Operation(
         evaluations.Evaluation,
-        body=Body(evaluations.EvaluationBody),
+        evaluations.EvaluationBody,
         status=202,
         refusals=(409, *ORDER),
     ),
@@ -163,33 +149,38 @@ OPERATIONS = {
     "pause_job": Operation(jobs.Job, refusals=STEER),
     "resume_job": Operation(jobs.Job, refusals=STEER),
     "get_budget": Operation(keys.Budget),
-    "put_budget": Operation(keys.Budget, body=Body(keys.BudgetBody), refusals=HOOK),
+    "put_budget": Operation(keys.Budget, keys.BudgetBody, refusals=HOOK),
     "get_usage": Operation(usage.UsagePage, refusals=(400, 503)),
     "get_organization_usage": Operation(usage.UsagePage, refusals=(400, 503)),
-    **EVAL_OPERATIONS,
-    "create_batch": Operation(
-        batches.Batch, batches.BATCH, Body(BatchBody, batches.BODY), refusals=(422, *ORDER)
-    ),
-    "list_batches": Operation(batches.BatchPage, e.page(batches.BATCH)),
-    "get_batch": Operation(batches.Batch, batches.BATCH),
-    "cancel_batch": Operation(batches.Batch, batches.BATCH, refusals=STEER),
-    "register_webhook": Operation(
-        webhooks.RegisteredWebhook, body=Body(webhooks.WebhookBody), refusals=HOOK
-    ),
+    "create_eval": Operation(evals.Eval, evals.EvalBody, refusals=(409, 422, 503)),
+    "list_evals": Operation(Page[evals.Eval]),
+    "get_eval": Operation(evals.Eval),
+    "change_eval": Operation(evals.Eval, evals.ChangedEvalBody, refusals=(503,)),
+    "delete_eval": Operation(evals.DeletedEval, refusals=(503,)),
+    "create_eval_run": Operation(evals.EvalRun, evals.EvalRunBody, refusals=(422, 429, *NEIGHBOUR)),
+    "list_eval_runs": Operation(Page[evals.EvalRun]),
+    "get_eval_run": Operation(evals.EvalRun),
+    "cancel_eval_run": Operation(evals.EvalRun, refusals=STEER),
+    "delete_eval_run": Operation(evals.DeletedEvalRun, refusals=(409, 503)),
+    "list_eval_items": Operation(Page[evals.EvalOutputItem], refusals=(503,)),
+    "get_eval_item": Operation(evals.EvalOutputItem, refusals=(503,)),
+    "create_batch": Operation(batches.Batch, batches.BatchBody, refusals=(422, *ORDER)),
+    "list_batches": Operation(Page[batches.Batch]),
+    "get_batch": Operation(batches.Batch),
+    "cancel_batch": Operation(batches.Batch, refusals=STEER),
+    "register_webhook": Operation(webhooks.RegisteredWebhook, webhooks.WebhookBody, refusals=HOOK),
     "list_webhooks": Operation(Page[webhooks.Webhook], refusals=(409,)),
     "get_webhook": Operation(webhooks.Webhook, refusals=(409,)),
-    "change_webhook": Operation(
-        webhooks.Webhook, body=Body(webhooks.ChangedWebhookBody), refusals=HOOK
-    ),
+    "change_webhook": Operation(webhooks.Webhook, webhooks.ChangedWebhookBody, refusals=HOOK),
     "delete_webhook": Operation(Deleted, refusals=HOOK),
     "rotate_webhook": Operation(webhooks.RotatedWebhook, refusals=HOOK),
     "test_webhook": Operation(webhooks.WebhookTest, status=202, refusals=HOOK),
     "list_webhook_deliveries": Operation(Page[webhooks.WebhookDelivery], refusals=(409,)),
     "list_changes": Operation(Page[audit.Change]),
-    "issue_key": Operation(keys.IssuedApiKey, body=Body(keys.KeyBody), status=201, refusals=HOOK),
+    "issue_key": Operation(keys.IssuedApiKey, keys.KeyBody, status=201, refusals=HOOK),
     "list_keys": Operation(Page[keys.ApiKey]),
     "get_key": Operation(keys.ShownApiKey),
-    "change_key": Operation(keys.ApiKey, body=Body(keys.ChangedKeyBody), refusals=HOOK),
+    "change_key": Operation(keys.ApiKey, keys.ChangedKeyBody, refusals=HOOK),
     "revoke_key": Operation(Deleted, refusals=HOOK),
     "rotate_key": Operation(keys.IssuedApiKey, refusals=HOOK),
 }

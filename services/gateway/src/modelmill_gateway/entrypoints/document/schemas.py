@@ -7,7 +7,6 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
-from modelmill_gateway.entrypoints.document.shape import Answer
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, StrictBody
 
 SCHEMAS = "#/components/schemas/"
@@ -91,4 +90,4 @@ class Schemas:
 
 
 def _mode(model: type[Any]) -> JsonSchemaMode:
-    return "validation" if issubclass(model, OpenBody | StrictBody | Answer) else "serialization"
+    return "validation" if issubclass(model, OpenBody | StrictBody) else "serialization"

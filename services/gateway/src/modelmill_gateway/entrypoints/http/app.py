@@ -22,6 +22,7 @@ from modelmill_gateway.entrypoints.document.page import index_page
 from modelmill_gateway.entrypoints.document.reference_page import reference_page
 from modelmill_gateway.entrypoints.http.gate import App, Gate, RequiresModels, Verifier
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
+from modelmill_gateway.entrypoints.schemas.base import Health
 
 OPENAPI = "openapi"
 JSON, HTML = "application/json", "text/html"
@@ -93,7 +94,7 @@ def _health(stopping: asyncio.Event) -> Responder:
     async def answer(_: Request) -> Response:
         if stopping.is_set():
             raise UnavailableError("the process is about to end").because("DRAINING")
-        return json_response({"status": "ok"})
+        return json_response(Health())
 
     return answer
 

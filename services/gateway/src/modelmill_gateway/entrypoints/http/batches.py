@@ -1,48 +1,26 @@
 """Batches in OpenAI's shape: files of requests, answered in the background."""
 
-from typing import Literal
-
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.nearest import no_such
-from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response
 
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.errors import unsupported
-from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.entrypoints.http.jobs import Jobs
 from modelmill_gateway.entrypoints.http.requests import (
-    Handlers,
     caller_of,
     idempotency_key_of,
-    json_response,
-    page_request_of,
+    page,
 )
-from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody, parse_open
-from modelmill_gateway.entrypoints.views.batch_views import batch_view
-from modelmill_gateway.entrypoints.views.pages import page_view
+from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.batches import Batch, BatchBody
+from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 from modelmill_gateway.ordering.control_job import ControlJob
 
 SPEC = BatchSpec.DESCRIPTOR.full_name
-
-
-class BatchBody(OpenBody):
-    """Request body of POST /v1/batches."""
-
-    input_file_id: str = Field(
-        min_length=1, max_length=128, description="File of purpose `batch`: one request a line."
-    )
-    endpoint: Literal[
-        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"
-    ] = Field(description="Route that answers each request.")
-    completion_window: Literal["24h"] = Field(
-        description="Time limit; requests that are not answered by then are errors."
-    )
-    metadata: Metadata | None = None
 
 
 class BatchRoutes:
@@ -53,16 +31,7 @@ class BatchRoutes:
         self._control_job = control_job
         self._jobs = jobs
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "create_batch": self._post,
-            "list_batches": self._list,
-            "get_batch": self._get,
-            "cancel_batch": self._cancel,
-        }
-
-    async def _post(self, request: Request) -> Response:
+    async def create_batch(self, request: Request) -> Batch:
         body = parse_open(await request.body(), BatchBody)
         if (body.model_extra or {}).get("output_expires_after") is not None:
             raise unsupported("output_expires_after")
@@ -73,21 +42,20 @@ class BatchRoutes:
             caller=caller_of(request),
             idempotency_key=idempotency_key_of(request),
         )
-        return json_response(batch_view(record))
+        return Batch.of_record(record)
 
-    async def _list(self, request: Request) -> Response:
+    async def list_batches(self, request: Request) -> Page[Batch]:
         records = self._jobs.list(caller_of(request).tenant, BATCH)
         batches = [each for each in records if is_batch(each)]
-        page = page_of(batches, page_request_of(request), lambda job: job.requested.job_id)
-        return json_response(page_view(page, batch_view))
+        return page(request, batches, Batch.of_record, lambda job: job.requested.job_id)
 
-    async def _get(self, request: Request) -> Response:
-        return json_response(batch_view(self._batch_of(request)))
+    async def get_batch(self, request: Request) -> Batch:
+        return Batch.of_record(self._batch_of(request))
 
-    async def _cancel(self, request: Request) -> Response:
+    async def cancel_batch(self, request: Request) -> Batch:
         job_id = self._batch_of(request).requested.job_id
         record = await self._control_job(job_id, JOB_DESIRED_STATE_CANCEL, caller_of(request))
-        return json_response(batch_view(record))
+        return Batch.of_record(record)
 
     def _batch_of(self, request: Request) -> JobRecord:
         """Raises NotFoundError unless the path names a batch of the tenant's."""

@@ -1,6 +1,5 @@
 """Handlers that change something, with a record of it behind the answer; and the list of those."""
 
-import json
 from collections.abc import Mapping
 
 from starlette.requests import Request
@@ -17,7 +16,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     page,
 )
 from modelmill_gateway.entrypoints.schemas.audit import Change
-from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.base import Page
 from modelmill_gateway.identity.record_changes import RecordChanges
 
 
@@ -54,19 +53,8 @@ def _responding(
         answer = await handler(request)
         if changes is not None and getattr(answer, "written", True):
             named = "/".join(map(str, request.path_params.values()))
-            object_id = named or _id_of(answer)
+            object_id = named or str(getattr(answer, "id", ""))
             changes.record(route_name, object_id, request.state.request_id, caller_of(request))
         return answer if isinstance(answer, Response) else json_response(answer, status)
 
     return respond
-
-
-def _id_of(answer: Response | ResponseModel) -> str:
-    """The id of the object in it, if it has one."""
-    if isinstance(answer, ResponseModel):
-        return str(getattr(answer, "id", ""))
-    try:
-        fields = json.loads(bytes(getattr(answer, "body", b"")) or b"{}")
-    except ValueError:
-        return ""
-    return str(fields.get("id") or "") if isinstance(fields, dict) else ""

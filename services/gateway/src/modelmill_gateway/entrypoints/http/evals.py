@@ -6,21 +6,26 @@ from typing import TypeVar
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
-from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.entrypoints.bodies.eval_body import ChangedEvalBody, parse_eval, parse_run
 from modelmill_gateway.entrypoints.http.requests import (
-    Handlers,
     caller_of,
     idempotency_key_of,
-    json_response,
-    page_request_of,
+    page,
+)
+from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.evals import (
+    STATUS,
+    ChangedEvalBody,
+    DeletedEval,
+    DeletedEvalRun,
+    Eval,
+    EvalOutputItem,
+    EvalRun,
+    parse_eval,
+    parse_run,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
-from modelmill_gateway.entrypoints.views.eval_views import eval_view, output_item_view, run_view
-from modelmill_gateway.entrypoints.views.pages import page_view
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest
 from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
 from modelmill_gateway.ordering.control_job import ControlJob
@@ -43,24 +48,7 @@ class EvalRoutes:
         self._show_runs = show_runs
         self._control_job = control_job
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {
-            "create_eval": self._post,
-            "list_evals": self._list,
-            "get_eval": self._get,
-            "change_eval": self._change,
-            "delete_eval": self._delete,
-            "create_eval_run": self._post_run,
-            "list_eval_runs": self._list_runs,
-            "get_eval_run": self._get_run,
-            "cancel_eval_run": self._cancel_run,
-            "delete_eval_run": self._delete_run,
-            "list_eval_items": self._list_items,
-            "get_eval_item": self._get_item,
-        }
-
-    async def _post(self, request: Request) -> Response:
+    async def create_eval(self, request: Request) -> Eval:
         body = parse_eval(await request.body())
         state = await self._manage_evals.create(
             name=body.name,
@@ -70,32 +58,31 @@ class EvalRoutes:
             caller=caller_of(request),
             idempotency_key=idempotency_key_of(request),
         )
-        return json_response(eval_view(state))
+        return Eval.of(state)
 
-    async def _list(self, request: Request) -> Response:
+    async def list_evals(self, request: Request) -> Page[Eval]:
         if request.query_params.get("order_by", "created_at") != "created_at":
             raise unsupported("order_by")
         found = _ordered(request, self._manage_evals.list(caller_of(request)))
-        page = page_of(found, page_request_of(request), lambda state: state.eval_id)
-        return json_response(page_view(page, eval_view))
+        return page(request, found, Eval.of, lambda state: state.eval_id)
 
-    async def _get(self, request: Request) -> Response:
+    async def get_eval(self, request: Request) -> Eval:
         state = self._manage_evals.get(request.path_params["eval_id"], caller_of(request))
-        return json_response(eval_view(state))
+        return Eval.of(state)
 
-    async def _change(self, request: Request) -> Response:
+    async def change_eval(self, request: Request) -> Eval:
         body = parse_open(await request.body(), ChangedEvalBody)
         state = await self._manage_evals.change(
             request.path_params["eval_id"], caller_of(request), body.name, body.metadata
         )
-        return json_response(eval_view(state))
+        return Eval.of(state)
 
-    async def _delete(self, request: Request) -> Response:
+    async def delete_eval(self, request: Request) -> DeletedEval:
         eval_id = request.path_params["eval_id"]
         await self._manage_evals.delete(eval_id, caller_of(request))
-        return json_response({"object": "eval.deleted", "deleted": True, "eval_id": eval_id})
+        return DeletedEval(eval_id=eval_id)
 
-    async def _post_run(self, request: Request) -> Response:
+    async def create_eval_run(self, request: Request) -> EvalRun:
         body = parse_run(await request.body())
         source = body.data_source.source
         asked = RunRequest(
@@ -107,51 +94,50 @@ class EvalRoutes:
         )
         eval_id, key = request.path_params["eval_id"], idempotency_key_of(request)
         record = await self._create_run(eval_id, asked, caller_of(request), key)
-        return json_response(run_view(record))
+        return EvalRun.of_record(record)
 
-    async def _list_runs(self, request: Request) -> Response:
+    async def list_eval_runs(self, request: Request) -> Page[EvalRun]:
         runs = self._show_runs.list(request.path_params["eval_id"], caller_of(request))
         wanted = request.query_params.get("status")
-        found = [each for each in runs if wanted in (None, run_view(each)["status"])]
+        found = [each for each in runs if wanted in (None, STATUS[each.state.status])]
         ordered = _ordered(request, found)
-        page = page_of(ordered, page_request_of(request), lambda run: run.requested.job_id)
-        return json_response(page_view(page, run_view))
+        return page(request, ordered, EvalRun.of_record, lambda run: run.requested.job_id)
 
-    async def _get_run(self, request: Request) -> Response:
-        return json_response(run_view(self._show_runs.get(*_run_of(request), caller_of(request))))
+    async def get_eval_run(self, request: Request) -> EvalRun:
+        return EvalRun.of_record(self._show_runs.get(*_run_of(request), caller_of(request)))
 
-    async def _cancel_run(self, request: Request) -> Response:
+    async def cancel_eval_run(self, request: Request) -> EvalRun:
         caller = caller_of(request)
         record = self._show_runs.get(*_run_of(request), caller)
         job_id = record.requested.job_id
-        return json_response(
-            run_view(await self._control_job(job_id, JOB_DESIRED_STATE_CANCEL, caller))
-        )
+        cancelled = await self._control_job(job_id, JOB_DESIRED_STATE_CANCEL, caller)
+        return EvalRun.of_record(cancelled)
 
-    async def _delete_run(self, request: Request) -> Response:
+    async def delete_eval_run(self, request: Request) -> DeletedEvalRun:
         (eval_id, run_id), caller = _run_of(request), caller_of(request)
         self._show_runs.get(eval_id, run_id, caller)
         await self._manage_evals.delete_run(eval_id, run_id, caller)
-        return json_response({"object": "eval.run.deleted", "deleted": True, "run_id": run_id})
+        return DeletedEvalRun(run_id=run_id)
 
-    async def _list_items(self, request: Request) -> Response:
+    async def list_eval_items(self, request: Request) -> Page[EvalOutputItem]:
         record = self._show_runs.get(*_run_of(request), caller_of(request))
         wanted = request.query_params.get("status")
         items = await self._show_runs.items(record)
-        views = [
-            output_item_view(each, record) for each in items if wanted in (None, each["status"])
-        ]
-        ordered = _ordered(request, views)
-        page = page_of(ordered, page_request_of(request), lambda view: str(view["id"]))
-        return json_response(page_view(page, lambda view: view))
+        shown = _ordered(request, [it for it in items if wanted in (None, it["status"])])
+        run_id = record.requested.job_id
+        return page(
+            request,
+            shown,
+            lambda item: EvalOutputItem.of_item(item, record),
+            lambda item: f"{run_id}-{item['number']}",
+        )
 
-    async def _get_item(self, request: Request) -> Response:
+    async def get_eval_item(self, request: Request) -> EvalOutputItem:
         record = self._show_runs.get(*_run_of(request), caller_of(request))
         wanted = request.path_params["output_item_id"]
         for each in await self._show_runs.items(record):
-            view = output_item_view(each, record)
-            if view["id"] == wanted:
-                return json_response(view)
+            if f"{record.requested.job_id}-{each['number']}" == wanted:
+                return EvalOutputItem.of_item(each, record)
         listed_at = request.url.path.rpartition("/")[0]
         raise no_such("output item", wanted, listed_at)
 

@@ -1,6 +1,5 @@
 """What several handlers read from a request, and how they respond."""
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
@@ -96,13 +95,9 @@ def shown_page(some: Items[T], model: Callable[[T], Any]) -> Page[Any]:
     )
 
 
-def json_response(fields: Any, status: int = 200) -> Response:
-    """A model or other fields as JSON."""
-    if isinstance(fields, ResponseModel):
-        body = fields.json_bytes()
-    else:
-        body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
-    return Response(body, status, media_type="application/json")
+def json_response(model: ResponseModel, status: int = 200) -> Response:
+    """`model` as JSON."""
+    return Response(model.json_bytes(), status, media_type="application/json")
 
 
 async def with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

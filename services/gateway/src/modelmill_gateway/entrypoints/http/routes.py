@@ -32,7 +32,7 @@ from modelmill_gateway.entrypoints.http.models import ModelRoutes
 from modelmill_gateway.entrypoints.http.moderations import ModerationRoute
 from modelmill_gateway.entrypoints.http.optimizations import OptimizationRoutes
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
-from modelmill_gateway.entrypoints.http.requests import Handlers, handlers_of
+from modelmill_gateway.entrypoints.http.requests import handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
@@ -78,7 +78,6 @@ def gateway_http_app(
         KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
         ChangeRoutes(use_cases.record_changes),
     )
-    handlers |= _batch_handlers(use_cases, jobs)
     return build_http_app(
         verifier=verifier,
         require_models=use_cases.require_models,
@@ -119,17 +118,14 @@ def _job_routes(
         OptimizationRoutes(use_cases.create_optimization, control_job, jobs),
         EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations),
         JobRoutes(control_job, events, jobs),
+        BatchRoutes(use_cases.create_batch, control_job, jobs),
+        EvalRoutes(
+            use_cases.manage_evals,
+            use_cases.create_eval_run,
+            use_cases.show_eval_runs,
+            control_job,
+        ),
     )
-
-
-def _batch_handlers(use_cases: UseCases, jobs: Jobs) -> Handlers:
-    return {
-        **BatchRoutes(use_cases.create_batch, use_cases.control_job, jobs).handlers(),
-        **EvalRoutes(
-            *(use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs),
-            use_cases.control_job,
-        ).handlers(),
-    }
 
 
 def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]:

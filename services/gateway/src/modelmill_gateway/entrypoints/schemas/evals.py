@@ -1,12 +1,18 @@
-"""Evals and their runs as OpenAI's clients send them, checked before anything is kept."""
+"""Evals, their runs, and rows of runs, as OpenAI's clients send and read them."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from google.protobuf.json_format import MessageToDict
+from modelmill.jobs.v1 import job_pb2 as pb
+from modelmill_bus.structs import text_of
+from modelmill_job_index.index import JobRecord
+from pydantic import BeforeValidator, Field, Json, field_validator, model_validator
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import BY_MODEL, SIMILARITIES
+from modelmill_gateway.entrypoints.schemas.base import ModelName, ResponseModel, UnixSeconds
 from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody, parse_open
 
 MAX_CRITERIA = 20
@@ -16,6 +22,23 @@ MAX_TEXT_CHARS = 16_384
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_CHARS)]
+CRITERION = {
+    "type": "string_check",
+    "name": "kind",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.kind}}",
+    "operation": "eq",
+}
+DATA_SOURCE = {
+    "type": "completions",
+    "source": {"type": "file_id", "id": "file-91c3d8"},
+    "model": "wordnet",
+    "input_messages": {
+        "type": "template",
+        "template": [{"role": "user", "content": "{{item.text}}"}],
+    },
+}
+"""Examples."""
 TEXT_PARTS = ("input_text", "output_text", "text")
 
 
@@ -106,9 +129,10 @@ class DataSourceConfigBody(OpenBody):
 
     type: Literal["custom"] = Field(description="`logs` and `stored_completions` are not served.")
     item_schema: dict[str, Any] = Field(
-        description="What each row's item is held to: a JSON schema, 2020-12 or draft-07."
+        description="What each row's item is held to: a JSON schema, 2020-12 or draft-07.",
+        examples=[{"type": "object", "properties": {"text": {"type": "string"}}}],
     )
-    include_sample_schema: bool = False
+    include_sample_schema: bool = Field(False, examples=[True])
 
     @property
     def definition(self) -> dict[str, Any]:
@@ -123,9 +147,11 @@ class DataSourceConfigBody(OpenBody):
 class EvalBody(OpenBody):
     """Request body of POST /v1/evals."""
 
-    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
+    name: str = Field("", max_length=MAX_NAME_CHARS, examples=["kinds"])
     data_source_config: DataSourceConfigBody
-    testing_criteria: list[CriterionBody] = Field(min_length=1, max_length=MAX_CRITERIA)
+    testing_criteria: list[CriterionBody] = Field(
+        min_length=1, max_length=MAX_CRITERIA, examples=[[CRITERION]]
+    )
     metadata: Metadata | None = None
 
     @field_validator("testing_criteria")
@@ -139,7 +165,7 @@ class EvalBody(OpenBody):
 class ChangedEvalBody(OpenBody):
     """Request body of POST /v1/evals/{eval_id}."""
 
-    name: Name | None = None
+    name: Name | None = Field(None, examples=["kinds"])
     metadata: Metadata | None = None
 
 
@@ -207,8 +233,8 @@ class RunSourceBody(OpenBody):
 class EvalRunBody(OpenBody):
     """Request body of POST /v1/evals/{eval_id}/runs."""
 
-    name: Annotated[str, Field(max_length=MAX_NAME_CHARS)] = ""
-    data_source: RunSourceBody
+    name: str = Field("", max_length=MAX_NAME_CHARS, examples=["first"])
+    data_source: RunSourceBody = Field(examples=[DATA_SOURCE])
     metadata: Metadata | None = None
 
     @property
@@ -236,3 +262,197 @@ def parse_run(body: bytes) -> EvalRunBody:
             f"{name}: this value is not supported", param=name, code="unsupported_parameter"
         )
     return parsed
+
+
+EvalId = Annotated[str, Field(examples=["eval-0b8f"])]
+EvalRunId = Annotated[str, Field(examples=["evalrun-77aa"])]
+STATUS = {
+    pb.JOB_STATUS_QUEUED: "queued",
+    pb.JOB_STATUS_RUNNING: "in_progress",
+    pb.JOB_STATUS_PAUSED: "in_progress",
+    pb.JOB_STATUS_SUCCEEDED: "completed",
+    pb.JOB_STATUS_FAILED: "failed",
+    pb.JOB_STATUS_CANCELLED: "canceled",
+}
+USED = ("invocation_count", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens")
+UNUSED = dict.fromkeys(USED, 0)
+
+
+class EvalDataSourceConfig(ResponseModel):
+    """What rows have; the schema is of a whole row, `item` and `sample`."""
+
+    type: Literal["custom"]
+    schema_: dict[str, Any] = Field(alias="schema", examples=[{"type": "object"}])
+
+
+class Eval(ResponseModel):
+    """Eval: how answers are graded."""
+
+    id: EvalId = Field(validation_alias="eval_id")
+    object: Literal["eval"] = "eval"
+    created_at: UnixSeconds
+    name: str = Field(examples=["kinds"])
+    data_source_config: Json[EvalDataSourceConfig]
+    testing_criteria: Json[list[CriterionBody]] = Field(examples=[[CRITERION]])
+    metadata: dict[str, str]
+
+
+class DeletedEval(ResponseModel):
+    """Confirmation that an eval is deleted."""
+
+    object: Literal["eval.deleted"] = "eval.deleted"
+    deleted: Literal[True] = True
+    eval_id: EvalId
+
+
+class EvalError(ResponseModel):
+    """Error in place of an answer."""
+
+    code: str
+    message: str
+
+
+class EvalCounts(ResponseModel):
+    """Row counts: total, passed by every criterion, failed by one, and errored."""
+
+    total: int = Field(examples=[100])
+    passed: int
+    failed: int
+    errored: int
+
+
+class EvalCriterionCounts(ResponseModel):
+    """Counts of one criterion."""
+
+    testing_criteria: str
+    passed: int
+    failed: int
+
+
+class EvalModelUsage(ResponseModel):
+    """Usage of a model, for samples and grades."""
+
+    model_name: ModelName
+    invocation_count: int
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int
+
+
+class EvalRun(ResponseModel):
+    """Run of an eval: rows that are sampled and graded. Results are present once it has ended."""
+
+    id: EvalRunId
+    object: Literal["eval.run"] = "eval.run"
+    created_at: UnixSeconds
+    eval_id: EvalId
+    name: str = Field(examples=["first"])
+    model: ModelName
+    status: Literal["queued", "in_progress", "completed", "failed", "canceled"]
+    data_source: dict[str, Any] = Field(examples=[DATA_SOURCE])
+    result_counts: EvalCounts
+    per_testing_criteria_results: list[EvalCriterionCounts]
+    per_model_usage: list[EvalModelUsage]
+    report_url: str = Field(examples=["/v1/evals/eval-0b8f/runs/evalrun-77aa/output_items"])
+    error: EvalError | None
+    metadata: dict[str, str]
+
+    @classmethod
+    def of_record(cls, record: JobRecord) -> Self:
+        """A job as OpenAI's `eval.run`; `report_url` is where its rows are."""
+        requested, state = record.requested, record.state
+        spec, summary = MessageToDict(requested.spec), MessageToDict(state.result.summary)
+        source, eval_id = json.loads(spec["data_source"]), spec["eval_id"]
+        failed = state.status == pb.JOB_STATUS_FAILED
+        counts = {"total": 0, "passed": 0, "failed": 0, "errored": 0}
+        return cls.model_validate(
+            {
+                "id": requested.job_id,
+                "created_at": requested.requested_at.seconds,
+                "eval_id": eval_id,
+                "name": spec.get("name", ""),
+                "model": source.get("model", ""),
+                "status": STATUS[state.status],
+                "data_source": {**source, "source": {"type": "file_id", "id": spec["file_id"]}},
+                "result_counts": counts | summary.get("result_counts", {}),
+                "per_testing_criteria_results": summary.get("per_testing_criteria_results", []),
+                "per_model_usage": [UNUSED | each for each in summary.get("per_model_usage", ())],
+                "report_url": f"/v1/evals/{eval_id}/runs/{requested.job_id}/output_items",
+                "error": {"code": state.error.code.lower(), "message": state.error.message}
+                if failed
+                else None,
+                "metadata": spec.get("metadata", {}),
+            }
+        )
+
+
+class DeletedEvalRun(ResponseModel):
+    """Confirmation that a run is deleted."""
+
+    object: Literal["eval.run.deleted"] = "eval.run.deleted"
+    deleted: Literal[True] = True
+    run_id: EvalRunId
+
+
+class EvalSample(ResponseModel):
+    """Sample: what a model was asked and answered."""
+
+    error: EvalError | None
+    finish_reason: str | None
+    input: list[dict[str, Any]]
+    model: str
+    output: list[dict[str, str]]
+    usage: dict[str, int] | None
+    temperature: float | None
+    top_p: float | None
+    seed: int | None
+    max_completion_tokens: int | None
+
+
+class EvalResult(ResponseModel):
+    """Result of one criterion for a row."""
+
+    name: str
+    type: str
+    passed: bool
+    score: float
+    sample: EvalSample | None = None
+    """Of the model that graded."""
+
+
+class EvalOutputItem(ResponseModel):
+    """Output item: one row of a run."""
+
+    id: str = Field(examples=["evalrun-77aa-0"])
+    object: Literal["eval.run.output_item"] = "eval.run.output_item"
+    created_at: UnixSeconds
+    run_id: EvalRunId
+    eval_id: EvalId
+    status: Literal["pass", "fail", "error"]
+    datasource_item_id: int
+    datasource_item: dict[str, Any] = Field(
+        examples=[{"text": "espresso: strong black coffee", "kind": "beverage"}]
+    )
+    results: list[EvalResult]
+    sample: EvalSample | None
+    error: str | None
+
+    @classmethod
+    def of_item(cls, item: dict[str, Any], record: JobRecord) -> Self:
+        """A row of a run, and what the criteria say of it."""
+        run_id, number = record.requested.job_id, item["number"]
+        return cls.model_validate(
+            {
+                "id": f"{run_id}-{number}",
+                "created_at": item["at"],
+                "run_id": run_id,
+                "eval_id": text_of(record.requested.spec, "eval_id"),
+                "status": item["status"],
+                "datasource_item_id": number,
+                "datasource_item": item["item"],
+                "results": item["results"],
+                "sample": item["sample"],
+                "error": item["error"] or None,
+            }
+        )

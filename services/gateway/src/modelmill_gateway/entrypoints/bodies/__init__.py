@@ -1,1 +1,0 @@
-"""What callers may send, as typed bodies that say everything that is wrong at once."""
