@@ -9,16 +9,12 @@ from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from modelmill_gateway.domain.purposes import PURPOSES
 from modelmill_gateway.domain.route import Body, Dialect, Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.document.anthropic_refusals import (
-    ANTHROPIC_ERROR,
-    NAME,
-    anthropic_responses,
-)
 from modelmill_gateway.entrypoints.document.operation import Operation
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
-from modelmill_gateway.entrypoints.document.refusals import ERROR, REFUSALS
-from modelmill_gateway.entrypoints.document.schemas import SCHEMAS, Schemas
+from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses
+from modelmill_gateway.entrypoints.document.schemas import Schemas
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
+from modelmill_gateway.entrypoints.schemas.errors import AnthropicError, Error
 from modelmill_gateway.entrypoints.schemas.evaluations import RESULTS
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.entrypoints.schemas.usage import QUERY
@@ -74,18 +70,14 @@ def openapi_document() -> dict[str, Any]:
     for route in ROUTES:
         operation = _operation(route, OPERATIONS[route.name], schemas)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    error, anthropics = ({"$ref": SCHEMAS + it} for it in ("Error", "AnthropicError"))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelmill", "version": "1"},
         "paths": paths,
         "webhooks": {"event": {"post": _event(schemas)}},
         "components": {
-            "schemas": {**schemas.definitions, "Error": ERROR, "AnthropicError": ANTHROPIC_ERROR},
-            "responses": {
-                **{each.name: each.response(error) for each in REFUSALS.values()},
-                **anthropic_responses(anthropics),
-            },
+            "schemas": schemas.definitions,
+            "responses": refusal_responses(schemas.ref(Error), schemas.ref(AnthropicError)),
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -100,7 +92,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _schemas() -> Schemas:
-    shapes: list[type[Any]] = [WebhookEvent]
+    shapes: list[type[Any]] = [WebhookEvent, Error, AnthropicError]
     for operation in OPERATIONS.values():
         models = (operation.body, operation.response, operation.events)
         shapes += [each for each in models if each is not None]
@@ -211,7 +203,7 @@ def _refusals(route: Route, operation: Operation) -> list[int]:
 
 def _refusal_name(status: int, dialect: Dialect) -> str:
     name = REFUSALS[status].name
-    return NAME.format(name=name) if dialect is Dialect.ANTHROPIC else name
+    return ANTHROPIC.format(name=name) if dialect is Dialect.ANTHROPIC else name
 
 
 def _is_paged(route: Route) -> bool:

@@ -1,56 +1,12 @@
-"""The ways in which requests are refused, by status."""
+"""The ways in which requests are refused, by status, in the shapes of both dialects."""
 
 from dataclasses import dataclass
 from typing import Any
 
-ERROR: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "additionalProperties": False,
-            "required": ["message", "type", "param", "code", "request_id"],
-            "properties": {
-                "message": {"type": "string", "description": "Message for people."},
-                "type": {
-                    "enum": [
-                        "invalid_request_error",
-                        "authentication_error",
-                        "permission_error",
-                        "rate_limit_error",
-                        "server_error",
-                    ]
-                },
-                "param": {"type": ["string", "null"], "description": "Field at fault."},
-                "code": {"type": "string", "description": "Stable error code for programs."},
-                "request_id": {"type": "string", "description": "Request id, as in x-request-id."},
-                "errors": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": "List of all errors, if there are several.",
-                },
-                "rules": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "additionalProperties": False,
-                        "required": ["id", "category"],
-                        "properties": {"id": {"type": "string"}, "category": {"type": "string"}},
-                    },
-                    "description": "Rules of the policy that blocked the input.",
-                },
-                "policy_digest": {"type": "string"},
-                "default_rules": {
-                    "type": "array",
-                    "items": {"type": "string"},
-                    "description": "Default rules that would be removed without being named.",
-                },
-            },
-        }
-    },
-}
+from modelmill_gateway.entrypoints.http.errors import anthropic_type
+
+ANTHROPIC = "Anthropic{name}"
+"""Of a response object, after that of the refusal."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +18,6 @@ class Refusal:
     message: str
     type: str
     code: str
-
-    def response(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """As a response object of OpenAPI."""
-        example = {
-            "message": self.message,
-            "type": self.type,
-            "param": None,
-            "code": self.code,
-            "request_id": "req-0b8f",
-        }
-        content = {"schema": schema, "example": {"error": example}}
-        return {"description": self.description, "content": {"application/json": content}}
 
 
 WRONG, OURS = "invalid_request_error", "server_error"
@@ -167,3 +111,30 @@ REFUSALS = {
         "deadline_exceeded",
     ),
 }
+
+
+def refusal_responses(error: Any, anthropic_error: Any) -> dict[str, Any]:
+    """The response objects of all refusals by their names, in the shapes of these schemas."""
+    made = {}
+    for status, refusal in REFUSALS.items():
+        fields = {
+            "message": refusal.message,
+            "type": refusal.type,
+            "param": None,
+            "code": refusal.code,
+            "request_id": "req-0b8f",
+        }
+        anthropic = {
+            "type": "error",
+            "error": fields | {"type": anthropic_type(status)},
+            "request_id": fields["request_id"],
+        }
+        made[refusal.name] = _response(refusal, error, {"error": fields})
+        name = ANTHROPIC.format(name=refusal.name)
+        made[name] = _response(refusal, anthropic_error, anthropic)
+    return made
+
+
+def _response(refusal: Refusal, schema: Any, example: Any) -> dict[str, Any]:
+    content = {"schema": schema, "example": example}
+    return {"description": refusal.description, "content": {"application/json": content}}

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from typing import Any
+from typing import Any, cast
 
 from modelmill_service_kit.errors import (
     DomainError,
@@ -25,6 +25,7 @@ from modelmill_gateway.domain.errors import (
     UnsupportedEncodingError,
 )
 from modelmill_gateway.domain.route import Dialect
+from modelmill_gateway.entrypoints.schemas.errors import ErrorFields
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +101,11 @@ def error_body(refusal: Refusal, request_id: str, dialect: Dialect = Dialect.OPE
     if dialect is Dialect.ANTHROPIC:
         is_full = isinstance(refusal, FullError)
         kind = ANTHROPIC_OVERLOADED if is_full else anthropic_type(http_status(refusal))
-        body = {"type": "error", "error": fields | {"type": kind}, "request_id": request_id}
+        body = {"type": "error", "error": {**fields, "type": kind}, "request_id": request_id}
     return json.dumps(body, ensure_ascii=False).encode()
 
 
-def error_fields(refusal: Refusal, request_id: str) -> dict[str, Any]:
+def error_fields(refusal: Refusal, request_id: str) -> ErrorFields:
     """What a caller hears of it, as OpenAI names it."""
     if refusal is None:
         return {
@@ -114,9 +115,9 @@ def error_fields(refusal: Refusal, request_id: str) -> dict[str, Any]:
             "code": "internal",
             "request_id": request_id,
         }
-    fields: dict[str, Any] = {
+    fields: ErrorFields = {
         "message": refusal.message,
-        "type": _type(http_status(refusal), TYPES, "server_error"),
+        "type": cast(Any, _type(http_status(refusal), TYPES, "server_error")),
         "param": getattr(refusal, "param", None),
         "code": _code(refusal),
         "request_id": request_id,
