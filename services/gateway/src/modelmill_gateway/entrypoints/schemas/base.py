@@ -1,6 +1,8 @@
 """The base of response models: read from messages by field names, written without what is unset."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from google.protobuf.json_format import MessageToDict
@@ -8,10 +10,10 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.fields import FieldInfo
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
+Reader = Callable[[Any], Any]
 
 OrNull = Annotated[T | None, BeforeValidator(lambda value: value or None)]
 """What messages have no presence of: null stands for empty and 0."""
@@ -50,13 +52,14 @@ class ResponseModel(BaseModel):
         """
         fields: dict[str, Any] = {}
         for source in sources:
-            fields |= _fields(cls, source)
-        return cls.model_validate(_by_alias(cls, fields | others))
+            fields |= _read(cls, source)
+        names = _source_names(cls)
+        return cls.model_validate(fields | {names[name]: it for name, it in others.items()})
 
     @model_validator(mode="before")
     @classmethod
     def _nested(cls, given: Any) -> Any:
-        return _by_alias(cls, _fields(cls, given)) if isinstance(given, Message) else given
+        return _read(cls, given) if isinstance(given, Message) else given
 
     def json_bytes(self) -> bytes:
         """As it is sent; what was not set is absent."""
@@ -99,33 +102,53 @@ class Deleted(ResponseModel):
     deleted: Literal[True] = True
 
 
-def _constants(model: type[BaseModel]) -> list[str]:
+@cache
+def _constants(model: type[BaseModel]) -> frozenset[str]:
     fields = model.model_fields.items()
-    return [name for name, it in fields if not it.is_required() and it.default is not None]
+    return frozenset(name for name, it in fields if not it.is_required() and it.default is not None)
 
 
-def _fields(model: type[BaseModel], source: object) -> dict[str, Any]:
-    wanted = {name: it for name, it in model.model_fields.items() if it.is_required()}
-    named = ((name, str(it.validation_alias or name), it) for name, it in wanted.items())
-    return {name: _value(source, at, it) for name, at, it in named if hasattr(source, at)}
+@cache
+def _source_names(model: type[BaseModel]) -> dict[str, str]:
+    """What fields are called where they are read from; pydantic looks for these names first."""
+    return {name: str(it.validation_alias or name) for name, it in model.model_fields.items()}
 
 
-def _by_alias(model: type[BaseModel], fields: dict[str, Any]) -> dict[str, Any]:
-    """Under the names that pydantic looks for first: one may be that of another field."""
-    aliases = {name: it.validation_alias for name, it in model.model_fields.items()}
-    return {str(aliases[name] or name): value for name, value in fields.items()}
+def _read(model: type[BaseModel], source: Any) -> dict[str, Any]:
+    kind: Any = type(source)
+    return {name: read(source) for name, read in _readers(model, kind)}
 
 
-def _value(source: object, name: str, field: FieldInfo) -> Any:
-    """A field in Python's types; None where nothing is set and that may be told."""
-    value = getattr(source, name)
-    if isinstance(source, Message):
-        described = source.DESCRIPTOR.fields_by_name[name]
-        can_be_null = type(None) in get_args(field.annotation)
-        if can_be_null and described.has_presence and not source.HasField(name):
-            return None
-        if described.is_repeated:
-            return dict(value) if isinstance(value, Mapping) else list(value)
-    if isinstance(value, Timestamp):
-        return value.seconds
-    return MessageToDict(value) if isinstance(value, Struct) else value
+@cache
+def _readers(model: type[BaseModel], kind: type[Any]) -> tuple[tuple[str, Reader], ...]:
+    """How the required fields are read that messages or dataclasses of a type have."""
+    made: dict[str, Reader] = {}
+    for name, field in model.model_fields.items():
+        at = _source_names(model)[name]
+        if not field.is_required():
+            continue
+        if not issubclass(kind, Message):
+            if at in kind.__dataclass_fields__:
+                made[at] = attrgetter(at)
+        elif at in kind.DESCRIPTOR.fields_by_name:
+            can_be_null = type(None) in get_args(field.annotation)
+            made[at] = _reader(kind.DESCRIPTOR.fields_by_name[at], can_be_null)
+    return tuple(made.items())
+
+
+def _reader(field: Any, can_be_null: bool) -> Reader:
+    """Reads a field of a message in Python's types; None where nothing is set and may be told."""
+    name, inner = field.name, field.message_type
+    convert: Reader = _AS_PYTHON.get(inner.full_name if inner else "", lambda value: value)
+    if field.is_repeated:
+        convert = dict if inner and inner.GetOptions().map_entry else list
+    get = attrgetter(name)
+    if can_be_null and field.has_presence:
+        return lambda message: convert(get(message)) if message.HasField(name) else None
+    return lambda message: convert(get(message))
+
+
+_AS_PYTHON: dict[str, Reader] = {
+    Timestamp.DESCRIPTOR.full_name: attrgetter("seconds"),
+    Struct.DESCRIPTOR.full_name: MessageToDict,
+}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_bus.structs import text_of
+from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobRecord
 from pydantic import BeforeValidator, Field, Json, field_validator, model_validator
 
