@@ -8,16 +8,17 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
-from modelmill_gateway.entrypoints.http.datasets import MAX_LINE, DatasetStories, Previews
+from modelmill_gateway.entrypoints.http.datasets import MAX_LINE, DatasetStories
 from modelmill_gateway.ordering.delete_dataset import DeleteDataset
 from modelmill_gateway.ordering.show_datasets import ReadReport, ShowDatasets
+from modelmill_gateway.ports import DataPrep
 
 
 class DatasetProcedures:
     """PreviewDataset, ListDatasets, GetDataset and DeleteDataset."""
 
     def __init__(
-        self, previews: Previews, datasets: ShowDatasets, delete_dataset: DeleteDataset
+        self, previews: DataPrep, datasets: ShowDatasets, delete_dataset: DeleteDataset
     ) -> None:
         self._previews = previews
         self._datasets = datasets

@@ -10,16 +10,16 @@ from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from modelmill_gateway.entrypoints.grpc.messages import page_request
-from modelmill_gateway.entrypoints.http.files import Files
 from modelmill_gateway.ordering.delete_file import DeleteFile
 from modelmill_gateway.ordering.find_file import FindFile
+from modelmill_gateway.ports import DataPrep
 
 
 class FileProcedures:
     """UploadFile, ListFiles, GetFile, DownloadFile and DeleteFile."""
 
     def __init__(
-        self, files: Files, delete_file: DeleteFile, find_file: FindFile, *, max_bytes: int
+        self, files: DataPrep, delete_file: DeleteFile, find_file: FindFile, *, max_bytes: int
     ) -> None:
         self._files = files
         self._delete_file = delete_file

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
@@ -18,13 +18,15 @@ from modelmill_service_kit.handler_interceptor import request_reader
 from modelmill_service_kit.status import status_of
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from modelmill_gateway.domain.model_names import Named, Reach, names_at
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.access_log import log_access
+from modelmill_gateway.identity.credentials import Credentials
+from modelmill_gateway.identity.require_models import RequireModels
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
 
@@ -96,20 +98,6 @@ MODEL_FIELDS = {
 }
 """Where the requests of those procedures whose routes name models, or steer jobs, do the same."""
 
-
-class RequiresModels(Protocol):
-    """See `modelmill_gateway.identity.require_models.RequireModels`."""
-
-    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
-
-
-class Verifier(Protocol):
-    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
-
-    async def verify(self, token: str) -> Caller: ...
-    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
-
-
 Handler = (
     Callable[[Any, RequestContext], Awaitable[Any]]
     | Callable[[Any, RequestContext], AsyncGenerator[Any]]
@@ -122,8 +110,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 def build_handlers(
     handlers: Handlers,
-    verifier: Verifier,
-    require_models: RequiresModels,
+    verifier: Credentials,
+    require_models: RequireModels,
     request_ids: RequestIds,
 ) -> grpc.GenericRpcHandler:
     """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
@@ -154,9 +142,9 @@ class _Gate:
     def __init__(
         self,
         method: Any,
-        verifier: Verifier,
+        verifier: Credentials,
         route: Route,
-        require_models: RequiresModels,
+        require_models: RequireModels,
         request_ids: RequestIds,
     ) -> None:
         self._method = method

@@ -13,6 +13,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from modelmill_bus.kinds import KINDS, dataset_id_of
+from modelmill_job_index.index import JobIndex
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
 from modelmill_gateway.domain.errors import BadRequestError
@@ -24,7 +25,6 @@ from modelmill_gateway.entrypoints.grpc.messages import (
     job_message,
     page_request,
 )
-from modelmill_gateway.entrypoints.http.jobs import Jobs
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_dataset import CreateDataset
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
@@ -82,7 +82,7 @@ class JobProcedures:
         control_job: ControlJob,
         watch_job: WatchJob,
         ids: EventIds,
-        jobs: Jobs,
+        jobs: JobIndex,
         stopping: asyncio.Event,
     ) -> None:
         self._control_job = control_job

@@ -3,20 +3,21 @@
 import asyncio
 
 import grpc
+from modelmill_job_index.index import JobIndex
 
 from modelmill_gateway.entrypoints.grpc.changes import with_records
 from modelmill_gateway.entrypoints.grpc.chat import ChatProcedures
 from modelmill_gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from modelmill_gateway.entrypoints.grpc.evaluations import EvaluationProcedures
 from modelmill_gateway.entrypoints.grpc.files import FileProcedures
-from modelmill_gateway.entrypoints.grpc.gate import SERVICE, Verifier, build_handlers
+from modelmill_gateway.entrypoints.grpc.gate import SERVICE, build_handlers
 from modelmill_gateway.entrypoints.grpc.jobs import JobProcedures, OrderProcedures
 from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.grpc.uploads import UploadProcedures
 from modelmill_gateway.entrypoints.http.datasets import DatasetStories
 from modelmill_gateway.entrypoints.http.evaluations import ReadsEvaluations
-from modelmill_gateway.entrypoints.http.jobs import Jobs
+from modelmill_gateway.identity.credentials import Credentials
 from modelmill_gateway.ordering.show_datasets import ReadReport
 from modelmill_gateway.ports import DataPrep
 from modelmill_gateway.use_cases import UseCases
@@ -27,8 +28,8 @@ def gateway_rpc_handlers(
     data_prep: DataPrep,
     stories: DatasetStories,
     evaluations: ReadsEvaluations,
-    jobs: Jobs,
-    verifier: Verifier,
+    jobs: JobIndex,
+    verifier: Credentials,
     *,
     max_upload_bytes: int,
     stopping: asyncio.Event,
@@ -73,7 +74,7 @@ def _data_procedures(
 
 
 def _job_procedures(
-    use_cases: UseCases, evaluations: ReadsEvaluations, jobs: Jobs, stopping: asyncio.Event
+    use_cases: UseCases, evaluations: ReadsEvaluations, jobs: JobIndex, stopping: asyncio.Event
 ) -> tuple[object, ...]:
     return (
         OrderProcedures(

@@ -1,4 +1,4 @@
-"""Files in parts over gRPC, each part passed on piece by piece."""
+"""DataPrep in parts over gRPC, each part passed on piece by piece."""
 
 from collections.abc import AsyncIterator
 
@@ -8,8 +8,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from modelmill_gateway.entrypoints.grpc.files import check_file_header
-from modelmill_gateway.entrypoints.http.files import Uploads
 from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS
+from modelmill_gateway.ports import DataPrep
 
 
 class UploadProcedures:
@@ -19,7 +19,7 @@ class UploadProcedures:
         max_bytes: of a part; whoever keeps the parts may allow less.
     """
 
-    def __init__(self, uploads: Uploads, *, max_bytes: int) -> None:
+    def __init__(self, uploads: DataPrep, *, max_bytes: int) -> None:
         self._uploads = uploads
         self._max_bytes = max_bytes
 

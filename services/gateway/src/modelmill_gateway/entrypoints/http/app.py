@@ -20,9 +20,11 @@ from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.page import index_page
 from modelmill_gateway.entrypoints.document.reference_page import reference_page
-from modelmill_gateway.entrypoints.http.gate import App, Gate, RequiresModels, Verifier
+from modelmill_gateway.entrypoints.http.gate import App, Gate
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 from modelmill_gateway.entrypoints.schemas.base import Health
+from modelmill_gateway.identity.credentials import Credentials
+from modelmill_gateway.identity.require_models import RequireModels
 
 OPENAPI = "openapi"
 JSON, HTML = "application/json", "text/html"
@@ -51,8 +53,8 @@ class _TableApp(FastAPI):
 
 def build_http_app(
     *,
-    verifier: Verifier,
-    require_models: RequiresModels,
+    verifier: Credentials,
+    require_models: RequireModels,
     request_ids: RequestIds,
     handlers: Mapping[str, Responder],
     hot: Mapping[str, App],

@@ -3,13 +3,12 @@
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import BATCH
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.errors import unsupported
-from modelmill_gateway.entrypoints.http.jobs import Jobs
 from modelmill_gateway.entrypoints.http.requests import (
     caller_of,
     idempotency_key_of,
@@ -26,7 +25,7 @@ SPEC = BatchSpec.DESCRIPTOR.full_name
 class BatchRoutes:
     """/v1/batches."""
 
-    def __init__(self, create_batch: CreateBatch, control_job: ControlJob, jobs: Jobs) -> None:
+    def __init__(self, create_batch: CreateBatch, control_job: ControlJob, jobs: JobIndex) -> None:
         self._create_batch = create_batch
         self._control_job = control_job
         self._jobs = jobs

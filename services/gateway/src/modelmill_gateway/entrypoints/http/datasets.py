@@ -30,19 +30,12 @@ from modelmill_gateway.entrypoints.schemas.parsing import PRIORITIES, read_body
 from modelmill_gateway.ordering.create_dataset import CreateDataset
 from modelmill_gateway.ordering.delete_dataset import DeleteDataset
 from modelmill_gateway.ordering.show_datasets import ReadReport, ShowDatasets
+from modelmill_gateway.ports import DataPrep
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 MAX_SAMPLES = 100
 MAX_LINE = 2**53
 """What every client's numbers hold exactly."""
-
-
-class Previews(Protocol):
-    """Says what a spec would make of a file's first rows."""
-
-    async def preview_dataset(
-        self, spec: pb.DatasetSpec, *, tenant: str, rows: int
-    ) -> pb.PreviewDatasetResponse: ...
 
 
 class DatasetRoutes:
@@ -53,7 +46,7 @@ class DatasetRoutes:
         create_dataset: CreateDataset,
         datasets: ShowDatasets,
         delete_dataset: DeleteDataset,
-        previews: Previews,
+        previews: DataPrep,
     ) -> None:
         self._create_dataset = create_dataset
         self._datasets = datasets

@@ -5,12 +5,13 @@ from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import EVALUATE
+from modelmill_job_index.index import JobIndex
 from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.downloads import PAGE_POLICY, download
-from modelmill_gateway.entrypoints.http.jobs import Jobs, JobsOfKind
+from modelmill_gateway.entrypoints.http.jobs import JobsOfKind
 from modelmill_gateway.entrypoints.http.requests import caller_of, idempotency_key_of
 from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
 from modelmill_gateway.entrypoints.schemas.parsing import PRIORITIES, read_body
@@ -37,7 +38,7 @@ class EvaluationRoutes:
         self,
         create_evaluation: CreateEvaluation,
         control_job: ControlJob,
-        jobs: Jobs,
+        jobs: JobIndex,
         evaluations: ReadsEvaluations,
     ) -> None:
         self._create_evaluation = create_evaluation

@@ -1,11 +1,5 @@
-"""Files: in and out in pieces, never whole in memory; and uploads in parts."""
+"""DataPrep: in and out in pieces, never whole in memory; and uploads in parts."""
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
-
-from modelmill.data_prep.v1.data_prep_service_pb2 import AddUploadPartResponse
-from modelmill.data_prep.v1.data_prep_service_pb2 import Upload as UploadMessage
-from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_service_kit.errors import InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,22 +20,13 @@ from modelmill_gateway.entrypoints.schemas.files import (
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.ordering.delete_file import DeleteFile
 from modelmill_gateway.ordering.find_file import FindFile
-
-
-class Files(Protocol):
-    """Where files are kept; every call is for one tenant."""
-
-    async def upload(
-        self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
-    ) -> FileState: ...
-    async def list(self, *, tenant: str) -> Sequence[FileState]: ...
-    def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]: ...
+from modelmill_gateway.ports import DataPrep
 
 
 class FileRoutes:
     """/v1/files."""
 
-    def __init__(self, files: Files, delete_file: DeleteFile, find_file: FindFile) -> None:
+    def __init__(self, files: DataPrep, delete_file: DeleteFile, find_file: FindFile) -> None:
         self._files = files
         self._delete_file = delete_file
         self._find_file = find_file
@@ -94,25 +79,10 @@ class FileRoutes:
         return await download(chunks, file.filename, "application/octet-stream")
 
 
-class Uploads(Protocol):
-    """Where files that come in parts are kept; every call is for one tenant."""
-
-    async def create_upload(
-        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
-    ) -> UploadMessage: ...
-    async def add_upload_part(
-        self, chunks: AsyncIterator[bytes], *, tenant: str, upload_id: str
-    ) -> AddUploadPartResponse: ...
-    async def complete_upload(
-        self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
-    ) -> UploadMessage: ...
-    async def cancel_upload(self, *, tenant: str, upload_id: str) -> UploadMessage: ...
-
-
 class UploadRoutes:
     """/v1/uploads."""
 
-    def __init__(self, uploads: Uploads) -> None:
+    def __init__(self, uploads: DataPrep) -> None:
         self._uploads = uploads
 
     async def begin_upload(self, request: Request) -> Upload:

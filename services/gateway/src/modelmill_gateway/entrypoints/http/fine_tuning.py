@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import TRAIN
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import Jobs, JobsOfKind
+from modelmill_gateway.entrypoints.http.jobs import JobsOfKind
 from modelmill_gateway.entrypoints.http.requests import (
     caller_of,
     idempotency_key_of,
@@ -48,7 +48,7 @@ class FineTuningRoutes:
         create_fine_tuning_job: CreateFineTuningJob,
         control_job: ControlJob,
         events: JobEventReplies,
-        jobs: Jobs,
+        jobs: JobIndex,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
         self._events = events

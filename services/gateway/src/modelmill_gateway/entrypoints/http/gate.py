@@ -6,20 +6,18 @@ Pure ASGI, so that streams are neither buffered nor cut off from their client's 
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 from modelmill_service_kit.nearest import did_you_mean
 from starlette.requests import ClientDisconnect
 
-from modelmill_gateway.domain.access import CHAT, Caller
+from modelmill_gateway.domain.access import CHAT
 from modelmill_gateway.domain.errors import MethodNotAllowedError
-from modelmill_gateway.domain.model_names import ModelNames, Named
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
-from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
+from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES
 from modelmill_gateway.domain.route import Body, Dialect, Route
 from modelmill_gateway.domain.routes import ROUTES, Match, match
 from modelmill_gateway.entrypoints.access_log import log_access
@@ -38,6 +36,8 @@ from modelmill_gateway.entrypoints.http.request_head import (
     refuse_encoding,
 )
 from modelmill_gateway.entrypoints.http.span import server_span
+from modelmill_gateway.identity.credentials import Credentials
+from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -61,19 +61,6 @@ PROBES = ("health", "ready")
 """Come every few seconds and say nothing worth a line or a span."""
 
 
-class Verifier(Protocol):
-    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
-
-    async def verify(self, token: str) -> Caller: ...
-    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
-
-
-class RequiresModels(Protocol):
-    """See `modelmill_gateway.identity.require_models.RequireModels`."""
-
-    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
-
-
 class Gate:
     """Deny by default: a request without a row in the table, or without its scope, goes no further.
 
@@ -87,8 +74,8 @@ class Gate:
     def __init__(
         self,
         app: App,
-        verifier: Verifier,
-        require_models: RequiresModels,
+        verifier: Credentials,
+        require_models: RequireModels,
         request_ids: RequestIds,
         limits: dict[Body, int],
         hot: Mapping[str, App] | None = None,

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobRecord
@@ -12,7 +12,6 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
@@ -21,7 +20,7 @@ from modelmill_gateway.entrypoints.http.errors import error_body
 from modelmill_gateway.entrypoints.http.requests import context_of, page_request_of, shown_page
 from modelmill_gateway.entrypoints.schemas.base import Page
 from modelmill_gateway.entrypoints.schemas.jobs import JobEvent
-from modelmill_gateway.ordering.watch_job import EventIds
+from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
@@ -31,16 +30,6 @@ HEARTBEAT = b": alive\n\n"
 """A comment, so that nothing on the way takes a quiet stream for a dead one."""
 RETRY = b"retry: 2000\n\n"
 """Milliseconds after which a client whose stream broke comes back with its Last-Event-ID."""
-
-
-class Watches(Protocol):
-    """See `modelmill_gateway.ordering.watch_job.WatchJob`."""
-
-    def __call__(
-        self, caller: Caller, job_id: str, after: str | None
-    ) -> AsyncIterator[IndexedEvent]: ...
-
-    async def all_events(self, record: JobRecord) -> Sequence[IndexedEvent]: ...
 
 
 class JobEventReplies:
@@ -54,7 +43,7 @@ class JobEventReplies:
 
     def __init__(
         self,
-        watch_job: Watches,
+        watch_job: WatchJob,
         ids: EventIds,
         stopping: asyncio.Event,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,

@@ -1,7 +1,7 @@
 """Jobs of every kind: shown, followed and controlled."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobDesiredState,
 )
 from modelmill_bus.kinds import KINDS
-from modelmill_job_index.index import JobRecord
+from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
@@ -21,13 +21,6 @@ from modelmill_gateway.entrypoints.http.requests import Handler, caller_of, page
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 from modelmill_gateway.entrypoints.schemas.jobs import Job
 from modelmill_gateway.ordering.control_job import ControlJob
-
-
-class Jobs(Protocol):
-    """The list of jobs, newest first; raises NotFoundError for another tenant's."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 class JobsOfKind:
@@ -41,7 +34,7 @@ class JobsOfKind:
 
     def __init__(
         self,
-        jobs: Jobs,
+        jobs: JobIndex,
         control_job: ControlJob,
         kind: str | None,
         what: str,
@@ -90,7 +83,7 @@ class JobsOfKind:
 class JobRoutes:
     """/v1/jobs."""
 
-    def __init__(self, control_job: ControlJob, events: JobEventReplies, jobs: Jobs) -> None:
+    def __init__(self, control_job: ControlJob, events: JobEventReplies, jobs: JobIndex) -> None:
         self._events = events
         self._jobs = jobs
         self._all = JobsOfKind(jobs, control_job, None, "job", Job.of_record)

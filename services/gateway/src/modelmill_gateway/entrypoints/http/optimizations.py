@@ -3,9 +3,10 @@
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill_bus.kinds import OPTIMIZE
+from modelmill_job_index.index import JobIndex
 from starlette.requests import Request
 
-from modelmill_gateway.entrypoints.http.jobs import Jobs, JobsOfKind
+from modelmill_gateway.entrypoints.http.jobs import JobsOfKind
 from modelmill_gateway.entrypoints.http.requests import caller_of, idempotency_key_of
 from modelmill_gateway.entrypoints.schemas.optimizations import Optimization, OptimizationBody
 from modelmill_gateway.entrypoints.schemas.parsing import PRIORITIES, read_body
@@ -17,7 +18,7 @@ class OptimizationRoutes:
     """/v1/optimizations."""
 
     def __init__(
-        self, create_optimization: CreateOptimization, control_job: ControlJob, jobs: Jobs
+        self, create_optimization: CreateOptimization, control_job: ControlJob, jobs: JobIndex
     ) -> None:
         self._create_optimization = create_optimization
         builds = JobsOfKind(jobs, control_job, OPTIMIZE, "optimization", Optimization.of_record)

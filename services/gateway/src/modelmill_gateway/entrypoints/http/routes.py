@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+
+from modelmill_job_index.index import JobIndex
 
 from modelmill_gateway.domain.route import Body
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
@@ -23,9 +24,9 @@ from modelmill_gateway.entrypoints.http.evaluations import EvaluationRoutes, Rea
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes, UploadRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
-from modelmill_gateway.entrypoints.http.gate import App, Gate, Verifier
+from modelmill_gateway.entrypoints.http.gate import App, Gate
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import JobRoutes, Jobs
+from modelmill_gateway.entrypoints.http.jobs import JobRoutes
 from modelmill_gateway.entrypoints.http.keys import KeyRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from modelmill_gateway.entrypoints.http.models import ModelRoutes
@@ -36,22 +37,13 @@ from modelmill_gateway.entrypoints.http.requests import handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
+from modelmill_gateway.identity.credentials import Credentials
 from modelmill_gateway.ordering.show_datasets import ReadReport
 from modelmill_gateway.ports import DataPrep
+from modelmill_gateway.settings import Settings
 from modelmill_gateway.use_cases import UseCases
 
 STATUSES = {name: operation.status for name, operation in OPERATIONS.items()}
-
-
-class HttpChoices(Protocol):
-    """The settings that the HTTP door has for itself; see `modelmill_gateway.settings.Settings`."""
-
-    @property
-    def default_model(self) -> str: ...
-    @property
-    def max_body_bytes(self) -> int: ...
-    @property
-    def max_upload_bytes(self) -> int: ...
 
 
 def gateway_http_app(
@@ -59,10 +51,10 @@ def gateway_http_app(
     data_prep: DataPrep,
     stories: DatasetStories,
     evaluations: ReadsEvaluations,
-    jobs: Jobs,
-    verifier: Verifier,
+    jobs: JobIndex,
+    verifier: Credentials,
     *,
-    settings: HttpChoices,
+    settings: Settings,
     stopping: asyncio.Event,
 ) -> Gate:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
@@ -110,7 +102,7 @@ def _data_routes(
 
 
 def _job_routes(
-    use_cases: UseCases, events: JobEventReplies, evaluations: ReadsEvaluations, jobs: Jobs
+    use_cases: UseCases, events: JobEventReplies, evaluations: ReadsEvaluations, jobs: JobIndex
 ) -> tuple[object, ...]:
     control_job = use_cases.control_job
     return (
@@ -128,7 +120,7 @@ def _job_routes(
     )
 
 
-def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]:
+def _hot_routes(use_cases: UseCases, settings: Settings) -> Mapping[str, App]:
     return {
         "chat": ChatRoute(use_cases.answer_chat),
         "complete": CompletionRoute(use_cases.answer_chat),
