@@ -7,7 +7,7 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.messages import dataset_message, page_request
+from modelmill_gateway.entrypoints.grpc.messages import alike, dataset_message, page_request
 from modelmill_gateway.entrypoints.http.datasets import MAX_LINE, DatasetStories
 from modelmill_gateway.ordering.delete_dataset import DeleteDataset
 from modelmill_gateway.ordering.show_datasets import ReadReport, ShowDatasets
@@ -30,9 +30,7 @@ class DatasetProcedures:
         shown = await self._previews.preview_dataset(
             request.spec, tenant=call.caller.tenant, rows=request.rows
         )
-        return pb.PreviewDatasetResponse(
-            rows=shown.rows, columns=shown.columns, reading=shown.reading
-        )
+        return alike(shown, pb.PreviewDatasetResponse)
 
     async def ListDatasets(
         self, request: pb.ListDatasetsRequest, call: RequestContext
@@ -82,16 +80,7 @@ class DatasetStoryProcedures:
             other_dataset_id=request.other_dataset_id,
             samples=request.samples,
         )
-        return pb.DiffDatasetsResponse(
-            same=found.same,
-            rows_common=found.rows_common,
-            rows_moved=found.rows_moved,
-            rows_removed=found.rows_removed,
-            rows_added=found.rows_added,
-            removed=found.removed,
-            added=found.added,
-            spec_changes=found.spec_changes,
-        )
+        return alike(found, pb.DiffDatasetsResponse)
 
     async def DownloadReport(
         self, request: pb.DownloadReportRequest, call: RequestContext

@@ -1,5 +1,7 @@
 """What several procedures read from requests, and jobs as they are shown over gRPC."""
 
+from typing import TypeVar
+
 from google.protobuf.message import Message
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
@@ -20,6 +22,7 @@ from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.schemas.jobs import trained_tokens
 
 MAX_KEY_CHARS = 255
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 def page_request(after: str, limit: int) -> PageRequest:
@@ -45,6 +48,11 @@ def checked_key(key: str) -> str:
             param="idempotency_key",
         )
     return key
+
+
+def alike(message: Message, kind: type[MessageT]) -> MessageT:
+    """A message of another type that has fields of the same names and types."""
+    return kind(**{field.name: value for field, value in message.ListFields()})
 
 
 def job_message(record: JobRecord) -> pb.Job:

@@ -5,7 +5,7 @@ from typing import Any
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.messages import checked_key
+from modelmill_gateway.entrypoints.grpc.messages import alike, checked_key
 from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.entrypoints.schemas.policies import PolicyBody, RevertBody
@@ -40,25 +40,13 @@ class PolicyProcedures:
             dry_run=body.dry_run,
             expected_digest=body.expected_digest,
         )
-        return pb.PutPolicyResponse(
-            policy=answer.policy,
-            changes=answer.changes,
-            written=answer.written,
-            removed_default_rules=answer.removed_default_rules,
-            unconfirmed_default_rules=answer.unconfirmed_default_rules,
-            default_documents=answer.default_documents,
-        )
+        return alike(answer, pb.PutPolicyResponse)
 
     async def GetPolicy(
         self, request: pb.GetPolicyRequest, call: RequestContext
     ) -> pb.GetPolicyResponse:
         found = await self._manage_policy.get(request.version, call.caller)
-        return pb.GetPolicyResponse(
-            policy=found.policy,
-            documents=found.documents,
-            default_documents=found.default_documents,
-            removed_default_rules=found.removed_default_rules,
-        )
+        return alike(found, pb.GetPolicyResponse)
 
     async def ListPolicyVersions(
         self, _: pb.ListPolicyVersionsRequest, call: RequestContext

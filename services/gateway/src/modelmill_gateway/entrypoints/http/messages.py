@@ -9,13 +9,13 @@ from modelmill_gateway.entrypoints.http.message_events import (
     failed_event,
     whole_message,
 )
+from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import (
     send_fields,
     send_json,
     text_stream,
     while_listening,
-    whole_body,
 )
 from modelmill_gateway.entrypoints.schemas.messages import (
     CountedTokens,

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from modelmill_gateway.entrypoints.http.request_head import whole_body
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -25,7 +25,7 @@ async def named_in(
     """
     said: tuple[str, ...] = ()
     if models.body:
-        body = await _whole(receive)
+        body = await whole_body(receive)
         parsed = _parsed(body)
         said = tuple(name for field in models.body for name in names_at(parsed, field))
         receive = _again(body, receive)
@@ -33,17 +33,6 @@ async def named_in(
     if models.reach in (Reach.JOB, Reach.EVAL):
         return Named(said, place), receive
     return Named((*said, place) if place else said), receive
-
-
-async def _whole(receive: Receive) -> bytes:
-    parts = []
-    while True:
-        event = await receive()
-        if event["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(event.get("body", b""))
-        if not event.get("more_body", False):
-            return b"".join(parts)
 
 
 def _parsed(body: bytes) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from modelmill_service_kit.errors import TooLargeError
+from starlette.requests import ClientDisconnect
 
 from modelmill_gateway.domain.errors import BadRequestError, UnsupportedEncodingError
 
@@ -74,3 +75,19 @@ def limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
         return event
 
     return counting
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The request's body; the gate has set a limit to it.
+
+    Raises:
+        ClientDisconnect: the client left before it was complete.
+    """
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)

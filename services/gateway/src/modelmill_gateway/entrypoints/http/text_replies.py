@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
-from starlette.requests import ClientDisconnect
-
 from modelmill_gateway.domain.chat import End, Piece
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import key_ends
@@ -152,22 +150,6 @@ async def while_listening(receive: Receive, reply: Awaitable[None]) -> None:
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def whole_body(receive: Receive) -> bytes:
-    """The request's body; the gate has set a limit to it.
-
-    Raises:
-        ClientDisconnect: the client left before it was complete.
-    """
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
-            return b"".join(parts)
 
 
 async def send_fields(send: Send, fields: Mapping[str, Any], headers: Headers) -> None:

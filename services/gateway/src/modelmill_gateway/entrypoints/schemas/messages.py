@@ -28,7 +28,7 @@ from modelmill_gateway.entrypoints.schemas.message_blocks import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
 from modelmill_gateway.entrypoints.schemas.texts import CascadeField
-from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS, FunctionName
+from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS, FunctionName, checked_choice
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -212,13 +212,8 @@ def _is_free(choice: FreeChoice | OneTool | None) -> bool:
 
 def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str:
     if isinstance(choice, OneTool):
-        if choice.name not in {tool.name for tool in tools}:
-            message = f"tool_choice: no tool is named {choice.name}"
-            raise BadRequestError(message, param="tool_choice")
-        return choice.name
-    if choice is not None and choice.type == "any" and not tools:
-        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
-    return CHOICES[choice.type] if choice is not None else "auto"
+        return checked_choice("", choice.name, tools)
+    return checked_choice(CHOICES[choice.type] if choice is not None else "auto", "", tools)
 
 
 def _sampling(parsed: MessagesBody) -> Sampling:

@@ -29,7 +29,12 @@ from modelmill_gateway.entrypoints.schemas.moderations import (
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
 from modelmill_gateway.entrypoints.schemas.response_items import Input, turns_of
 from modelmill_gateway.entrypoints.schemas.texts import CascadeField, ChosenLogprob
-from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS, FunctionName, may_call_several
+from modelmill_gateway.entrypoints.schemas.tools import (
+    MAX_TOOLS,
+    FunctionName,
+    checked_choice,
+    may_call_several,
+)
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 LOGPROBS = "message.output_text.logprobs"
@@ -214,13 +219,8 @@ def _refuse_unserved(parsed: ResponseBody) -> None:
 
 def _chosen(choice: str | OneFunction | None, tools: tuple[Tool, ...]) -> str:
     if isinstance(choice, OneFunction):
-        if choice.name not in {tool.name for tool in tools}:
-            message = f"tool_choice: no tool is named {choice.name}"
-            raise BadRequestError(message, param="tool_choice")
-        return choice.name
-    if choice == "required" and not tools:
-        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
-    return choice or "auto"
+        return checked_choice("", choice.name, tools)
+    return checked_choice(choice or "auto", "", tools)
 
 
 def _sampling(parsed: ResponseBody, *, wants_logprobs: bool) -> Sampling:

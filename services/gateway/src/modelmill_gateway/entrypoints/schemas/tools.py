@@ -75,19 +75,23 @@ ToolChoice = Literal["none", "auto", "required"] | ChosenTool
 
 
 def chosen_name(choice: ToolChoice | None, tools: tuple[Tool, ...]) -> str:
-    """The choice in one word: auto, none, required, or a tool's name.
+    """The choice in one word; see `checked_choice`."""
+    if isinstance(choice, ChosenTool):
+        return checked_choice("", choice.function.name, tools)
+    return checked_choice(choice or "auto", "", tools)
+
+
+def checked_choice(word: str, name: str, tools: tuple[Tool, ...]) -> str:
+    """The choice in one word: auto, none, required, or the name of the tool that must be called.
 
     Raises:
         BadRequestError: no tool can be called as it is demanded.
     """
-    if isinstance(choice, ChosenTool):
-        name = choice.function.name
-        if name not in {tool.name for tool in tools}:
-            raise BadRequestError(f"tool_choice: no tool is named {name}", param="tool_choice")
-        return name
-    if choice == "required" and not tools:
+    if name and name not in {tool.name for tool in tools}:
+        raise BadRequestError(f"tool_choice: no tool is named {name}", param="tool_choice")
+    if word == "required" and not tools:
         raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
-    return choice or "auto"
+    return name or word
 
 
 def may_call_several(choice: object, tools: Sequence[object] | None) -> bool:
