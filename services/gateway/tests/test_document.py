@@ -110,6 +110,19 @@ def test_an_example_answer_has_the_shape_that_it_stands_beside(name: str):
         schema_validator(content["schema"]).validate(content["example"])
 
 
+@pytest.mark.parametrize(
+    ("shape", "always", "at_times"),
+    [("Alias", {"id", "object"}, {"variants"}), ("ChatCompletion", {"usage"}, {"moderation"})],
+)
+def test_a_shape_requires_what_is_always_there_and_nothing_else(
+    shape: str, always: set[str], at_times: set[str]
+):
+    required = {*document()["components"]["schemas"][shape]["required"]}
+
+    assert always <= required
+    assert not at_times & required
+
+
 @pytest.mark.parametrize("status", REFUSALS)
 def test_an_example_of_a_refusal_has_the_shape_of_every_refusal(status: int):
     content = resolved({"$ref": f"#/components/responses/{REFUSALS[status].name}"})["content"]
