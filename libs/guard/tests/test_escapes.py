@@ -156,7 +156,7 @@ def test_once_nothing_grows_a_text_is_read_once_again(monkeypatch: pytest.Monkey
     stream.push("100%41 of it. ")
     stream.push("And more. ")
     monkeypatch.setattr(
-        "modelmill_guard.unescaped.UnescapedText.feed",
+        "modelmill_guard.stream.UnescapedText.feed",
         lambda self, text, finished: read.append(text),
     )
     stream.push("Nothing of that is read as escapes.")

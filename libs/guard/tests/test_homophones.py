@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_guard.bopomofo import bopomofo
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
+from modelmill_guard.han_ways import bopomofo
 from modelmill_guard.policy import parse_policy
 from modelmill_guard.shown_as import readings
 from modelmill_guard.verdict import Direction

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
-from modelmill_tokenization.token_bytes import TokenBytes
+from modelmill_tokenization.token_decoder import TokenBytes
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 TEXTS = st.text(

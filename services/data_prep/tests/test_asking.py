@@ -9,8 +9,11 @@ import pyarrow as pa
 import pytest
 from data_prep_support.inference import parent_models
 from data_prep_support.preparing import Dataset, prepare
-from modelmill_data_prep.adapters.parent_models import NOTHING_TO_SCORE
-from modelmill_data_prep.adapters.score_requests import HEAD_CHARACTERS, score_requests
+from modelmill_data_prep.adapters.parent_models import (
+    HEAD_CHARACTERS,
+    NOTHING_TO_SCORE,
+    score_requests,
+)
 from modelmill_data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
 from modelmill_data_prep.domain.row_batch import ROWS
 from modelmill_data_prep.pipeline.asking import NoLossError

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.lineage.difference import Difference, difference
 from modelmill_data_prep.domain.lineage.row_provenance import STORIES
-from modelmill_data_prep.row_inspection import SHOWN_BYTES, dataset_difference
+from modelmill_data_prep.previews import SHOWN_BYTES, dataset_difference
 
 rows = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "test"])))
 

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill_data_prep.adapters.upload_folder import KEPT_SECONDS, UploadFolder
-from modelmill_data_prep.add_upload_part import AddUploadPart
-from modelmill_data_prep.cancel_upload import CancelUpload
-from modelmill_data_prep.create_upload import CreateUpload
+from modelmill_data_prep.receive_upload import AddUploadPart, CancelUpload, CreateUpload
 from modelmill_data_prep.uploads import UPLOAD_SECONDS
 from modelmill_service_kit.errors import (
     InvalidInputError,

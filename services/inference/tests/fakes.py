@@ -23,8 +23,7 @@ from modelmill_inference.domain.generation import (
 from modelmill_inference.domain.memory import MemoryNeed
 from modelmill_inference.domain.sampling import MIN_TOP_P
 from modelmill_inference.find_engine import Runs
-from modelmill_inference.load_version import LoadedVersion, PreparedVersion
-from modelmill_inference.model_files import ModelFiles
+from modelmill_inference.load_version import LoadedVersion, ModelFiles, PreparedVersion
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 from modelmill_testkit.in_process_tokenizers import InProcess
 from modelmill_tokenization.bounded.opened import OpenTokenizer

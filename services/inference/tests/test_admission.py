@@ -7,8 +7,8 @@ import pytest
 from modelmill_inference.admit_requests import AdmissionPlan
 from modelmill_inference.domain.admission import Admission
 from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
-from modelmill_inference.domain.cache_size import token_bytes
 from modelmill_inference.domain.generation import ModelLimits
+from modelmill_inference.domain.memory import token_bytes
 from modelmill_service_kit.errors import DeadlineError, OverloadedError, TooLargeError
 
 LIMITS = AdmissionLimits(tokens=1000, sequences=10, waiting=20)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from modelmill_inference.adapters.openvino import PipelineOptions
-from modelmill_inference.children.batched_reading import BatchedReader
+from modelmill_inference.children.triton_reader import BatchedReader
 
 pytestmark = pytest.mark.heavy
 

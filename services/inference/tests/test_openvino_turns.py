@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
-from modelmill_inference.children.openvino import OpenVinoRunner
-from modelmill_inference.children.openvino_turns import Turns
+from modelmill_inference.children.openvino import OpenVinoRunner, Turns
 
 from .test_openvino_engine import PLAIN
 

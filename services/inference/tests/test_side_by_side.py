@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_inference.side_by_side import side_by_side
+from modelmill_inference.generate_text import side_by_side
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from modelmill_inference.children import transformers_model
 from modelmill_inference.children.transformers_model import CausalModel
-from modelmill_inference.children.transformers_sampling import Sampler
+from modelmill_inference.children.transformers_runner import Sampler
 
 from .reference_bench import (
     PLAIN,

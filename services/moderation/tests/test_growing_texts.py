@@ -7,7 +7,7 @@ from modelmill_guard.judged_text import PIECE_CHARACTERS, at_once, judge_whole
 from modelmill_guard.judging import Ruling
 from modelmill_guard.verdict import Direction
 from modelmill_moderation.domain.policies import Ownership, PolicyInForce
-from modelmill_moderation.growing_texts import open_text
+from modelmill_moderation.guard_text import open_text
 from modelmill_moderation.judging import RulesOf
 from modelmill_service_kit.work_apart import WorkApart
 from moderation_support.judged import compiled, judges

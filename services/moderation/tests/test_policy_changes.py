@@ -9,7 +9,7 @@ from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill_guard.bundle import as_yaml, compile_policy
 from modelmill_guard.policy import parse_policy
 from modelmill_moderation.adapters.policy_files import load_policy
-from modelmill_moderation.domain.policy_changes import changes_between
+from modelmill_moderation.domain.policies import changes_between
 from modelmill_moderation.settings import packaged_policies
 from modelmill_service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 from moderation_support.policy_calls import get, judged_by, policy_of, put, revert, versions

@@ -6,8 +6,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_moderation.adapters.safety_answer import scores_in
-from modelmill_moderation.adapters.safety_styles import STYLES
+from modelmill_moderation.adapters.safety_http import STYLES, scores_in
 from modelmill_moderation.domain.kept_scores import Scores
 from modelmill_moderation.domain.no_opinion import NoOpinionError
 

@@ -13,8 +13,10 @@ forbid_telemetry()
 
 import numpy as np  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int8 import (  # noqa: E402
+    MODEL_FILE,
+    OpenVinoInt8,
+)
 from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel  # noqa: E402
 from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError  # noqa: E402
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402

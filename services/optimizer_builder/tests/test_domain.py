@@ -5,14 +5,19 @@ import math
 import pytest
 from modelmill_evaluation.parity.errors import ParityError
 from modelmill_optimizer_builder.domain.build_plan import Version, source_errors, spec_errors
-from modelmill_optimizer_builder.domain.evaluation_record import evaluation_record, tuned_answers
 from modelmill_optimizer_builder.domain.parity import (
     LogitDistance,
     check_export,
     check_quantised,
 )
-from modelmill_optimizer_builder.domain.quality import QualityLossError, compare, refuse_loss
-from modelmill_optimizer_builder.domain.speed import speed_figures
+from modelmill_optimizer_builder.domain.quality import (
+    QualityLossError,
+    compare,
+    evaluation_record,
+    refuse_loss,
+    speed_figures,
+    tuned_answers,
+)
 
 
 def version(form: str = "adapter", job_id: str = "ftjob-1") -> Version:

@@ -13,10 +13,9 @@ from modelmill_trainer.evaluating.answer_book import AnswerBook
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import MeasuredSuite
 from modelmill_trainer.evaluating.items import Item, Prompt, Suite
-from modelmill_trainer.evaluating.outcomes import outcomes_of
-from modelmill_trainer.evaluating.protections import judged
 from modelmill_trainer.evaluating.questions import Question, questions_of
 from modelmill_trainer.evaluating.report_page import page_of
+from modelmill_trainer.evaluating.run import judged, outcomes_of
 
 ASK = {"role": "user", "content": "What barks?"}
 SAY = {"role": "assistant", "content": "animal"}

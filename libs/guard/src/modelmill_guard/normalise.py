@@ -7,14 +7,105 @@ The copy of a prefix is therefore a prefix of the copy, and every shadow charact
 character of the original it came from. The original is never altered.
 """
 
+import re
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
+from itertools import islice
+from string import ascii_uppercase
 
-from modelmill_guard.camel_case import CamelCase, with_case
-from modelmill_guard.letter_forms import latin_form
 from modelmill_guard.shown_as import capital_lookalikes, lookalikes, simplified
+
+_OTHER_BASES = {
+    **{"OPEN E": "e", "REVERSED E": "e", "TURNED E": "e", "SCHWA": "e", "OPEN O": "o"},
+    **{"ENG": "n", "EZH": "z", "UPSILON": "u", "ETH": "d", "SCRIPT G": "g", "ALPHA": "a"},
+    **{"IOTA": "i", "DOTLESS I": "i", "DOTLESS J": "j", "KRA": "k"},
+    "TURNED W": "m",
+}
+"""Letters that have names of their own and are drawn much as another."""
+_FORM = re.compile(
+    r"(?:[A-Z -]*(?:PARENTHESIZED|CIRCLED|SQUARED|TORTOISE SHELL BRACKETED) )?"
+    r"LATIN (?:LETTER SMALL CAPITAL|(?:SMALL|CAPITAL) LETTER) "
+    rf"(?:([A-Z])|({'|'.join(_OTHER_BASES)}))(?: WITH [A-Z -]*)?"
+)
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
+_STRETCHES = frozenset("\u0640\u07fa\u180a\u02c7\u02c9")
+"""Letters to Unicode that are none: what lengthens the line between two, as tatweel (kashida) does,
+and marks of tone behind a syllable."""
+_ANY_CASE = frozenset(("Lu", "Ll", "Lo", "So"))
+
+
+def latin_form(character: str) -> str | None:
+    """The plain letter that is drawn so; empty for what only stretches a word; None for others.
+
+    Compatibility decomposition undoes many forms, but none of these.
+    """
+    if character in _STRETCHES:
+        return ""
+    if ord(character) in _FLAG_LETTERS:
+        return chr(ord("a") + ord(character) - _FLAG_LETTERS.start)
+    if character.isascii() or unicodedata.category(character) not in _ANY_CASE:
+        return None
+    form = _FORM.fullmatch(unicodedata.name(character, ""))
+    if form is None:
+        return None
+    return form[1].lower() if form[1] else _OTHER_BASES[form[2]]
+
+
+_START = re.compile(r"[A-Z](?:(?<=[^\W_A-Z].)|(?<=[A-Z].)(?=[^\W\d_A-Z]|\Z))")
+
+
+class CamelCase:
+    """The places in a growing shadow copy.
+
+    A shadow copy has no case, so this is noted while a text is read. A capital begins a word after
+    a small letter or a digit, and where it is the last of several before a small letter. Of
+    capitals in a row the last one seen so far may be that: it is noted until the next character
+    decides.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        """In order."""
+        self.capitals = 0
+        """How many the text ends with so far; at most two are counted."""
+
+    def read(self, before: str, cased: str, at: int) -> None:
+        """Go on, after the shadow character `before`, by shadow characters with their case."""
+        if self.capitals > 1:
+            self.starts.pop()
+        text = ("A" * self.capitals or before) + cased
+        if _START.search(text):
+            first = at + len(cased) - len(text)
+            self.starts += [first + start.start() for start in _START.finditer(text)]
+        last = text[-2:]
+        self.capitals = len(last) - len(last.rstrip(ascii_uppercase))
+
+    def has(self, position: int) -> bool:
+        """Whether a word begins there, or may."""
+        at = bisect_left(self.starts, position)
+        return at < len(self.starts) and self.starts[at] == position
+
+    def from_position(self, position: int) -> Iterator[int]:
+        """The places from `position` on."""
+        return islice(self.starts, bisect_left(self.starts, position), None)
+
+    def drop_before(self, position: int) -> None:
+        """Forget what lies before `position`."""
+        del self.starts[: bisect_left(self.starts, position)]
+
+    def fork(self) -> "CamelCase":
+        """One that goes on by itself."""
+        twin = copy(self)
+        twin.starts = [*self.starts]
+        return twin
+
+
+def with_case(character: str, shadow: str) -> str:
+    """The shadow of a character, with A for all of it where that is a capital of another's."""
+    return "A" * len(shadow) if character.isupper() and shadow != character else shadow
+
 
 _DROPPED_CATEGORIES = frozenset({"Cf", "Mn", "Me"})
 _DROPPED_CHARACTERS = frozenset("\u115f\u1160\u3164\uffa0\u2065") | frozenset(

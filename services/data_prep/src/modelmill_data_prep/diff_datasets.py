@@ -17,7 +17,7 @@ MAX_SAMPLES = 100
 
 class DifferenceLooks(Protocol):
     async def difference(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
-        """As `modelmill_data_prep.row_inspection.dataset_difference`."""
+        """As `modelmill_data_prep.previews.dataset_difference`."""
         ...
 
 

@@ -13,7 +13,7 @@ from modelmill_data_prep.domain.stories_file import STORIES_FILE
 
 class StoryLooks(Protocol):
     async def stories(self, folder: Path, line: int) -> Sequence[dict[str, Any]]:
-        """As `modelmill_data_prep.row_inspection.row_stories`."""
+        """As `modelmill_data_prep.previews.row_stories`."""
         ...
 
 

@@ -26,26 +26,24 @@ from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_data_prep.adapters.dataset_records import DatasetRecords, ModelRecords
 from modelmill_data_prep.adapters.file_inspector import FileInspector
-from modelmill_data_prep.adapters.file_records import FileRecords
 from modelmill_data_prep.adapters.file_spool import FileSpool
-from modelmill_data_prep.adapters.job_records import JobRecords
+from modelmill_data_prep.adapters.records import (
+    DatasetRecords,
+    FileRecords,
+    JobRecords,
+    ModelRecords,
+)
 from modelmill_data_prep.adapters.upload_folder import UploadFolder
-from modelmill_data_prep.add_upload_part import AddUploadPart
 from modelmill_data_prep.ask_models import WHY_NO_MODELS
 from modelmill_data_prep.base_tokens import BaseTokens
-from modelmill_data_prep.cancel_upload import CancelUpload
 from modelmill_data_prep.complete_upload import CompleteUpload
 from modelmill_data_prep.create_dataset import CreateDataset
-from modelmill_data_prep.create_upload import CreateUpload
 from modelmill_data_prep.dataset_folders import DatasetFolders
-from modelmill_data_prep.delete_dataset import DeleteDataset
-from modelmill_data_prep.delete_file import DeleteFile
+from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.diff_datasets import DiffDatasets
-from modelmill_data_prep.entrypoints.grpc import DataPrepServicer
+from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, StoryUseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
-from modelmill_data_prep.entrypoints.story_rpcs import StoryUseCases
 from modelmill_data_prep.entrypoints.upload_rpcs import UploadUseCases
 from modelmill_data_prep.explain_row import ExplainRow
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
@@ -53,6 +51,7 @@ from modelmill_data_prep.preview_dataset import PreviewDataset
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 from modelmill_data_prep.read_file import ReadFile
 from modelmill_data_prep.read_report import ReadReport
+from modelmill_data_prep.receive_upload import AddUploadPart, CancelUpload, CreateUpload
 from modelmill_data_prep.settings import Settings
 from modelmill_data_prep.store_file import StoreFile
 

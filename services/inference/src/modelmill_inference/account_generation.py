@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoundError
+from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from modelmill_inference.domain.generation import AnswerReason
-from modelmill_inference.generation_trace import GenerationTrace
 from modelmill_inference.metrics import (
     FIRST_TOKEN_SECONDS,
     GENERATED_TOKENS,
@@ -20,6 +21,66 @@ from modelmill_inference.metrics import (
     REQUEST_SECONDS,
     UNKNOWN_MODEL,
 )
+
+tracer = trace.get_tracer(__name__)
+
+
+class GenerationTrace:
+    """The current span and the phase that the generation is in: render, prefill, decode.
+
+    The span is the RPC's own, which the server begins and ends. Phases are made with explicit
+    parents and never made current: a generation is an async generator, and a context attached in
+    one may be detached in another task when its reader leaves.
+    """
+
+    def __init__(self, operation: str, version_id: str) -> None:
+        self._span = trace.get_current_span()
+        self._context = trace.set_span_in_context(self._span)
+        self._phase: Span | None = None
+        self._span.set_attributes(
+            {
+                "gen_ai.operation.name": operation,
+                "gen_ai.provider.name": PROVIDER,
+                "gen_ai.request.model": version_id,
+            }
+        )
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """A phase that lasts as long as the block."""
+        self.start_phase(name)
+        try:
+            yield
+        finally:
+            self.end_phase()
+
+    def start_phase(self, name: str) -> None:
+        """End the phase before and begin this one; it lasts until the next, or `end_phase`."""
+        self.end_phase()
+        self._phase = tracer.start_span(f"inference.{name}", context=self._context)
+
+    def end_phase(self) -> None:
+        """End the phase, if there is one."""
+        if self._phase is not None:
+            self._phase.end()
+            self._phase = None
+
+    def end(
+        self,
+        version_id: str,
+        finish_reason: AnswerReason | None,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+    ) -> None:
+        """End the phase and note what the generation cost; the span itself is not ours to end."""
+        self.end_phase()
+        self._span.set_attribute("gen_ai.usage.input_tokens", input_tokens)
+        self._span.set_attribute("gen_ai.usage.output_tokens", output_tokens)
+        if output_tokens:
+            self._span.set_attribute("gen_ai.response.model", version_id)
+        if finish_reason is not None:
+            self._span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])
 
 
 class GenerationAccount:

@@ -8,12 +8,17 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
+from modelmill.registry.v1.model_events_pb2 import (
+    ModelReady,
+    ModelServing,
+    ServingAbilities,
+    ServingState,
+)
 from modelmill_service_kit.errors import (
     DomainError,
     NotFoundError,
@@ -24,10 +29,39 @@ from opentelemetry import trace
 
 from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.load_version import LoadedVersion, PreparedVersion
-from modelmill_inference.look_once import Looks, look_once
 from modelmill_inference.memory_room import MemoryRoom
 from modelmill_inference.metrics import IN_FLIGHT, MODELS_LOADED, QUEUED
-from modelmill_inference.ready_fact import ready_fact
+
+
+def ready_fact(loaded: LoadedVersion) -> ModelServing:
+    """That it is loaded, and what its engine and its chat template can do."""
+    able, tokenizer = loaded.engine.abilities, loaded.tokenizer
+    return ModelServing(
+        version_id=loaded.version_id,
+        engine=loaded.engine_name,
+        state=ServingState.SERVING_STATE_READY,
+        load_seconds=loaded.load_seconds,
+        abilities=ServingAbilities(
+            top_logprobs=able.logprobs,
+            grammar=able.grammar,
+            score=able.score,
+            embed=able.embed,
+            tools=tokenizer.knows_tools and tokenizer.tool_format is not None,
+            exact=able.exact,
+        ),
+    )
+
+
+class Looks(Protocol):
+    """See `modelmill_bus.read_model.FreshLook`."""
+
+    async def __call__(self, find: Callable[[], ModelReady]) -> ModelReady: ...
+
+
+async def look_once(find: Callable[[], ModelReady]) -> ModelReady:
+    """What is known here is all there is."""
+    return find()
+
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)

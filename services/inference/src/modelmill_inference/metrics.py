@@ -86,7 +86,7 @@ TOKENIZER_WAIT = Histogram(
 
 
 class TokenizerFigures:
-    """`modelmill_tokenization.bounded.observer.Observer`: what happens to foreign code, as
+    """`modelmill_tokenization.bounded.pool.Observer`: what happens to foreign code, as
     figures."""
 
     def running(self, processes: int) -> None:

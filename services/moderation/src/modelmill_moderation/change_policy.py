@@ -9,16 +9,19 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill_guard.bundle import Bundle
 from modelmill_service_kit.errors import ConflictError, InvalidInputError
 
-from modelmill_moderation.domain.judges_here import JudgesHere
-from modelmill_moderation.domain.policies import SHARED_TENANT
-from modelmill_moderation.domain.policy_changes import PolicyChanges, changes_between
+from modelmill_moderation.domain.policies import (
+    SHARED_TENANT,
+    CostLimit,
+    JudgesHere,
+    PolicyChanges,
+    changes_between,
+)
 from modelmill_moderation.domain.policy_documents import (
     Compiled,
     compile_documents,
     compile_on_top,
     unknown_names,
 )
-from modelmill_moderation.domain.rule_costs import CostLimit
 from modelmill_moderation.history import History, unknown_version
 from modelmill_moderation.policy_states import (
     check_size,

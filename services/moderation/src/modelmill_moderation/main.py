@@ -29,10 +29,8 @@ from modelmill_moderation.adapters.safety_judge import SafetyJudge, safety_servi
 from modelmill_moderation.ask_judge import AskJudge
 from modelmill_moderation.change_policy import ChangePolicy
 from modelmill_moderation.check_text import CheckText
-from modelmill_moderation.domain.judges_here import JudgesHere
 from modelmill_moderation.domain.kept_scores import KeptScores
-from modelmill_moderation.domain.policies import PoliciesInForce
-from modelmill_moderation.domain.rule_costs import CostLimit
+from modelmill_moderation.domain.policies import CostLimit, JudgesHere, PoliciesInForce
 from modelmill_moderation.entrypoints.grpc import ModerationServicer
 from modelmill_moderation.guard_text import GuardText
 from modelmill_moderation.judge_window import JudgeWindow

@@ -12,14 +12,15 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from modelmill_optimizer_builder.domain.evaluation_record import (
+from modelmill_optimizer_builder.domain.quality import (
     TUNED,
+    compare,
     evaluation_record,
     interval_figures,
+    refuse_loss,
+    speed_figures,
     tuned_answers,
 )
-from modelmill_optimizer_builder.domain.quality import compare, refuse_loss
-from modelmill_optimizer_builder.domain.speed import speed_figures
 
 Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]

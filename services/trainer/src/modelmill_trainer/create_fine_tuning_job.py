@@ -1,6 +1,7 @@
 """Use case: a desired state for a tuned model to an accepted job, with everything wrong said at
 once."""
 
+import asyncio
 from collections.abc import Mapping
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
@@ -11,8 +12,10 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 )
 from modelmill_bus.kinds import TRAIN, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
+from modelmill_token_files.tokenizer_digest import Reads, reads_alike
 
 from modelmill_trainer.choices import (
     OBJECTIVES,
@@ -27,12 +30,44 @@ from modelmill_trainer.domain.distribution import Distribution, divided_needs, u
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.limits import Price, check_limits
 from modelmill_trainer.domain.method_choice import choose_method
-from modelmill_trainer.domain.methods import ANSWERS, FULL
+from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTHER_TEACHER
 from modelmill_trainer.domain.needs import needed_memory, training_needs
 from modelmill_trainer.earlier_adapters import EarlierAdapters, Models
 from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.retry_until_known import soon
-from modelmill_trainer.teachers import Teachers
+
+
+class Teachers:
+    """Teachers that runs load, as their files tell of them; weights are not read."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    async def check(
+        self, base: ModelReady, teacher: ModelReady, errors: list[str], missing: list[str]
+    ) -> None:
+        """Append to one of the lists why the teacher's words are not the base's."""
+        try:
+            alike = await asyncio.to_thread(
+                reads_alike, await self._files(base), await self._files(teacher)
+            )
+        except NotFoundError as error:
+            missing.append(error.message)
+            return
+        if not alike:
+            errors.append(
+                f"teacher_version_id: {teacher.version_id}: {FOREIGN_TEACHER}. {OTHER_TEACHER}"
+            )
+
+    async def _files(self, model: ModelReady) -> Reads:
+        manifest = await asyncio.to_thread(self._store.manifest, model.digest)
+        names = {entry.path for entry in manifest.files}
+
+        def read(name: str) -> bytes:
+            return self._store.content(model.digest, name) if name in names else b""
+
+        return read
+
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64

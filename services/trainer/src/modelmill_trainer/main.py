@@ -24,10 +24,9 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_trainer.adapters.job_records import JobRecords
-from modelmill_trainer.adapters.model_records import AliasRecords, ModelRecords
+from modelmill_trainer.adapters.model_records import AliasRecords, JobRecords, ModelRecords
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
-from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob, Teachers
 from modelmill_trainer.earlier_adapters import EarlierAdapters
 from modelmill_trainer.entrypoints.grpc import TrainerServicer
 from modelmill_trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
@@ -39,7 +38,6 @@ from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
 from modelmill_trainer.teach_rows import TeachRows
-from modelmill_trainer.teachers import Teachers
 from modelmill_trainer.tracking.tracker import Tracker
 from modelmill_trainer.tracking.trackers import trackers_of
 from modelmill_trainer.train_model import TrainModel

@@ -95,7 +95,7 @@ class FileInspector:
         return shown
 
     async def stories(self, folder: Path, line: int) -> list[dict[str, Any]]:
-        """What became of a source line, as `modelmill_data_prep.row_inspection.row_stories` says
+        """What became of a source line, as `modelmill_data_prep.previews.row_stories` says
         it."""
         request = {"look": "stories", "folder": str(folder), "line": line}
         stories: list[dict[str, Any]] = await self._ask(request)

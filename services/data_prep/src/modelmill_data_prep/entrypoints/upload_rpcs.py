@@ -10,10 +10,8 @@ from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.add_upload_part import AddUploadPart
-from modelmill_data_prep.cancel_upload import CancelUpload
 from modelmill_data_prep.complete_upload import CompleteUpload
-from modelmill_data_prep.create_upload import CreateUpload
+from modelmill_data_prep.receive_upload import AddUploadPart, CancelUpload, CreateUpload
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -25,19 +25,44 @@ from modelmill_service_kit.errors import (
 from modelmill_service_kit.machine_size import resident_memory
 
 from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
-from modelmill_inference.adapters.engine_news import piece_of
 from modelmill_inference.adapters.engine_peer import EnginePeer
-from modelmill_inference.adapters.gathered_answer import GatheredAnswer
+from modelmill_inference.adapters.gathered_answer import GatheredAnswer, News
 from modelmill_inference.adapters.spare_child import SpareChild
 from modelmill_inference.domain.generation import (
     Abilities,
+    ChosenToken,
     ContinuationScore,
+    FinishReason,
     GenerationRequest,
+    LikelyToken,
     ScoreRequest,
     TokenPiece,
 )
 from modelmill_inference.engine import EngineRestartingError
 from modelmill_inference.metrics import ENGINE_RESTARTS, ENGINE_TOKENS
+
+_ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+def piece_of(heard: News) -> TokenPiece:
+    """The piece that some news make.
+
+    Raises:
+        PreconditionError: the engine gave the request up for want of room.
+        InvalidInputError: the grammar allows nothing that the model could say next.
+    """
+    if heard.end == "dead_end":
+        raise InvalidInputError("nothing that this model can say fits the constraint")
+    if heard.end == "no_room":
+        raise PreconditionError("the engine's cache has no room for a request of this size")
+    finish_reason = None if heard.end is None else _ENDS[heard.end]
+    return TokenPiece(tuple(heard.tokens), finish_reason, tuple(map(_chosen, heard.chosen)))
+
+
+def _chosen(row: Any) -> ChosenToken:
+    logprob, alternatives = row
+    return ChosenToken(logprob, tuple(LikelyToken(*pair) for pair in alternatives))
+
 
 log = logging.getLogger(__name__)
 

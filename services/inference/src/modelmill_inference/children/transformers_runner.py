@@ -9,13 +9,195 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from modelmill_inference.children.runner import News, Slices
-from modelmill_inference.children.transformers_grammar import DeadEndError, Grammars
-from modelmill_inference.children.transformers_model import CausalModel
+from modelmill_inference.children.transformers_model import CausalModel, Memory
 from modelmill_inference.children.transformers_opening import open_model
-from modelmill_inference.children.transformers_reading import embed_in_slices, score_in_slices
-from modelmill_inference.children.transformers_sampling import Sampler, row_of
+
+MIN_TEMPERATURE = 0.001
+"""Below it logits overflow when they are divided; 0 itself is greedy."""
+
+
+class Sampler:
+    """Draws the tokens of one answer; nothing but the request and its seed decides.
+
+    The repetition penalty counts prompt and answer, presence and frequency the answer alone. What
+    a token costs does not grow with what was read before it.
+    """
+
+    def __init__(self, add: dict[str, Any], vocabulary: int) -> None:
+        self._said = torch.zeros(vocabulary, dtype=torch.bool)
+        self._said[torch.tensor(add["prompt"])] = True
+        self._counts = torch.zeros(vocabulary)
+        self._presence: float = add["presence_penalty"]
+        self._frequency: float = add["frequency_penalty"]
+        self._repetition = float(add["repetition_penalty"])
+        self._warpers: Any = _warpers(add)
+        self._generator = torch.Generator()
+        self._generator.manual_seed(add["seed"])
+
+    def draw(self, logits: Tensor) -> int:
+        """One of the V tokens; `logits` are left as they are."""
+        scores = self._penalised(logits)
+        scores -= self._presence * (self._counts > 0) + self._frequency * self._counts
+        if self._warpers is None:
+            token = int(scores.argmax())
+        else:
+            warped = self._warpers(None, scores[None])[0]
+            token = int(torch.multinomial(warped.softmax(0), 1, generator=self._generator))
+        self._counts[token] += 1
+        self._said[token] = True
+        return token
+
+    def _penalised(self, logits: Tensor) -> Tensor:
+        """A copy in which what was said is less likely: as transformers' processor has it."""
+        if self._repetition == 1:
+            return logits.clone()
+        weaker = torch.where(logits < 0, logits * self._repetition, logits / self._repetition)
+        return torch.where(self._said, weaker, logits)
+
+
+def _warpers(add: dict[str, Any]) -> LogitsProcessorList | None:
+    """None where the likeliest token is taken; ValueError for what cannot be followed."""
+    temperature = float(add["temperature"])
+    if temperature == 0:
+        return None
+    if temperature < MIN_TEMPERATURE:
+        raise ValueError(f"temperature must be 0 or at least {MIN_TEMPERATURE}")
+    warpers = LogitsProcessorList([TemperatureLogitsWarper(temperature)])
+    if add["top_k"]:
+        warpers.append(TopKLogitsWarper(add["top_k"]))
+    if add["top_p"] != 1:
+        warpers.append(TopPLogitsWarper(float(add["top_p"])))
+    return warpers
+
+
+def row_of(logits: Tensor, token: int, alternatives: int) -> list[Any]:
+    """`[logprob, [[token, logprob], ...]]` by what the model itself thinks."""
+    logprobs = logits.log_softmax(0)
+    likely = logprobs.topk(min(alternatives, len(logprobs)))
+    pairs = zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
+    return [float(logprobs[token]), [list(pair) for pair in pairs]]
+
+
+def score_in_slices(
+    model: CausalModel, prompt: list[int], continuations: list[list[int]]
+) -> Slices[list[list[Any]]]:
+    """`[log_likelihood, is_greedy]` of each continuation; the prompt is read once."""
+    memory, behind = model.new_memory(), torch.empty(0)
+    while prompt:
+        piece = model.piece(prompt)
+        behind, prompt = model.read(piece, memory), prompt[len(piece) :]
+        yield
+    scores = []
+    for tokens in continuations:
+        scores.append((yield from _score(model, tokens, behind, memory.copy())))
+    return scores
+
+
+def _score(
+    model: CausalModel, tokens: list[int], behind: Tensor, memory: Memory
+) -> Slices[list[Any]]:
+    """Of one continuation; `behind` are the (1, V) logits behind the prompt."""
+    total, is_greedy, done, logits = 0.0, True, 0, behind
+    while True:
+        meant = torch.tensor(tokens[done : done + len(logits)])
+        total += float(logits.log_softmax(-1).gather(1, meant[:, None]).sum())
+        is_greedy = is_greedy and bool((logits.argmax(-1) == meant).all())
+        done += len(logits)
+        if done == len(tokens):
+            return [total, is_greedy]
+        piece = model.piece(tokens[done - 1 : -1])
+        logits = model.read(piece, memory, keep=len(piece))
+        yield
+
+
+def embed_in_slices(model: CausalModel, texts: list[list[int]]) -> Slices[list[list[float]]]:
+    """The vector of each text."""
+    vectors = []
+    for tokens in texts:
+        vectors.append(model.vector(tokens))
+        yield
+    return vectors
+
+
+CACHE_BYTES = 64 * 1024 * 1024
+"""Of compiled grammars."""
+
+
+class DeadEndError(Exception):
+    """The grammar allows no token that the model has."""
+
+
+class GrammarMask:
+    """Where one answer is in its grammar."""
+
+    def __init__(self, matcher: Any, vocabulary: int) -> None:
+        self._matcher = matcher
+        self._bits = torch.empty(1, -(-vocabulary // 32), dtype=torch.int32)
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """The logits with what is not allowed at minus infinity; DeadEndError when nothing is."""
+        if not self._matcher.fill_next_token_bitmask(self._bits):
+            return logits
+        bits = (self._bits[0, :, None] >> torch.arange(32, dtype=torch.int32)) & 1
+        allowed = bits.flatten()[: len(logits)].bool()
+        if not allowed.any():
+            raise DeadEndError("the grammar allows no token that the model has")
+        return logits.masked_fill(~allowed, float("-inf"))
+
+    def accept(self, token: int) -> bool:
+        """Go on by a token; whether the answer is whole by it."""
+        if not self._matcher.accept_token(token):
+            raise DeadEndError("the grammar does not allow what it allowed")
+        return bool(self._matcher.is_terminated())
+
+
+class Grammars:
+    """Compiles grammars for one model; the last ones are kept."""
+
+    def __init__(self, folder: Path, vocabulary: int) -> None:
+        self._folder = folder
+        self._vocabulary = vocabulary
+        self._compiler: Any | None = None
+
+    def mask(self, grammar: str, end_tokens: list[int]) -> GrammarMask:
+        """The mask of an answer that begins; any exception means that the grammar is none."""
+        from xgrammar import GrammarMatcher
+
+        if self._compiler is None:
+            self._compiler = _compiler(self._folder, self._vocabulary, end_tokens)
+        matcher = GrammarMatcher(
+            self._compiler.compile_grammar(grammar),
+            override_stop_tokens=end_tokens or None,
+            terminate_without_stop_token=not end_tokens,
+        )
+        mask = GrammarMask(matcher, self._vocabulary)
+        mask.apply(torch.zeros(self._vocabulary))
+        return mask
+
+
+def _compiler(folder: Path, vocabulary: int, end_tokens: list[int]) -> Any:
+    from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast
+    from xgrammar import GrammarCompiler, TokenizerInfo
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    stops = end_tokens or None
+    named = TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=stops)
+    texts = named.decoded_vocab
+    for token, added in tokenizer.added_tokens_decoder.items():
+        # It would be taken for the text of its name, which an answer's reader never sees.
+        if added.special and token < len(texts):
+            texts[token] = b""
+    info = TokenizerInfo(texts, vocab_size=vocabulary, stop_token_ids=stops)
+    return GrammarCompiler(info, cache_limit_bytes=CACHE_BYTES)
 
 
 class TransformersRunner:

@@ -8,12 +8,99 @@ the BYTES tensor `request`, answered by one in the BYTES tensor `row`. Parameter
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-from modelmill_inference.children.batched_reading import BatchedReader, Message
 from modelmill_inference.children.hosted_runner import LEAVE_SECONDS
+from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.children.triton_wire import leave, message_in, parameters_in, response_of
+
+Message = dict[str, Any]
+
+
+class BatchedReader:
+    """Answers several `score` and `embed` messages of `runner` in as few passes as they allow.
+
+    Args:
+        load: as of `openvino.open_pipeline`.
+    """
+
+    def __init__(self, load: Message) -> None:
+        self._reader = Reader(load)
+        # Here, so that a build that cannot be read is refused at the load.
+        _finish(self._reader.embed([[0]]))
+
+    def answer_all(self, messages: Sequence[Message]) -> list[Message]:
+        """A `result` or `rejected` for each, in their order; one bad message harms no other."""
+        answers: list[Message | None] = [None] * len(messages)
+        kinds: list[tuple[str, Callable[[list[Message]], list[Any]]]] = [
+            ("embed", self._embed_all),
+            ("score", self._score_all),
+        ]
+        for order, read in kinds:
+            places = [place for place, message in enumerate(messages) if order in message]
+            bodies = [messages[place][order] for place in places]
+            for place, answer in zip(places, _isolated(read, bodies), strict=True):
+                answers[place] = answer
+        return [answer or {"rejected": [0, "nothing was asked"]} for answer in answers]
+
+    def _embed_all(self, bodies: list[Message]) -> list[Any]:
+        texts = [text for body in bodies for text in body["texts"]]
+        vectors = iter(_finish(self._reader.embed(texts)))
+        return [[next(vectors) for _ in body["texts"]] for body in bodies]
+
+    def _score_all(self, bodies: list[Message]) -> list[Any]:
+        """Continuations of one prompt share its reading; prompts with one are read side by side."""
+        by_prompt: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for place, body in enumerate(bodies):
+            for number in range(len(body["continuations"])):
+                by_prompt.setdefault(tuple(body["prompt"]), []).append((place, number))
+        scores: dict[tuple[int, int], list[Any]] = {}
+        single = []
+        for prompt, wanted in by_prompt.items():
+            if len(wanted) == 1:
+                single += wanted
+                continue
+            targets = [bodies[place]["continuations"][number] for place, number in wanted]
+            rows = _finish(self._reader.score(list(prompt), targets))
+            scores |= dict(zip(wanted, rows, strict=True))
+        pairs = [
+            (bodies[place]["prompt"], bodies[place]["continuations"][number])
+            for place, number in single
+        ]
+        if pairs:
+            scores |= dict(zip(single, _finish(self._reader.score_pairs(pairs)), strict=True))
+        return [
+            [scores[place, number] for number in range(len(body["continuations"]))]
+            for place, body in enumerate(bodies)
+        ]
+
+
+def _isolated(read: Callable[[list[Message]], list[Any]], bodies: list[Message]) -> list[Message]:
+    """All at once; when that fails each alone, so that only the bad ones are refused."""
+    if not bodies:
+        return []
+    try:
+        results = read(bodies)
+    except Exception as error:
+        if len(bodies) > 1:
+            return [answer for body in bodies for answer in _isolated(read, [body])]
+        reason = (str(error) or repr(error)).splitlines()[0]
+        return [{"rejected": [bodies[0].get("id", 0), reason]}]
+    return [
+        {"result": [body.get("id", 0), result]}
+        for body, result in zip(bodies, results, strict=True)
+    ]
+
+
+def _finish(work: Generator[None, None, Any]) -> Any:
+    """All parts of it: nothing else waits in this process."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
 
 LOOK_SECONDS = 1.0
 

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,89 @@ import httpx
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.retry_after import retry_after_seconds
 
-from modelmill_moderation.adapters.safety_answer import scores_in
-from modelmill_moderation.adapters.safety_styles import STYLES
 from modelmill_moderation.domain.kept_scores import Scores
 from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
+
+AZURE_SEVEREST = 7
+"""Of its eight levels."""
+
+
+@dataclass(frozen=True)
+class SafetyStyle:
+    """One way."""
+
+    question: Callable[[str, str], Mapping[str, str]]
+    """The body for a text and a model, which may be empty."""
+
+    credential: Callable[[str], tuple[str, str]]
+    """The header that shows a token."""
+
+    scores: Callable[[Any], Any]
+    """Of a whole answer a mapping from categories to numbers from 0 to 1.
+
+    What it raises, or gives instead, of an answer in another form is for its caller to handle.
+    """
+
+
+def _openai_scores(answer: Any) -> Any:
+    (result,) = answer["results"]
+    return result["category_scores"]
+
+
+def _azure_scores(answer: Any) -> Any:
+    found = [(each["category"], each["severity"]) for each in answer["categoriesAnalysis"]]
+    if not all(type(severity) is int for _, severity in found):
+        raise TypeError("a severity is a whole number")
+    return {category: severity / AZURE_SEVEREST for category, severity in found}
+
+
+STYLES: Mapping[str, SafetyStyle] = {
+    "openai": SafetyStyle(
+        question=lambda text, model: {"input": text} | ({"model": model} if model else {}),
+        credential=lambda token: ("authorization", f"Bearer {token}"),
+        scores=_openai_scores,
+    ),
+    "azure": SafetyStyle(
+        question=lambda text, _: {"text": text, "outputType": "EightSeverityLevels"},
+        credential=lambda token: ("ocp-apim-subscription-key", token),
+        scores=_azure_scores,
+    ),
+}
+"""By their names in settings."""
+
+
+MAX_CATEGORIES = 200
+MAX_NAME = 100
+"""With the number of categories, what one remembered answer may take."""
+
+
+def scores_in(body: bytes, style: SafetyStyle) -> Scores:
+    """Scores of the one text that was asked about.
+
+    Raises:
+        NoOpinionError: it is anything else.
+    """
+    try:
+        scores = style.scores(json.loads(body))
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        scores = None
+    if not isinstance(scores, dict):
+        raise bad_answer("is not one text's scores of categories")
+    if len(scores) > MAX_CATEGORIES or not all(map(_is_name, scores)):
+        raise bad_answer("has more categories, or longer ones, than anybody needs")
+    if not all(map(_is_probability, scores.values())):
+        raise bad_answer("has a score that is no number from 0 to 1")
+    return scores
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and len(name) <= MAX_NAME
+
+
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
 
 ANSWER_BYTES = 64 * 1024
 AT_ONCE = 64

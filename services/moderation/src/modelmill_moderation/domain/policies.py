@@ -1,14 +1,18 @@
 """Which policy judges the texts of which tenant."""
 
 import asyncio
+import json
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from modelmill_guard.bundle import CompiledPolicy
+from modelmill_guard.bundle import Bundle, CompiledPolicy, policy_of
+from modelmill_guard.cost import cost_of, costliest
 from modelmill_guard.judge import Judge
 from modelmill_guard.verdict import Direction
-from modelmill_service_kit.errors import PreconditionError
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
 SHARED_TENANT = "shared"
 """Owner of the policy that binds every tenant without one of its own."""
@@ -129,3 +133,104 @@ class PoliciesInForce:
         kept.move_to_end(policy.digest)
         while len(kept) > JUDGES_KEPT:
             kept.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class JudgesHere:
+    """Who can be asked from here."""
+
+    classifiers: bool
+    """Whether there is an inference service."""
+    services: frozenset[str]
+    """Names of content-safety services."""
+
+    def check(self, bundle: Bundle) -> None:
+        """Raise InvalidInputError for judges that would never give an opinion."""
+        errors = []
+        for judge in json.loads(bundle.content)["policy"].get("judges", ()):
+            service = judge.get("service")
+            if service is None and not self.classifiers:
+                errors.append(f"judge {judge['id']}: no inference service is set up to ask models")
+            elif service is not None and service not in self.services:
+                errors.append(f"judge {judge['id']}: no service {service!r} is set up")
+        if errors:
+            raise InvalidInputError(errors)
+
+
+_LISTS = ("rules", "judges")
+
+
+@dataclass(frozen=True)
+class PolicyChanges:
+    """Ids of rules and judges, and keys of the policy itself, each list in order."""
+
+    added_rules: tuple[str, ...]
+    removed_rules: tuple[str, ...]
+    changed_rules: tuple[str, ...]
+    changed_settings: tuple[str, ...]
+
+
+def changes_between(before: bytes, after: bytes) -> PolicyChanges:
+    """Compare two bundles; empty bytes are a policy without rules."""
+    old_rules, old_settings = _parts(before)
+    new_rules, new_settings = _parts(after)
+    both = old_rules.keys() & new_rules.keys()
+    settings = old_settings.keys() | new_settings.keys()
+    return PolicyChanges(
+        added_rules=tuple(sorted(new_rules.keys() - old_rules.keys())),
+        removed_rules=tuple(sorted(old_rules.keys() - new_rules.keys())),
+        changed_rules=tuple(sorted(id for id in both if old_rules[id] != new_rules[id])),
+        changed_settings=tuple(
+            sorted(key for key in settings if old_settings.get(key) != new_settings.get(key))
+        ),
+    )
+
+
+def _parts(bundle: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    policy = json.loads(bundle)["policy"] if bundle else {}
+    # A judge is to its readers one more rule: ids are of both.
+    rules = {rule["id"]: rule for rules in _LISTS for rule in policy.get(rules, ())}
+    return rules, {key: value for key, value in policy.items() if key not in _LISTS}
+
+
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class CostLimit:
+    """Measured on this machine, as CPU time of the thread that asks."""
+
+    microseconds: float
+    """That all rules together may take for a character of the worst text that is tried."""
+    clock: Callable[[], float] = time.thread_time
+
+    def check(self, bundle: Bundle, default_rules: Collection[str]) -> None:
+        """Raise InvalidInputError, which names rules and costs, for a policy that takes more.
+
+        It takes seconds for policies that are hard to judge by.
+
+        Args:
+            default_rules: ids of rules that are not the tenant's to change, and do not count.
+        """
+        policy, limit = policy_of(bundle.content), self.microseconds * 1e-6
+        own = tuple(rule for rule in policy.rules if rule.id not in default_rules)
+        if not own:
+            return
+        policy = replace(policy, rules=own, judges=())
+        # Again: something beside it may have slowed it.
+        measured = cost_of(policy, self.clock, limit)
+        if measured > limit:
+            measured = min(measured, cost_of(policy, self.clock, limit, seed=1))
+        if measured <= limit:
+            return
+        named = costliest(policy, self.clock, limit, most=MOST_NAMED, seed=2)
+        raise InvalidInputError(
+            [
+                f"the rules take {measured * 1e6:.0f} microseconds for a character of a text; the"
+                f" limit is {self.microseconds:g}. Make the rules that cost most narrower:",
+                *(
+                    f"rule {cost.rule_id}: {cost.seconds * 1e6:.1f} microseconds a character"
+                    for cost in named
+                ),
+            ]
+        )

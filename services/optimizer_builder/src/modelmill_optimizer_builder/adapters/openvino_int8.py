@@ -2,25 +2,30 @@
 
 import gc
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import openvino as ov
+import openvino_genai
+import torch
 from modelmill_evaluation.choices import ChoiceQuestion
 from modelmill_evaluation.parity.comparison import Likeness, check_likeness, compare
-from modelmill_evaluation.parity.goldens import Goldens
+from modelmill_evaluation.parity.goldens import Goldens, Logits
 from modelmill_evaluation.parity.prompts import check_special_tokens
 from modelmill_tokenization.bounded.here import BoundedTokenizer
+from openvino import opset13 as ops
+from optimum.exporters.openvino import export_from_model, utils
+from optimum.exporters.openvino.model_configs import DeepseekOpenVINOConfig
+from optimum.exporters.openvino.model_patcher import OVDecoderModelPatcher
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck, check_source
-from modelmill_optimizer_builder.adapters.int8_weights import quantise_weights
 from modelmill_optimizer_builder.adapters.merge_check import check_merge
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel
-from modelmill_optimizer_builder.adapters.merged_speaker import MergedSpeaker, module_logits
-from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
 from modelmill_optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
 from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
-from modelmill_optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
 from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
     check_tokenizer,
     read_by_engine,
@@ -34,6 +39,203 @@ from modelmill_optimizer_builder.domain.parity import (
     check_quantised,
 )
 from modelmill_optimizer_builder.make_build import Report, Side, Source
+
+NEW_TOKENS = 64
+ROUNDS = 6
+CACHE_GIB = 1
+
+Name = TypeVar("Name", bound=str)
+
+
+def tokens_per_second(
+    folders: Mapping[Name, Path],
+    prompts: Sequence[Sequence[int]],
+    on_round: Callable[[int, int], None],
+) -> dict[Name, list[float]]:
+    """Those of each round for each folder, one greedy request in flight, prompt included.
+
+    The folders take turns within each round, so that whatever else the machine does falls on all of
+    them; the first, uncounted round warms them up.
+
+    Args:
+        prompts: Token ids; one is used in each round.
+        on_round: Told (rounds done, rounds in all).
+    """
+    pipelines = {name: _pipeline(folder) for name, folder in folders.items()}
+    rates: dict[Name, list[float]] = {name: [] for name in folders}
+    for round_number in range(ROUNDS + 1):
+        on_round(round_number, ROUNDS + 1)
+        prompt = prompts[round_number % len(prompts)]
+        for name, pipeline in pipelines.items():
+            rate = _generate(pipeline, prompt)
+            if round_number:
+                rates[name].append(rate)
+    return rates
+
+
+def _pipeline(folder: Path) -> Any:
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = CACHE_GIB
+    return openvino_genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {})
+
+
+def _generate(pipeline: Any, prompt: Sequence[int]) -> float:
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens = NEW_TOKENS
+    config.ignore_eos = True
+    config.do_sample = False
+    started = time.perf_counter()
+    (result,) = pipeline.generate([ov.Tensor(np.array([prompt]))], [config])
+    seconds = time.perf_counter() - started
+    return len(result.m_generation_ids[0]) / seconds
+
+
+MODEL_FILE = "openvino_model.xml"
+LATENT = ("deepseek_v2", "deepseek_v3")
+"""Latent attention and experts, which optimum-intel knows of transformers 4.53 only."""
+
+
+def export_bf16(merged: MergedModel, folder: Path) -> None:
+    """Write `openvino_model.xml` and `.bin`, `config.json` and `generation_config.json`."""
+    model_type = merged.module.config.model_type
+    if model_type in LATENT:
+        _prepare_latent(merged)
+    if model_type not in utils.SKIP_CHECK_TRACE_MODELS:
+        # torch would trace a second time and compare; `parity` compares the result itself.
+        utils.SKIP_CHECK_TRACE_MODELS = (*utils.SKIP_CHECK_TRACE_MODELS, model_type)
+    export_from_model(
+        merged.module,
+        folder,
+        task="text-generation-with-past",
+        stateful=True,
+        # Keeps the weights as bf16 constants instead of writing them out twice as large.
+        patch_16bit_model=True,
+        # The tokenizer is written by `openvino_tokenizer`, from the source's own files.
+        preprocessors=[],
+    )
+
+
+def _prepare_latent(merged: MergedModel) -> None:
+    """Export them as any other decoder: what optimum-intel would patch is gone from transformers 5.
+
+    Experts are computed as one batched product. The default groups tokens by expert, which OpenVINO
+    has no operation for, and a loop over experts would be traced with the counts of one prompt.
+    """
+    DeepseekOpenVINOConfig.MAX_TRANSFORMERS_VERSION = "9.9"
+    DeepseekOpenVINOConfig._MODEL_PATCHER = OVDecoderModelPatcher
+    merged.module.set_experts_implementation("batched_mm")
+
+
+Ids = Sequence[int]
+
+
+class MergedSpeaker:
+    """Computes in float32: what its logits differ by is what merging and rounding did."""
+
+    def __init__(self, merged: MergedModel, end_ids: frozenset[int]) -> None:
+        self._merged = merged
+        self._end_ids = end_ids
+
+    def continuations(self, prompts: Sequence[Ids], new_tokens: int) -> list[list[int]]:
+        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        spoken = []
+        for prompt in prompts:
+            tokens, _ = self._merged.greedy_logits(prompt, new_tokens)
+            ends = [place for place, token in enumerate(tokens, 1) if token in self._end_ids]
+            spoken.append(tokens[: ends[0]] if ends else tokens)
+        return spoken
+
+    def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
+        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        module = self._merged.module.float()
+        rows = list(module_logits(module, prompts, continuations))
+        module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
+        return iter(rows)
+
+
+@torch.inference_mode()
+def module_logits(
+    module: Any, prompts: Sequence[Ids], continuations: Sequence[Ids]
+) -> Iterator[Logits]:
+    """(P, V) after each prompt and along its continuation, by a module in float32."""
+    for prompt, spoken in zip(prompts, continuations, strict=True):
+        ids = torch.tensor([[*prompt, *spoken[:-1]]])
+        yield module(ids, use_cache=False, logits_to_keep=len(spoken)).logits[0].numpy()
+
+
+LOWEST, HIGHEST = -128, 127
+DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
+"""Activations get one scale a token: faster than OpenVINO's default of one for 32 values."""
+
+_FLOATS = (ov.Type.bf16, ov.Type.f16, ov.Type.f32)
+
+
+def quantise_weights(source: Path, target: Path) -> None:
+    """Read an IR with float weights and write it with 8-bit ones; `.bin` files lie beside both.
+
+    The same numbers as NNCF's INT8_SYM, which a test compares. NNCF takes eight seconds for what
+    takes one here (it compiles a small model for each weight) and imports 280 MB.
+    """
+    model = ov.Core().read_model(source)
+    for node in model.get_ordered_ops():
+        if _is_weight(node):
+            _replace(node, _dequantised(node))
+    model.validate_nodes_and_infer_types()
+    model.set_rt_info(
+        str(DYNAMIC_QUANTISATION_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
+    )
+    ov.save_model(model, target, compress_to_fp16=False)
+
+
+def _is_weight(node: Any) -> bool:
+    """Whether a node is the matrix of a linear layer or of an embedding."""
+    if node.get_type_name() != "Constant" or node.get_element_type() not in _FLOATS:
+        return False
+    if len(node.shape) != 2:
+        return False
+    return any(
+        (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in _uses(node)
+    )
+
+
+def _uses(node: Any) -> list[tuple[Any, int]]:
+    """Who reads a constant, on which input, seen through conversions to another float type."""
+    uses = []
+    for reader in node.output(0).get_target_inputs():
+        user = reader.get_node()
+        if user.get_type_name() == "Convert":
+            uses += _uses(user)
+        else:
+            uses.append((user, reader.get_index()))
+    return uses
+
+
+def _dequantised(node: Any) -> Any:
+    """The weight as int8 times scale, in the pattern that OpenVINO computes without unpacking."""
+    name = node.get_friendly_name()
+    weight = node.get_data(dtype=np.float32)
+    low, high = weight.min(axis=1, keepdims=True), weight.max(axis=1, keepdims=True)
+    # The sign of the scale gives the larger side the one level that the other side lacks.
+    furthest = np.where(-low >= high, low, high)
+    scale = np.where(furthest == 0, 1, furthest / LOWEST).astype(np.float32)
+    quantised = np.clip(np.rint(weight / scale), LOWEST, HIGHEST).astype(np.int8)
+    constant = ops.constant(quantised, name=name)
+    product = ops.multiply(
+        ops.convert(constant, "f16"),
+        ops.constant(scale.astype(np.float16), name=f"{name}/scale"),
+        name=f"{name}/fq_weights_1",
+    )
+    return ops.convert(product, "f32")
+
+
+def _replace(node: Any, replacement: Any) -> None:
+    """Hand the replacement to every reader, also those behind a conversion to float."""
+    for reader in node.output(0).get_target_inputs():
+        if reader.get_node().get_type_name() == "Convert":
+            _replace(reader.get_node(), replacement)
+        else:
+            reader.replace_source_output(replacement.output(0))
+
 
 PARITY_STEPS = 2
 """The prompt, and one token after it: a traced model can be right for one and wrong for the other.

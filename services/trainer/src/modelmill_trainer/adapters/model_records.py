@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Collection
 
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import SHARED_TENANT, until_seen
-from modelmill_bus.subjects import MODEL_RETIRED, alias_state
+from modelmill_bus.subjects import MODEL_RETIRED, alias_state, job_requested, job_state
 from modelmill_registry.aliases import split_versions
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_service_kit.errors import UnavailableError
@@ -91,3 +92,29 @@ class AliasRecords:
         except TimeoutError as error:
             raise UnavailableError("the aliases cannot be read") from error
         return newest
+
+
+class JobRecords:
+    """Reads the last message of a subject, from the stream's leader: never behind."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
+        """Whether such a job was accepted.
+
+        Raises:
+            InvalidInputError: the id is not one.
+            UnavailableError: the bus does not answer.
+        """
+        subject = job_requested(kind, tenant, job_id)
+        return await self._bus.last(subject, JobRequested) is not None
+
+    async def state(self, job_id: str) -> JobState | None:
+        """Where a job stands; None before its first claim.
+
+        Raises:
+            UnavailableError: the bus does not answer.
+        """
+        stored = await self._bus.last(job_state(job_id), JobState)
+        return stored.body if stored is not None else None

@@ -1,24 +1,210 @@
 """The whole evaluation in its work process: rows, questions, answers, figures."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from math import isfinite
+from pathlib import Path
 from typing import Any
 
+from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.score_names import LOWER_IS_BETTER
 from modelmill_jobs.child import ChildFailure, ChildPort
 
-from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
+from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected
 from modelmill_trainer.domain.evaluation_request import EvaluationRequest
 from modelmill_trainer.evaluating.answer_book import AnswerBook
 from modelmill_trainer.evaluating.ask_all import ask_all
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite
-from modelmill_trainer.evaluating.items import Suite
-from modelmill_trainer.evaluating.outcomes import Unanswered, outcomes_of
-from modelmill_trainer.evaluating.protections import judged
+from modelmill_trainer.evaluating.items import Item, Suite
+from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE
 from modelmill_trainer.evaluating.questions import questions_of
 from modelmill_trainer.evaluating.report_page import write_page
-from modelmill_trainer.evaluating.results import summary_of, write_results, write_rows
 from modelmill_trainer.evaluating.tasks.config import read_config
 from modelmill_trainer.evaluating.tasks.task_items import task_suite
+
+NOT_FINITE = "a likelihood is no finite number"
+
+
+@dataclass
+class Unanswered:
+    """Questions to which a model had no answer."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """By what was asked."""
+    first: str = ""
+    """Why, of the first."""
+    cut: int = 0
+    """Generated answers that ended at the limit of tokens."""
+
+    def count(self, asks: str, refusal: str) -> None:
+        self.counts[asks] += 1
+        self.first = self.first or refusal
+
+    def as_json(self) -> dict[str, Any]:
+        return {**dict(sorted(self.counts.items())), "first_reason": self.first}
+
+
+def outcomes_of(suite: Suite, side: int, book: AnswerBook) -> tuple[list[RowOutcome], Unanswered]:
+    """What a model made of each row of a suite, in the order of its items."""
+    unanswered = Unanswered()
+    return [_outcome(suite, item, side, book, unanswered) for item in suite.items], unanswered
+
+
+def _outcome(
+    suite: Suite, item: Item, side: int, book: AnswerBook, unanswered: Unanswered
+) -> RowOutcome:
+    scores = _value(book.get((suite.name, item.key, side, SCORE)), SCORE, unanswered)
+    written = _value(book.get((suite.name, item.key, side, WRITE)), WRITE, unanswered)
+    if written is not None and written["finish_reason"] == "length":
+        unanswered.cut += 1
+    if scores is not None and not all(isfinite(score["log_likelihood"]) for score in scores):
+        unanswered.count(SCORE, NOT_FINITE)
+        scores = None
+    answer = None if written is None else written["text"]
+    if scores is None:
+        return RowOutcome(item.reference, choices=item.choices, right=item.right, answer=answer)
+    return _scored(item, scores, answer)
+
+
+def _scored(item: Item, scores: Sequence[dict[str, Any]], answer: str | None) -> RowOutcome:
+    right = scores[item.right or 0]
+    return RowOutcome(
+        item.reference,
+        log_likelihood=right["log_likelihood"],
+        tokens=right["tokens"],
+        choices=item.choices,
+        right=item.right,
+        choice_scores=tuple(s["log_likelihood"] for s in scores) if item.choices else None,
+        is_greedy=None if item.choices else right["is_greedy"],
+        answer=answer,
+    )
+
+
+def _value(answer: dict[str, Any] | None, asks: str, unanswered: Unanswered) -> Any:
+    if answer is None:
+        return None  # it was not asked
+    if answer["value"] is None:
+        unanswered.count(asks, answer["refusal"])
+    return answer["value"]
+
+
+ROUNDING = 1e-12
+"""A figure that is just what it may be is good enough."""
+
+
+def judged(
+    protections: Sequence[Protected], suites: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Each protection with what was measured, whether it holds, and why not.
+
+    The measured value decides, not its interval. What was not measured does not hold: nobody knows.
+    """
+    return [_judged(each, suites) for each in protections]
+
+
+def _judged(each: Protected, suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    measured = _measured(each, suites)
+    model = (measured.get("model") or {}).get("value")
+    difference = ((measured.get("comparison") or {}).get("difference") or {}).get("value")
+    sign = -1 if each.measure in LOWER_IS_BETTER else 1
+    faults = []
+    if model is None:
+        faults.append("no row of it was measured")
+    elif each.worst is not None and sign * (model - each.worst) < -ROUNDING:
+        faults.append(f"{model:.6g} is worse than {each.worst:g}")
+    if each.largest_loss is not None and model is not None:
+        if difference is None:
+            faults.append("no row of it was measured for both models")
+        elif -sign * difference > each.largest_loss + ROUNDING:
+            lost = -sign * difference
+            faults.append(
+                f"{lost:.6g} worse than compare_to, which is more than {each.largest_loss:g}"
+            )
+    return {
+        **asdict(each),
+        "value": model,
+        "difference": difference,
+        "passed": not faults,
+        "why": "; ".join(faults),
+    }
+
+
+def _measured(each: Protected, suites: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    for suite in suites:
+        if each.suite in ("", suite["name"]):
+            group = suite
+            if each.slice_by:
+                group = suite["slices"].get(each.slice_by, {}).get(each.slice_value, {})
+            found: Mapping[str, Any] = group.get("measures", {}).get(each.measure, {})
+            return found
+    return {}
+
+
+RESULTS, ROWS = "results.json", "rows.jsonl"
+
+
+def write_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """All figures."""
+    text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
+    (folder / RESULTS).write_text(text + "\n", "utf-8")
+
+
+def write_rows(folder: Path, suites: Sequence[MeasuredSuite]) -> None:
+    """A line a row: the right answer, and what each model said and how good it was."""
+    with (folder / ROWS).open("x", encoding="utf-8") as file:
+        for suite in suites:
+            for line in _lines(suite):
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def summary_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What the job's record has: no slices, and no word of any row."""
+    return {
+        "models": results["models"],
+        "suites": {
+            suite["name"]: {name: suite[name] for name in ("rows", "measures", "shown")}
+            for suite in results["suites"]
+        },
+        "protections": results["protections"],
+        "passed": results["passed"],
+    }
+
+
+def _lines(suite: MeasuredSuite) -> Iterator[dict[str, Any]]:
+    sides = range(len(suite.outcomes))
+    values = [{name: suite.row_values(name, s) for name in suite.statistics} for s in sides]
+    for place, item in enumerate(suite.suite.items):
+        line: dict[str, Any] = {
+            "suite": suite.suite.name,
+            "row": item.key,
+            "prompt_sha256": hashlib.sha256(item.prompt.says.encode()).hexdigest(),
+            "reference": item.reference,
+        }
+        for side in sides:
+            scores = {
+                name: of_rows[place]
+                for name, of_rows in values[side].items()
+                if of_rows[place] is not None
+            }
+            line[SIDES[side]] = _said(item, suite.outcomes[side][place]) | {"scores": scores}
+        yield line
+
+
+def _said(item: Item, outcome: RowOutcome) -> dict[str, Any]:
+    said: dict[str, Any] = {"answer": outcome.answer}
+    if outcome.log_likelihood is not None:
+        said |= {"log_likelihood": outcome.log_likelihood, "tokens": outcome.tokens}
+    if outcome.choice_scores is not None and outcome.chosen is not None:
+        said |= {
+            "chosen": item.choices[outcome.chosen],
+            "choice_scores": list(outcome.choice_scores),
+        }
+    return said
+
 
 MEASURING_SILENCE_SECONDS = 600.0
 """For one table of figures: of all rows of a suite, or of one slice's groups."""

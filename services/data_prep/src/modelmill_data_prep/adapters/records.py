@@ -1,10 +1,23 @@
-"""Records of files on the bus: one subject a file, its last message is the record."""
+"""Files, datasets, models and jobs on the bus; what is missed is looked up once more."""
 
-from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobError, JobState
+from modelmill.registry.v1.model_events_pb2 import (
+    DatasetReady,
+    DatasetRetired,
+    FileState,
+    ModelReady,
+)
 from modelmill_bus.bus import Bus, StaleWriteError, Stored
 from modelmill_bus.read_model import until_seen, visible_to
-from modelmill_bus.subjects import TOKEN, file_state
-from modelmill_registry.catalogue import FILES, FileCatalogue
+from modelmill_bus.subjects import (
+    DATASET_READY,
+    DATASET_RETIRED,
+    MODEL_READY,
+    TOKEN,
+    file_state,
+    job_state,
+)
+from modelmill_registry.catalogue import FILES, DatasetCatalogue, FileCatalogue, ModelCatalogue
 from modelmill_service_kit.errors import AlreadyExistsError
 from modelmill_service_kit.nearest import no_such
 
@@ -79,3 +92,70 @@ class FileRecords:
         sequence = await self._bus.publish(file_state(file.file_id), file, expect_last=expect_last)
         await until_seen(self._catalogue, sequence)
         return sequence
+
+
+class DatasetRecords:
+    """What others announced and retired, and our own announcements that one is retired."""
+
+    def __init__(self, bus: Bus, catalogue: DatasetCatalogue) -> None:
+        self._bus = bus
+        self._catalogue = catalogue
+
+    async def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+        """A dataset that the tenant may use.
+
+        Raises:
+            NotFoundError: There is none, it is another tenant's, or it is retired.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, dataset_id), DATASET_READY
+        )
+
+    async def retire(self, retired: DatasetRetired) -> int:
+        """Durable on return, and known to this process.
+
+        Raises:
+            UnavailableError: The bus does not answer; ask again.
+        """
+        sequence = await self._bus.publish(
+            DATASET_RETIRED, retired, msg_id=f"{retired.dataset_id}-retired"
+        )
+        await until_seen(self._catalogue, sequence)
+        return sequence
+
+
+class ModelRecords:
+    """What others announced and retired."""
+
+    def __init__(self, catalogue: ModelCatalogue) -> None:
+        self._catalogue = catalogue
+
+    async def get(self, tenant: str, version_id: str) -> ModelReady:
+        """A version that the tenant may use.
+
+        Raises:
+            NotFoundError: There is none, it is another tenant's, or it is retired.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, version_id), MODEL_READY
+        )
+
+
+class JobRecords:
+    """The newest states of jobs."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def failure(self, tenant: str, job_id: str) -> JobError | None:
+        """Why a job of the tenant's failed; None for one that did not.
+
+        Raises:
+            UnavailableError: The bus does not answer.
+        """
+        stored = await self._bus.last(job_state(job_id), JobState)
+        if stored is None or stored.body.tenant != tenant:
+            return None
+        return stored.body.error if stored.body.status == JOB_STATUS_FAILED else None
