@@ -145,6 +145,8 @@ RETIRED = {
     "JudgedAnswer": "ClassifierFilteredStream",
     "FileLooker": "FileInspector",
     "InnerCalls": "BatchRequests",
+    "Gate": "Middleware",
+    "HttpDoor": "HttpServer",
     "InProcessClient": "BatchRequests",
     "HeldForm": "ConstrainedOutput",
     "farewell": "release_lease",

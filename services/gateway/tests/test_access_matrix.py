@@ -38,7 +38,7 @@ from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.model_names import Reach, names_at
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import MODEL_FIELDS, ROUTE_OF
+from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS, ROUTE_OF
 from modelmill_service_kit.grpc_client import open_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

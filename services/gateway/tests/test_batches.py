@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import openai
@@ -57,6 +58,24 @@ async def test_completions_embeddings_and_responses_are_answered_as_well(house: 
         assert rows["only"]["response"]["body"]["object"] in (
             *("text_completion", "list", "response"),
         )
+
+
+async def test_each_request_of_a_batch_has_a_line_in_the_access_log(
+    house: House, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "gateway.access")
+    client = house.openai()
+    asked = [line("good"), line("refused", model="nobody")]
+    batch = await ended(client, (await ordered(client, asked)).id)
+    rows = await rows_of(client, batch.output_file_id)
+    lines = [record.fields for record in caplog.records if record.name == "gateway.access"]
+    of_batch = [each for each in lines if each["method"] == "batch"]
+
+    assert sorted((each["route"], each["status"], each["tenant"]) for each in of_batch) == [
+        (CHAT, 200, "acme"),
+        (CHAT, 404, "acme"),
+    ]
+    assert rows["good"]["response"]["request_id"] in {each["request_id"] for each in of_batch}
 
 
 async def test_what_is_refused_over_http_is_refused_in_a_batch_and_stands_in_the_errors(

@@ -1,4 +1,4 @@
-"""OpenAI's older route: text that is continued as it is, behind the same gate and guard as chat."""
+"""OpenAI's older route: text that is continued as it is, behind the same rules as chat."""
 
 import json
 

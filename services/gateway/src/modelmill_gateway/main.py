@@ -41,7 +41,7 @@ from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
-from modelmill_gateway.entrypoints.http.gate import App
+from modelmill_gateway.entrypoints.http.middleware import App
 from modelmill_gateway.entrypoints.http.routes import gateway_http_app
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS

@@ -7,7 +7,7 @@ from typing import Any
 from modelmill_gateway.domain.model_names import ModelNames, Reach
 from modelmill_gateway.domain.route import Route
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
-from modelmill_gateway.entrypoints.grpc.gate import MODEL_FIELDS
+from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS
 
 FORBIDDEN = "mv-of-nobody"
 NAMES_A_MODEL = re.compile(r"model|models|.*_model|teacher|compare_to|.*version_id|fallback|suffix")

@@ -12,7 +12,7 @@ from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.route import Body, Route
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF
+from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.waiting import eventually
 

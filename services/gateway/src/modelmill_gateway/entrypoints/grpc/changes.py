@@ -6,7 +6,7 @@ from typing import Any
 from modelmill_gateway.domain.changes import is_change
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, Handlers
+from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF, Handlers
 from modelmill_gateway.identity.record_changes import RecordChanges
 
 NAMING = ("name", "model")
@@ -23,7 +23,7 @@ def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
 
 
 def _route(procedure: str) -> str:
-    # A procedure without a route is the gate's business, which stops the process.
+    # A procedure without a route is the middleware's business, which stops the process.
     return ROUTE_OF.get(procedure, "")
 
 

@@ -10,8 +10,8 @@ from modelmill_gateway.entrypoints.grpc.chat import ChatProcedures
 from modelmill_gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from modelmill_gateway.entrypoints.grpc.evaluations import EvaluationProcedures
 from modelmill_gateway.entrypoints.grpc.files import FileProcedures
-from modelmill_gateway.entrypoints.grpc.gate import SERVICE, build_handlers
 from modelmill_gateway.entrypoints.grpc.jobs import JobProcedures, OrderProcedures
+from modelmill_gateway.entrypoints.grpc.middleware import SERVICE, build_handlers
 from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.grpc.uploads import UploadProcedures
@@ -34,7 +34,7 @@ def gateway_rpc_handlers(
     max_upload_bytes: int,
     stopping: asyncio.Event,
 ) -> grpc.GenericRpcHandler:
-    """The procedures of modelmill.gateway.v1, behind their gate.
+    """The procedures of modelmill.gateway.v1, behind their middleware.
 
     Args:
         stopping: set when the process is to end.
@@ -51,8 +51,8 @@ def gateway_rpc_handlers(
         for method in SERVICE.methods
         if hasattr(servicer, method.name)
     }
-    gates = (verifier, use_cases.require_models, use_cases.record_feedback.request_ids)
-    return build_handlers(with_records(handlers, use_cases.record_changes), *gates)
+    middleware = (verifier, use_cases.require_models, use_cases.record_feedback.request_ids)
+    return build_handlers(with_records(handlers, use_cases.record_changes), *middleware)
 
 
 def _data_procedures(

@@ -1,4 +1,4 @@
-"""The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
+"""The HTTP app: handlers hung on the route table, OpenAPI made of it, the middleware in front."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.page import index_page
 from modelmill_gateway.entrypoints.document.reference_page import reference_page
-from modelmill_gateway.entrypoints.http.gate import App, Gate
+from modelmill_gateway.entrypoints.http.middleware import App, Middleware
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 from modelmill_gateway.entrypoints.schemas.base import Health
 from modelmill_gateway.identity.credentials import Credentials
@@ -60,7 +60,7 @@ def build_http_app(
     hot: Mapping[str, App],
     limits: dict[Body, int],
     stopping: asyncio.Event,
-) -> Gate:
+) -> Middleware:
     """The whole HTTP side as one ASGI app.
 
     Args:
@@ -87,7 +87,7 @@ def build_http_app(
         hung = StarletteRoute(route.path, answering[name], methods=[route.method])
         app.router.routes.append(hung)
     # The router alone: what the app has around it would make statuses of errors once more.
-    return Gate(app.router, verifier, require_models, request_ids, limits, hot)
+    return Middleware(app.router, verifier, require_models, request_ids, limits, hot)
 
 
 def _health(stopping: asyncio.Event) -> Responder:

@@ -5,15 +5,11 @@ import time
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, Piece
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.sse import ChatChunks
-from modelmill_gateway.entrypoints.http.text_replies import (
-    send_json,
-    text_stream,
-    while_listening,
-)
+from modelmill_gateway.entrypoints.http.text_replies import send_json, text_stream, while_listening
 from modelmill_gateway.entrypoints.schemas.chat import (
     AssistantMessage,
     ChatChoice,

@@ -3,12 +3,12 @@
 from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
 from modelmill_gateway.domain.chat import ChatCall
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.message_events import (
     MessageEvents,
     failed_event,
     whole_message,
 )
+from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import (

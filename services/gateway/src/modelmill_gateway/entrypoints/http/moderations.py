@@ -2,7 +2,7 @@
 
 from modelmill_gateway.answers.embed_texts import JudgeTexts
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening

@@ -2,15 +2,11 @@
 
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.http.gate import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.entrypoints.http.response_events import ResponseEvents
-from modelmill_gateway.entrypoints.http.text_replies import (
-    send_json,
-    text_stream,
-    while_listening,
-)
+from modelmill_gateway.entrypoints.http.text_replies import send_json, text_stream, while_listening
 from modelmill_gateway.entrypoints.schemas.responses import (
     Response,
     ResponseRequest,

@@ -24,11 +24,11 @@ from modelmill_gateway.entrypoints.http.evaluations import EvaluationRoutes, Rea
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes, UploadRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
-from modelmill_gateway.entrypoints.http.gate import App, Gate
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
 from modelmill_gateway.entrypoints.http.jobs import JobRoutes
 from modelmill_gateway.entrypoints.http.keys import KeyRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
+from modelmill_gateway.entrypoints.http.middleware import App, Middleware
 from modelmill_gateway.entrypoints.http.models import ModelRoutes
 from modelmill_gateway.entrypoints.http.moderations import ModerationRoute
 from modelmill_gateway.entrypoints.http.optimizations import OptimizationRoutes
@@ -56,7 +56,7 @@ def gateway_http_app(
     *,
     settings: Settings,
     stopping: asyncio.Event,
-) -> Gate:
+) -> Middleware:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     handlers = handlers_of(

@@ -1,6 +1,6 @@
 """One server span a request, by OpenTelemetry's conventions for HTTP; the path's template only.
 
-Our own rather than the instrumentation's, which costs a chat more than the gate and the route do
+Our own rather than the instrumentation's, which costs a chat more than middleware and route do
 together, and would put the path and its ids into the span.
 """
 

@@ -9,14 +9,8 @@ from typing import Any, Protocol
 from modelmill_gateway.domain.chat import End, Piece
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import key_ends
-from modelmill_gateway.entrypoints.http.errors import (
-    JSON,
-    Headers,
-    Refusal,
-    error_body,
-    refusal_in,
-)
-from modelmill_gateway.entrypoints.http.gate import Receive, Send
+from modelmill_gateway.entrypoints.http.errors import JSON, Headers, Refusal, error_body, refusal_in
+from modelmill_gateway.entrypoints.http.middleware import Receive, Send
 from modelmill_gateway.entrypoints.http.sse import DONE
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.metrics import ACTIVE_STREAMS

@@ -61,7 +61,7 @@ PROBES = ("health", "ready")
 """Come every few seconds and say nothing worth a line or a span."""
 
 
-class Gate:
+class Middleware:
     """Deny by default: a request without a row in the table, or without its scope, goes no further.
 
     Leaves `request_id` and `context` (None on open routes) in `scope["state"]`.

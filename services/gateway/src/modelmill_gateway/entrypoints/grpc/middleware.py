@@ -131,12 +131,12 @@ def build_handlers(
         route = routes[ROUTE_OF[method.name]]
         if bool(route.models.body or route.models.path) != (method.name in MODEL_FIELDS):
             raise LookupError(f"MODEL_FIELDS: {method.name} differs from its route {route.name}")
-        gate = _Gate(method, verifier, route, require_models, request_ids)
-        gated[method.name] = gate.handler(handlers[method.name])
+        middleware = _Middleware(method, verifier, route, require_models, request_ids)
+        gated[method.name] = middleware.handler(handlers[method.name])
     return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
 
 
-class _Gate:
+class _Middleware:
     """Wraps the handler of one procedure."""
 
     def __init__(
@@ -157,7 +157,7 @@ class _Gate:
         self._read = request_reader(parse, streaming=method.client_streaming)
 
     def handler(self, handler: Handler) -> Any:
-        """`handler` behind the gate, as gRPC takes it."""
+        """`handler` behind the middleware, as gRPC takes it."""
         shapes = ("unary", "stream")
         method = self._method
         shape = f"{shapes[method.client_streaming]}_{shapes[method.server_streaming]}"

@@ -18,7 +18,7 @@ from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
 from modelmill_gateway.domain.routes import ROUTES
-from modelmill_gateway.entrypoints.grpc.gate import ROUTE_OF, build_handlers
+from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF, build_handlers
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.grpc_server import RpcServer
 
