@@ -78,7 +78,7 @@ def limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
 
 
 async def whole_body(receive: Receive) -> bytes:
-    """The request's body; the gate has set a limit to it.
+    """The request's body; the middleware has set a limit to it.
 
     Raises:
         ClientDisconnect: the client left before it was complete.
