@@ -1,4 +1,4 @@
-"""Child of test_mixtures: builds models with latent attention and experts, prints what came out.
+"""Child of test_mixtures: builds models with latent attention and experts, prints measurements.
 
 python build_mixtures.py SCRATCH BASE PREFIX
 """
@@ -13,10 +13,7 @@ forbid_telemetry()
 
 import numpy as np  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import (  # noqa: E402
-    MODEL_FILE,
-    OpenVinoInt8,
-)
+from modelmill_optimizer_builder.adapters.openvino_int8 import MODEL_FILE, OpenVinoInt8  # noqa: E402
 from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel  # noqa: E402
 from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError  # noqa: E402
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402
@@ -27,7 +24,7 @@ STEPS = 6
 
 
 def decode(model: StatefulModel, ids: list[int], prompt: int) -> list[np.ndarray]:
-    """Logits behind the prompt, and behind each later token, read one by one."""
+    """Logits after prefill and after each decode step."""
     model.reset()
     found = []
     for first, last in [(0, prompt), *((at, at + 1) for at in range(prompt, len(ids)))]:
@@ -43,7 +40,7 @@ def decode(model: StatefulModel, ids: list[int], prompt: int) -> list[np.ndarray
 
 
 def build(version: int, scratch: Path) -> dict[str, float]:
-    """How far the bf16 export is from torch at every step of an answer."""
+    """Largest logit difference between the bf16 export and torch over all steps."""
     base = make_tiny_deepseek(scratch / "base", version=version)
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": "hi"}])
     OpenVinoInt8().make(
@@ -60,7 +57,7 @@ def build(version: int, scratch: Path) -> dict[str, float]:
 
 
 def refusal(base: Path, adapter: Path) -> str:
-    """What is said of an adapter that is none of weights."""
+    """Error message for an adapter that cannot be merged."""
     try:
         MergedModel.load(base, adapter)
     except NotMergeableError as error:

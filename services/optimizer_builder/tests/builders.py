@@ -1,4 +1,4 @@
-"""What builds are made from, as their owners would have left it in the store and on the bus."""
+"""Sources of builds: artifacts in the store and announcements on the bus."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def make_adapter(folder: Path, base: Path, *, seed: int = 1) -> Path:
 
 
 def make_rows(count: int, *, seed: int = 2) -> list[dict[str, object]]:
-    """Questions that a random model answers at random."""
+    """Random questions with random answers."""
     random = np.random.default_rng(seed)
     words = ["birth", "small", "order", "food", "place", "offspring", "kind", "first", "thing"]
     return [
@@ -73,7 +73,7 @@ def make_rows(count: int, *, seed: int = 2) -> list[dict[str, object]]:
 
 @dataclass
 class World:
-    """A store and a bus, and what others announced on it."""
+    """Artifact store and bus with the announcements of other services."""
 
     store: FolderStore
     bus: Bus
@@ -95,7 +95,7 @@ class World:
         return model
 
     async def ended(self, job_id: str, *, within: float = 200) -> JobState:
-        """The job's last state, once it has one that stays."""
+        """The job's terminal state."""
 
         async def state() -> JobState | None:
             stored = await self.bus.last(job_state(job_id), JobState)
@@ -108,7 +108,7 @@ class World:
 
 
 def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> ModelReady:
-    """What the trainer says of an adapter."""
+    """The trainer's announcement of an adapter."""
     return ModelReady(
         version_id="mv-adapter",
         tenant=TENANT,
@@ -124,7 +124,7 @@ def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> Mode
 
 
 def run_script(name: str, *arguments: str | Path) -> dict[str, object]:
-    """Run a script beside this file in a process of its own and return the JSON it ends with."""
+    """Run a script of this folder in a subprocess and return the JSON of its last line."""
     command = [sys.executable, str(Path(__file__).parent / name), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -1,4 +1,4 @@
-"""Child of test_building: computes with torch, PEFT, NNCF and OpenVINO, and prints what came out.
+"""Child of test_building: computes with torch, PEFT, NNCF and OpenVINO, and prints the results.
 
 python compare_engines.py BASE ADAPTER BUILD SCRATCH ROWS
 """
@@ -34,7 +34,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 
 
 def merge_facts(base: Path, adapter: Path, prompt: Sequence[int]) -> dict[str, float]:
-    """How far merged logits are from those of base plus adapter, and those from the base's."""
+    """Logit differences: merged model to base plus adapter, and these to the base alone."""
     ids = torch.tensor([list(prompt)])
     with torch.inference_mode():
         plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
@@ -60,7 +60,7 @@ def naive_scores(module: Any, question: ChoiceQuestion) -> list[float]:
 
 
 def scorer_facts(module: Any, path: Path, questions: Sequence[ChoiceQuestion]) -> dict[str, Any]:
-    """The OpenVINO scorer beside the naive one."""
+    """Scores of the OpenVINO scorer and of the naive one."""
     expected = [naive_scores(module, question) for question in questions]
     got = list(openvino_scorer.OpenVinoScorer(path, EXACT).scores(questions))
     finished = unfinished = 0
@@ -83,7 +83,7 @@ def scorer_facts(module: Any, path: Path, questions: Sequence[ChoiceQuestion]) -
 
 
 def quantisation_facts(reference: Path, scratch: Path) -> dict[str, Any]:
-    """Our 8-bit weights beside NNCF's, by the logits that both models give."""
+    """Our int8 weights compared with NNCF's, by the logits of both models."""
     ours, theirs = scratch / "ours.xml", scratch / "nncf.xml"
     quantise_weights(reference, ours)
     model = ov.Core().read_model(reference)
@@ -113,13 +113,13 @@ def int8_weights(path: Path) -> int:
 
 
 def same_share(ours: Path, theirs: Path) -> float:
-    """Share of 8-bit weights that are equal."""
+    """Share of int8 weights that are equal."""
     mine, other = constants(ours), constants(theirs)
     return float(np.mean([np.mean(mine[name] == other[name]) for name in mine]))
 
 
 def engine_facts(build: Path, prompt: Sequence[int]) -> dict[str, Any]:
-    """What the serving engine makes of a finished build."""
+    """Output of the serving engine for a finished build."""
     pipeline = openvino_genai.ContinuousBatchingPipeline(
         str(build), openvino_genai.SchedulerConfig(), "CPU", {}
     )

@@ -1,4 +1,4 @@
-"""One adapter's way through the real service, once for all tests that look at what came of it."""
+"""Builds one adapter with the real service, once for all tests that check the result."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ ROWS = 300
 
 @dataclass
 class Story:
-    """What happened, for tests to judge."""
+    """Recorded results of that build."""
 
     root: Path
     base: Path
@@ -120,7 +120,7 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
 
 
 async def _announce_adapter(world: World, base: Path, adapter: Path) -> ModelReady:
-    """A tuned model with its base and dataset, said twice, as the bus may deliver it."""
+    """Announce an adapter with its base and dataset, twice, as the bus may deliver it."""
     imported = await import_model(
         world.bus, world.store, base, tenant="shared", name="tiny", try_out=try_tokenizer
     )
@@ -137,7 +137,7 @@ async def _announce_adapter(world: World, base: Path, adapter: Path) -> ModelRea
 async def _announce_edited(
     world: World, source: ModelReady, adapter: Path, build: Path
 ) -> ModelReady:
-    """The adapter with the goldens of its training, and with another template than theirs."""
+    """Announce the adapter with the goldens of its training, but another chat template."""
     folder = world.scratch / "edited"
     shutil.copytree(adapter, folder)
     shutil.copytree(build / "parity", folder / "parity")
@@ -153,7 +153,7 @@ async def _announce_edited(
 
 
 def _lost_rows(evaluation: dict[str, Any]) -> list[object]:
-    """Rows that the model answered before and no longer after: a build of these alone is bad."""
+    """Rows answered correctly by the reference but not by the build."""
     rows = make_rows(ROWS)
     answers = zip(rows, evaluation["bf16"]["correct"], evaluation["int8"]["correct"], strict=True)
     lost = [row for row, before, after in answers if before and not after]
@@ -162,7 +162,7 @@ def _lost_rows(evaluation: dict[str, Any]) -> list[object]:
 
 
 def _write_tuned_evaluation(adapter: Path) -> None:
-    """The trainer's own verdicts: every row right, which no random model gets."""
+    """An evaluation by the trainer with every row correct, which no random model reaches."""
     record = {
         "choices": ["person", "animal", "plant"],
         "rows": ROWS,

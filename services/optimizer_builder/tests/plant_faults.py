@@ -1,4 +1,4 @@
-"""Child of test_building: spoils a good build in one way after the other, and prints what is said.
+"""Child of test_building: plants one fault after another in a good build, prints the errors.
 
 python plant_faults.py BASE ADAPTER BUILD SCRATCH
 """
@@ -30,7 +30,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 
 
 def verdict(check: Callable[[], object]) -> list[str]:
-    """The fault's name and what is said of it; "fine" of what passes."""
+    """Error code and message of the check; "fine" if it passes."""
     try:
         check()
     except ParityError as error:
@@ -44,14 +44,14 @@ def verdict_on(build: Path) -> list[str]:
 
 
 def merged_in(dtype: torch.dtype, base: Path, adapter: Path) -> MergedModel:
-    """A merge as it is made by whoever loads base and adapter in one format."""
+    """A merge with base and adapter loaded in one dtype."""
     module: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     merged = PeftModel.from_pretrained(module, adapter).to(dtype).merge_and_unload()
     return MergedModel(merged.eval().to(torch.bfloat16))
 
 
 class Unmerged:
-    """Base and adapter as they are trained, in float32; says what a test puts into its mouth."""
+    """Base and adapter unmerged in float32, as in training, with given continuations."""
 
     def __init__(self, base: Path, adapter: Path) -> None:
         module: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
@@ -72,7 +72,7 @@ class Unmerged:
 
 
 def trained_adapter(base: Path, adapter: Path, folder: Path) -> Path:
-    """The adapter as training leaves one: with goldens of base and adapter that are not merged."""
+    """The adapter as training writes it, with goldens of the unmerged model."""
     shutil.copytree(adapter, folder)
     facts = TokenizerFacts("", "", {}, knows_tools=False, dated=False)
     unmerged = Unmerged(base, adapter)
@@ -101,7 +101,7 @@ def with_template_of_other_tools(build: Path) -> None:
 
 
 def without_end_of_turn(folder: Path) -> None:
-    """The token stays in the vocabulary, where no text finds it."""
+    """Unregister the special token; it stays in the vocabulary."""
     file = folder / "tokenizer.json"
     document = json.loads(file.read_text())
     document["added_tokens"] = [
@@ -111,7 +111,7 @@ def without_end_of_turn(folder: Path) -> None:
 
 
 def without_it_in_the_engine(build: Path) -> None:
-    """The engine's tokenizer is converted from a spoilt one; the files beside it are whole."""
+    """Convert the engine's tokenizer from a faulty one; the copied files stay intact."""
     spoilt, converted = build.with_name("spoilt"), build.with_name("converted")
     shutil.copytree(build, spoilt)
     without_end_of_turn(spoilt)

@@ -1,8 +1,8 @@
-"""An adapter becomes ready, and its build follows: small, proven, announced once.
+"""Building an adapter end to end: the result is small, verified and announced once.
 
-Its numbers are those of the tools that everybody trusts, and a build that is not the model it was
-made from is refused. All that looks at the one story is here: another file of tests may be another
-process's, which would live through it again.
+Its numbers equal those of torch, PEFT and NNCF, and a build that is not the same model is refused.
+All tests of the shared build are in this file, because another file may run in another process,
+which would build it again.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 def engines(
     tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
 ) -> dict[str, Any]:
-    """What torch, PEFT, NNCF and the serving engine say, from a process of their own."""
+    """Results of torch, PEFT, NNCF and the serving engine, from a subprocess."""
     scratch = tmp_path_factory.mktemp("engines")
     rows = story.root / "scratch" / "ds-all" / "test.jsonl"
     return run_script("compare_engines.py", tiny_base, tiny_adapter, story.folder, scratch, rows)
@@ -32,12 +32,12 @@ def engines(
 def faults(
     tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
 ) -> dict[str, Any]:
-    """What is said of the story's build, spoilt in one way after the other."""
+    """Errors of the checks for the build with one planted fault after another."""
     scratch = tmp_path_factory.mktemp("faults")
     return run_script("plant_faults.py", tiny_base, tiny_adapter, story.folder, scratch)
 
 
-def test_an_adapter_gets_its_default_build_once_though_it_is_announced_twice(story: Story) -> None:
+def test_an_adapter_announced_twice_gets_one_default_build(story: Story) -> None:
     default = [request for request in story.requests if request.requested_by != "tester"]
 
     assert len(default) == 1
@@ -52,7 +52,7 @@ def test_an_adapter_gets_its_default_build_once_though_it_is_announced_twice(sto
     assert len(story.announced_builds) == 1
 
 
-def test_the_build_says_what_it_was_made_from(story: Story) -> None:
+def test_the_manifest_of_a_build_records_its_sources(story: Story) -> None:
     build = story.build
 
     assert build.form == "openvino-int8"
@@ -69,7 +69,7 @@ def test_the_build_says_what_it_was_made_from(story: Story) -> None:
     assert story.manifest.attributes["measurements"] == dict(build.metrics)
 
 
-def test_the_manifest_says_how_like_its_source_the_build_is(story: Story) -> None:
+def test_the_manifest_records_the_parity_with_the_source(story: Story) -> None:
     parity = story.manifest.attributes["parity"]
     [built] = parity["forms"]
 
@@ -87,7 +87,7 @@ def test_the_manifest_says_how_like_its_source_the_build_is(story: Story) -> Non
     assert story.build.metrics["parity_largest_logit_difference"] == built["largest_difference"] > 0
 
 
-def test_its_card_tells_what_its_manifest_tells(story: Story) -> None:
+def test_the_model_card_agrees_with_the_manifest(story: Story) -> None:
     card = (story.folder / "README.md").read_text()
 
     for digest in story.manifest.made_from.values():
@@ -99,7 +99,7 @@ def test_its_card_tells_what_its_manifest_tells(story: Story) -> None:
     assert "A build of tiny-tuned" in card
 
 
-def test_a_source_with_another_template_than_it_was_trained_with_is_refused(story: Story) -> None:
+def test_a_source_with_another_chat_template_than_in_training_is_refused(story: Story) -> None:
     error = story.edited.error
 
     assert story.edited.status == JOB_STATUS_FAILED
@@ -109,7 +109,7 @@ def test_a_source_with_another_template_than_it_was_trained_with_is_refused(stor
     assert story.edited.failures == 0, "it was tried again, although nothing would change"
 
 
-def test_the_build_has_all_that_serving_needs(story: Story) -> None:
+def test_the_build_has_every_file_that_serving_needs(story: Story) -> None:
     assert {entry.path for entry in story.manifest.files} == {
         "openvino_model.xml",
         "openvino_model.bin",
@@ -129,7 +129,7 @@ def test_the_build_has_all_that_serving_needs(story: Story) -> None:
     }
 
 
-def test_it_is_scored_before_and_after_on_the_same_rows(story: Story) -> None:
+def test_reference_and_build_are_scored_on_the_same_rows(story: Story) -> None:
     metrics, evaluation = story.build.metrics, story.evaluation
     before, after = evaluation["bf16"]["correct"], evaluation["int8"]["correct"]
 
@@ -144,7 +144,7 @@ def test_it_is_scored_before_and_after_on_the_same_rows(story: Story) -> None:
     )
 
 
-def test_it_is_compared_with_the_trainers_own_verdicts(story: Story) -> None:
+def test_the_build_is_compared_with_the_trainers_evaluation(story: Story) -> None:
     assert story.evaluation["tuned"]["correct"] == [True] * ROWS
     assert story.build.metrics["accuracy_tuned"] == 1
     assert story.build.metrics["accuracy_loss_tuned"] == pytest.approx(
@@ -152,7 +152,7 @@ def test_it_is_compared_with_the_trainers_own_verdicts(story: Story) -> None:
     )
 
 
-def test_size_and_speed_are_measured_for_both(story: Story) -> None:
+def test_size_and_speed_of_reference_and_build_are_measured(story: Story) -> None:
     metrics = story.build.metrics
     model = sum(e.size for e in story.manifest.files if e.path.startswith("openvino_model."))
 
@@ -165,7 +165,7 @@ def test_size_and_speed_are_measured_for_both(story: Story) -> None:
     )
 
 
-def test_a_build_that_loses_too_much_is_refused_with_both_numbers(story: Story) -> None:
+def test_a_build_that_loses_too_much_accuracy_is_refused_with_both_accuracies(story: Story) -> None:
     error = story.lossy.error
 
     assert story.lossy.status == JOB_STATUS_FAILED
@@ -178,7 +178,7 @@ def test_a_build_that_loses_too_much_is_refused_with_both_numbers(story: Story) 
     assert story.announced == 5
 
 
-def test_the_service_answers_health_keeps_its_process_small_and_stops_cleanly(
+def test_the_service_loads_no_torch_answers_health_and_stops_cleanly(
     story: Story,
 ) -> None:
     assert story.was_healthy
@@ -188,12 +188,12 @@ def test_the_service_answers_health_keeps_its_process_small_and_stops_cleanly(
     assert list((story.root / "work" / "jobs").glob("*/*/*")) == []
 
 
-def test_the_merged_model_is_base_plus_adapter(engines: dict[str, Any]) -> None:
+def test_the_merged_model_equals_base_plus_adapter(engines: dict[str, Any]) -> None:
     assert engines["adapter_difference"] > 1
     assert engines["merged_difference"] < 0.05, "more than rounding weights to bf16 explains"
 
 
-def test_the_scorer_gives_what_one_naive_pass_for_each_choice_gives(
+def test_the_scorer_equals_one_forward_pass_per_choice(
     engines: dict[str, Any],
 ) -> None:
     assert engines["same_winners"]
@@ -201,24 +201,24 @@ def test_the_scorer_gives_what_one_naive_pass_for_each_choice_gives(
     assert engines["scores_finished"] >= 12
 
 
-def test_a_choice_that_was_not_followed_gets_a_bound_that_cannot_win(
+def test_a_dropped_choice_gets_an_upper_bound_that_cannot_win(
     engines: dict[str, Any],
 ) -> None:
     assert engines["bounds_hold"]
 
 
-def test_rows_that_share_a_call_do_not_change_each_others_scores(engines: dict[str, Any]) -> None:
+def test_rows_of_a_batch_do_not_change_each_others_scores(engines: dict[str, Any]) -> None:
     assert engines["block_difference"] < 0.001
 
 
-def test_the_weights_are_quantised_as_nncf_does_it(engines: dict[str, Any]) -> None:
+def test_the_weights_equal_those_of_nncf(engines: dict[str, Any]) -> None:
     ours, theirs = engines["int8_constants"]
 
     assert ours == theirs == 15
     assert engines["same_int8_share"] == 1
 
 
-def test_the_build_carries_the_options_it_was_measured_with(engines: dict[str, Any]) -> None:
+def test_the_ir_has_the_runtime_options_it_was_measured_with(engines: dict[str, Any]) -> None:
     assert engines["options"] == str(2**31 - 1)
 
 
@@ -227,7 +227,7 @@ def test_the_serving_engine_loads_the_build_and_generates(engines: dict[str, Any
     assert engines["generated_text"]
 
 
-def test_the_build_as_it_was_made_passes(faults: dict[str, Any]) -> None:
+def test_an_unchanged_build_passes_the_checks(faults: dict[str, Any]) -> None:
     assert faults["honest build"] == ["fine", ""]
 
 
@@ -246,7 +246,7 @@ def test_another_chat_template_is_a_template_mismatch(faults: dict[str, Any], pl
         ("without_it_in_the_engine", "the engine's tokenizer of openvino-int8 reads"),
     ],
 )
-def test_a_special_token_in_pieces_is_missing(
+def test_a_split_special_token_is_reported_as_missing(
     faults: dict[str, Any], planted: str, reader: str
 ) -> None:
     code, message = faults[planted]
@@ -255,13 +255,13 @@ def test_a_special_token_in_pieces_is_missing(
     assert message.startswith(f"{reader} the special token '<|im_end|>'")
 
 
-def test_other_weights_give_other_logits(faults: dict[str, Any]) -> None:
+def test_changed_weights_are_reported_as_different_logits(faults: dict[str, Any]) -> None:
     code, _ = faults["other weights"]
 
     assert code in ("LOGITS_DIFFER", "GREEDY_DISAGREES")
 
 
-def test_a_merge_is_the_trained_model_before_rounding_and_near_it_after(
+def test_a_merge_equals_the_trained_model_before_rounding_and_is_close_after(
     faults: dict[str, Any],
 ) -> None:
     exact, rounded = faults["merged"]["forms"]
@@ -273,7 +273,7 @@ def test_a_merge_is_the_trained_model_before_rounding_and_near_it_after(
     assert exact["largest_share"] < rounded["largest_share"] < 1
 
 
-def test_an_adapter_that_is_added_at_another_scale_gives_other_logits(
+def test_an_adapter_merged_at_another_scale_is_reported_as_different_logits(
     faults: dict[str, Any],
 ) -> None:
     code, message = faults["other scale"]
@@ -290,7 +290,7 @@ def test_a_merge_in_float32_passes(faults: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_merge_in_another_format_is_refused_with_the_format(
+def test_a_merge_in_another_dtype_is_refused_with_the_dtype(
     faults: dict[str, Any], dtype: str
 ) -> None:
     code, message = faults[f"merge in torch.{dtype}"]

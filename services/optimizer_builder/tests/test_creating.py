@@ -1,4 +1,4 @@
-"""Orders for builds, over the real socket, beside a real broker; nobody works on them."""
+"""CreateBuild over real gRPC and a real broker, without a worker."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,7 +46,7 @@ class Service:
     async def order(
         self, *, tenant: str = "acme", key: str = "", **spec: Any
     ) -> pb.CreateBuildResponse:
-        """Order an int8 build of mv-1 unless `spec` says otherwise."""
+        """Request an int8 build of mv-1, unless `spec` says otherwise."""
         usual = {"source_version_id": "mv-1", "target_form": "openvino-int8"}
         request = pb.CreateBuildRequest(
             tenant=tenant,
@@ -94,7 +94,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             await running
 
 
-async def test_an_order_is_stored_whole_before_it_is_answered(service: Service) -> None:
+async def test_a_job_is_stored_with_its_spec_before_the_response(service: Service) -> None:
     await service.announce()
 
     accepted = await service.order(max_rows=10)
@@ -114,7 +114,7 @@ async def test_an_order_is_stored_whole_before_it_is_answered(service: Service) 
     }
 
 
-async def test_an_order_says_its_priority_and_the_service_what_it_needs(service: Service) -> None:
+async def test_a_job_has_the_given_priority_and_estimated_resources(service: Service) -> None:
     weights = 7 * 10**9
     await service.announce("mv-base", size_bytes=weights)
     await service.announce("mv-tuned", form="adapter", base_version_id="mv-base", size_bytes=5)
@@ -128,7 +128,7 @@ async def test_an_order_says_its_priority_and_the_service_what_it_needs(service:
         assert 4 * weights < stored.needs.memory_bytes < 5 * weights
 
 
-async def test_the_same_key_is_one_job_and_refuses_another_spec(service: Service) -> None:
+async def test_an_idempotency_key_gives_one_job_and_refuses_another_spec(service: Service) -> None:
     await service.announce()
 
     first = await service.order(key="k")
@@ -139,13 +139,13 @@ async def test_the_same_key_is_one_job_and_refuses_another_spec(service: Service
     assert len(await service.requests()) == 1
 
 
-async def test_a_version_may_be_named_the_moment_it_is_announced(service: Service) -> None:
+async def test_a_version_can_be_used_as_soon_as_it_is_announced(service: Service) -> None:
     for number in range(20):
         await service.announce(f"mv-{number}")
         await service.order(source_version_id=f"mv-{number}")
 
 
-async def test_what_does_not_exist_is_named(service: Service) -> None:
+async def test_unknown_versions_and_datasets_are_named(service: Service) -> None:
     await service.announce()
     await service.announce("mv-theirs", tenant="rival")
     await service.announce("mv-gone")
@@ -170,7 +170,7 @@ async def test_what_does_not_exist_is_named(service: Service) -> None:
     await service.order(dataset_id="ds-1")
 
 
-async def test_everything_wrong_with_a_spec_is_said_at_once(service: Service) -> None:
+async def test_every_error_of_a_spec_is_reported_at_once(service: Service) -> None:
     await service.announce(form="openvino-int8")
 
     with pytest.raises(InvalidInputError) as caught:
@@ -183,16 +183,14 @@ async def test_everything_wrong_with_a_spec_is_said_at_once(service: Service) ->
 
 
 @pytest.mark.parametrize("method", ["prefix", "prompt"])
-async def test_what_changes_no_weights_is_refused_at_once_with_what_to_do(
-    service: Service, method: str
-) -> None:
+async def test_a_soft_prompt_source_is_refused_with_a_remedy(service: Service, method: str) -> None:
     await service.announce(form="adapter", job_id="ftjob-1", method=method)
 
     with pytest.raises(InvalidInputError, match=f"method {method}.*Serve the adapter itself"):
         await service.order()
 
 
-async def test_only_what_training_made_gets_a_default_build(service: Service) -> None:
+async def test_only_trained_models_get_a_default_build(service: Service) -> None:
     await service.announce("mv-import")
     await service.announce("mv-build", form="openvino-int8", job_id="job-1")
     await service.announce("mv-full", job_id="ftjob-1", dataset_id="ds-1")
@@ -207,7 +205,7 @@ async def test_only_what_training_made_gets_a_default_build(service: Service) ->
     assert await eventually(sources) == ["mv-full", "mv-adapter"]
 
 
-async def test_a_queued_build_is_cancelled_by_its_tenant_alone(service: Service) -> None:
+async def test_only_its_tenant_can_cancel_a_queued_build(service: Service) -> None:
     await service.announce()
     job = await service.order()
     requested = {

@@ -1,10 +1,10 @@
-"""The rules, without anything around them."""
+"""Domain rules: validation, accuracy loss, tolerances and evaluation.json."""
 
 import math
 
 import pytest
 from modelmill_evaluation.parity.errors import ParityError
-from modelmill_optimizer_builder.domain.build_plan import Version, source_errors, spec_errors
+from modelmill_optimizer_builder.domain.build_plan import SourceVersion, source_errors, spec_errors
 from modelmill_optimizer_builder.domain.parity import (
     LogitDistance,
     check_export,
@@ -20,11 +20,11 @@ from modelmill_optimizer_builder.domain.quality import (
 )
 
 
-def version(form: str = "adapter", job_id: str = "ftjob-1") -> Version:
-    return Version("mv-1", form, job_id)
+def version(form: str = "adapter", job_id: str = "ftjob-1") -> SourceVersion:
+    return SourceVersion("mv-1", form, job_id)
 
 
-def test_a_build_is_slower_only_when_it_was_in_every_round() -> None:
+def test_a_build_counts_as_slower_only_if_it_was_slower_in_every_round() -> None:
     always = speed_figures([10.0] * 6, [9.0, 8.0, 9.9, 9.0, 9.0, 5.0])
     by_noise = speed_figures([10.0] * 6, [9.0, 8.0, 10.1, 9.0, 9.0, 5.0])
 
@@ -45,7 +45,7 @@ def test_every_error_of_a_spec_is_listed() -> None:
     assert source_errors(version("adapter")) == []
 
 
-def test_a_loss_up_to_the_limit_passes_and_one_row_more_does_not() -> None:
+def test_a_loss_at_the_limit_passes_and_one_row_more_is_refused() -> None:
     before = [True] * 50
     at_limit = compare(before, [True] * 49 + [False])
     beyond = compare(before, [True] * 48 + [False] * 2)
@@ -55,7 +55,7 @@ def test_a_loss_up_to_the_limit_passes_and_one_row_more_does_not() -> None:
         refuse_loss(beyond, 0.02, "openvino-int8")
 
 
-def test_where_no_loss_is_allowed_a_better_build_passes_and_a_worse_one_does_not() -> None:
+def test_with_limit_zero_a_better_build_passes_and_a_worse_one_is_refused() -> None:
     before = [False] + [True] * 9
     better, worse = compare(before, [True] * 10), compare(before, [False] * 2 + [True] * 8)
 
@@ -68,7 +68,7 @@ def distance(largest: float, root_mean_square: float = 0.0) -> LogitDistance:
     return LogitDistance("decode", largest, root_mean_square, spread=3.0)
 
 
-def test_an_export_may_differ_by_rounding_only() -> None:
+def test_an_export_differing_by_more_than_rounding_is_refused() -> None:
     check_export([distance(0.0001), distance(0.002)])
     with pytest.raises(ParityError, match="decode"):
         check_export([distance(0.0001), distance(0.1)])
@@ -76,13 +76,13 @@ def test_an_export_may_differ_by_rounding_only() -> None:
         check_export([distance(math.nan)])
 
 
-def test_a_quantised_model_may_differ_but_not_be_another_one() -> None:
+def test_a_quantised_model_with_unrelated_logits_is_refused() -> None:
     check_quantised([distance(2.0, root_mean_square=0.5)])
     with pytest.raises(ParityError, match="quantised"):
         check_quantised([distance(9.0, root_mean_square=4.0)])
 
 
-def test_the_trainers_verdicts_count_only_for_the_same_choices_and_rows() -> None:
+def test_the_trainers_results_are_used_only_for_the_same_choices_and_rows() -> None:
     record = {"choices": ["a", "b"], "tuned": {"correct": [True, False, True]}}
 
     assert tuned_answers(record, ["a", "b"], 2) == [True, False]
@@ -92,7 +92,7 @@ def test_the_trainers_verdicts_count_only_for_the_same_choices_and_rows() -> Non
     assert tuned_answers(None, ["a", "b"], 2) is None
 
 
-def test_the_record_holds_every_verdict_and_the_differences_asked_for() -> None:
+def test_the_evaluation_has_every_result_and_the_requested_differences() -> None:
     answers = {"bf16": [True, True], "int8": [True, False]}
 
     record = evaluation_record(["a", "b"], answers, [("int8", "bf16")])

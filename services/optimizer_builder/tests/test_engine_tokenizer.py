@@ -1,4 +1,4 @@
-"""A tokenizer that runs for ever in the engine's libraries ends a build, and holds up nothing."""
+"""The engine's tokenizer runs in a bounded process, so that no tokenizer can hang a build."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ def written(source: Path, folder: Path) -> Path:
     return folder
 
 
-def test_the_engine_reads_texts_as_ours_does(tmp_path: Path) -> None:
+def test_the_engines_tokenizer_encodes_like_ours(tmp_path: Path) -> None:
     built = written(make_tiny_llama(tmp_path / "source"), tmp_path / "built")
 
     check_tokenizer(built, LIMITS)
 
 
-def test_a_normalizer_that_fills_the_memory_is_stopped_where_the_engine_runs_it(
+def test_a_normalizer_that_exhausts_memory_in_the_engine_is_stopped(
     tmp_path: Path,
 ) -> None:
     HOSTILE["tokenizer: normalizer grows, sleeping"](tmp_path / "source")
@@ -43,7 +43,7 @@ def test_a_normalizer_that_fills_the_memory_is_stopped_where_the_engine_runs_it(
         check_tokenizer(built, LIMITS)
 
 
-def test_the_engine_renders_no_template_when_it_loads_one(tmp_path: Path) -> None:
+def test_the_engine_does_not_render_the_chat_template_when_loading(tmp_path: Path) -> None:
     wake_in_engines(make_tiny_llama(tmp_path / "source"))
     built = written(tmp_path / "source", tmp_path / "built")
 

@@ -1,4 +1,4 @@
-"""The order of things in a build, with a form whose answers a test decides."""
+"""`MakeBuild` with a target form whose answers the test decides."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tier("test")
 
 
 class DecidedForm:
-    """A form whose reference is always right, and whose build is right on the first rows."""
+    """A form whose reference is always correct, and whose build is correct on the first rows."""
 
     names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
     reference_bytes = 200
@@ -81,7 +81,7 @@ def order(base: Path, root: Path, **changes: Any) -> BuildOrder:
 def silent(_phase: str, _done: int, _total: int, _unit: str) -> None: ...
 
 
-def test_figures_of_a_good_build(tiny_base: Path, tmp_path: Path) -> None:
+def test_an_accepted_build_has_all_metrics(tiny_base: Path, tmp_path: Path) -> None:
     result = MakeBuild(DecidedForm(right=18), silent)(order(tiny_base, tmp_path))
     figures = result.figures
 
@@ -107,7 +107,7 @@ def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(
     assert not (tmp_path / "build" / "evaluation.json").exists()
 
 
-def test_only_as_many_rows_are_scored_as_asked_for(tiny_base: Path, tmp_path: Path) -> None:
+def test_at_most_max_rows_are_scored(tiny_base: Path, tmp_path: Path) -> None:
     reports = []
     make = MakeBuild(DecidedForm(right=5), lambda *report: reports.append(report))
 
@@ -119,7 +119,7 @@ def test_only_as_many_rows_are_scored_as_asked_for(tiny_base: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("missing", [{"dataset": None}, {"choices": ()}])
-def test_without_choices_nothing_is_scored_and_prompts_are_our_own(
+def test_without_choices_nothing_is_scored_and_default_prompts_are_used(
     tiny_base: Path, tmp_path: Path, missing: dict[str, Any]
 ) -> None:
     form = DecidedForm(right=0)
@@ -134,14 +134,14 @@ def test_without_choices_nothing_is_scored_and_prompts_are_our_own(
     assert evaluation["rows"] == 0
 
 
-def test_rows_whose_answer_is_no_choice_are_the_datasets_fault(
+def test_a_row_whose_answer_is_not_a_choice_is_a_dataset_error(
     tiny_base: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidInputError, match="row 1"):
         MakeBuild(DecidedForm(right=0), silent)(order(tiny_base, tmp_path, choices=("mineral",)))
 
 
-def test_an_adapter_brings_its_own_tokenizer(
+def test_an_adapters_own_tokenizer_is_used(
     tiny_base: Path, tiny_adapter: Path, tmp_path: Path
 ) -> None:
     assert Source(tiny_base, tiny_adapter).tokenizer == tiny_adapter
@@ -150,7 +150,7 @@ def test_an_adapter_brings_its_own_tokenizer(
 
 
 @pytest.mark.parametrize("name", ["template: power", "template: nested loops"])
-def test_a_source_whose_template_does_not_end_is_refused_within_a_limit(
+def test_a_source_whose_template_loops_forever_is_refused_within_the_limit(
     name: str, tmp_path: Path
 ) -> None:
     base = tmp_path / "base"

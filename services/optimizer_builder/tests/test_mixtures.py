@@ -1,4 +1,4 @@
-"""Models with latent attention and experts are built, and decode as torch does."""
+"""Builds of models with latent attention and experts decode like torch."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from .builders import run_script
 pytestmark = pytest.mark.heavy
 
 
-def test_a_deepseek_is_exported_and_decodes_and_a_prefix_is_not_merged(
+def test_deepseek_export_decodes_like_torch_and_a_prefix_is_not_merged(
     tmp_path: Path, tiny_base: Path, tiny_adapter: Path
 ) -> None:
     prefix = tmp_path / "prefix"
@@ -22,8 +22,7 @@ def test_a_deepseek_is_exported_and_decodes_and_a_prefix_is_not_merged(
     found = run_script("build_mixtures.py", tmp_path, tiny_base, prefix)
 
     assert found["refused"] == (
-        "an adapter of type PREFIX_TUNING stands before every text and cannot be merged into "
-        "weights"
+        "an adapter of type PREFIX_TUNING is a soft prompt, which cannot be merged into weights"
     )
     for version in ("3",):
         build = found[version]

@@ -1,1 +1,1 @@
-"""Smaller, faster forms of a model, and the proof that they are still good."""
+"""Optimizer-builder: converts models to smaller, faster forms and verifies their quality."""

@@ -1,4 +1,4 @@
-"""Use case: run one build job from a model version to an artifact."""
+"""Use case: run a build job, from a model version to a registered artifact."""
 
 import asyncio
 import json
@@ -18,64 +18,65 @@ from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_car
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_optimizer_builder.create_build import Known
+from modelmill_optimizer_builder.create_build import BuildSources
 from modelmill_optimizer_builder.domain.build_plan import ADAPTER
 
 CHILD = "modelmill_optimizer_builder.child"
 CHILD_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # everything is local; a wrong path must not become a download
+    "HF_HUB_OFFLINE": "1",  # a wrong path must not become a download
     "TOKENIZERS_PARALLELISM": "false",
 }
 
 
 @dataclass(frozen=True)
-class Ingredients:
-    """What one build is made of."""
+class BuildInputs:
+    """Source, dataset and manifests of a build."""
 
     source: ModelReady
     source_manifest: Manifest
     dataset: DatasetReady | None
     dataset_manifest: Manifest | None
     base_name: str
-    """Of the model at the root of the source's chain."""
+    """Name of the base model at the root of the source's lineage."""
 
     @property
     def base_digest(self) -> str:
-        """The base of an adapter, by the adapter's own record; another model is its own base."""
+        """Digest of an adapter's base, from the adapter's manifest; other models are their own
+        base."""
         if self.source.form != ADAPTER:
             return self.source.digest
         return self.source_manifest.made_from["base"]
 
     @property
     def made_from(self) -> dict[str, str]:
-        """Roles for the build's manifest."""
+        """Digest by role, for the build's manifest."""
         roles = {"source": self.source.digest, "base": self.base_digest}
         return roles if self.dataset is None else roles | {"dataset": self.dataset.digest}
 
     @property
     def choices(self) -> list[str]:
-        """Answers that the dataset lets a model choose among; none when its answers are free."""
+        """Answer choices of the dataset; empty if answers are free text."""
         if self.dataset_manifest is None:
             return []
         return list(self.dataset_manifest.attributes.get("choices", ()))
 
 
 class BuildModel:
-    """Makes builds. Idempotent: another attempt of a job gives the same version id."""
+    """Idempotent: another attempt of a job gives the same version id."""
 
-    def __init__(self, known: Known, store: ArtifactStore) -> None:
-        self._known = known
+    def __init__(self, artifacts: BuildSources, store: ArtifactStore) -> None:
+        self._known = artifacts
         self._store = store
 
     async def __call__(self, job: ActiveJob, spec: BuildSpec) -> ModelReady:
-        """The build, stored and to be announced.
+        """Build and store; returns the version to announce.
 
         Raises:
-            JobFailed: The source or dataset is gone, or the child refuses what it made.
+            JobFailed: The source or dataset was deleted, or the child rejected the build.
         """
-        ingredients = await self._gather(job.tenant, spec)
+        inputs = await self._load_inputs(job.tenant, spec)
         target = job.folder / "build"
-        request = await asyncio.to_thread(self._child_request, spec, ingredients)
+        request = await asyncio.to_thread(self._child_request, spec, inputs)
         sources = (request["base"], request["adapter"], request["dataset"])
         with in_use(*(Path(source) for source in sources if source)):
             made = await job.run_child(
@@ -89,26 +90,26 @@ class BuildModel:
             "parity": made["parity"],
         }
         manifest = await asyncio.to_thread(
-            self._commit, target, spec.target_form, ingredients, attributes, request["base"]
+            self._commit, target, spec.target_form, inputs, attributes, request["base"]
         )
-        return _announcement(job, spec, ingredients.source, manifest, context_tokens, figures)
+        return _announcement(job, spec, inputs.source, manifest, context_tokens, figures)
 
     def _commit(
         self,
         target: Path,
         form: str,
-        ingredients: Ingredients,
+        inputs: BuildInputs,
         attributes: Mapping[str, Any],
         base: str,
     ) -> Manifest:
-        """Add the card to what the child has made, and store it."""
-        dataset, source = ingredients.dataset, ingredients.source
+        """Add the model card to the child's output, and store it."""
+        dataset, source = inputs.dataset, inputs.source
         facts = CardFacts(
             name=source.name,
             form=form,
-            base_name=ingredients.base_name,
+            base_name=inputs.base_name,
             licence=licence_of(Path(base)),
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes=attributes,
             figures=attributes["measurements"],
             evaluation=json.loads((target / "evaluation.json").read_text(encoding="utf-8")),
@@ -120,18 +121,18 @@ class BuildModel:
             target,
             kind="model",
             form=form,
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes=attributes,
         )
 
-    async def _gather(self, tenant: str, spec: BuildSpec) -> Ingredients:
+    async def _load_inputs(self, tenant: str, spec: BuildSpec) -> BuildInputs:
         try:
             source = await self._known.version(tenant, spec.source_version_id)
             dataset = await self._dataset(tenant, spec)
         except NotFoundError as error:
             raise JobFailed("SOURCE_GONE", error.message, "Name one that exists.") from error
         read = self._store.manifest
-        return Ingredients(
+        return BuildInputs(
             source,
             await asyncio.to_thread(read, source.digest),
             dataset,
@@ -144,22 +145,22 @@ class BuildModel:
         try:
             return (await self._known.version(tenant, base)).name
         except NotFoundError:
-            return base  # retired since, and its name with it
+            return base  # the base was retired, and its name is no longer known
 
     async def _dataset(self, tenant: str, spec: BuildSpec) -> DatasetReady | None:
         if not spec.dataset_id:
             return None
-        # Also a retired one: the job was accepted while the dataset was there.
+        # Also a retired one: the dataset existed when the job was accepted.
         return await self._known.dataset(tenant, spec.dataset_id, include_retired=True)
 
-    def _child_request(self, spec: BuildSpec, ingredients: Ingredients) -> dict[str, Any]:
-        source_folder = self._store.materialise(ingredients.source.digest)
-        is_adapter = ingredients.source.form == ADAPTER
-        base = self._store.materialise(ingredients.base_digest) if is_adapter else source_folder
-        dataset = ingredients.dataset
+    def _child_request(self, spec: BuildSpec, inputs: BuildInputs) -> dict[str, Any]:
+        source_folder = self._store.materialise(inputs.source.digest)
+        is_adapter = inputs.source.form == ADAPTER
+        base = self._store.materialise(inputs.base_digest) if is_adapter else source_folder
+        dataset = inputs.dataset
         folder = None if dataset is None else self._store.materialise(dataset.digest)
-        # The trainer's own verdicts can be compared only when they are about the same rows.
-        evaluated_on = ingredients.source_manifest.made_from.get("dataset")
+        # The trainer's results are comparable only if they are about the same rows.
+        evaluated_on = inputs.source_manifest.made_from.get("dataset")
         tuned = source_folder / "evaluation.json"
         comparable = dataset is not None and evaluated_on == dataset.digest and tuned.is_file()
         return {
@@ -167,7 +168,7 @@ class BuildModel:
             "base": str(base),
             "adapter": str(source_folder) if is_adapter else None,
             "dataset": None if folder is None else str(folder),
-            "choices": ingredients.choices,
+            "choices": inputs.choices,
             "max_rows": spec.max_rows,
             "max_accuracy_loss": spec.max_accuracy_loss,
             "tuned": str(tuned) if comparable else None,

@@ -1,7 +1,6 @@
-"""The process in which a build is made: `python -m modelmill_optimizer_builder.child`, by the
-worker.
+"""Child process of a build: the worker runs `python -m modelmill_optimizer_builder.child`.
 
-torch and OpenVINO are loaded here and nowhere else.
+Only this process loads torch and OpenVINO.
 """
 
 from collections.abc import Mapping
@@ -21,13 +20,13 @@ from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
 MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "check": 300.0}
-"""For phases that are one call into a library; the others report every row or round."""
+"""For phases that are one library call; the others report every row or round."""
 STEP_SILENCE_SECONDS = 120.0
-SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it upon its base."
+SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it on its base."
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
-    """Make the build of `port.request`; its `figures`, and its `parity` for the manifest."""
+    """Make the build of `port.request`; returns `figures`, and `parity` for the manifest."""
 
     def report(phase: str, done: int, total: int, unit: str) -> None:
         if port.stop_requested:
@@ -40,7 +39,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
             max_silence_seconds=MAX_SILENCE_SECONDS.get(phase, STEP_SILENCE_SECONDS),
         )
 
-    # Said before the imports, which take longer than some builds.
+    # Reported before the imports, which take longer than some builds.
     report("merge", 0, 0, "")
     forbid_telemetry()
     order = _order(port)
@@ -58,19 +57,19 @@ def main(port: ChildPort) -> Mapping[str, Any]:
         raise ChildFailure(error.code, error.message, error.remedy) from error
     except (InvalidInputError, LimitError) as error:
         raise ChildFailure(
-            error.reason, error.message, "Mend the dataset, or import the model again."
+            error.reason, error.message, "Correct the dataset, or import the model again."
         ) from error
     return {"figures": result.figures, "parity": result.parity}
 
 
 def load_form(name: str) -> TargetForm:
-    """The module that makes a form; only its own libraries are imported."""
+    """The builder of a form; imports only that form's libraries."""
     if name == OPENVINO_INT8:
         with uncollected():
             from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
 
         return OpenVinoInt8()
-    raise ChildFailure("UNKNOWN_FORM", f"there is no way to make {name!r}", "Name another form.")
+    raise ChildFailure("UNKNOWN_FORM", f"form {name!r} is unknown", "Use a known form.")
 
 
 def _order(port: ChildPort) -> BuildOrder:

@@ -1,4 +1,4 @@
-"""Use case: a desired state for a build to an accepted job, with everything wrong said at once."""
+"""Use case: validate a build spec and queue a job of kind optimize."""
 
 from typing import Protocol
 
@@ -13,14 +13,14 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_optimizer_builder.domain.build_plan import (
     ADAPTER,
     DEFAULT_MAX_ACCURACY_LOSS,
-    Version,
+    SourceVersion,
     build_needs,
     source_errors,
     spec_errors,
 )
 
 
-class Known(Protocol):
+class BuildSources(Protocol):
     async def version(self, tenant: str, version_id: str) -> ModelReady:
         """Raises NotFoundError, naming the version."""
         ...
@@ -33,10 +33,10 @@ class Known(Protocol):
 
 
 class CreateBuild:
-    """Accepts jobs of kind optimize."""
+    """Validates the whole spec and reports every error at once."""
 
-    def __init__(self, known: Known, queue: JobQueue) -> None:
-        self._known = known
+    def __init__(self, artifacts: BuildSources, queue: JobQueue) -> None:
+        self._known = artifacts
         self._queue = queue
 
     async def __call__(
@@ -52,7 +52,7 @@ class CreateBuild:
 
         Raises:
             InvalidInputError: The spec is wrong; lists every error.
-            NotFoundError: The version or the dataset is unknown; the spec is right otherwise.
+            NotFoundError: The version or the dataset is unknown, and nothing else is wrong.
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
         """
@@ -74,10 +74,10 @@ class CreateBuild:
         try:
             return (await self._known.version(tenant, source.base_version_id)).size_bytes
         except NotFoundError:
-            return 0  # the job itself says that its base is gone
+            return 0  # the job itself fails because its base is gone
 
     async def _checked_source(self, tenant: str, spec: BuildSpec) -> ModelReady:
-        """The version to build from, if nothing is wrong with the spec."""
+        """Validate the spec; returns the version to build from."""
         source = ModelReady()
         errors = spec_errors(
             source_version_id=spec.source_version_id,
@@ -103,14 +103,14 @@ class CreateBuild:
         return source
 
 
-def version_of(model: ModelReady) -> Version:
-    """What the rules about builds look at."""
+def version_of(model: ModelReady) -> SourceVersion:
+    """Fields of the version that the rules of builds use."""
     unmerged = model.method if model.method in UNMERGED_METHODS else ""
-    return Version(model.version_id, model.form, model.job_id, unmerged)
+    return SourceVersion(model.version_id, model.form, model.job_id, unmerged)
 
 
 def with_defaults(spec: BuildSpec) -> BuildSpec:
-    """The spec as it will be carried out, so that a later default does not change an old job."""
+    """The spec with its defaults filled in, so that a later default does not change an old job."""
     full = BuildSpec()
     full.CopyFrom(spec)
     full.max_accuracy_loss = spec.max_accuracy_loss or DEFAULT_MAX_ACCURACY_LOSS

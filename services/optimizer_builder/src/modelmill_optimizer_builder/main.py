@@ -1,4 +1,4 @@
-"""Optimizer-builder: makes smaller, faster forms of models, and proves that they are still good."""
+"""Process entry point of optimizer-builder."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -29,26 +29,26 @@ from modelmill_optimizer_builder.settings import Settings
 
 SERVICE = "optimizer-builder"
 CALLERS = ("gateway",)
-"""Names in the certificates of those who may call, where certificates are used."""
+"""Services that may call, by the name in their certificate, if mutual TLS is on."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    """Serve RPCs and run jobs, as the role says, until `stopping`; then drain."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
-        known, queue = KnownArtifacts(models, datasets), JobQueue(bus)
+        artifacts, queue = KnownArtifacts(models, datasets), JobQueue(bus)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
+            servicer = OptimizerBuilderServicer(CreateBuild(artifacts, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildHandler(BuildModel(known, store_of(settings)))],
+            [BuildHandler(BuildModel(artifacts, store_of(settings)))],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,

@@ -1,4 +1,4 @@
-"""Use case, in the child: a source becomes a build that is proven small, fast and still good."""
+"""Use case of the child process: build a form, verify it and measure size, speed and quality."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from modelmill_optimizer_builder.domain.quality import (
 
 Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]
-"""Told a phase, units done, units in all (0 when unknown) and the word for the units."""
+"""Progress callback: phase, units done, total units (0 if unknown), name of the unit."""
 
 SPEED_PROMPTS = 5
 PLAIN_PROMPTS = (
@@ -32,39 +32,39 @@ PLAIN_PROMPTS = (
     "Name three kinds of birds.",
     "Tell me about the history of ships.",
 )
-"""Asked when there is no dataset to take prompts from."""
+"""Prompts to measure with if there is no dataset."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Local folders of what a build is made from."""
+    """Local folders of a build's source."""
 
     base: Path
-    """Hugging Face folder; the fine-tuned model itself when there is no adapter."""
+    """Hugging Face folder; the fine-tuned model itself if there is no adapter."""
 
     adapter: Path | None
 
     @property
     def trained(self) -> Path:
-        """What training made, or the import."""
+        """Folder of the trained or imported artifact."""
         return self.adapter or self.base
 
     @property
     def tokenizer(self) -> Path:
-        """Where the tokenizer that it was trained with lies."""
+        """Folder of the tokenizer used in training."""
         own = self.adapter
         return own if own is not None and (own / "tokenizer.json").is_file() else self.base
 
 
 @dataclass(frozen=True)
 class BuildOrder:
-    """One build.
+    """Request for one build.
 
     Args:
-        dataset: Folder with `test.jsonl`; None scores nothing.
-        choices: Answers to choose among; none scores nothing.
-        max_rows: Of the test split; 0 for all.
-        tuned: The trainer's evaluation.json on the same dataset, if there is one.
+        dataset: Folder with `test.jsonl`; if None, nothing is scored.
+        choices: Answer choices; if empty, nothing is scored.
+        max_rows: Scored rows of the test split; 0 for all.
+        tuned: The trainer's evaluation.json on the same dataset, if any.
     """
 
     form: str
@@ -76,35 +76,38 @@ class BuildOrder:
     tuned: Path | None
     scratch: Path
     target: Path
-    """Folder that becomes the artifact."""
+    """Output folder, which becomes the artifact."""
 
 
-class Made(Protocol):
-    """A build and its bf16 reference, both ready to run in the engine they are for."""
+class BuildPair(Protocol):
+    """A build and its bf16 reference, both loadable by their serving engine."""
 
     names: Mapping[Side, str]
-    """What evaluation.json calls the two, for example "bf16" and "int8"."""
+    """Their names in evaluation.json, for example "bf16" and "int8"."""
     reference_bytes: int
-    """Of the weights in bf16, as safetensors."""
+    """Size of the bf16 weights as safetensors."""
     built_bytes: int
-    """Of the model files of the build."""
+    """Size of the build's model files."""
     context_tokens: int
     parity: Mapping[str, Any]
-    """How like the source it is, for the manifest; see `modelmill_evaluation.parity`."""
+    """Parity record for the manifest; see `modelmill_evaluation.parity`."""
     parity_figures: Mapping[str, float]
-    """The same as figures of the version."""
+    """The same as metrics of the version."""
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
-        """As a ContinuationScorer, one question after the other."""
+        """Log-likelihoods of the choices of each question, in order."""
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
     ) -> Mapping[Side, Sequence[float]]:
-        """By round, of one request in flight; told (rounds done, rounds in all)."""
+        """Tokens per second by round, one request at a time.
+
+        `on_round` is called with (rounds done, total rounds).
+        """
 
 
 class TargetForm(Protocol):
-    """A way to make a model smaller or faster. Each is one module in `adapters`."""
+    """Builder of one target form. Each is one module in `adapters`."""
 
     def make(
         self,
@@ -113,66 +116,66 @@ class TargetForm(Protocol):
         scratch: Path,
         target: Path,
         report: Report,
-    ) -> Made:
-        """Write the build to `target` and its reference to `scratch`, and see that they agree.
+    ) -> BuildPair:
+        """Write the build to `target` and its reference to `scratch`, and verify that they agree.
 
         Raises:
-            ParityError: The build is not the same model; its code is the fault's name.
+            ParityError: The build is not the same model; the code names the fault.
         """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a build."""
+    """Metrics and parity record of a build."""
 
     figures: dict[str, float]
     parity: dict[str, Any]
 
 
 class MakeBuild:
-    """Builds, scores before and after, measures, and writes evaluation.json beside the build."""
+    """Builds, scores reference and build, measures speed, and writes evaluation.json."""
 
     def __init__(self, form: TargetForm, report: Report) -> None:
         self._form = form
         self._report = report
 
     def __call__(self, order: BuildOrder) -> Result:
-        """Make the build; what was measured of it.
+        """Make the build; returns its measurements.
 
         Raises:
             ParityError: The build is not the same model.
-            QualityLossError: It answers fewer rows than allowed.
+            QualityLossError: It loses more accuracy than allowed.
             InvalidInputError: The source's tokenizer or the dataset cannot be read.
-            LimitError: The tokenizer or chat template took more than it may.
+            LimitError: The tokenizer or chat template exceeded a time or memory limit.
         """
         tokenizer = BoundedTokenizer.load(order.source.tokenizer)
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
-        made = self._form.make(order.source, prompts, order.scratch, order.target, self._report)
+        pair = self._form.make(order.source, prompts, order.scratch, order.target, self._report)
         figures = {
-            "bytes": float(made.built_bytes),
-            "bytes_bf16": float(made.reference_bytes),
-            "size_ratio": made.built_bytes / made.reference_bytes,
-            "context_tokens": float(made.context_tokens),
-            **made.parity_figures,
+            "bytes": float(pair.built_bytes),
+            "bytes_bf16": float(pair.reference_bytes),
+            "size_ratio": pair.built_bytes / pair.reference_bytes,
+            "context_tokens": float(pair.context_tokens),
+            **pair.parity_figures,
         }
-        record, quality = self._score(order, made, questions)
+        record, quality = self._score(order, pair, questions)
         figures |= quality
-        speed = made.tokens_per_second(
+        speed = pair.tokens_per_second(
             prompts, lambda done, rounds: self._report("measure", done, rounds, "round")
         )
         figures |= speed_figures(speed["reference"], speed["built"])
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
-        return Result(figures, dict(made.parity))
+        return Result(figures, dict(pair.parity))
 
     def _score(
-        self, order: BuildOrder, made: Made, questions: Sequence[ChoiceQuestion]
+        self, order: BuildOrder, pair: BuildPair, questions: Sequence[ChoiceQuestion]
     ) -> tuple[dict[str, Any], dict[str, float]]:
-        """The record for evaluation.json and its figures; refuses a build that loses too much."""
+        """Content of evaluation.json and its metrics; rejects a build that loses too much."""
         if not questions:
             return evaluation_record((), {}, ()), {}
-        reference = self._answers(made, "reference", questions, already=0)
-        built = self._answers(made, "built", questions, already=len(questions))
+        reference = self._answers(pair, "reference", questions, already=0)
+        built = self._answers(pair, "built", questions, already=len(questions))
         quality = compare(reference, built)
         refuse_loss(quality, order.max_accuracy_loss, order.form)
         figures = {"test_rows": float(len(questions))}
@@ -180,9 +183,9 @@ class MakeBuild:
         figures |= interval_figures("accuracy_source", quality.reference)
         figures |= interval_figures("accuracy_loss", quality.loss)
 
-        name = made.names["built"]
-        answers = {made.names["reference"]: reference, name: built}
-        differences = [(name, made.names["reference"])]
+        name = pair.names["built"]
+        answers = {pair.names["reference"]: reference, name: built}
+        differences = [(name, pair.names["reference"])]
         tuned = tuned_answers(_read_json(order.tuned), order.choices, len(questions))
         if tuned is not None:
             trained = compare(tuned, built)
@@ -193,9 +196,9 @@ class MakeBuild:
         return evaluation_record(order.choices, answers, differences), figures
 
     def _answers(
-        self, made: Made, side: Side, questions: Sequence[ChoiceQuestion], *, already: int
+        self, pair: BuildPair, side: Side, questions: Sequence[ChoiceQuestion], *, already: int
     ) -> list[bool]:
-        scores = made.scores(side, questions)
+        scores = pair.scores(side, questions)
 
         def on_progress(done: int, rows: int) -> None:
             self._report("score", already + done, 2 * rows, "row")
@@ -215,7 +218,7 @@ def _questions(order: BuildOrder, tokenizer: ChatTokenizer) -> list[ChoiceQuesti
 
 
 def _prompts(questions: Sequence[ChoiceQuestion], tokenizer: ChatTokenizer) -> list[list[int]]:
-    """What speed is measured and parity checked with: the dataset's own prompts, if it has any."""
+    """Prompts for speed and parity: the dataset's own, if it has any."""
     if questions:
         return [list(question.prompt_ids) for question in questions[:SPEED_PROMPTS]]
     return [tokenizer.encode_prompt([{"role": "user", "content": text}]) for text in PLAIN_PROMPTS]

@@ -1,4 +1,4 @@
-"""Use case: what training has just made gets the build that serving uses, unasked."""
+"""Use case: queue the default build of every newly trained model."""
 
 import logging
 
@@ -18,19 +18,19 @@ REQUESTED_BY = "optimizer-builder"
 
 
 class OrderDefaultBuild:
-    """Idempotent: the job's id depends on the version alone, so a second delivery finds the first.
+    """Idempotent: the job id depends only on the version, so a redelivery finds the first job.
 
-    Nothing is looked up: the announcement says all that the job needs, and the job itself looks.
+    It looks nothing up: the announcement has all that queuing needs.
     """
 
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
 
     async def __call__(self, model: ModelReady) -> None:
-        """Queue the default build of a version, if it is of a kind that gets one.
+        """Queue the default build of a version, if its form has one.
 
         Raises:
-            UnavailableError: The bus does not answer; deliver the announcement again.
+            UnavailableError: The bus does not answer; the announcement must be redelivered.
         """
         build = default_build_of(model)
         if build is None:
@@ -49,7 +49,7 @@ class OrderDefaultBuild:
                 needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
             )
         except AlreadyExistsError:
-            # Ordered by a release whose defaults were others; that build stands.
-            log.info("the default build of %s was ordered before", model.version_id)
+            # Queued by a release with other defaults; that build is kept.
+            log.info("the default build of %s already exists", model.version_id)
         else:
             log.info("the default build of %s is job %s", model.version_id, job.job_id)

@@ -1,4 +1,4 @@
-"""A build beside the goldens of the model that it was made from, and what is recorded of it."""
+"""Compares a build with the goldens of its source model, and records the results."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ from modelmill_optimizer_builder.make_build import Source
 
 
 def check_source(source: Source) -> None:
-    """See, before anything is made of it, that a source still has the prompts it was trained with.
+    """Verify, before building, that the source still renders the prompts of its training.
 
     Raises:
         ParityError: SPECIAL_TOKEN_MISSING, TEMPLATE_MISMATCH or TOKENIZER_MISMATCH.
@@ -27,30 +27,30 @@ def check_source(source: Source) -> None:
 
 
 class GoldenCheck:
-    """Compares forms with goldens, one after the other, and remembers how alike they were.
+    """Compares forms with goldens, one after another, and keeps the measured likeness of each.
 
     Args:
-        source: Whose goldens are read; where it has none, as an import, they are taken now.
-        speaker: The source, to be asked then.
-        merge: What was seen of the merge; None where nothing was merged.
+        source: Model whose goldens are read. An import has none; they are taken now.
+        generator: Generates with the source in that case.
+        merge: Result of the merge check; None if nothing was merged.
     """
 
     def __init__(
         self,
         source: Source,
-        speaker: Speaker,
+        generator: Speaker,
         context_tokens: int,
         merge: MergeCheck | None = None,
     ) -> None:
         self._merge = merge
         found = Goldens.read(source.trained)
         self._reference = "source" if found is None else "training"
-        self.goldens = found or _taken(source.tokenizer, speaker, context_tokens)
+        self.goldens = found or _take_goldens(source.tokenizer, generator, context_tokens)
         self.likenesses: list[Likeness] = []
         self._by_engine = 0
 
     def check_logits(self, rows: Iterable[Logits], limit: Limit, *, form: str) -> None:
-        """Accept a form that is as like as `limit` wants; nothing is asked where no golden fits.
+        """Accept a form whose logits are within `limit`. Without golden prompts this does nothing.
 
         Raises:
             ParityError: LOGITS_DIFFER or GREEDY_DISAGREES.
@@ -61,7 +61,7 @@ class GoldenCheck:
         check_likeness(self.likenesses[-1], limit)
 
     def check_folder(self, folder: Path, *, form: str) -> None:
-        """Accept a folder whose tokenizer and template give the prompts of training.
+        """Accept a folder whose tokenizer and chat template give the prompts of training.
 
         Raises:
             ParityError: SPECIAL_TOKEN_MISSING, TEMPLATE_MISMATCH or TOKENIZER_MISMATCH.
@@ -69,14 +69,17 @@ class GoldenCheck:
         _check_folder(self.goldens, folder, form=form)
 
     def count_prompts(self, encode: Callable[[str], list[int]]) -> None:
-        """Count the prompts that a tokenizer reads as training does, which need not be all: it is
-        for others, while our serving hands the engine token ids."""
+        """Count the prompts that the engine's tokenizer encodes as training did.
+
+        It need not be all: our serving passes token ids to the engine, and this tokenizer is for
+        others.
+        """
         self._by_engine = sum(
             encode(golden.text) == list(golden.prompt_ids) for golden in self.goldens.prompts
         )
 
     def record(self) -> dict[str, Any]:
-        """What the manifest says; only what passed every check gets so far."""
+        """Parity record for the manifest; only a build that passed every check gets this far."""
         merge = {} if self._merge is None else {"merge": self._merge.as_json()}
         return merge | {
             "reference": f"{self._reference}, {self.goldens.compute}",
@@ -90,7 +93,7 @@ class GoldenCheck:
         }
 
     def figures(self) -> dict[str, float]:
-        """Of the last form that was compared, which is the build."""
+        """Figures of the last form compared, which is the build."""
         return self.likenesses[-1].figures() if self.likenesses else {}
 
 
@@ -100,11 +103,11 @@ def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
     check_prompts(goldens, tokenizer, form=form, template=template)
 
 
-def _taken(folder: Path, speaker: Speaker, context_tokens: int) -> Goldens:
+def _take_goldens(folder: Path, generator: Speaker, context_tokens: int) -> Goldens:
     tokenizer = BoundedTokenizer.load(folder)
     found = prompt_facts(folder, tokenizer)
     facts = TokenizerFacts(
-        # Of no dataset's token files, and so of no use.
+        # Only token files of a dataset need this digest.
         tokenizer="",
         template=found.template,
         special_tokens=dict(found.special_tokens),
@@ -112,5 +115,5 @@ def _taken(folder: Path, speaker: Speaker, context_tokens: int) -> Goldens:
         dated=found.dated,
     )
     return take_goldens(
-        (), tokenizer, facts, speaker, compute="float32", context_tokens=context_tokens
+        (), tokenizer, facts, generator, compute="float32", context_tokens=context_tokens
     )

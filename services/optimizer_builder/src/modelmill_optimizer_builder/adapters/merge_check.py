@@ -1,8 +1,8 @@
-"""Whether a merged model's weights are those of a merge in float32 (torch).
+"""Verifies that an adapter was merged in float32 (torch).
 
-Logits do not tell: a merge in bf16 differs from the right one by less than int8 weights do. The
-weights do, bit by bit: those of sampled layers are computed once more from the files of base and
-adapter, by nothing that made the merged model.
+Logits cannot show it: a merge in bf16 differs by less than int8 weights do. The weights can, bit
+by bit. Those of sampled layers are recomputed from the files of base and adapter, by code
+independent of the merge.
 """
 
 import json
@@ -19,10 +19,10 @@ from torch import Tensor
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel
 
 SAMPLED = 8
-"""Layers that are computed again, spread over the model."""
+"""Number of recomputed layers, spread over the model."""
 TOLERATED_SHARE = 0.0001
-"""Of a sample's weights that may be rounded to the neighbour: another order of summation moves some
-that lie half-way between two bf16 numbers."""
+"""Share of sampled weights that may be rounded to the neighbouring number. Another order of
+summation moves some that lie half-way between two bf16 numbers."""
 PREFIX = "base_model.model."
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 FORMATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -30,12 +30,12 @@ FORMATS = (torch.float32, torch.bfloat16, torch.float16)
 
 @dataclass(frozen=True)
 class MergeCheck:
-    """What was compared."""
+    """Result of the check."""
 
     layers: int
-    """Sampled layers; 0 where the adapter is of a kind that is not computed again."""
+    """Number of sampled layers; 0 for a kind of adapter that is not recomputed, such as DoRA."""
     other_share: float
-    """Share of their weights that are not those of the merge in float32."""
+    """Share of their weights that differ from a merge in float32."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for a manifest."""
@@ -49,10 +49,10 @@ class MergeCheck:
 
 
 def check_merge(merged: MergedModel, base: Path, adapter: Path) -> MergeCheck:
-    """Accept a merge that was added in float32 and rounded to bf16 once.
+    """Accept a merge that was computed in float32 and rounded to bf16 once.
 
     Raises:
-        ParityError: MERGE_DTYPE, with the format that explains the weights, if one does.
+        ParityError: MERGE_DTYPE; names the dtype that explains the weights, if one does.
     """
     weights = dict(merged.module.named_parameters())
     others = dict.fromkeys(FORMATS, 0)
@@ -79,11 +79,11 @@ def check_merge(merged: MergedModel, base: Path, adapter: Path) -> MergeCheck:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A linear layer and what its adapter adds to it."""
+    """A linear layer and its LoRA factors."""
 
     path: str
     base: Tensor
-    """(O, I), in the format of the file."""
+    """(O, I), in the dtype of the file."""
     down: Tensor
     """(R, I)."""
     up: Tensor
@@ -91,8 +91,10 @@ class _Layer:
     scale: float
 
     def merged_in(self, dtype: torch.dtype) -> Tensor:
-        """The bf16 weights that a merge in a format gives: factors, product and sum are numbers of
-        it. The products are summed in float32, as PEFT does on a processor."""
+        """The bf16 weights of a merge in `dtype`: factors, product and sum are rounded to it.
+
+        Products are summed in float32, as PEFT does on a CPU.
+        """
         up, down = (factor.to(dtype).float() for factor in (self.up, self.down))
         product = (up @ down) * self.scale
         return (self.base.to(dtype) + product.to(dtype)).to(torch.bfloat16)
@@ -109,7 +111,7 @@ def _sampled(base: Path, adapter: Path) -> Iterator[_Layer]:
             path = name.removeprefix(PREFIX).removesuffix(DOWN)
             file = files.get(f"{path}.weight")
             if file is None:
-                continue  # of a layer that is stored in another shape than it is computed in
+                continue  # the layer is stored in another shape than it is computed in
             with safe_open(file, "pt") as weights:
                 weight = weights.get_tensor(f"{path}.weight")
             down = tensors.get_tensor(name)
@@ -118,14 +120,14 @@ def _sampled(base: Path, adapter: Path) -> Iterator[_Layer]:
 
 
 def _scale(config: Mapping[str, Any], path: str, rank: int) -> float:
-    """What the product is multiplied by; alpha may be given for single layers, as PEFT has it."""
+    """LoRA scale of a layer; PEFT allows an alpha for single layers."""
     patterns = config.get("alpha_pattern") or {}
     alpha = next((v for key, v in patterns.items() if path.endswith(key)), config["lora_alpha"])
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
 def _files_of(base: Path) -> dict[str, Path]:
-    """Which file has each tensor of a model."""
+    """File of each tensor of a model."""
     files = {}
     for path in sorted(base.glob("*.safetensors")):
         with safe_open(path, "pt") as tensors:

@@ -1,4 +1,4 @@
-"""The model that a build is made from: base and adapter as one set of bf16 weights (torch)."""
+"""Merges base and adapter into one set of bf16 weights, the source of a build (torch)."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ Logits = NDArray[np.float32]
 
 
 class MergedModel:
-    """A causal language model whose weights are bf16 numbers.
+    """Causal language model with bf16 weights.
 
-    The adapter is added in fp32 and the sum rounded to bf16 once. Merged in bf16, its product would
-    be rounded before the sum as well, and a small update of a large weight would be lost in part.
+    The adapter is added in float32 and the sum is rounded to bf16 once. A merge in bf16 would also
+    round the product before the sum, and lose part of a small update of a large weight.
     """
 
     def __init__(self, module: Any) -> None:
@@ -31,26 +31,26 @@ class MergedModel:
         cls,
         base: Path,
         adapter: Path | None,
-        look: Callable[[Any], None] = lambda _module: None,
+        inspect: Callable[[Any], None] = lambda _module: None,
     ) -> "MergedModel":
-        """Read safetensors and, unless None, the PEFT adapter on top of them; nothing runs code.
+        """Load safetensors and merge the PEFT adapter, if any; no code of the model is run.
 
         Args:
-            look: Shown the module in fp32, before its weights are rounded.
+            inspect: Called with the module in float32, before its weights are rounded.
 
         Raises:
-            NotMergeableError: The adapter is none that becomes part of weights.
-            ValueError: The merge gives a weight that is not a number.
+            NotMergeableError: The adapter is a soft prompt, which does not change weights.
+            ValueError: The merge gives a weight that is NaN.
         """
         if adapter is not None:
-            _refuse_beginning(adapter)
+            _refuse_soft_prompt(adapter)
         module: Any = AutoModelForCausalLM.from_pretrained(
             base, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
         if adapter is not None:
             module = PeftModel.from_pretrained(module, adapter, local_files_only=True)
             module = module.merge_and_unload(safe_merge=True)
-        look(module.eval())
+        inspect(module.eval())
         return cls(module.to(torch.bfloat16))
 
     @property
@@ -64,9 +64,9 @@ class MergedModel:
         return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
     def greedy_logits(self, prompt: Sequence[int], steps: int) -> tuple[list[int], list[Logits]]:
-        """The likeliest `steps` tokens after `prompt`, and the logits each was chosen by.
+        """Decode `steps` tokens greedily; returns them with the logits that each was chosen from.
 
-        Computed in fp32, so that what differs from them is somebody else's error.
+        Computed in float32, so that any difference is an error of the compared form.
         """
         ids, chosen = list(prompt), []
         module = self.module.float()
@@ -80,10 +80,10 @@ class MergedModel:
         return ids[len(prompt) :], chosen
 
 
-def _refuse_beginning(adapter: Path) -> None:
+def _refuse_soft_prompt(adapter: Path) -> None:
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":
         raise NotMergeableError(
-            f"an adapter of type {config.get('peft_type')} stands before every text and cannot be "
+            f"an adapter of type {config.get('peft_type')} is a soft prompt, which cannot be "
             "merged into weights"
         )

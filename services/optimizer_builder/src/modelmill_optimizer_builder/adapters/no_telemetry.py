@@ -1,4 +1,4 @@
-"""OpenVINO's converter reports its use to its makers unless told otherwise; here it does not."""
+"""Turns off the telemetry of OpenVINO's converter, which is on by default."""
 
 import sys
 
@@ -6,8 +6,8 @@ PACKAGE = "openvino_telemetry"
 
 
 def forbid_telemetry() -> None:
-    """Hide the package that sends, so that OpenVINO and NNCF use their silent stubs.
+    """Block the import of the telemetry package, so that OpenVINO and NNCF use their no-op stubs.
 
-    Must run before OpenVINO is imported. The package's own switch is a file in the home folder.
+    Must run before OpenVINO is imported. The package's own opt-out is a file in the home folder.
     """
     sys.modules[PACKAGE] = None  # type: ignore[assignment]

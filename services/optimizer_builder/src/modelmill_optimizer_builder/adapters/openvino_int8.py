@@ -1,4 +1,4 @@
-"""The form openvino-int8: OpenVINO IR with 8-bit weights, for CPUs."""
+"""The target form openvino-int8: OpenVINO IR with int8 weights, for CPUs."""
 
 import gc
 import shutil
@@ -40,6 +40,149 @@ from modelmill_optimizer_builder.domain.parity import (
 )
 from modelmill_optimizer_builder.make_build import Report, Side, Source
 
+LOWEST, HIGHEST = -128, 127
+DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
+"""One activation scale per token: faster than OpenVINO's default of one per 32 values."""
+
+_FLOATS = (ov.Type.bf16, ov.Type.f16, ov.Type.f32)
+
+
+def quantise_weights(source: Path, target: Path) -> None:
+    """Quantize an IR from float to int8 weights; each has its `.bin` file next to it."""
+    model = ov.Core().read_model(source)
+    for node in model.get_ordered_ops():
+        if _is_weight(node):
+            _replace(node, _dequantised(node))
+    model.validate_nodes_and_infer_types()
+    model.set_rt_info(
+        str(DYNAMIC_QUANTISATION_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
+    )
+    ov.save_model(model, target, compress_to_fp16=False)
+
+
+def _is_weight(node: Any) -> bool:
+    """Whether a node is the weight matrix of a linear layer or an embedding."""
+    if node.get_type_name() != "Constant" or node.get_element_type() not in _FLOATS:
+        return False
+    if len(node.shape) != 2:
+        return False
+    return any(
+        (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in _uses(node)
+    )
+
+
+def _uses(node: Any) -> list[tuple[Any, int]]:
+    """Consumers of a constant and their input ports, looking through float conversions."""
+    uses = []
+    for reader in node.output(0).get_target_inputs():
+        user = reader.get_node()
+        if user.get_type_name() == "Convert":
+            uses += _uses(user)
+        else:
+            uses.append((user, reader.get_index()))
+    return uses
+
+
+def _dequantised(node: Any) -> Any:
+    """The weight as int8 times scale, in the pattern that OpenVINO runs without dequantizing."""
+    name = node.get_friendly_name()
+    weight = node.get_data(dtype=np.float32)
+    low, high = weight.min(axis=1, keepdims=True), weight.max(axis=1, keepdims=True)
+    # int8 has one more negative level; the sign of the scale gives it to the larger side.
+    furthest = np.where(-low >= high, low, high)
+    scale = np.where(furthest == 0, 1, furthest / LOWEST).astype(np.float32)
+    quantised = np.clip(np.rint(weight / scale), LOWEST, HIGHEST).astype(np.int8)
+    constant = ops.constant(quantised, name=name)
+    product = ops.multiply(
+        ops.convert(constant, "f16"),
+        ops.constant(scale.astype(np.float16), name=f"{name}/scale"),
+        name=f"{name}/fq_weights_1",
+    )
+    return ops.convert(product, "f32")
+
+
+def _replace(node: Any, replacement: Any) -> None:
+    """Connect every consumer to the replacement, also those behind a float conversion."""
+    for reader in node.output(0).get_target_inputs():
+        if reader.get_node().get_type_name() == "Convert":
+            _replace(reader.get_node(), replacement)
+        else:
+            reader.replace_source_output(replacement.output(0))
+
+
+Ids = Sequence[int]
+
+
+class MergedModelGenerator:
+    """Computes in float32, so that its logits differ only by the merge and rounding."""
+
+    def __init__(self, merged: MergedModel, end_ids: frozenset[int]) -> None:
+        self._merged = merged
+        self._end_ids = end_ids
+
+    def continuations(self, prompts: Sequence[Ids], new_tokens: int) -> list[list[int]]:
+        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        continuation = []
+        for prompt in prompts:
+            tokens, _ = self._merged.greedy_logits(prompt, new_tokens)
+            ends = [place for place, token in enumerate(tokens, 1) if token in self._end_ids]
+            continuation.append(tokens[: ends[0]] if ends else tokens)
+        return continuation
+
+    def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
+        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        module = self._merged.module.float()
+        rows = list(module_logits(module, prompts, continuations))
+        module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
+        return iter(rows)
+
+
+@torch.inference_mode()
+def module_logits(
+    module: Any, prompts: Sequence[Ids], continuations: Sequence[Ids]
+) -> Iterator[Logits]:
+    """(P, V) logits after each prompt and along its continuation, by a float32 module."""
+    for prompt, continuation in zip(prompts, continuations, strict=True):
+        ids = torch.tensor([[*prompt, *continuation[:-1]]])
+        yield module(ids, use_cache=False, logits_to_keep=len(continuation)).logits[0].numpy()
+
+
+MODEL_FILE = "openvino_model.xml"
+LATENT = ("deepseek_v2", "deepseek_v3")
+"""Models with latent attention, which optimum-intel supports for transformers 4.53 only."""
+
+
+def export_bf16(merged: MergedModel, folder: Path) -> None:
+    """Write `openvino_model.xml` and `.bin`, `config.json` and `generation_config.json`."""
+    model_type = merged.module.config.model_type
+    if model_type in LATENT:
+        _prepare_latent(merged)
+    if model_type not in utils.SKIP_CHECK_TRACE_MODELS:
+        # torch would trace a second time to compare; `parity` checks the result instead.
+        utils.SKIP_CHECK_TRACE_MODELS = (*utils.SKIP_CHECK_TRACE_MODELS, model_type)
+    export_from_model(
+        merged.module,
+        folder,
+        task="text-generation-with-past",
+        stateful=True,
+        # Keep bf16 constants; float32 would be twice as large.
+        patch_16bit_model=True,
+        # `openvino_tokenizer` writes the tokenizer, from the source's own files.
+        preprocessors=[],
+    )
+
+
+def _prepare_latent(merged: MergedModel) -> None:
+    """Export like any other decoder: transformers 5 no longer has what optimum-intel patches.
+
+    Experts are computed as one batched product. OpenVINO has no operation for the default, which
+    groups tokens by expert, and tracing a loop over experts would bake in one prompt's counts.
+    """
+    DeepseekOpenVINOConfig.MAX_TRANSFORMERS_VERSION = "9.9"
+    DeepseekOpenVINOConfig._MODEL_PATCHER = OVDecoderModelPatcher
+    merged.module.set_experts_implementation("batched_mm")
+
+
 NEW_TOKENS = 64
 ROUNDS = 6
 CACHE_GIB = 1
@@ -52,14 +195,14 @@ def tokens_per_second(
     prompts: Sequence[Sequence[int]],
     on_round: Callable[[int, int], None],
 ) -> dict[Name, list[float]]:
-    """Those of each round for each folder, one greedy request in flight, prompt included.
+    """Tokens per second of each round and folder: one greedy request at a time, prefill included.
 
-    The folders take turns within each round, so that whatever else the machine does falls on all of
-    them; the first, uncounted round warms them up.
+    The folders alternate within each round, so that other load on the machine affects all of them.
+    The first round is a warm-up and not counted.
 
     Args:
-        prompts: Token ids; one is used in each round.
-        on_round: Told (rounds done, rounds in all).
+        prompts: Token ids; one prompt per round.
+        on_round: Called with (rounds done, total rounds).
     """
     pipelines = {name: _pipeline(folder) for name, folder in folders.items()}
     rates: dict[Name, list[float]] = {name: [] for name in folders}
@@ -90,160 +233,12 @@ def _generate(pipeline: Any, prompt: Sequence[int]) -> float:
     return len(result.m_generation_ids[0]) / seconds
 
 
-MODEL_FILE = "openvino_model.xml"
-LATENT = ("deepseek_v2", "deepseek_v3")
-"""Latent attention and experts, which optimum-intel knows of transformers 4.53 only."""
-
-
-def export_bf16(merged: MergedModel, folder: Path) -> None:
-    """Write `openvino_model.xml` and `.bin`, `config.json` and `generation_config.json`."""
-    model_type = merged.module.config.model_type
-    if model_type in LATENT:
-        _prepare_latent(merged)
-    if model_type not in utils.SKIP_CHECK_TRACE_MODELS:
-        # torch would trace a second time and compare; `parity` compares the result itself.
-        utils.SKIP_CHECK_TRACE_MODELS = (*utils.SKIP_CHECK_TRACE_MODELS, model_type)
-    export_from_model(
-        merged.module,
-        folder,
-        task="text-generation-with-past",
-        stateful=True,
-        # Keeps the weights as bf16 constants instead of writing them out twice as large.
-        patch_16bit_model=True,
-        # The tokenizer is written by `openvino_tokenizer`, from the source's own files.
-        preprocessors=[],
-    )
-
-
-def _prepare_latent(merged: MergedModel) -> None:
-    """Export them as any other decoder: what optimum-intel would patch is gone from transformers 5.
-
-    Experts are computed as one batched product. The default groups tokens by expert, which OpenVINO
-    has no operation for, and a loop over experts would be traced with the counts of one prompt.
-    """
-    DeepseekOpenVINOConfig.MAX_TRANSFORMERS_VERSION = "9.9"
-    DeepseekOpenVINOConfig._MODEL_PATCHER = OVDecoderModelPatcher
-    merged.module.set_experts_implementation("batched_mm")
-
-
-Ids = Sequence[int]
-
-
-class MergedSpeaker:
-    """Computes in float32: what its logits differ by is what merging and rounding did."""
-
-    def __init__(self, merged: MergedModel, end_ids: frozenset[int]) -> None:
-        self._merged = merged
-        self._end_ids = end_ids
-
-    def continuations(self, prompts: Sequence[Ids], new_tokens: int) -> list[list[int]]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
-        spoken = []
-        for prompt in prompts:
-            tokens, _ = self._merged.greedy_logits(prompt, new_tokens)
-            ends = [place for place, token in enumerate(tokens, 1) if token in self._end_ids]
-            spoken.append(tokens[: ends[0]] if ends else tokens)
-        return spoken
-
-    def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
-        module = self._merged.module.float()
-        rows = list(module_logits(module, prompts, continuations))
-        module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
-        return iter(rows)
-
-
-@torch.inference_mode()
-def module_logits(
-    module: Any, prompts: Sequence[Ids], continuations: Sequence[Ids]
-) -> Iterator[Logits]:
-    """(P, V) after each prompt and along its continuation, by a module in float32."""
-    for prompt, spoken in zip(prompts, continuations, strict=True):
-        ids = torch.tensor([[*prompt, *spoken[:-1]]])
-        yield module(ids, use_cache=False, logits_to_keep=len(spoken)).logits[0].numpy()
-
-
-LOWEST, HIGHEST = -128, 127
-DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
-"""Activations get one scale a token: faster than OpenVINO's default of one for 32 values."""
-
-_FLOATS = (ov.Type.bf16, ov.Type.f16, ov.Type.f32)
-
-
-def quantise_weights(source: Path, target: Path) -> None:
-    """Read an IR with float weights and write it with 8-bit ones; `.bin` files lie beside both.
-
-    The same numbers as NNCF's INT8_SYM, which a test compares. NNCF takes eight seconds for what
-    takes one here (it compiles a small model for each weight) and imports 280 MB.
-    """
-    model = ov.Core().read_model(source)
-    for node in model.get_ordered_ops():
-        if _is_weight(node):
-            _replace(node, _dequantised(node))
-    model.validate_nodes_and_infer_types()
-    model.set_rt_info(
-        str(DYNAMIC_QUANTISATION_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
-    )
-    ov.save_model(model, target, compress_to_fp16=False)
-
-
-def _is_weight(node: Any) -> bool:
-    """Whether a node is the matrix of a linear layer or of an embedding."""
-    if node.get_type_name() != "Constant" or node.get_element_type() not in _FLOATS:
-        return False
-    if len(node.shape) != 2:
-        return False
-    return any(
-        (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in _uses(node)
-    )
-
-
-def _uses(node: Any) -> list[tuple[Any, int]]:
-    """Who reads a constant, on which input, seen through conversions to another float type."""
-    uses = []
-    for reader in node.output(0).get_target_inputs():
-        user = reader.get_node()
-        if user.get_type_name() == "Convert":
-            uses += _uses(user)
-        else:
-            uses.append((user, reader.get_index()))
-    return uses
-
-
-def _dequantised(node: Any) -> Any:
-    """The weight as int8 times scale, in the pattern that OpenVINO computes without unpacking."""
-    name = node.get_friendly_name()
-    weight = node.get_data(dtype=np.float32)
-    low, high = weight.min(axis=1, keepdims=True), weight.max(axis=1, keepdims=True)
-    # The sign of the scale gives the larger side the one level that the other side lacks.
-    furthest = np.where(-low >= high, low, high)
-    scale = np.where(furthest == 0, 1, furthest / LOWEST).astype(np.float32)
-    quantised = np.clip(np.rint(weight / scale), LOWEST, HIGHEST).astype(np.int8)
-    constant = ops.constant(quantised, name=name)
-    product = ops.multiply(
-        ops.convert(constant, "f16"),
-        ops.constant(scale.astype(np.float16), name=f"{name}/scale"),
-        name=f"{name}/fq_weights_1",
-    )
-    return ops.convert(product, "f32")
-
-
-def _replace(node: Any, replacement: Any) -> None:
-    """Hand the replacement to every reader, also those behind a conversion to float."""
-    for reader in node.output(0).get_target_inputs():
-        if reader.get_node().get_type_name() == "Convert":
-            _replace(reader.get_node(), replacement)
-        else:
-            reader.replace_source_output(replacement.output(0))
-
-
 PARITY_STEPS = 2
-"""The prompt, and one token after it: a traced model can be right for one and wrong for the other.
-"""
+"""Prefill and one decode step: a traced model can be right in one and wrong in the other."""
 
 
 class OpenVinoInt8:
-    """Exports once: the bf16 IR is the reference, and what is quantised."""
+    """Exports once: the bf16 IR is both the reference and the input of quantization."""
 
     def make(
         self,
@@ -252,7 +247,7 @@ class OpenVinoInt8:
         scratch: Path,
         target: Path,
         report: Report,
-    ) -> "MadeInt8":
+    ) -> "Int8BuildPair":
         reference = scratch / "reference"
         target.mkdir(parents=True)
         report("merge", 0, 0, "")
@@ -281,45 +276,45 @@ class OpenVinoInt8:
         check_quantised(logit_distances(target / MODEL_FILE, prompt, tokens, expected))
         check_built(goldens, target)
         goldens.goldens.write(target)
-        return MadeInt8(reference, target, reference_bytes, context_tokens, goldens)
+        return Int8BuildPair(reference, target, reference_bytes, context_tokens, goldens)
 
 
 def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
-    """Base and adapter as one, seen to be what was trained; the goldens go on to the build.
+    """Merge base and adapter, and verify the result against the goldens of training.
 
     Raises:
         ParityError: LOGITS_DIFFER, GREEDY_DISAGREES or MERGE_DTYPE.
     """
-    of_training = Goldens.read(source.trained)
+    training_goldens = Goldens.read(source.trained)
     exact: list[Likeness] = []
 
-    def look(module: Any) -> None:
-        """Before rounding, a merge gives the goldens themselves."""
-        if of_training is None or not of_training.prompts:
+    def inspect(module: Any) -> None:
+        """Before rounding, a merge must reproduce the goldens exactly."""
+        if training_goldens is None or not training_goldens.prompts:
             return
-        rows = module_logits(module, *of_training.spoken)
-        exact.append(compare(of_training, rows, form="merged, float32"))
+        rows = module_logits(module, *training_goldens.spoken)
+        exact.append(compare(training_goldens, rows, form="merged, float32"))
         check_likeness(exact[0], EXACT_LIMIT)
 
-    merged = MergedModel.load(source.base, source.adapter, look)
+    merged = MergedModel.load(source.base, source.adapter, inspect)
     merge = None
     if source.adapter is not None:
         merge = check_merge(merged, source.base, source.adapter)
-    speaker = MergedSpeaker(merged, BoundedTokenizer.load(source.tokenizer).eos_ids)
-    goldens = GoldenCheck(source, speaker, merged.context_tokens, merge)
+    generator = MergedModelGenerator(merged, BoundedTokenizer.load(source.tokenizer).eos_ids)
+    goldens = GoldenCheck(source, generator, merged.context_tokens, merge)
     if exact:
         goldens.likenesses += exact
-        rows = speaker.logits(*goldens.goldens.spoken)
+        rows = generator.logits(*goldens.goldens.spoken)
         goldens.check_logits(rows, ROUNDED_LIMIT, form="merged, bfloat16 weights")
     return merged, goldens
 
 
 def check_built(goldens: GoldenCheck, target: Path) -> None:
-    """See that a finished folder reads and answers the goldens as its source does.
+    """Verify that a finished build encodes and answers the golden prompts as its source does.
 
     Raises:
-        ParityError: It does not; its code is the fault's name.
-        LimitError: A tokenizer took more than it may.
+        ParityError: It does not; the code names the fault.
+        LimitError: A tokenizer exceeded its time or memory limit.
     """
     form = "openvino-int8"
     goldens.check_folder(target, form=form)
@@ -338,13 +333,13 @@ def _copy_configs(source: Path, target: Path) -> None:
 
 
 def _copy_engine_tokenizer(source: Path, target: Path) -> None:
-    """The engine loads no model without one."""
+    """The engine loads no model without a tokenizer."""
     for path in source.glob("openvino_*tokenizer.*"):
         shutil.copyfile(path, target / path.name)
 
 
-class MadeInt8:
-    """An IR with 8-bit weights and the one with bf16 weights that it was made from."""
+class Int8BuildPair:
+    """An IR with int8 weights, and the bf16 IR that it was quantized from."""
 
     names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
 

@@ -1,4 +1,4 @@
-"""An IR's logits beside those of the torch model it was exported from."""
+"""Compares the logits of an IR with those of the torch model it was exported from."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,16 +14,16 @@ EXACT = {
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
     "KV_CACHE_PRECISION": "f32",
 }
-"""Options without which OpenVINO rounds on the way, more than an export may differ."""
+"""Options for float32. By default OpenVINO rounds intermediates, by more than the tolerance."""
 
 
 def served_logits(
     path: Path, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
 ) -> Iterator[Logits]:
-    """(P, V) after each prompt and along its continuation, with the precision that serving has.
+    """(P, V) logits after each prompt and along its continuation, with the precision of serving.
 
-    The prompt is read at once and then one token at a time, as an engine does: keys and values
-    that were rounded for the cache are read back.
+    Prefill, then one token per step, as an engine does, so that rounded keys and values are read
+    back from the cache.
     """
     model = StatefulModel(path)
     for prompt, continuation in zip(prompts, continuations, strict=True):
@@ -37,8 +37,7 @@ def served_logits(
 
 
 def _next_logits(model: StatefulModel, read: Sequence[int], seen: int) -> Logits:
-    """Logits after reading some tokens behind those that the model has seen; valid until the next
-    call."""
+    """Logits after appending some tokens; valid until the next call."""
     row: Logits = model.run(
         np.array([read]),
         mask=np.ones((1, seen + len(read)), np.int64),
@@ -52,11 +51,11 @@ def _next_logits(model: StatefulModel, read: Sequence[int], seen: int) -> Logits
 def logit_distances(
     path: Path, prompt: Sequence[int], tokens: Sequence[int], expected: Sequence[Logits]
 ) -> list[LogitDistance]:
-    """Run prompt and then one token at a time, as an engine does, and compare each step.
+    """Run prefill and decode steps, as an engine does, and compare the logits of each step.
 
     Args:
-        tokens: What follows the prompt; the last is not read.
-        expected: Logits that each of `tokens` was chosen by.
+        tokens: Tokens after the prompt; the last is not fed.
+        expected: Logits that each of `tokens` was chosen from.
     """
     model = StatefulModel(path, EXACT)
     model.reset()

@@ -1,4 +1,4 @@
-"""How likely each choice is after each prompt, by an OpenVINO IR, many rows at a time."""
+"""Scores answer choices by log-likelihood with an OpenVINO IR, in batches."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,27 +10,27 @@ from numpy.typing import NDArray
 from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel
 
 BLOCK_TOKENS = 192
-"""Prompt tokens read in one call: enough that reading the weights is no longer what takes time."""
+"""Prompt tokens per call: enough that reading the weights no longer dominates the time."""
 CANDIDATES = 4
-"""Choices of a row that are finished first; a trained model has its answer among them."""
+"""Choices of a row scored to their ends first; a trained model's answer is among them."""
 
 
 class OpenVinoScorer:
-    """Summed log-likelihoods of choices, computed with the precision that serving has.
+    """Summed log-likelihoods of choices, computed with the precision of serving.
 
-    Three savings, none of which changes which choice is likeliest: what all prompts begin with is
-    read once; rows share calls; and a choice is followed only while it can still win. The score of
-    one that cannot is its first token's log-likelihood, which its sum cannot exceed.
+    Three optimizations keep the likeliest choice: the common prefix of all prompts is computed
+    once, rows share calls, and a choice is dropped once it cannot win. Its score is then the
+    log-likelihood of its first token, an upper bound of its sum.
 
     Args:
-        options: Of OpenVINO, beside those that the IR carries.
+        options: OpenVINO options, in addition to those in the IR.
     """
 
     def __init__(self, path: Path, options: Mapping[str, str] | None = None) -> None:
         self._model = StatefulModel(path, options)
 
     def scores(self, questions: Sequence[ChoiceQuestion]) -> Iterator[list[float]]:
-        """For each question in turn, one score for each of its choices."""
+        """Scores of the choices of each question, in order."""
         prefix = _shared_prefix([question.prompt_ids for question in questions])
         state = None
         if prefix:
@@ -51,25 +51,25 @@ class OpenVinoScorer:
     ) -> list[list[float]]:
         rest = [question.prompt_ids[start:] for question in block]
         logits, mask = self._read(rest, start=start, parents=parents)
-        race = _Race(block, _log_softmax(logits[:, 0]))
+        search = _BestChoiceSearch(block, _log_softmax(logits[:, 0]))
         width = mask.shape[1]
-        where = list(range(len(block)))  # sequence of the last call that holds a row's prompt
+        where = list(range(len(block)))  # index in the last batch that has a row's prompt
         follow = CANDIDATES
-        while entries := race.next_entries(follow):
+        while entries := search.next_entries(follow):
             rows = [row for row, _ in entries]
-            # What earlier calls appended is other choices' text; it is hidden, not removed.
+            # Tokens of choices scored earlier stay in the cache; the mask hides them.
             hidden = np.zeros((len(entries), width - mask.shape[1]), np.int64)
-            known = np.concatenate([mask[rows], hidden], axis=1)
-            added = self._finish(race, entries, known, [where[row] for row in rows])
+            artifacts = np.concatenate([mask[rows], hidden], axis=1)
+            added = self._finish(search, entries, artifacts, [where[row] for row in rows])
             where = [rows.index(row) if row in rows else -1 for row in range(len(block))]
             width += added
             follow *= 2
-        return race.scores
+        return search.scores
 
     def _read(
         self, prompts: Sequence[Sequence[int]], *, start: int, parents: Sequence[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Read what comes after `start` shared tokens; logits at each prompt's end, and mask."""
+        """Prefill what follows `start` shared tokens; logits at each prompt's end, and mask."""
         ids, own = _padded(prompts)
         mask = np.concatenate([np.ones((len(prompts), start), np.int64), own], axis=1)
         logits = self._model.run(
@@ -83,32 +83,32 @@ class OpenVinoScorer:
 
     def _finish(
         self,
-        race: "_Race",
+        search: "_BestChoiceSearch",
         entries: Sequence[tuple[int, int]],
-        known: NDArray[np.int64],
+        artifacts: NDArray[np.int64],
         parents: Sequence[int],
     ) -> int:
-        """Score some choices to their ends; how many tokens that appended to every sequence."""
-        texts = [race.block[row].choices[choice] for row, choice in entries]
-        # The last token is predicted, never read.
+        """Score some choices to their ends; returns the tokens appended to every sequence."""
+        texts = [search.block[row].choices[choice] for row, choice in entries]
+        # The last token is only predicted.
         ids, _ = _padded([text[:-1] for text in texts])
         count, length = len(ids), len(ids[0])
-        begins = np.array([[len(race.block[row].prompt_ids)] for row, _ in entries])
+        begins = np.array([[len(search.block[row].prompt_ids)] for row, _ in entries])
         logits = self._model.run(
             ids,
-            mask=np.concatenate([known, np.ones((count, length), np.int64)], axis=1),
+            mask=np.concatenate([artifacts, np.ones((count, length), np.int64)], axis=1),
             positions=begins + np.arange(length),
             parents=parents,
             pick=np.tile(np.arange(length), (count, 1)),
         )
         for index, ((row, choice), text) in enumerate(zip(entries, texts, strict=True)):
             own = _log_softmax(logits[index, : len(text) - 1])
-            race.finish(row, choice, float(own[np.arange(len(text) - 1), text[1:]].sum()))
+            search.finish(row, choice, float(own[np.arange(len(text) - 1), text[1:]].sum()))
         return length
 
 
-class _Race:
-    """Which choices of each row of a block can still be the likeliest."""
+class _BestChoiceSearch:
+    """Choices of each row of a block that can still be the likeliest."""
 
     def __init__(self, block: Sequence[ChoiceQuestion], first: NDArray[np.float32]) -> None:
         self.block = block
@@ -125,7 +125,7 @@ class _Race:
             self._best[row] = max(ended, default=-np.inf)
 
     def next_entries(self, count: int) -> list[tuple[int, int]]:
-        """Up to `count` choices of each row to follow next, as (row, choice)."""
+        """Up to `count` choices of each row to score next, as (row, choice)."""
         entries = []
         for row, waiting in enumerate(self._open):
             able = [choice for choice in waiting if self.scores[row][choice] >= self._best[row]]
@@ -134,13 +134,13 @@ class _Race:
         return entries
 
     def finish(self, row: int, choice: int, rest: float) -> None:
-        """Add the log-likelihood of all tokens but the first."""
+        """Add the log-likelihood of all tokens after the first."""
         self.scores[row][choice] += rest
         self._best[row] = max(self._best[row], self.scores[row][choice])
 
 
 def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """What all prompts begin with, leaving each at least one token of its own."""
+    """Common prefix of all prompts, leaving each at least one token."""
     if not prompts:
         return ()
     first, last = min(prompts), max(prompts)
@@ -152,7 +152,7 @@ def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 
 def _blocks(questions: Sequence[ChoiceQuestion], start: int) -> Iterator[Sequence[ChoiceQuestion]]:
-    """Questions in order, as many together as fit when padded to the longest; at least one."""
+    """Batches of questions, in order, within `BLOCK_TOKENS` when padded; at least one each."""
     block: list[ChoiceQuestion] = []
     width = 0
     for question in questions:
@@ -167,7 +167,7 @@ def _blocks(questions: Sequence[ChoiceQuestion], start: int) -> Iterator[Sequenc
 
 
 def _padded(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The sequences as one array, short ones filled at the end, and where they are real."""
+    """The sequences right-padded to one array, and their mask."""
     width = max(len(sequence) for sequence in sequences)
     ids = np.zeros((len(sequences), width), np.int64)
     mask = np.zeros_like(ids)

@@ -1,4 +1,4 @@
-"""The tokenizer beside the model: as OpenVINO models, which GenAI needs, and as its own files."""
+"""Writes the tokenizer of a build: as OpenVINO models, which GenAI needs, and as HF files."""
 
 import shutil
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ PROBES = (
     "价格是多少？ 12,345 元",
     "naïve café 🙂\n\tdef f(x): return x**2",
 )
-"""Texts of several scripts, with what tokenizers differ on: digits, spaces, bytes of emoji."""
+"""Probe texts of several scripts, with digits, spaces and emoji, on which tokenizers differ."""
 
 
 CALLS = tokenizer_calls.__name__
 
 
 def write_tokenizer(source: Path, folder: Path) -> None:
-    """Put the tokenizer of a Hugging Face folder beside an IR.
+    """Convert and copy the tokenizer of a Hugging Face folder.
 
     Raises:
-        InvalidInputError: it cannot be converted.
-        LimitError: that took more than it may.
+        InvalidInputError: It cannot be converted.
+        LimitError: Conversion exceeded a time or memory limit.
     """
     given = {"source": str(source), "folder": str(folder)}
     bounded_call(f"{CALLS}:write_engine_tokenizer", given)
@@ -41,11 +41,11 @@ def read_by_engine(
     texts: Sequence[str],
     limits: CallLimits = CallLimits(),  # noqa: B008  frozen
 ) -> list[list[int]]:
-    """Ids of each text as it is, by the engine's own tokenizer.
+    """Token ids of each text by the engine's tokenizer, without a chat template.
 
     Raises:
-        InvalidInputError: the engine cannot load or run it.
-        LimitError: that took more than it may.
+        InvalidInputError: The engine cannot load or run it.
+        LimitError: That exceeded a time or memory limit.
     """
     given = {"folder": str(folder), "texts": list(texts)}
     ids: list[list[int]] = bounded_call(f"{CALLS}:engine_ids", given, limits)
@@ -56,15 +56,15 @@ def check_tokenizer(
     folder: Path,
     limits: CallLimits = CallLimits(),  # noqa: B008  frozen
 ) -> None:
-    """See that the engine's tokenizer and ours read every probe as the same tokens.
+    """Verify that the engine's tokenizer and ours encode every probe alike.
 
     Raises:
         ParityError: TOKENIZER_MISMATCH; names the text.
-        LimitError: one of them took more than it may.
+        LimitError: One of them exceeded a time or memory limit.
     """
     ours = BoundedTokenizer.load(folder)
     for text, ids in zip(PROBES, read_by_engine(folder, PROBES, limits), strict=True):
         if ids != ours.encode(text):
             raise ParityError(
-                TOKENIZER_MISMATCH, f"the built tokenizer reads {text!r} as other tokens"
+                TOKENIZER_MISMATCH, f"the built tokenizer encodes {text!r} as other tokens"
             )

@@ -1,4 +1,4 @@
-"""A language model IR run step by step, giving logits only where they are asked for."""
+"""Runs a stateful language model IR step by step, with logits at selected positions only."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +14,13 @@ State = list[ov.Tensor]
 
 
 class StatefulModel:
-    """One sequence, or a batch of them, with its key/value cache inside the compiled model.
+    """A batch of sequences whose KV cache is inside the compiled model.
 
-    The projection to the vocabulary is the largest layer and its output by far the largest tensor,
-    so the hidden states are picked before it.
+    The output projection is the largest layer and its output by far the largest tensor, so hidden
+    states are selected before it.
 
     Args:
-        options: Of OpenVINO; those the IR carries apply beneath them.
+        options: OpenVINO options; they override those in the IR.
     """
 
     def __init__(self, path: Path, options: Mapping[str, str] | None = None) -> None:
@@ -30,15 +30,15 @@ class StatefulModel:
         self._request = core.compile_model(model, "CPU", dict(options or {})).create_infer_request()
 
     def reset(self) -> None:
-        """Forget all tokens."""
+        """Clear the KV cache."""
         self._request.reset_state()
 
     def save_state(self) -> State:
-        """What the model remembers now; a copy."""
+        """Copy of the KV cache."""
         return [ov.Tensor(np.array(s.state.data)) for s in self._request.query_state()]
 
     def restore_state(self, state: State) -> None:
-        """Remember that again."""
+        """Restore a saved KV cache."""
         self._request.reset_state()
         for variable, remembered in zip(self._request.query_state(), state, strict=True):
             variable.state = remembered
@@ -46,13 +46,13 @@ class StatefulModel:
     def run(
         self, ids: Ids, *, mask: Ids, positions: Ids, parents: Sequence[int], pick: Ids
     ) -> NDArray[np.float32]:
-        """Read tokens and return logits [batch, picks, vocabulary], valid until the next call.
+        """Run tokens and return logits [batch, picks, vocabulary], valid until the next call.
 
         Args:
             ids: [batch, new tokens].
-            mask: [batch, remembered and new tokens]; 0 hides a token.
-            positions: [batch, new tokens], as the rotary embedding counts.
-            parents: For each sequence the one of the last call that it goes on from.
+            mask: [batch, cached and new tokens]; 0 hides a token.
+            positions: [batch, new tokens], position ids of the rotary embedding.
+            parents: For each sequence, the index in the last call that it continues.
             pick: [batch, picks], indexes into the new tokens.
         """
         outputs = self._request.infer(
@@ -70,9 +70,9 @@ class StatefulModel:
 
 
 def _pick_before_projection(model: Any) -> None:
-    """Add an input `picked` [batch, picks] and project only the hidden states it names."""
+    """Add an input `picked` [batch, picks] and project only those hidden states."""
     node = model.output("logits").get_node().input_value(0).get_node()
-    # Some architectures scale or cap their logits; that is elementwise and may stay behind.
+    # Some architectures scale or cap logits; that is elementwise and may follow the selection.
     while node.get_type_name() != "MatMul":
         node = node.input_value(0).get_node()
     picked = ops.parameter([-1, -1], np.int64, name="picked")

@@ -1,6 +1,6 @@
-"""What the engine's tokenizer is written and read by; called in bounded processes, never here.
+"""Converts and runs the engine's tokenizer; called in bounded processes only.
 
-Conversion and engine run a tokenizer by libraries of their own, which an import has not tried.
+Conversion and engine run a tokenizer with their own libraries, which no earlier import has tested.
 """
 
 import sys
@@ -12,9 +12,9 @@ from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
 
 def write_engine_tokenizer(given: Mapping[str, str]) -> None:
-    """Write the tokenizer of a Hugging Face folder, `source`, into `folder` as OpenVINO models."""
+    """Convert the tokenizer of the Hugging Face folder `source` to OpenVINO models in `folder`."""
     forbid_telemetry()
-    # No tokenizer needs it, and it is most of what importing transformers takes.
+    # No tokenizer needs torch, and it is most of the import time of transformers.
     sys.modules["torch"] = None  # type: ignore[assignment]
     import openvino as ov
     from openvino_tokenizers import convert_tokenizer
@@ -28,7 +28,7 @@ def write_engine_tokenizer(given: Mapping[str, str]) -> None:
 
 
 def engine_ids(given: Mapping[str, Any]) -> list[list[int]]:
-    """Ids of each of `texts` by the engine's tokenizer of `folder`."""
+    """Token ids of each of `texts` by the engine's tokenizer in `folder`."""
     forbid_telemetry()
     import openvino_genai
 

@@ -1,5 +1,5 @@
-"""Adapters of which no build can be made."""
+"""Error for adapters that cannot be merged."""
 
 
 class NotMergeableError(ValueError):
-    """The adapter does not change weights; says what it does instead."""
+    """The adapter does not change weights; the message says what it is."""

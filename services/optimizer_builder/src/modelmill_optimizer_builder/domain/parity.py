@@ -1,4 +1,4 @@
-"""Whether an exported model is the same function as the model it was exported from."""
+"""Tolerances for the logits of exported and quantized models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,47 +8,47 @@ from modelmill_evaluation.parity.comparison import Limit
 from modelmill_evaluation.parity.errors import LOGITS_DIFFER, ParityError
 
 EXPORT_TOLERANCE = 0.001
-"""Largest difference of one logit as a share of their standard deviation.
+"""Largest difference of a logit, as a share of the logits' standard deviation.
 
-Exports that are right were within 0.00003; what is wrong (a mask, a position, a baked-in shape) is
-off by more than 0.1.
+Correct exports measured at most 0.00003. A wrong mask, position or baked-in shape gives more than
+0.1.
 """
 
 QUANTISED_TOLERANCE = 0.3
-"""Root mean square difference as a share of the standard deviation.
+"""Root mean square difference, as a share of the standard deviation.
 
-8-bit weights gave 0.05 to 0.15; unrelated logits give 1.4.
+int8 weights measured 0.05 to 0.15; unrelated logits give 1.4.
 """
 
 
 EXACT_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
-"""Of base and adapter added, before the sum is rounded: the same numbers in another order."""
+"""For the float32 merge: the same numbers, summed in another order."""
 
 ROUNDED_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.5, greedy_agreement=0.5)
-"""Of the sum rounded to bf16, which costs what it costs: of a weight up to 0.4 %."""
+"""For the merge rounded to bf16, which changes a weight by up to 0.4 %."""
 
 INT8_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.7, greedy_agreement=0.5)
-"""Of 8-bit weights as they are served: bf16 products, 8-bit activations, keys and values. How good
-its answers are, scoring says; here a form is caught that no longer is the model at all."""
+"""For int8 weights as served: bf16 products, int8 activations, keys and values. It catches a form
+that is another model altogether; scoring measures the quality of answers."""
 
 
 @dataclass(frozen=True)
 class LogitDistance:
-    """How far the logits of one position are from those they should be."""
+    """Difference of the logits of one position from the expected ones."""
 
     where: str
-    """ "prefill" or "decode": one may be right and the other wrong."""
+    """ "prefill" or "decode"; one may be right and the other wrong."""
 
     largest: float
     root_mean_square: float
     spread: float
-    """Standard deviation of the logits that they should be."""
+    """Standard deviation of the expected logits."""
 
 
 def check_export(distances: Sequence[LogitDistance]) -> None:
-    """Accept an export that changed no number by more than rounding.
+    """Accept an export whose logits differ by rounding only.
 
-    Within the tolerance both also choose the same greedy token, but for ties.
+    Within the tolerance both also choose the same greedy token, except for ties.
 
     Raises:
         ParityError: LOGITS_DIFFER; names the position and the difference.
@@ -57,7 +57,7 @@ def check_export(distances: Sequence[LogitDistance]) -> None:
 
 
 def check_quantised(distances: Sequence[LogitDistance]) -> None:
-    """Accept a quantised model that is not broken; how good it is, scoring says.
+    """Accept a quantized model that is not broken; scoring measures its quality.
 
     Raises:
         ParityError: LOGITS_DIFFER; names the position and the difference.
@@ -70,7 +70,7 @@ def _check(
     distances: Sequence[LogitDistance], sizes: Sequence[float], tolerance: float, what: str
 ) -> None:
     for distance, size in zip(distances, sizes, strict=True):
-        # Written so that a NaN is refused too.
+        # Negated so that NaN is rejected too.
         if not size <= tolerance * distance.spread:
             raise ParityError(
                 LOGITS_DIFFER,

@@ -1,4 +1,4 @@
-"""How good a build is beside what it was built from, and whether that is good enough."""
+"""Compares the accuracy of a build with its reference, and rejects too large a loss."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,75 +7,14 @@ from typing import Any
 
 from modelmill_evaluation.intervals import Interval, accuracy, paired_difference
 
-
-class QualityLossError(Exception):
-    """The build loses more right answers than allowed."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Shares of right answers on the same rows."""
-
-    reference: Interval
-    built: Interval
-    loss: Interval
-    """Reference minus built, paired by row: positive when the build is worse."""
-
-
-def compare(reference: Sequence[bool], built: Sequence[bool]) -> Quality:
-    """Judge two models by which rows each answered rightly.
-
-    Raises:
-        ValueError: There are no rows, or not the same number for both.
-    """
-    return Quality(accuracy(reference), accuracy(built), paired_difference(reference, built))
-
-
-def refuse_loss(quality: Quality, max_accuracy_loss: float, form: str) -> None:
-    """Let a build pass that loses at most `max_accuracy_loss`, a share of all rows.
-
-    The measured loss decides, not its interval: with a few hundred rows the interval of a perfect
-    build reaches above any useful limit.
-
-    Raises:
-        QualityLossError: It loses more; the message has both accuracies.
-    """
-    if quality.loss.mean <= max_accuracy_loss:
-        return
-    raise QualityLossError(
-        f"{form} answers {quality.built.mean:.1%} of the test rows rightly, its bf16 reference "
-        f"{quality.reference.mean:.1%}: a loss of {quality.loss.mean:.1%}, "
-        f"more than the allowed {max_accuracy_loss:.1%}"
-    )
-
-
-def speed_figures(reference: Sequence[float], built: Sequence[float]) -> dict[str, float]:
-    """Figures of a version, of tokens per second by round.
-
-    Whatever else the machine does in a round falls on both, so the rounds are compared one by one.
-    `speedup_low` and `speedup_high` are the extremes of their ratios: with six rounds, an interval
-    that holds the median of many more in 97 of 100 cases. A build is slower when all of it is
-    below 1: noise alone makes none slower.
-    """
-    ratios = [one / other for one, other in zip(built, reference, strict=True)]
-    fast, slow = statistics.median(built), statistics.median(reference)
-    return {
-        "tokens_per_second": fast,
-        "tokens_per_second_bf16": slow,
-        "speedup": fast / slow,
-        "speedup_low": min(ratios),
-        "speedup_high": max(ratios),
-    }
-
-
 TUNED = "tuned"
-"""What the trainer called the model in its own evaluation, with its own engine."""
+"""Name of the model in the trainer's evaluation, which used another engine."""
 
 
 def tuned_answers(
     record: Mapping[str, Any] | None, choices: Sequence[str], rows: int
 ) -> list[bool] | None:
-    """The trainer's verdict on the first `rows` test rows; None when it judged others, or none."""
+    """The trainer's results on the first `rows` test rows; None if it scored other rows or none."""
     if record is None or list(record.get("choices", ())) != list(choices):
         return None
     correct = [bool(row) for row in record.get(TUNED, {}).get("correct", ())]
@@ -87,10 +26,10 @@ def evaluation_record(
     answers: Mapping[str, Sequence[bool]],
     differences: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
-    """The file's content; with no answers it says that nothing was scored.
+    """Content of the file; also valid without answers.
 
     Args:
-        answers: By model, one verdict for each row; all of the same rows.
+        answers: Correctness of each row, by model; all of the same rows.
         differences: Pairs of models, the second subtracted from the first.
     """
     rows = max((len(correct) for correct in answers.values()), default=0)
@@ -110,5 +49,64 @@ def evaluation_record(
 
 
 def interval_figures(name: str, interval: Interval) -> dict[str, float]:
-    """`name`, `name_low` and `name_high`, as metrics of a version carry an interval."""
+    """An interval as the metrics `name`, `name_low` and `name_high`."""
     return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def speed_figures(reference: Sequence[float], built: Sequence[float]) -> dict[str, float]:
+    """Metrics of a version, from tokens per second by round.
+
+    Other load in a round affects both, so each round gives one ratio. `speedup_low` and
+    `speedup_high` are the extreme ratios: with six rounds, a 97 % confidence interval of the
+    median. A build counts as slower only if the whole interval is below 1.
+    """
+    ratios = [one / other for one, other in zip(built, reference, strict=True)]
+    fast, slow = statistics.median(built), statistics.median(reference)
+    return {
+        "tokens_per_second": fast,
+        "tokens_per_second_bf16": slow,
+        "speedup": fast / slow,
+        "speedup_low": min(ratios),
+        "speedup_high": max(ratios),
+    }
+
+
+class QualityLossError(Exception):
+    """The build loses more accuracy than allowed."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Accuracies on the same rows."""
+
+    reference: Interval
+    built: Interval
+    loss: Interval
+    """Reference minus build, paired by row: positive if the build is worse."""
+
+
+def compare(reference: Sequence[bool], built: Sequence[bool]) -> Quality:
+    """Compare two models by the rows that each answered correctly.
+
+    Raises:
+        ValueError: There are no rows, or the numbers of rows differ.
+    """
+    return Quality(accuracy(reference), accuracy(built), paired_difference(reference, built))
+
+
+def refuse_loss(quality: Quality, max_accuracy_loss: float, form: str) -> None:
+    """Reject a build that loses more than `max_accuracy_loss`, a share of all rows.
+
+    The measured loss decides, not its confidence interval: with a few hundred rows even a perfect
+    build's interval exceeds any useful limit.
+
+    Raises:
+        QualityLossError: It loses more; the message has both accuracies.
+    """
+    if quality.loss.mean <= max_accuracy_loss:
+        return
+    raise QualityLossError(
+        f"{form} answers {quality.built.mean:.1%} of the test rows correctly, its bf16 reference "
+        f"{quality.reference.mean:.1%}: a loss of {quality.loss.mean:.1%}, "
+        f"more than the allowed {max_accuracy_loss:.1%}"
+    )

@@ -1,4 +1,4 @@
-"""Announcements that this service follows: unpack, call the use case."""
+"""NATS consumer of model announcements: unpack, call the use case."""
 
 import asyncio
 from typing import Any

@@ -11,7 +11,7 @@ from modelmill_optimizer_builder.build_model import BuildModel
 
 
 class BuildHandler:
-    """What the worker calls."""
+    """Job handler of kind optimize."""
 
     kind = OPTIMIZE
 
@@ -19,7 +19,7 @@ class BuildHandler:
         self._build_model = build_model
 
     async def is_ready(self, request: JobRequested) -> bool:
-        """What a job names was announced before the job was accepted."""
+        """Always: everything a job names was announced before the job was accepted."""
         return True
 
     async def __call__(self, job: ActiveJob) -> JobResult:
