@@ -13,8 +13,8 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill_guard.judge import DEFAULT_INSTRUCTION, Judge, Window
 from modelmill_guard.policy import parse_policy
 from modelmill_moderation.adapters.classifier_judge import ClassifierJudge, inference_at, shares_of
-from modelmill_moderation.domain.kept_scores import KeptScores
 from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_moderation.domain.score_cache import ScoreCache
 from modelmill_service_kit.errors import (
     DeadlineError,
     InvalidInputError,
@@ -43,8 +43,8 @@ def the_judge() -> Judge:
     return judge
 
 
-def kept(clock: Clock | None = None) -> KeptScores:
-    return KeptScores(entries=100, seconds=300, clock=clock or Clock())
+def kept(clock: Clock | None = None) -> ScoreCache:
+    return ScoreCache(entries=100, seconds=300, clock=clock or Clock())
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from modelmill_guard.judging import Ruling
 from modelmill_guard.verdict import Direction
 from modelmill_moderation.domain.policies import Ownership, PolicyInForce
 from modelmill_moderation.guard_text import open_text
-from modelmill_moderation.judging import RulesOf
+from modelmill_moderation.judging import TenantRules
 from modelmill_service_kit.work_apart import WorkApart
 from moderation_support.judged import compiled, judges
 
@@ -50,7 +50,7 @@ async def test_rules_that_take_long_give_the_same_in_threads() -> None:
             policy = PolicyInForce(Ownership("acme"), compiled(written))
             ends = []
             for tenant in ("acme", "other"):
-                growing = open_text(policy, Direction.INPUT, passes, RulesOf(tenant, work))
+                growing = open_text(policy, Direction.INPUT, passes, TenantRules(tenant, work))
                 pieces = [await growing.push(TEXT[at : at + 700]) for at in range(0, 4000, 700)]
                 ends.append([*pieces, await growing.finish()])
                 await growing.close()

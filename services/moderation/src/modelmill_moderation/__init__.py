@@ -1,1 +1,1 @@
-"""Policies and the verdict on a text, whole or streamed."""
+"""Moderation service: applies policies of rules and judges to whole or streamed texts."""

@@ -1,4 +1,4 @@
-"""Ask one judge of a policy about one window of a text."""
+"""Use case: get the ruling of one judge of a policy on one window of a text."""
 
 import logging
 import time
@@ -16,22 +16,22 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
 LOG_SECONDS = 1.0
-"""At most so often the log has a failure; a long text has hundreds of windows, and all count."""
+"""Minimum interval between logged failures; a long text has hundreds of windows."""
 
 
 class JudgesWindows(Protocol):
-    """One kind of judge."""
+    """A kind of judge, such as classifiers."""
 
     async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
-        """How sure the judge is of each of its categories.
+        """Score of each category of the judge.
 
         Raises:
-            NoOpinionError: it says nothing.
+            NoOpinionError: There is no valid answer.
         """
 
 
 class AskJudge:
-    """Asks models and services, and does what the judge's policy says where they say nothing."""
+    """Dispatches to models and services, and applies `on_failure` if they give no opinion."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class AskJudge:
         self._log_from = clock()
 
     async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling:
-        """What the judge says of the window.
+        """Ruling of the judge on the window.
 
         Args:
-            owner: of the policy. A tenant without a policy of its own cannot name another model
-                for a judge of the shared one.
+            owner: Owner of the policy, whose alias is used. A tenant without its own policy cannot
+            substitute a model for a judge of the shared one.
 
         Raises:
-            UnavailableError: no opinion, and the policy is closed then.
+            UnavailableError: The judge gives no opinion and fails closed.
         """
         kind: JudgeKind = "service" if judge.classifier is None else "classifier"
         try:

@@ -1,4 +1,4 @@
-"""Put a tenant's own policy in force, or go back to an earlier one or to the shared one."""
+"""Use case: put, revert or remove a tenant's own policy."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -11,8 +11,8 @@ from modelmill_service_kit.errors import ConflictError, InvalidInputError
 
 from modelmill_moderation.domain.policies import (
     SHARED_TENANT,
+    ConfiguredJudges,
     CostLimit,
-    JudgesHere,
     PolicyChanges,
     changes_between,
 )
@@ -24,44 +24,44 @@ from modelmill_moderation.domain.policy_documents import (
 )
 from modelmill_moderation.history import History, unknown_version
 from modelmill_moderation.policy_states import (
+    are_equivalent,
     check_size,
-    compiled_again,
     documents_of,
-    say,
-    say_alike,
+    recompiled,
+    write_compiled,
 )
 from modelmill_moderation.publish_default_policy import CHANGED_BY
 
 
 @dataclass(frozen=True)
 class Change:
-    """A version that is in force now, or would be, and what it changes."""
+    """Result of a change: the new version and its differences."""
 
     state: PolicyState
     changes: PolicyChanges
     written: bool
     unconfirmed: tuple[str, ...] = ()
-    """Default rules that would go and that the request did not name; then nothing is changed."""
+    """Default rules that would be removed without being named; nothing is changed then."""
 
 
 @dataclass(frozen=True)
 class _Standing:
-    """What judges a tenant now, and the sequence of its own last change, 0 without any."""
+    """Policy in force for a tenant, and the sequence of its own latest version; 0 for none."""
 
     own: PolicyState
     sequence: int
     judging: PolicyState
     default: Bundle | None
-    """What a policy of the tenant is put on top of; None for the default policy itself."""
+    """Default policy below the tenant's; None for the default policy itself."""
 
 
 class ChangePolicy:
-    """Each change is a new version, stored by compare-and-set; what is refused changes nothing."""
+    """Each change is a new version, stored by compare-and-set."""
 
     def __init__(
         self,
         history: History,
-        judges: JudgesHere,
+        judges: ConfiguredJudges,
         costs: CostLimit,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -80,17 +80,17 @@ class ChangePolicy:
         expected: str | None,
         dry: bool,
     ) -> Change:
-        """Compile the documents and put them in force, unless they are or `dry` is set.
+        """Compile the documents and put them in force, unless they already are or `dry` is set.
 
         Args:
-            removing: default rules that may go; where others would, nothing is changed.
+            removing: Default rules that may be removed. If others would be, nothing is changed.
 
         Raises:
-            InvalidInputError: everything that is wrong with the documents, a rule of `removing`
-                that is no default rule, judges that cannot be asked here, or rules that cost more
-                than rules may.
-            ConflictError: another policy than `expected` judges now, or somebody was quicker.
-            UnavailableError: the bus is away.
+            InvalidInputError: The documents are invalid, a name in `removing` is not a default
+            rule,
+            a judge is not configured here, or rules exceed the cost limit.
+            ConflictError: The policy in force is not `expected`, or another change came first.
+            UnavailableError: The bus is unreachable.
         """
         standing = await self._standing(tenant, expected)
         _check_names(removing, standing.default)
@@ -98,8 +98,8 @@ class ChangePolicy:
         self._judges.check(compiled.bundle)
         await asyncio.to_thread(self._costs.check, compiled.bundle, compiled.default_rules)
         own, state = standing.own, self._next(standing, by)
-        say(state, compiled, documents)
-        if say_alike(own, state) and not _unconfirmed(state, removing):
+        write_compiled(state, compiled, documents)
+        if are_equivalent(own, state) and not _unconfirmed(state, removing):
             return Change(own, changes_between(own.bundle, own.bundle), written=False)
         return await self._change(standing, state, removing, dry=dry)
 
@@ -112,12 +112,12 @@ class ChangePolicy:
         by: str,
         expected: str | None,
     ) -> Change:
-        """Bring an earlier version back, as a new one, on top of the default policy of today.
+        """Restore an earlier version as a new one, on top of the current default policy.
 
         Raises:
-            NotFoundError: there is none of that number.
-            PreconditionError: it was compiled for another format, and its documents do not compile.
-            InvalidInputError, ConflictError, UnavailableError: as of `put`.
+            NotFoundError: There is no such version.
+            PreconditionError: Its bundle has an old format, and its documents do not compile.
+            InvalidInputError, ConflictError, UnavailableError: As in `put`.
         """
         standing = await self._standing(tenant, expected)
         versions = await self._history.versions(tenant)
@@ -128,17 +128,17 @@ class ChangePolicy:
         state = self._next(standing, by)
         state.follows_shared = old.follows_shared
         if not old.follows_shared:
-            compiled = await asyncio.to_thread(compiled_again, old, standing.default, removing)
-            say(state, compiled, documents_of(old))
+            compiled = await asyncio.to_thread(recompiled, old, standing.default, removing)
+            write_compiled(state, compiled, documents_of(old))
         state.restores_version = version
         return await self._change(standing, state, removing, dry=False)
 
     async def follow_shared(self, tenant: str, *, by: str, expected: str | None) -> Change:
-        """Let the shared policy judge the tenant's texts from now on.
+        """Remove the tenant's own policy, so that the shared one applies.
 
         Raises:
-            InvalidInputError: it is the shared policy itself.
-            ConflictError, UnavailableError: as of `put`.
+            InvalidInputError: The tenant is the shared one.
+            ConflictError, UnavailableError: As in `put`.
         """
         if tenant == SHARED_TENANT:
             raise InvalidInputError("the shared policy follows no other. Name a version")
@@ -186,7 +186,7 @@ class ChangePolicy:
 
 
 def _unconfirmed(state: PolicyState, removing: Collection[str]) -> tuple[str, ...]:
-    """Default rules that the version is without, and that nobody let go by name."""
+    """Default rules that the version lacks and that the request did not name."""
     return tuple(sorted({*state.removed_default_rules} - {*removing}))
 
 

@@ -1,4 +1,4 @@
-"""Judge one whole text."""
+"""Use case: check one whole text."""
 
 import hashlib
 from dataclasses import replace
@@ -13,15 +13,15 @@ from modelmill_moderation.judging import (
     AsksJudges,
     AuditTrail,
     Policies,
-    RulesOf,
-    asking,
+    TenantRules,
     check_length,
+    judges_of_policy,
 )
 from modelmill_moderation.metrics import CHECK_SECONDS
 
 
 class CheckText:
-    """One text, one verdict, by the policy in force when the call came."""
+    """Applies the policy that is in force when the call arrives."""
 
     def __init__(
         self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
@@ -34,23 +34,23 @@ class CheckText:
     async def __call__(
         self, *, tenant: str, text: str, direction: Direction, each_rule_once: bool = False
     ) -> Verdict:
-        """The verdict, recorded in the background.
+        """Return the verdict; its audit record is written in the background.
 
         Args:
-            each_rule_once: only the first match of each rule, category and score.
+            each_rule_once: Return only the first match of each rule, category and score.
 
         Raises:
-            InvalidInputError: the text is over the policy's limit, which the message names.
-            PreconditionError: no valid policy bundle.
-            UnavailableError: a judge gives no opinion, and the policy is closed then.
+            InvalidInputError: The text exceeds the policy's limit.
+            PreconditionError: No valid policy is in force.
+            UnavailableError: A judge gives no opinion and fails closed.
         """
         policy = self._policies.of(tenant)
         check_length(len(text), policy)
-        run = RulesOf(tenant, self._work)
+        run = TenantRules(tenant, self._work)
         shown = _each_rule_once if each_rule_once else _all
         with CHECK_SECONDS.time():
             if policy.compiled.judges(direction):
-                ask = asking(self._ask, policy)
+                ask = judges_of_policy(self._ask, policy)
                 verdict = await judge_whole(policy.compiled, text, direction, ask, run)
                 verdict = await run(partial(shown, verdict), len(text))
             else:

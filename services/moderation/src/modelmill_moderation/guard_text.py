@@ -1,4 +1,4 @@
-"""Judge a text while it grows."""
+"""Use case: check a text while it is streamed."""
 
 import hashlib
 from functools import partial
@@ -15,36 +15,36 @@ from modelmill_moderation.judging import (
     AsksJudges,
     AuditTrail,
     Policies,
-    RulesOf,
-    asking,
+    TenantRules,
     check_length,
+    judges_of_policy,
 )
 
 
 class Growing(Protocol):
-    """A text that comes in pieces; to be closed, whatever came of it."""
+    """Checker of a streamed text; must be closed."""
 
     async def push(self, text: str) -> Released:
-        """What may be shown after the next piece; a verdict means that a block ended the text."""
+        """Add a piece; returns the released text. A verdict means that the text is blocked."""
 
     async def finish(self) -> Released:
-        """The rest and the verdict."""
+        """Remaining text and the verdict."""
 
     async def close(self) -> None:
-        """Ask nobody any more."""
+        """Cancel pending judge requests."""
 
 
 def open_text(
     policy: PolicyInForce, direction: Direction, ask: AsksJudges, run: RunsRules
 ) -> Growing:
-    """A text at its beginning."""
+    """Checker of a new text."""
     if policy.compiled.judges(direction):
-        return JudgedText(policy.compiled, direction, asking(ask, policy), run)
+        return JudgedText(policy.compiled, direction, judges_of_policy(ask, policy), run)
     return RulesAlone(policy.compiled.stream(direction), run)
 
 
 class RulesAlone:
-    """A text on which nobody is asked."""
+    """Checker for policies without judges."""
 
     def __init__(self, stream: StreamGuard, run: RunsRules) -> None:
         self._stream = stream
@@ -61,7 +61,7 @@ class RulesAlone:
 
 
 class GuardText:
-    """Opens guards; each keeps the policy that was in force when its text began."""
+    """Opens streams; each keeps the policy that was in force at its start."""
 
     def __init__(
         self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
@@ -72,18 +72,18 @@ class GuardText:
         self._work = work
 
     def open(self, *, tenant: str, direction: Direction) -> "GrowingText":
-        """A guard for one text.
+        """Start checking one text.
 
         Raises:
-            PreconditionError: no valid policy bundle.
+            PreconditionError: No valid policy is in force.
         """
         policy = self._policies.of(tenant)
-        growing = open_text(policy, direction, self._ask, RulesOf(tenant, self._work))
+        growing = open_text(policy, direction, self._ask, TenantRules(tenant, self._work))
         return GrowingText(policy, growing, self._audit, tenant, direction)
 
 
 class GrowingText:
-    """One text on its way through the guard; to be closed, whatever came of it."""
+    """One streamed text; must be closed."""
 
     def __init__(
         self,
@@ -102,10 +102,10 @@ class GrowingText:
         self._sha256 = hashlib.sha256()
 
     async def push(self, text: str) -> Released:
-        """What may be shown after the next piece; a verdict means that a block ended the text.
+        """Add a piece; returns the released text. A verdict means that the text is blocked.
 
         Raises:
-            InvalidInputError: the text so far is over the policy's limit, which the message names.
+            InvalidInputError: The text so far exceeds the policy's limit.
             UnavailableError: a judge gives no opinion, and the policy is closed then.
         """
         self._length += len(text)
@@ -117,7 +117,7 @@ class GrowingText:
         return released
 
     async def finish(self) -> Released:
-        """The rest and the verdict, once the text is complete; not after a block.
+        """Remaining text and the verdict, at the end of the text; not after a block.
 
         Raises:
             UnavailableError: a judge gives no opinion, and the policy is closed then.
@@ -128,7 +128,7 @@ class GrowingText:
         return released
 
     async def close(self) -> None:
-        """Ask nobody any more."""
+        """Cancel pending judge requests."""
         await self._growing.close()
 
     def _record(self, verdict: Verdict) -> None:

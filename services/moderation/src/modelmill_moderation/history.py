@@ -1,4 +1,4 @@
-"""Every version of every tenant's policy, as use cases see them."""
+"""Interface of the stored policy versions."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ class History(Protocol):
 
 
 def unknown_version(version: int) -> NotFoundError:
-    """What is said of a version that the tenant's policy never had."""
+    """Error for a version that does not exist."""
     return NotFoundError(
         f"the policy has no version {version}. GET /v1/moderation/policy/versions lists them"
     )

@@ -1,4 +1,4 @@
-"""Ask a judge about a window of a text that grows elsewhere, by the policy it began with."""
+"""Use case: get a judge's ruling on a window of a text that another service streams."""
 
 import asyncio
 from typing import Protocol
@@ -13,7 +13,7 @@ from modelmill_moderation.ask_judge import AskJudge
 from modelmill_moderation.domain.policies import PolicyJudges
 
 PATIENCE_SECONDS = 2.0
-"""Whoever sends the window may have heard of the policy a moment before this replica."""
+"""The caller may learn of a new policy a moment before this replica."""
 
 
 class KnownJudges(Protocol):
@@ -25,7 +25,7 @@ class KnownJudges(Protocol):
 
 
 class JudgeWindow:
-    """One window, one judge."""
+    """Uses the policy that the text began with, also if it was replaced since."""
 
     def __init__(
         self, policies: KnownJudges, ask: AskJudge, *, patience_seconds: float = PATIENCE_SECONDS
@@ -37,12 +37,12 @@ class JudgeWindow:
     async def __call__(
         self, *, tenant: str, digest: str, direction: Direction, judge_id: str, window: Window
     ) -> Ruling:
-        """What the judge says.
+        """Ruling of the judge.
 
         Raises:
-            PreconditionError: the policy was never in force here, or too long ago.
-            InvalidInputError: the policy has no such judge, or it reads no such windows.
-            UnavailableError: no opinion, and the policy is closed then.
+            PreconditionError: The policy was never in force here, or too long ago.
+            InvalidInputError: The policy has no such judge, or the window has the wrong size.
+            UnavailableError: The judge gives no opinion and fails closed.
         """
         judges = await self._judges(tenant, digest)
         judge = judges.of(direction).get(judge_id)

@@ -1,4 +1,4 @@
-"""What both ways to judge a text need: policies, a place for the record, and a free event loop."""
+"""Interfaces and helpers shared by whole and streamed checks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from modelmill_moderation.domain.policies import PolicyInForce
 ResultT = TypeVar("ResultT")
 
 LONG_TEXT_CHARACTERS = 8192
-"""From here on judging takes milliseconds, which calls beside it would wait for."""
+"""Length from which a check takes milliseconds and would block the event loop."""
 
 
 class Policies(Protocol):
-    """Where policies come from."""
+    """Policies in force."""
 
     def of(self, tenant: str) -> PolicyInForce:
-        """The policy that binds a tenant; PreconditionError when none does."""
+        """Policy in force for a tenant; raises PreconditionError if there is none."""
 
 
 class AuditTrail(Protocol):
-    """Where verdicts are recorded."""
+    """Audit log of verdicts."""
 
     def record(self, judged: TextJudged) -> None:
-        """Take the record and return at once; never raises."""
+        """Queue the record; never blocks or raises."""
 
 
 class AsksJudges(Protocol):
@@ -38,8 +38,8 @@ class AsksJudges(Protocol):
     async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling: ...
 
 
-def asking(ask: AsksJudges, policy: PolicyInForce) -> AsksJudge:
-    """Asks the judges of one policy."""
+def judges_of_policy(ask: AsksJudges, policy: PolicyInForce) -> AsksJudge:
+    """Callable for the judges of one policy."""
 
     async def of_its_owner(judge: Judge, window: Window) -> Ruling:
         return await ask(judge, window, owner=policy.owner.of_judge(judge.id))
@@ -48,15 +48,15 @@ def asking(ask: AsksJudges, policy: PolicyInForce) -> AsksJudge:
 
 
 def check_length(length: int, policy: PolicyInForce) -> None:
-    """Raise InvalidInputError, which names the limit, for a text that is over the policy's."""
+    """Raise InvalidInputError for a text over the policy's limit."""
     limit = policy.compiled.max_check_characters
     if length > limit:
         raise InvalidInputError(f"the text has {length} characters; the limit is {limit}")
 
 
 @dataclass(frozen=True)
-class RulesOf:
-    """Runs the rules of a tenant's policy on its texts: short work of cheap rules at once."""
+class TenantRules:
+    """Runs a tenant's rules: short texts inline, long ones off the event loop."""
 
     tenant: str
     work: WorkApart

@@ -29,8 +29,8 @@ from modelmill_moderation.adapters.safety_judge import SafetyJudge, safety_servi
 from modelmill_moderation.ask_judge import AskJudge
 from modelmill_moderation.change_policy import ChangePolicy
 from modelmill_moderation.check_text import CheckText
-from modelmill_moderation.domain.kept_scores import KeptScores
-from modelmill_moderation.domain.policies import CostLimit, JudgesHere, PoliciesInForce
+from modelmill_moderation.domain.policies import ConfiguredJudges, CostLimit, PoliciesInForce
+from modelmill_moderation.domain.score_cache import ScoreCache
 from modelmill_moderation.entrypoints.grpc import ModerationServicer
 from modelmill_moderation.guard_text import GuardText
 from modelmill_moderation.judge_window import JudgeWindow
@@ -41,15 +41,15 @@ from modelmill_moderation.show_policy import ShowPolicy
 
 SERVICE = "moderation"
 CALLERS = ("gateway",)
-"""Names in the certificates of those who may call, where certificates are used."""
+"""Services that may call, by the name in their certificate, if mutual TLS is on."""
 AUDIT_DRAIN_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Judge texts until `stopping`, then finish the calls in hand."""
+    """Serve until `stopping`, then drain running calls."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
-    judges = JudgesHere(bool(settings.inference_address), frozenset(settings.safety_services))
+    judges = ConfiguredJudges(bool(settings.inference_address), frozenset(settings.safety_services))
     default_policy = load_policy(settings.policy_path)
     judges.check(default_policy)
     async with AsyncExitStack() as stack:
@@ -91,12 +91,12 @@ async def _asking(settings: Settings) -> AsyncIterator[AskJudge]:
         inference_at(settings.inference_address, secret, identity) as stub,
         safety_services(settings.safety_services) as services,
     ):
-        kept = KeptScores(
+        cache = ScoreCache(
             entries=settings.classifier_cache_entries,
             seconds=settings.classifier_cache_seconds,
             clock=time.monotonic,
         )
-        classifiers = ClassifierJudge(stub, settings.classifier_seconds, kept)
+        classifiers = ClassifierJudge(stub, settings.classifier_seconds, cache)
         yield AskJudge(classifiers=classifiers, services=SafetyJudge(services))
 
 

@@ -1,4 +1,4 @@
-"""Prometheus figures of judging."""
+"""Prometheus metrics of moderation."""
 
 from typing import Literal, get_args
 

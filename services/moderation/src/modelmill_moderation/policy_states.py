@@ -1,4 +1,4 @@
-"""Versions of policies as they are stored: made of documents, and compiled again."""
+"""Stored policy versions: written from compiled documents, and recompiled."""
 
 from collections.abc import Collection, Mapping
 
@@ -11,11 +11,11 @@ from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from modelmill_moderation.domain.policy_documents import Compiled, compile_documents, compile_on_top
 
 MAX_RECORD_BYTES = 900_000
-"""A broker takes messages up to 1 MB."""
+"""NATS accepts messages up to 1 MB by default."""
 
 
-def say(state: PolicyState, compiled: Compiled, documents: Mapping[str, str]) -> None:
-    """Write into the state what was compiled of which documents."""
+def write_compiled(state: PolicyState, compiled: Compiled, documents: Mapping[str, str]) -> None:
+    """Set bundle, documents and default rules of a version."""
     state.digest, state.bundle = compiled.bundle.digest, compiled.bundle.content
     state.documents.extend(PolicyDocument(name=n, text=text) for n, text in documents.items())
     state.default_digest = compiled.default_digest
@@ -23,8 +23,8 @@ def say(state: PolicyState, compiled: Compiled, documents: Mapping[str, str]) ->
     state.removed_default_rules.extend(compiled.removed_default_rules)
 
 
-def say_alike(one: PolicyState, other: PolicyState) -> bool:
-    """Whether two versions judge alike, were written alike and are on top of the same policy."""
+def are_equivalent(one: PolicyState, other: PolicyState) -> bool:
+    """Whether two versions have the same bundle, documents and default policy."""
     return (
         (one.digest, one.default_digest) == (other.digest, other.default_digest)
         and list(one.documents) == list(other.documents)
@@ -33,7 +33,7 @@ def say_alike(one: PolicyState, other: PolicyState) -> bool:
 
 
 def check_size(state: PolicyState) -> None:
-    """Raise InvalidInputError for a version that is more than one message may be."""
+    """Raise InvalidInputError for a version that does not fit into a message."""
     size = state.ByteSize()
     if size > MAX_RECORD_BYTES:
         raise InvalidInputError(
@@ -42,29 +42,29 @@ def check_size(state: PolicyState) -> None:
 
 
 def documents_of(state: PolicyState) -> dict[str, str]:
-    """What people wrote of a version, or the bundle as such a document."""
+    """Documents of a version; without any, its bundle as YAML."""
     if state.documents:
         return {document.name: document.text for document in state.documents}
     return {"policy.yaml": as_yaml(state.bundle)}
 
 
-def compiled_again(old: PolicyState, default: Bundle | None, removing: Collection[str]) -> Compiled:
-    """What the version comes to on top of the default policy of today; alone with None.
+def recompiled(old: PolicyState, default: Bundle | None, removing: Collection[str]) -> Compiled:
+    """Compile a version again, on top of the current default policy, if given.
 
     Raises:
-        PreconditionError: its documents do not compile (any more).
+        PreconditionError: Its documents no longer compile.
     """
     try:
         if default is None:
-            return Compiled(_bundle_again(old))
+            return Compiled(_current_bundle(old))
         gone = {*old.removed_default_rules, *removing}
         return compile_on_top(documents_of(old), default, gone, again=True)
     except (InvalidInputError, PolicyError) as error:
         raise PreconditionError(f"version {old.version} is not valid now: {error}") from error
 
 
-def _bundle_again(old: PolicyState) -> Bundle:
-    """The old bundle, or what its documents are now, when bundles have another format by now."""
+def _current_bundle(old: PolicyState) -> Bundle:
+    """The stored bundle; if its format is outdated, the documents compiled again."""
     try:
         return Bundle(old.bundle, CompiledPolicy.from_bundle(old.bundle, old.digest).digest)
     except PolicyError:

@@ -1,4 +1,4 @@
-"""Put the configured policy in force for tenants without one of their own."""
+"""Use case: put the configured policy in force as the shared one, at startup."""
 
 import logging
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from modelmill_moderation.history import History
 log = logging.getLogger(__name__)
 
 CHANGED_BY = "moderation"
-"""Written on the policies that a start of the service put in force."""
+"""`changed_by` of policies that a service start put in force."""
 _ATTEMPTS = 5
 
 
 class PublishDefaultPolicy:
-    """Writes `policy.state.shared` when it differs, by compare-and-set.
+    """Writes `policy.state.shared` by compare-and-set, if it differs.
 
-    A policy that somebody else put in force stays: a restart is no decision about policy.
+    A shared policy put in force by an operator stays: a restart must not replace it.
     """
 
     def __init__(
@@ -32,11 +32,11 @@ class PublishDefaultPolicy:
         self._now = now
 
     async def __call__(self, bundle: Bundle) -> bool:
-        """Whether the bundle was published now.
+        """Returns whether the bundle was published.
 
         Raises:
-            StaleWriteError: others kept writing first; start again.
-            UnavailableError: the bus is away.
+            StaleWriteError: Other replicas kept writing first.
+            UnavailableError: The bus is unreachable.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             in_force = await self._history.newest(SHARED_TENANT)
@@ -46,7 +46,7 @@ class PublishDefaultPolicy:
                 await self._publish(bundle, in_force)
                 return True
             except StaleWriteError:
-                # A replica that started beside this one; what it wrote may be all that is needed.
+                # Another replica started too; its write may suffice.
                 if attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")

@@ -1,4 +1,4 @@
-"""Put a changed default policy under the tenants' own ones."""
+"""Use case: recompile tenants' policies after the default policy has changed."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from modelmill_service_kit.errors import InvalidInputError, PreconditionError, U
 
 from modelmill_moderation.domain.policies import SHARED_TENANT
 from modelmill_moderation.history import History
-from modelmill_moderation.policy_states import check_size, compiled_again, documents_of, say
+from modelmill_moderation.policy_states import check_size, documents_of, recompiled, write_compiled
 from modelmill_moderation.publish_default_policy import CHANGED_BY
 
 log = logging.getLogger(__name__)
@@ -24,16 +24,16 @@ RETRY_SECONDS = 5.0
 class InForce(Protocol):
     """See `modelmill_moderation.domain.policies.PoliciesInForce`."""
 
-    def on_top_of_another(self) -> list[str]: ...
+    def with_outdated_defaults(self) -> list[str]: ...
 
     def until_changed(self) -> asyncio.Event: ...
 
 
 class RenewDefaults:
-    """Compiles a tenant's documents again once the default policy is another than under them.
+    """Recompiles policies that inherit from an outdated default policy.
 
-    Rules that the tenant let go stay away; new ones judge its texts. A policy that was put in force
-    alone, before there were layers, is left as it is.
+    Removed default rules stay removed; new ones apply. A policy without a default policy below it,
+    from before layers existed, is left unchanged.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class RenewDefaults:
         self._policies = policies
         self._now = now
         self._refused: set[tuple[str, str]] = set()
-        """Tenants and digests of default policies that do not go together."""
+        """Tenants and digests of default policies that failed to compile together."""
 
     async def run(self) -> None:
-        """Keep at it until cancelled."""
+        """Run until cancelled."""
         while True:
             changed = self._policies.until_changed()
             try:
-                for tenant in self._policies.on_top_of_another():
+                for tenant in self._policies.with_outdated_defaults():
                     await self._renew(tenant)
             except UnavailableError as error:
                 log.warning("default rules are not renewed yet: %s", error)
@@ -73,7 +73,7 @@ class RenewDefaults:
             state = await asyncio.to_thread(self._renewed, own, default)
             await self._history.add(state, after=stored.sequence)
         except StaleWriteError:
-            # Another replica, or the tenant: the feed tells, and we look again.
+            # Another replica or the tenant wrote first; the feed triggers the next attempt.
             return
         except (PreconditionError, InvalidInputError) as error:
             self._refused.add((tenant, default.digest))
@@ -84,6 +84,6 @@ class RenewDefaults:
     def _renewed(self, own: PolicyState, default: Bundle) -> PolicyState:
         state = PolicyState(tenant=own.tenant, version=own.version + 1, changed_by=CHANGED_BY)
         state.changed_at.FromDatetime(self._now())
-        say(state, compiled_again(own, default, ()), documents_of(own))
+        write_compiled(state, recompiled(own, default, ()), documents_of(own))
         check_size(state)
         return state

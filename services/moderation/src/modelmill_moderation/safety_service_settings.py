@@ -1,4 +1,4 @@
-"""How an operator describes a content-safety service; policies know it by its name alone."""
+"""Settings of a content-safety service; policies refer to it by name."""
 
 import ipaddress
 from pathlib import Path
@@ -14,27 +14,27 @@ class SafetyServiceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str
-    """Where texts are posted, such as https://safety.example/v1/moderations."""
+    """Endpoint, such as https://safety.example/v1/moderations."""
 
     style: Literal["openai", "azure"] = "openai"
-    """Whose requests and answers it speaks: OpenAI's, or those of Azure's `text:analyze`."""
+    """API format: OpenAI's moderations, or Azure's `text:analyze`."""
 
     model: str = ""
-    """Named in requests in OpenAI's style; its own default when empty."""
+    """Model in requests in OpenAI's format; empty for the service's default."""
 
     token_file: Path | None = None
-    """File with the bearer token or key that it wants; read for each request, so it can change."""
+    """File with the bearer token or key; read for each request, so that it can be rotated."""
 
     ca_file: Path | None = None
-    """Authorities for its certificate, in place of the usual ones."""
+    """CA certificates for this service, instead of the system's."""
 
     timeout_seconds: float = Field(default=2.0, gt=0, le=60)
-    """For one window, all attempts together."""
+    """Deadline for one window, over all attempts."""
 
     attempts: int = Field(default=2, ge=1, le=5)
 
     cache_entries: int = Field(default=10_000, ge=0, le=1_000_000)
-    """Answers that are remembered; 0 for none."""
+    """Cached responses; 0 turns the cache off."""
 
     cache_seconds: float = Field(default=300.0, ge=0, le=86_400)
 

@@ -1,4 +1,4 @@
-"""What moderation reads from its environment."""
+"""Settings of moderation, from environment variables."""
 
 import json
 from importlib import resources
@@ -13,45 +13,45 @@ from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 
 
 def packaged_policies() -> Path:
-    """Folder of the starter policies that come with the service."""
+    """Folder of the starter policies in the package."""
     return Path(str(resources.files("modelmill_moderation") / "policies"))
 
 
 def _decoded(given: Any) -> Any:
-    """JSON as an environment has it; an empty variable is how a compose file says none."""
+    """Decode JSON of an environment variable; compose files pass an empty one for none."""
     if not isinstance(given, str):
         return given
     return json.loads(given) if given.strip() else {}
 
 
 class Settings(ServiceSettings):
-    """Those of every service, and the policy that binds tenants without one of their own."""
+    """Common service settings, and those of policies and judges."""
 
     model_config = SettingsConfigDict(env_prefix="MODERATION_", frozen=True)
 
     policy_path: Path = Field(default_factory=packaged_policies)
-    """A YAML policy, or a folder of them that together are one policy."""
+    """A YAML policy, or a folder of YAML files that form one policy."""
 
     rule_cost_microseconds: float = Field(default=20.0, gt=0)
-    """CPU time that a tenant's rules together may take for a character of the worst text that is
-    tried when they are put in force."""
+    """CPU time per character that a tenant's rules together may take, on the worst text tried when
+    they are put in force."""
 
     audit_queue: int = Field(default=10_000, gt=0)
-    """Audit records that wait while the bus is away; more are dropped and counted."""
+    """Audit records buffered while the bus is unreachable; further ones are dropped and counted."""
 
     inference_address: str = ""
-    """Of the service whose models are judges; without it such judges give no opinion."""
+    """Address of the inference service, whose models are classifier judges; empty for none."""
 
     classifier_seconds: float = Field(default=2.0, gt=0, le=60)
-    """How long such a judge may take for a window."""
+    """Timeout of a classifier judge per window."""
 
     classifier_cache_entries: int = Field(default=10_000, ge=0, le=1_000_000)
-    """Their answers that are remembered; 0 for none."""
+    """Cached scores of classifier judges; 0 turns the cache off."""
 
     classifier_cache_seconds: float = Field(default=300.0, ge=0, le=86_400)
-    """For so long, or until another version answers for the alias."""
+    """Time to live of cached scores; a new version of the alias invalidates them earlier."""
 
     safety_services: Annotated[
         dict[str, SafetyServiceSettings], NoDecode, BeforeValidator(_decoded)
     ] = Field(default_factory=dict)
-    """Content-safety services by the names that policies use, as a JSON object."""
+    """Content-safety services by the name used in policies, as a JSON object."""

@@ -1,4 +1,4 @@
-"""Show which policy judges a tenant, what people wrote of it, and what was in force before."""
+"""Use case: read the policy in force for a tenant, its documents and its versions."""
 
 from dataclasses import dataclass
 
@@ -17,29 +17,29 @@ MAX_VERSIONS = 100
 
 @dataclass(frozen=True)
 class Shown:
-    """A version, and what is in it."""
+    """A version and its content."""
 
     state: PolicyState
     documents: list[PolicyDocument]
-    """What people wrote; made from the bundle where nobody did."""
+    """Documents as written; generated from the bundle if there are none."""
     default_documents: list[PolicyDocument]
-    """The default rules that judge beside them."""
+    """Inherited default rules."""
     removed: tuple[str, ...]
-    """Default rules of today that it does not have, or only weaker."""
+    """Current default rules that it has removed or weakened."""
 
 
 class ShowPolicy:
-    """Reads the bus, so that it shows what was put in force a moment ago."""
+    """Reads from the bus, so that a change is visible at once."""
 
     def __init__(self, history: History) -> None:
         self._history = history
 
     async def __call__(self, tenant: str, version: int) -> Shown:
-        """A version of the tenant's own policy, or with 0 what judges now.
+        """A version of the tenant's own policy; 0 for the policy in force.
 
         Raises:
-            NotFoundError: no such version, or no policy at all.
-            UnavailableError: the bus is away.
+            NotFoundError: There is no such version, or no policy at all.
+            UnavailableError: The bus is unreachable.
         """
         state = await (self._version(tenant, version) if version else self._judging(tenant))
         documents = list(state.documents)
@@ -52,7 +52,7 @@ class ShowPolicy:
         return Shown(state, documents, default_documents(state), removed)
 
     async def versions(self, tenant: str, limit: int) -> list[PolicyState]:
-        """The newest versions of the tenant's own policy, newest first."""
+        """Latest versions of the tenant's own policy, newest first."""
         versions = await self._history.versions(tenant)
         return versions[::-1][: limit or MAX_VERSIONS]
 
@@ -71,7 +71,7 @@ class ShowPolicy:
 
 
 def default_documents(state: PolicyState) -> list[PolicyDocument]:
-    """The part of the bundle that is the default policy's, as a document."""
+    """The inherited part of the bundle, as a YAML document."""
     if not state.default_rules:
         return []
     name, own = "default.yaml", {document.name for document in state.documents}
@@ -84,5 +84,5 @@ def _removed(bundle: bytes, default: bytes) -> tuple[str, ...]:
     try:
         return removed_by(policy_of(bundle), policy_of(default))
     except PolicyError:
-        # Of another format: what it finds is not known here.
+        # A bundle in another format cannot be compared.
         return ()

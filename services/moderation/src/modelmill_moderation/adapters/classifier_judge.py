@@ -1,4 +1,4 @@
-"""Judges that are models behind the inference service, which finds labels more or less likely."""
+"""Classifier judges: models of the inference service that score labels by log-likelihood."""
 
 import math
 from collections import OrderedDict
@@ -25,18 +25,18 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 
-from modelmill_moderation.domain.kept_scores import KeptScores, Scores
 from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
+from modelmill_moderation.domain.score_cache import ScoreCache, Scores
 
 if TYPE_CHECKING:
-    # Only the types know the first.
+    # grpcio-tools generates this name in the stub file only.
     from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
     from modelmill_service_kit.mutual_tls import MutualTls
 
 PEER = "inference"
 ALIASES_KNOWN = 1000
 ROUNDING = 0.01
-"""What an engine's sums may lie above zero."""
+"""Tolerance by which a rounded log-likelihood may exceed zero."""
 FAILURES: dict[type[DomainError], Failure] = {
     DeadlineError: Failure.TIMEOUT,
     UnavailableError: Failure.UNREACHABLE,
@@ -54,7 +54,7 @@ FAILURES: dict[type[DomainError], Failure] = {
 async def inference_at(
     address: str, secret: str, identity: "MutualTls | None"
 ) -> AsyncIterator["InferenceServiceAsyncStub | None"]:
-    """The inference service at `address`; None where no address says at whom."""
+    """Stub of the inference service at `address`; None if the address is empty."""
     if not address:
         yield None
         return
@@ -66,53 +66,59 @@ class ClassifierJudge:
     """`ask_judge.JudgesWindows` for judges that name a classifier.
 
     Args:
-        stub: Of the inference service; None where nobody knows one.
-        timeout: Seconds for one window.
-        kept: What was answered a moment ago: a chat comes with all that was said before.
+        stub: Stub of the inference service; None if none is configured.
+        timeout: Seconds per window.
+        cache: Recent scores. Each request of a chat repeats all earlier messages.
     """
 
     def __init__(
-        self, stub: "InferenceServiceAsyncStub | None", timeout: float, kept: KeptScores
+        self, stub: "InferenceServiceAsyncStub | None", timeout: float, cache: ScoreCache
     ) -> None:
         self._stub = stub
         self._timeout = timeout
-        self._kept = kept
+        self._cache = cache
         self._versions: OrderedDict[tuple[str, str], str] = OrderedDict()
-        """That last answered for a tenant's alias: what an older one said does not count."""
+        """Version that last answered for a tenant's alias; scores of older ones are not used."""
 
     async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
-        """How likely the model finds any harm, among the judge's labels, and harm of which kind.
+        """Score of the likeliest harmful category: the summed probability of all harmful labels.
 
         Args:
-            tenant: whose alias the classifier is.
+            tenant: Owner of the classifier's alias.
 
         Raises:
-            NoOpinionError: the model cannot be asked, or says nothing that can be read.
+            NoOpinionError: The model is not reachable, or its response is invalid.
         """
         shares = await self._shares(_question(judge, window, tenant))
         found: dict[str, float] = {}
         for label, category in judge.labels:
             if category is not None:
                 found[category] = found.get(category, 0.0) + shares[label]
-        # A text between two categories is as wrong as one that is clearly of one of them.
+        # A text between two harmful categories is as harmful as one clearly in one of them.
         likeliest = max(found, key=lambda category: found[category])
         return [Opinion(likeliest, min(sum(found.values()), 1.0))]
 
     async def _shares(self, request: ScoreRequest) -> Scores:
-        """By label."""
+        """Probability of each label."""
         if self._stub is None:
-            raise NoOpinionError(Failure.UNKNOWN, "moderation has no inference service to ask")
+            raise NoOpinionError(
+                Failure.UNKNOWN,
+                "moderation has no inference service. Set MODERATION_INFERENCE_ADDRESS",
+            )
         alias, asked = (request.tenant, request.model), request.SerializeToString()
         version = self._versions.get(alias)
-        if version is not None and (kept := self._kept.get(version.encode() + asked)) is not None:
-            return kept
+        if (
+            version is not None
+            and (cached := self._cache.get(version.encode() + asked)) is not None
+        ):
+            return cached
         with _no_opinions():
             response: ScoreResponse | None = await self._stub.Score(request, timeout=self._timeout)
         labels, version = request.continuations, response.version_id if response else ""
         values = shares_of(_log_likelihoods(response, len(labels)))
         shares = dict(zip(labels, values, strict=True))
         self._remember(alias, version)
-        self._kept.put(version.encode() + asked, shares)
+        self._cache.put(version.encode() + asked, shares)
         return shares
 
     def _remember(self, alias: tuple[str, str], version: str) -> None:
@@ -137,7 +143,7 @@ def _question(judge: Judge, window: Window, tenant: str) -> ScoreRequest:
 
 @contextmanager
 def _no_opinions() -> Iterator[None]:
-    """Within the block, whatever a call raises is a judge without an opinion."""
+    """Convert errors of the call to NoOpinionError."""
     try:
         with domain_errors(PEER):
             yield
@@ -152,17 +158,17 @@ def _no_opinions() -> Iterator[None]:
 
 
 def _log_likelihoods(response: ScoreResponse | None, labels: int) -> list[float]:
-    # gRPC gives None for bytes that are no message.
+    # gRPC gives None for bytes that do not parse.
     values = [] if response is None else [score.log_likelihood for score in response.scores]
     if len(values) != labels:
-        raise bad_answer("has not one score for each label")
+        raise bad_answer("does not have one score per label")
     if not all(value <= ROUNDING for value in values) or not any(map(math.isfinite, values)):
-        raise bad_answer("has scores that are no logarithms of probabilities")
+        raise bad_answer("has scores that are not log-probabilities")
     return values
 
 
 def shares_of(values: Sequence[float]) -> list[float]:
-    """Probabilities among themselves of what has these log-likelihoods, at least one finite."""
+    """Softmax of log-likelihoods, of which at least one is finite."""
     highest = max(values)
     weights = [math.exp(value - highest) for value in values]
     return [weight / sum(weights) for weight in weights]

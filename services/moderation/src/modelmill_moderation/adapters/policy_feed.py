@@ -1,4 +1,4 @@
-"""Policies as the bus says them: each change is in force as soon as it is compiled."""
+"""Follows policy changes on NATS; each is in force as soon as it is compiled."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Follows(Protocol):
-    """The part of the bus that this needs."""
+    """Subset of the bus that this module uses."""
 
     def follow(
         self,
@@ -36,17 +36,18 @@ class PolicyFeed:
         self._bus = bus
         self._policies = policies
         self.ready = asyncio.Event()
-        """Set once every policy that was stored at the start is in force."""
+        """Set once all policies stored at startup are in force."""
 
     async def run(self) -> None:
-        """Follow until cancelled; while the bus is away the policies stay as they are."""
+        """Follow until cancelled; while the bus is unreachable, policies stay in force."""
         async for stored in self._bus.follow(("policy.state.*",), on_current=self.ready.set):
-            # The subject says whose policy it is: that is what the broker's permissions guard.
+            # Take the tenant from the subject, which the broker's permissions protect.
             tenant = stored.subject.rpartition(".")[2]
             if stored.body.follows_shared:
                 self._policies.follow_shared(tenant)
                 continue
-            # In a thread: the automata of thousands of keywords take a while, verdicts go on.
+            # In a thread: compiling the automata of thousands of keywords would block the event
+            # loop.
             policy = await asyncio.to_thread(_compiled, tenant, stored.body)
             owner = Ownership(
                 tenant, stored.body.default_digest, frozenset(stored.body.default_rules)

@@ -1,4 +1,4 @@
-"""Policies as files."""
+"""Loads policies from YAML files."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ def load_policy(path: Path) -> Bundle:
     """Compile a YAML file, or all `*.yaml` of a folder as one policy.
 
     Raises:
-        InvalidInputError: no file, or everything that is wrong in them.
-        OSError: a file cannot be read.
+        InvalidInputError: There is no file, or they are invalid; lists every error.
+        OSError: A file cannot be read.
     """
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     if not files:

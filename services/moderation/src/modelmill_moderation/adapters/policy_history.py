@@ -1,4 +1,4 @@
-"""Every version of every tenant's policy, as the bus keeps them under `policy.state.<tenant>`."""
+"""Versions of tenants' policies, stored in NATS JetStream under `policy.state.<tenant>`."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Message)
 
 
 class HistoryBus(Publishes, Protocol):
-    """The part of the bus that this needs."""
+    """Subset of the bus that this module uses."""
 
     async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
 
@@ -24,24 +24,24 @@ class HistoryBus(Publishes, Protocol):
 
 
 class PolicyHistory:
-    """Reads what is stored, and adds to it by compare-and-set."""
+    """Reads versions, and appends by compare-and-set on the subject's last sequence."""
 
     def __init__(self, bus: HistoryBus) -> None:
         self._bus = bus
 
     async def newest(self, tenant: str) -> Stored[PolicyState] | None:
-        """The last change, None when there never was one; UnavailableError without the bus."""
+        """The latest version, or None; raises UnavailableError without the bus."""
         return await self._bus.last_by_consumer(policy_state(tenant), PolicyState)
 
     async def versions(self, tenant: str) -> list[PolicyState]:
-        """Oldest first; UnavailableError without the bus."""
+        """All versions, oldest first; raises UnavailableError without the bus."""
         return [stored.body async for stored in self._bus.replay([policy_state(tenant)])]
 
     async def add(self, state: PolicyState, *, after: int) -> None:
-        """Store a version if the one at sequence `after` is still the last; 0 for none yet.
+        """Append a version if the latest is still the one at sequence `after`; 0 for none.
 
         Raises:
-            StaleWriteError: somebody was quicker.
-            UnavailableError: the bus is away.
+            StaleWriteError: Another version was appended first.
+            UnavailableError: The bus is unreachable.
         """
         await self._bus.publish(policy_state(state.tenant), state, expect_last=after)

@@ -1,4 +1,4 @@
-"""One request to a content-safety service: no proxy, cookie or redirect, and a bounded answer."""
+"""HTTP client of a content-safety service: no proxy, cookies or redirects, bounded responses."""
 
 import asyncio
 import json
@@ -13,28 +13,41 @@ import httpx
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.retry_after import retry_after_seconds
 
-from modelmill_moderation.domain.kept_scores import Scores
 from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
+from modelmill_moderation.domain.score_cache import Scores
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 
+MAX_CATEGORIES = 200
+MAX_NAME = 100
+"""With `MAX_CATEGORIES`, bounds the memory of a cached response."""
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and len(name) <= MAX_NAME
+
+
+def _is_probability(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
 AZURE_SEVEREST = 7
-"""Of its eight levels."""
+"""Highest of its eight severity levels."""
 
 
 @dataclass(frozen=True)
 class SafetyStyle:
-    """One way."""
+    """Format of one API."""
 
     question: Callable[[str, str], Mapping[str, str]]
-    """The body for a text and a model, which may be empty."""
+    """Request body for a text and a model; the model may be empty."""
 
     credential: Callable[[str], tuple[str, str]]
-    """The header that shows a token."""
+    """Authentication header for a token."""
 
     scores: Callable[[Any], Any]
-    """Of a whole answer a mapping from categories to numbers from 0 to 1.
+    """Scores from 0 to 1 by category, from a decoded response.
 
-    What it raises, or gives instead, of an answer in another form is for its caller to handle.
+    For other content it may raise or return anything; the caller validates.
     """
 
 
@@ -62,54 +75,22 @@ STYLES: Mapping[str, SafetyStyle] = {
         scores=_azure_scores,
     ),
 }
-"""By their names in settings."""
-
-
-MAX_CATEGORIES = 200
-MAX_NAME = 100
-"""With the number of categories, what one remembered answer may take."""
-
-
-def scores_in(body: bytes, style: SafetyStyle) -> Scores:
-    """Scores of the one text that was asked about.
-
-    Raises:
-        NoOpinionError: it is anything else.
-    """
-    try:
-        scores = style.scores(json.loads(body))
-    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-        scores = None
-    if not isinstance(scores, dict):
-        raise bad_answer("is not one text's scores of categories")
-    if len(scores) > MAX_CATEGORIES or not all(map(_is_name, scores)):
-        raise bad_answer("has more categories, or longer ones, than anybody needs")
-    if not all(map(_is_probability, scores.values())):
-        raise bad_answer("has a score that is no number from 0 to 1")
-    return scores
-
-
-def _is_name(name: Any) -> bool:
-    return isinstance(name, str) and len(name) <= MAX_NAME
-
-
-def _is_probability(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+"""Formats by their name in settings."""
 
 
 ANSWER_BYTES = 64 * 1024
 AT_ONCE = 64
-"""Texts that one service is asked about at a time; more wait, within their time."""
+"""Concurrent requests per service; further ones wait, within their timeout."""
 OF_THIS_TEXT = frozenset({400, 413, 414, 415, 422})
-"""Statuses by which a service that is well turns a text down."""
+"""Statuses by which a healthy service rejects a text."""
 MEANINGS = {401: Failure.DENIED, 403: Failure.DENIED, 408: Failure.BUSY, 429: Failure.BUSY}
 
 
 class SafetyHttp:
-    """Posts texts, and reads what is said of them.
+    """Posts texts and returns their scores.
 
     Raises:
-        InvalidInputError: a file that the settings name is no good.
+        InvalidInputError: A file named in the settings cannot be used.
     """
 
     def __init__(self, name: str, settings: SafetyServiceSettings) -> None:
@@ -121,41 +102,42 @@ class SafetyHttp:
             tls = _tls(settings.ca_file)
         except (NoOpinionError, OSError) as error:
             raise InvalidInputError(f"safety service {name}: {error}") from error
-        # Without a client around it nothing is stored, followed or unpacked.
+        # A bare transport stores no cookies, follows no redirects and decompresses nothing.
         self._transport = httpx.AsyncHTTPTransport(
             verify=tls,
             trust_env=False,
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE),
         )
-        # Not the pool's own limit: httpcore 1.0.9 loses a connection for good when a call is
-        # cancelled that waits for one, and a pool that lost all of them answers nobody any more.
+        # A semaphore instead of the pool's limit: httpcore 1.0.9 leaks a connection slot when a
+        # request waiting for one is cancelled, until the pool has none left.
         self._room = asyncio.Semaphore(AT_ONCE)
         self._calls: set[asyncio.Task[bytes]] = set()
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Wait for pending calls and close connections."""
         await asyncio.gather(*self._calls, return_exceptions=True)
         await self._transport.aclose()
 
     async def scores(self, text: str) -> Scores:
-        """What the service answers to `text`.
+        """Category scores of `text`.
 
         Raises:
-            NoOpinionError: there is none that could be read.
+            NoOpinionError: There is no valid response.
         """
         try:
             async with self._room:
                 body = await self._cancelled_once(self._post(self._request(text)))
         except (httpx.HTTPError, OSError) as error:
-            # Without the address, which is not for those who hear of it.
+            # Omit the address, which callers must not learn.
             raise NoOpinionError(Failure.UNREACHABLE, type(error).__name__) from error
         return scores_in(body, self._style)
 
     async def _cancelled_once(self, call: Coroutine[Any, Any, bytes]) -> bytes:
-        """What the call returns; whoever leaves it does not disturb how it cleans up.
+        """Run the call in a task that is cancelled at most once.
 
-        Expected: httpcore closes a connection whose call is cancelled. Actual: a second cancel, as
-        of a deadline and then of a caller, ends the closing, and the connection stays.
+        httpcore closes a connection when its call is cancelled. A second cancellation, by a
+        deadline
+        and then by the caller, would interrupt the closing and leak the connection.
         """
         task = asyncio.create_task(call)
         self._calls.add(task)
@@ -172,7 +154,7 @@ class SafetyHttp:
             _check_head(response)
             return await _bounded(response)
         finally:
-            # The one cancel may come here.
+            # The cancellation may arrive here.
             await asyncio.shield(response.aclose())
 
     def _request(self, text: str) -> httpx.Request:
@@ -180,7 +162,7 @@ class SafetyHttp:
         headers = {
             "content-type": "application/json",
             "accept": "application/json",
-            # Nothing is unpacked here: what is small when packed may be more than anybody can hold.
+            # No compression: a small compressed body may expand beyond any limit.
             "accept-encoding": "identity",
             "user-agent": "Modelmill-Moderation/1",
         }
@@ -198,10 +180,10 @@ def _tls(authorities: Path | None) -> ssl.SSLContext:
 
 
 def token_in(file: Path) -> str:
-    """The token that a file holds.
+    """Read the token from a file.
 
     Raises:
-        NoOpinionError: it cannot be read, or holds no token.
+        NoOpinionError: It cannot be read, or has no token.
     """
     try:
         token = file.read_text("ascii").strip()
@@ -214,7 +196,7 @@ def token_in(file: Path) -> str:
 
 
 def _check_head(response: httpx.Response) -> None:
-    """Raise unless the answer is one to be read."""
+    """Raise NoOpinionError unless the status is 200."""
     status = response.status_code
     if status == httpx.codes.OK:
         return
@@ -234,3 +216,22 @@ async def _bounded(response: httpx.Response) -> bytes:
         if len(body) > ANSWER_BYTES:
             raise bad_answer(f"is longer than {ANSWER_BYTES} bytes")
     return bytes(body)
+
+
+def scores_in(body: bytes, style: SafetyStyle) -> Scores:
+    """Category scores of the one text in the request.
+
+    Raises:
+        NoOpinionError: The body is anything else.
+    """
+    try:
+        scores = style.scores(json.loads(body))
+    except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+        scores = None
+    if not isinstance(scores, dict):
+        raise bad_answer("does not have the category scores of one text")
+    if len(scores) > MAX_CATEGORIES or not all(map(_is_name, scores)):
+        raise bad_answer("has too many categories, or too long names")
+    if not all(map(_is_probability, scores.values())):
+        raise bad_answer("has a score that is not a number from 0 to 1")
+    return scores

@@ -1,4 +1,4 @@
-"""Judges that are content-safety services which the operator configured."""
+"""Service judges: content-safety services configured by the operator."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,23 +14,23 @@ class SafetyJudge:
     """`ask_judge.JudgesWindows` for judges that name a service.
 
     Args:
-        services: by the names that policies use.
+        services: Services by the name used in policies.
     """
 
     def __init__(self, services: Mapping[str, SafetyService]) -> None:
         self._services = services
 
     async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
-        """What the service finds of the judge's categories in the window, read in its context.
+        """Scores of the judge's categories for the window with its context.
 
         Raises:
-            NoOpinionError: there is no such service, or no answer that says it.
+            NoOpinionError: There is no such service, or no valid response.
         """
         service = self._services.get(judge.service or "")
         if service is None:
             raise NoOpinionError(Failure.UNKNOWN, "no service of that name is configured")
         scores = await service.scores(window.context + window.text)
-        # A category that the service does not know would never match, and nobody would see it.
+        # A category unknown to the service would never match, silently.
         if missing := [theirs for theirs, _ in judge.categories if theirs not in scores]:
             raise bad_answer(f"has no score for {', '.join(missing)}")
         return [Opinion(ours, scores[theirs]) for theirs, ours in judge.categories]
@@ -40,10 +40,10 @@ class SafetyJudge:
 async def safety_services(
     settings: Mapping[str, SafetyServiceSettings],
 ) -> AsyncIterator[dict[str, SafetyService]]:
-    """The services, until the block ends.
+    """Open the services while the block lasts.
 
     Raises:
-        InvalidInputError: a file that the settings name is no good.
+        InvalidInputError: A file named in the settings cannot be used.
     """
     services = {name: SafetyService(name, each) for name, each in settings.items()}
     try:

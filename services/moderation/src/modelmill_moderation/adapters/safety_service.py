@@ -1,4 +1,4 @@
-"""A content-safety service, asked within one deadline and left alone while it is ill."""
+"""Content-safety service with deadline, retries, cache and circuit breaker."""
 
 import asyncio
 import logging
@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from modelmill_service_kit.breaker import Breaker
 
 from modelmill_moderation.adapters.safety_http import SafetyHttp
-from modelmill_moderation.domain.kept_scores import KeptScores, Scores
 from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_moderation.domain.score_cache import ScoreCache, Scores
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 
 log = logging.getLogger(__name__)
@@ -18,20 +18,20 @@ log = logging.getLogger(__name__)
 BREAKER_FAILURES = 5
 BREAKER_SECONDS = 10.0
 LONGEST_BREAK_SECONDS = 60.0
-"""However long a service asks to be left alone."""
+"""Upper bound of a Retry-After."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0
-"""Before another attempt: by chance up to so long, doubling."""
+"""Random backoff before another attempt, doubling up to the second."""
 TRIED_AGAIN = frozenset({Failure.BUSY, Failure.BROKEN, Failure.UNREACHABLE})
 
 
 class SafetyService:
-    """One service.
+    """Scores texts with one service.
 
     Args:
-        name: as policies and the log have it.
-        clock: seconds that only grow; ages what is remembered, and tells how long to leave it be.
-        chance: from 0 to 1; what waits are made of.
-        sleep: waits.
+        name: Name in policies and logs.
+        clock: Monotonic seconds, for cache and circuit breaker.
+        chance: Random number from 0 to 1, for the backoff.
+        sleep: Replaces asyncio.sleep in tests.
     """
 
     def __init__(
@@ -49,47 +49,48 @@ class SafetyService:
         self._sleep = sleep
         self._http = SafetyHttp(name, settings)
         self._breaker = Breaker(failures=BREAKER_FAILURES, seconds=BREAKER_SECONDS, clock=clock)
-        self._kept = KeptScores(
+        self._cache = ScoreCache(
             entries=settings.cache_entries, seconds=settings.cache_seconds, clock=clock
         )
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close connections."""
         await self._http.close()
 
     async def scores(self, text: str) -> Scores:
-        """By the service's own categories; remembered for a while.
+        """Scores by the service's own categories; cached.
 
         Raises:
-            NoOpinionError: none, after all attempts that fit into the time.
+            NoOpinionError: No attempt within the deadline succeeded.
         """
-        kept = self._kept.get(text.encode())
-        if kept is not None:
-            return kept
+        cached = self._cache.get(text.encode())
+        if cached is not None:
+            return cached
         period = self._breaker.admit()
         if period is None:
-            raise NoOpinionError(Failure.BREAKER_OPEN, "it is left alone for a while")
+            raise NoOpinionError(Failure.BREAKER_OPEN, "its circuit breaker is open")
         try:
             scores = await self._ask(text)
         except NoOpinionError as error:
             self._learn(period, error)
             raise
         except BaseException:
-            # The caller left: nobody knows how the service is.
+            # The caller cancelled: the outcome is unknown.
             self._breaker.abandoned(period)
             raise
         self._breaker.succeeded(period)
-        self._kept.put(text.encode(), scores)
+        self._cache.put(text.encode(), scores)
         return scores
 
     def _learn(self, period: int, error: NoOpinionError) -> None:
         if error.failure is Failure.REFUSED:
-            # Otherwise whoever finds a text that it does not take could turn it off for all.
+            # A rejected text must not open the breaker: one tenant could turn the service off for
+            # all.
             self._breaker.succeeded(period)
             return
         asked = min(error.retry_after_seconds, LONGEST_BREAK_SECONDS)
         if self._breaker.failed(period, at_least_seconds=asked):
-            log.warning("%s is left alone for a while: %s", self._name, error)
+            log.warning("circuit breaker of %s is open: %s", self._name, error)
 
     async def _ask(self, text: str) -> Scores:
         try:

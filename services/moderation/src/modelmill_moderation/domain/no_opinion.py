@@ -1,4 +1,4 @@
-"""Why a judge gave no opinion on a window."""
+"""Reasons why a judge gives no opinion on a window."""
 
 from enum import StrEnum
 
@@ -6,32 +6,32 @@ from modelmill_service_kit.errors import UnavailableError
 
 
 class Failure(StrEnum):
-    """What went wrong, as few words as operators need to know where to look."""
+    """Reason, as the label of a metric."""
 
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
-    """No connection, or one that broke."""
+    """No connection, or it broke."""
     BUSY = "busy"
-    """It says that it has no room now."""
+    """It is overloaded or rate limits us."""
     BROKEN = "broken"
-    """It says that the fault is its own."""
+    """It reports an internal error."""
     REFUSED = "refused"
-    """It is well, and does not take this text."""
+    """It is healthy, but rejects this text."""
     DENIED = "denied"
-    """It does not let us ask."""
+    """It rejects our credentials."""
     BAD_ANSWER = "bad_answer"
-    """An answer in which no opinion can be read."""
+    """The response is invalid."""
     UNKNOWN = "unknown"
-    """There is no such service or model here."""
+    """The service or model is not configured here."""
     BREAKER_OPEN = "breaker_open"
-    """It failed so often that it is not asked now."""
+    """The circuit breaker is open after repeated failures."""
 
 
 class NoOpinionError(UnavailableError):
     """A judge gave no opinion.
 
     Args:
-        retry_after_seconds: what the judge asked to wait; 0 when it said nothing.
+        retry_after_seconds: Retry-After of the judge; 0 for none.
     """
 
     def __init__(self, failure: Failure, message: str, *, retry_after_seconds: float = 0.0) -> None:
@@ -40,5 +40,5 @@ class NoOpinionError(UnavailableError):
 
 
 def bad_answer(what: str) -> NoOpinionError:
-    """An answer in which no opinion can be read."""
+    """The response is invalid."""
     return NoOpinionError(Failure.BAD_ANSWER, f"the answer {what}")

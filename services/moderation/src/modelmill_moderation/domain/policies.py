@@ -1,4 +1,4 @@
-"""Which policy judges the texts of which tenant."""
+"""Policies in force, by tenant."""
 
 import asyncio
 import json
@@ -14,138 +14,18 @@ from modelmill_guard.judge import Judge
 from modelmill_guard.verdict import Direction
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
-SHARED_TENANT = "shared"
-"""Owner of the policy that binds every tenant without one of its own."""
-JUDGES_KEPT = 8
-"""Policies of one owner whose judges are known, for texts that began before a change."""
-
 
 @dataclass(frozen=True)
-class Ownership:
-    """Whose policy it is, and what of it is the default policy's."""
-
-    tenant: str
-    default_digest: str = ""
-    """Of the policy that it was put on top of; empty where it stands alone."""
-    default_rules: frozenset[str] = frozenset()
-    """Rules and judges of the default policy that it has."""
-
-    def of_judge(self, judge_id: str) -> str:
-        """Whose judge it is: the models that a judge names are its owner's."""
-        return SHARED_TENANT if judge_id in self.default_rules else self.tenant
-
-
-@dataclass(frozen=True)
-class PolicyInForce:
-    """A policy, and whose it is."""
-
-    owner: Ownership
-    compiled: CompiledPolicy
-
-
-@dataclass(frozen=True)
-class PolicyJudges:
-    """The judges of a policy, without the rules: few bytes, so that they can be kept."""
-
-    owner: Ownership
-    _by_direction: Mapping[Direction, Mapping[str, Judge]]
-
-    @classmethod
-    def in_policy(cls, owner: Ownership, policy: CompiledPolicy) -> "PolicyJudges":
-        """Those of a compiled policy."""
-        return cls(
-            owner,
-            {each: {judge.id: judge for judge in policy.judges(each)} for each in Direction},
-        )
-
-    def of(self, direction: Direction) -> Mapping[str, Judge]:
-        """Those that look at texts which go this way, by their ids."""
-        return self._by_direction[direction]
-
-
-class PoliciesInForce:
-    """The compiled policy of each tenant; replaced whole, so each verdict is one bundle's."""
-
-    def __init__(self) -> None:
-        self._policies: dict[str, CompiledPolicy | None] = {}
-        self._owners: dict[str, Ownership] = {}
-        self._judges: dict[str, OrderedDict[str, PolicyJudges]] = {}
-        """By owner and digest."""
-        self._changed = asyncio.Event()
-
-    def put(self, owner: Ownership, policy: CompiledPolicy | None) -> None:
-        """Let `policy` judge the owner's texts from now on; None closes the tenant.
-
-        A tenant whose newest bundle is not valid is closed and does not fall back: an older policy,
-        or the shared one, may be laxer than what was meant.
-        """
-        self._policies[owner.tenant] = policy
-        self._owners[owner.tenant] = owner
-        if policy is not None:
-            self._keep_judges(owner, policy)
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def follow_shared(self, tenant: str) -> None:
-        """Let the shared policy judge the tenant's texts from now on."""
-        self._policies.pop(tenant, None)
-        self._owners.pop(tenant, None)
-
-    def of(self, tenant: str) -> PolicyInForce:
-        """The tenant's own policy, or the shared one.
-
-        Raises:
-            PreconditionError: there is none, or its bundle is not valid; nothing may pass.
-        """
-        owner = tenant if tenant in self._policies else SHARED_TENANT
-        policy = self._policies.get(owner)
-        if policy is None:
-            raise PreconditionError("no valid policy bundle is in force, so nothing may pass")
-        return PolicyInForce(self._owners[owner], policy)
-
-    def on_top_of_another(self) -> list[str]:
-        """Tenants whose policies were put on top of a default policy that is no longer in force."""
-        shared = self._policies.get(SHARED_TENANT)
-        if shared is None:
-            return []
-        digests = {tenant: owner.default_digest for tenant, owner in self._owners.items()}
-        return [tenant for tenant, digest in digests.items() if digest not in ("", shared.digest)]
-
-    def judges_of(self, tenant: str, digest: str) -> PolicyJudges | None:
-        """Judges of a policy that judged the tenant's texts when it was in force here.
-
-        None when it never was, has none, or was replaced more than `JUDGES_KEPT` times.
-        """
-        for owner in (tenant, SHARED_TENANT):
-            if (kept := self._judges.get(owner)) and digest in kept:
-                return kept[digest]
-        return None
-
-    def until_changed(self) -> asyncio.Event:
-        """Set when the next policy is put in force."""
-        return self._changed
-
-    def _keep_judges(self, owner: Ownership, policy: CompiledPolicy) -> None:
-        if not any(policy.judges(direction) for direction in Direction):
-            return
-        kept = self._judges.setdefault(owner.tenant, OrderedDict())
-        kept[policy.digest] = PolicyJudges.in_policy(owner, policy)
-        kept.move_to_end(policy.digest)
-        while len(kept) > JUDGES_KEPT:
-            kept.popitem(last=False)
-
-
-@dataclass(frozen=True)
-class JudgesHere:
-    """Who can be asked from here."""
+class ConfiguredJudges:
+    """Configured classifiers and services."""
 
     classifiers: bool
-    """Whether there is an inference service."""
+    """Whether an inference service is configured."""
     services: frozenset[str]
-    """Names of content-safety services."""
+    """Names of configured content-safety services."""
 
     def check(self, bundle: Bundle) -> None:
-        """Raise InvalidInputError for judges that would never give an opinion."""
+        """Raise InvalidInputError for judges that are not configured here."""
         errors = []
         for judge in json.loads(bundle.content)["policy"].get("judges", ()):
             service = judge.get("service")
@@ -162,7 +42,7 @@ _LISTS = ("rules", "judges")
 
 @dataclass(frozen=True)
 class PolicyChanges:
-    """Ids of rules and judges, and keys of the policy itself, each list in order."""
+    """Sorted ids of rules and judges, and keys of settings."""
 
     added_rules: tuple[str, ...]
     removed_rules: tuple[str, ...]
@@ -171,7 +51,7 @@ class PolicyChanges:
 
 
 def changes_between(before: bytes, after: bytes) -> PolicyChanges:
-    """Compare two bundles; empty bytes are a policy without rules."""
+    """Compare two bundles; empty bytes stand for a policy without rules."""
     old_rules, old_settings = _parts(before)
     new_rules, new_settings = _parts(after)
     both = old_rules.keys() & new_rules.keys()
@@ -188,7 +68,7 @@ def changes_between(before: bytes, after: bytes) -> PolicyChanges:
 
 def _parts(bundle: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     policy = json.loads(bundle)["policy"] if bundle else {}
-    # A judge is to its readers one more rule: ids are of both.
+    # Rules and judges share one namespace of ids.
     rules = {rule["id"]: rule for rules in _LISTS for rule in policy.get(rules, ())}
     return rules, {key: value for key, value in policy.items() if key not in _LISTS}
 
@@ -198,26 +78,26 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class CostLimit:
-    """Measured on this machine, as CPU time of the thread that asks."""
+    """Cost limit, measured on this machine as CPU time of the calling thread."""
 
     microseconds: float
-    """That all rules together may take for a character of the worst text that is tried."""
+    """Limit per character for all rules together, on the worst text tried."""
     clock: Callable[[], float] = time.thread_time
 
     def check(self, bundle: Bundle, default_rules: Collection[str]) -> None:
-        """Raise InvalidInputError, which names rules and costs, for a policy that takes more.
+        """Raise InvalidInputError, naming rules and costs, for a policy that exceeds the limit.
 
-        It takes seconds for policies that are hard to judge by.
+        It takes seconds for expensive policies.
 
         Args:
-            default_rules: ids of rules that are not the tenant's to change, and do not count.
+            default_rules: Ids of inherited rules, which do not count.
         """
         policy, limit = policy_of(bundle.content), self.microseconds * 1e-6
         own = tuple(rule for rule in policy.rules if rule.id not in default_rules)
         if not own:
             return
         policy = replace(policy, rules=own, judges=())
-        # Again: something beside it may have slowed it.
+        # Measure again: other load may have slowed the first run.
         measured = cost_of(policy, self.clock, limit)
         if measured > limit:
             measured = min(measured, cost_of(policy, self.clock, limit, seed=1))
@@ -234,3 +114,124 @@ class CostLimit:
                 ),
             ]
         )
+
+
+SHARED_TENANT = "shared"
+"""Owner of the shared policy, which applies to tenants without their own."""
+JUDGES_KEPT = 8
+"""Policies per owner whose judges are kept, for texts that began before a change."""
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Owner of a policy, and the part inherited from the default policy."""
+
+    tenant: str
+    default_digest: str = ""
+    """Digest of the default policy below it; empty if there is none."""
+    default_rules: frozenset[str] = frozenset()
+    """Ids of inherited rules and judges."""
+
+    def of_judge(self, judge_id: str) -> str:
+        """Tenant whose models a judge uses."""
+        return SHARED_TENANT if judge_id in self.default_rules else self.tenant
+
+
+@dataclass(frozen=True)
+class PolicyInForce:
+    """A compiled policy and its owner."""
+
+    owner: Ownership
+    compiled: CompiledPolicy
+
+
+@dataclass(frozen=True)
+class PolicyJudges:
+    """Judges of a policy without its rules: small, so that old ones can be kept."""
+
+    owner: Ownership
+    _by_direction: Mapping[Direction, Mapping[str, Judge]]
+
+    @classmethod
+    def in_policy(cls, owner: Ownership, policy: CompiledPolicy) -> "PolicyJudges":
+        """Judges of a compiled policy."""
+        return cls(
+            owner,
+            {each: {judge.id: judge for judge in policy.judges(each)} for each in Direction},
+        )
+
+    def of(self, direction: Direction) -> Mapping[str, Judge]:
+        """Judges of texts in this direction, by id."""
+        return self._by_direction[direction]
+
+
+class PoliciesInForce:
+    """Compiled policy of each tenant; replaced as a whole, so a verdict uses one bundle."""
+
+    def __init__(self) -> None:
+        self._policies: dict[str, CompiledPolicy | None] = {}
+        self._owners: dict[str, Ownership] = {}
+        self._judges: dict[str, OrderedDict[str, PolicyJudges]] = {}
+        """Judges by owner and policy digest."""
+        self._changed = asyncio.Event()
+
+    def put(self, owner: Ownership, policy: CompiledPolicy | None) -> None:
+        """Put `policy` in force for its owner; None rejects all texts of the tenant.
+
+        A tenant whose newest bundle is invalid does not fall back to an older policy or the shared
+        one, because those may be laxer.
+        """
+        self._policies[owner.tenant] = policy
+        self._owners[owner.tenant] = owner
+        if policy is not None:
+            self._keep_judges(owner, policy)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def follow_shared(self, tenant: str) -> None:
+        """Remove the tenant's own policy, so that the shared one applies."""
+        self._policies.pop(tenant, None)
+        self._owners.pop(tenant, None)
+
+    def of(self, tenant: str) -> PolicyInForce:
+        """The tenant's own policy, or the shared one.
+
+        Raises:
+            PreconditionError: There is none, or its bundle is invalid; nothing may pass.
+        """
+        owner = tenant if tenant in self._policies else SHARED_TENANT
+        policy = self._policies.get(owner)
+        if policy is None:
+            raise PreconditionError("no valid policy bundle is in force, so nothing may pass")
+        return PolicyInForce(self._owners[owner], policy)
+
+    def with_outdated_defaults(self) -> list[str]:
+        """Tenants whose policies inherit from an outdated default policy."""
+        shared = self._policies.get(SHARED_TENANT)
+        if shared is None:
+            return []
+        digests = {tenant: owner.default_digest for tenant, owner in self._owners.items()}
+        return [tenant for tenant, digest in digests.items() if digest not in ("", shared.digest)]
+
+    def judges_of(self, tenant: str, digest: str) -> PolicyJudges | None:
+        """Judges of a policy that is or was in force for the tenant.
+
+        None if it never was, has no judges, or was replaced more than `JUDGES_KEPT` times.
+        """
+        for owner in (tenant, SHARED_TENANT):
+            if (kept := self._judges.get(owner)) and digest in kept:
+                return kept[digest]
+        return None
+
+    def until_changed(self) -> asyncio.Event:
+        """Event that is set when the next policy is put in force."""
+        return self._changed
+
+    def _keep_judges(self, owner: Ownership, policy: CompiledPolicy) -> None:
+        if not any(policy.judges(direction) for direction in Direction):
+            return
+        kept = self._judges.setdefault(owner.tenant, OrderedDict())
+        kept[policy.digest] = PolicyJudges.in_policy(owner, policy)
+        kept.move_to_end(policy.digest)
+        while len(kept) > JUDGES_KEPT:
+            kept.popitem(last=False)

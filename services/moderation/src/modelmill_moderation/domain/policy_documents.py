@@ -1,4 +1,4 @@
-"""Documents of a policy, as somebody sent them."""
+"""Compiles the YAML documents of a policy."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from modelmill_service_kit.errors import InvalidInputError
 MAX_DOCUMENTS = 32
 MAX_NAME_CHARACTERS = 128
 MAX_ERRORS = 50
-"""More are counted: an answer that is too long does not arrive."""
+"""Listed errors; further ones are counted, to bound the size of the response."""
 
 
 def named_documents(documents: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Texts by name.
+    """Validate names; returns texts by name.
 
     Raises:
-        InvalidInputError: none or too many, a name that is used twice, empty or unfit to print.
+        InvalidInputError: None or too many, or a name is repeated, empty or not printable.
     """
     errors: list[str] = []
     if not 1 <= len(documents) <= MAX_DOCUMENTS:
@@ -39,22 +39,22 @@ def named_documents(documents: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Compiled:
-    """One bundle of all documents, on top of a default policy where there is one."""
+    """Bundle of all documents and the inherited default policy, if any."""
 
     bundle: Bundle
     default_digest: str = ""
-    """Of the policy that it is on top of; empty where it stands alone."""
+    """Digest of the default policy below it; empty if there is none."""
     default_rules: tuple[str, ...] = ()
-    """What of the bundle is the default policy's."""
+    """Ids inherited from the default policy."""
     removed_default_rules: tuple[str, ...] = ()
-    """What the default policy has, and the bundle has not, or only weaker."""
+    """Ids of the default policy that are removed or weakened."""
 
 
 def compile_documents(documents: Mapping[str, str]) -> Compiled:
-    """One bundle of all documents, alone; takes seconds for ten thousand rules.
+    """Compile documents without a default policy; takes seconds for ten thousand rules.
 
     Raises:
-        InvalidInputError: everything that is wrong with them, up to a bound.
+        InvalidInputError: Lists all errors, up to `MAX_ERRORS`.
     """
     with _listed_errors():
         policy = parse_policy(documents)
@@ -66,15 +66,15 @@ def compile_documents(documents: Mapping[str, str]) -> Compiled:
 def compile_on_top(
     documents: Mapping[str, str], default: Bundle, removing: Collection[str], *, again: bool = False
 ) -> Compiled:
-    """One bundle of all documents and of what they leave of the default policy.
+    """Compile documents on top of the default policy.
 
     Args:
-        removing: ids of default rules to leave out, beyond those that the documents name.
-        again: the documents were compiled before, on top of a default policy that may have had
-            other rules; names of rules that are no more count for nothing.
+        removing: Ids of default rules to remove, besides those named in the documents.
+        again: The documents were compiled before, on top of another default policy. Names of
+        rules that no longer exist are ignored.
 
     Raises:
-        InvalidInputError: everything that is wrong with them, up to a bound.
+        InvalidInputError: Lists all errors, up to `MAX_ERRORS`.
     """
     with _listed_errors():
         own, under = parse_policy(documents), policy_of(default.content)
@@ -89,7 +89,7 @@ def compile_on_top(
 
 
 def unknown_names(names: Collection[str], default: Bundle) -> tuple[str, ...]:
-    """Those that are no rule or judge of the default policy, in order."""
+    """Sorted names that are not rules or judges of the default policy."""
     return tuple(sorted({*names} - entry_ids(policy_of(default.content))))
 
 

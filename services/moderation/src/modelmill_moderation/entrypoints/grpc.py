@@ -1,4 +1,4 @@
-"""modelmill.moderation.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
+"""gRPC service modelmill.moderation.v1: unpack, call the use case, pack; no rules here."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -50,9 +50,9 @@ class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
     async def Guard(
         self, requests: AsyncIterator[pb.GuardRequest], context: Context
     ) -> AsyncIterator[pb.GuardResponse]:
-        """One response to each request; the verdict is in the last, and ends the stream.
+        """One response per request; the last has the verdict and ends the stream.
 
-        A caller that closes its side without `end_of_text` has ended the text, too.
+        Half-closing without `end_of_text` also ends the text.
         """
         growing: GrowingText | None = None
         try:
@@ -89,7 +89,7 @@ class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
 
 
 def verdict_message(verdict: Verdict) -> pb.Verdict:
-    """A verdict as it goes over the wire."""
+    """Convert a verdict to protobuf."""
     return pb.Verdict(
         action=pb.Action.ValueType(verdict.action),
         matches=map(_match_message, verdict.matches),

@@ -1,4 +1,4 @@
-"""The procedures that show and change policies. No rules live here."""
+"""RPCs that read and change policies; no rules here."""
 
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +17,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class PolicyProcedures:
-    """The part of ModerationService that is about policies."""
+    """Policy RPCs of ModerationService."""
 
     def __init__(self, change_policy: ChangePolicy, show_policy: ShowPolicy) -> None:
         self._change_policy = change_policy
@@ -88,7 +88,7 @@ class PolicyProcedures:
 
 
 def version_message(state: PolicyState) -> pb.PolicyVersion:
-    """A version without what is in it."""
+    """Metadata of a version, without its content."""
     return pb.PolicyVersion(
         tenant=state.tenant,
         version=state.version,

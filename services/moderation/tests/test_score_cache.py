@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_moderation.domain.kept_scores import KeptScores
+from modelmill_moderation.domain.score_cache import ScoreCache
 
 SECONDS = 10
 STEPS = st.lists(
@@ -15,7 +15,7 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
     steps: list[tuple[str, str, int]], entries: int
 ) -> None:
     now = 0
-    kept = KeptScores(entries=entries, seconds=SECONDS, clock=lambda: now)
+    cache = ScoreCache(entries=entries, seconds=SECONDS, clock=lambda: now)
     put: dict[str, tuple[int, float]] = {}
     used: list[str] = []
     for step, text, number in steps:
@@ -23,9 +23,9 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
             now += number
             continue
         if step == "put":
-            kept.put(text.encode(), {"hate": number / 10})
+            cache.put(text.encode(), {"hate": number / 10})
             put[text] = (now, number / 10)
-        elif (found := kept.get(text.encode())) is None:
+        elif (found := cache.get(text.encode())) is None:
             in_use = [each for each in dict.fromkeys(reversed(used))][:entries]
             assert text not in in_use or now - put[text][0] >= SECONDS
             used = [each for each in used if each != text]
@@ -37,6 +37,6 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
 
 
 def test_no_text_is_kept() -> None:
-    kept = KeptScores(entries=9, seconds=SECONDS, clock=lambda: 0.0)
-    kept.put(b"my secret", {"hate": 0.5})
-    assert "secret" not in repr(vars(kept))
+    cache = ScoreCache(entries=9, seconds=SECONDS, clock=lambda: 0.0)
+    cache.put(b"my secret", {"hate": 0.5})
+    assert "secret" not in repr(vars(cache))

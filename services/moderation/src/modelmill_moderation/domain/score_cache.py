@@ -1,17 +1,17 @@
-"""Scores that were heard a moment ago, so that the same is not asked twice."""
+"""LRU cache of judges' scores."""
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 Scores = Mapping[str, float]
-"""0 to 1 for each category, by the names of whoever scored."""
+"""Scores from 0 to 1 by category, in the judge's own names."""
 
 
-class KeptScores:
-    """At most `entries` of them, none older than `seconds`; the least used goes first.
+class ScoreCache:
+    """LRU cache with at most `entries` entries, none older than `seconds`.
 
-    Questions are known by their sha256 alone, and are not kept.
+    Keys are SHA-256 digests; texts are not stored.
     """
 
     def __init__(self, *, entries: int, seconds: float, clock: Callable[[], float]) -> None:
@@ -21,7 +21,7 @@ class KeptScores:
         self._kept: OrderedDict[bytes, tuple[float, Scores]] = OrderedDict()
 
     def get(self, question: bytes) -> Scores | None:
-        """What was answered; None when it was not asked, or too long ago."""
+        """Cached scores; None if missing or expired."""
         digest = _digest(question)
         heard_at, scores = self._kept.get(digest, (0.0, None))
         if scores is None:
@@ -33,7 +33,7 @@ class KeptScores:
         return scores
 
     def put(self, question: bytes, scores: Scores) -> None:
-        """Keep what was heard now."""
+        """Store scores."""
         digest = _digest(question)
         self._kept[digest] = (self._clock(), scores)
         self._kept.move_to_end(digest)
