@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from modelmill_data_prep.domain.measuring import measure_texts
 from modelmill_data_prep.domain.text_form import comparison_key, normalise
+from modelmill_data_prep.domain.text_length import measure_lengths
 
 SHARES = {"valid": 0.1, "test": 0.1}
 SEED = 1
@@ -50,7 +50,7 @@ def main() -> None:
             "\n".join(turn["content"] for turn in messages if turn["role"] != "system")
             for messages in batch["messages"]
         ]
-        return {"tokens": [measure.tokens for measure in measure_texts(texts)]}
+        return {"tokens": [measure.tokens for measure in measure_lengths(texts)]}
 
     rows = rows.map(counted, batched=True).remove_columns("tokens")
     split = rows.train_test_split(sum(SHARES.values()), seed=SEED)

@@ -15,7 +15,7 @@ included; the note has what each added to what it held when the model was loaded
 is "nll", which it computes in chunks.
 
 train.utilisation: operations a second of the matrix products that our steps needed, over those of
-the floor. Needed (`modelmill_trainer.training.work`): what rows share once, each token with those
+the floor. Needed (`modelmill_trainer.training.flops`): what rows share once, each token with those
 before it, the head where an answer is predicted, no gradients of frozen weights.
 """
 

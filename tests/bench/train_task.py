@@ -16,7 +16,7 @@ from modelmill_tokenization import Turn
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import LORA, HyperParameters, decide
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import encode_rows
 
 from tests.bench.rows_sample import good_nouns
@@ -48,7 +48,7 @@ def choices_for(steps: int, rows: int) -> HyperParameters:
 
 def examples_and_plan(
     base: Path, steps: int, batch_rows: int
-) -> tuple[list[Example], TrainingPlan]:
+) -> tuple[list[TrainingExample], TrainingPlan]:
     """The demo's rows as token ids, and which of them each step sees."""
     tokenizer = ChatTokenizer.load(base)
     rows: list[dict[str, Any]] = [

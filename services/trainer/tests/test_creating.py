@@ -14,7 +14,7 @@ from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
 
-async def test_a_job_is_accepted_once_with_the_guides_values_written_out(trainer: Any) -> None:
+async def test_a_job_is_accepted_once_with_preset_values_filled_in(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     spec = pb.TrainSpec(
@@ -46,7 +46,7 @@ async def test_a_job_is_accepted_once_with_the_guides_values_written_out(trainer
     }
 
 
-async def test_a_full_run_has_its_own_rate_of_the_guide_and_no_adapter(trainer: Any) -> None:
+async def test_preset_guide_gives_a_full_run_its_own_rate_and_no_lora_fields(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     job = await trainer.create(
@@ -64,7 +64,7 @@ async def test_a_full_run_has_its_own_rate_of_the_guide_and_no_adapter(trainer: 
     assert not [name for name in choices if name.startswith("lora")]
 
 
-async def test_a_job_needs_room_for_the_weights_and_more_for_all_than_for_an_adapter(
+async def test_full_fine_tuning_needs_more_memory_than_lora(
     trainer: Any,
 ) -> None:
     base = await trainer.announce_model(
@@ -122,7 +122,7 @@ async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
     ]
 
 
-async def test_choices_of_adapters_are_refused_where_there_is_no_adapter(trainer: Any) -> None:
+async def test_lora_fields_are_refused_for_full_fine_tuning(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     spec = pb.TrainSpec(
@@ -136,14 +136,14 @@ async def test_choices_of_adapters_are_refused_where_there_is_no_adapter(trainer
         await trainer.create(spec)
 
 
-async def test_unknown_ids_are_not_found_and_named(trainer: Any) -> None:
+async def test_unknown_ids_give_not_found_with_the_id(trainer: Any) -> None:
     spec = pb.TrainSpec(base_version_id="mv-none", dataset_id="ds-none")
 
     with pytest.raises(NotFoundError, match=r"no model 'mv-none'\..*; no dataset 'ds-none'\."):
         await trainer.create(spec)
 
 
-async def test_another_tenants_model_and_dataset_are_not_found(trainer: Any) -> None:
+async def test_models_and_datasets_of_other_tenants_are_not_found(trainer: Any) -> None:
     base = await trainer.import_base(tenant="acme")
     await trainer.add_dataset()
     spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
@@ -152,7 +152,7 @@ async def test_another_tenants_model_and_dataset_are_not_found(trainer: Any) -> 
         await trainer.create(spec, tenant="globex")
 
 
-async def test_a_base_that_cannot_be_trained_is_refused_by_its_form(trainer: Any) -> None:
+async def test_a_base_of_another_form_than_safetensors_is_refused(trainer: Any) -> None:
     await trainer.announce_model(version_id="mv-small", form="openvino-int8")
     await trainer.add_dataset()
 
@@ -160,7 +160,7 @@ async def test_a_base_that_cannot_be_trained_is_refused_by_its_form(trainer: Any
         await trainer.create(pb.TrainSpec(base_version_id="mv-small", dataset_id="ds-toy"))
 
 
-async def test_missing_ids_are_said_to_be_missing(trainer: Any) -> None:
+async def test_missing_ids_are_reported(trainer: Any) -> None:
     with pytest.raises(InvalidInputError) as refused:
         await trainer.create(pb.TrainSpec(name="n" * 65))
 
@@ -171,7 +171,7 @@ async def test_missing_ids_are_said_to_be_missing(trainer: Any) -> None:
     ]
 
 
-async def test_a_dataset_may_still_be_in_the_making(
+async def test_a_dataset_job_may_still_be_running(
     trainer: Any, dataset_of_job: Callable[[str], str]
 ) -> None:
     base = await trainer.import_base()
@@ -192,7 +192,7 @@ async def test_a_dataset_may_still_be_in_the_making(
     assert stored.body.spec["dataset_id"] == dataset_of_job(making.job_id)
 
 
-async def test_a_dataset_job_must_be_known_and_make_the_dataset_that_is_meant(
+async def test_a_dataset_job_must_exist_and_make_the_named_dataset(
     trainer: Any,
 ) -> None:
     base = await trainer.import_base()
@@ -222,7 +222,7 @@ async def written(trainer: Any, job_id: str) -> pb.TrainSpec:
     return ParseDict(MessageToDict(stored.body.spec), pb.TrainSpec())
 
 
-async def test_auto_becomes_a_method_by_the_rows_and_says_why(trainer: Any) -> None:
+async def test_method_auto_is_resolved_by_rows_with_a_reason(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     many = DatasetReady(dataset_id="ds-many", tenant="acme", counts={"train": 200_000})
@@ -244,7 +244,7 @@ async def test_auto_becomes_a_method_by_the_rows_and_says_why(trainer: Any) -> N
     assert specs["ds-few"].hyper_parameters.lora_rank == 16
 
 
-async def test_the_choices_of_a_method_and_an_objective_are_written_out(trainer: Any) -> None:
+async def test_defaults_of_method_and_objective_are_filled_in(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     spec = pb.TrainSpec(

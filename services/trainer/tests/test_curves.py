@@ -33,7 +33,7 @@ def lines(svg: str) -> list[list[tuple[float, float]]]:
     ]
 
 
-def test_a_falling_loss_is_a_falling_line_from_edge_to_edge() -> None:
+def test_the_curve_of_a_falling_loss_falls_over_the_whole_width() -> None:
     loss, rate = lines(draw_curves(steps_of([4.0, 3.0, 2.0, 1.0])))
 
     heights = [y for _, y in loss]
@@ -53,7 +53,7 @@ def test_a_spike_in_a_long_run_is_drawn() -> None:
 
 
 @given(losses=st.lists(NUMBERS, max_size=60))
-def test_whatever_was_measured_the_drawing_is_sound_and_inside_its_frame(
+def test_any_metrics_give_a_valid_svg_inside_its_frame(
     losses: list[float],
 ) -> None:
     svg = draw_curves(steps_of(losses))
@@ -66,7 +66,7 @@ def test_whatever_was_measured_the_drawing_is_sound_and_inside_its_frame(
     assert "inf" not in svg
 
 
-def test_nothing_in_it_is_run_or_fetched() -> None:
+def test_the_svg_has_no_script_and_no_external_resource() -> None:
     svg = draw_curves(steps_of([2.0, 1.0]))
 
     for word in ("<script", "href", "url(", "@import", "<image", " on"):
@@ -79,7 +79,7 @@ def test_a_run_without_steps_says_so() -> None:
     assert "no step was measured" in draw_curves([{"step": 1, "loss": math.nan}])
 
 
-def test_it_is_drawn_from_the_artifacts_own_metrics(tmp_path: Path) -> None:
+def test_curves_are_drawn_from_the_artifacts_metrics(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(step) + "\n" for step in steps_of([3.0, 2.0, 1.0])))
 

@@ -17,9 +17,9 @@ from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import held_out_loss
 from modelmill_trainer.training.objectives import distillation
-from modelmill_trainer.training.objectives.distillation import FollowTeacher
-from modelmill_trainer.training.objectives.making import make_objective
-from modelmill_trainer.training.packs import Example, answer_tokens, pack
+from modelmill_trainer.training.objectives.distillation import DistillationObjective
+from modelmill_trainer.training.objectives.make_objective import make_objective
+from modelmill_trainer.training.packs import TrainingExample, answer_tokens, pack
 from modelmill_trainer.training.rows import encode_rows
 from trainer_support.runs import QUICK, gradients_of, run, stir
 
@@ -38,7 +38,7 @@ def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def examples(tiny_base: Path, toy_rows: Any) -> list[Example]:
+def examples(tiny_base: Path, toy_rows: Any) -> list[TrainingExample]:
     tokenizer = ChatTokenizer.load(tiny_base)
     return encode_rows(toy_rows(16), tokenizer, split="train", max_tokens=512)
 
@@ -47,7 +47,7 @@ def chosen(**changes: Any) -> HyperParameters:
     return decide("lora", QUICK | {"lora_rank": 8, **changes}, objective=DISTILLATION)
 
 
-def divergence(student: TrainedModel, teacher: TrainedModel, rows: list[Example]) -> float:
+def divergence(student: TrainedModel, teacher: TrainedModel, rows: list[TrainingExample]) -> float:
     """Mean KL of a learned token from teacher to student, written out once more."""
     student.train(False)
     summed = 0.0
@@ -59,8 +59,8 @@ def divergence(student: TrainedModel, teacher: TrainedModel, rows: list[Example]
     return summed / answer_tokens(rows)
 
 
-def test_a_distilled_student_is_nearer_its_teacher_than_one_that_learned_the_answers(
-    tiny_base: Path, teacher_folder: Path, examples: list[Example]
+def test_distillation_brings_the_student_closer_to_the_teacher_than_fine_tuning(
+    tiny_base: Path, teacher_folder: Path, examples: list[TrainingExample]
 ) -> None:
     teacher = TrainedModel.load_frozen(teacher_folder)
     found = {}
@@ -68,7 +68,7 @@ def test_a_distilled_student_is_nearer_its_teacher_than_one_that_learned_the_ans
         choices = chosen(epochs=16, distillation_weight=share or 0.5)
         student = TrainedModel.load(tiny_base, choices, "mv-base")
         before = divergence(student, teacher, examples)
-        objective = FollowTeacher(teacher, choices) if share else None
+        objective = DistillationObjective(teacher, choices) if share else None
         run(student, examples, choices, objective)
         found[share] = divergence(student, teacher, examples)
 
@@ -76,14 +76,14 @@ def test_a_distilled_student_is_nearer_its_teacher_than_one_that_learned_the_ans
     assert found[1.0] < 0.5 * found[0.0]
 
 
-def test_the_loss_is_the_answers_and_the_teachers_in_their_shares(
-    tiny_base: Path, teacher_folder: Path, examples: list[Example]
+def test_the_loss_is_the_weighted_sum_of_cross_entropy_and_divergence(
+    tiny_base: Path, teacher_folder: Path, examples: list[TrainingExample]
 ) -> None:
     teacher = TrainedModel.load_frozen(teacher_folder)
     choices = chosen(distillation_temperature=1.0, distillation_weight=0.3)
     student = TrainedModel.load(tiny_base, choices, "mv-base")
     student.train(False)
-    objective = FollowTeacher(teacher, choices)
+    objective = DistillationObjective(teacher, choices)
 
     with torch.no_grad():
         answers = sum(float(answer_loss(student, part)) for part in pack(examples))
@@ -95,8 +95,8 @@ def test_the_loss_is_the_answers_and_the_teachers_in_their_shares(
     assert objective.figures()["teacher_divergence"] == pytest.approx(taught, rel=1e-4)
 
 
-def test_at_a_temperature_both_are_softened_and_the_square_makes_up_for_it(
-    tiny_base: Path, teacher_folder: Path, examples: list[Example]
+def test_temperature_applies_to_both_models_and_its_square_scales_the_loss(
+    tiny_base: Path, teacher_folder: Path, examples: list[TrainingExample]
 ) -> None:
     teacher = TrainedModel.load_frozen(teacher_folder)
     choices = chosen(distillation_temperature=3.0, distillation_weight=1.0)
@@ -109,20 +109,25 @@ def test_at_a_temperature_both_are_softened_and_the_square_makes_up_for_it(
         learned = torch.softmax(student.logits(part.tree, part.predicting) / 3, dim=-1)
     by_hand = 9 * float((taught * (taught / learned).log()).sum()) / len(part.targets)
 
-    loss = held_out_loss(FollowTeacher(teacher, choices), student, examples[:2])
+    loss = held_out_loss(DistillationObjective(teacher, choices), student, examples[:2])
     assert loss == pytest.approx(by_hand, rel=1e-4)
 
 
-def test_chunks_and_micro_batches_change_nothing_and_the_teacher_stays(
-    tiny_base: Path, teacher_folder: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+def test_chunks_and_micro_batches_do_not_change_the_loss_and_the_teacher_is_frozen(
+    tiny_base: Path,
+    teacher_folder: Path,
+    examples: list[TrainingExample],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     teacher, choices = TrainedModel.load_frozen(teacher_folder), chosen()
     student = TrainedModel.load(tiny_base, choices, "mv-base")
     stir(student)
-    whole, gradients = gradients_of(student, FollowTeacher(teacher, choices), examples)
+    whole, gradients = gradients_of(student, DistillationObjective(teacher, choices), examples)
 
     monkeypatch.setattr(distillation, "CHUNK_TOKENS", 5)
-    parts, others = gradients_of(student, FollowTeacher(teacher, choices), examples, parts=4)
+    parts, others = gradients_of(
+        student, DistillationObjective(teacher, choices), examples, parts=4
+    )
 
     assert parts == pytest.approx(whole, rel=1e-5)
     for name, gradient in gradients.items():
@@ -153,7 +158,7 @@ def test_a_teacher_that_differs_in_its_post_processor_teaches(
     tokenizer["post_processor"] = {"type": "Sequence", "processors": []}
     (teacher / "tokenizer.json").write_text(json.dumps(tokenizer))
 
-    assert isinstance(make_objective(request_of(tiny_base, teacher)), FollowTeacher)
+    assert isinstance(make_objective(request_of(tiny_base, teacher)), DistillationObjective)
 
 
 def test_a_teacher_with_another_tokenizer_is_refused(tmp_path: Path, tiny_base: Path) -> None:

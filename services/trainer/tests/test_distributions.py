@@ -26,11 +26,11 @@ def errors_of(*, batch_size: int = 32, **chosen: Any) -> list[str]:
     return refused.value.errors
 
 
-def test_without_a_request_a_run_is_not_divided() -> None:
+def test_a_run_is_single_process_by_default() -> None:
     assert distribution_of(pb.TrainSpec(), batch_size=32) is None
 
 
-def test_several_ranks_divide_everything_and_keep_float32() -> None:
+def test_several_ranks_default_to_zero_3_and_float32() -> None:
     assert decide_distribution({"ranks": 2}, batch_size=32) == Distribution(
         ranks=2, zero_stage=3, precision=FP32
     )
@@ -54,7 +54,7 @@ def test_the_guides_preset_offloads_both_and_fields_override_it() -> None:
     assert not changed.offload_parameters
 
 
-def test_everything_that_is_wrong_is_listed_at_once() -> None:
+def test_every_error_is_listed_at_once() -> None:
     errors = errors_of(
         ranks=2000, zero_stage=7, precision="fp8", preset="mine", offload_parameters=True
     )
@@ -69,7 +69,7 @@ def test_everything_that_is_wrong_is_listed_at_once() -> None:
         assert part in said
 
 
-def test_what_does_not_go_together_is_refused_with_the_reason() -> None:
+def test_invalid_combinations_are_refused_with_the_reason() -> None:
     [error] = errors_of(ranks=2, zero_stage=2, offload_parameters=True)
     assert "offload_parameters needs zero_stage 3: stage 2 keeps all weights" in error
 
@@ -77,7 +77,7 @@ def test_what_does_not_go_together_is_refused_with_the_reason() -> None:
     assert "ranks (8) is more than the 4 rows of a step" in error
 
 
-def test_a_precision_that_the_contract_does_not_know_is_refused_beside_the_rest() -> None:
+def test_an_unknown_precision_is_reported_with_all_other_errors() -> None:
     spec = pb.TrainSpec(distribution=pb.Distribution(ranks=2, precision=9, zero_stage=5))  # type: ignore[arg-type]
 
     with pytest.raises(InvalidInputError) as refused:
@@ -94,7 +94,7 @@ def test_a_precision_that_the_contract_does_not_know_is_refused_beside_the_rest(
     precision=st.sampled_from(["fp32", "bf16", "fp16"]),
     preset=st.sampled_from(["", *PRESETS]),
 )
-def test_a_decided_division_is_read_back_as_it_was_written(
+def test_a_distribution_survives_a_json_round_trip(
     ranks: int, stage: int, offloads: tuple[bool, bool], precision: str, preset: str
 ) -> None:
     decided = Distribution(
@@ -112,7 +112,7 @@ def test_a_decided_division_is_read_back_as_it_was_written(
     assert Distribution.from_json(decided.as_json()) == decided
 
 
-def test_all_ranks_need_the_room_of_one_run_each_unless_they_are_on_a_cluster() -> None:
+def test_each_local_rank_needs_the_memory_of_a_whole_run() -> None:
     whole = MachineSize(cpus=1, memory_bytes=1000)
 
     assert divided_needs(whole, None) == whole

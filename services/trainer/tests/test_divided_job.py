@@ -27,7 +27,7 @@ def divided_spec(base_version_id: str, **division: Any) -> pb.TrainSpec:
 
 @pytest.mark.heavy
 @pytest.mark.timeout(240)
-async def test_a_job_on_two_ranks_ends_in_a_model_as_one_of_a_single_process(
+async def test_a_job_on_two_ranks_makes_the_model_of_a_single_process(
     working_trainer: Any, toy_rows: Rows
 ) -> None:
     trainer = working_trainer
@@ -60,7 +60,7 @@ async def test_a_job_on_two_ranks_ends_in_a_model_as_one_of_a_single_process(
     assert {"adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"} <= names
 
 
-async def test_a_division_is_written_out_and_asks_for_a_core_a_rank(trainer: Any) -> None:
+async def test_a_distribution_is_filled_in_and_needs_a_core_per_rank(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
 
@@ -78,7 +78,7 @@ async def test_a_division_is_written_out_and_asks_for_a_core_a_rank(trainer: Any
     }
 
 
-async def test_a_division_that_cannot_be_is_refused_beside_everything_else(trainer: Any) -> None:
+async def test_an_invalid_distribution_is_reported_with_all_other_errors(trainer: Any) -> None:
     await trainer.add_dataset()
 
     with pytest.raises(InvalidInputError) as refused:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from modelmill_jobs.child import Preempted
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
-from modelmill_trainer.domain.limits import Price, TrainingLimits
+from modelmill_trainer.domain.limits import MachinePrice, TrainingLimits
 from modelmill_trainer.domain.training_plan import plan_training
-from modelmill_trainer.training.accounts import Accounts
+from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.loop import TrainingLoop
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.objective import LearnAnswers
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.objective import AnswerObjective
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import encode_rows
 from modelmill_trainer.training.validation import Validation
 from torch import Tensor
@@ -27,7 +27,7 @@ ROWS = 24
 
 
 @pytest.fixture
-def examples(tiny_base: Path, toy_rows: Rows) -> list[Example]:
+def examples(tiny_base: Path, toy_rows: Rows) -> list[TrainingExample]:
     tokenizer = ChatTokenizer.load(tiny_base)
     return encode_rows(toy_rows(ROWS), tokenizer, split="train", max_tokens=512)
 
@@ -39,12 +39,18 @@ def examples(tiny_base: Path, toy_rows: Rows) -> list[Example]:
         (TrainingLimits(max_cost=5.0), "max_cost"),
     ],
 )
-def test_a_budget_ends_the_run_with_what_it_has(
-    tmp_path: Path, tiny_base: Path, examples: list[Example], limits: TrainingLimits, reason: str
+def test_a_reached_budget_ends_the_run_with_its_current_weights(
+    tmp_path: Path,
+    tiny_base: Path,
+    examples: list[TrainingExample],
+    limits: TrainingLimits,
+    reason: str,
 ) -> None:
     # Each look at the clock is ten seconds later; two cores cost 36 an hour each.
     ticks = count(step=10)
-    accounts = Accounts(2, Price(per_hour=36.0, currency="EUR"), clock=lambda: float(next(ticks)))
+    cost_meter = CostMeter(
+        2, MachinePrice(per_hour=36.0, currency="EUR"), clock=lambda: float(next(ticks))
+    )
     port = Port(tmp_path)
     loop, _ = loop_of(
         tiny_base,
@@ -52,7 +58,7 @@ def test_a_budget_ends_the_run_with_what_it_has(
         port,
         choices(max_steps=40, epochs=10),
         limits=limits,
-        accounts=accounts,
+        cost_meter=cost_meter,
     )
 
     loop.run()
@@ -60,7 +66,7 @@ def test_a_budget_ends_the_run_with_what_it_has(
     assert loop.progress.stopped_by == reason
     assert 0 < loop.progress.step < 40
     assert port.saved == [loop.progress.step]
-    summary = accounts.summary(loop.progress.flops, loop.progress.seconds)
+    summary = cost_meter.summary(loop.progress.flops, loop.progress.seconds)
     assert summary["currency"] == "EUR"
     assert summary["cost"] == pytest.approx(float(summary["unit_seconds"]) * 36.0 / 3600)
 
@@ -72,7 +78,9 @@ class Measures:
         self.seen: list[dict[str, Tensor]] = []
         self._losses = iter([4.0, 3.0, 1.0, 2.0, 1.5])
 
-    def __call__(self, _objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
+    def __call__(
+        self, _objective: object, model: TrainedModel, _rows: Sequence[TrainingExample]
+    ) -> float:
         self.seen.append(weights(model))
         return next(self._losses)
 
@@ -85,7 +93,7 @@ def measures(monkeypatch: pytest.MonkeyPatch) -> Measures:
 
 
 def measured_loop(
-    base: Path, examples: list[Example], port: Port, objective: LearnAnswers
+    base: Path, examples: list[TrainingExample], port: Port, objective: AnswerObjective
 ) -> tuple[TrainingLoop, TrainedModel]:
     """Measures every second step, and ends after two that are no better."""
     chosen = choices(max_steps=40, epochs=10)
@@ -103,9 +111,9 @@ def measured_loop(
 
 
 def test_a_plateau_ends_the_run_with_the_best_weights(
-    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample], measures: Measures
 ) -> None:
-    loop, model = measured_loop(tiny_base, examples, Port(tmp_path), LearnAnswers())
+    loop, model = measured_loop(tiny_base, examples, Port(tmp_path), AnswerObjective())
     loop.run()
 
     assert loop.progress.stopped_by == "plateau"
@@ -115,13 +123,13 @@ def test_a_plateau_ends_the_run_with_the_best_weights(
 
 
 def test_the_best_weights_outlive_an_interruption(
-    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample], measures: Measures
 ) -> None:
     # The second measure is the best one; the run is stopped after the third.
     first = Port(tmp_path / "first")
     with pytest.raises(Preempted):
         measured_loop(tiny_base, examples, first, StopsWithin(first, 5))[0].run()
-    loop, model = measured_loop(tiny_base, examples, Port(tmp_path / "second"), LearnAnswers())
+    loop, model = measured_loop(tiny_base, examples, Port(tmp_path / "second"), AnswerObjective())
     loop.resume(first.folder / "checkpoint")
     loop.run()
 
@@ -131,8 +139,8 @@ def test_the_best_weights_outlive_an_interruption(
     assert same(weights(model), measures.seen[2])
 
 
-def test_rows_that_somebody_named_are_measured_without_limits_and_change_nothing(
-    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+def test_a_validation_dataset_is_measured_without_limits_and_does_not_affect_weights(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample], measures: Measures
 ) -> None:
     chosen = choices(max_steps=4, epochs=10)
     plan = plan_training(ROWS, chosen)
@@ -140,7 +148,7 @@ def test_rows_that_somebody_named_are_measured_without_limits_and_change_nothing
     watching = Validation(model, examples[:2], TrainingLimits(), plan.steps, watched=True)
     loop = TrainingLoop(
         *(model, examples, plan, chosen, Port(tmp_path)),
-        objective=LearnAnswers(),
+        objective=AnswerObjective(),
         validation=watching,
     )
 

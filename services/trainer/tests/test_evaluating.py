@@ -61,7 +61,7 @@ PROTECTIONS = [
 ]
 
 
-async def test_a_version_is_measured_beside_another_row_by_row(site: Any, toy_rows: Any) -> None:
+async def test_two_versions_are_compared_on_the_same_rows(site: Any, toy_rows: Any) -> None:
     async with evaluating(site, Learned()):
         await site.add_dataset(test=toy_rows(12))
         wanted = {"compare_to": NEWER, "slices": [{"by": "answer"}], "protections": PROTECTIONS}
@@ -82,7 +82,7 @@ async def test_a_version_is_measured_beside_another_row_by_row(site: Any, toy_ro
     assert results["passed"] is False
 
 
-async def test_the_record_has_figures_and_the_artifact_each_row_but_no_prompt(
+async def test_the_job_record_has_metrics_and_the_artifact_rows_without_prompts(
     site: Any, toy_rows: Any
 ) -> None:
     service = Learned()
@@ -112,9 +112,7 @@ async def test_the_record_has_figures_and_the_artifact_each_row_but_no_prompt(
     assert {request.tenant for request in service.requests} == {"acme"}
 
 
-async def test_an_alias_is_measured_as_the_version_that_it_is_when_the_job_begins(
-    site: Any, toy_rows: Any
-) -> None:
+async def test_an_alias_is_resolved_when_the_job_starts(site: Any, toy_rows: Any) -> None:
     service = Learned()
     service.alias = NEWER
     async with evaluating(site, service):
@@ -130,7 +128,7 @@ async def test_an_alias_is_measured_as_the_version_that_it_is_when_the_job_begin
     assert {request.model for request in service.requests[1:]} == {NEWER}
 
 
-async def test_tasks_of_the_harness_are_asked_by_their_templates(site: Any) -> None:
+async def test_harness_tasks_are_rendered_by_their_templates(site: Any) -> None:
     service = Learned()
     async with evaluating(site, service):
         kinds = await upload(site, "kinds.jsonl", KINDS)
@@ -159,7 +157,7 @@ async def test_tasks_of_the_harness_are_asked_by_their_templates(site: Any) -> N
     assert written.options.temperature == 0
 
 
-async def test_rows_that_are_no_questions_and_models_that_cannot_answer_end_the_job(
+async def test_a_job_without_usable_rows_or_answers_fails(
     site: Any,
 ) -> None:
     row = {"messages": [{"role": "user", "content": "unreadable"}], "row": 1}
@@ -196,7 +194,7 @@ async def test_an_inference_service_that_is_away_is_waited_for(site: Any, toy_ro
     assert state.error.code == "UNAVAILABLE"
 
 
-async def test_an_interrupted_evaluation_goes_on_with_the_versions_and_answers_that_it_has(
+async def test_a_resumed_evaluation_keeps_its_versions_and_answers(
     site: Any, toy_rows: Any
 ) -> None:
     service = Pausing(first=12)

@@ -9,13 +9,13 @@ import pytest
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
 from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected, Slice
-from modelmill_trainer.evaluating.answer_book import AnswerBook
+from modelmill_trainer.evaluating.answer_store import AnswerStore
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import MeasuredSuite
 from modelmill_trainer.evaluating.items import Item, Prompt, Suite
 from modelmill_trainer.evaluating.questions import Question, questions_of
 from modelmill_trainer.evaluating.report_page import page_of
-from modelmill_trainer.evaluating.run import judged, outcomes_of
+from modelmill_trainer.evaluating.run import check_protections, outcomes_of
 
 ASK = {"role": "user", "content": "What barks?"}
 SAY = {"role": "assistant", "content": "animal"}
@@ -36,7 +36,7 @@ def suite_of(folder: Path, *rows: dict[str, Any], choices: Any = (), **changes: 
     return dataset_suite(folder, choices, plan(**changes))
 
 
-def test_where_answers_are_few_all_are_scored_and_else_the_right_one_alone(tmp_path: Path) -> None:
+def test_all_labels_are_scored_if_there_are_few_else_only_the_reference(tmp_path: Path) -> None:
     row = {"messages": [ASK, SAY]}
     (few,) = suite_of(tmp_path, row, choices=["animal", "plant"]).items
     (free,) = suite_of(tmp_path, row).items
@@ -48,7 +48,7 @@ def test_where_answers_are_few_all_are_scored_and_else_the_right_one_alone(tmp_p
     assert "accuracy" not in suite_of(tmp_path, row).measures
 
 
-def test_of_a_document_the_rest_is_scored_after_its_head_and_nothing_is_generated(
+def test_a_document_is_scored_after_its_head_without_generation(
     tmp_path: Path,
 ) -> None:
     suite = suite_of(tmp_path, {"messages": [{"role": "assistant", "content": "abcdefgh"}]})
@@ -58,7 +58,7 @@ def test_of_a_document_the_rest_is_scored_after_its_head_and_nothing_is_generate
     assert [question.asks for question in questions_of([suite], 1)] == ["score"]
 
 
-def test_rows_without_an_answer_are_skipped_and_rows_of_one_source_are_told_apart(
+def test_rows_without_an_answer_are_skipped_and_keys_are_unique(
     tmp_path: Path,
 ) -> None:
     call = {"role": "assistant", "content": "", "tool_calls": []}
@@ -125,14 +125,14 @@ def score(value: float) -> dict[str, Any]:
     return {"value": [{"log_likelihood": value, "tokens": 1, "is_greedy": False}], "refusal": ""}
 
 
-def test_answers_survive_in_parts_and_only_what_is_new_is_written(tmp_path: Path) -> None:
-    book = AnswerBook(tmp_path / "first", None)
+def test_stored_answers_are_resumed_and_only_new_ones_are_written(tmp_path: Path) -> None:
+    book = AnswerStore(tmp_path / "first", None)
     book.add(("s", "1", 0, "score"), score(-1.0))
     book.save()
     book.add(("s", "2", 0, "write"), {"value": {"text": "行\u2028", "finish_reason": "stop"}})
     assert book.has_unsaved
     kept = book.save()
-    again = AnswerBook(tmp_path / "second", kept)
+    again = AnswerStore(tmp_path / "second", kept)
     again.add(("s", "3", 1, "score"), score(-2.0))
 
     names = [part.name for part in sorted(again.save().iterdir())]
@@ -143,8 +143,8 @@ def test_answers_survive_in_parts_and_only_what_is_new_is_written(tmp_path: Path
         assert (tmp_path / "second" / name).read_bytes() == (kept / name).read_bytes()
 
 
-def test_what_a_model_did_not_answer_is_counted_with_its_reason(tmp_path: Path) -> None:
-    book = AnswerBook(tmp_path / "book", None)
+def test_refused_requests_are_counted_with_the_reason(tmp_path: Path) -> None:
+    book = AnswerStore(tmp_path / "book", None)
     asked = suite(item("1"), item("2"), item("3"))
     book.add(("mine", "1", 0, "score"), score(-1.0))
     book.add(("mine", "2", 0, "score"), {"value": None, "refusal": "too long"})
@@ -187,14 +187,16 @@ def protected(**fields: Any) -> Protected:
         ({"measure": "bleu", "worst": 0}, "no row of it was measured"),
     ],
 )
-def test_a_protection_says_whether_it_holds_and_why_not(wanted: dict[str, Any], why: str) -> None:
-    (verdict,) = judged([protected(**wanted)], measured((1.0, 1.0), (0.0, 0.0)))
+def test_a_protection_reports_whether_it_passed_and_why_not(
+    wanted: dict[str, Any], why: str
+) -> None:
+    (verdict,) = check_protections([protected(**wanted)], measured((1.0, 1.0), (0.0, 0.0)))
 
     assert (verdict["passed"], verdict["why"]) == (not why, why)
 
 
-def test_a_loss_against_another_model_is_not_known_where_that_one_has_no_answer() -> None:
-    (verdict,) = judged([protected(largest_loss=5.0)], measured((1.0, 1.0)))
+def test_a_protection_fails_if_the_compared_model_has_no_answer() -> None:
+    (verdict,) = check_protections([protected(largest_loss=5.0)], measured((1.0, 1.0)))
 
     assert verdict["why"] == "no row of it was measured for both models"
 
@@ -214,7 +216,7 @@ def test_the_page_escapes_what_a_tenant_wrote_and_loads_nothing() -> None:
         },
         "plan": {"resamples": 20, "seed": 1},
         "suites": figures,
-        "protections": judged([protected(worst=1.0)], figures),
+        "protections": check_protections([protected(worst=1.0)], figures),
         "passed": False,
     }
     page = page_of(results)

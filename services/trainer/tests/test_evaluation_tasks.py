@@ -83,19 +83,19 @@ def suite_of(
         ("weird: 1", "weird is not supported"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_its_name(line: str, why: str) -> None:
+def test_unsupported_fields_are_refused_by_name(line: str, why: str) -> None:
     name = line.partition(":")[0]
     rest = "\n".join(one for one in CHOOSING.splitlines() if not one.startswith(name + ":"))
 
     assert any(why in error for error in refusals(f"{rest}\n{line}\n")), refusals(f"{rest}\n{line}")
 
 
-def test_everything_that_is_wrong_with_a_task_is_said_at_once() -> None:
+def test_every_error_of_a_task_is_reported_at_once() -> None:
     said = refusals("task: [x]\noutput_type: odd\ndoc_to_text: '{{ q'\ndoc_to_choice: [a]\nx: 1\n")
 
     for wrong in (
         "task must be a text",
-        "output_type 'odd' is none of",
+        "output_type 'odd' is unknown",
         "data_files must name uploaded files",
         "doc_to_text: no template",
         "doc_to_target is missing",
@@ -105,7 +105,7 @@ def test_everything_that_is_wrong_with_a_task_is_said_at_once() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "a: [", "7", "\x00", "a: " + "[" * 60_000])
-def test_what_is_no_mapping_is_one_clear_error(text: str) -> None:
+def test_a_config_that_is_not_a_mapping_is_refused(text: str) -> None:
     assert len(refusals(text)) == 1
 
 
@@ -126,7 +126,7 @@ def test_what_is_no_mapping_is_one_clear_error(text: str) -> None:
         ("{{ '{:>9}'.format(x) }}", "method 'format' is not supported"),
     ],
 )
-def test_templates_that_reach_too_far_are_refused_before_they_run(template: str, why: str) -> None:
+def test_forbidden_templates_are_refused_before_they_run(template: str, why: str) -> None:
     assert any(why in error for error in template_errors(template))
 
 
@@ -145,12 +145,12 @@ def test_templates_that_reach_too_far_are_refused_before_they_run(template: str,
         "{{ 1 / 0 }}",
     ],
 )
-def test_templates_that_misbehave_cost_their_row_and_nothing_else(template: str) -> None:
+def test_a_failing_template_skips_only_its_row(template: str) -> None:
     with pytest.raises(TemplateFailed):
         rendered(template, {"x": "text"})
 
 
-def test_a_template_sees_its_row_and_a_bare_name_is_a_column() -> None:
+def test_a_template_sees_only_its_row_and_a_bare_name_is_a_column() -> None:
     row = {"q": " What? ", "n": 3, "list": ["a", "b"]}
 
     assert rendered("{{ q | trim }} {{ n + 1 }}\n", row) == "What? 4\n"
@@ -159,17 +159,17 @@ def test_a_template_sees_its_row_and_a_bare_name_is_a_column() -> None:
     assert rendered("Say yes.", row) == "Say yes."
 
 
-def test_choices_are_a_column_a_list_or_what_a_template_prints(tmp_path: Path) -> None:
+def test_choices_come_from_a_column_a_list_or_a_template(tmp_path: Path) -> None:
     row = '{"question": "q", "choices": ["x", "yy"], "gold": 1}'
     for doc_to_choice in ("choices", '"{{ choices }}"', '["x", "yy"]', '"{{ choices | tojson }}"'):
         config = CHOOSING.replace("doc_to_choice: choices", f"doc_to_choice: {doc_to_choice}")
         (item,) = suite_of(tmp_path, config, row).items
         assert (item.choices, item.right) == (("x", "yy"), 1)
         assert (item.prompt.text, item.continuations) == ("Q: q\nA:", (" x", " yy"))
-        assert not item.is_open
+        assert not item.is_generative
 
 
-def test_rows_that_are_no_questions_are_counted_with_the_reason_of_the_first(
+def test_skipped_rows_are_counted_with_the_first_reason(
     tmp_path: Path,
 ) -> None:
     suite = suite_of(
@@ -188,7 +188,7 @@ def test_rows_that_are_no_questions_are_counted_with_the_reason_of_the_first(
     assert suite.items[0].right == 1
 
 
-def test_a_generated_answer_ends_where_the_task_says_or_where_examples_would_begin(
+def test_generation_stops_at_the_tasks_stop_texts_or_the_example_delimiter(
     tmp_path: Path,
 ) -> None:
     row = '{"question": "q", "answer": "a", "level": 3}'
@@ -201,7 +201,7 @@ def test_a_generated_answer_ends_where_the_task_says_or_where_examples_would_beg
     assert suite.measures == ("exact_match",)
 
 
-def test_examples_are_the_first_rows_of_a_split_that_is_not_asked(tmp_path: Path) -> None:
+def test_few_shot_examples_are_the_first_rows_of_another_split(tmp_path: Path) -> None:
     shots = tmp_path / "shots"
     shots.write_text("".join(f'{{"question": "q{n}", "answer": "a{n}"}}\n' for n in range(3)))
     files = "{data_files: {test: rows.jsonl, train: shots.jsonl}}"
@@ -213,12 +213,12 @@ def test_examples_are_the_first_rows_of_a_split_that_is_not_asked(tmp_path: Path
 
     assert item.prompt.text == "Answer.\n\nq0 a0\n\nq1 a1\n\nq"
     assert any(
-        "would give them away" in error
+        "shares files with the evaluated split" in error
         for error in refusals(config.replace("fewshot_split: train", "fewshot_split: test"))
     )
 
 
-def test_rows_are_drawn_by_the_seed_and_keep_their_order(tmp_path: Path) -> None:
+def test_rows_are_sampled_by_the_seed_in_file_order(tmp_path: Path) -> None:
     rows = [f'{{"question": "q{n}", "answer": "a"}}' for n in range(50)]
     first, again = (suite_of(tmp_path, WRITING, *rows, max_rows=10) for _ in range(2))
 
@@ -231,15 +231,15 @@ def test_rows_are_drawn_by_the_seed_and_keep_their_order(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("line", ["[1]", "nonsense", '{"a"', "[" * 100_000])
-def test_a_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_json_object_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "content"
     file.write_text(f'{{"a": 1}}\n\n{line}\n')
 
-    with pytest.raises(ChildFailure, match="line 3 of content is no JSON object"):
+    with pytest.raises(ChildFailure, match="line 3 of content is not a JSON object"):
         list(read_rows([file]))
 
 
-def test_fields_that_change_nothing_may_be_there() -> None:
+def test_irrelevant_fields_are_ignored() -> None:
     config: Any = read_config(CHOOSING + "tag: [a]\nmetadata: {version: 1}\nrepeats: 1\n")
 
     assert config.measures == ("accuracy", "accuracy_norm")
@@ -260,7 +260,7 @@ FIELDS = (
 
 @settings(deadline=None)
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=4))
-def test_whatever_stands_in_a_field_is_read_or_refused(changes: dict[str, Any]) -> None:
+def test_any_field_value_is_parsed_or_refused(changes: dict[str, Any]) -> None:
     sound = yaml.safe_load(CHOOSING)
     try:
         config = read_config(yaml.safe_dump(sound | changes, allow_unicode=True))
@@ -273,14 +273,14 @@ def test_whatever_stands_in_a_field_is_read_or_refused(changes: dict[str, Any]) 
 
 @settings(deadline=None)
 @given(st.text())
-def test_whatever_a_config_says_it_is_read_or_refused(text: str) -> None:
+def test_any_config_is_parsed_or_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         read_config(text)
 
 
 @settings(deadline=None)
 @given(template=st.text("{}%# xq|.()[]'\"+-*/~", max_size=24), value=VALUES)
-def test_whatever_a_template_says_it_renders_or_costs_its_row(template: str, value: Any) -> None:
+def test_any_template_renders_or_skips_its_row(template: str, value: Any) -> None:
     row = {"x": value, "q": "text"}
     try:
         found = rendered(template, row)

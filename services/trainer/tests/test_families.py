@@ -15,7 +15,7 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
 from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example, pack
+from modelmill_trainer.training.packs import TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
 from peft import PeftModel
 from torch import Tensor
@@ -50,7 +50,7 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def examples(tiny_base: Path, toy_rows: Any) -> list[Example]:
+def examples(tiny_base: Path, toy_rows: Any) -> list[TrainingExample]:
     tokenizer = ChatTokenizer.load(tiny_base)
     return encode_rows(toy_rows(8), tokenizer, split="train", max_tokens=512)
 
@@ -59,7 +59,7 @@ def lora(**changes: Any) -> HyperParameters:
     return decide("lora", QUICK | {"lora_rank": 4, "max_steps": 4, "epochs": 4, **changes})
 
 
-def loss_of(model: TrainedModel, rows: Sequence[Example]) -> float:
+def loss_of(model: TrainedModel, rows: Sequence[TrainingExample]) -> float:
     model.train(False)
     with torch.no_grad():
         return sum(float(answer_loss(model, part)) for part in pack(rows))
@@ -82,10 +82,10 @@ def reloaded(base: Path, saved: Path, method: str) -> Any:
     return model.eval() if method == "full" else PeftModel.from_pretrained(model, saved).eval()
 
 
-def check_elsewhere(theirs: Any, model: TrainedModel, rows: Sequence[Example]) -> None:
+def check_elsewhere(theirs: Any, model: TrainedModel, rows: Sequence[TrainingExample]) -> None:
     """Logits of rows, read at once and decoded step by step, are those of the trained model."""
     for row in rows[:2]:
-        [part] = pack([Example(row.ids, ((1, len(row.ids)),))], max_nodes=10_000)
+        [part] = pack([TrainingExample(row.ids, ((1, len(row.ids)),))], max_nodes=10_000)
         with torch.no_grad():
             ours = model.logits(part.tree, part.predicting)
             whole = theirs(input_ids=torch.tensor([row.ids])).logits[0, :-1]
@@ -96,8 +96,12 @@ def check_elsewhere(theirs: Any, model: TrainedModel, rows: Sequence[Example]) -
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_trains_and_is_read_and_decoded_elsewhere_as_it_was_trained(
-    tmp_path: Path, bases: dict[str, Path], examples: list[Example], family: str, method: str
+def test_transformers_reloads_and_decodes_each_trained_family(
+    tmp_path: Path,
+    bases: dict[str, Path],
+    examples: list[TrainingExample],
+    family: str,
+    method: str,
 ) -> None:
     base = bases[family]
     quick = QUICK | {"max_steps": 4, "epochs": 4}
@@ -117,7 +121,7 @@ def test_it_trains_and_is_read_and_decoded_elsewhere_as_it_was_trained(
 
 
 def test_a_large_deepseek_v2_chooses_experts_by_groups(
-    tmp_path: Path, examples: list[Example]
+    tmp_path: Path, examples: list[TrainingExample]
 ) -> None:
     base = make_tiny_deepseek(tmp_path, version=2)
     config = json.loads((base / "config.json").read_text())
@@ -145,8 +149,8 @@ def test_adapters_of_latent_attention_leave_router_and_experts_alone(
 
 
 @pytest.mark.parametrize("family", ["deepseek2", "deepseek3"])
-def test_experts_learn_on_request_and_the_router_never(
-    tmp_path: Path, bases: dict[str, Path], examples: list[Example], family: str
+def test_experts_are_trained_on_request_and_routers_never(
+    tmp_path: Path, bases: dict[str, Path], examples: list[TrainingExample], family: str
 ) -> None:
     choices = lora(target_parameters=EXPERTS)
     model = TrainedModel.load(bases[family], choices, "mv-base")
@@ -179,9 +183,14 @@ def test_experts_learn_on_request_and_the_router_never(
     [
         ("deepseek2", {"target_modules": ("gate",)}, "UNKNOWN_MODULES", "kv_a_proj_with_mqa"),
         ("deepseek3", {"target_modules": ("gate_proj",)}, "UNKNOWN_MODULES", "target_parameters"),
-        ("llama", {"target_modules": ("q_proj", "wq")}, "UNKNOWN_MODULES", "'wq' cannot have"),
+        (
+            "llama",
+            {"target_modules": ("q_proj", "wq")},
+            "UNKNOWN_MODULES",
+            "'wq' cannot be adapted",
+        ),
         ("llama", {"target_modules": ("lm_head",)}, "UNKNOWN_MODULES", "down_proj, gate_proj"),
-        ("llama", {"target_parameters": EXPERTS}, "UNKNOWN_PARAMETERS", "this model has: none"),
+        ("llama", {"target_parameters": EXPERTS}, "UNKNOWN_PARAMETERS", "This model has: none"),
         (
             *("deepseek3", {"target_parameters": ("mlp.gate.weight",)}),
             *("UNKNOWN_PARAMETERS", "mlp.experts.down_proj, mlp.experts.gate_up_proj"),
@@ -190,7 +199,7 @@ def test_experts_learn_on_request_and_the_router_never(
         ("deepseek3", {"lora_rank": 25}, "RANK_TOO_LARGE", "at most 24"),
     ],
 )
-def test_what_cannot_have_an_adapter_is_named_with_what_can(
+def test_unsupported_target_layers_are_named_with_the_supported_ones(
     bases: dict[str, Path], family: str, changes: dict[str, Any], code: str, said: str
 ) -> None:
     with pytest.raises(ChildFailure) as refused:
@@ -200,7 +209,7 @@ def test_what_cannot_have_an_adapter_is_named_with_what_can(
     assert said in f"{refused.value.message} {refused.value.remedy}"
 
 
-def test_named_layers_alone_are_adapted(bases: dict[str, Path]) -> None:
+def test_only_named_layers_are_adapted(bases: dict[str, Path]) -> None:
     model = TrainedModel.load(bases["llama"], lora(target_modules=("v_proj",)), "mv-base")
 
     assert adapted_names(model) == {"v_proj"}

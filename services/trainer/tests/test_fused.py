@@ -15,7 +15,7 @@ from modelmill_trainer.training.fused import tree_blocks
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.token_tree import TokenTree
 from torch import Tensor
-from trainer_support.speaking import load
+from trainer_support.trained_adapters import load
 
 pytestmark = pytest.mark.heavy
 
@@ -78,7 +78,7 @@ def assert_same(ours: Sequence[Tensor], others: Sequence[Tensor]) -> None:
 @pytest.mark.parametrize("family", FUSED)
 @settings(max_examples=12, deadline=None)
 @given(rows=ROWS, block=st.sampled_from([1, 3, 16, 128]))
-def test_any_tree_in_any_blocks_is_computed_as_by_the_modules(
+def test_any_tree_and_block_size_give_the_modules_results(
     bases: dict[str, Path], family: str, rows: list[list[int]], block: int
 ) -> None:
     tree = tree_of(rows)
@@ -90,7 +90,7 @@ def test_any_tree_in_any_blocks_is_computed_as_by_the_modules(
 
 @pytest.mark.parametrize("family", FUSED)
 @pytest.mark.parametrize("targets", [("q_proj",), ("v_proj", "up_proj"), ("o_proj", "down_proj")])
-def test_adapters_on_some_layers_learn_as_by_the_modules(
+def test_adapters_on_some_layers_get_the_modules_gradients(
     bases: dict[str, Path], family: str, targets: tuple[str, ...]
 ) -> None:
     choices = decide("lora", {"lora_rank": 4, "target_modules": targets})
@@ -103,7 +103,7 @@ def test_adapters_on_some_layers_learn_as_by_the_modules(
 
 
 @pytest.mark.parametrize("family", FUSED)
-def test_without_its_adapters_it_is_the_base(bases: dict[str, Path], family: str) -> None:
+def test_with_adapters_disabled_it_computes_the_base(bases: dict[str, Path], family: str) -> None:
     tree, model = tree_of(SOME_ROWS), load(bases[family])
     base = TrainedModel.load_frozen(bases[family])
 
@@ -115,7 +115,7 @@ def test_without_its_adapters_it_is_the_base(bases: dict[str, Path], family: str
 
 
 @pytest.mark.parametrize("family", FUSED)
-def test_a_pass_keeps_less_than_a_third_of_what_modules_keep(
+def test_a_pass_saves_less_than_a_third_of_the_modules_activations(
     bases: dict[str, Path], family: str
 ) -> None:
     kept: dict[int, int] = {}
@@ -144,7 +144,7 @@ def test_a_pass_keeps_less_than_a_third_of_what_modules_keep(
         ("llama", "prefix", {}),
     ],
 )
-def test_what_it_does_not_know_is_left_to_the_modules(
+def test_unsupported_models_are_computed_by_the_modules(
     bases: dict[str, Path], family: str, method: str, values: dict[str, object]
 ) -> None:
     plain, known = load(bases[family], decide(method, values)), load(bases["llama"])
@@ -154,7 +154,7 @@ def test_what_it_does_not_know_is_left_to_the_modules(
 
 @pytest.mark.parametrize("is_narrow", [True, False], ids=["in-bfloat16", "in-float32"])
 @pytest.mark.parametrize("family", FUSED)
-def test_all_weights_are_asked_as_frozen_ones_and_stay_what_they_are(
+def test_a_fully_trained_model_is_evaluated_fused_and_unchanged(
     monkeypatch: pytest.MonkeyPatch, bases: dict[str, Path], family: str, is_narrow: bool
 ) -> None:
     tree = tree_of(SOME_ROWS)
@@ -180,7 +180,7 @@ def test_all_weights_are_asked_as_frozen_ones_and_stay_what_they_are(
     assert torch.equal(scores_of(model, tree), said)
 
 
-def test_ranks_and_adapters_are_asked_as_they_are(bases: dict[str, Path]) -> None:
+def test_distributed_and_adapted_models_are_evaluated_unchanged(bases: dict[str, Path]) -> None:
     divided, adapted = by_modules(load(bases["llama"], decide("full", {}))), load(bases["llama"])
 
     for model in (divided, adapted):

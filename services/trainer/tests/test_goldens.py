@@ -19,9 +19,13 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_tokenization.prompt_facts import prompt_facts
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.train_request import TrainRequest
-from modelmill_trainer.training.goldens import check_artifact, refuse_tokens_in_pieces, take_from
+from modelmill_trainer.training.goldens import (
+    check_artifact,
+    require_special_tokens,
+    take_model_goldens,
+)
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import encode_rows
 
 pytestmark = pytest.mark.heavy
@@ -37,7 +41,7 @@ class Trained:
     artifact: Path
     goldens: Goldens
     request: TrainRequest
-    splits: dict[str, list[Example]]
+    splits: dict[str, list[TrainingExample]]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def trained(
         hyper_parameters=decide("lora", {"lora_rank": 4}),
         threads=1,
     )
-    splits: dict[str, list[Example]] = {
+    splits: dict[str, list[TrainingExample]] = {
         name: encode_rows(rows.get(name, []), tokenizer, split=name, max_tokens=512)
         for name in ("train", "valid", "test")
     }
@@ -68,7 +72,7 @@ def trained(
     with torch.no_grad():
         for weight in model.trainable.values():
             weight.normal_(std=0.1, generator=generator)
-    goldens = take_from(model, tokenizer, splits, request).goldens
+    goldens = take_model_goldens(model, tokenizer, splits, request).goldens
     artifact = root / "artifact"
     artifact.mkdir()
     model.save(artifact)
@@ -95,7 +99,7 @@ def drop_token(folder: Path, text: str) -> None:
     file.write_text(json.dumps(document | {"added_tokens": kept}))
 
 
-def test_an_honest_artifact_is_within_rounding_of_training(trained: Trained) -> None:
+def test_a_correct_artifact_is_within_rounding_of_training(trained: Trained) -> None:
     likeness = check_artifact(trained.artifact, trained.base, trained.goldens)
 
     assert likeness is not None
@@ -136,7 +140,7 @@ def test_other_weights_give_other_logits(trained: Trained, spoilt: Path) -> None
     assert refusal(spoilt, trained).code == "LOGITS_DIFFER"
 
 
-def test_rows_that_training_read_as_other_tokens_are_a_tokenizer_mismatch(
+def test_token_files_with_other_ids_are_a_tokenizer_mismatch(
     trained: Trained,
 ) -> None:
     """As from token files that do not hold what their digest says."""
@@ -145,26 +149,28 @@ def test_rows_that_training_read_as_other_tokens_are_a_tokenizer_mismatch(
     model = TrainedModel.load(trained.base, trained.request.hyper_parameters, "mv-base")
     tokenizer = ChatTokenizer.load(trained.base)
 
-    goldens = take_from(model, tokenizer, trained.splits | {"test": wrong}, trained.request).goldens
+    goldens = take_model_goldens(
+        model, tokenizer, trained.splits | {"test": wrong}, trained.request
+    ).goldens
 
     assert refusal(trained.artifact, trained, goldens).code == "TOKENIZER_MISMATCH"
 
 
-def test_a_base_that_spells_the_tokens_of_its_template_is_refused_before_training(
+def test_a_base_that_splits_its_templates_special_tokens_is_refused_before_training(
     trained: Trained, tmp_path: Path
 ) -> None:
     base = shutil.copytree(trained.base, tmp_path / "base")
-    refuse_tokens_in_pieces(base, ChatTokenizer.load(base))
+    require_special_tokens(base, ChatTokenizer.load(base))
     drop_token(base, "<|im_start|>")
 
     with pytest.raises(ChildFailure) as caught:
-        refuse_tokens_in_pieces(base, ChatTokenizer.load(base))
+        require_special_tokens(base, ChatTokenizer.load(base))
 
     assert caught.value.code == "SPECIAL_TOKEN_MISSING"
     assert "'<|im_start|>'" in caught.value.message
 
 
-def test_a_template_that_runs_for_ever_in_transformers_alone_is_stopped(
+def test_a_template_that_loops_only_in_transformers_is_stopped(
     trained: Trained, spoilt: Path
 ) -> None:
     wake_in_transformers(spoilt)

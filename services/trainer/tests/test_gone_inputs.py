@@ -10,7 +10,7 @@ from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import Learned, create, evaluating
 
 
-async def test_an_evaluation_that_was_accepted_as_its_dataset_was_deleted_runs(
+async def test_an_accepted_evaluation_runs_though_its_dataset_was_deleted(
     site: Any, toy_rows: Any
 ) -> None:
     async with evaluating(site, Learned(), role="serve"):

@@ -33,7 +33,7 @@ def failure_of(base: Path, dataset: Path, scratch: Path) -> ChildFailure:
 
 
 @pytest.mark.parametrize("name", ["template: power", "sleeper: nested loops"])
-def test_a_template_that_does_not_end_fails_the_run(
+def test_an_endless_template_fails_the_run(
     name: str,
     tmp_path: Path,
     toy_rows: Callable[[int], list[dict[str, Any]]],

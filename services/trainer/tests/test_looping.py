@@ -11,8 +11,8 @@ from modelmill_jobs.child import ChildFailure, Preempted
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.training_plan import plan_training
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.objective import LearnAnswers
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.objective import AnswerObjective
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import encode_rows
 from torch import Tensor
 from trainer_support.loops import STEPS, Port, StopsWithin, choices, loop_of, same, weights
@@ -23,13 +23,13 @@ Rows = Callable[..., list[dict[str, Any]]]
 ROWS = 24
 
 
-class SmallMemory(LearnAnswers):
+class SmallMemory(AnswerObjective):
     """Fails as torch does where a micro-batch has more than so many rows."""
 
     def __init__(self, most: int) -> None:
         self.most = most
 
-    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+    def losses(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
         found = super().losses(model, rows)
         yield next(found)
         if len(rows) > self.most:
@@ -38,13 +38,13 @@ class SmallMemory(LearnAnswers):
 
 
 @pytest.fixture
-def examples(tiny_base: Path, toy_rows: Rows) -> list[Example]:
+def examples(tiny_base: Path, toy_rows: Rows) -> list[TrainingExample]:
     tokenizer = ChatTokenizer.load(tiny_base)
     return encode_rows(toy_rows(ROWS), tokenizer, split="train", max_tokens=512)
 
 
-def test_too_little_memory_halves_micro_batches_and_nothing_else(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_out_of_memory_halves_micro_batches_without_changing_results(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     small, asked = Port(tmp_path / "small"), Port(tmp_path / "asked")
     loop, learned = loop_of(tiny_base, examples, small, choices(), objective=SmallMemory(3))
@@ -61,8 +61,8 @@ def test_too_little_memory_halves_micro_batches_and_nothing_else(
     ]
 
 
-def test_a_row_that_fits_in_no_memory_ends_the_run_with_its_length(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_a_row_that_exceeds_memory_fails_the_run_with_its_length(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     loop, model = loop_of(tiny_base, examples, Port(tmp_path), choices(), objective=SmallMemory(0))
     before = weights(model)
@@ -77,8 +77,8 @@ def test_a_row_that_fits_in_no_memory_ends_the_run_with_its_length(
     assert same(weights(model), before)
 
 
-def test_a_long_step_is_given_up_when_the_run_shall_stop_and_is_taken_again_later(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_a_stop_request_abandons_a_long_step_which_is_repeated_later(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     chosen = choices(gradient_accumulation_steps=3)
     whole, expected = loop_of(tiny_base, examples, Port(tmp_path / "whole"), chosen)
@@ -101,8 +101,8 @@ def test_a_long_step_is_given_up_when_the_run_shall_stop_and_is_taken_again_late
     assert same(weights(learned), weights(expected))
 
 
-def test_a_short_step_is_finished_when_the_run_shall_stop(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_a_stop_request_lets_a_short_step_finish(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     port = Port(tmp_path)
     loop, _ = loop_of(
@@ -119,14 +119,14 @@ def test_a_short_step_is_finished_when_the_run_shall_stop(
     assert port.saved == [3]
 
 
-def test_only_the_rows_of_the_micro_batch_whose_loss_is_no_number_are_named(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_a_non_finite_loss_names_only_the_rows_of_its_micro_batch(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     chosen = choices(gradient_accumulation_steps=3)
     numbers = plan_training(ROWS, chosen).rows_of(0)
 
-    class Broken(LearnAnswers):
-        def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+    class Broken(AnswerObjective):
+        def losses(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
             broken = examples[numbers[2]] in rows
             for loss in super().losses(model, rows):
                 yield loss * float("nan") if broken else loss
@@ -141,8 +141,8 @@ def test_only_the_rows_of_the_micro_batch_whose_loss_is_no_number_are_named(
     assert same(weights(model), before)
 
 
-def test_a_full_disk_is_named_and_leaves_the_last_checkpoint(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
+def test_a_full_disk_is_reported_and_keeps_the_last_checkpoint(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     loop, _ = loop_of(tiny_base, examples, Port(tmp_path), choices(checkpoint_steps=1))
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

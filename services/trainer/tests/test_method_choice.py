@@ -27,7 +27,7 @@ def chosen(rows: int | None, objective: str = "answers", *, memory: int = 64 * G
     )
 
 
-def test_many_rows_and_room_for_all_weights_train_all_weights() -> None:
+def test_auto_is_full_for_many_rows_and_enough_memory() -> None:
     choice = chosen(FULL_FROM_ROWS)
 
     assert choice.method == FULL
@@ -46,7 +46,7 @@ def test_many_rows_and_room_for_all_weights_train_all_weights() -> None:
         (None, "answers", 64 * GIB, "the dataset is not made yet"),
     ],
 )
-def test_what_speaks_against_all_weights_is_said(
+def test_auto_gives_the_reason_against_full(
     rows: int | None, objective: str, memory: int, because: str
 ) -> None:
     choice = chosen(rows, objective, memory=memory)
@@ -55,7 +55,7 @@ def test_what_speaks_against_all_weights_is_said(
     assert because in choice.reason
 
 
-def test_new_texts_want_all_weights_sooner_than_answers() -> None:
+def test_objective_text_becomes_full_with_fewer_rows() -> None:
     assert chosen(TEXT_FROM_ROWS, "text").method == FULL
     assert chosen(TEXT_FROM_ROWS, "answers").method == LORA
 
@@ -66,7 +66,7 @@ def test_new_texts_want_all_weights_sooner_than_answers() -> None:
     st.integers(0, 1 << 40),
     st.integers(1, 1 << 40),
 )
-def test_auto_always_becomes_a_run_that_fits_and_is_allowed(
+def test_auto_always_resolves_to_a_valid_run_that_fits_memory(
     rows: int | None, objective: str, memory: int, full: int
 ) -> None:
     choice = choose_method(rows=rows, objective=objective, memory_bytes=memory, full_run_bytes=full)
@@ -79,21 +79,21 @@ def test_auto_always_becomes_a_run_that_fits_and_is_allowed(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
-def test_each_method_goes_with_each_objective_but_for_kto_on_all_weights(
+def test_every_method_supports_every_objective_except_kto_with_full(
     method: str, objective: str
 ) -> None:
     if (method, objective) == ("full", "kto"):
-        with pytest.raises(InvalidInputError, match="kto does not go with method full: it asks"):
+        with pytest.raises(InvalidInputError, match="kto does not work with method full"):
             decide(method, {}, objective=objective)
         return
     decided = decide(method, {"preset": "guide"}, objective=objective)
 
-    assert decided.left_open == ()
+    assert decided.auto_fields == ()
     assert (decided.epochs, decided.batch_size) == (1, 32)
     assert decided.learning_rate == guide_rate(method, objective)
     assert decided.learning_rate < 1e-4 or method in ("prefix", "prompt")
     assert HyperParameters.from_json(decided.as_json()) == decided
-    assert (decided.beginning_tokens > 0) == (method in ("prefix", "prompt"))
+    assert (decided.soft_prompt_tokens > 0) == (method in ("prefix", "prompt"))
 
 
 GIVEN: dict[str, Any] = {
@@ -113,9 +113,7 @@ GIVEN: dict[str, Any] = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("objective", ["answers", "dpo", "distillation"])
 @pytest.mark.parametrize("name", GIVEN)
-def test_a_choice_that_means_nothing_for_a_run_is_refused(
-    method: str, objective: str, name: str
-) -> None:
+def test_a_field_that_does_not_apply_is_refused(method: str, objective: str, name: str) -> None:
     given_once = {name: GIVEN[name]}
     if has_meaning(name, method, objective):
         assert getattr(decide(method, given_once, objective=objective), name) == GIVEN[name]
@@ -124,12 +122,12 @@ def test_a_choice_that_means_nothing_for_a_run_is_refused(
         decide(method, given_once, objective=objective)
 
 
-def test_qlora_is_refused_with_what_it_lacks() -> None:
+def test_qlora_is_refused_with_its_requirements() -> None:
     with pytest.raises(InvalidInputError, match="qlora needs a GPU and bitsandbytes"):
         decide("qlora", {})
 
 
-def test_virtual_tokens_take_room_of_the_context() -> None:
+def test_virtual_tokens_count_towards_the_context() -> None:
     with pytest.raises(InvalidInputError, match=r"\(500\) and virtual_tokens \(20\) is more than"):
         decide("prefix", {"max_tokens_per_row": 500}, context_tokens=512)
     with pytest.raises(InvalidInputError, match="virtual_tokens"):
@@ -137,14 +135,14 @@ def test_virtual_tokens_take_room_of_the_context() -> None:
     assert decide("lora", {"max_tokens_per_row": 500}, context_tokens=512)
 
 
-def test_experts_and_dropout_and_lonely_rows_are_at_odds() -> None:
+def test_expert_dropout_and_single_row_kto_are_refused() -> None:
     experts = {"target_parameters": ("mlp.experts.down_proj",), "lora_dropout": 0.1}
-    with pytest.raises(InvalidInputError, match="lora_dropout does not go with target_parameters"):
+    with pytest.raises(InvalidInputError, match="lora_dropout does not work with"):
         decide("lora", experts)
-    with pytest.raises(InvalidInputError, match="batch_size of at least 2"):
+    with pytest.raises(InvalidInputError, match="batch_size to at least 2"):
         decide("lora", {"batch_size": 1, "gradient_accumulation_steps": 1}, objective="kto")
 
 
-def test_preferences_move_a_model_by_smaller_steps() -> None:
+def test_preference_objectives_have_a_lower_rate() -> None:
     for objective in PREFERENCES:
         assert guide_rate("lora", objective) < guide_rate("lora", "answers") / 5

@@ -18,13 +18,13 @@ from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training.lora_linear import fuse
 from modelmill_trainer.training.loss import answer_loss, mean_loss
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example, Pack, pack
+from modelmill_trainer.training.packs import Pack, TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
 from modelmill_trainer.training.scorer import TreeScorer
 from modelmill_trainer.training.token_tree import TokenTree
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from trainer_support.speaking import load
+from trainer_support.trained_adapters import load
 from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.heavy
@@ -45,11 +45,11 @@ def tokenizer(tiny_base: Path) -> ChatTokenizer:
 
 
 @pytest.fixture
-def examples(tokenizer: ChatTokenizer, toy_rows: Rows) -> list[Example]:
+def examples(tokenizer: ChatTokenizer, toy_rows: Rows) -> list[TrainingExample]:
     return encode_rows(toy_rows(8), tokenizer, split="train", max_tokens=512)
 
 
-def plain_loss(model: TrainedModel, example: Example) -> Tensor:
+def plain_loss(model: TrainedModel, example: TrainingExample) -> Tensor:
     """The loss of one row alone, by transformers' own causal mask and attention."""
     whole = model._model
     whole.set_attn_implementation("sdpa")
@@ -69,8 +69,8 @@ def gradients(model: TrainedModel, loss: Tensor) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_rows_in_one_tree_have_the_loss_and_gradient_of_rows_alone(
-    tiny_base: Path, examples: list[Example], method: str
+def test_a_tree_gives_the_loss_and_gradient_of_separate_rows(
+    tiny_base: Path, examples: list[TrainingExample], method: str
 ) -> None:
     model = load(tiny_base, decide(method, {}))
     [together] = pack(examples, max_nodes=10_000)
@@ -87,8 +87,8 @@ def test_rows_in_one_tree_have_the_loss_and_gradient_of_rows_alone(
         assert off < 1e-5, name
 
 
-def test_weights_that_learn_are_float32_under_bfloat16_products(
-    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, examples: list[Example]
+def test_trainable_weights_are_float32_with_bfloat16_autocast(
+    monkeypatch: pytest.MonkeyPatch, tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     choices, [rows] = decide("full", {}), pack(examples, max_nodes=10_000)
     exact = load(tiny_base, choices)
@@ -107,7 +107,7 @@ def test_weights_that_learn_are_float32_under_bfloat16_products(
 
 
 def test_rows_in_several_packs_have_the_loss_of_one(
-    tiny_base: Path, examples: list[Example]
+    tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     model = load(tiny_base)
     packs = pack(examples, max_nodes=60)
@@ -119,7 +119,7 @@ def test_rows_in_several_packs_have_the_loss_of_one(
     assert parts == pytest.approx(whole, rel=1e-5)
 
 
-def test_the_loss_is_taken_on_the_answer_alone(examples: list[Example]) -> None:
+def test_only_answer_tokens_have_loss(examples: list[TrainingExample]) -> None:
     example = examples[0]
 
     [one] = pack([example])
@@ -131,7 +131,7 @@ def test_the_loss_is_taken_on_the_answer_alone(examples: list[Example]) -> None:
 
 
 def test_a_token_outside_the_answer_is_never_a_target(
-    tiny_base: Path, examples: list[Example]
+    tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     """What follows the answer's last prompt token as input does not exist for the loss."""
     model = load(tiny_base)
@@ -150,7 +150,7 @@ def test_a_token_outside_the_answer_is_never_a_target(
 
 
 def test_a_long_tree_computes_the_same_by_the_fused_kernel(
-    tiny_base: Path, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+    tiny_base: Path, examples: list[TrainingExample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load(tiny_base)
     [together] = pack(examples, max_nodes=10_000)
@@ -161,7 +161,7 @@ def test_a_long_tree_computes_the_same_by_the_fused_kernel(
     torch.testing.assert_close(answer_loss(model, together).detach(), small)
 
 
-def test_the_joined_layer_computes_what_pefts_does(tiny_base: Path) -> None:
+def test_the_lora_function_computes_pefts_results(tiny_base: Path) -> None:
     def adapted() -> Any:
         torch.manual_seed(1)
         base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
@@ -189,8 +189,8 @@ def test_the_joined_layer_computes_what_pefts_does(tiny_base: Path) -> None:
     assert checked == 8
 
 
-def test_with_its_adapter_off_a_model_is_its_base_bit_for_bit(
-    tiny_base: Path, examples: list[Example]
+def test_with_its_adapter_disabled_a_model_equals_its_base_bit_for_bit(
+    tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     model = load(tiny_base)
     [together] = pack(examples)
@@ -208,14 +208,16 @@ def naive_scorer(model: TrainedModel) -> Callable[..., list[float]]:
     """One pass over prompt and choice for each choice."""
 
     def score(prompt: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
-        rows = [Example.answered((*prompt, *choice), len(prompt)) for choice in continuations]
+        rows = [
+            TrainingExample.answered((*prompt, *choice), len(prompt)) for choice in continuations
+        ]
         with torch.no_grad():
             return [-float(plain_loss(model, row)) for row in rows]
 
     return score
 
 
-def test_choices_in_a_tree_score_as_choices_one_by_one(
+def test_tree_scores_equal_scores_of_separate_choices(
     tiny_base: Path, tokenizer: ChatTokenizer, toy_rows: Rows
 ) -> None:
     model = load(tiny_base)
@@ -233,7 +235,7 @@ def test_choices_in_a_tree_score_as_choices_one_by_one(
     ) == answer_questions(questions, naive, lambda *_: None)
 
 
-def test_questions_that_fill_a_tree_are_scored_in_several(
+def test_questions_beyond_one_tree_are_scored_in_several_passes(
     tiny_base: Path, tokenizer: ChatTokenizer, toy_rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = load(tiny_base)
@@ -246,7 +248,7 @@ def test_questions_that_fill_a_tree_are_scored_in_several(
         assert scores == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_node_sees_its_own_row_only() -> None:
+def test_a_node_attends_to_its_own_row_only() -> None:
     tree = TokenTree()
     first = tree.add([1, 2, 3])
     second = tree.add([1, 2, 4])
@@ -259,7 +261,7 @@ def test_a_node_sees_its_own_row_only() -> None:
 
 
 def test_the_mean_loss_of_a_split_weighs_every_answer_token_alike(
-    tiny_base: Path, examples: list[Example]
+    tiny_base: Path, examples: list[TrainingExample]
 ) -> None:
     model = load(tiny_base)
     with torch.no_grad():
@@ -269,8 +271,8 @@ def test_the_mean_loss_of_a_split_weighs_every_answer_token_alike(
     assert mean_loss(model, examples) == pytest.approx(summed / tokens, rel=1e-4)
 
 
-def test_questions_hold_the_prompt_that_training_saw(
-    tokenizer: ChatTokenizer, toy_rows: Rows, examples: list[Example]
+def test_questions_have_the_prompt_tokens_of_training(
+    tokenizer: ChatTokenizer, toy_rows: Rows, examples: list[TrainingExample]
 ) -> None:
     [question, *_] = choice_questions(toy_rows(8), ("animal", "plant", "food"), tokenizer)
 

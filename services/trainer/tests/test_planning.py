@@ -53,7 +53,7 @@ def test_the_rate_rises_to_its_peak_and_falls_and_is_never_zero(plan: TrainingPl
     assert falling[0] == plan.peak_learning_rate
 
 
-def test_epochs_differ_and_seeds_differ_and_nothing_else_does() -> None:
+def test_the_order_depends_on_epoch_and_seed_only() -> None:
     def order(seed: int) -> list[list[int]]:
         choices = decide("lora", {"batch_size": 20, "epochs": 2, "seed": seed})
         plan = plan_training(20, choices)
@@ -92,7 +92,7 @@ def test_the_number_of_steps_can_be_capped() -> None:
     assert plan.position_after(2) == (0, 16)
 
 
-def test_choices_cross_to_the_work_process_unchanged() -> None:
+def test_a_request_survives_a_json_round_trip() -> None:
     choices = decide("lora", {"lora_rank": 4, "epochs": 0.5})
 
     assert HyperParameters.from_json(choices.as_json()) == choices

@@ -12,14 +12,20 @@ from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.methods import DPO, KTO
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training import model as model_module
-from modelmill_trainer.training.answer_packs import Answer, better, likelihoods, pack_answers, worse
-from modelmill_trainer.training.learned_part import LearnedPart
+from modelmill_trainer.training.answer_packs import (
+    CandidateAnswer,
+    chosen_answer,
+    likelihoods,
+    pack_answers,
+    rejected_answer,
+)
+from modelmill_trainer.training.loss_selection import LossSelection
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective, held_out_loss
-from modelmill_trainer.training.objectives.desirable import WantAnswers
-from modelmill_trainer.training.objectives.making import make_objective, with_references
-from modelmill_trainer.training.objectives.preference import PreferBetterAnswers
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.objectives.dpo import DpoObjective
+from modelmill_trainer.training.objectives.kto import KtoObjective
+from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import encode_rows
 from trainer_support.runs import QUICK, gradients_of, pair_rows, run, stir
 
@@ -33,9 +39,9 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def pairs(tiny_base: Path) -> list[Example]:
+def pairs(tiny_base: Path) -> list[TrainingExample]:
     tokenizer = ChatTokenizer.load(tiny_base)
-    part = LearnedPart(DPO)
+    part = LossSelection(DPO)
     return encode_rows(pair_rows(16), tokenizer, split="train", max_tokens=512, part=part)
 
 
@@ -44,18 +50,18 @@ def adapted(base: Path, objective: str = DPO, **changes: Any) -> TrainedModel:
     return TrainedModel.load(base, choices, "mv-base")
 
 
-def margins(model: TrainedModel, rows: Sequence[Example]) -> list[float]:
+def margins(model: TrainedModel, rows: Sequence[TrainingExample]) -> list[float]:
     """Of each pair how much likelier the better answer is than the worse one."""
     found: list[float] = []
     model.train(False)
     with torch.no_grad():
-        for pack in pack_answers((better(row), worse(row)) for row in rows):
+        for pack in pack_answers((chosen_answer(row), rejected_answer(row)) for row in rows):
             pair = likelihoods(model, pack).view(-1, 2)
             found += (pair[:, 0] - pair[:, 1]).tolist()
     return found
 
 
-def alone(model: TrainedModel, answer: Answer) -> float:
+def alone(model: TrainedModel, answer: CandidateAnswer) -> float:
     """The log-likelihood of an answer by transformers' own causal mask and attention."""
     whole = model._model
     whole.set_attn_implementation("sdpa")
@@ -67,13 +73,13 @@ def alone(model: TrainedModel, answer: Answer) -> float:
     return float(spoken.gather(1, torch.tensor(answer.ids)[:, None]).sum())
 
 
-def test_answers_that_branch_off_one_prompt_are_as_likely_as_alone(
-    tiny_base: Path, pairs: list[Example]
+def test_answers_that_share_a_prompt_have_the_likelihood_of_separate_rows(
+    tiny_base: Path, pairs: list[TrainingExample]
 ) -> None:
     model = adapted(tiny_base)
     stir(model)
     model.train(False)
-    groups = [(better(row), worse(row)) for row in pairs[:4]]
+    groups = [(chosen_answer(row), rejected_answer(row)) for row in pairs[:4]]
 
     [pack] = pack_answers(groups, max_nodes=10_000)
     in_tree = likelihoods(model, pack).tolist()
@@ -85,8 +91,8 @@ def test_answers_that_branch_off_one_prompt_are_as_likely_as_alone(
     assert len(pack.tree) < 0.45 * spoken
 
 
-def test_a_fresh_adapter_prefers_nothing(tiny_base: Path, pairs: list[Example]) -> None:
-    model, objective = adapted(tiny_base), PreferBetterAnswers(0.5)
+def test_a_new_adapter_has_no_preference(tiny_base: Path, pairs: list[TrainingExample]) -> None:
+    model, objective = adapted(tiny_base), DpoObjective(0.5)
 
     loss, _ = gradients_of(model, objective, pairs)
 
@@ -94,8 +100,8 @@ def test_a_fresh_adapter_prefers_nothing(tiny_base: Path, pairs: list[Example]) 
     assert objective.figures() == {"reward_margin": 0.0, "reward_accuracy": 0.0}
 
 
-def test_an_adapter_that_is_gone_on_from_is_what_the_run_compares_with(
-    tiny_base: Path, pairs: list[Example], tmp_path: Path
+def test_the_reference_of_a_continued_run_is_its_initial_adapter(
+    tiny_base: Path, pairs: list[TrainingExample], tmp_path: Path
 ) -> None:
     earlier = adapted(tiny_base)
     stir(earlier)
@@ -113,7 +119,7 @@ def test_an_adapter_that_is_gone_on_from_is_what_the_run_compares_with(
         adapter_folder=tmp_path,
     )
     model = TrainedModel.load(tiny_base, choices, "mv-base", tmp_path)
-    objective = PreferBetterAnswers(0.5)
+    objective = DpoObjective(0.5)
 
     rows = with_references(pairs, request, model, lambda _done, _all: None)
 
@@ -122,14 +128,14 @@ def test_an_adapter_that_is_gone_on_from_is_what_the_run_compares_with(
     assert gradients_of(model, objective, pairs)[0] != pytest.approx(loss, abs=1e-3)
 
 
-def test_dpo_raises_the_better_answers_above_the_worse_ones(
-    tiny_base: Path, pairs: list[Example]
+def test_dpo_raises_chosen_answers_above_rejected_ones(
+    tiny_base: Path, pairs: list[TrainingExample]
 ) -> None:
     choices = decide("lora", QUICK | {"epochs": 4}, objective=DPO)
     model = TrainedModel.load(tiny_base, choices, "mv-base")
     before = margins(model, pairs)
 
-    loop = run(model, pairs, choices, PreferBetterAnswers(choices.preference_beta))
+    loop = run(model, pairs, choices, DpoObjective(choices.preference_beta))
 
     after = margins(model, pairs)
     assert all(now > then + 1 for now, then in zip(after, before, strict=True))
@@ -137,9 +143,9 @@ def test_dpo_raises_the_better_answers_above_the_worse_ones(
     assert loop.progress.last_loss < math.log(2) - 0.05
 
 
-@pytest.mark.parametrize("make", [PreferBetterAnswers, WantAnswers])
-def test_the_loss_of_a_step_does_not_depend_on_how_it_is_divided(
-    tiny_base: Path, pairs: list[Example], make: Callable[[float], Objective]
+@pytest.mark.parametrize("make", [DpoObjective, KtoObjective])
+def test_the_loss_of_a_step_does_not_depend_on_micro_batches(
+    tiny_base: Path, pairs: list[TrainingExample], make: Callable[[float], Objective]
 ) -> None:
     model = adapted(tiny_base)
     stir(model)
@@ -152,7 +158,9 @@ def test_the_loss_of_a_step_does_not_depend_on_how_it_is_divided(
         assert float((others[name] - gradient).norm()) < 1e-4 * float(gradient.norm()) + 1e-9, name
 
 
-def test_a_full_run_remembers_what_the_base_said(tiny_base: Path, pairs: list[Example]) -> None:
+def test_a_full_run_precomputes_reference_likelihoods(
+    tiny_base: Path, pairs: list[TrainingExample]
+) -> None:
     choices = decide("full", QUICK | {"epochs": 4, "learning_rate": 0.003}, objective=DPO)
     model = TrainedModel.load(tiny_base, choices, "mv-base")
     request = request_of(tiny_base, choices)
@@ -181,12 +189,12 @@ def request_of(base: Path, choices: Any) -> TrainRequest:
     )
 
 
-def test_kto_makes_wanted_answers_likelier_and_unwanted_ones_less(
-    tiny_base: Path, pairs: list[Example]
+def test_kto_raises_desirable_and_lowers_undesirable_answers(
+    tiny_base: Path, pairs: list[TrainingExample]
 ) -> None:
     choices = decide("lora", QUICK | {"epochs": 4}, objective=KTO)
     model = TrainedModel.load(tiny_base, choices, "mv-base")
-    objective = WantAnswers(choices.preference_beta)
+    objective = KtoObjective(choices.preference_beta)
     before = margins(model, pairs)
 
     loop = run(model, pairs, choices, objective)
@@ -197,24 +205,26 @@ def test_kto_makes_wanted_answers_likelier_and_unwanted_ones_less(
     assert loop.progress.first_loss == pytest.approx(0.5, abs=1e-6)
 
 
-def test_kto_learns_from_answers_without_a_worse_one(tiny_base: Path, pairs: list[Example]) -> None:
+def test_kto_learns_from_answers_without_a_rejected_one(
+    tiny_base: Path, pairs: list[TrainingExample]
+) -> None:
     model = adapted(tiny_base, KTO)
-    lonely = [Example(row.ids, row.spans) for row in pairs]
+    lonely = [TrainingExample(row.ids, row.spans) for row in pairs]
 
-    _, gradients = gradients_of(model, WantAnswers(0.1), lonely)
+    _, gradients = gradients_of(model, KtoObjective(0.1), lonely)
 
     assert any(float(gradient.norm()) > 0 for gradient in gradients.values())
-    assert WantAnswers(0.1).weight([*lonely, pairs[0]]) == len(lonely) + 2
+    assert KtoObjective(0.1).weight([*lonely, pairs[0]]) == len(lonely) + 2
 
 
-def test_the_drift_of_kto_is_measured_on_answers_to_other_prompts(
-    tiny_base: Path, pairs: list[Example]
+def test_the_kto_reference_point_uses_mismatched_pairs(
+    tiny_base: Path, pairs: list[TrainingExample]
 ) -> None:
-    model, objective = adapted(tiny_base, KTO), WantAnswers(1.0)
+    model, objective = adapted(tiny_base, KTO), KtoObjective(1.0)
     objective.begin_step(model, pairs)
     assert objective.figures()["reward_reference"] == 0.0
     choices = decide("lora", QUICK | {"epochs": 3}, objective="answers")
-    run(model, [Example(row.ids, row.spans) for row in pairs], choices)
+    run(model, [TrainingExample(row.ids, row.spans) for row in pairs], choices)
 
     objective.begin_step(model, pairs)
 

@@ -30,7 +30,7 @@ async def test_the_service_itself_loads_no_tensor_library() -> None:
     assert not heavy & await modules_loaded_by("modelmill_trainer.main")
 
 
-async def test_missing_and_wrong_settings_end_it_with_one_line() -> None:
+async def test_missing_or_invalid_settings_exit_with_one_line() -> None:
     status, said = await refused_start("trainer", {"role": "boss", "threads": "-1"})
 
     assert status == 2

@@ -64,7 +64,7 @@ def check_same_run(run: dict[str, Any], other: dict[str, Any]) -> None:
         assert apart(weight, others[name]) < WEIGHT_TOLERANCE, name
 
 
-def test_two_ranks_take_the_steps_of_one_and_make_the_same_files(report: dict[str, Any]) -> None:
+def test_two_ranks_match_a_single_process(report: dict[str, Any]) -> None:
     one, two = report["one"], report["two"]
 
     assert two["files"] == one["files"]
@@ -79,7 +79,7 @@ def test_two_ranks_take_the_steps_of_one_and_make_the_same_files(report: dict[st
     check_same_run(two, one)
 
 
-def test_a_rank_that_dies_or_is_told_to_stop_changes_no_bit(report: dict[str, Any]) -> None:
+def test_a_killed_or_stopped_rank_changes_no_bit_of_the_result(report: dict[str, Any]) -> None:
     broken, two = report["broken"], report["two"]
 
     assert broken["statuses"] == [KILLED, PREEMPTED]
@@ -88,7 +88,7 @@ def test_a_rank_that_dies_or_is_told_to_stop_changes_no_bit(report: dict[str, An
     assert len(two["optimizer"]) == 2
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(report: dict[str, Any]) -> None:
+def test_a_run_resumes_with_another_number_of_ranks(report: dict[str, Any]) -> None:
     changed, two = report["changed"], report["two"]
 
     assert changed["statuses"] == [PREEMPTED]

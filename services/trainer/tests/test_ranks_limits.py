@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from modelmill_jobs.child import ChildFailure, ChildPort
-from modelmill_trainer.domain.limits import Price, TrainingLimits
-from modelmill_trainer.launching.launcher import GONE
+from modelmill_trainer.domain.limits import MachinePrice, TrainingLimits
+from modelmill_trainer.launching.launcher import DISCONNECTED
 from modelmill_trainer.launching.run_ranks import RanksDiedError, _Relay
 from safetensors.numpy import load_file
 from trainer_support.rank_runs import WEIGHT_TOLERANCE, apart, outcomes, request_of
@@ -40,7 +40,7 @@ def report(
     def ordered(request: dict[str, Any], *interruptions: Any, **last: Any) -> dict[str, Any]:
         return {"request": request, "interruptions": list(interruptions), "last": last}
 
-    seconds, price = TrainingLimits(max_seconds=25), Price(per_hour=36.0, currency="EUR")
+    seconds, price = TrainingLimits(max_seconds=25), MachinePrice(per_hour=36.0, currency="EUR")
     # Two cores at 36 an hour: 0.2 in ten seconds.
     cost = TrainingLimits(max_cost=0.5)
     plateau = asked(FIRST_IS_BEST)
@@ -73,7 +73,7 @@ def test_a_limit_ends_all_ranks_at_one_step(report: dict[str, Any], limit: str, 
     assert stopped_by == (None if limit == "max_steps" else limit)
 
 
-def test_the_best_weights_are_the_result_and_outlive_a_rank(report: dict[str, Any]) -> None:
+def test_the_best_weights_are_the_result_and_survive_a_killed_rank(report: dict[str, Any]) -> None:
     run, one, broken = (report[name] for name in ("plateau", "plateau of one", "broken plateau"))
 
     assert broken["statuses"] == [9]
@@ -92,11 +92,13 @@ def weights(run: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("what", ["step", "measure"])
-def test_a_rank_without_memory_says_so_and_ends_the_run(report: dict[str, Any], what: str) -> None:
+def test_a_rank_out_of_memory_fails_the_run_with_that_reason(
+    report: dict[str, Any], what: str
+) -> None:
     run = report[f"no memory for a {what}"]
 
     assert run["ended"] == REFUSED
-    assert "OUT_OF_MEMORY: a rank has no memory" in run["said"]
+    assert "OUT_OF_MEMORY: a rank has too little memory" in run["said"]
 
 
 class Rank:
@@ -107,15 +109,15 @@ class Rank:
 class Heard:
     """Ranks of which this is heard, in this order."""
 
-    reported: list[Any] = []  # noqa: RUF012
+    connected: list[Any] = []  # noqa: RUF012
 
     def __init__(self, *said: tuple[int, dict[str, Any]]) -> None:
         self._said = [(Rank(number), message) for number, message in said]
 
-    def heard(self, _seconds: float) -> Any:
+    def receive(self, _seconds: float) -> Any:
         return self._said.pop(0) if self._said else None
 
-    def ended(self) -> str | None:
+    def end_reason(self) -> str | None:
         return "torchrun ended with status 1"
 
 
@@ -126,12 +128,12 @@ PROGRESS = {"type": "progress"}
 @pytest.mark.parametrize(
     "said",
     [
-        [(1, FAILED), (0, GONE)],
-        [(0, GONE), (1, FAILED)],
-        [(0, GONE), (1, PROGRESS), (1, FAILED), (1, GONE)],
+        [(1, FAILED), (0, DISCONNECTED)],
+        [(0, DISCONNECTED), (1, FAILED)],
+        [(0, DISCONNECTED), (1, PROGRESS), (1, FAILED), (1, DISCONNECTED)],
     ],
 )
-def test_why_a_rank_failed_is_heard_though_another_one_is_gone_first(
+def test_a_ranks_failure_is_reported_though_another_ended_first(
     tmp_path: Path, said: list[tuple[int, dict[str, Any]]]
 ) -> None:
     with (tmp_path / "reports").open("wb") as reports:
@@ -139,6 +141,6 @@ def test_why_a_rank_failed_is_heard_though_another_one_is_gone_first(
         with pytest.raises(ChildFailure) as failure:
             _Relay(port, Heard(*said), 2).run()  # type: ignore[arg-type]
         with pytest.raises(RanksDiedError, match="rank 0 is gone"):
-            _Relay(port, Heard((0, GONE), (1, GONE)), 2).run()  # type: ignore[arg-type]
+            _Relay(port, Heard((0, DISCONNECTED), (1, DISCONNECTED)), 2).run()  # type: ignore[arg-type]
 
     assert failure.value.code == "OUT_OF_MEMORY"

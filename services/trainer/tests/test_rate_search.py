@@ -53,7 +53,7 @@ def weights_of(result: Mapping[str, Any]) -> str:
     ).hexdigest()
 
 
-def test_the_rate_with_the_lowest_loss_is_taken_and_leaves_no_other_trace(
+def test_the_rate_with_the_lowest_loss_is_chosen_and_trials_leave_no_state(
     tmp_path: Path, tiny_base: Path, dataset: Path
 ) -> None:
     searched = trained(tiny_base, dataset, Port(tmp_path / "searched"), search_learning_rate=True)
@@ -71,9 +71,7 @@ def test_the_rate_with_the_lowest_loss_is_taken_and_leaves_no_other_trace(
     assert weights_of(given) == weights_of(searched)
 
 
-def test_a_search_ends_when_it_is_told_to_stop(
-    tmp_path: Path, tiny_base: Path, dataset: Path
-) -> None:
+def test_a_stop_request_ends_the_search(tmp_path: Path, tiny_base: Path, dataset: Path) -> None:
     with pytest.raises(Preempted):
         trained(tiny_base, dataset, StoppedPort(tmp_path / "port"), search_learning_rate=True)
 
@@ -87,10 +85,10 @@ def test_a_search_needs_a_valid_split(
         trained(tiny_base, rows, Port(tmp_path / "port"), search_learning_rate=True)
 
 
-def test_a_search_goes_with_no_other_rate_and_no_division() -> None:
+def test_a_search_excludes_a_given_rate_and_a_distribution() -> None:
     for other in ({"learning_rate": 1e-4}, {"preset": "guide"}):
-        with pytest.raises(InvalidInputError, match="search_learning_rate looks for a rate"):
+        with pytest.raises(InvalidInputError, match="search_learning_rate chooses"):
             decide("lora", other | {"search_learning_rate": True})
     choices = decide("lora", {"search_learning_rate": True})
     [error] = undivided(choices, Distribution(ranks=2))
-    assert "search_learning_rate is done by one process" in error
+    assert "search_learning_rate runs in a single process" in error

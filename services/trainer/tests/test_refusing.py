@@ -25,7 +25,7 @@ def tokenizer(tiny_base: Path) -> ChatTokenizer:
     return ChatTokenizer.load(tiny_base)
 
 
-def test_rows_that_are_too_long_are_listed_and_not_cut(
+def test_too_long_rows_are_listed_and_not_truncated(
     tokenizer: ChatTokenizer, toy_rows: Rows
 ) -> None:
     rows = toy_rows(30)
@@ -43,7 +43,7 @@ def test_rows_that_are_too_long_are_listed_and_not_cut(
     assert "max_tokens_per_row" in refused.value.remedy
 
 
-def test_a_row_that_is_no_example_is_named(tokenizer: ChatTokenizer, toy_rows: Rows) -> None:
+def test_an_invalid_row_is_named(tokenizer: ChatTokenizer, toy_rows: Rows) -> None:
     rows = toy_rows(3)
     rows[1]["messages"].pop()
 
@@ -51,7 +51,7 @@ def test_a_row_that_is_no_example_is_named(tokenizer: ChatTokenizer, toy_rows: R
         encode_rows(rows, tokenizer, split="train", max_tokens=100)
 
 
-def test_a_loss_that_is_no_number_ends_the_run_before_it_reaches_the_weights(
+def test_a_non_finite_loss_fails_the_run_before_the_update(
     tmp_path: Path, tiny_base: Path, tokenizer: ChatTokenizer, toy_rows: Rows
 ) -> None:
     examples = encode_rows(toy_rows(6), tokenizer, split="train", max_tokens=512)
@@ -78,7 +78,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_reaches_the_weights(
         assert torch.equal(weight.detach().nan_to_num(), before[name].nan_to_num())
 
 
-def test_a_model_without_known_projections_gets_no_adapter() -> None:
+def test_a_model_without_supported_projections_is_refused() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 4))
 
     with pytest.raises(ChildFailure, match="none of the model's linear layers"):

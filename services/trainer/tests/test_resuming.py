@@ -108,9 +108,7 @@ def report(
 
 
 @pytest.mark.parametrize("method", RUNS)
-def test_weights_optimizer_and_generators_are_those_of_an_uninterrupted_run(
-    report: dict[str, Any], method: str
-) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(report: dict[str, Any], method: str) -> None:
     run = report[method]
     [interrupted] = run["interrupted"]
 

@@ -50,7 +50,7 @@ async def point(trainer: Any, tenant: str, name: str, version_id: str) -> None:
     await trainer.bus.publish(alias_state(tenant, name), alias)
 
 
-async def test_a_version_is_retired_with_its_builds_once_no_alias_and_no_adapter_needs_it(
+async def test_a_version_is_retired_with_its_builds_unless_an_alias_or_adapter_needs_it(
     trainer: Any,
 ) -> None:
     await announce_family(trainer)
@@ -79,7 +79,7 @@ async def test_a_version_is_retired_with_its_builds_once_no_alias_and_no_adapter
         await retire(trainer, "mv-full")
 
 
-async def test_only_its_owner_retires_a_version_and_others_are_not_named_to_it(
+async def test_only_the_owner_retires_a_version_and_other_tenants_are_not_named(
     trainer: Any,
 ) -> None:
     await trainer.announce_model(version_id="mv-shared", form="safetensors", tenant="shared")
@@ -100,7 +100,7 @@ async def test_only_its_owner_retires_a_version_and_others_are_not_named_to_it(
     assert await retired_ids(trainer) == []
 
 
-async def test_a_variant_of_an_alias_is_in_use_like_its_version(trainer: Any) -> None:
+async def test_a_variant_of_an_alias_counts_as_use(trainer: Any) -> None:
     for version_id in ("mv-first", "mv-second"):
         await trainer.announce_model(version_id=version_id, form="safetensors")
     alias = AliasState(tenant="acme", name="split", version_id="mv-first")
@@ -122,7 +122,7 @@ async def test_without_the_broker_nothing_is_retired(trainer: Any) -> None:
     assert (await retire(trainer, "mv-1")).version_ids == ["mv-1"]
 
 
-async def test_a_model_that_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
+async def test_a_model_of_a_waiting_job_is_not_retired_and_the_job_is_named(
     site: Any,
 ) -> None:
     async with site.serving(role="serve"):
@@ -142,7 +142,7 @@ async def test_a_model_that_a_waiting_job_needs_stays_and_the_refusal_names_the_
         assert (await retire(site, base.version_id)).version_ids == [base.version_id]
 
 
-async def test_orders_on_what_was_retired_are_refused_and_jobs_accepted_before_go_on(
+async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_continue(
     site: Any,
 ) -> None:
     """A dataset stays readable to such a job; a base does not, and the job says so."""

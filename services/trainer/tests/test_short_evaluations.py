@@ -15,9 +15,7 @@ from trainer_support.evaluations import Learned, create, evaluating
 ROWS = 20
 
 
-async def test_an_evaluation_of_twenty_rows_ends_while_a_training_run_goes_on(
-    site: Any, toy_rows: Any
-) -> None:
+async def test_a_short_evaluation_ends_while_training_continues(site: Any, toy_rows: Any) -> None:
     async with evaluating(site, Learned(), role="both"):
         base = await site.import_base()
         await site.add_dataset(train=toy_rows(64), test=toy_rows(ROWS))
@@ -53,7 +51,7 @@ async def test_an_evaluation_of_twenty_rows_ends_while_a_training_run_goes_on(
         (ROWS, {"max_new_tokens": 8_000}, False),
     ],
 )
-async def test_an_evaluation_is_short_by_its_answers(
+async def test_an_evaluations_expected_time_follows_its_answers(
     site: Any, toy_rows: Any, rows: int, changes: dict[str, Any], is_short: bool
 ) -> None:
     async with evaluating(site, Learned(), role="serve"):

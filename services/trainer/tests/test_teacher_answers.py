@@ -75,7 +75,7 @@ def asked_texts(service: Learned) -> list[str]:
     return [one.conversation.messages[-1].content for one in generating if one.options.seed]
 
 
-async def test_rows_have_the_teachers_answers_and_name_it_and_the_rest_says_why_not(
+async def test_rows_get_the_teachers_answers_and_dropped_rows_the_reason(
     site: Any, toy_rows: Any
 ) -> None:
     service = Hesitating()
@@ -114,9 +114,7 @@ async def test_rows_have_the_teachers_answers_and_name_it_and_the_rest_says_why_
 
 
 @pytest.mark.tier("drills")
-async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
-    site: Any, toy_rows: Any
-) -> None:
+async def test_a_resumed_job_does_not_repeat_answered_requests(site: Any, toy_rows: Any) -> None:
     """Interrupted while it asks, when it has asked all, and while it trains."""
     service = Pausing(first=20)
     async with evaluating(site, service, inference_at_once=2):
@@ -155,7 +153,7 @@ async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
     }
 
 
-async def test_a_teacher_that_answers_nothing_or_is_gone_ends_the_job(
+async def test_a_teacher_that_answers_nothing_or_was_retired_fails_the_job(
     site: Any, toy_rows: Any
 ) -> None:
     async with evaluating(site, Hesitating()):
@@ -165,11 +163,11 @@ async def test_a_teacher_that_answers_nothing_or_is_gone_ends_the_job(
         state = await site.ended(job.job_id)
 
     assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "TEACHER_SAYS_NOTHING")
-    assert "the answer has no end: length" in state.error.message
+    assert "the answer is incomplete: length" in state.error.message
     assert ChildFailure.__name__ not in state.error.message
 
 
-async def test_what_is_wrong_with_asking_a_teacher_is_said_before_the_job_is_accepted(
+async def test_invalid_teacher_options_are_refused_when_the_job_is_created(
     site: Any, toy_rows: Any
 ) -> None:
     async with evaluating(site, Learned()):
@@ -179,7 +177,7 @@ async def test_what_is_wrong_with_asking_a_teacher_is_said_before_the_job_is_acc
         for changes, said in (
             ({"teacher_answers": asked}, "max_new_tokens must be at most"),
             ({"teacher_answers": asked}, "temperature must be between 0 and 2"),
-            ({"teacher_version_id": ""}, "whose answers shall be learned"),
+            ({"teacher_version_id": ""}, "the served model whose answers are learned"),
             ({"objective": pb.TRAINING_OBJECTIVE_DPO}, "no meaning for objective dpo"),
             (
                 {"objective": pb.TRAINING_OBJECTIVE_DISTILLATION},

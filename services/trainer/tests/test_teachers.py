@@ -10,7 +10,7 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.models import make_tiny_llama
 
 
-async def test_a_teacher_is_looked_up_and_takes_room(trainer: Any) -> None:
+async def test_a_teacher_is_checked_and_counts_towards_memory(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     teacher = await trainer.announce_model(
@@ -43,5 +43,5 @@ async def test_a_teacher_is_looked_up_and_takes_room(trainer: Any) -> None:
     stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
     assert stored.body.needs.memory_bytes > 2 * teacher.size_bytes
     spec.objective = pb.TRAINING_OBJECTIVE_ANSWERS
-    with pytest.raises(InvalidInputError, match="teacher_version_id has no meaning"):
+    with pytest.raises(InvalidInputError, match="teacher_version_id has no effect with objective"):
         await trainer.create(spec)

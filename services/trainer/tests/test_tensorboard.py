@@ -15,14 +15,14 @@ from modelmill_testkit.ports import free_port
 from modelmill_trainer import train_model
 from modelmill_trainer.tracking.tensorboard import TensorBoard, _masked, record
 from modelmill_trainer.tracking.tracker import (
-    Ending,
-    RunFacts,
+    RunEnd,
+    TrackedRunInfo,
     TrackerPatience,
     TrackingError,
     tracked_run,
 )
 
-FACTS = RunFacts("ftjob-1", "acme", "kinds", 1, {}, {})
+FACTS = TrackedRunInfo("ftjob-1", "acme", "kinds", 1, {}, {})
 BRIEF = TrackerPatience(close_seconds=0.1)
 
 
@@ -68,7 +68,7 @@ def events_in(path: Path) -> list[Any]:
     return events
 
 
-def test_checksums_are_those_of_the_standard() -> None:
+def test_checksums_are_masked_crc32c() -> None:
     def unmasked(masked: int) -> int:
         rotated = (masked - 0xA282EAD8) & 0xFFFFFFFF
         return (rotated >> 17 | rotated << 15) & 0xFFFFFFFF
@@ -77,11 +77,11 @@ def test_checksums_are_those_of_the_standard() -> None:
     assert unmasked(_masked(bytes(32))) == 0x8A9136AA
 
 
-async def test_a_run_is_in_tensorboards_folder(tmp_path: Path) -> None:
+async def test_a_run_is_written_to_the_log_directory(tmp_path: Path) -> None:
     async with tracked_run([TensorBoard(tmp_path)], FACTS) as run:
         for number in range(1, 301):
-            run.take(step(number, learning_rate=float("nan")))
-        await run.finish(Ending("finished", {"accuracy": 0.5}))
+            run.add(step(number, learning_rate=float("nan")))
+        await run.finish(RunEnd("finished", {"accuracy": 0.5}))
 
     assert run.warnings == []
     [file] = (tmp_path / "ftjob-1").iterdir()
@@ -97,16 +97,16 @@ async def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
 
     async with tracked_run([TensorBoard(tmp_path / "file")], FACTS, BRIEF) as run:
-        run.take(step(1))
-        await run.finish(Ending("finished"))
+        run.add(step(1))
+        await run.finish(RunEnd("finished"))
 
-    assert "tensorboard has not the whole run" in run.warnings[0]
+    assert "tensorboard is incomplete" in run.warnings[0]
     with pytest.raises(TrackingError):
         await TensorBoard(tmp_path / "file").open(FACTS)
 
 
 @pytest.mark.heavy
-async def test_a_job_whose_tracker_is_dead_succeeds_with_a_warning(
+async def test_a_job_with_an_unreachable_tracker_succeeds_with_a_warning(
     site: Any,
     toy_rows: Callable[..., list[dict[str, Any]]],
     tmp_path: Path,
@@ -126,6 +126,6 @@ async def test_a_job_whose_tracker_is_dead_succeeds_with_a_warning(
 
     assert state.status == JOB_STATUS_SUCCEEDED, state.error
     [warning] = state.result.summary["warnings"]
-    assert "mlflow has not the whole run" in warning
+    assert "mlflow is incomplete" in warning
     [file] = (folder / job.job_id).iterdir()
     assert [event.step for event in events_in(file)[1:3]] == [1, 2]

@@ -13,10 +13,10 @@ from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training import run_setup
 from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example, pack
+from modelmill_trainer.training.packs import TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
 from modelmill_trainer.training.token_rows import TokenExamples
-from trainer_support.begun import Beginner
+from trainer_support.first_step import Beginner
 
 pytestmark = pytest.mark.heavy
 
@@ -34,7 +34,7 @@ def splits(toy_rows: Rows) -> dict[str, list[dict[str, Any]]]:
     return {"train": toy_rows(9), "valid": toy_rows(2, first=9), "test": []}
 
 
-def test_ids_of_the_datasets_own_are_trained_on_and_nothing_is_encoded(
+def test_token_files_are_used_without_encoding(
     begin: Any,
     splits: dict[str, Any],
     write_splits: Write,
@@ -58,7 +58,7 @@ def test_ids_of_the_datasets_own_are_trained_on_and_nothing_is_encoded(
     assert seen.plan.order == ()
 
 
-def test_ids_of_another_tokenizer_are_left_alone(
+def test_token_files_of_another_tokenizer_are_ignored(
     begin: Any,
     splits: dict[str, Any],
     write_splits: Write,
@@ -134,7 +134,7 @@ def missing_rows(dataset: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [broken_plan, broken_rows, missing_rows, None])
-def test_files_that_do_not_fit_together_are_not_trained_on(
+def test_inconsistent_token_files_are_refused(
     begin: Any,
     splits: dict[str, Any],
     write_splits: Write,
@@ -157,18 +157,18 @@ def test_files_that_do_not_fit_together_are_not_trained_on(
     assert refused.value.code == "DATASET_INCONSISTENT"
 
 
-def several_spans() -> list[Example]:
+def several_spans() -> list[TrainingExample]:
     """Conversations of which one is the beginning of another, and one ends unlearned."""
     ids = tuple(range(20, 40))
     return [
-        Example(ids, ((3, 6), (9, 12), (15, 20))),
-        Example(ids[:12], ((3, 6), (9, 12))),
-        Example((*ids[:8], 50, 51, 52, 53), ((3, 6), (9, 11))),
-        Example(ids[:7], ((1, 7),)),
+        TrainingExample(ids, ((3, 6), (9, 12), (15, 20))),
+        TrainingExample(ids[:12], ((3, 6), (9, 12))),
+        TrainingExample((*ids[:8], 50, 51, 52, 53), ((3, 6), (9, 11))),
+        TrainingExample(ids[:7], ((1, 7),)),
     ]
 
 
-def test_rows_with_several_answers_in_one_tree_have_the_loss_of_rows_alone(
+def test_rows_with_several_answers_have_the_loss_of_separate_rows(
     tiny_base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_module, "compute_dtype", lambda: torch.float32)
@@ -192,8 +192,8 @@ def test_rows_with_several_answers_in_one_tree_have_the_loss_of_rows_alone(
     assert len(together.targets) == sum(example.answer_tokens for example in examples)
 
 
-def test_what_follows_the_last_answer_needs_no_computing() -> None:
-    [one] = pack([Example((1, 2, 3, 4, 5, 6), ((1, 2), (3, 4)))])
+def test_tokens_after_the_last_answer_are_not_computed() -> None:
+    [one] = pack([TrainingExample((1, 2, 3, 4, 5, 6), ((1, 2), (3, 4)))])
 
     assert one.tree.ids == [1, 2, 3]
     assert [one.tree.ids[node] for node in one.predicting] == [1, 3]

@@ -12,12 +12,12 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_jobs.progress import Report
 from modelmill_testkit.ports import free_port
 from modelmill_trainer.tracking.mlflow import Mlflow
-from modelmill_trainer.tracking.tracker import Ending, RunFacts, TrackerPatience, tracked_run
+from modelmill_trainer.tracking.tracker import RunEnd, TrackedRunInfo, TrackerPatience, tracked_run
 from prometheus_client import REGISTRY
 
 from .support.mlflow_server import MlflowServer
 
-FACTS = RunFacts(
+FACTS = TrackedRunInfo(
     job_id="ftjob-1",
     tenant="acme",
     name="kinds",
@@ -45,17 +45,17 @@ def step(number: int, **figures: float) -> Report:
 async def track(
     url: str,
     steps: range,
-    ending: Ending | None,
+    ending: RunEnd | None,
     patience: TrackerPatience = PATIENCE,
     **facts: Any,
 ) -> list[str]:
     """One attempt of a run; interrupted when it has no ending. What trackers missed."""
-    asked = RunFacts(**vars(FACTS) | facts)
+    asked = TrackedRunInfo(**vars(FACTS) | facts)
     async with httpx.AsyncClient(base_url=url) as client:
         try:
             async with tracked_run([Mlflow(client, "demo")], asked, patience) as run:
                 for number in steps:
-                    run.take(step(number))
+                    run.add(step(number))
                 if ending is None:
                     raise ConnectionResetError
                 await run.finish(ending)
@@ -64,10 +64,10 @@ async def track(
     return run.warnings
 
 
-async def test_a_run_is_at_mlflow_with_its_choices_steps_figures_and_artifact(
+async def test_mlflow_gets_parameters_steps_metrics_and_artifact(
     server: MlflowServer,
 ) -> None:
-    ending = Ending("finished", {"accuracy": 0.9, "broken": float("nan")}, "sha256:cc")
+    ending = RunEnd("finished", {"accuracy": 0.9, "broken": float("nan")}, "sha256:cc")
 
     assert await track(server.url, range(1, 1501), ending) == []
 
@@ -83,12 +83,12 @@ async def test_a_run_is_at_mlflow_with_its_choices_steps_figures_and_artifact(
     assert "broken" not in run["metrics"]
 
 
-async def test_another_attempt_goes_on_with_the_same_run(server: MlflowServer) -> None:
+async def test_another_attempt_continues_the_same_run(server: MlflowServer) -> None:
     await track(server.url, range(1, 4), None)
     assert [run["status"] for run in server.runs.values()] == ["RUNNING"]
 
-    await track(server.url, range(4, 6), Ending("finished"), attempt=2)
-    await track(server.url, range(1, 3), Ending("finished"), job_id="ftjob-2")
+    await track(server.url, range(4, 6), RunEnd("finished"), attempt=2)
+    await track(server.url, range(1, 3), RunEnd("finished"), job_id="ftjob-2")
 
     first, second = server.runs.values()
     assert first["status"] == "FINISHED"
@@ -96,35 +96,35 @@ async def test_another_attempt_goes_on_with_the_same_run(server: MlflowServer) -
     assert second["tags"]["modelmill.job_id"] == "ftjob-2"
 
 
-async def test_a_server_that_is_away_for_a_while_misses_nothing(server: MlflowServer) -> None:
+async def test_a_temporarily_unreachable_server_misses_nothing(server: MlflowServer) -> None:
     before = failures()
     server.refusals = 5
 
-    assert await track(server.url, range(1, 4), Ending("finished")) == []
+    assert await track(server.url, range(1, 4), RunEnd("finished")) == []
 
     [run] = server.runs.values()
     assert [at for at, _ in run["metrics"]["loss"]] == [1, 2, 3]
     assert failures() == before + 5
 
 
-async def test_a_server_that_stays_away_is_a_warning_and_not_waited_for() -> None:
+async def test_an_unreachable_server_gives_a_warning_and_no_delay() -> None:
     patience = replace(PATIENCE, close_seconds=0.1)
     secret = f"http://user:hidden@127.0.0.1:{free_port()}"
 
-    [warning] = await asyncio.wait_for(track(secret, range(1, 4), Ending("finished"), patience), 5)
+    [warning] = await asyncio.wait_for(track(secret, range(1, 4), RunEnd("finished"), patience), 5)
 
-    assert "mlflow has not the whole run, 3 steps are missing" in warning
+    assert "mlflow is incomplete, 3 steps are missing" in warning
     assert "ConnectError" in warning
     assert "hidden" not in warning
 
 
-async def test_an_answer_that_is_no_mlflow_is_a_warning_too(
+async def test_a_response_that_is_not_mlflows_gives_a_warning(
     server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "answer", lambda *_: (200, {"welcome": "portal"}))
     patience = replace(PATIENCE, close_seconds=0.2)
 
-    [warning] = await track(server.url, range(1, 2), Ending("finished"), patience)
+    [warning] = await track(server.url, range(1, 2), RunEnd("finished"), patience)
 
     assert "1 steps are missing" in warning
 
@@ -132,7 +132,7 @@ async def test_an_answer_that_is_no_mlflow_is_a_warning_too(
 async def test_a_failed_job_is_a_failed_run(server: MlflowServer) -> None:
     async def fail(client: httpx.AsyncClient) -> None:
         async with tracked_run([Mlflow(client, "demo")], FACTS, PATIENCE) as run:
-            run.take(step(1))
+            run.add(step(1))
             raise JobFailed("DIVERGED", "no number", "Lower the rate.")
 
     async with httpx.AsyncClient(base_url=server.url) as client:
@@ -142,11 +142,11 @@ async def test_a_failed_job_is_a_failed_run(server: MlflowServer) -> None:
     assert [run["status"] for run in server.runs.values()] == ["FAILED"]
 
 
-async def test_a_tracker_that_is_away_for_long_costs_bounded_memory() -> None:
+async def test_an_unreachable_tracker_has_a_bounded_buffer() -> None:
     patience = replace(PATIENCE, max_waiting=10, close_seconds=0.05)
     away = f"http://127.0.0.1:{free_port()}"
 
-    [warning] = await track(away, range(1, 1001), Ending("finished"), patience)
+    [warning] = await track(away, range(1, 1001), RunEnd("finished"), patience)
 
     assert "1000 steps are missing" in warning
 

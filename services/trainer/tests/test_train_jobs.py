@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from modelmill_jobs.child import ChildFailure
-from modelmill_trainer.domain.cluster import Cluster
+from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.launching.kubernetes import KubernetesLauncher
 from modelmill_trainer.launching.kubernetes_api import KubernetesError, TrainJobs
@@ -25,7 +25,7 @@ PATH = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/mills/trainjobs"
 TOKEN = "a service account's"
 
 
-def cluster(**changes: Any) -> Cluster:
+def cluster(**changes: Any) -> KubernetesCluster:
     given: dict[str, Any] = {
         "address": "http://127.0.0.1:1",
         "namespace": "mills",
@@ -39,7 +39,7 @@ def cluster(**changes: Any) -> Cluster:
         "rank_cpus": 2,
         "rank_memory_bytes": 10**9,
     }
-    return Cluster(**given | changes)
+    return KubernetesCluster(**given | changes)
 
 
 def strict(schema: Any) -> Any:
@@ -137,17 +137,17 @@ def server(schema: Draft202012Validator) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def reachable(server: ApiServer, tmp_path: Path) -> Cluster:
+def reachable(server: ApiServer, tmp_path: Path) -> KubernetesCluster:
     (tmp_path / "token").write_text(TOKEN + "\n")
     address = f"http://127.0.0.1:{server.server_port}"
     return cluster(address=address, token_file=str(tmp_path / "token"))
 
 
 @given(ranks=st.integers(1, 64), each=st.integers(1, 8))
-def test_the_manifest_is_what_the_crd_asks_for_and_has_every_rank_once(
+def test_the_manifest_satisfies_the_crd_and_has_every_rank_once(
     schema: Draft202012Validator, ranks: int, each: int
 ) -> None:
-    job = train_job("mill-1", cluster(ranks_per_node=each), ranks=ranks, links="/mill/links")
+    job = train_job("mill-1", cluster(ranks_per_node=each), ranks=ranks, channel="/mill/links")
 
     assert list(schema.iter_errors(job)) == []
     trainer = job["spec"]["trainer"]
@@ -159,15 +159,17 @@ def test_the_manifest_is_what_the_crd_asks_for_and_has_every_rank_once(
 
 
 def test_the_check_by_the_schema_notices_a_misspelled_field(schema: Draft202012Validator) -> None:
-    job = train_job("mill-1", cluster(), ranks=2, links="/mill/links")
+    job = train_job("mill-1", cluster(), ranks=2, channel="/mill/links")
     job["spec"]["trainer"]["numProcsPerNode"] = job["spec"]["trainer"].pop("numProcPerNode")
 
     assert "numProcsPerNode" in " ".join(error.message for error in schema.iter_errors(job))
 
 
-def test_a_job_is_created_once_read_and_deleted(server: ApiServer, reachable: Cluster) -> None:
+def test_a_job_is_created_once_read_and_deleted(
+    server: ApiServer, reachable: KubernetesCluster
+) -> None:
     jobs = TrainJobs(reachable)
-    manifest = train_job("mill-1", reachable, ranks=2, links="/mill/links")
+    manifest = train_job("mill-1", reachable, ranks=2, channel="/mill/links")
 
     jobs.create(manifest)
     jobs.create(manifest)
@@ -179,11 +181,11 @@ def test_a_job_is_created_once_read_and_deleted(server: ApiServer, reachable: Cl
     assert server.jobs == {}
 
 
-def test_what_the_api_server_refuses_is_said_in_its_words(
-    server: ApiServer, reachable: Cluster
+def test_an_api_server_error_is_reported_verbatim(
+    server: ApiServer, reachable: KubernetesCluster
 ) -> None:
     jobs = TrainJobs(reachable)
-    manifest = train_job("mill-1", reachable, ranks=2, links="/mill/links")
+    manifest = train_job("mill-1", reachable, ranks=2, channel="/mill/links")
     manifest["spec"].pop("runtimeRef")
     with pytest.raises(KubernetesError, match="422: 'runtimeRef' is a required property"):
         jobs.create(manifest)
@@ -195,7 +197,7 @@ def test_what_the_api_server_refuses_is_said_in_its_words(
     assert jobs.read("mill-1") is None
 
 
-def test_an_api_server_that_does_not_answer_is_an_error_of_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_api_server_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
 
     with pytest.raises(KubernetesError, match="does not answer") as failed:
@@ -217,16 +219,16 @@ def test_a_job_has_ended_when_its_condition_says_so(kind: str) -> None:
     assert how_ended(job) == f"TrainJob mill-1 is {kind.lower()}: of it"
 
 
-def test_the_job_is_there_while_the_run_is_and_gone_however_it_ends(
-    server: ApiServer, reachable: Cluster, tmp_path: Path
+def test_the_trainjob_exists_exactly_as_long_as_the_run(
+    server: ApiServer, reachable: KubernetesCluster, tmp_path: Path
 ) -> None:
     def run() -> None:
         launch = Launch({"threads": 0}, Distribution(ranks=2), tmp_path)
         with KubernetesLauncher(reachable).started(launch) as ranks:
             [job] = server.jobs.values()
             assert job["spec"]["trainer"]["env"][0]["value"] == str(tmp_path / "links")
-            assert ranks.ended() is None
-            assert ranks.reported == []
+            assert ranks.end_reason() is None
+            assert ranks.connected == []
             raise ChildFailure("BAD_ROWS", "a rank has refused")
 
     with pytest.raises(ChildFailure):
@@ -235,15 +237,15 @@ def test_the_job_is_there_while_the_run_is_and_gone_however_it_ends(
     assert server.jobs == {}
 
 
-def test_a_job_that_somebody_deleted_has_ended_but_not_one_whose_server_is_away(
-    server: ApiServer, reachable: Cluster, tmp_path: Path
+def test_a_deleted_job_has_ended_but_not_one_whose_api_server_is_unreachable(
+    server: ApiServer, reachable: KubernetesCluster, tmp_path: Path
 ) -> None:
     launch = Launch({"threads": 0}, Distribution(ranks=2), tmp_path)
     with KubernetesLauncher(reachable).started(launch) as ranks:
         server.broken = True
-        assert ranks.ended() is None
-        ranks._next_look = 0.0
+        assert ranks.end_reason() is None
+        ranks._next_poll = 0.0
         server.broken = False
         server.jobs.clear()
 
-        assert "is gone" in (ranks.ended() or "")
+        assert "is gone" in (ranks.end_reason() or "")

@@ -49,7 +49,7 @@ def read_tokens() -> float:
     return REGISTRY.get_sample_value("modelmill_training_tokens_total") or 0.0
 
 
-async def test_a_job_ends_in_a_model_that_has_learned(
+async def test_a_job_makes_a_model_that_has_learned(
     working_trainer: Any, toy_rows: Rows, quick: dict[str, Any]
 ) -> None:
     trainer = working_trainer
@@ -188,7 +188,7 @@ def flip_a_bit(site: Any, state: JobState, name: str) -> None:
 
 
 @pytest.mark.tier("drills")
-async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no_step(
+async def test_a_killed_and_released_job_succeeds_once_without_missing_steps(
     site: Any, toy_rows: Rows, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Given back, it finds its newest checkpoint damaged: the one before it is where it goes on."""
@@ -218,7 +218,7 @@ async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no
     assert state.status == JOB_STATUS_SUCCEEDED, state.error
     assert state.attempt == 3
     assert f"checkpoint {newest.step} of job {job.job_id} is lost" in caplog.text
-    assert f"job {job.job_id} goes on from checkpoint {before.step}\n" in caplog.text
+    assert f"job {job.job_id} resumes from checkpoint {before.step}\n" in caplog.text
     [ready] = await site.announced(job.job_id)
     assert (ready.form, ready.base_version_id) == ("safetensors", base.version_id)
     before, after = site.store.materialise(base.digest), site.store.materialise(ready.digest)
@@ -229,7 +229,7 @@ async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no
     assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
 
 
-async def test_a_dataset_that_could_not_be_made_ends_the_jobs_that_wait_for_it(
+async def test_a_failed_dataset_job_fails_the_jobs_that_wait_for_it(
     working_trainer: Any,
 ) -> None:
     trainer = working_trainer
@@ -260,7 +260,7 @@ async def test_a_dataset_that_could_not_be_made_ends_the_jobs_that_wait_for_it(
     assert state.error.remedy == "Mend the file."
 
 
-async def test_a_prefix_learns_preferences_and_leaves_room_for_itself(
+async def test_a_prefix_learns_preferences_and_reduces_the_context(
     working_trainer: Any, quick: dict[str, Any]
 ) -> None:
     trainer = working_trainer

@@ -20,7 +20,7 @@ def wrong(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-async def test_the_dataset_to_validate_on_must_be_there_and_another(trainer: Any) -> None:
+async def test_the_validation_dataset_must_exist_and_differ(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
@@ -33,7 +33,7 @@ async def test_the_dataset_to_validate_on_must_be_there_and_another(trainer: Any
         await trainer.create(spec)
 
 
-async def test_words_about_a_job_have_bounds(trainer: Any) -> None:
+async def test_metadata_has_bounds(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
@@ -49,7 +49,7 @@ async def test_words_about_a_job_have_bounds(trainer: Any) -> None:
 
 
 @pytest.mark.heavy
-async def test_the_valid_loss_is_that_of_the_dataset_to_validate_on(
+async def test_validation_loss_is_that_of_the_validation_dataset(
     working_trainer: Any, toy_rows: Rows, quick: dict[str, Any]
 ) -> None:
     trainer = working_trainer

@@ -26,7 +26,7 @@ def test_a_preset_has_the_values_that_its_file_has(name: str) -> None:
     assert file[preset.precision] == {"enabled": True}
 
 
-def test_what_a_preset_has_beside_the_fields_is_kept_and_what_a_field_says_goes_before_it() -> None:
+def test_preset_values_are_kept_unless_a_field_overrides_them() -> None:
     own = read_preset("guide-zero3")["zero_optimization"]["sub_group_size"]
     config = config_of(preset="guide-zero3", precision="fp16", offload_optimizer=True)
 

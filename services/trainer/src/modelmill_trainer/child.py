@@ -1,4 +1,4 @@
-"""The work process of a training job; started by `ActiveJob.run_child`, never by hand."""
+"""Child process of a training job, started by `ActiveJob.run_child`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,8 +8,8 @@ from modelmill_service_kit.large_imports import uncollected
 
 
 def train(port: ChildPort) -> Mapping[str, Any]:
-    """Train in this process, or in several that this one starts and speaks for."""
-    # Who only speaks for others needs no tensor library.
+    """Train in this process, or launch ranks and relay their reports."""
+    # A relay needs no torch, which takes seconds and hundreds of megabytes to import.
     if port.request.get("distribution"):
         from modelmill_trainer.launching.run_ranks import run_ranks
 
@@ -21,7 +21,7 @@ def train(port: ChildPort) -> Mapping[str, Any]:
 
 
 def main() -> None:
-    """Train as the parent asks, and answer it."""
+    """Run the parent's request and send the result."""
     run_child_main(train)
 
 

@@ -1,4 +1,4 @@
-"""The choices of a spec between the contract's form and the domain's."""
+"""Converts hyper-parameters between TrainSpec messages and the domain type."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from modelmill_trainer.domain.methods import (
     TEXT,
     has_meaning,
 )
-from modelmill_trainer.teaching.asked import answer_tokens, errors_of_asking
+from modelmill_trainer.teaching.answer_options import answer_option_errors, answer_tokens
 
 METHODS = {
     pb.TRAINING_METHOD_UNSPECIFIED: LORA,
@@ -40,14 +40,14 @@ OBJECTIVES = {
 }
 
 TAUGHT = (ANSWERS, DISTILLATION)
-"""Objectives that learn from answers, and so may learn from a teacher's."""
+"""Objectives that can train on a teacher's answers."""
 
 
 def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> HyperParameters:
-    """The choices of `spec`, defaults filled in; AUTO must have become another method before.
+    """Hyper-parameters of `spec` with defaults; method AUTO must be resolved before.
 
     Raises:
-        InvalidInputError: lists everything that is wrong with them.
+        InvalidInputError: lists every error.
     """
     method, objective = METHODS.get(spec.method), OBJECTIVES.get(spec.objective)
     errors = []
@@ -59,7 +59,7 @@ def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> Hyp
         )
     errors += _errors_of_teacher(spec, objective)
     try:
-        # What else is wrong shall be said in the same answer.
+        # Go on with placeholders, so that one response lists every error.
         decided = decide(
             method or LORA,
             _given(spec),
@@ -74,7 +74,7 @@ def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> Hyp
 
 
 def limits_of(spec: pb.TrainSpec) -> TrainingLimits:
-    """When the run ends early, as it was asked for."""
+    """Limits that end the run early."""
     return TrainingLimits(
         **{
             field.name: getattr(spec.limits, field.name)
@@ -84,7 +84,7 @@ def limits_of(spec: pb.TrainSpec) -> TrainingLimits:
 
 
 def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:
-    """`spec` with every choice written out, so that a job says what it does."""
+    """A copy of `spec` with every default filled in, so that the job record is complete."""
     written = pb.TrainSpec()
     written.CopyFrom(spec)
     written.ClearField("hyper_parameters")
@@ -104,12 +104,12 @@ def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:
 
 
 def is_auto(spec: pb.TrainSpec) -> bool:
-    """Whether the trainer shall choose the method."""
+    """Whether the trainer chooses the method."""
     return spec.method == pb.TRAINING_METHOD_AUTO
 
 
 def set_method(spec: pb.TrainSpec, method: str, reason: str) -> None:
-    """Write down what became of AUTO, and why."""
+    """Replace AUTO by a method, and record the reason."""
     spec.method = _key_of(METHODS, method)
     spec.method_reason = reason
 
@@ -126,27 +126,27 @@ def _errors_of_teacher(spec: pb.TrainSpec, objective: str | None) -> list[str]:
     asked = spec.HasField("teacher_answers")
     if asked and objective not in TAUGHT:
         return [f"teacher_answers has no meaning for objective {objective}"]
-    errors = errors_of_asking(spec.teacher_answers) if asked else []
+    errors = answer_option_errors(spec.teacher_answers) if asked else []
     if spec.teacher_version_id:
         if objective != DISTILLATION and not asked:
             errors.append(
-                f"teacher_version_id has no meaning for objective {objective}. Give objective "
-                "distillation to learn from its logits, or teacher_answers to learn its answers"
+                f"teacher_version_id has no effect with objective {objective}. Set objective "
+                "distillation to learn its logits, or teacher_answers to learn its answers"
             )
     elif objective == DISTILLATION:
         errors.append(
-            "teacher_version_id is missing: objective distillation learns from a model's logits. "
-            "Name a model with the base's tokenizer, in the form safetensors"
+            "teacher_version_id is missing, and objective distillation needs a teacher's logits. "
+            "Name a model of form safetensors with the base's tokenizer"
         )
     elif asked:
         errors.append(
-            "teacher_version_id is missing: whose answers shall be learned? Name a served model"
+            "teacher_version_id is missing. Name the served model whose answers are learned"
         )
     return errors
 
 
 def _key_of(names: dict[Any, str], name: str) -> Any:
-    """The value of the contract that is written; several may mean the same."""
+    """The enum value of a name; UNSPECIFIED maps to the same name and is skipped."""
     return next(key for key, known in names.items() if known == name and key)
 
 

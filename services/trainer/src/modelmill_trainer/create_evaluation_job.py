@@ -1,5 +1,4 @@
-"""Use case: a desired state to know how good a model is to an accepted job, with everything wrong
-said."""
+"""Use case: validate an evaluation spec and queue a job of kind evaluate."""
 
 import asyncio
 from functools import partial
@@ -14,21 +13,21 @@ from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_trainer.domain.needs import evaluation_seconds
-from modelmill_trainer.earlier_adapters import Models
+from modelmill_trainer.domain.resource_estimate import evaluation_seconds
 from modelmill_trainer.evaluating.tasks.config import TaskConfig
 from modelmill_trainer.evaluation_spec import decided_spec, plan_of
+from modelmill_trainer.inherit_adapter_shape import Models
 from modelmill_trainer.named_datasets import Datasets
-from modelmill_trainer.retry_until_known import soon
+from modelmill_trainer.retry_until_known import retry_until_known
 
-WHY_NO_MODELS = "the trainer has no inference service to ask. Set TRAINER_INFERENCE_ADDRESS"
+WHY_NO_MODELS = "the trainer has no inference service. Set TRAINER_INFERENCE_ADDRESS"
 NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)
-"""Of the work process; models run elsewhere."""
+"""Of the child process; the evaluated models run in the inference service."""
 
 
 class Aliases(Protocol):
     async def find(self, tenant: str, name: str) -> AliasState | None:
-        """Raises InvalidInputError for what is no name, UnavailableError."""
+        """Raises InvalidInputError for a malformed name, and UnavailableError."""
         ...
 
 
@@ -39,10 +38,10 @@ class Files(Protocol):
 
 
 class CreateEvaluationJob:
-    """Accepts jobs of kind evaluate.
+    """Validates the whole spec and reports every error at once.
 
     Args:
-        can_ask: Whether there is an inference service to ask.
+        can_ask: Whether an inference service is configured.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class CreateEvaluationJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
         Raises:
-            PreconditionError: there is no inference service to ask.
+            PreconditionError: no inference service is configured.
             NotFoundError: a model, the dataset or a file is unknown, and nothing else is wrong.
             InvalidInputError: the spec or a task is wrong; lists every error.
             AlreadyExistsError: the key was used for another spec.
@@ -96,22 +95,22 @@ class CreateEvaluationJob:
         )
 
     async def _checked(self, tenant: str, spec: EvaluationSpec) -> EvaluationSpec:
-        """The spec, in which nothing is wrong, with its defaults."""
+        """The validated spec with defaults filled in."""
         errors: list[str] = [] if spec.model else ["model is missing"]
         missing: list[str] = []
         if not spec.dataset_id and not spec.tasks:
-            errors.append("give a dataset_id, tasks or both")
+            errors.append("there is nothing to evaluate on. Give a dataset_id, tasks or both")
         for name in filter(None, (spec.model, spec.compare_to)):
-            await self._see_model(tenant, name, errors, missing)
+            await self._check_model(tenant, name, errors, missing)
         if spec.dataset_id:
             try:
-                await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+                await retry_until_known(lambda: self._datasets.get(tenant, spec.dataset_id))
             except NotFoundError as error:
                 missing.append(error.message)
         try:
-            # Reading tasks takes a while that others shall not wait for.
+            # Parsing task files takes long enough to block the event loop.
             plan, tasks = await asyncio.to_thread(plan_of, spec)
-            await self._see_files(tenant, spec, tasks, errors, missing)
+            await self._check_files(tenant, spec, tasks, errors, missing)
         except InvalidInputError as error:
             raise InvalidInputError([*errors, *error.errors, *missing]) from error
         if errors:
@@ -121,17 +120,17 @@ class CreateEvaluationJob:
         return decided_spec(spec, plan)
 
     def _expected_seconds(self, tenant: str, spec: EvaluationSpec) -> float:
-        """Of tasks nobody knows the rows, so that each may have as many as may be."""
+        """Upper estimate: the row count of a task is unknown, so max_rows is assumed."""
         rows = spec.max_rows * len(spec.tasks)
         if spec.dataset_id:
             dataset = self._datasets.get(tenant, spec.dataset_id, include_retired=True)
             rows += min(dataset.counts.get(spec.split, spec.max_rows), spec.max_rows)
         return evaluation_seconds(rows * (2 if spec.compare_to else 1), spec.max_new_tokens)
 
-    async def _see_model(
+    async def _check_model(
         self, tenant: str, name: str, errors: list[str], missing: list[str]
     ) -> None:
-        """A version, or an alias of one."""
+        """Check that `name` is a version or an alias of one version."""
         try:
             alias = await self._aliases.find(tenant, name)
         except InvalidInputError:
@@ -141,11 +140,11 @@ class CreateEvaluationJob:
                 errors.append(f"{name[:80]!r} is a cascade of two versions. Evaluate each of them")
             return
         try:
-            await soon(lambda: self._models.get(tenant, name))
+            await retry_until_known(lambda: self._models.get(tenant, name))
         except NotFoundError as error:
             missing.append(error.message)
 
-    async def _see_files(
+    async def _check_files(
         self,
         tenant: str,
         spec: EvaluationSpec,
@@ -153,13 +152,13 @@ class CreateEvaluationJob:
         errors: list[str],
         missing: list[str],
     ) -> None:
-        """That every file which a task names is among those that were given, and is there."""
+        """Check that each task has every file that it names, and that the files exist."""
         for given, task in zip(spec.tasks, tasks, strict=True):
             found: list[str] = []
             unknown = False
             for file_id in given.data_file_ids:
                 try:
-                    file = await soon(partial(self._files.get, tenant, file_id))
+                    file = await retry_until_known(partial(self._files.get, tenant, file_id))
                     found.append(file.filename)
                 except NotFoundError as error:
                     missing.append(error.message)

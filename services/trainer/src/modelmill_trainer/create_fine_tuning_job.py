@@ -1,5 +1,4 @@
-"""Use case: a desired state for a tuned model to an accepted job, with everything wrong said at
-once."""
+"""Use case: validate a fine-tuning spec and queue a job of kind train."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,17 +27,17 @@ from modelmill_trainer.choices import (
 from modelmill_trainer.distributions import distribution_of, write_distribution
 from modelmill_trainer.domain.distribution import Distribution, divided_needs, undivided
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.limits import Price, check_limits
+from modelmill_trainer.domain.limits import MachinePrice, check_limits
 from modelmill_trainer.domain.method_choice import choose_method
 from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTHER_TEACHER
-from modelmill_trainer.domain.needs import needed_memory, training_needs
-from modelmill_trainer.earlier_adapters import EarlierAdapters, Models
+from modelmill_trainer.domain.resource_estimate import needed_memory, training_needs
+from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape, Models
 from modelmill_trainer.named_datasets import NamedDatasets
-from modelmill_trainer.retry_until_known import soon
+from modelmill_trainer.retry_until_known import retry_until_known
 
 
 class Teachers:
-    """Teachers that runs load, as their files tell of them; weights are not read."""
+    """Compares tokenizer files of teacher and base; weights are not read."""
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
@@ -46,7 +45,7 @@ class Teachers:
     async def check(
         self, base: ModelReady, teacher: ModelReady, errors: list[str], missing: list[str]
     ) -> None:
-        """Append to one of the lists why the teacher's words are not the base's."""
+        """Append to `errors` or `missing` if tokenizer or chat template differ."""
         try:
             alike = await asyncio.to_thread(
                 reads_alike, await self._files(base), await self._files(teacher)
@@ -74,17 +73,17 @@ MAX_NAME_CHARACTERS = 64
 MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
 """Of metadata, as OpenAI bounds it."""
 WHY_NO_TEACHER = (
-    "the trainer has no inference service that a teacher answers through. Set "
+    "teacher_answers needs an inference service, and none is configured. Set "
     "TRAINER_INFERENCE_ADDRESS"
 )
 
 
 class CreateFineTuningJob:
-    """Accepts jobs of kind train.
+    """Validates the whole spec and reports every error at once.
 
     Args:
-        on_cluster: Whether the ranks of divided runs are elsewhere than on a worker.
-        can_ask: Whether there is an inference service to ask a teacher through.
+        on_cluster: Whether ranks of distributed runs run on Kubernetes instead of a worker.
+        can_ask: Whether an inference service is configured.
     """
 
     def __init__(
@@ -92,15 +91,15 @@ class CreateFineTuningJob:
         models: Models,
         datasets: NamedDatasets,
         queue: JobQueue,
-        price: Price,
-        adapters: EarlierAdapters,
+        price: MachinePrice,
+        inherit_adapter_shape: InheritAdapterShape,
         teachers: Teachers,
         *,
         machine: MachineSize,
         on_cluster: bool = False,
         can_ask: bool = False,
     ) -> None:
-        """`machine` is what is trained on, as far as this process can tell; for method AUTO."""
+        """`machine` is the worker size as far as this process knows; method AUTO depends on it."""
         self._on_cluster = on_cluster
         self._can_ask = can_ask
         self._models = models
@@ -108,7 +107,7 @@ class CreateFineTuningJob:
         self._queue = queue
         self._machine = machine
         self._price = price
-        self._adapters = adapters
+        self._inherit_adapter_shape = inherit_adapter_shape
         self._teachers = teachers
 
     async def __call__(
@@ -123,7 +122,7 @@ class CreateFineTuningJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
         Raises:
-            PreconditionError: a teacher shall answer, and there is no inference service to ask.
+            PreconditionError: teacher_answers is set and no inference service is configured.
             NotFoundError: base model, dataset or dataset job is unknown, and nothing else is wrong.
             InvalidInputError: the spec is wrong; lists every error.
             AlreadyExistsError: the key was used for another spec.
@@ -151,19 +150,19 @@ class CreateFineTuningJob:
     async def _checked(
         self, tenant: str, wanted: TrainSpec
     ) -> tuple[HyperParameters, Distribution | None, MachineSize]:
-        """The choices of a spec in which nothing is wrong, and what one process of the run needs.
+        """Validate; return hyper-parameters, distribution and the size of one process.
 
-        The dataset's id is filled in, and the method that AUTO becomes.
+        Fills the dataset id and the method that AUTO resolves to into `wanted`.
         """
         errors = _errors_of_names(wanted)
         missing: list[str] = []
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
-        await self._adapters.take_over(tenant, wanted, errors, missing)
+        await self._inherit_adapter_shape(tenant, wanted, errors, missing)
         teacher = await self._teacher(tenant, wanted, errors, missing)
         if base and teacher and base.form == teacher.form == TRAINABLE_FORM:
             await self._teachers.check(base, teacher, errors, missing)
-        rows = await self._datasets.rows_to_learn(tenant, wanted, errors, missing)
-        await self._datasets.rows_to_validate(tenant, wanted, errors, missing)
+        rows = await self._datasets.count_training_rows(tenant, wanted, errors, missing)
+        await self._datasets.check_validation_dataset(tenant, wanted, errors, missing)
         if is_auto(wanted):
             self._choose_method(wanted, rows, base.size_bytes if base else 0)
         try:
@@ -186,9 +185,9 @@ class CreateFineTuningJob:
     async def _model(
         self, tenant: str, version_id: str, role: str, errors: list[str], missing: list[str]
     ) -> ModelReady | None:
-        """A version that plays a role; what is wrong with it is appended to one of the lists."""
+        """Look a version up; its errors are appended to `errors` or `missing`."""
         try:
-            found = await soon(lambda: self._models.get(tenant, version_id))
+            found = await retry_until_known(lambda: self._models.get(tenant, version_id))
         except NotFoundError as error:
             missing.append(error.message)
             return None
@@ -198,7 +197,8 @@ class CreateFineTuningJob:
     async def _teacher(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
     ) -> ModelReady | None:
-        """The teacher, where the run loads it: one that only answers is asked in any form."""
+        """The teacher, if the run loads its weights; a teacher that inference serves has any
+        form."""
         if not wanted.teacher_version_id:
             return None
         if wanted.objective == TRAINING_OBJECTIVE_DISTILLATION:

@@ -1,4 +1,4 @@
-"""How a run is divided, between the contract's form and the domain's."""
+"""Converts `distribution` between TrainSpec messages and the domain type."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ PRECISIONS = {
 
 
 def distribution_of(spec: pb.TrainSpec, *, batch_size: int) -> Distribution | None:
-    """The division that a spec asks for, defaults filled in; None for a single process.
+    """The distribution of a spec with defaults; None for a single process.
 
     Raises:
         InvalidInputError: lists everything that is wrong with it.
@@ -53,7 +53,7 @@ def distribution_of(spec: pb.TrainSpec, *, batch_size: int) -> Distribution | No
 
 
 def write_distribution(spec: pb.TrainSpec, decided: Distribution | None) -> None:
-    """Write every choice into `spec`, so that a job says what it does."""
+    """Write every value into `spec`, so that the job record is complete."""
     if decided is None:
         return
     names = {name: precision for precision, name in PRECISIONS.items()}

@@ -1,4 +1,4 @@
-"""Use case: run one evaluation from artifacts to an artifact, asking the models that serve."""
+"""Use case: run one evaluation job against the served models, and commit its results."""
 
 import asyncio
 import logging
@@ -20,20 +20,20 @@ from modelmill_registry.job_checkpoints import JobCheckpoints
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
-from modelmill_trainer.ask_models import OpenModels
+from modelmill_trainer.checkpoint_retention import CheckpointRetention
 from modelmill_trainer.create_evaluation_job import WHY_NO_MODELS, Files
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
 from modelmill_trainer.domain.evaluation_request import EvaluationRequest, TaskFiles
 from modelmill_trainer.evaluation_spec import plan_of
-from modelmill_trainer.kept_checkpoints import KeptCheckpoints
+from modelmill_trainer.model_requests import ModelRequestHandler
 from modelmill_trainer.named_datasets import Datasets
-from modelmill_trainer.retry_until_known import soon
+from modelmill_trainer.retry_until_known import retry_until_known
 
 log = logging.getLogger(__name__)
 
 CHILD = "modelmill_trainer.evaluating.child"
 CHILD_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""Its sums are small, and its address space is bounded, of which each thread takes a part."""
+"""One thread: arrays are small, and each BLAS thread takes part of the limited address space."""
 FILE_CONTENT = "content"
 """Name of an uploaded file in its artifact."""
 CHECKPOINT_SECONDS = 60.0
@@ -41,19 +41,19 @@ CHECKPOINT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What a job found."""
+    """Result of an evaluation job."""
 
     digest: str
     summary: dict[str, Any]
-    """Figures for people."""
+    """Summary for the job record."""
 
 
 @dataclass(frozen=True)
-class _Ingredients:
+class _EvaluationInputs:
     plan: EvaluationPlan
     dataset: DatasetReady | None
     files: Mapping[str, str]
-    """Digests by id."""
+    """Digest by file id."""
 
     @property
     def made_from(self) -> dict[str, str]:
@@ -63,12 +63,12 @@ class _Ingredients:
 
 
 class EvaluateModel:
-    """Evaluates.
+    """Runs evaluation jobs.
 
     Args:
-        models: None where no inference service is known.
-        at_once: Questions of one job that are open at any time.
-        checkpoint_seconds: Between two savings of answers.
+        models: None if no inference service is configured.
+        at_once: Concurrent requests of one job.
+        checkpoint_seconds: Interval between checkpoints.
     """
 
     def __init__(
@@ -92,33 +92,31 @@ class EvaluateModel:
         """Evaluate as `spec` says.
 
         Raises:
-            JobFailed: something is gone, a model cannot be asked, or there is nothing to ask.
-            UnavailableError: inference does not answer: the job shall wait.
+            JobFailed: an input was deleted, a model cannot answer, or there are no rows.
+            UnavailableError: inference is down; the job is retried later.
         """
         if self._models is None:
             raise JobFailed("NO_INFERENCE", WHY_NO_MODELS, WHY_NO_MODELS)
-        ingredients = await self._ingredients(job.tenant, spec)
-        answered = await asyncio.to_thread(self._answered, job)
+        inputs = await self._inputs(job.tenant, spec)
+        earlier = await asyncio.to_thread(self._earlier_answers, job)
         asked = tuple(filter(None, (spec.model, spec.compare_to)))
         abilities: list[tuple[Ability, str]] = [
-            ("write", name) for name in (answered.versions or asked)
+            ("write", name) for name in (earlier.versions or asked)
         ]
         versions = tuple(await find_versions(self._models, job, abilities))
         await job.report("download")
         with ExitStack() as held:
-            request = await asyncio.to_thread(
-                self._request, spec, ingredients, answered, asked, versions
-            )
+            request = await asyncio.to_thread(self._request, spec, inputs, earlier, asked, versions)
             for folder in _folders(request):
                 held.enter_context(in_use(folder))
-            done = await self._run(job, request, ingredients)
-        return await self._keep(Path(done["folder"]), done["summary"], ingredients, versions)
+            done = await self._run(job, request, inputs)
+        return await self._keep(Path(done["folder"]), done["summary"], inputs, versions)
 
     async def _keep(
         self,
         folder: Path,
         summary: dict[str, Any],
-        ingredients: _Ingredients,
+        inputs: _EvaluationInputs,
         versions: tuple[str, ...],
     ) -> EvaluatedModel:
         manifest = await asyncio.to_thread(
@@ -126,33 +124,33 @@ class EvaluateModel:
             folder,
             kind="evaluation",
             form="json",
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes={"versions": list(versions)},
         )
         return EvaluatedModel(manifest.digest, summary)
 
     async def _run(
-        self, job: ActiveJob, request: EvaluationRequest, ingredients: _Ingredients
+        self, job: ActiveJob, request: EvaluationRequest, inputs: _EvaluationInputs
     ) -> dict[str, Any]:
-        """What the work process answers; answers become artifacts on the way."""
+        """Run the child process; its checkpoints become artifacts."""
         assert self._models is not None, "checked at the start"
 
-        kept = KeptCheckpoints(
+        kept = CheckpointRetention(
             *(self._store, job),
             form="evaluate",
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes={"versions": list(request.versions)},
         )
         return await job.run_child(
             CHILD,
             request.as_json(),
             on_checkpoint=kept.keep,
-            on_saved=kept.let_go,
-            on_question=OpenModels(self._models, job.tenant, request.versions),
+            on_saved=kept.delete_unreferenced,
+            on_question=ModelRequestHandler(self._models, job.tenant, request.versions),
             env=CHILD_ENVIRONMENT,
         )
 
-    async def _ingredients(self, tenant: str, spec: EvaluationSpec) -> _Ingredients:
+    async def _inputs(self, tenant: str, spec: EvaluationSpec) -> _EvaluationInputs:
         try:
             plan, _ = plan_of(spec)
             dataset = await self._dataset(tenant, spec)
@@ -162,30 +160,30 @@ class EvaluateModel:
             raise JobFailed("ROWS_GONE", error.message, "Evaluate on other rows.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return _Ingredients(plan, dataset, files)
+        return _EvaluationInputs(plan, dataset, files)
 
     async def _dataset(self, tenant: str, spec: EvaluationSpec) -> DatasetReady | None:
         if not spec.dataset_id:
             return None
         find = self._datasets.get
-        return await soon(lambda: find(tenant, spec.dataset_id, include_retired=True))
+        return await retry_until_known(lambda: find(tenant, spec.dataset_id, include_retired=True))
 
     async def _file_digest(self, tenant: str, file_id: str) -> str:
         find = self._files.get
-        return (await soon(lambda: find(tenant, file_id, include_deleted=True))).digest
+        return (await retry_until_known(lambda: find(tenant, file_id, include_deleted=True))).digest
 
     def _request(
         self,
         spec: EvaluationSpec,
-        ingredients: _Ingredients,
-        answered: "_Answered",
+        inputs: _EvaluationInputs,
+        earlier: "_EarlierAnswers",
         asked: tuple[str, ...],
         versions: tuple[str, ...],
     ) -> EvaluationRequest:
-        """Everything as local, verified folders."""
+        """Materialise all inputs as local, verified folders."""
         dataset, choices = None, ()
-        if ingredients.dataset is not None:
-            digest = ingredients.dataset.digest
+        if inputs.dataset is not None:
+            digest = inputs.dataset.digest
             choices = tuple(self._store.manifest(digest).attributes.get("choices") or ())
             dataset = self._store.materialise(digest)
         return EvaluationRequest(
@@ -194,43 +192,43 @@ class EvaluateModel:
             dataset_folder=dataset,
             choices=choices,
             tasks=tuple(
-                TaskFiles(task.config, self._local(task.data_file_ids, ingredients.files))
+                TaskFiles(task.config, self._local(task.data_file_ids, inputs.files))
                 for task in spec.tasks
             ),
-            plan=ingredients.plan,
+            plan=inputs.plan,
             at_once=self._at_once,
             checkpoint_seconds=self._checkpoint_seconds,
-            checkpoint_folder=answered.folder,
+            checkpoint_folder=earlier.folder,
         )
 
     def _local(self, ids: Any, digests: Mapping[str, str]) -> dict[str, Path]:
-        """Files by the names that they were uploaded under."""
+        """Local paths by uploaded file name."""
         paths = {}
         for each in ids:
             name = self._store.manifest(digests[each]).attributes["filename"]
             paths[name] = self._store.materialise(digests[each]) / FILE_CONTENT
         return paths
 
-    def _answered(self, job: ActiveJob) -> "_Answered":
-        """What an earlier attempt left, and of which versions it is."""
+    def _earlier_answers(self, job: ActiveJob) -> "_EarlierAnswers":
+        """The checkpoint of an earlier attempt, and the versions that it evaluated."""
         if job.checkpoint is None:
-            return _Answered()
+            return _EarlierAnswers()
         saved = JobCheckpoints(self._store, job.job_id, job.fence)
         try:
             manifest = saved.manifest(job.checkpoint.digest)
             folder = saved.materialise(job.checkpoint.digest)
         except (CorruptArtifactError, NotFoundError):
-            # Answers that are not what was saved are asked for again, not believed.
+            # Corrupt answers are requested again.
             log.exception("the checkpoint of job %s is lost; it starts anew", job.job_id)
-            return _Answered()
-        return _Answered(folder, tuple(manifest.attributes["versions"]))
+            return _EarlierAnswers()
+        return _EarlierAnswers(folder, tuple(manifest.attributes["versions"]))
 
 
 @dataclass(frozen=True)
-class _Answered:
+class _EarlierAnswers:
     folder: Path | None = None
     versions: tuple[str, ...] = ()
-    """Which are asked on, though an alias has moved since."""
+    """These are evaluated further, even if an alias has moved since."""
 
 
 def _folders(request: EvaluationRequest) -> list[Path]:

@@ -1,4 +1,4 @@
-"""An evaluation's spec between the contract's form and the domain's."""
+"""Converts EvaluationSpec messages to the domain's evaluation plan."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,10 @@ LIMITS = ("max_rows", "max_new_tokens", "seed", "resamples")
 
 
 def plan_of(spec: EvaluationSpec) -> tuple[EvaluationPlan, list[TaskConfig]]:
-    """What a spec asks for, and its tasks.
+    """The validated plan and tasks of a spec.
 
     Raises:
-        InvalidInputError: lists everything that is wrong with plan and tasks.
+        InvalidInputError: lists every error of plan and tasks.
     """
     errors: list[str] = []
     tasks = _tasks(spec, errors)
@@ -47,7 +47,7 @@ def plan_of(spec: EvaluationSpec) -> tuple[EvaluationPlan, list[TaskConfig]]:
 
 
 def decided_spec(spec: EvaluationSpec, plan: EvaluationPlan) -> EvaluationSpec:
-    """`spec` with every choice written out, so that a job says what it does."""
+    """A copy of `spec` with every default filled in, so that the job record is complete."""
     written = EvaluationSpec()
     written.CopyFrom(spec)
     if spec.dataset_id:

@@ -1,4 +1,4 @@
-"""Use case: the figures of every step of a run, read back from what the run made."""
+"""Use case: list the metrics of every training step, from the model artifact."""
 
 import asyncio
 import json
@@ -17,29 +17,29 @@ from modelmill_service_kit.nearest import no_such
 
 METRICS = "metrics.jsonl"
 MAX_STEPS = 1000
-"""As many as the event stream keeps of a job; the artifact has all."""
+"""Page size; equal to what the event stream keeps of a job."""
 
 
 class Jobs(Protocol):
     async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for what is no id, UnavailableError."""
+        """Raises InvalidInputError for a malformed id, and UnavailableError."""
         ...
 
     async def state(self, job_id: str) -> JobState | None:
-        """Where a job stands; None before its first claim."""
+        """The newest JobState; None before the first claim."""
         ...
 
 
 @dataclass(frozen=True)
 class StepFigures:
-    """What was measured at one step."""
+    """Metrics of one step."""
 
     step: int
     metrics: dict[str, float]
 
 
 class ListStepFigures:
-    """They outlast the event stream, which keeps figures for an hour."""
+    """Reads `metrics.jsonl`, because the event stream keeps metrics for one hour only."""
 
     def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
         self._jobs = jobs
@@ -48,10 +48,10 @@ class ListStepFigures:
     async def __call__(
         self, *, tenant: str, job_id: str, after_step: int | None = None
     ) -> Sequence[StepFigures]:
-        """The last 1,000 steps, oldest first, or the first 1,000 behind a step.
+        """The last 1,000 steps, oldest first, or the first 1,000 after `after_step`.
 
         Raises:
-            NotFoundError: no such training job of the tenant's, or it has made no model.
+            NotFoundError: the tenant has no such training job, or it has not succeeded.
             UnavailableError: the bus or the store does not answer.
         """
         known = await self._jobs.is_known(tenant=tenant, kind=TRAIN, job_id=job_id)
@@ -67,7 +67,7 @@ class ListStepFigures:
 
 
 def _steps_in(path: Path, after_step: int | None) -> list[StepFigures]:
-    if not path.exists():  # made by a release that wrote none
+    if not path.exists():  # an artifact of an older release
         return []
     with path.open(encoding="utf-8") as lines:
         if after_step is None:

@@ -1,4 +1,4 @@
-"""Trainer: accepts fine-tuning and evaluation jobs over gRPC, and does them."""
+"""Composition root of the trainer: gRPC API and worker for fine-tuning and evaluation jobs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,48 +24,48 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_trainer.adapters.model_records import AliasRecords, JobRecords, ModelRecords
+from modelmill_trainer.adapters.model_records import AliasReader, JobReader, ModelCatalogueWriter
+from modelmill_trainer.checkpoint_retention import checkpoint_deleter
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob, Teachers
-from modelmill_trainer.earlier_adapters import EarlierAdapters
 from modelmill_trainer.entrypoints.grpc import TrainerServicer
 from modelmill_trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from modelmill_trainer.evaluate_model import EvaluateModel
-from modelmill_trainer.kept_checkpoints import clearing
+from modelmill_trainer.generate_teacher_answers import GenerateTeacherAnswers
+from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
-from modelmill_trainer.teach_rows import TeachRows
 from modelmill_trainer.tracking.tracker import Tracker
 from modelmill_trainer.tracking.trackers import trackers_of
 from modelmill_trainer.train_model import TrainModel
 
 SERVICE = "trainer"
 CALLERS = ("gateway",)
-"""Names in the certificates of those who may call, where certificates are used."""
+"""Client certificate names that may call, if mTLS is configured."""
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What both roles stand on."""
+class _Dependencies:
+    """Dependencies that both roles share."""
 
     bus: Bus
     store: ArtifactStore
     models: ModelCatalogue
     datasets: DatasetCatalogue
     files: FileCatalogue
-    jobs: JobRecords
+    jobs: JobReader
     unfinished: UnfinishedJobs
-    """Read where requests are answered, and not where jobs are worked on."""
-    models_asked: InferenceModels | None
-    """None where no inference service is known."""
+    """Used in role serve only."""
+    inference_models: InferenceModels | None
+    """None if no inference service is configured."""
 
     @classmethod
-    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
+    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Dependencies":
         models, datasets, files = ModelCatalogue(bus), DatasetCatalogue(bus), FileCatalogue(bus)
-        store, jobs, unfinished = store_of(settings), JobRecords(bus), UnfinishedJobs(bus)
+        store, jobs, unfinished = store_of(settings), JobReader(bus), UnfinishedJobs(bus)
         return cls(bus, store, models, datasets, files, jobs, unfinished, asked)
 
     @property
@@ -74,7 +74,7 @@ class _Parts:
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    """Serve gRPC and work on jobs, according to the role, until `stopping`; then drain."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
@@ -82,7 +82,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         asked = await stack.enter_async_context(
             models_at(settings.inference_address, secret, identity)
         )
-        parts = _Parts.of(settings, bus, asked)
+        parts = _Dependencies.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
@@ -96,7 +96,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
                 following.append(tasks.create_task(parts.unfinished.run()))
-            # An id that is only not read yet must not be answered with "not found".
+            # Before the read models have caught up, an existing id would be answered "not found".
             for each in parts.followed:
                 await each.ready.wait()
             await server.set_ready(True)
@@ -109,30 +109,30 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
-    queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
+def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
+    queue, aliases = JobQueue(parts.bus), AliasReader(parts.bus)
     return TrainerServicer(
         CreateFineTuningJob(
             parts.models,
             NamedDatasets(parts.datasets, parts.jobs),
             *(queue, settings.price),
-            EarlierAdapters(parts.models, parts.store),
+            InheritAdapterShape(parts.models, parts.store),
             Teachers(parts.store),
             machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",
-            can_ask=parts.models_asked is not None,
+            can_ask=parts.inference_models is not None,
         ),
         ListStepFigures(parts.jobs, parts.store),
-        RetireModel(ModelRecords(parts.bus, parts.models), aliases, parts.unfinished),
+        RetireModel(ModelCatalogueWriter(parts.bus, parts.models), aliases, parts.unfinished),
         CreateEvaluationJob(
             *(parts.models, aliases, parts.datasets, parts.files, queue),
-            can_ask=parts.models_asked is not None,
+            can_ask=parts.inference_models is not None,
         ),
         ReadEvaluation(parts.jobs, parts.store),
     )
 
 
-def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> Worker:
+def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker]) -> Worker:
     train_model = TrainModel(
         *(parts.models, parts.datasets, parts.jobs, parts.store),
         threads=settings.threads,
@@ -140,10 +140,12 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         seconds_between_interruptions=settings.seconds_between_interruptions,
         cluster=settings.cluster(),
         trackers=trackers,
-        teach_rows=TeachRows(parts.store, parts.models_asked, at_once=settings.inference_at_once),
+        generate_teacher_answers=GenerateTeacherAnswers(
+            parts.store, parts.inference_models, at_once=settings.inference_at_once
+        ),
     )
     evaluate_model = EvaluateModel(
-        *(parts.datasets, parts.files, parts.store, parts.models_asked),
+        *(parts.datasets, parts.files, parts.store, parts.inference_models),
         at_once=settings.inference_at_once,
     )
     return Worker(
@@ -156,7 +158,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         size=settings.worker_size,
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
-        after_success=clearing(parts.store),
+        after_success=checkpoint_deleter(parts.store),
     )
 
 

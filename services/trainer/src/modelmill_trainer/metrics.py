@@ -1,4 +1,4 @@
-"""Prometheus metrics of training, from what the work process reports."""
+"""Prometheus metrics of training, from progress reports of the child process."""
 
 from modelmill_jobs.progress import Report
 from prometheus_client import Counter, Gauge
@@ -8,7 +8,7 @@ TRAINING_LOSS = Gauge("modelmill_training_loss", "Loss of the last step of any j
 
 
 def measure_step(report: Report) -> None:
-    """Take the figures of a step; other reports have none of these."""
+    """Record the metrics of a step; reports without them are ignored."""
     if "loss" in report.metrics:
         TRAINING_LOSS.set(report.metrics["loss"])
     TRAINING_TOKENS.inc(report.metrics.get("tokens", 0.0))

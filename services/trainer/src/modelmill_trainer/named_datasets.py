@@ -1,4 +1,4 @@
-"""Use case: the datasets that a spec names are there, or are being made."""
+"""Use case: check that the datasets of a spec exist, or that jobs are making them."""
 
 from typing import Protocol
 
@@ -8,10 +8,10 @@ from modelmill_bus.kinds import DATASET, dataset_id_of
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 
-from modelmill_trainer.retry_until_known import soon
+from modelmill_trainer.retry_until_known import retry_until_known
 
-LEARNED, VALIDATED = "dataset", "validation_dataset"
-"""What fields of a spec that name a dataset, or the job that makes it, begin with."""
+TRAINING, VALIDATION = "dataset", "validation_dataset"
+"""Prefixes of the spec's fields `<role>_id` and `<role>_job_id`."""
 
 
 class Datasets(Protocol):
@@ -22,46 +22,46 @@ class Datasets(Protocol):
 
 class Jobs(Protocol):
     async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for what is no id, UnavailableError."""
+        """Raises InvalidInputError for a malformed id, and UnavailableError."""
         ...
 
 
 def ids_of(spec: TrainSpec, role: str) -> tuple[str, str]:
-    """The dataset of that role and the job that makes it; empty where they are not named."""
+    """Dataset id and dataset job id of a role; empty if not given."""
     return getattr(spec, f"{role}_id"), getattr(spec, f"{role}_job_id")
 
 
 class NamedDatasets:
-    """What is wrong with a name is appended to `errors`, or to `missing` where there is nothing of
-    that name; an id that follows from a job's is filled in."""
+    """Appends errors to `errors` or `missing`, and fills in dataset ids that follow from job
+    ids."""
 
     def __init__(self, datasets: Datasets, jobs: Jobs) -> None:
         self._datasets = datasets
         self._jobs = jobs
 
-    async def rows_to_learn(
+    async def count_training_rows(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
     ) -> int | None:
-        """Rows of the train split, where they are known."""
-        dataset = await self._find(tenant, wanted, LEARNED, errors, missing)
+        """Check the training dataset; returns the rows of its train split, if known."""
+        dataset = await self._find(tenant, wanted, TRAINING, errors, missing)
         return dataset.counts.get("train") if dataset is not None else None
 
-    async def rows_to_validate(
+    async def check_validation_dataset(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
     ) -> None:
-        """See that what takes the place of the valid split is there, and goes with the rest."""
-        if not any(ids_of(wanted, VALIDATED)):
+        """Check the validation dataset, if one is given."""
+        if not any(ids_of(wanted, VALIDATION)):
             return
-        await self._find(tenant, wanted, VALIDATED, errors, missing)
+        await self._find(tenant, wanted, VALIDATION, errors, missing)
         if wanted.validation_dataset_id == wanted.dataset_id:
             errors.append(
-                "validation_dataset_id: is the dataset that is trained on. Leave it out to "
-                "validate on its valid split"
+                "validation_dataset_id equals dataset_id. Leave it out to validate on the "
+                "dataset's valid split"
             )
         if wanted.HasField("teacher_answers"):
             errors.append(
-                "validation_dataset_id: does not go with teacher_answers, which are learned from "
-                "and validated on the dataset's own rows. Leave one of them out"
+                "validation_dataset_id cannot be combined with teacher_answers, which validate "
+                "on the dataset's own rows. Leave one of them out"
             )
 
     async def _find(
@@ -76,22 +76,22 @@ class NamedDatasets:
         return None
 
     async def _ready(self, tenant: str, wanted: TrainSpec, role: str) -> DatasetReady | None:
-        """The dataset; None for one that a job makes.
+        """The dataset; None if a job makes it.
 
         Raises:
-            NotFoundError: neither is known.
-            InvalidInputError: job and dataset do not belong together, or the job's id is none.
+            NotFoundError: dataset or job is unknown.
+            InvalidInputError: the job makes another dataset, or its id is malformed.
         """
         dataset_id, job_id = ids_of(wanted, role)
         if not job_id:
-            return await soon(lambda: self._datasets.get(tenant, dataset_id))
+            return await retry_until_known(lambda: self._datasets.get(tenant, dataset_id))
         made = dataset_id_of(job_id)
         if dataset_id and dataset_id != made:
             raise InvalidInputError(
-                f"dataset {dataset_id[:80]!r} is not made by job {job_id[:80]!r}"
+                f"dataset {dataset_id[:80]!r} is not made by job {job_id[:80]!r}. Leave one out"
             )
         setattr(wanted, f"{role}_id", made)
         if not await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=job_id):
             raise no_such("dataset job", job_id, "/v1/jobs?kind=dataset")
-        # Not looked up even where it is there by now: a repeat must ask for the same run.
+        # Not looked up, even if it exists by now: a retry must produce the same spec.
         return None

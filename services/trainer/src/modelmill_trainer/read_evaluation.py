@@ -1,4 +1,4 @@
-"""Use case: what an evaluation found, read back from the artifact that it made."""
+"""Use case: download a result file of an evaluation, from its artifact."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,33 +13,33 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import no_such
 
 FILES = {"json": "results.json", "rows": "rows.jsonl", "html": "report.html"}
-"""By the format that is asked for."""
+"""File by requested format."""
 CHUNK_BYTES = 64 * 1024
 
 
 class Jobs(Protocol):
     async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for what is no id, UnavailableError."""
+        """Raises InvalidInputError for a malformed id, and UnavailableError."""
         ...
 
     async def state(self, job_id: str) -> JobState | None:
-        """Where a job stands; None before its first claim."""
+        """The newest JobState; None before the first claim."""
         ...
 
 
 class ReadEvaluation:
-    """Reads one file of an evaluation's artifact."""
+    """Streams one file of an evaluation's artifact."""
 
     def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
         self._jobs = jobs
         self._store = store
 
     async def __call__(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]:
-        """The file's bytes, piece by piece.
+        """The file's bytes, in chunks.
 
         Raises:
-            InvalidInputError: there is no such format.
-            NotFoundError: no such evaluation of the tenant's, or it has not succeeded.
+            InvalidInputError: the format is unknown.
+            NotFoundError: the tenant has no such evaluation, or it has not succeeded.
             UnavailableError: the bus or the store does not answer.
         """
         if wanted not in FILES:

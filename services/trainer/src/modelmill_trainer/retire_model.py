@@ -1,4 +1,4 @@
-"""Use case: a model version and the builds made from it are taken out of use."""
+"""Use case: retire a model version and all builds made from it."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from modelmill_service_kit.nearest import no_such
 
 ADAPTER = "adapter"
 TRAINED_FORMS = (ADAPTER, "safetensors")
-"""What training makes of a version is a model of its own; any other form is a build of it."""
+"""Forms made by training, which are models of their own; any other form is a build."""
 
 
 class Models(Protocol):
     async def catch_up(self) -> None:
-        """Know what was announced and retired before now. Raises UnavailableError."""
+        """Read all announcements made before this call. Raises UnavailableError."""
         ...
 
     def get(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError, also for a retired one."""
+        """Raises NotFoundError, also for a retired version."""
         ...
 
     def made_from(self, version_id: str) -> list[ModelReady]:
@@ -29,13 +29,13 @@ class Models(Protocol):
         ...
 
     async def retire(self, retired: ModelRetired) -> int:
-        """Sequence of the announcement. Raises UnavailableError."""
+        """Publish; returns the stream sequence. Raises UnavailableError."""
         ...
 
 
 class Aliases(Protocol):
     async def naming(self, version_ids: Collection[str]) -> list[AliasState]:
-        """Aliases of all tenants that stand for one of them now. Raises UnavailableError."""
+        """Aliases of all tenants that resolve to one of the versions. Raises UnavailableError."""
         ...
 
 
@@ -43,22 +43,22 @@ class Jobs(Protocol):
     """See `modelmill_job_index.unfinished.UnfinishedJobs`."""
 
     async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
-        """Raises PreconditionError, which names the jobs, and UnavailableError."""
+        """Raises PreconditionError that names the jobs, and UnavailableError."""
         ...
 
 
 @dataclass(frozen=True)
 class Retirement:
     version_ids: Sequence[str]
-    """The asked one first, then its builds."""
+    """The requested version first, then its builds."""
     sequence: int
-    """MODELS sequence of the last announcement."""
+    """Sequence of the last announcement in stream MODELS."""
 
 
 class RetireModel:
-    """Nothing is deleted: artifacts stay, so that what was made from them can be accounted for.
+    """Announces retirements; artifacts stay, so that provenance remains complete.
 
-    A job that is accepted between the look at the jobs and the announcement fails, and says so.
+    A job accepted between the check and the announcement fails with the reason.
     """
 
     def __init__(self, models: Models, aliases: Aliases, jobs: Jobs) -> None:
@@ -67,13 +67,12 @@ class RetireModel:
         self._jobs = jobs
 
     async def __call__(self, *, tenant: str, version_id: str, requested_by: str) -> Retirement:
-        """Announce that the version and its builds are retired.
+        """Retire the version and its builds.
 
         Raises:
-            NotFoundError: Unknown, retired, or not the tenant's own.
-            PreconditionError: An alias names one of them, an adapter in use needs one, or a job
-                that has not ended does.
-            UnavailableError: The bus does not answer; ask again.
+            NotFoundError: The version is unknown, retired, or another tenant's.
+            PreconditionError: An alias, an adapter or an unfinished job needs one of them.
+            UnavailableError: The bus does not answer. Retry.
         """
         await self._models.catch_up()
         version = self._models.get(tenant, version_id)
@@ -85,7 +84,7 @@ class RetireModel:
         await self._refuse_aliases(tenant, ids)
         await self._jobs.refuse_use(tenant, f"model {version_id!r}", ids)
         sequence = 0
-        # The asked one last: as long as it is there, a repeat finds what is left to do.
+        # The requested one last: while it exists, a retry finds what is left to do.
         for each in reversed(going):
             reason = f"retired by {requested_by}"
             if each is not version:

@@ -1,4 +1,4 @@
-"""What another service announced a moment ago may not be known here yet."""
+"""Short retry for lookups in eventually consistent read models."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,25 +6,25 @@ from typing import TypeVar
 
 from modelmill_service_kit.errors import NotFoundError
 
-ON_ITS_WAY_SECONDS = 0.5
-"""How long an id may take to get here that another service announced a moment ago."""
-LOOK_SECONDS = 0.05
+REPLICATION_SECONDS = 0.5
+"""Longest replication delay of an announcement of another service."""
+POLL_SECONDS = 0.05
 
 Found = TypeVar("Found")
 
 
-async def soon(get: Callable[[], Found]) -> Found:
-    """What `get` finds; asks again for a moment, as read models follow the streams with a delay.
+async def retry_until_known(get: Callable[[], Found]) -> Found:
+    """Call `get` until it finds something, for at most REPLICATION_SECONDS.
 
     Raises:
-        NotFoundError: It is not there after that either.
+        NotFoundError: It is still unknown after that.
     """
     clock = asyncio.get_running_loop().time
-    give_up = clock() + ON_ITS_WAY_SECONDS
+    give_up = clock() + REPLICATION_SECONDS
     while True:
         try:
             return get()
         except NotFoundError:
             if clock() >= give_up:
                 raise
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)

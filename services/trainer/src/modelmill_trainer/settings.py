@@ -1,4 +1,4 @@
-"""What the trainer reads from its environment."""
+"""Settings of the trainer, from environment variables."""
 
 from pathlib import Path
 from typing import Literal, Self
@@ -7,14 +7,14 @@ from modelmill_service_kit.settings import WorkerSettings
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from modelmill_trainer.domain.cluster import Cluster
-from modelmill_trainer.domain.limits import Price
+from modelmill_trainer.domain.cluster import KubernetesCluster
+from modelmill_trainer.domain.limits import MachinePrice
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Settings(WorkerSettings):
-    """Those of every worker, and what a training process may take of the machine."""
+    """Worker settings, and those of training, trackers and Kubernetes."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINER_", frozen=True)
 
@@ -22,78 +22,79 @@ class Settings(WorkerSettings):
     """serve (answers gRPC), work (claims jobs) or both."""
 
     threads: int = Field(default=0, ge=0)
-    """Threads of a training process; 0 for one a core. Below the cores when `worker_slots` is more
-    than 1, or the processes wait for each other at every operation."""
+    """torch threads per training process; 0 for one per core. Set fewer if `worker_slots` exceeds
+    1: oversubscribed processes wait for each other at every operation."""
 
     price_per_hour: float = Field(default=0.0, ge=0)
-    """Of one core, or of one GPU where there is one; 0 when nobody is charged."""
+    """Price per core, or per GPU if there is one; 0 for no charge."""
 
     currency: str = ""
-    """Of the price, as people shall read it."""
+    """Currency of the price, for display."""
 
     seconds_between_interruptions: float = Field(default=3600.0, gt=0)
-    """How long a worker lives on average; says how often a run saves its state. Spot machines live
-    less long than others."""
+    """Mean time between worker failures, which determines the checkpoint interval. It is shorter on
+    spot machines."""
 
     inference_address: str = ""
-    """Of the inference service, which evaluations ask; empty: they are refused."""
+    """Address of the inference service; if empty, evaluations are rejected."""
 
     inference_at_once: int = Field(default=8, gt=0)
-    """Questions of one evaluation to models that are open at any time."""
+    """Concurrent model requests of one evaluation."""
 
     mlflow_url: str = ""
-    """MLflow server that runs are shown on, for example "http://127.0.0.1:5000"; empty for none."""
+    """MLflow tracking server, for example "http://127.0.0.1:5000"; empty for none."""
 
     mlflow_token: SecretStr = SecretStr("")
-    """Bearer token that it wants; empty for none."""
+    """Bearer token for MLflow; empty for none."""
 
     mlflow_experiment: str = "modelmill"
-    """Experiment there; made when it is not."""
+    """MLflow experiment; created if it does not exist."""
 
     tensorboard_folder: Path | None = None
-    """Folder that TensorBoard watches; a job has a folder in it."""
+    """TensorBoard log directory; each job has a subfolder."""
 
     @property
-    def price(self) -> Price:
-        """What is asked for the machine."""
-        return Price(per_hour=self.price_per_hour, currency=self.currency)
+    def price(self) -> MachinePrice:
+        """Price of the machine."""
+        return MachinePrice(per_hour=self.price_per_hour, currency=self.currency)
 
     launcher: Literal["local", "kubernetes"] = "local"
-    """Where the ranks of divided runs are: on the worker, or on a cluster with Kubeflow Trainer."""
+    """Where ranks of distributed runs run: on the worker, or on Kubernetes with Kubeflow
+    Trainer."""
 
     kubernetes_address: str = "https://kubernetes.default.svc"
-    """The API server."""
+    """Address of the API server."""
 
     kubernetes_namespace: str = "default"
-    """Of the TrainJobs."""
+    """Namespace of the TrainJobs."""
 
     kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
-    """Of a service account that may create, get and delete TrainJobs there."""
+    """Token of a service account that may create, get and delete TrainJobs."""
 
     kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
-    """What the API server's certificate is checked against."""
+    """CA certificate of the API server."""
 
     kubernetes_runtime: str = "torch-distributed"
-    """A ClusterTrainingRuntime of kind torch."""
+    """Name of a ClusterTrainingRuntime for torch."""
 
     kubernetes_image: str = ""
-    """The trainer's image with the extra `ranks`; needed for the launcher `kubernetes`."""
+    """Trainer image with the extra `ranks`; required for launcher `kubernetes`."""
 
     kubernetes_claim: str = ""
-    """A PersistentVolumeClaim for many writers, which this worker has mounted, too; needed."""
+    """PersistentVolumeClaim (ReadWriteMany) that this worker mounts as well; required."""
 
     kubernetes_mount: Path = Path("/var/lib/modelmill")
-    """Where that volume is mounted, here and in the pods; `work_root` and `artifact_root` (or
-    `artifact_cache`) are below it."""
+    """Mount path of that volume, here and in the pods. `work_root` and `artifact_root` (or
+    `artifact_cache`) must be below it."""
 
     kubernetes_ranks_per_node: int = Field(default=1, ge=1, le=64)
-    """Ranks of a pod at most."""
+    """Maximum ranks per pod."""
 
     kubernetes_rank_cpus: int = Field(default=4, ge=1)
-    """Cores of a rank."""
+    """CPU cores per rank."""
 
     @model_validator(mode="after")
-    def _names_what_a_cluster_needs(self) -> Self:
+    def _require_cluster_settings(self) -> Self:
         if self.launcher == "kubernetes":
             for name in ("kubernetes_image", "kubernetes_claim"):
                 if not getattr(self, name):
@@ -102,11 +103,11 @@ class Settings(WorkerSettings):
                 raise ValueError("TRAINER_WORK_ROOT must be below TRAINER_KUBERNETES_MOUNT")
         return self
 
-    def cluster(self) -> Cluster | None:
-        """Where ranks are; None for the worker itself."""
+    def cluster(self) -> KubernetesCluster | None:
+        """The Kubernetes cluster for ranks; None for launcher `local`."""
         if self.launcher == "local":
             return None
-        return Cluster(
+        return KubernetesCluster(
             address=self.kubernetes_address,
             namespace=self.kubernetes_namespace,
             token_file=str(self.kubernetes_token_file),

@@ -1,4 +1,4 @@
-"""Use case: run one training job from artifacts to an artifact."""
+"""Use case: run one training job, from input artifacts to the committed model artifact."""
 
 import asyncio
 import logging
@@ -22,31 +22,41 @@ from modelmill_registry.model_card import CardFacts, licence_of
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
+from modelmill_trainer.checkpoint_retention import CheckpointRetention
 from modelmill_trainer.choices import limits_of
-from modelmill_trainer.domain.cluster import Cluster
-from modelmill_trainer.domain.limits import Price
+from modelmill_trainer.domain.cluster import KubernetesCluster
+from modelmill_trainer.domain.limits import MachinePrice
 from modelmill_trainer.domain.methods import FULL
 from modelmill_trainer.domain.train_request import TrainRequest
-from modelmill_trainer.earlier_adapters import Models
-from modelmill_trainer.find_ingredients import FindIngredients, JobStates
-from modelmill_trainer.ingredients import Ingredients
-from modelmill_trainer.kept_checkpoints import KeptCheckpoints
+from modelmill_trainer.find_training_inputs import FindTrainingInputs, JobStates
+from modelmill_trainer.generate_teacher_answers import (
+    TEACHER_ANSWERS,
+    TRAINED,
+    GenerateTeacherAnswers,
+)
+from modelmill_trainer.inherit_adapter_shape import Models
 from modelmill_trainer.metrics import measure_step
 from modelmill_trainer.named_datasets import Datasets
 from modelmill_trainer.reporting.write_report import write_report
-from modelmill_trainer.teach_rows import TOLD, TRAINED, TeachRows
-from modelmill_trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
+from modelmill_trainer.tracking.tracker import (
+    RunEnd,
+    TrackedRun,
+    TrackedRunInfo,
+    Tracker,
+    tracked_run,
+)
+from modelmill_trainer.training_inputs import TrainingInputs
 
 
 def announcement_of(
     job: ActiveJob,
     spec: TrainSpec,
-    ingredients: Ingredients,
+    inputs: TrainingInputs,
     manifest: Manifest,
     summary: Mapping[str, Any],
 ) -> ModelReady:
-    """What is said of a model that was made of these."""
-    base = ingredients.base
+    """Build the message from a job's inputs, its artifact and its summary."""
+    base = inputs.base
     now = Timestamp()
     now.GetCurrentTime()
     return ModelReady(
@@ -60,20 +70,20 @@ def announcement_of(
         job_id=job.job_id,
         dataset_id=spec.dataset_id,
         size_bytes=manifest.size_bytes,
-        context_tokens=ingredients.context_tokens,
+        context_tokens=inputs.context_tokens,
         metrics=figures_of(summary),
         created_at=now,
-        method=ingredients.choices.method,
+        method=inputs.choices.method,
     )
 
 
 def name_of(spec: TrainSpec, base: ModelReady) -> str:
-    """What people call the new model."""
+    """Display name of the trained model."""
     return spec.name or f"{base.name}-tuned"
 
 
 def figures_of(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Figures of the summary that are one number each, an accuracy by its mean."""
+    """Scalar metrics of a summary; an accuracy is represented by its mean."""
     metrics = {
         name: float(value["mean"] if isinstance(value, dict) else value)
         for name, value in summary.items()
@@ -88,11 +98,11 @@ log = logging.getLogger(__name__)
 
 CHILD = "modelmill_trainer.child"
 CHILD_ENVIRONMENT = {
-    # Everything is in local folders: a library that asks a hub has misunderstood.
+    # All inputs are local folders; an access to the Hugging Face Hub would be a bug.
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Bars that redraw themselves would push the last words of a crash out of the log.
+    # Progress bars would push a crash's last lines out of the log tail.
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
@@ -101,23 +111,23 @@ CHILD_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class TunedModel:
-    """What a job made."""
+    """Result of a training job."""
 
     ready: ModelReady
-    """To be announced."""
+    """Announcement of the new version."""
     summary: dict[str, Any]
-    """Figures for people."""
+    """Summary for the job record."""
 
 
 class TrainModel:
-    """Trains. Idempotent: another attempt of a job gives the same version id.
+    """Runs training jobs. Idempotent: every attempt of a job yields the same version id.
 
     Args:
-        threads: Of the training process; 0 for one a core.
-        cluster: Where the ranks of divided runs are; None for this machine.
-        price: Of the machine.
-        seconds_between_interruptions: The mean that is expected.
-        trackers: Where runs are shown as well; none of them is waited for.
+        threads: torch threads of the child process; 0 for one per core.
+        cluster: Kubernetes cluster for ranks; None for this machine.
+        price: Price of the machine.
+        seconds_between_interruptions: Expected mean time between failures.
+        trackers: Experiment trackers; training does not wait for them.
     """
 
     def __init__(
@@ -128,75 +138,74 @@ class TrainModel:
         store: ArtifactStore,
         *,
         threads: int,
-        price: Price,
+        price: MachinePrice,
         seconds_between_interruptions: float,
-        teach_rows: TeachRows,
+        generate_teacher_answers: GenerateTeacherAnswers,
         trackers: Sequence[Tracker] = (),
-        cluster: Cluster | None = None,
+        cluster: KubernetesCluster | None = None,
     ) -> None:
-        self._find = FindIngredients(models, datasets, jobs)
+        self._find = FindTrainingInputs(models, datasets, jobs)
         self._store = store
         self._threads = threads
         self._cluster = cluster
         self._price = price
         self._seconds_between_interruptions = seconds_between_interruptions
         self._trackers = trackers
-        self._teach_rows = teach_rows
+        self._generate_teacher_answers = generate_teacher_answers
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
-        """False while the dataset is still being made."""
+        """False while a dataset job is still running."""
         return await self._find.can_begin(tenant, spec)
 
     async def __call__(self, job: ActiveJob, spec: TrainSpec) -> TunedModel:
         """Train as `spec` says.
 
         Raises:
-            JobFailed: the dataset was never made, something is gone, or the rows or choices do not
-                allow it.
+            JobFailed: an input is missing, or rows or hyper-parameters are invalid.
         """
-        ingredients = await self._taught(job, spec, await self._find(job.tenant, spec))
+        inputs = await self._with_teacher_answers(job, spec, await self._find(job.tenant, spec))
         await job.report("download")
-        request = await asyncio.to_thread(self._request, job, spec, ingredients)
-        async with tracked_run(self._trackers, _facts_of(job, spec, ingredients)) as run:
+        request = await asyncio.to_thread(self._request, job, spec, inputs)
+        async with tracked_run(self._trackers, _facts_of(job, spec, inputs)) as run:
             with in_use(*request.folders):
-                done = await self._run(job, request, ingredients, run)
+                done = await self._run(job, request, inputs, run)
                 licence = await asyncio.to_thread(licence_of, request.base_folder)
-            summary = done["summary"] | _told(spec, ingredients)
+            summary = done["summary"] | _parent_summary(spec, inputs)
             done["summary"] = summary
-            manifest = await asyncio.to_thread(self._commit, spec, ingredients, done, licence)
-            await run.finish(Ending("finished", figures_of(summary), manifest.digest))
-        ready = announcement_of(job, spec, ingredients, manifest, summary)
+            manifest = await asyncio.to_thread(self._commit, spec, inputs, done, licence)
+            await run.finish(RunEnd("finished", figures_of(summary), manifest.digest))
+        ready = announcement_of(job, spec, inputs, manifest, summary)
         warnings = {"warnings": run.warnings} if run.warnings else {}
         return TunedModel(ready, summary | warnings)
 
-    async def _taught(
-        self, job: ActiveJob, spec: TrainSpec, ingredients: Ingredients
-    ) -> Ingredients:
+    async def _with_teacher_answers(
+        self, job: ActiveJob, spec: TrainSpec, inputs: TrainingInputs
+    ) -> TrainingInputs:
         if not spec.HasField("teacher_answers"):
-            return ingredients
-        rows = await self._teach_rows(
-            *(job, ingredients.dataset, spec.teacher_version_id, spec.teacher_answers),
-            {role: ingredients.made_from[role] for role in ("dataset", "teacher")},
-            ingredients.choices.seed,
+            return inputs
+        rows = await self._generate_teacher_answers(
+            *(job, inputs.dataset, spec.teacher_version_id, spec.teacher_answers),
+            {role: inputs.made_from[role] for role in ("dataset", "teacher")},
+            inputs.choices.seed,
         )
-        return replace(ingredients, rows=rows)
+        return replace(inputs, rows=rows)
 
     def _commit(
-        self, spec: TrainSpec, ingredients: Ingredients, done: Mapping[str, Any], licence: str
+        self, spec: TrainSpec, inputs: TrainingInputs, done: Mapping[str, Any], licence: str
     ) -> Manifest:
-        """Add curves and card to what the work process has made, and store it."""
+        """Add curves and model card to the child's folder, and commit it."""
         folder = Path(done["folder"])
-        form = "safetensors" if ingredients.choices.method == FULL else "adapter"
-        attributes = self._attributes(ingredients) | {
+        form = "safetensors" if inputs.choices.method == FULL else "adapter"
+        attributes = self._attributes(inputs) | {
             name: done[name] for name in ("hyper_parameters", "parity")
         }
-        dataset = ingredients.dataset
+        dataset = inputs.dataset
         facts = CardFacts(
-            name=name_of(spec, ingredients.base),
+            name=name_of(spec, inputs.base),
             form=form,
-            base_name=ingredients.base.name,
+            base_name=inputs.base.name,
             licence=licence,
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes=attributes,
             figures=done["summary"],
             dataset=dataset.name or dataset.dataset_id,
@@ -207,20 +216,20 @@ class TrainModel:
             folder,
             kind="model",
             form=form,
-            made_from=ingredients.made_from,
+            made_from=inputs.made_from,
             attributes=attributes,
         )
 
     async def _run(
-        self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients, run: TrackedRun
+        self, job: ActiveJob, request: TrainRequest, inputs: TrainingInputs, run: TrackedRun
     ) -> dict[str, Any]:
-        """What the work process answers; its checkpoints become artifacts on the way."""
+        """Run the child process; its checkpoints become artifacts."""
 
-        kept = KeptCheckpoints(self._store, job, form=TRAINED, made_from=ingredients.made_from)
+        kept = CheckpointRetention(self._store, job, form=TRAINED, made_from=inputs.made_from)
 
-        def take(report: Report) -> None:
+        def on_progress(report: Report) -> None:
             measure_step(report)
-            run.take(report)
+            run.add(report)
 
         environment = CHILD_ENVIRONMENT
         if self._threads:
@@ -229,28 +238,28 @@ class TrainModel:
             CHILD,
             request.as_json(),
             on_checkpoint=kept.keep,
-            on_saved=kept.let_go,
-            on_progress=take,
+            on_saved=kept.delete_unreferenced,
+            on_progress=on_progress,
             env=environment,
         )
 
-    def _request(self, job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> TrainRequest:
-        """Everything as local, verified folders."""
-        dataset = ingredients.rows or self._store.manifest(ingredients.dataset.digest)
+    def _request(self, job: ActiveJob, spec: TrainSpec, inputs: TrainingInputs) -> TrainRequest:
+        """Materialise all inputs as local, verified folders."""
+        dataset = inputs.rows or self._store.manifest(inputs.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
-        teacher, adapter = ingredients.loaded_teacher, ingredients.adapter
-        validation = ingredients.validation
+        teacher, adapter = inputs.loaded_teacher, inputs.adapter
+        validation = inputs.validation
         return TrainRequest(
-            base_folder=self._store.materialise(ingredients.base.digest),
-            base_version_id=ingredients.base.version_id,
-            context_tokens=ingredients.base.context_tokens,
+            base_folder=self._store.materialise(inputs.base.digest),
+            base_version_id=inputs.base.version_id,
+            context_tokens=inputs.base.context_tokens,
             dataset_folder=self._store.materialise(dataset.digest),
             checkpoint_folder=self._checkpoint_folder(job),
             choices=tuple(choices),
-            hyper_parameters=ingredients.choices,
+            hyper_parameters=inputs.choices,
             threads=self._threads,
-            distribution=ingredients.distribution,
-            cluster=self._cluster_for(ingredients),
+            distribution=inputs.distribution,
+            cluster=self._cluster_for(inputs),
             teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
             adapter_folder=self._store.materialise(adapter.digest) if adapter else None,
             validation_folder=self._store.materialise(validation.digest) if validation else None,
@@ -259,46 +268,46 @@ class TrainModel:
             seconds_between_interruptions=self._seconds_between_interruptions,
         )
 
-    def _cluster_for(self, ingredients: Ingredients) -> Cluster | None:
-        if self._cluster is None or ingredients.distribution is None:
+    def _cluster_for(self, inputs: TrainingInputs) -> KubernetesCluster | None:
+        if self._cluster is None or inputs.distribution is None:
             return None
-        return replace(self._cluster, rank_memory_bytes=ingredients.needs.memory_bytes)
+        return replace(self._cluster, rank_memory_bytes=inputs.needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
         saved = JobCheckpoints(self._store, job.job_id, job.fence)
         for checkpoint in job.checkpoints:
             try:
                 if saved.manifest(checkpoint.digest).form != TRAINED:
-                    continue  # answers of a teacher, from before the run
+                    continue  # a checkpoint of teacher answers
                 folder = saved.materialise(checkpoint.digest)
-                log.info("job %s goes on from checkpoint %d", job.job_id, checkpoint.step)
+                log.info("job %s resumes from checkpoint %d", job.job_id, checkpoint.step)
                 return folder
             except (CorruptArtifactError, NotFoundError):
-                # A state that is not what was saved is never loaded; steps are lost, not the job.
+                # A corrupt checkpoint costs steps, not the job: the one before it is used.
                 log.exception("checkpoint %d of job %s is lost", checkpoint.step, job.job_id)
         return None
 
-    def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
-        attributes: dict[str, Any] = {"context_tokens": ingredients.context_tokens}
-        if ingredients.distribution is not None:
-            attributes["distribution"] = ingredients.distribution.as_json()
-        if ingredients.choices.method == FULL:
-            base = self._store.manifest(ingredients.base.digest)
+    def _attributes(self, inputs: TrainingInputs) -> dict[str, Any]:
+        attributes: dict[str, Any] = {"context_tokens": inputs.context_tokens}
+        if inputs.distribution is not None:
+            attributes["distribution"] = inputs.distribution.as_json()
+        if inputs.choices.method == FULL:
+            base = self._store.manifest(inputs.base.digest)
             attributes["architecture"] = base.attributes.get("architecture", "")
         return attributes
 
 
-def _told(spec: TrainSpec, ingredients: Ingredients) -> dict[str, Any]:
-    """What the parent adds to a run's summary."""
-    told: dict[str, Any] = {"estimated_memory_bytes": ingredients.needs.memory_bytes}
-    if ingredients.rows is not None:
-        told[TOLD] = ingredients.rows.attributes[TOLD]
-    return told | ({"method_reason": spec.method_reason} if spec.method_reason else {})
+def _parent_summary(spec: TrainSpec, inputs: TrainingInputs) -> dict[str, Any]:
+    """Entries that the parent adds to a run's summary."""
+    summary: dict[str, Any] = {"estimated_memory_bytes": inputs.needs.memory_bytes}
+    if inputs.rows is not None:
+        summary[TEACHER_ANSWERS] = inputs.rows.attributes[TEACHER_ANSWERS]
+    return summary | ({"method_reason": spec.method_reason} if spec.method_reason else {})
 
 
-def _facts_of(job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> RunFacts:
-    return RunFacts(
-        *(job.job_id, job.tenant, name_of(spec, ingredients.base), job.attempt),
-        choices=ingredients.choices.as_shown(),
-        made_from=ingredients.made_from,
+def _facts_of(job: ActiveJob, spec: TrainSpec, inputs: TrainingInputs) -> TrackedRunInfo:
+    return TrackedRunInfo(
+        *(job.job_id, job.tenant, name_of(spec, inputs.base), job.attempt),
+        choices=inputs.choices.as_shown(),
+        made_from=inputs.made_from,
     )

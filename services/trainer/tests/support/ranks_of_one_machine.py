@@ -23,11 +23,11 @@ import torch
 from modelmill_jobs.child import ChildFailure, Preempted
 from modelmill_testkit.ports import free_port
 from modelmill_trainer.domain.train_request import TrainRequest
-from modelmill_trainer.launching.run_ranks import for_these_ranks
+from modelmill_trainer.launching.run_ranks import checkpoint_for_ranks
 from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training import run_setup
 from modelmill_trainer.training import validation as validation_module
-from modelmill_trainer.training.accounts import Accounts
+from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed import rank as rank_module
 from modelmill_trainer.training.distributed.zero_update import ZeroUpdate
 from modelmill_trainer.training.fine_tune import fine_tune
@@ -104,7 +104,7 @@ def attempt(root: Path, request: dict[str, Any], behaviour: dict[str, Any]) -> t
         request["distribution"] = request["distribution"] | {"ranks": ranks}
         folder.mkdir()
         parsed = TrainRequest.from_json(request)
-        request["checkpoint_folder"] = str(for_these_ranks(parsed, folder) or "") or None
+        request["checkpoint_folder"] = str(checkpoint_for_ranks(parsed, folder) or "") or None
     else:
         ranks = 1
     port, pids = str(free_port()), []
@@ -146,14 +146,14 @@ def suffer(port: Any) -> None:
     """Let this rank have its own clock, or no memory, as it was ordered."""
     if seconds := port.own_seconds_a_look:
         looks = count()
-        so_far = Accounts.so_far
+        totals = CostMeter.totals
 
-        def later(accounts: Accounts) -> tuple[float, float]:
+        def later(accounts: CostMeter) -> tuple[float, float]:
             now = (next(looks) + 1) * seconds
             accounts._clock = lambda: accounts._began + now
-            return so_far(accounts)
+            return totals(accounts)
 
-        Accounts.so_far = later  # type: ignore[method-assign]
+        CostMeter.totals = later  # type: ignore[method-assign]
     if port.no_memory_for and port.suffers:
         module, name = HUNGRY[port.no_memory_for]
         computed = getattr(module, name)

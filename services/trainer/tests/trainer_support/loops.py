@@ -10,8 +10,8 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
 from modelmill_trainer.domain.training_plan import plan_training
 from modelmill_trainer.training.loop import TrainingLoop
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.objective import LearnAnswers
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.objective import AnswerObjective
+from modelmill_trainer.training.packs import TrainingExample
 from torch import Tensor
 
 STEPS = 4
@@ -33,7 +33,7 @@ class Port(ChildPort):
         self.saved.append(step)
 
 
-class StopsWithin(LearnAnswers):
+class StopsWithin(AnswerObjective):
     """The run is told to stop while this step is computed."""
 
     def __init__(self, port: ChildPort, step: int) -> None:
@@ -41,13 +41,13 @@ class StopsWithin(LearnAnswers):
         self.now = 0.0
         """By a clock that only computing moves: an hour for each micro-batch."""
 
-    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+    def losses(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
         self.now += 3600
         yield from super().losses(model, rows)
         # Now there are gradients, and dropout has drawn.
         self._port.stop_requested = self._step < 0
 
-    def weight(self, rows: Sequence[Example]) -> float:
+    def weight(self, rows: Sequence[TrainingExample]) -> float:
         self._step -= 1
         return super().weight(rows)
 
@@ -65,7 +65,7 @@ def choices(**given: float) -> HyperParameters:
 
 
 def loop_of(
-    base: Path, examples: list[Example], port: Port, chosen: HyperParameters, **parts: Any
+    base: Path, examples: list[TrainingExample], port: Port, chosen: HyperParameters, **parts: Any
 ) -> tuple[TrainingLoop, TrainedModel]:
     torch.set_num_threads(1)
     model = TrainedModel.load(base, chosen, "mv-base")

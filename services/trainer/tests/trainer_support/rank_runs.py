@@ -10,7 +10,7 @@ from typing import Any
 
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.limits import Price, TrainingLimits
+from modelmill_trainer.domain.limits import MachinePrice, TrainingLimits
 from modelmill_trainer.domain.train_request import TrainRequest
 
 SCRIPT = Path(__file__).parents[1] / "support" / "ranks_of_one_machine.py"
@@ -33,7 +33,7 @@ def request_of(
     dataset: Path,
     ranks: int,
     limits: TrainingLimits,
-    price: Price | None = None,
+    price: MachinePrice | None = None,
     **choices: Any,
 ) -> dict[str, Any]:
     """A run of a LoRA of `base`, as its ranks are asked for it."""
@@ -48,7 +48,7 @@ def request_of(
         threads=1,
         distribution=Distribution(ranks=ranks) if ranks > 1 else None,
         limits=limits,
-        price=price or Price(),
+        price=price or MachinePrice(),
     ).as_json()
 
 

@@ -11,7 +11,7 @@ from modelmill_trainer.domain.training_plan import plan_training
 from modelmill_trainer.training.loop import TrainingLoop
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from torch import Tensor
 
 QUICK = {"learning_rate": 0.02, "epochs": 1, "batch_size": 8, "gradient_accumulation_steps": 1}
@@ -48,7 +48,7 @@ class LonelyPort:
 
 def run(
     model: TrainedModel,
-    examples: Sequence[Example],
+    examples: Sequence[TrainingExample],
     choices: HyperParameters,
     objective: Objective | None = None,
 ) -> TrainingLoop:
@@ -62,7 +62,7 @@ def run(
 
 
 def gradients_of(
-    model: TrainedModel, objective: Objective, rows: Sequence[Example], parts: int = 1
+    model: TrainedModel, objective: Objective, rows: Sequence[TrainingExample], parts: int = 1
 ) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients of a step whose rows are computed in so many parts."""
     for weight in model.trainable.values():

@@ -1,4 +1,4 @@
-"""Models and their names on the bus, as they are now."""
+"""Adapters for model versions and aliases on the bus."""
 
 import asyncio
 from collections.abc import Collection
@@ -12,18 +12,45 @@ from modelmill_registry.aliases import split_versions
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_service_kit.errors import UnavailableError
 
+
+class JobReader:
+    """Reads the last message of a subject, from the stream's leader: never behind."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+
+    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
+        """Whether a job with this id was accepted.
+
+        Raises:
+            InvalidInputError: the job id is malformed.
+            UnavailableError: the bus does not answer.
+        """
+        subject = job_requested(kind, tenant, job_id)
+        return await self._bus.last(subject, JobRequested) is not None
+
+    async def state(self, job_id: str) -> JobState | None:
+        """The newest JobState; None before the first claim.
+
+        Raises:
+            UnavailableError: the bus does not answer.
+        """
+        stored = await self._bus.last(job_state(job_id), JobState)
+        return stored.body if stored is not None else None
+
+
 REPLAY_SECONDS = 3.0
 
 
-class ModelRecords:
-    """The read model of models, and announcements that one is retired."""
+class ModelCatalogueWriter:
+    """Reads the model catalogue and publishes `model.retired`."""
 
     def __init__(self, bus: Bus, catalogue: ModelCatalogue) -> None:
         self._bus = bus
         self._catalogue = catalogue
 
     async def catch_up(self) -> None:
-        """Know what was announced and retired before now.
+        """Wait until the read model holds every announcement made before this call.
 
         Raises:
             UnavailableError: The bus does not answer.
@@ -39,10 +66,10 @@ class ModelRecords:
         return self._catalogue.made_from(version_id)
 
     async def retire(self, retired: ModelRetired) -> int:
-        """Durable on return, and known to this process.
+        """Publish a retirement. On return it is durable, and this process has read it.
 
         Raises:
-            UnavailableError: The bus does not answer; ask again.
+            UnavailableError: The bus does not answer. Retry.
         """
         sequence = await self._bus.publish(
             MODEL_RETIRED, retired, msg_id=f"{retired.version_id}-retired"
@@ -51,14 +78,14 @@ class ModelRecords:
         return sequence
 
 
-class AliasRecords:
-    """Reads all aliases from the stream for each question: asked rarely, and never behind."""
+class AliasReader:
+    """Reads aliases from the stream on every call: calls are rare and must see the newest state."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def naming(self, version_ids: Collection[str]) -> list[AliasState]:
-        """Aliases of all tenants that stand for one of the versions now.
+        """Aliases of all tenants that resolve to one of the versions now.
 
         Raises:
             UnavailableError: The bus does not answer.
@@ -92,29 +119,3 @@ class AliasRecords:
         except TimeoutError as error:
             raise UnavailableError("the aliases cannot be read") from error
         return newest
-
-
-class JobRecords:
-    """Reads the last message of a subject, from the stream's leader: never behind."""
-
-    def __init__(self, bus: Bus) -> None:
-        self._bus = bus
-
-    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Whether such a job was accepted.
-
-        Raises:
-            InvalidInputError: the id is not one.
-            UnavailableError: the bus does not answer.
-        """
-        subject = job_requested(kind, tenant, job_id)
-        return await self._bus.last(subject, JobRequested) is not None
-
-    async def state(self, job_id: str) -> JobState | None:
-        """Where a job stands; None before its first claim.
-
-        Raises:
-            UnavailableError: the bus does not answer.
-        """
-        stored = await self._bus.last(job_state(job_id), JobState)
-        return stored.body if stored is not None else None

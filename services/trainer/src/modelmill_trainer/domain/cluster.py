@@ -1,4 +1,4 @@
-"""Where ranks run when they do not run on the worker: a Kubernetes with Kubeflow Trainer."""
+"""Kubernetes cluster with Kubeflow Trainer, on which ranks of a distributed run are started."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,8 +6,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A cluster, and what of it a rank gets."""
+class KubernetesCluster:
+    """Access to the cluster, and the resources of one rank."""
 
     address: str
     """Of the API server, "https://host:port"."""
@@ -25,22 +25,22 @@ class Cluster:
     mount: str
     """Where it is mounted, in the worker and in each pod: artifacts and scratch lie below it."""
     ranks_per_node: int
-    """Ranks of a pod at most."""
+    """Maximum ranks of a pod."""
     rank_cpus: int
     """Cores of a rank."""
     rank_memory_bytes: int = 0
-    """Of a rank; by the size of the run's base."""
+    """Memory of a rank; depends on the size of the base model."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Cluster":
+    def from_json(cls, document: Mapping[str, Any]) -> "KubernetesCluster":
         """Read what `as_json` wrote."""
         return cls(**document)
 
     def nodes_for(self, ranks: int) -> tuple[int, int]:
-        """Pods, and ranks in each: as many in each as divide them without a rest."""
+        """Pods, and ranks per pod: the largest allowed divisor of `ranks`."""
         each = max(n for n in range(1, self.ranks_per_node + 1) if ranks % n == 0)
         return ranks // each, each

@@ -1,4 +1,4 @@
-"""How a run is divided among processes: what may be chosen, and what goes with what."""
+"""Distributed training (ZeRO) options: defaults, bounds and valid combinations."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -17,29 +17,29 @@ PRECISIONS = (FP32, BF16, FP16)
 GUIDE_ZERO3 = "guide-zero3"
 STAGES = (1, 2, 3)
 WEIGHTS_STAGE = 3
-"""The stage that divides the weights themselves."""
+"""The ZeRO stage that partitions the weights themselves."""
 MAX_RANKS = 1024
-SPEAKING_BYTES = 1 << 28
+RELAY_BYTES = 1 << 28
 
 DIVIDED_METHODS, DIVIDED_OBJECTIVES = (LORA, FULL), (ANSWERS, TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """A division, decided to the last choice."""
+    """Options of a distributed run, defaults filled in."""
 
     ranks: int = 1
-    """Processes."""
+    """World size."""
     zero_stage: int = WEIGHTS_STAGE
-    """1 divides moments and master weights, 2 gradients too, 3 weights too."""
+    """Stage 1 partitions optimizer state, 2 also gradients, 3 also weights."""
     offload_optimizer: bool = False
-    """Moments and master weights stay in main memory."""
+    """Keep optimizer state and master weights in CPU memory."""
     offload_parameters: bool = False
-    """Weights stay in main memory between their uses."""
+    """Keep weights in CPU memory between uses."""
     precision: str = FP32
-    """Format that is computed in; master weights and moments are float32 in each."""
+    """Compute dtype; master weights and optimizer state are float32 in each case."""
     preset: str = ""
-    """The configuration that was begun with; empty for none."""
+    """Name of the DeepSpeed preset; empty for none."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
@@ -61,16 +61,16 @@ PRESETS = {
         preset=GUIDE_ZERO3,
     )
 }
-"""Each has a file of the same name in `modelmill_trainer.training.distributed.presets`, whose
-values these are: a test holds them together."""
+"""Values of the presets. A test compares them with the JSON files of the same names in
+`modelmill_trainer.training.distributed.presets`."""
 
 
 def decide_distribution(given: Mapping[str, Any], *, batch_size: int) -> Distribution:
-    """Fill in preset and defaults, and check every choice.
+    """Fill in preset and defaults, and validate.
 
     Args:
-        given: Choices by the names of `Distribution`'s fields; an absent one takes the default.
-        batch_size: Rows of an optimizer step; 0 where they are left open, and then are enough.
+        given: Values by field name of `Distribution`; absent fields take the default.
+        batch_size: Rows of an optimizer step; 0 if chosen automatically, which is always enough.
 
     Raises:
         InvalidInputError: lists everything that is wrong.
@@ -113,36 +113,36 @@ def _at_odds(decided: Distribution, batch_size: int) -> list[str]:
 
 
 def undivided(choices: HyperParameters, distribution: Distribution | None) -> list[str]:
-    """Why such a run cannot be divided: ranks keep pace where each row is one pass of its own."""
+    """Errors of combining a distribution with method, objective or rate search."""
     if distribution is None:
         return []
     errors = []
     if choices.method not in DIVIDED_METHODS:
-        errors.append(
-            f"distribution: method {choices.method} is trained by one process. Leave it out"
-        )
+        errors.append(f"distribution: method {choices.method} runs in one process. Leave it out")
     if choices.objective not in DIVIDED_OBJECTIVES:
         errors.append(
-            f"distribution: objective {choices.objective} is trained by one process. Leave it out"
+            f"distribution: objective {choices.objective} runs in one process. Leave it out"
         )
     if choices.search_learning_rate:
-        errors.append("distribution: search_learning_rate is done by one process. Leave one out")
+        errors.append(
+            "distribution: search_learning_rate runs in a single process. Leave one of them out"
+        )
     return errors
 
 
 def divided_needs(
     whole: MachineSize, distribution: Distribution | None, *, on_cluster: bool = False
 ) -> MachineSize:
-    """What a run needs of its worker, given what it needs in one process.
+    """Worker size for a run, given the size of a single-process run.
 
-    Each rank reads the whole base before it is divided, and has libraries of its own: the memory of
-    a run in one process, times the ranks, is enough at every stage. Where the ranks are on a
-    cluster, the worker only speaks for them.
+    Each rank loads the whole base before it is partitioned: the memory of one process times the
+    ranks
+    is enough at every stage. With ranks on a cluster the worker only relays messages.
     """
     if distribution is None:
         return whole
     if on_cluster:
-        return MachineSize(cpus=1, memory_bytes=SPEAKING_BYTES)
+        return MachineSize(cpus=1, memory_bytes=RELAY_BYTES)
     return replace(
         whole,
         cpus=max(whole.cpus, distribution.ranks),

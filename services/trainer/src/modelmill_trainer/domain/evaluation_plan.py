@@ -1,4 +1,5 @@
-"""What an evaluation measures: the choices of its spec, checked as a whole, defaults filled in."""
+"""Evaluation options: metrics (`measures`), slices, protections and limits, validated as a
+whole."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from modelmill_service_kit.errors import InvalidInputError
 
 SPLITS = ("train", "valid", "test")
 DATASET_SUITE = "dataset"
-"""Name of the rows that come of the dataset, beside the names of tasks."""
+"""Suite name of the dataset's rows; every task is a suite under its own name."""
 DEFAULT_ROWS, MAX_ROWS = 1_000, 100_000
 DEFAULT_NEW_TOKENS, MAX_NEW_TOKENS = 256, 8_192
 DEFAULT_RESAMPLES, MAX_RESAMPLES = 1_000, 10_000
@@ -21,16 +22,16 @@ MAX_COLUMN_CHARACTERS = 64
 
 @dataclass(frozen=True)
 class Slice:
-    """Groups of rows that have something in common."""
+    """Grouping of rows by a property, for metrics per group."""
 
     by: str
     edges: tuple[int, ...] = ()
-    """Of lengths."""
+    """Bucket edges, for slices by length only."""
 
 
 @dataclass(frozen=True)
 class Protected:
-    """A measure that must not get worse."""
+    """A regression threshold on one metric."""
 
     measure: str
     slice_by: str
@@ -39,16 +40,16 @@ class Protected:
     worst: float | None
     largest_loss: float | None
     suite: str
-    """Empty for the only one."""
+    """May be empty if there is one suite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan:
-    """How rows are chosen and measured; says nothing of models, datasets and tasks."""
+    """Sampling and metrics of an evaluation; models, datasets and tasks are elsewhere."""
 
     split: str
     measures: tuple[str, ...]
-    """Empty for all that apply."""
+    """Empty for all applicable metrics."""
     slices: tuple[Slice, ...]
     protections: tuple[Protected, ...]
     max_rows: int
@@ -79,12 +80,12 @@ def decide_plan(
     suites: Sequence[str],
     compares: bool,
 ) -> EvaluationPlan:
-    """The plan, defaults filled in.
+    """Validate the options and fill in defaults.
 
     Args:
         limits: max_rows, max_new_tokens, seed and resamples; 0 for the default.
-        suites: Names of what is asked: the dataset and the tasks.
-        compares: Whether there is another model beside the one.
+        suites: Names of the suites: the dataset and the tasks.
+        compares: Whether a second model is evaluated on the same rows.
 
     Raises:
         InvalidInputError: lists everything that is wrong.
@@ -134,7 +135,7 @@ def _errors_of_limits(limits: Mapping[str, int]) -> list[str]:
 
 
 def _unknown_measure(name: str) -> str:
-    return f"measure {name[:40]!r} is not known; there are {', '.join(MEASURES)}"
+    return f"measure {name[:40]!r} is not known. Use {', '.join(MEASURES)}"
 
 
 def _repeated(what: str, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the work process of an evaluation is asked to do; crosses to it as JSON."""
+"""Request of an evaluation's child process, sent as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,28 +14,28 @@ class TaskFiles:
 
     config: str
     files: Mapping[str, Path]
-    """By the names that the config has for them."""
+    """Path by the file name used in the config."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRequest:
-    """An evaluation over local, verified folders, of models that the parent has opened."""
+    """An evaluation over local, verified folders; models are reached through the parent."""
 
     asked: tuple[str, ...]
-    """Models as the spec names them: the measured one, and the other if there is one."""
+    """Model names of the spec: the evaluated one, then the one to compare with, if any."""
     versions: tuple[str, ...]
-    """That they are."""
+    """The version that each name resolved to."""
     dataset_folder: Path | None
     choices: tuple[str, ...]
-    """Answers that the dataset's rows choose among; none where there are no such."""
+    """The dataset's classification labels; empty if its answers are free text."""
     tasks: tuple[TaskFiles, ...]
     plan: EvaluationPlan
     at_once: int
-    """Questions that are open at any time."""
+    """Concurrent requests."""
     checkpoint_seconds: float
-    """Between two savings of answers."""
+    """Interval between checkpoints."""
     checkpoint_folder: Path | None
-    """Answers that an earlier attempt left; None for a fresh start."""
+    """Checkpoint of an earlier attempt; None for a fresh start."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""

@@ -1,4 +1,4 @@
-"""The choices of a training run: their defaults, what they may be, and what goes with what."""
+"""Hyper-parameters of a training run: defaults, bounds and valid combinations."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -23,28 +23,27 @@ MAX_NAMES = 32
 MAX_NAME_CHARACTERS = 128
 GUIDE = "guide"
 GUIDE_EPOCHS, GUIDE_BATCH_SIZE = 1.0, 32
-OPEN = ("learning_rate", "epochs", "batch_size")
-"""Choices that may be left to the rule."""
+AUTO_FIELDS = ("learning_rate", "epochs", "batch_size")
+"""Fields whose value 0 means "auto" (`domain/auto_choices.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HyperParameters:
-    """A run. What is 0 of the first three is left open until the rows are known
-    (`domain/automatic.py`)."""
+    """Hyper-parameters; a 0 in one of `AUTO_FIELDS` is resolved once the dataset is read."""
 
     method: str
     learning_rate: float = 0.0
-    """Peak."""
+    """Peak learning rate."""
     epochs: float = 0.0
     """Passes over the train split."""
     batch_size: int = 0
     """Rows per optimizer step."""
     learning_rate_multiplier: float = 1.0
-    """Of the rate that is left open."""
+    """Factor on the automatic learning rate."""
     search_learning_rate: bool = False
-    """Whether short runs at rates around that of the rule decide about it."""
+    """Whether short trial runs around the automatic rate choose the learning rate."""
     preset: str = ""
-    """Where values come from that are not given: GUIDE, or by the rule where it is empty."""
+    """Source of values that are not given: GUIDE, or automatic if empty."""
     gradient_accumulation_steps: int = 1
     """Micro-batches that a step's rows are divided into."""
     warmup_ratio: float = 0.1
@@ -52,40 +51,40 @@ class HyperParameters:
     max_steps: int = 0
     """Steps at most; 0 for as many as the epochs need."""
     max_tokens_per_row: int = 0
-    """Longer rows are refused; 0 for the model's context."""
+    """Longer rows are rejected; 0 for the model's context."""
     lora_rank: int = 16
     lora_alpha: float = 0.0
-    """Scale of the adapters; set to twice the rank by `decide`."""
+    """LoRA alpha; `decide` sets it to twice the rank by default."""
     lora_dropout: float = 0.0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     checkpoint_steps: int = 0
-    """Steps between checkpoints; 0 to choose by what one costs."""
+    """Steps between checkpoints; 0 to derive the interval from the cost of a checkpoint."""
     seed: int = 1
     objective: str = ANSWERS
     virtual_tokens: int = 20
-    """Learned tokens before every row, of methods that have some."""
+    """Length of the soft prompt, for methods prefix and prompt."""
     preference_beta: float = 0.1
-    """What a step away from the base costs, of objectives that compare with it."""
+    """Beta of DPO and KTO: penalty for moving away from the base model."""
     distillation_temperature: float = 2.0
-    """Divides the logits of teacher and student."""
+    """Softmax temperature of teacher and student."""
     distillation_weight: float = 0.5
-    """Share of the teacher in the loss."""
+    """Weight of the teacher's divergence in the loss."""
     target_modules: tuple[str, ...] = ()
-    """Linear layers with an adapter; empty for all that are known."""
+    """Linear layers that get LoRA; empty for all supported projections."""
     target_parameters: tuple[str, ...] = ()
-    """Stacked parameters with an adapter."""
+    """Stacked expert parameters that get LoRA."""
     last_turn_only: bool = False
-    """Whether only the last answer of a conversation is learned."""
+    """Whether the loss covers only the last assistant message of a conversation."""
 
     @property
-    def left_open(self) -> tuple[str, ...]:
-        """What is not decided yet."""
-        return tuple(name for name in OPEN if not getattr(self, name))
+    def auto_fields(self) -> tuple[str, ...]:
+        """Fields that are still automatic."""
+        return tuple(name for name in AUTO_FIELDS if not getattr(self, name))
 
     @property
-    def beginning_tokens(self) -> int:
-        """Tokens of the context that stand before every row."""
+    def soft_prompt_tokens(self) -> int:
+        """Context tokens that the soft prompt takes; 0 for methods without one."""
         return self.virtual_tokens if self.method in VIRTUAL else 0
 
     def as_json(self) -> dict[str, Any]:
@@ -93,8 +92,8 @@ class HyperParameters:
         return asdict(self)
 
     def as_shown(self) -> dict[str, Any]:
-        """The same for people, who read "auto" where a choice is left open."""
-        return self.as_json() | dict.fromkeys(self.left_open, "auto")
+        """As `as_json`, with "auto" for fields that are still automatic."""
+        return self.as_json() | dict.fromkeys(self.auto_fields, "auto")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "HyperParameters":
@@ -104,8 +103,8 @@ class HyperParameters:
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """A range of numbers."""
+class ValueRange:
+    """A numeric interval with open or closed ends."""
 
     low: float
     high: float
@@ -113,7 +112,7 @@ class Bounds:
     high_included: bool = True
 
     def holds(self, value: float) -> bool:
-        """Whether `value` is a number within the range."""
+        """Whether `value` is finite and within the interval."""
         above = value >= self.low if self.low_included else value > self.low
         below = value <= self.high if self.high_included else value < self.high
         return isfinite(value) and above and below
@@ -124,26 +123,26 @@ class Bounds:
         return f"{low} and {high}"
 
 
-BOUNDS: dict[str, Bounds] = {
-    "learning_rate": Bounds(0, 1, low_included=False),
-    "epochs": Bounds(0, 100, low_included=False),
-    "batch_size": Bounds(1, 4096),
-    "learning_rate_multiplier": Bounds(0, 100, low_included=False),
-    "gradient_accumulation_steps": Bounds(1, 4096),
-    "warmup_ratio": Bounds(0, 1, high_included=False),
-    "max_steps": Bounds(0, 1_000_000),
-    "max_tokens_per_row": Bounds(0, 1_000_000),
-    "lora_rank": Bounds(1, 256),
-    "lora_alpha": Bounds(0, 4096, low_included=False),
-    "lora_dropout": Bounds(0, 1, high_included=False),
-    "weight_decay": Bounds(0, 1),
-    "max_grad_norm": Bounds(0, 1000, low_included=False),
-    "checkpoint_steps": Bounds(0, 100_000),
-    "seed": Bounds(0, 2**63 - 1),
-    "virtual_tokens": Bounds(1, 1024),
-    "preference_beta": Bounds(0, 100, low_included=False),
-    "distillation_temperature": Bounds(0, 100, low_included=False),
-    "distillation_weight": Bounds(0, 1, low_included=False),
+BOUNDS: dict[str, ValueRange] = {
+    "learning_rate": ValueRange(0, 1, low_included=False),
+    "epochs": ValueRange(0, 100, low_included=False),
+    "batch_size": ValueRange(1, 4096),
+    "learning_rate_multiplier": ValueRange(0, 100, low_included=False),
+    "gradient_accumulation_steps": ValueRange(1, 4096),
+    "warmup_ratio": ValueRange(0, 1, high_included=False),
+    "max_steps": ValueRange(0, 1_000_000),
+    "max_tokens_per_row": ValueRange(0, 1_000_000),
+    "lora_rank": ValueRange(1, 256),
+    "lora_alpha": ValueRange(0, 4096, low_included=False),
+    "lora_dropout": ValueRange(0, 1, high_included=False),
+    "weight_decay": ValueRange(0, 1),
+    "max_grad_norm": ValueRange(0, 1000, low_included=False),
+    "checkpoint_steps": ValueRange(0, 100_000),
+    "seed": ValueRange(0, 2**63 - 1),
+    "virtual_tokens": ValueRange(1, 1024),
+    "preference_beta": ValueRange(0, 100, low_included=False),
+    "distillation_temperature": ValueRange(0, 100, low_included=False),
+    "distillation_weight": ValueRange(0, 1, low_included=False),
 }
 
 
@@ -154,11 +153,11 @@ def decide(
     objective: str = ANSWERS,
     context_tokens: int | None = None,
 ) -> HyperParameters:
-    """Fill in defaults, but for what is left open, and check every choice.
+    """Fill in defaults, except for automatic fields, and validate.
 
     Args:
         method: One of METHODS.
-        given: Choices by name; 0, empty or absent takes the default, or is left open.
+        given: Values by field name; 0, empty or absent means default or automatic.
         objective: One of OBJECTIVES.
         context_tokens: The base model's limit; None when the base is not known.
 
@@ -189,15 +188,15 @@ def decide(
 
 
 def _errors_of_open(chosen: Mapping[str, Any]) -> list[str]:
-    """What does not go together of the choices that a rule makes."""
+    """Invalid combinations with automatic values."""
     errors = []
     preset = chosen.get("preset", "")
     if preset not in ("", GUIDE):
         errors.append(f"preset must be {GUIDE!r} or empty, got {preset[:80]!r}")
     if chosen.get("search_learning_rate") and ("learning_rate" in chosen or preset):
         errors.append(
-            "search_learning_rate looks for a rate. Leave out learning_rate and preset, or the "
-            "search"
+            "search_learning_rate chooses the learning rate. Leave out learning_rate and preset, "
+            "or search_learning_rate"
         )
     if chosen.get("learning_rate_multiplier", 1) != 1 and ("learning_rate" in chosen or preset):
         errors.append(
@@ -232,17 +231,22 @@ def _at_odds(decided: HyperParameters) -> list[str]:
             f"gradient_accumulation_steps ({steps})"
         )
     if decided.target_parameters and decided.lora_dropout:
-        errors.append("lora_dropout does not go with target_parameters, whose input is no layer's")
+        errors.append(
+            "lora_dropout does not work with target_parameters: stacked experts have no layer "
+            "input to drop. Leave one of them out"
+        )
     if decided.objective == KTO and decided.batch_size == 1:
-        errors.append("objective kto needs a batch_size of at least 2: rows are compared")
+        errors.append("objective kto compares rows of a batch. Set batch_size to at least 2")
     return errors
 
 
 def _beyond_context(decided: HyperParameters, context_tokens: int | None) -> list[str]:
-    room = (context_tokens or 0) - decided.beginning_tokens
+    room = (context_tokens or 0) - decided.soft_prompt_tokens
     if not context_tokens or (decided.max_tokens_per_row <= room and room > 1):
         return []
-    beside = f" and virtual_tokens ({decided.beginning_tokens})" if decided.beginning_tokens else ""
+    beside = (
+        f" and virtual_tokens ({decided.soft_prompt_tokens})" if decided.soft_prompt_tokens else ""
+    )
     return [
         f"max_tokens_per_row ({decided.max_tokens_per_row}){beside} is more than the base model's "
         f"context of {context_tokens} tokens"

@@ -1,4 +1,4 @@
-"""When a run ends before its plan does, and what it is charged with."""
+"""Early-stopping limits of a run, and the price of the machine."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,20 +13,19 @@ SECONDS_PER_HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingLimits:
-    """A run's own; 0 means none."""
+    """Limits of one run; 0 means no limit."""
 
     max_seconds: float = 0.0
-    """Of work, all attempts together; the weights so far are the result."""
+    """Working time over all attempts; the weights at that point are the result."""
     max_cost: float = 0.0
-    """In the currency that the operator has set, all attempts together."""
+    """Cost over all attempts, in the operator's currency."""
     evaluation_steps: int = 0
-    """Steps between two measures of the valid split; 0 for a tenth of the run when `patience` or a
-    dataset to validate on asks for them."""
+    """Steps between validations; 0 for a tenth of the run if `patience` or a validation dataset is
+    set."""
     patience: int = 0
-    """Measures without a better loss after which training stops; the best weights are the
-    result."""
+    """Validations without improvement before training stops; the best weights are the result."""
     min_improvement: float = 0.0
-    """What counts as better."""
+    """Smallest decrease of the loss that counts as an improvement."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
@@ -38,7 +37,7 @@ class TrainingLimits:
         return cls(**document)
 
     def reached(self, work_seconds: float, cost: float) -> str:
-        """Which of them a run has reached; empty for none."""
+        """Name of the limit that a run has reached; empty for none."""
         if self.max_seconds and work_seconds >= self.max_seconds:
             return MAX_SECONDS
         if self.max_cost and cost >= self.max_cost:
@@ -47,20 +46,20 @@ class TrainingLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Price:
-    """What the operator asks for the machine."""
+class MachinePrice:
+    """The operator's price for a core or GPU hour."""
 
     per_hour: float = 0.0
-    """Of one core, or of one GPU where there is one."""
+    """Per core, or per GPU if there is one."""
     currency: str = ""
 
     def of(self, seconds: float, units: int) -> float:
-        """Of so many cores or GPUs for so long."""
+        """Cost of `units` cores or GPUs for `seconds`."""
         return self.per_hour * units * seconds / SECONDS_PER_HOUR
 
 
 def check_limits(limits: TrainingLimits, *, has_price: bool) -> None:
-    """Raises InvalidInputError with everything that is wrong with them."""
+    """Raises InvalidInputError with every error."""
     errors = [
         f"limits.{name} must be a number from 0, got {value:g}"
         for name, value in limits.as_json().items()

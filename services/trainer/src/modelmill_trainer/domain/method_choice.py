@@ -1,19 +1,19 @@
-"""What method `auto` becomes, and why."""
+"""Resolves training method AUTO to LoRA or full fine-tuning, with the reason."""
 
 from dataclasses import dataclass
 
 from modelmill_trainer.domain.methods import ANSWERS, FULL, LORA, TEXT
 
 FULL_FROM_ROWS = 100_000
-"""Fewer rows than this rarely teach more than low-rank adapters can hold (Biderman et al. 2024)."""
+"""With fewer rows LoRA rarely loses to full fine-tuning (Biderman et al. 2024)."""
 TEXT_FROM_ROWS = 10_000
-"""New knowledge, as continued pre-training brings it, wants all weights sooner."""
+"""Continued pre-training adds knowledge and profits from full fine-tuning earlier."""
 GIB = 1 << 30
 
 
 @dataclass(frozen=True)
 class MethodChoice:
-    """The method, and a sentence for people."""
+    """The method, and one sentence with the reason."""
 
     method: str
     reason: str
@@ -22,18 +22,19 @@ class MethodChoice:
 def choose_method(
     *, rows: int | None, objective: str, memory_bytes: int, full_run_bytes: int
 ) -> MethodChoice:
-    """LoRA or all weights, by three questions in this order.
+    """Choose LoRA or full fine-tuning, by three criteria in this order.
 
-    1. Objective: what compares with the base, or with a teacher beside it, keeps the base: LoRA.
-    2. Rows: few are learned as well by adapters, with less to forget: LoRA.
-    3. Memory: a full run that does not fit is none: LoRA.
+    1. Objective: DPO, KTO and distillation compare with a frozen model: LoRA.
+    2. Rows: with few rows LoRA learns as much and forgets less: LoRA.
+    3. Memory: full fine-tuning does not fit: LoRA.
 
-    Prefix and prompt tuning are never chosen: one engine alone serves them.
+    Prefix and prompt tuning are never chosen, because only one engine serves them.
+
 
     Args:
         rows: Of the train split; None when the dataset is not made yet.
         memory_bytes: Of the machine that is to train.
-        full_run_bytes: What a run of all weights needs.
+        full_run_bytes: Memory that full fine-tuning needs.
     """
     if objective not in (ANSWERS, TEXT):
         return MethodChoice(

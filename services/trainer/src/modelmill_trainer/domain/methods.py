@@ -1,4 +1,4 @@
-"""The two axes of a run: which weights change, and what becomes smaller; and what combines."""
+"""Training methods and objectives, and which combinations are valid."""
 
 LORA = "lora"
 FULL = "full"
@@ -7,9 +7,9 @@ PROMPT = "prompt"
 QLORA = "qlora"
 AUTO = "auto"
 METHODS = (LORA, FULL, PREFIX, PROMPT)
-"""Which weights change, as a run knows them; `AUTO` has become one of them before."""
+"""Resolved methods: `AUTO` is one of these when a run starts."""
 VIRTUAL = (PREFIX, PROMPT)
-"""Methods that learn something which stands before every row."""
+"""Methods that train a soft prompt."""
 
 ANSWERS = "answers"
 TEXT = "text"
@@ -18,18 +18,18 @@ KTO = "kto"
 DISTILLATION = "distillation"
 OBJECTIVES = (ANSWERS, TEXT, DPO, KTO, DISTILLATION)
 PREFERENCES = (DPO, KTO)
-"""Objectives that compare the model with its own base."""
+"""Preference objectives; their reference model is the base."""
 
 GUIDE_RATES = {LORA: 3e-5, FULL: 1e-5, PREFIX: 5e-3, PROMPT: 1e-2}
 GUIDE_PREFERENCE_SHARE = 0.1
 
 NO_QLORA = (
     "method qlora needs a GPU and bitsandbytes, and no worker of this release has both. Use lora, "
-    "whose base is kept in bfloat16"
+    "which keeps the base in bfloat16"
 )
 
 FOREIGN_TEACHER = (
-    "its tokenizer or chat template is not the base's, so that their words cannot be compared"
+    "its tokenizer or chat template differs from the base's, so that logits cannot be compared"
 )
 OTHER_TEACHER = (
     "Name a teacher of the base's family, or give teacher_answers with objective answers to learn "
@@ -44,14 +44,14 @@ FIELDS_OF_METHODS: dict[str, tuple[str, ...]] = {
     "target_parameters": (LORA,),
     "virtual_tokens": VIRTUAL,
 }
-"""Choices that mean something for these methods only."""
+"""Fields that apply to these methods only."""
 FIELDS_OF_OBJECTIVES: dict[str, tuple[str, ...]] = {
     "preference_beta": PREFERENCES,
     "distillation_temperature": (DISTILLATION,),
     "distillation_weight": (DISTILLATION,),
     "last_turn_only": (ANSWERS, DISTILLATION),
 }
-"""Choices that mean something for these objectives only."""
+"""Fields that apply to these objectives only."""
 
 
 def guide_rate(method: str, objective: str) -> float:
@@ -61,14 +61,14 @@ def guide_rate(method: str, objective: str) -> float:
 
 
 def has_meaning(field: str, method: str, objective: str) -> bool:
-    """Whether a choice of that name changes anything of such a run."""
+    """Whether a field applies to this method and objective."""
     return method in FIELDS_OF_METHODS.get(field, (method,)) and objective in (
         FIELDS_OF_OBJECTIVES.get(field, (objective,))
     )
 
 
 def errors_of_combination(method: str, objective: str) -> list[str]:
-    """Why the two do not go together, or one of them is none; empty when nothing is wrong."""
+    """Errors of a method, an objective or their combination; empty if valid."""
     if method == QLORA:
         return [NO_QLORA]
     errors = []
@@ -78,15 +78,14 @@ def errors_of_combination(method: str, objective: str) -> list[str]:
         errors.append(f"objective must be one of {', '.join(OBJECTIVES)}")
     if (method, objective) == (FULL, KTO):
         errors.append(
-            "objective kto does not go with method full: it asks the base about pairs of prompt "
-            "and answer that each step makes anew, and a full run has no base left. Use dpo, or "
-            "an adapter"
+            "objective kto does not work with method full: every step needs likelihoods of the "
+            "base model, whose weights a full run overwrites. Use dpo, or method lora"
         )
     return errors
 
 
 def errors_of_fields(given: set[str], method: str, objective: str) -> list[str]:
-    """Choices that were made and mean nothing for such a run."""
+    """Errors of given fields that do not apply to the method or objective."""
     errors = [
         f"{name} has no meaning for method {method}"
         for name, methods in FIELDS_OF_METHODS.items()

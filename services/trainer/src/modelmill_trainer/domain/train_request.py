@@ -1,14 +1,14 @@
-"""What the work process is asked to do; crosses to it as JSON."""
+"""Request of a training child process, sent as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from modelmill_trainer.domain.cluster import Cluster
+from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.limits import Price, TrainingLimits
+from modelmill_trainer.domain.limits import MachinePrice, TrainingLimits
 
 FOLDERS = (
     *("base_folder", "dataset_folder", "validation_folder"),
@@ -18,7 +18,7 @@ FOLDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
-    """A run over local, verified folders."""
+    """A training run over local, verified folders."""
 
     base_folder: Path
     """Hugging Face folder of the base model."""
@@ -28,32 +28,32 @@ class TrainRequest:
     dataset_folder: Path
     """train.jsonl, valid.jsonl, test.jsonl."""
     checkpoint_folder: Path | None
-    """State that an earlier attempt left; None for a fresh start."""
+    """Checkpoint of an earlier attempt; None for a fresh start."""
     choices: tuple[str, ...]
-    """Answers that the test split is scored on; empty when it is not to be scored."""
+    """Classification labels for scoring the test split; empty to skip scoring."""
     hyper_parameters: HyperParameters
     threads: int
-    """Of each process; 0 for one a core."""
+    """torch threads per process; 0 for one per core."""
     distribution: Distribution | None = None
-    """How the run is divided; None for one process."""
-    cluster: Cluster | None = None
-    """Where the ranks of a divided run are; None for this machine."""
+    """Options of a distributed run; None for one process."""
+    cluster: KubernetesCluster | None = None
+    """Kubernetes cluster for the ranks; None to run them on this machine."""
     teacher_folder: Path | None = None
-    """Hugging Face folder of the model to learn from, of objective distillation."""
+    """Hugging Face folder of the teacher, for objective distillation."""
     adapter_folder: Path | None = None
-    """LoRA adapter that the run goes on from, as PEFT reads it; None for a fresh one."""
+    """PEFT folder of the LoRA adapter to continue from; None for a new one."""
     validation_folder: Path | None = None
-    """Dataset whose rows take the place of the valid split; None for the dataset's own."""
+    """Dataset whose rows replace the valid split; None for the dataset's own."""
     limits: TrainingLimits = field(default_factory=TrainingLimits)
-    price: Price = field(default_factory=Price)
+    price: MachinePrice = field(default_factory=MachinePrice)
     seconds_between_interruptions: float = 3600.0
-    """The mean that the operator expects."""
+    """Mean time between worker failures that the operator expects."""
     base_correct: tuple[bool, ...] | None = None
-    """What the base answered rightly of the same questions before; None to ask it."""
+    """Known results of the base on the test split; None to score it."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """All that the run reads."""
+        """All folders that the run reads."""
         given = (getattr(self, name) for name in FOLDERS)
         return tuple(folder for folder in given if folder is not None)
 
@@ -83,9 +83,9 @@ class TrainRequest:
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
                 "distribution": Distribution.from_json(distribution) if distribution else None,
-                "cluster": Cluster.from_json(cluster) if cluster else None,
+                "cluster": KubernetesCluster.from_json(cluster) if cluster else None,
                 "limits": TrainingLimits.from_json(document["limits"]),
-                "price": Price(**document["price"]),
+                "price": MachinePrice(**document["price"]),
                 "base_correct": tuple(known) if known is not None else None,
             }
         )

@@ -1,7 +1,6 @@
-"""Which rows each optimizer step sees, and at what learning rate: a function of seed and step.
+"""Data order and learning-rate schedule, as pure functions of seed and step.
 
-Nothing here is remembered between steps, so a resumed run goes on with exactly the rows that an
-uninterrupted one would have seen.
+There is no state between steps, so a resumed run sees exactly the rows of an uninterrupted one.
 """
 
 import random
@@ -16,7 +15,8 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """The steps of a run over a train split.
+    """Batches and learning rates of a run.
+
 
     Rows come from an endless sequence of epochs: a batch may hold the end of one epoch and the
     beginning of the next, so all but the last are full. Epochs are shuffled, but for those that the
@@ -27,14 +27,14 @@ class TrainingPlan:
     """Rows of the train split."""
     batch_size: int
     row_visits: int
-    """Rows seen in all, repeats counted."""
+    """Rows seen over all epochs."""
     seed: int
     warmup_steps: int
     peak_learning_rate: float
     order: Sequence[int] = ()
     """Every row once, in the order of the first epoch; empty when the dataset gives none."""
     order_repeats: bool = False
-    """Whether later epochs go the same way."""
+    """Whether later epochs use the same order."""
 
     @property
     def steps(self) -> int:
@@ -54,9 +54,9 @@ class TrainingPlan:
         return divmod(min(step * self.batch_size, self.row_visits), self.rows)
 
     def learning_rate(self, step: int) -> float:
-        """Rate of a step, counted from 0: a linear rise to the peak, then a linear fall.
+        """Learning rate of a step, counted from 0: linear warm-up to the peak, then linear decay.
 
-        Neither end is 0: every step that is paid for teaches something.
+        It is never 0: every step that is paid for changes the weights.
         """
         if step < self.warmup_steps:
             share = (step + 1) / self.warmup_steps
@@ -81,7 +81,7 @@ def plan_training(
 
     Args:
         order: Every row once, as the first epoch shall see them; empty to shuffle it too.
-        order_repeats: Whether later epochs go the same way.
+        order_repeats: Whether later epochs use the same order.
 
     Raises:
         ValueError: the order is one of another number of rows, or epochs or batch size are open.

@@ -15,7 +15,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class EvaluationServicer(TrainerServiceServicer):
-    """That part of the service."""
+    """Evaluation RPCs of TrainerService."""
 
     def __init__(self, create: CreateEvaluationJob, read: ReadEvaluation) -> None:
         self._create_evaluation_job = create

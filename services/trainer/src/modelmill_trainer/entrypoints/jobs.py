@@ -15,7 +15,7 @@ from modelmill_trainer.train_model import TrainModel
 
 
 class TrainHandler:
-    """What the worker calls."""
+    """Job handler."""
 
     kind = TRAIN
 
@@ -23,7 +23,7 @@ class TrainHandler:
         self._train_model = train_model
 
     async def is_ready(self, request: JobRequested) -> bool:
-        """Whether the dataset is there, or will never be."""
+        """Whether the datasets exist, or their jobs have failed."""
         spec = ParseDict(MessageToDict(request.spec), TrainSpec(), ignore_unknown_fields=True)
         return await self._train_model.can_begin(request.tenant, spec)
 
@@ -34,7 +34,7 @@ class TrainHandler:
 
 
 class EvaluateHandler:
-    """What the worker calls."""
+    """Job handler."""
 
     kind = EVALUATE
 
@@ -42,7 +42,7 @@ class EvaluateHandler:
         self._evaluate_model = evaluate_model
 
     async def is_ready(self, request: JobRequested) -> bool:
-        """Always: models, rows and files were there when it was asked for."""
+        """Always true: models, dataset and files existed when the job was accepted."""
         return True
 
     async def __call__(self, job: ActiveJob) -> JobResult:

@@ -1,1 +1,1 @@
-"""What runs in the work process of an evaluation: rows, questions, answers, figures. No torch."""
+"""Child process of an evaluation: rows, model requests, metrics. It does not import torch."""

@@ -1,17 +1,17 @@
-"""The work process of an evaluation; started by `ActiveJob.run_child`, never by hand."""
+"""Child process of an evaluation, started by `ActiveJob.run_child`."""
 
 import resource
 
 from modelmill_jobs.child import run_child_main
 
 MEMORY_BYTES = 8 << 30
-"""Of address space: a task's template that makes much of little ends this process alone."""
+"""Address-space limit: an expanding template of a task ends only this process."""
 
 
 def main() -> None:
-    """Evaluate as the parent asks, and answer it."""
+    """Run the parent's request and send the result."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # Only now: its libraries shall live within that too.
+    # Imported after the limit is set, so that it covers the libraries too.
     from modelmill_trainer.evaluating.run import evaluate
 
     run_child_main(evaluate)

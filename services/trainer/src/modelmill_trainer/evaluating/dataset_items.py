@@ -1,4 +1,4 @@
-"""Rows of a dataset as questions: the last turn of each is the right answer."""
+"""Evaluation items from dataset rows: the last message of a row is the reference answer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,40 +17,41 @@ from modelmill_trainer.evaluating.items import Item, Prompt, Suite
 from modelmill_trainer.evaluating.row_files import count_rows, drawn, read_rows
 
 MAX_CHOICES = 256
-"""That inference scores at a time."""
+"""Maximum continuations of one Score request."""
 HEAD_CHARACTERS = 64
-"""So much of a document is given, and the rest scored; of a shorter one a quarter."""
-NO_ANSWER = "its last turn is no answer with text"
+"""Of a plain document these first characters (at most a quarter) are the prompt; the rest is
+scored."""
+NO_ANSWER = "its last message is not an assistant message with text"
 
 
 def dataset_suite(folder: Path, choices: Sequence[str], plan: EvaluationPlan) -> Suite:
-    """The questions of a dataset's split.
+    """The evaluation items of a dataset's split.
 
     Args:
-        folder: Of the dataset.
-        choices: Answers that its rows choose among; none where there are no such.
+        folder: The dataset's folder.
+        choices: Classification labels; empty for free-text answers.
 
     Raises:
-        ChildFailure: a row is no JSON.
+        ChildFailure: a line is not a JSON object.
     """
     file = folder / f"{plan.split}.jsonl"
     count = count_rows([file])
-    few = tuple(choices) if len(choices) <= MAX_CHOICES else ()
-    measures = plan.measures or (MEASURES if few else (*OF_LIKELIHOODS, *OF_TEXTS))
+    labels = tuple(choices) if len(choices) <= MAX_CHOICES else ()
+    measures = plan.measures or (MEASURES if labels else (*OF_LIKELIHOODS, *OF_TEXTS))
     if not {*OF_CHOICES} & {*measures}:
-        few = ()  # nobody asks what the other answers would have been
+        labels = ()  # no metric compares the labels
     items, skipped = [], 0
     for place, row in read_rows([file], drawn(count, plan.max_rows, plan.seed)):
-        item = _item(str(row.get("row", place + 1)), row, few)
+        item = _item(str(row.get("row", place + 1)), row, labels)
         if item is None:
             skipped += 1
         else:
             items.append(item)
     return Suite(
         name=DATASET_SUITE,
-        items=_with_keys_of_their_own(items),
+        items=_with_unique_keys(items),
         measures=measures,
-        shown=OF_CLASSES if few and not plan.measures else (),
+        shown=OF_CLASSES if labels and not plan.measures else (),
         max_new_tokens=plan.max_new_tokens,
         rows=count,
         skipped=skipped,
@@ -77,7 +78,7 @@ def _item(key: str, row: Mapping[str, Any], choices: tuple[str, ...]) -> Item | 
             prompt=Prompt(text=answer[:head]),
             reference=rest,
             continuations=(rest,),
-            is_open=False,
+            is_generative=False,
             columns=columns,
         )
     prompt = Prompt(turns=tuple(before), tools=tuple(row.get("tools") or ()))
@@ -93,15 +94,15 @@ def _item(key: str, row: Mapping[str, Any], choices: tuple[str, ...]) -> Item | 
     )
 
 
-def _with_keys_of_their_own(items: Sequence[Item]) -> tuple[Item, ...]:
-    """Rows that were made of one source row share its number."""
+def _with_unique_keys(items: Sequence[Item]) -> tuple[Item, ...]:
+    """Rows derived from one source row share its number, and get a suffix."""
     seen: dict[str, int] = {}
-    told_apart = []
+    renamed = []
     for item in items:
         seen[item.key] = times = seen.get(item.key, 0) + 1
         key = item.key if times == 1 else f"{item.key}.{times}"
-        told_apart.append(Item(**{**_fields(item), "key": key}))
-    return tuple(told_apart)
+        renamed.append(Item(**{**_fields(item), "key": key}))
+    return tuple(renamed)
 
 
 def _fields(item: Item) -> dict[str, Any]:

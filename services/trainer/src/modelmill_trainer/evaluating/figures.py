@@ -1,4 +1,4 @@
-"""The figures of suites and their slices, of one model or of two side by side."""
+"""Metrics of suites and slices, for one model or for two on the same rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -29,17 +29,17 @@ SIDES = ("model", "compare_to")
 
 @dataclass(frozen=True)
 class MeasuredSuite:
-    """A suite, what each model made of it, and the statistics of each measure and model."""
+    """A suite with row outcomes and per-metric statistics of each model."""
 
     suite: Suite
     outcomes: Sequence[Sequence[RowOutcome]]
-    """Of each model, row by row."""
+    """Per model, in row order."""
     statistics: Mapping[str, Sequence[Statistics]]
-    """By measure, of each model."""
+    """By metric, per model."""
 
     @classmethod
     def of(cls, suite: Suite, outcomes: Sequence[Sequence[RowOutcome]]) -> "MeasuredSuite":
-        """Compute the statistics, once for all slices."""
+        """Compute the statistics once; slices select from them."""
         statistics = {
             name: [measure_of(name).statistics(rows) for rows in outcomes]
             for name in suite.measures
@@ -49,10 +49,10 @@ class MeasuredSuite:
     def figures(
         self, plan: EvaluationPlan, on_progress: Callable[[], None] = lambda: None
     ) -> Figures:
-        """Of all rows, and of each slice's groups.
+        """Metrics of all rows and of each group of each slice.
 
         Args:
-            on_progress: Called after all rows, and after each slice.
+            on_progress: Called after the full table, and after each slice.
         """
         measured = self._measured(np.arange(len(self.suite.items)), plan)
         on_progress()
@@ -72,7 +72,7 @@ class MeasuredSuite:
         }
 
     def row_values(self, name: str, side: int) -> list[float | None]:
-        """How good each row is on its own, by a measure."""
+        """A metric's value for each row; None where it is undefined."""
         statistics = self.statistics[name][side]
         if not len(statistics.distinct):
             return [None] * len(statistics.of_row)
@@ -111,9 +111,9 @@ def _figures(measure: Measure, sides: Sequence[Statistics], plan: EvaluationPlan
 
 def _label(item: Item, each: Slice) -> str:
     if each.by == LENGTH:
-        return length_label(item.prompt.says, each.edges)
+        return length_label(item.prompt.content, each.edges)
     if each.by == SCRIPT:
-        return script_label(item.prompt.says)
+        return script_label(item.prompt.content)
     if each.by == ANSWER:
         return value_label(item.reference)
     return value_label(item.columns.get(each.by))

@@ -1,62 +1,62 @@
-"""One question that models are asked, wherever it comes from."""
+"""Evaluation items and suites, independent of their source (dataset or task)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 Turns = tuple[Mapping[str, Any], ...]
-"""Messages as OpenAI writes them."""
+"""Messages in OpenAI's format."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What stands before the answer: turns, or a text as it is."""
+    """Prompt of an item: chat messages, or raw text."""
 
     turns: Turns = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     text: str = ""
 
     @property
-    def says(self) -> str:
-        """All of its words: what a slice by length or script looks at."""
+    def content(self) -> str:
+        """Concatenated text, by which slices by length and script group rows."""
         return self.text or "\n".join(str(turn.get("content") or "") for turn in self.turns)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A row as a question with its right answer."""
+    """A prompt with its reference answer."""
 
     key: str
-    """Unique in its suite: the row's number."""
+    """Row number, unique within the suite."""
     prompt: Prompt
     reference: str
-    """The right answer."""
+    """Reference answer."""
     continuations: tuple[str, ...]
-    """What is scored after the prompt: each choice, or the right answer alone."""
+    """Texts whose likelihood after the prompt is scored: each choice, or only the reference."""
     choices: tuple[str, ...] = ()
-    """As many as continuations, or none."""
+    """Same length as `continuations`, or empty."""
     right: int | None = None
-    """Index of the right choice."""
-    is_open: bool = True
-    """Whether an answer can be generated to it."""
+    """Index of the correct choice."""
+    is_generative: bool = True
+    """Whether an answer can be generated, and not only scored."""
     stops: tuple[str, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
-    """What slices may go by."""
+    """Columns that slices can group by."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Questions that are measured together."""
+    """Items whose metrics are computed together."""
 
     name: str
     items: tuple[Item, ...]
     measures: tuple[str, ...]
     shown: tuple[str, ...] = ()
-    """Those of them that people are shown; all where it is empty."""
+    """Metrics that the report shows; empty for all."""
     max_new_tokens: int
     rows: int
-    """That there were to choose from."""
+    """Rows before sampling."""
     skipped: int = 0
-    """Chosen rows that are no questions."""
+    """Sampled rows that could not become items."""
     first_skipped: str = ""
-    """Why, of the first."""
+    """Reason for the first skipped row."""

@@ -1,3 +1,3 @@
-"""What can be asked of a model; both sides of the pipe know it."""
+"""Kinds of model requests, shared by parent and child process."""
 
 SCORE, WRITE = "score", "write"

@@ -1,4 +1,4 @@
-"""What is asked of which model: questions as the job's parent answers them, and their answers."""
+"""Requests to models: Score and Generate messages, and their JSON form for the parent."""
 
 import json
 from base64 import b64encode
@@ -21,22 +21,21 @@ from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE
 
 @dataclass(frozen=True)
 class Question:
-    """One question to one model."""
+    """One request for one item and one model."""
 
     suite: Suite
     item: Item
     side: int
-    """Place of the model: 0 is the one that is measured, 1 the other."""
+    """0 for the evaluated model, 1 for the one it is compared with."""
     asks: str
 
     @property
     def key(self) -> tuple[str, str, int, str]:
-        """By which its answer is kept."""
+        """Key of its answer."""
         return self.suite.name, self.item.key, self.side, self.asks
 
     def as_json(self) -> dict[str, Any]:
-        """See `modelmill_trainer.evaluate_model.AskedModels`, which says whose it is and of which
-        model."""
+        """Message to the parent, which adds tenant and version."""
         if self.asks == SCORE:
             request: Any = ScoreRequest(continuations=self.item.continuations)
         else:
@@ -45,35 +44,35 @@ class Question:
             )
             request = GenerateRequest(options=options)
         put_prompt(request, self.item.prompt)
-        return asking(self.asks, self.side, request)
+        return model_request(self.asks, self.side, request)
 
 
-def asking(asks: str, side: int, request: Any) -> dict[str, Any]:
-    """A question as `modelmill_trainer.ask_models.OpenModels` takes it."""
+def model_request(asks: str, side: int, request: Any) -> dict[str, Any]:
+    """JSON message that `modelmill_trainer.model_requests.ModelRequestHandler` accepts."""
     written = b64encode(request.SerializeToString(deterministic=True)).decode()
     return {"asks": asks, "side": side, "request": written}
 
 
 def questions_of(suites: Sequence[Suite], sides: int) -> Iterator[Question]:
-    """All questions, row by row, so that both models have answered the same rows at any time."""
+    """All requests, row by row, so that both models have answered the same rows at any time."""
     for suite in suites:
-        kinds = asked_kinds(suite)
+        kinds = request_kinds(suite)
         for item in suite.items:
             for side in range(sides):
                 for asks in kinds:
-                    if asks == SCORE or item.is_open:
+                    if asks == SCORE or item.is_generative:
                         yield Question(suite, item, side, asks)
 
 
-def asked_kinds(suite: Suite) -> tuple[str, ...]:
-    """What the measures need to be asked."""
+def request_kinds(suite: Suite) -> tuple[str, ...]:
+    """Request kinds that a suite's metrics need."""
     wanted = set(suite.measures)
     score = wanted & {*OF_LIKELIHOODS, *OF_CHOICES}
     return (*([SCORE] if score else []), *([WRITE] if wanted & set(OF_TEXTS) else []))
 
 
 def put_prompt(request: Any, prompt: Prompt) -> None:
-    """Write what stands before the answer into a request for one."""
+    """Write an item's prompt into a Score or Generate request."""
     if not prompt.turns:
         request.text = prompt.text
         return

@@ -1,4 +1,4 @@
-"""The results as a page: plain HTML with drawings in it, no script, nothing loaded."""
+"""HTML report of an evaluation: inline SVG, no scripts, no external resources."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,35 +11,35 @@ from jinja2 import Environment, Template
 
 PAGE = "report.html"
 WIDTH = 360
-"""Of a drawing's axis."""
+"""Width of the interval plots, in pixels."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """A measure of some rows, as a line of a table with its intervals drawn."""
+class MetricRow:
+    """One metric of one group, as a table row with an interval plot."""
 
     measure: str
     group: str
-    """Of a slice; empty for all rows."""
+    """Group of a slice; empty for all rows."""
     model: Mapping[str, Any] | None
     compare_to: Mapping[str, Any] | None
     comparison: Mapping[str, Any] | None
     low: float
-    """Of the axis, as `high`."""
+    """Lower end of the axis."""
     high: float
 
     def place(self, value: float) -> float:
-        """Where on the axis."""
+        """Position of a value on the axis, in pixels."""
         return WIDTH * (value - self.low) / ((self.high - self.low) or 1.0)
 
 
 def write_page(folder: Path, results: Mapping[str, Any]) -> None:
-    """The page of `results`; the same results give the same bytes."""
+    """Write the report; it is deterministic for the same results."""
     (folder / PAGE).write_text(page_of(results), "utf-8")
 
 
 def page_of(results: Mapping[str, Any]) -> str:
-    """The page's HTML. Names in it are a tenant's: all of them are escaped."""
+    """The HTML. Names come from tenants, so all of them are escaped."""
     suites = [(suite, list(_lines(suite))) for suite in results["suites"]]
     return _template().render(results=results, suites=suites, width=WIDTH).lstrip()
 
@@ -55,8 +55,8 @@ def _template() -> Template:
     return environment.from_string(source)
 
 
-def _lines(suite: Mapping[str, Any]) -> Iterator[Line]:
-    """Each measure of all rows, and below it those of the slices, on one axis."""
+def _lines(suite: Mapping[str, Any]) -> Iterator[MetricRow]:
+    """Each metric for all rows, followed by its slices, on a common axis."""
     for name in suite["shown"]:
         whole = suite["measures"][name]
         found = [("", whole)]
@@ -72,7 +72,7 @@ def _lines(suite: Mapping[str, Any]) -> Iterator[Line]:
             for end in ("low", "high")
         ]
         for group, figures in found:
-            yield Line(
+            yield MetricRow(
                 name,
                 group,
                 figures.get("model"),

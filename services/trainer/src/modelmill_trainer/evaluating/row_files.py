@@ -1,4 +1,4 @@
-"""Rows of JSONL files, and the draw of some of them."""
+"""Reads and samples rows of JSONL files."""
 
 import json
 import random
@@ -10,22 +10,22 @@ from modelmill_jobs.child import ChildFailure
 
 
 def count_rows(files: Sequence[Path]) -> int:
-    """Lines that say something."""
+    """Non-empty lines."""
     return sum(1 for _ in _lines(files))
 
 
 def drawn(count: int, most: int, seed: int) -> set[int]:
-    """Places of `most` of `count` rows, or of all: the same for the same numbers."""
+    """Sampled indices of at most `most` of `count` rows; deterministic."""
     if count <= most:
         return set(range(count))
     return set(random.Random(f"{seed}/{count}").sample(range(count), most))
 
 
 def read_rows(files: Sequence[Path], places: set[int] | None = None) -> Iterator[tuple[int, Any]]:
-    """The rows at these places of all files together, each with its place.
+    """Rows at the given indices (None for all) over all files, each with its index.
 
     Raises:
-        ChildFailure: a line is no JSON object; names it.
+        ChildFailure: a line is not a JSON object; the message names it.
     """
     for place, (file, number, line) in enumerate(_lines(files)):
         if places is None or place in places:
@@ -36,8 +36,8 @@ def read_rows(files: Sequence[Path], places: set[int] | None = None) -> Iterator
             if not isinstance(row, dict):
                 raise ChildFailure(
                     "BAD_ROWS",
-                    f"line {number} of {file.name} is no JSON object",
-                    "Data files of an evaluation are JSONL: one object a line.",
+                    f"line {number} of {file.name} is not a JSON object",
+                    "Write one JSON object per line (JSONL).",
                 )
             yield place, row
 

@@ -1,4 +1,5 @@
-"""The whole evaluation in its work process: rows, questions, answers, figures."""
+"""Runs an evaluation in its child process: read rows, query models, compute metrics, write
+files."""
 
 import hashlib
 import json
@@ -15,30 +16,30 @@ from modelmill_jobs.child import ChildFailure, ChildPort
 
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected
 from modelmill_trainer.domain.evaluation_request import EvaluationRequest
-from modelmill_trainer.evaluating.answer_book import AnswerBook
-from modelmill_trainer.evaluating.ask_all import ask_all
+from modelmill_trainer.evaluating.answer_store import AnswerStore
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite
 from modelmill_trainer.evaluating.items import Item, Suite
 from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE
 from modelmill_trainer.evaluating.questions import questions_of
 from modelmill_trainer.evaluating.report_page import write_page
+from modelmill_trainer.evaluating.send_questions import send_questions
 from modelmill_trainer.evaluating.tasks.config import read_config
 from modelmill_trainer.evaluating.tasks.task_items import task_suite
 
-NOT_FINITE = "a likelihood is no finite number"
+NOT_FINITE = "a likelihood is not a finite number"
 
 
 @dataclass
 class Unanswered:
-    """Questions to which a model had no answer."""
+    """Requests that a model refused, counted by kind."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """By what was asked."""
+    """By request kind."""
     first: str = ""
-    """Why, of the first."""
+    """Reason of the first refusal."""
     cut: int = 0
-    """Generated answers that ended at the limit of tokens."""
+    """Generated answers that ended at the token limit."""
 
     def count(self, asks: str, refusal: str) -> None:
         self.counts[asks] += 1
@@ -48,17 +49,19 @@ class Unanswered:
         return {**dict(sorted(self.counts.items())), "first_reason": self.first}
 
 
-def outcomes_of(suite: Suite, side: int, book: AnswerBook) -> tuple[list[RowOutcome], Unanswered]:
-    """What a model made of each row of a suite, in the order of its items."""
+def outcomes_of(
+    suite: Suite, side: int, answers: AnswerStore
+) -> tuple[list[RowOutcome], Unanswered]:
+    """A model's outcome for each item of a suite, in order."""
     unanswered = Unanswered()
-    return [_outcome(suite, item, side, book, unanswered) for item in suite.items], unanswered
+    return [_outcome(suite, item, side, answers, unanswered) for item in suite.items], unanswered
 
 
 def _outcome(
-    suite: Suite, item: Item, side: int, book: AnswerBook, unanswered: Unanswered
+    suite: Suite, item: Item, side: int, answers: AnswerStore, unanswered: Unanswered
 ) -> RowOutcome:
-    scores = _value(book.get((suite.name, item.key, side, SCORE)), SCORE, unanswered)
-    written = _value(book.get((suite.name, item.key, side, WRITE)), WRITE, unanswered)
+    scores = _value(answers.get((suite.name, item.key, side, SCORE)), SCORE, unanswered)
+    written = _value(answers.get((suite.name, item.key, side, WRITE)), WRITE, unanswered)
     if written is not None and written["finish_reason"] == "length":
         unanswered.cut += 1
     if scores is not None and not all(isfinite(score["log_likelihood"]) for score in scores):
@@ -86,27 +89,27 @@ def _scored(item: Item, scores: Sequence[dict[str, Any]], answer: str | None) ->
 
 def _value(answer: dict[str, Any] | None, asks: str, unanswered: Unanswered) -> Any:
     if answer is None:
-        return None  # it was not asked
+        return None  # not requested
     if answer["value"] is None:
         unanswered.count(asks, answer["refusal"])
     return answer["value"]
 
 
 ROUNDING = 1e-12
-"""A figure that is just what it may be is good enough."""
+"""Tolerance, so that a value equal to its threshold passes."""
 
 
-def judged(
+def check_protections(
     protections: Sequence[Protected], suites: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Each protection with what was measured, whether it holds, and why not.
+    """Each protection with value, difference, `passed` and the reason.
 
-    The measured value decides, not its interval. What was not measured does not hold: nobody knows.
+    The point estimate decides, not its interval. A metric without a value fails.
     """
-    return [_judged(each, suites) for each in protections]
+    return [_check_protection(each, suites) for each in protections]
 
 
-def _judged(each: Protected, suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _check_protection(each: Protected, suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     measured = _measured(each, suites)
     model = (measured.get("model") or {}).get("value")
     difference = ((measured.get("comparison") or {}).get("difference") or {}).get("value")
@@ -148,13 +151,13 @@ RESULTS, ROWS = "results.json", "rows.jsonl"
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """All figures."""
+    """Write `results.json`."""
     text = json.dumps(results, ensure_ascii=False, indent=1, allow_nan=False)
     (folder / RESULTS).write_text(text + "\n", "utf-8")
 
 
 def write_rows(folder: Path, suites: Sequence[MeasuredSuite]) -> None:
-    """A line a row: the right answer, and what each model said and how good it was."""
+    """Write `rows.jsonl`: reference, and each model's answer with its scores."""
     with (folder / ROWS).open("x", encoding="utf-8") as file:
         for suite in suites:
             for line in _lines(suite):
@@ -162,7 +165,7 @@ def write_rows(folder: Path, suites: Sequence[MeasuredSuite]) -> None:
 
 
 def summary_of(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the job's record has: no slices, and no word of any row."""
+    """Summary for the job record: no slices, and no text of any row."""
     return {
         "models": results["models"],
         "suites": {
@@ -181,7 +184,7 @@ def _lines(suite: MeasuredSuite) -> Iterator[dict[str, Any]]:
         line: dict[str, Any] = {
             "suite": suite.suite.name,
             "row": item.key,
-            "prompt_sha256": hashlib.sha256(item.prompt.says.encode()).hexdigest(),
+            "prompt_sha256": hashlib.sha256(item.prompt.content.encode()).hexdigest(),
             "reference": item.reference,
         }
         for side in sides:
@@ -190,39 +193,39 @@ def _lines(suite: MeasuredSuite) -> Iterator[dict[str, Any]]:
                 for name, of_rows in values[side].items()
                 if of_rows[place] is not None
             }
-            line[SIDES[side]] = _said(item, suite.outcomes[side][place]) | {"scores": scores}
+            line[SIDES[side]] = _row_output(item, suite.outcomes[side][place]) | {"scores": scores}
         yield line
 
 
-def _said(item: Item, outcome: RowOutcome) -> dict[str, Any]:
-    said: dict[str, Any] = {"answer": outcome.answer}
+def _row_output(item: Item, outcome: RowOutcome) -> dict[str, Any]:
+    output: dict[str, Any] = {"answer": outcome.answer}
     if outcome.log_likelihood is not None:
-        said |= {"log_likelihood": outcome.log_likelihood, "tokens": outcome.tokens}
+        output |= {"log_likelihood": outcome.log_likelihood, "tokens": outcome.tokens}
     if outcome.choice_scores is not None and outcome.chosen is not None:
-        said |= {
+        output |= {
             "chosen": item.choices[outcome.chosen],
             "choice_scores": list(outcome.choice_scores),
         }
-    return said
+    return output
 
 
 MEASURING_SILENCE_SECONDS = 600.0
-"""For one table of figures: of all rows of a suite, or of one slice's groups."""
+"""Per metrics table: all rows of a suite, or one slice."""
 
 
 def evaluate(port: ChildPort) -> Mapping[str, Any]:
-    """Ask, measure, and leave a folder with the results.
+    """Query the models, compute metrics and write the results folder.
 
     Raises:
-        ChildFailure: there is nothing to ask, or nothing was answered.
-        Preempted: told to stop; what was answered is saved.
+        ChildFailure: there are no rows, or no metric has a value.
+        Preempted: the job was asked to stop; answers so far are saved.
     """
     request = EvaluationRequest.from_json(port.request)
     suites = _suites(port, request)
-    book = AnswerBook(port.folder / "answers", request.checkpoint_folder)
+    answers = AnswerStore(port.folder / "answers", request.checkpoint_folder)
     questions = list(questions_of(suites, len(request.versions)))
-    ask_all(port, questions, book, request.at_once, request.checkpoint_seconds)
-    results, measured = _measure(port, request, suites, book)
+    send_questions(port, questions, answers, request.at_once, request.checkpoint_seconds)
+    results, measured = _measure(port, request, suites, answers)
     folder = port.folder / "results"
     folder.mkdir()
     port.report("save", max_silence_seconds=MEASURING_SILENCE_SECONDS)
@@ -243,25 +246,25 @@ def _suites(port: ChildPort, request: EvaluationRequest) -> list[Suite]:
     if empty:
         reason = empty[0].first_skipped or "there are no rows"
         raise ChildFailure(
-            "NO_ROWS", f"{empty[0].name} has no row to ask: {reason}", "Choose other rows."
+            "NO_ROWS", f"{empty[0].name} has no usable row: {reason}", "Choose other rows."
         )
     return suites
 
 
 def _measure(
-    port: ChildPort, request: EvaluationRequest, suites: Sequence[Suite], book: AnswerBook
+    port: ChildPort, request: EvaluationRequest, suites: Sequence[Suite], answers: AnswerStore
 ) -> tuple[dict[str, Any], list[MeasuredSuite]]:
     figures: list[dict[str, Any]] = []
     measured: list[MeasuredSuite] = []
-    tell = _MeasuringProgress(port, len(suites) * (1 + len(request.plan.slices)))
+    progress = _MetricsProgress(port, len(suites) * (1 + len(request.plan.slices)))
     for suite in suites:
-        found = [outcomes_of(suite, side, book) for side in range(len(request.versions))]
+        found = [outcomes_of(suite, side, answers) for side in range(len(request.versions))]
         one = MeasuredSuite.of(suite, [rows for rows, _ in found])
         measured.append(one)
-        told = _told([unanswered for _, unanswered in found])
-        figures.append(one.figures(request.plan, tell) | told)
-        _see_that_it_says_something(figures[-1])
-    protections = judged(request.plan.protections, figures)
+        unanswered_figures = _unanswered_figures([unanswered for _, unanswered in found])
+        figures.append(one.figures(request.plan, progress) | unanswered_figures)
+        _require_metrics(figures[-1])
+    protections = check_protections(request.plan.protections, figures)
     return {
         "models": _models(request),
         "plan": _plan(request.plan),
@@ -271,8 +274,8 @@ def _measure(
     }, measured
 
 
-class _MeasuringProgress:
-    """Told after each table of figures."""
+class _MetricsProgress:
+    """Reports progress after each metrics table."""
 
     def __init__(self, port: ChildPort, total: int) -> None:
         self._port = port
@@ -294,7 +297,7 @@ class _MeasuringProgress:
         )
 
 
-def _told(unanswered: Sequence[Unanswered]) -> dict[str, Any]:
+def _unanswered_figures(unanswered: Sequence[Unanswered]) -> dict[str, Any]:
     named = list(zip(SIDES, unanswered, strict=False))
     return {
         "unanswered": {name: each.as_json() for name, each in named if each.counts},
@@ -302,13 +305,15 @@ def _told(unanswered: Sequence[Unanswered]) -> dict[str, Any]:
     }
 
 
-def _see_that_it_says_something(figures: Mapping[str, Any]) -> None:
+def _require_metrics(figures: Mapping[str, Any]) -> None:
     if figures["measures"]:
         return
     reasons = [each["first_reason"] for each in figures["unanswered"].values()]
     why = reasons[0] if reasons else "no measure applies to its rows"
     raise ChildFailure(
-        "NOTHING_MEASURED", f"nothing of {figures['name']} could be measured: {why}", ""
+        "NOTHING_MEASURED",
+        f"no metric of {figures['name']} has a value: {why}",
+        "Choose other rows or metrics.",
     )
 
 

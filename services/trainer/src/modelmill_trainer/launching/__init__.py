@@ -1,1 +1,1 @@
-"""Starting the processes of a divided run, here or on a cluster, and speaking for them."""
+"""Launches the ranks of a distributed run, locally or on Kubernetes, and relays their messages."""

@@ -1,4 +1,4 @@
-"""TrainJobs over the HTTP interface of a Kubernetes API server."""
+"""Minimal Kubernetes API client for TrainJobs."""
 
 import http.client
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from modelmill_trainer.domain.cluster import Cluster
+from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.launching.train_job import GROUP, VERSION
 
 TIMEOUT_SECONDS = 30.0
@@ -17,10 +17,10 @@ NOT_FOUND = 404
 
 
 class KubernetesError(RuntimeError):
-    """The API server refused, or does not answer.
+    """The API server rejected a request or does not answer.
 
     Args:
-        status: Of HTTP; 0 when there was no answer.
+        status: HTTP status; 0 if there was no response.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -29,9 +29,9 @@ class KubernetesError(RuntimeError):
 
 
 class TrainJobs:
-    """The TrainJobs of a namespace."""
+    """Creates, reads and deletes TrainJobs of a namespace."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: KubernetesCluster) -> None:
         self._address = urlsplit(cluster.address)
         self._token_file = Path(cluster.token_file)
         self._ca_file = cluster.ca_file
@@ -39,7 +39,7 @@ class TrainJobs:
         self._path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/trainjobs"
 
     def create(self, manifest: Mapping[str, Any]) -> None:
-        """Once more changes nothing: names are given to one run each. Raises KubernetesError."""
+        """Create a TrainJob. Idempotent: a name belongs to one run. Raises KubernetesError."""
         try:
             self._ask("POST", self._path, manifest)
         except KubernetesError as error:
@@ -47,7 +47,7 @@ class TrainJobs:
                 raise
 
     def read(self, name: str) -> dict[str, Any] | None:
-        """What is known of it; None when there is none. Raises KubernetesError."""
+        """Read a TrainJob; None if it does not exist. Raises KubernetesError."""
         try:
             return self._ask("GET", f"{self._path}/{quote(name, safe='')}")
         except KubernetesError as error:
@@ -56,7 +56,7 @@ class TrainJobs:
             raise
 
     def delete(self, name: str) -> None:
-        """With its pods; nothing when there is none. Raises KubernetesError."""
+        """Delete a TrainJob and its pods, if it exists. Raises KubernetesError."""
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
         try:
             self._ask("DELETE", f"{self._path}/{quote(name, safe='')}", options)
@@ -81,10 +81,10 @@ class TrainJobs:
             raise KubernetesError(0, f"the API server does not answer: {error}") from error
         finally:
             connection.close()
-        said = _as_json(content)
+        document = _as_json(content)
         if answer.status >= http.client.BAD_REQUEST:
-            raise KubernetesError(answer.status, str(said.get("message", answer.reason)))
-        return said
+            raise KubernetesError(answer.status, str(document.get("message", answer.reason)))
+        return document
 
     def _connection(self) -> http.client.HTTPConnection:
         host, port = self._address.hostname or "", self._address.port
@@ -95,9 +95,9 @@ class TrainJobs:
 
 
 def _as_json(content: bytes) -> dict[str, Any]:
-    """The object in an answer; an empty one when it is none, as of a proxy in between."""
+    """The JSON object of a response; empty if it is not one, for example from a proxy."""
     try:
-        said = json.loads(content)
+        document = json.loads(content)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return document if isinstance(document, dict) else {}

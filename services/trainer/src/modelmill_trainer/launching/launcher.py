@@ -1,4 +1,4 @@
-"""What starts the ranks of a run, wherever they are."""
+"""Launcher interface: starts the ranks of a distributed run."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -8,53 +8,53 @@ from typing import Any, Protocol
 
 from modelmill_trainer.domain.distribution import Distribution
 
-GONE: dict[str, Any] = {"type": "gone"}
-"""What is heard of a rank that will say nothing more."""
+DISCONNECTED: dict[str, Any] = {"type": "gone"}
+"""Message that stands for a closed connection."""
 
 
 @dataclass(frozen=True)
 class Launch:
-    """Ranks to be started."""
+    """What to start."""
 
     request: Mapping[str, Any]
-    """What each of them is asked to do (a TrainRequest)."""
+    """TrainRequest of every rank."""
     distribution: Distribution
     folder: Path
-    """Scratch of the run; rank n gets `rank-n` in it."""
+    """Scratch folder of the run; rank n uses `rank-n` below it."""
 
 
 class Rank(Protocol):
-    """A rank that has reported."""
+    """A rank that has connected."""
 
     @property
     def number(self) -> int:
-        """From 0; 0 leads."""
+        """Rank number; 0 is the leader."""
         ...
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Tell it something; a rank that is gone hears nothing."""
+        """Send a message; it is dropped if the rank has ended."""
         ...
 
     def stop(self) -> None:
-        """Ask it to save and stop."""
+        """Ask the rank to save and stop."""
         ...
 
 
 class RunningRanks(Protocol):
-    """The ranks of a run, from when they were started."""
+    """Handle of the started ranks."""
 
     @property
-    def reported(self) -> list[Rank]:
-        """Those that can be told something."""
+    def connected(self) -> list[Rank]:
+        """Ranks that have connected."""
         ...
 
-    def heard(self, seconds: float) -> tuple[Rank, dict[str, Any]] | None:
-        """The next thing that a rank says, in the words of `modelmill_jobs.child`; None when none
-        does."""
+    def receive(self, seconds: float) -> tuple[Rank, dict[str, Any]] | None:
+        """The next message of a rank, in the protocol of `modelmill_jobs.child`; None after a
+        timeout."""
         ...
 
-    def ended(self) -> str | None:
-        """How what started them ended, in a few words; None while it runs."""
+    def end_reason(self) -> str | None:
+        """Why torchrun or the TrainJob ended; None while it runs."""
         ...
 
 
@@ -62,5 +62,5 @@ class Launcher(Protocol):
     """Starts ranks."""
 
     def started(self, launch: Launch) -> AbstractContextManager[RunningRanks]:
-        """Start them; when the block ends, however it does, none of them is left."""
+        """Start ranks; leaving the block in any way ends all of them."""
         ...

@@ -1,4 +1,4 @@
-"""Several processes train one model; this one has them started and speaks for them."""
+"""Parent of a distributed run: launches the ranks and relays the leader's reports to the worker."""
 
 import os
 import subprocess
@@ -17,10 +17,10 @@ from modelmill_service_kit.ports import held_port
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.launching.kubernetes import KubernetesLauncher
 from modelmill_trainer.launching.launcher import Launch, Launcher, Rank, RunningRanks
-from modelmill_trainer.launching.socket_links import SocketLinks
+from modelmill_trainer.launching.socket_channel import SocketChannel
 from modelmill_trainer.training.distributed.process_names import (
     RANK_MODULE,
-    REGATHER_MODULE,
+    RESHARD_MODULE,
     SOCKET,
     rank_folder,
 )
@@ -29,55 +29,57 @@ HERE = "127.0.0.1"
 
 
 class LocalRanks:
-    """torchrun and the links to what it started."""
+    """A torchrun process and the message channel to its ranks."""
 
-    def __init__(self, links: SocketLinks, torchrun: subprocess.Popen[bytes]) -> None:
-        self._links = links
+    def __init__(self, channel: SocketChannel, torchrun: subprocess.Popen[bytes]) -> None:
+        self._channel = channel
         self._torchrun = torchrun
 
     @property
-    def reported(self) -> list[Rank]:
+    def connected(self) -> list[Rank]:
         """See `RunningRanks`."""
-        return list(self._links.ranks)
+        return list(self._channel.ranks)
 
-    def heard(self, seconds: float) -> tuple[Rank, dict[str, Any]] | None:
+    def receive(self, seconds: float) -> tuple[Rank, dict[str, Any]] | None:
         """See `RunningRanks`."""
-        return self._links.heard(seconds)
+        return self._channel.receive(seconds)
 
-    def ended(self) -> str | None:
+    def end_reason(self) -> str | None:
         """See `RunningRanks`."""
         status = self._torchrun.poll()
         return None if status is None else f"torchrun ended with status {status}"
 
 
 class LocalLauncher:
-    """Starts torchrun in this process' group, and it the ranks in groups of their own.
+    """Starts torchrun in this process group; torchrun starts each rank in a group of its own.
 
-    Ranks end with the connection to this process, whoever was killed.
+    A rank ends when its connection to this process closes, so a kill leaves no orphans.
     """
 
     @contextmanager
     def started(self, launch: Launch) -> Iterator[LocalRanks]:
-        """See `Launcher`. Raises ChildFailure where the extra `ranks` is not installed."""
+        """See `Launcher`. Raises ChildFailure if the extra `ranks` is not installed."""
         if find_spec("deepspeed") is None:
             raise ChildFailure(
                 "RANKS_NOT_INSTALLED",
-                "this worker cannot divide a run: DeepSpeed is not installed",
+                "this worker cannot run distributed training: DeepSpeed is not installed",
                 "Install modelmill-trainer[ranks] on the workers, or train in one process.",
             )
         ranks = launch.distribution.ranks
         threads = launch.request["threads"] or _cores_for_each(ranks)
         request = {**launch.request, "threads": threads}
         with (
-            SocketLinks(request, launch.folder) as links,
-            _torchrun(ranks, {SOCKET: str(links.path), "OMP_NUM_THREADS": str(threads)}) as process,
+            SocketChannel(request, launch.folder) as channel,
+            _torchrun(
+                ranks, {SOCKET: str(channel.path), "OMP_NUM_THREADS": str(threads)}
+            ) as process,
         ):
-            yield LocalRanks(links, process)
+            yield LocalRanks(channel, process)
 
 
 @contextmanager
 def _torchrun(ranks: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    # Ranks of one machine meet on it, and nobody else does.
+    # The rendezvous must not be reachable from other machines.
     environment |= {"GLOO_SOCKET_IFNAME": "lo"}
     with held_port(HERE) as port:
         process = subprocess.Popen(
@@ -102,68 +104,68 @@ def _cores_for_each(ranks: int) -> int:
 
 
 START_SECONDS = 300.0
-LOOK_SECONDS = 0.2
-"""How often it is looked whether the run shall stop, and whether its processes are there."""
+POLL_SECONDS = 0.2
+"""Interval of checks for a stop request and for ended processes."""
 LEADER = 0
 LAST_WORDS_SECONDS = 5.0
-"""So long others are listened to when a rank is gone, while they say something."""
+"""After a rank has ended, how long to wait for a failure message of another rank."""
 
 
 class RanksDiedError(RuntimeError):
-    """A process of the run ended without a word; another attempt may do better."""
+    """A rank ended without a failure message; the job is retried."""
 
 
 def run_ranks(port: ChildPort) -> Mapping[str, Any]:
-    """Do what `port.request` says on as many ranks; what their leader reports is passed on.
+    """Run the TrainRequest of `port` on the requested number of ranks.
 
     Raises:
-        ChildFailure: what a rank has refused.
-        Preempted: told to stop; the ranks agreed on a step, and saved.
-        RanksDiedError: a rank is gone; all others are, too.
+        ChildFailure: a rank has failed with a typed reason.
+        Preempted: the run was asked to stop; all ranks saved after the same step.
+        RanksDiedError: a rank ended without a reason; all others were ended.
     """
     request = TrainRequest.from_json(port.request)
     assert request.distribution is not None
     port.report("load", max_silence_seconds=START_SECONDS)
-    checkpoint = for_these_ranks(request, port.folder)
+    checkpoint = checkpoint_for_ranks(request, port.folder)
     asked = replace(request, checkpoint_folder=checkpoint).as_json()
     launch = Launch(asked, request.distribution, port.folder)
     with launcher_for(request).started(launch) as ranks:
         return _Relay(port, ranks, request.distribution.ranks).run()
 
 
-def for_these_ranks(request: TrainRequest, folder: Path) -> Path | None:
-    """The checkpoint to go on from; one of another number of ranks is converted first.
+def checkpoint_for_ranks(request: TrainRequest, folder: Path) -> Path | None:
+    """The checkpoint to resume from, resharded first if its number of ranks differs.
 
     Args:
-        folder: Where the conversion goes.
+        folder: Parent of the resharded checkpoint.
     """
     given = request.checkpoint_folder
     assert request.distribution is not None
     ranks = request.distribution.ranks
     if given is None or len(list(given.glob(rank_folder("*")))) == ranks:
         return given
-    converted = folder / "regathered"
+    converted = folder / "resharded"
     arguments = [str(given), str(converted), str(ranks), str(request.hyper_parameters.seed)]
-    subprocess.run([sys.executable, "-m", REGATHER_MODULE, *arguments], check=True)
+    subprocess.run([sys.executable, "-m", RESHARD_MODULE, *arguments], check=True)
     return converted
 
 
 def launcher_for(request: TrainRequest) -> Launcher:
-    """What starts the ranks of this run."""
+    """The launcher of a request: Kubernetes or local."""
     if request.cluster is not None:
         return KubernetesLauncher(request.cluster)
     return LocalLauncher()
 
 
 class _Relay:
-    """Passes on what the leader says, until all have ended."""
+    """Forwards messages of the leader until every rank has ended."""
 
     def __init__(self, port: ChildPort, ranks: RunningRanks, count: int) -> None:
         self._port = port
         self._ranks = ranks
         self._count = count
         self._unfinished = set(range(count))
-        self._told_to_stop = False
+        self._stop_sent = False
         self._result: dict[str, Any] = {}
         self._on: dict[str, Callable[[Rank, dict[str, Any]], None]] = {
             "progress": self._on_progress,
@@ -175,36 +177,39 @@ class _Relay:
         }
 
     def run(self) -> Mapping[str, Any]:
-        """What the leader answers, once every rank has succeeded."""
+        """The leader's result, once every rank has succeeded."""
         while self._unfinished:
             self._pass_on_stop()
-            ended = self._ranks.ended()
-            if (said := self._ranks.heard(LOOK_SECONDS)) is not None:
-                rank, message = said
+            end_reason = self._ranks.end_reason()
+            if (received := self._ranks.receive(POLL_SECONDS)) is not None:
+                rank, message = received
                 self._on[message["type"]](rank, message)
-            elif ended is not None:
-                raise RanksDiedError(ended)
+            elif end_reason is not None:
+                raise RanksDiedError(end_reason)
         return self._result
 
     def _died(self, how: str) -> RanksDiedError:
-        """A rank is gone; raises instead what another one has refused.
+        """The error for a dead rank; raises another rank's ChildFailure instead, if there is one.
 
-        A rank that fails takes the others with it, and who is heard first is a matter of chance.
+        A failing rank takes the others down, and the order of their messages is arbitrary.
         """
         give_up = time.monotonic() + LAST_WORDS_SECONDS
-        while time.monotonic() < give_up and (said := self._ranks.heard(LOOK_SECONDS)) is not None:
-            rank, message = said
+        while (
+            time.monotonic() < give_up
+            and (received := self._ranks.receive(POLL_SECONDS)) is not None
+        ):
+            rank, message = received
             if message["type"] == "failed":
                 self._on_failed(rank, message)
         return RanksDiedError(how)
 
     def _pass_on_stop(self) -> None:
-        # Each is told once, and all together: one that was told alone may stop on its own.
-        reported = self._ranks.reported
-        if self._port.stop_requested and not self._told_to_stop and len(reported) == self._count:
-            for rank in reported:
+        # Only once all are connected: a rank that stops alone would leave the others waiting.
+        connected = self._ranks.connected
+        if self._port.stop_requested and not self._stop_sent and len(connected) == self._count:
+            for rank in connected:
                 rank.stop()
-            self._told_to_stop = True
+            self._stop_sent = True
 
     def _on_progress(self, rank: Rank, message: dict[str, Any]) -> None:
         if rank.number == LEADER:
@@ -230,8 +235,8 @@ class _Relay:
         raise ChildFailure(message["code"], message["message"], message["remedy"])
 
     def _on_preempted(self, _rank: Rank, _message: dict[str, Any]) -> None:
-        # While they train, ranks agree on it, and their state lasts by then; before and after
-        # there is nothing to save.
+        # During training all ranks stop after the same step, saved. Before and after there is
+        # nothing to save.
         raise Preempted
 
     def _on_gone(self, rank: Rank, _message: dict[str, Any]) -> None:

@@ -1,26 +1,26 @@
-"""A divided run as a TrainJob of Kubeflow Trainer (`trainer.kubeflow.org/v1alpha1`)."""
+"""Manifest of a distributed run as a Kubeflow TrainJob (`trainer.kubeflow.org/v1alpha1`)."""
 
 from typing import Any
 
-from modelmill_trainer.domain.cluster import Cluster
+from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.training.distributed.process_names import FOLDER, RANK_MODULE
 
 GROUP = "trainer.kubeflow.org"
 VERSION = "v1alpha1"
 MANAGED_BY = "modelmill"
 NODE = "node"
-"""Of the runtimes of kind torch: the replicated job, and its container."""
+"""Name of both the replicated job and its container in torch runtimes."""
 VOLUME = "modelmill"
 GRACE_SECONDS = 60
 ENDS = {"Complete": "complete", "Failed": "failed"}
 
 
-def train_job(name: str, cluster: Cluster, *, ranks: int, links: str) -> dict[str, Any]:
-    """The manifest.
+def train_job(name: str, cluster: KubernetesCluster, *, ranks: int, channel: str) -> dict[str, Any]:
+    """Build the manifest.
 
     Args:
-        name: At most 63 of a-z, 0-9 and "-", from a letter on.
-        links: The folder at which ranks report, on the shared volume.
+        name: A DNS label.
+        channel: Folder of the message files, on the shared volume.
     """
     nodes, each = cluster.nodes_for(ranks)
     resources = _resources(cluster, each)
@@ -40,13 +40,13 @@ def train_job(name: str, cluster: Cluster, *, ranks: int, links: str) -> dict[st
             },
             "trainer": {
                 "image": cluster.image,
-                # How many there are and where they meet, the runtime says by PET_ variables.
+                # World size and rendezvous come from the runtime's PET_ variables.
                 "command": ["torchrun", "--max-restarts", "0", "-m", RANK_MODULE],
                 "numNodes": nodes,
                 "numProcPerNode": each,
                 "resourcesPerNode": {"requests": resources, "limits": resources},
                 "env": [
-                    {"name": FOLDER, "value": links},
+                    {"name": FOLDER, "value": channel},
                     {"name": "HF_HUB_OFFLINE", "value": "1"},
                     {"name": "OMP_NUM_THREADS", "value": str(cluster.rank_cpus)},
                 ],
@@ -57,7 +57,7 @@ def train_job(name: str, cluster: Cluster, *, ranks: int, links: str) -> dict[st
 
 
 def how_ended(job: dict[str, Any]) -> str | None:
-    """In a few words, from what the API server says of a job; None while it runs."""
+    """Why a TrainJob ended, from its conditions; None while it runs."""
     for condition in job.get("status", {}).get("conditions", ()):
         if condition["type"] in ENDS and condition["status"] == "True":
             reason = condition.get("message") or condition.get("reason", "")
@@ -65,15 +65,15 @@ def how_ended(job: dict[str, Any]) -> str | None:
     return None
 
 
-def _resources(cluster: Cluster, ranks: int) -> dict[str, str]:
+def _resources(cluster: KubernetesCluster, ranks: int) -> dict[str, str]:
     return {
         "cpu": str(cluster.rank_cpus * ranks),
         "memory": str(cluster.rank_memory_bytes * ranks),
     }
 
 
-def _patch(cluster: Cluster) -> dict[str, Any]:
-    """What the runtime does not have: the volume, and no door to the API server."""
+def _patch(cluster: KubernetesCluster) -> dict[str, Any]:
+    """Pod patch: mounts the shared volume."""
     pod = {
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "volumes": [{"name": VOLUME, "persistentVolumeClaim": {"claimName": cluster.claim}}],

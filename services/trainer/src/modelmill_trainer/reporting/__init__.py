@@ -1,1 +1,1 @@
-"""What people look at: curves and the model card, written into the artifact by the parent."""
+"""Model card and loss curves, which the parent process adds to the artifact."""

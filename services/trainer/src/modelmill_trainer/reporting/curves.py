@@ -1,4 +1,4 @@
-"""Loss and learning rate by step, as an SVG that needs nothing else: no script, font or link."""
+"""Loss and learning-rate curves as self-contained SVG: no script, font or link."""
 
 import json
 import math
@@ -11,10 +11,10 @@ CURVES = "curves.svg"
 WIDTH, PANEL_HEIGHT = 720, 220
 LEFT, RIGHT, TOP, BOTTOM = 72, 16, 34, 30
 MAX_POINTS = 600
-"""Of a curve; of more steps the extremes of each stretch are drawn, so that no spike is lost."""
+"""Points per curve; longer runs show minimum and maximum per interval, so that spikes stay."""
 TICKS = 4
 SMOOTHED_FROM = 40
-"""Steps from which a mean of neighbours is drawn over the noise."""
+"""From this many steps on, a moving average is drawn as well."""
 
 Point = tuple[float, float]
 """Step and value."""
@@ -29,15 +29,15 @@ text{font:12px system-ui,sans-serif;fill:#444}.title{font-weight:600}
 
 
 def curves_of(metrics: Path) -> str:
-    """The drawing of a run's metrics.jsonl."""
+    """The SVG of a run's metrics.jsonl."""
     with metrics.open(encoding="utf-8") as lines:
         return draw_curves([json.loads(line) for line in lines])
 
 
 def draw_curves(steps: Sequence[Mapping[str, float]]) -> str:
-    """The drawing of the figures of a run, oldest first; each has "step" and what was measured.
+    """The SVG of step metrics, oldest first; each mapping has "step" and metrics.
 
-    Values that are no number are left out; a figure that no step has has no panel.
+    Non-finite values are skipped. A metric without values has no panel.
     """
     panels = [
         _Panel(title, points)
@@ -55,7 +55,7 @@ def draw_curves(steps: Sequence[Mapping[str, float]]) -> str:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One figure by step."""
+    """One metric by step."""
 
     title: str
     points: list[Point]
@@ -86,7 +86,7 @@ class _Panel:
 
 @dataclass(frozen=True)
 class _Scale:
-    """From steps and values to places in the drawing."""
+    """Maps steps and values to SVG coordinates."""
 
     first: float
     last: float
@@ -148,7 +148,7 @@ def _points(steps: Sequence[Mapping[str, float]], name: str) -> Iterator[Point]:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
-    """At most MAX_POINTS of them: of each stretch the lowest and the highest, in their order."""
+    """At most MAX_POINTS points: minimum and maximum of each interval, in order."""
     if len(points) <= MAX_POINTS:
         return list(points)
     stretches = MAX_POINTS // 2
@@ -161,7 +161,7 @@ def _thinned(points: Sequence[Point]) -> list[Point]:
 
 
 def _smoothed(points: Sequence[Point]) -> list[Point]:
-    """Each value as the mean of its neighbours, of about a twentieth of the run."""
+    """Moving average over about a twentieth of the run."""
     reach = max(1, len(points) // 40)
     sums = [0.0]
     for _, value in points:

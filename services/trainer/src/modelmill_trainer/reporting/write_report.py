@@ -1,4 +1,4 @@
-"""Curves and card of a finished run, put into its folder before that becomes an artifact."""
+"""Adds loss curves and model card to the folder of a finished run."""
 
 import json
 from dataclasses import replace
@@ -13,8 +13,8 @@ EVALUATION = "evaluation.json"
 
 
 def write_report(folder: Path, facts: CardFacts) -> None:
-    """Draw the run's curves and write its card, with what the folder itself says added."""
+    """Write curves and card; evaluation results are read from the folder."""
     evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     (folder / CURVES).write_text(curves_of(folder / METRICS), encoding="utf-8")
-    told = replace(facts, evaluation=evaluation, pictures=(CURVES,))
-    (folder / CARD).write_text(model_card(told), encoding="utf-8")
+    complete = replace(facts, evaluation=evaluation, pictures=(CURVES,))
+    (folder / CARD).write_text(model_card(complete), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""A teacher's answers as rows to learn from; the work process needs no torch."""
+"""Generates teacher answers in a child process that does not import torch."""

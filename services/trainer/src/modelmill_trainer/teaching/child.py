@@ -1,4 +1,4 @@
-"""The work process that asks a teacher; started by `ActiveJob.run_child`, never by hand."""
+"""Child process that queries a teacher, started by `ActiveJob.run_child`."""
 
 from modelmill_jobs.child import run_child_main
 

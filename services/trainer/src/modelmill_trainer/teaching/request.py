@@ -1,4 +1,4 @@
-"""What the work process that asks a teacher is told; crosses to it as JSON."""
+"""Request of the child process that queries a teacher, sent as JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TeachingRequest:
-    """A dataset whose answers a teacher, which the parent has opened, shall give."""
+    """A dataset, a teacher and sampling options; the teacher is reached through the parent."""
 
     dataset_folder: Path
     teacher_version_id: str
     max_new_tokens: int
     temperature: float
-    """0 is greedy."""
+    """Sampling temperature; 0 is greedy."""
     seed: int
     at_once: int
-    """Questions that are open at any time."""
+    """Concurrent requests."""
     checkpoint_seconds: float
-    """Between two savings of answers."""
+    """Interval between checkpoints."""
     checkpoint_folder: Path | None
-    """Answers that an earlier attempt left; None for a fresh start."""
+    """Checkpoint of an earlier attempt; None for a fresh start."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""

@@ -1,1 +1,1 @@
-"""Runs as other tools show them: figures go out from the parent process, never in a job's way."""
+"""Experiment trackers, fed from the parent process; a tracker's failure never affects a job."""

@@ -1,4 +1,4 @@
-"""Runs at an MLflow server, by its HTTP API (version 2.0); MLflow itself is not needed here."""
+"""MLflow tracker over the REST API 2.0, without the mlflow package."""
 
 import math
 import time
@@ -7,23 +7,29 @@ from typing import Any
 
 import httpx
 
-from modelmill_trainer.tracking.tracker import Ending, Point, RunFacts, Sink, TrackingError
+from modelmill_trainer.tracking.tracker import (
+    LoggedStep,
+    RunEnd,
+    TrackedRunInfo,
+    TrackerRun,
+    TrackingError,
+)
 
 CALL_SECONDS = 10.0
 MAX_METRICS, MAX_PARAMS = 1000, 100
-"""Of one log-batch, as the API has it."""
+"""API limits of one log-batch call."""
 MAX_PARAM_CHARACTERS = 500
 JOB_TAG = "modelmill.job_id"
 STATUSES = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "RUNNING"}
-"""An interrupted run is still running: another attempt goes on with it."""
+"""An interrupted run stays RUNNING, because another attempt continues it."""
 
 
 class Mlflow:
-    """An MLflow server; its runs are found again by the id of their job.
+    """Creates MLflow runs, or finds the run of an earlier attempt by its job id tag.
 
     Args:
-        client: With the server's address as base URL, and credentials if it wants some.
-        experiment: Made when it is not there.
+        client: HTTP client with the server as base URL, and credentials if needed.
+        experiment: Created if it does not exist.
     """
 
     name = "mlflow"
@@ -32,7 +38,7 @@ class Mlflow:
         self._client = client
         self._experiment = experiment
 
-    async def open(self, facts: RunFacts) -> Sink:
+    async def open(self, facts: TrackedRunInfo) -> TrackerRun:
         """See `Tracker`."""
         experiment_id = await self._experiment_id()
         run_id = await self._earlier(experiment_id, facts.job_id)
@@ -57,7 +63,7 @@ class Mlflow:
             )
             if found is not None:
                 return str(found["experiment_id"])
-            # Somebody else made it in the same moment.
+            # Another worker created it concurrently.
             found = await self._call(
                 "experiments/get-by-name", {"experiment_name": self._experiment}
             )
@@ -74,7 +80,7 @@ class Mlflow:
         runs = found.get("runs") or ()
         return str(runs[0]["info"]["run_id"]) if runs else None
 
-    async def _create(self, experiment_id: str, facts: RunFacts) -> str:
+    async def _create(self, experiment_id: str, facts: TrackedRunInfo) -> str:
         tags = {
             "mlflow.source.name": "modelmill",
             JOB_TAG: facts.job_id,
@@ -96,10 +102,10 @@ class Mlflow:
     async def _call(
         self, method: str, body: Mapping[str, Any], *, may_miss: bool = False
     ) -> dict[str, Any] | None:
-        """The answer; None where `may_miss` and it says that there is no such thing, or already.
+        """Call the API; None if `may_miss` and the resource is missing, or exists already.
 
         Raises:
-            TrackingError: no answer, or a refusal.
+            TrackingError: no response, or an error response.
         """
         path = f"/api/2.0/mlflow/{method}"
         try:
@@ -119,13 +125,13 @@ class Mlflow:
         return answer
 
     async def log(self, run_id: str, metrics: Sequence[Mapping[str, Any]]) -> None:
-        """Send metrics, as many calls as they need."""
+        """Log metrics, in batches of the API's limit."""
         for first in range(0, len(metrics), MAX_METRICS):
             part = list(metrics[first : first + MAX_METRICS])
             await self._call("runs/log-batch", {"run_id": run_id, "metrics": part})
 
-    async def update(self, run_id: str, ending: Ending) -> None:
-        """Tell how a run ended."""
+    async def update(self, run_id: str, ending: RunEnd) -> None:
+        """Set the final status and the artifact's digest."""
         if ending.digest:
             tag = {"run_id": run_id, "key": "modelmill.digest", "value": ending.digest}
             await self._call("runs/set-tag", tag)
@@ -135,26 +141,26 @@ class Mlflow:
 
 
 class _MlflowRun:
-    """One run at the server."""
+    """One MLflow run."""
 
     def __init__(self, server: Mlflow, run_id: str) -> None:
         self._server = server
         self._run_id = run_id
         self._last_step = 0
 
-    async def send(self, points: Sequence[Point]) -> None:
+    async def send(self, points: Sequence[LoggedStep]) -> None:
         await self._server.log(self._run_id, [each for p in points for each in _metrics(p)])
         self._last_step = points[-1].step
 
-    async def close(self, ending: Ending) -> None:
-        whole = Point(self._last_step, time.time(), ending.figures)
+    async def close(self, ending: RunEnd) -> None:
+        whole = LoggedStep(self._last_step, time.time(), ending.figures)
         await self._server.log(self._run_id, list(_metrics(whole)))
         await self._server.update(self._run_id, ending)
 
 
-def _metrics(point: Point) -> Iterator[dict[str, Any]]:
+def _metrics(point: LoggedStep) -> Iterator[dict[str, Any]]:
     for name, value in point.figures.items():
-        if math.isfinite(value):  # JSON has no word for what is not
+        if math.isfinite(value):  # JSON has no NaN or infinity
             yield {
                 "key": name,
                 "value": value,

@@ -1,8 +1,7 @@
-"""Runs as TensorBoard reads them: event files, written without TensorBoard.
+"""TensorBoard tracker: writes event files without the tensorboard package.
 
-A file is a sequence of TFRecords (length, checksum, content, checksum; little-endian), and each
-content is a `tensorflow.Event` message. Of that message a run needs five fields, which are written
-here by hand instead of with its 200 generated files.
+A file is a sequence of TFRecords (length, checksum, content, checksum; little-endian) whose content
+is a `tensorflow.Event` message. A run needs five of its fields, which are encoded here by hand.
 """
 
 import asyncio
@@ -13,23 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from modelmill_trainer.tracking.tracker import Ending, Point, RunFacts, Sink, TrackingError
+from modelmill_trainer.tracking.tracker import (
+    LoggedStep,
+    RunEnd,
+    TrackedRunInfo,
+    TrackerRun,
+    TrackingError,
+)
 
 _CASTAGNOLI = 0x82F63B78
 """The reversed polynomial of CRC-32C."""
 _MASK = 0xA282EAD8
-"""Added to checksums, so that those of data that holds checksums are good ones too."""
+"""TFRecord's mask, which keeps checksums of data with embedded checksums sound."""
 
 
 class TensorBoard:
-    """A folder that TensorBoard watches; a job has a folder in it, an attempt a file in that."""
+    """Log directory with one folder per job and one event file per attempt."""
 
     name = "tensorboard"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def open(self, facts: RunFacts) -> Sink:
+    async def open(self, facts: TrackedRunInfo) -> TrackerRun:
         """See `Tracker`."""
         file = _EventFile(self._folder / facts.job_id, facts.attempt)
         await _in_thread(file.begin)
@@ -39,24 +44,24 @@ class TensorBoard:
 class _EventFile:
     def __init__(self, folder: Path, attempt: int) -> None:
         self._folder = folder
-        # TensorBoard reads the files of a run in the order of their names.
+        # TensorBoard reads the files of a run in order of their names.
         self._path = folder / f"events.out.tfevents.{int(time.time())}.modelmill.{attempt}"
         self._last_step = 0
 
     def begin(self) -> None:
-        """Make the file with the event that every file begins with."""
+        """Create the file with the version event that every event file begins with."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._path.write_bytes(record(_event(time.time(), 0, _text(3, "brain.Event:2"))))
 
-    async def send(self, points: Sequence[Point]) -> None:
+    async def send(self, points: Sequence[LoggedStep]) -> None:
         self._last_step = points[-1].step
         await _in_thread(self._append, points, "train/")
 
-    async def close(self, ending: Ending) -> None:
-        whole = Point(self._last_step, time.time(), ending.figures)
+    async def close(self, ending: RunEnd) -> None:
+        whole = LoggedStep(self._last_step, time.time(), ending.figures)
         await _in_thread(self._append, [whole] if ending.figures else [], "run/")
 
-    def _append(self, points: Sequence[Point], prefix: str) -> None:
+    def _append(self, points: Sequence[LoggedStep], prefix: str) -> None:
         content = b"".join(
             record(_event(p.at_seconds, p.step, _summary(prefix, p.figures))) for p in points
         )
@@ -111,7 +116,7 @@ def _masked(content: bytes) -> int:
 
 @cache
 def _table() -> tuple[int, ...]:
-    """What eight steps of the division make of each byte."""
+    """CRC-32C lookup table."""
     rows = []
     for byte in range(256):
         for _ in range(8):
@@ -121,7 +126,7 @@ def _table() -> tuple[int, ...]:
 
 
 async def _in_thread(work: Callable[..., None], *arguments: object) -> None:
-    """A disk may hang, and the worker's heartbeats must not hang with it."""
+    """Run file I/O in a thread: a hanging disk must not block the worker's heartbeats."""
     try:
         await asyncio.to_thread(work, *arguments)
     except OSError as error:

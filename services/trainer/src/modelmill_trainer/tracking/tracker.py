@@ -1,4 +1,4 @@
-"""What a tracker is, and the one rule for all of them: whatever it does, the job goes on."""
+"""Experiment tracker interface and delivery; a failing tracker never fails or delays a job."""
 
 import asyncio
 import logging
@@ -22,12 +22,12 @@ Status = Literal["finished", "failed", "interrupted"]
 
 
 class TrackingError(Exception):
-    """A tracker could not be reached or did not take what it was given; one line, no secrets."""
+    """A tracker is unreachable or rejected data; the message is one line without secrets."""
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """What is known of a run before its first step."""
+class TrackedRunInfo:
+    """Metadata of a run, known before its first step."""
 
     job_id: str
     tenant: str
@@ -36,113 +36,113 @@ class RunFacts:
     choices: Mapping[str, Any]
     """Hyper-parameters."""
     made_from: Mapping[str, str]
-    """Role to digest."""
+    """Digest by role."""
 
 
 @dataclass(frozen=True)
-class Point:
-    """What was measured at one step."""
+class LoggedStep:
+    """Metrics of one step."""
 
     step: int
     at_seconds: float
-    """Since 1970."""
+    """Unix time."""
     figures: Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a run, or an attempt of it, ended."""
+class RunEnd:
+    """How an attempt of a run ended."""
 
     status: Status
     figures: Mapping[str, float] = field(default_factory=dict)
-    """Of the whole run."""
+    """Metrics of the whole run."""
     digest: str = ""
-    """Of the artifact; empty without one."""
+    """Digest of the model artifact; empty without one."""
 
 
 @dataclass(frozen=True)
 class TrackerPatience:
-    """What a run has for a tracker that is slow or away."""
+    """Limits of buffering, retries and waiting for a slow or unreachable tracker."""
 
     max_waiting: int = 10_000
-    """Steps kept for it; then the oldest go."""
+    """Steps buffered; beyond that the oldest are dropped."""
     retry_seconds: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0)
     interval_seconds: float = 1.0
-    """Steps of so long go out together."""
+    """Steps of this interval are sent as one batch."""
     close_seconds: float = 30.0
-    """How long the end of a job waits for it."""
+    """How long a finished job waits for a tracker."""
 
 
 PATIENCE = TrackerPatience()
 
 
-class Sink(Protocol):
-    """One run at one tracker."""
+class TrackerRun(Protocol):
+    """A run as one tracker stores it."""
 
-    async def send(self, points: Sequence[Point]) -> None:
-        """Take steps, in order; some may come twice. Raises TrackingError."""
+    async def send(self, points: Sequence[LoggedStep]) -> None:
+        """Log steps, in order; steps may be repeated. Raises TrackingError."""
 
-    async def close(self, ending: Ending) -> None:
-        """Take the end. Raises TrackingError."""
+    async def close(self, ending: RunEnd) -> None:
+        """Log the end of the attempt. Raises TrackingError."""
 
 
 class Tracker(Protocol):
-    """A tool that shows runs."""
+    """An experiment tracker, such as MLflow."""
 
     name: str
 
-    async def open(self, facts: RunFacts) -> Sink:
-        """Begin a run, or go on with that of an earlier attempt. Raises TrackingError."""
+    async def open(self, facts: TrackedRunInfo) -> TrackerRun:
+        """Create a run, or reopen that of an earlier attempt. Raises TrackingError."""
 
 
-class Feed:
-    """Brings a run to one tracker, in a task of its own."""
+class TrackerFeed:
+    """Delivers a run to one tracker, with retries, in a task of its own."""
 
-    def __init__(self, tracker: Tracker, facts: RunFacts, patience: TrackerPatience) -> None:
+    def __init__(self, tracker: Tracker, facts: TrackedRunInfo, patience: TrackerPatience) -> None:
         self._tracker = tracker
         self._facts = facts
         self._patience = patience
-        self._waiting: list[Point] = []
+        self._pending: list[LoggedStep] = []
         self._lost = 0
-        self._ending = Ending("interrupted")
-        self._over = asyncio.Event()
-        self._news = asyncio.Event()
+        self._ending = RunEnd("interrupted")
+        self._ended = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._problem = ""
-        """Of the last attempt that failed."""
-        self._told = False
-        """Whether the tracker has taken the end."""
+        """Error of the last failed attempt."""
+        self._end_delivered = False
+        """Whether the tracker has confirmed the end."""
 
-    def take(self, point: Point) -> None:
-        """Take a step; never waits."""
-        self._waiting.append(point)
-        if len(self._waiting) > self._patience.max_waiting:
-            del self._waiting[0]
+    def add(self, point: LoggedStep) -> None:
+        """Buffer a step; never blocks."""
+        self._pending.append(point)
+        if len(self._pending) > self._patience.max_waiting:
+            del self._pending[0]
             self._lost += 1
-        self._news.set()
+        self._wakeup.set()
 
-    def end(self, ending: Ending) -> None:
-        """Take the end; `run` then returns once it is told."""
+    def end(self, ending: RunEnd) -> None:
+        """Set how the run ended; `run` returns once that is delivered."""
         self._ending = ending
-        self._over.set()
-        self._news.set()
+        self._ended.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
-        """Bring everything, until the end is told."""
-        sink: Sink | None = None
+        """Deliver buffered steps until the end is delivered."""
+        sink: TrackerRun | None = None
         failed = 0
         while True:
-            await self._news.wait()
+            await self._wakeup.wait()
             try:
                 sink = sink or await self._tracker.open(self._facts)
                 await self._send(sink)
-                if self._over.is_set() and not self._waiting:
+                if self._ended.is_set() and not self._pending:
                     await sink.close(self._ending)
-                    self._told = True
+                    self._end_delivered = True
                     return
                 failed = 0
-                if not self._over.is_set():
-                    await self._rest(self._patience.interval_seconds)
-            except Exception as error:  # whatever a tracker's fault is, it is not the job's
+                if not self._ended.is_set():
+                    await self._pause(self._patience.interval_seconds)
+            except Exception as error:  # no fault of a tracker may reach the job
                 FAILURES.labels(self._tracker.name).inc()
                 expected = isinstance(error, TrackingError)
                 log.warning(
@@ -152,55 +152,57 @@ class Feed:
                 )
                 self._problem = str(error) if expected else type(error).__name__
                 pauses = self._patience.retry_seconds
-                await self._rest(pauses[min(failed, len(pauses) - 1)])
+                await self._pause(pauses[min(failed, len(pauses) - 1)])
                 failed += 1
 
     @property
     def warning(self) -> str:
-        """What did not arrive, and why; empty when everything did."""
-        missing = self._lost + len(self._waiting)
-        if self._told and not missing:
+        """What was not delivered, and why; empty if everything was."""
+        missing = self._lost + len(self._pending)
+        if self._end_delivered and not missing:
             return ""
         reason = self._problem or "it did not answer in time"
-        return f"{self._tracker.name} has not the whole run, {missing} steps are missing: {reason}"
+        return f"{self._tracker.name} is incomplete, {missing} steps are missing: {reason}"
 
-    async def _send(self, sink: Sink) -> None:
-        while self._waiting:
-            points = self._waiting[:500]
+    async def _send(self, sink: TrackerRun) -> None:
+        while self._pending:
+            points = self._pending[:500]
             await sink.send(points)
-            # By identity: steps may have been dropped from the front meanwhile.
+            # By identity: the buffer may have dropped steps meanwhile.
             sent = set(map(id, points))
-            self._waiting = [point for point in self._waiting if id(point) not in sent]
-        if not self._over.is_set():
-            self._news.clear()
+            self._pending = [point for point in self._pending if id(point) not in sent]
+        if not self._ended.is_set():
+            self._wakeup.clear()
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait so long, or until the run is over; after that only for the first retry's time."""
-        if self._over.is_set():
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but wake when the run ends; after the end sleep only the first retry interval."""
+        if self._ended.is_set():
             await asyncio.sleep(self._patience.retry_seconds[0])
             return
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._over.wait(), seconds)
+            await asyncio.wait_for(self._ended.wait(), seconds)
 
 
 class TrackedRun:
-    """A run at all trackers."""
+    """A run at all configured trackers."""
 
-    def __init__(self, feeds: Mapping[Feed, "asyncio.Task[None]"], *, close_seconds: float) -> None:
+    def __init__(
+        self, feeds: Mapping[TrackerFeed, "asyncio.Task[None]"], *, close_seconds: float
+    ) -> None:
         self._feeds = dict(feeds)
         self._close_seconds = close_seconds
         self.warnings: list[str] = []
-        """What trackers missed; known once the run has ended."""
+        """What was not delivered; known after `finish`."""
 
-    def take(self, report: Report) -> None:
-        """Take a progress report; those without a loss are no steps."""
+    def add(self, report: Report) -> None:
+        """Log a progress report as a step, if it has a loss."""
         if "loss" in report.metrics:
-            point = Point(report.done, time.time(), dict(report.metrics))
+            point = LoggedStep(report.done, time.time(), dict(report.metrics))
             for feed in self._feeds:
-                feed.take(point)
+                feed.add(point)
 
-    async def finish(self, ending: Ending) -> None:
-        """Tell the end and wait for the trackers, but not for long; a second time does nothing."""
+    async def finish(self, ending: RunEnd) -> None:
+        """Deliver the end, waiting at most CLOSE_SECONDS. Idempotent."""
         feeds, self._feeds = self._feeds, {}
         for feed in feeds:
             feed.end(ending)
@@ -211,23 +213,23 @@ class TrackedRun:
 
 @asynccontextmanager
 async def tracked_run(
-    trackers: Sequence[Tracker], facts: RunFacts, patience: TrackerPatience = PATIENCE
+    trackers: Sequence[Tracker], facts: TrackedRunInfo, patience: TrackerPatience = PATIENCE
 ) -> AsyncIterator[TrackedRun]:
-    """A run that is brought to all trackers while the block lasts.
+    """Deliver a run to all trackers while the block lasts.
 
-    Whoever has made the model calls `finish`; a block that ends otherwise tells so itself.
+    The block calls `finish` on success; an exception is delivered as failed or interrupted.
     """
-    feeds = [Feed(tracker, facts, patience) for tracker in trackers]
+    feeds = [TrackerFeed(tracker, facts, patience) for tracker in trackers]
     tasks = [asyncio.create_task(feed.run()) for feed in feeds]
     run = TrackedRun(dict(zip(feeds, tasks, strict=True)), close_seconds=patience.close_seconds)
     try:
         yield run
     except JobFailed:
-        await run.finish(Ending("failed"))
+        await run.finish(RunEnd("failed"))
         raise
     except Exception:
-        # Preempted, fenced or broken: another attempt goes on with the run.
-        await run.finish(Ending("interrupted"))
+        # Preempted, fenced or broken: another attempt continues the run.
+        await run.finish(RunEnd("interrupted"))
         raise
     finally:
         for task in tasks:

@@ -1,4 +1,4 @@
-"""The trackers that the settings name."""
+"""Creates the configured trackers."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +13,7 @@ from modelmill_trainer.tracking.tracker import Tracker
 
 @asynccontextmanager
 async def trackers_of(settings: Settings) -> AsyncIterator[list[Tracker]]:
-    """All of them, usable within the block; none is asked anything before a job runs."""
+    """Trackers for use within the block; none is contacted before a job runs."""
     trackers: list[Tracker] = []
     async with AsyncExitStack() as stack:
         if settings.mlflow_url:

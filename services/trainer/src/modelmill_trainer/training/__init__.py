@@ -1,1 +1,1 @@
-"""What runs in the child process: the only place of this service that imports torch."""
+"""Training in the child process: the only package of this service that imports torch."""

@@ -1,4 +1,4 @@
-"""Low-rank adapters on a model: where they go, and how they are kept."""
+"""LoRA by PEFT: choice of target layers, loading and saving."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,21 +19,21 @@ ATTENTION_NAMES = (
 )
 GATED_NAMES = ("gate_proj", "up_proj", "down_proj")
 LINEAR_NAMES = (*ATTENTION_NAMES, *GATED_NAMES)
-"""Projections that get an adapter. By name and not "all linear": that would wrap the router of a
-mixture of experts, whose choices an adapter must not tilt."""
+"""Projections that get LoRA. Not PEFT's "all-linear", which would adapt the router of a mixture of
+experts."""
 ROUTER_NAMES = ("gate", "router", "shared_expert_gate")
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -> PeftModel:
-    """Freeze `model` and put fresh adapters on its projections; their output is 0 at first.
+    """Freeze `model` and add LoRA to its projections, initialised to output 0.
 
     Args:
-        base_name: Recorded in the adapter as what it belongs to.
+        base_name: Recorded in the adapter config as its base.
 
     Raises:
-        ChildFailure: the model has no projection that we know, or none of a name that was asked
-            for; a rank is larger than a layer.
+        ChildFailure: the model has no supported or no requested projection, or the rank exceeds
+            a layer's size.
     """
     modules = _modules(model, choices)
     parameters = _parameters(model, choices)
@@ -42,7 +42,7 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=choices.lora_rank,
-        # PEFT declares a whole number, writes it out for others, and computes with any.
+        # PEFT declares an int but works with any number; other readers expect an int.
         lora_alpha=int(alpha) if alpha.is_integer() else alpha,
         lora_dropout=choices.lora_dropout,
         target_modules=modules,
@@ -50,23 +50,23 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
     )
     adapted = get_peft_model(model, config)
     lora_linear.fuse(adapted)
-    # PEFT records the folder that the base was loaded from, which is nobody else's.
+    # PEFT records the local folder of the base, which means nothing to other readers.
     config.base_model_name_or_path = base_name
     return adapted
 
 
-def begin_from(model: PeftModel, folder: Path) -> None:
-    """Give fresh adapters the weights that `save_adapter` wrote.
+def load_adapter(model: PeftModel, folder: Path) -> None:
+    """Load weights that `save_adapter` wrote into a new adapter.
 
     Raises:
-        ChildFailure: they are of other layers, or of another rank.
+        ChildFailure: layers or rank differ.
     """
     earlier, fresh = load_file(folder / ADAPTER_WEIGHTS), _state(model)
     if {name: it.shape for name, it in earlier.items()} != {n: it.shape for n, it in fresh.items()}:
         raise ChildFailure(
             "FOREIGN_ADAPTER",
-            "the adapter that the run goes on from is not one of these layers and this rank",
-            "Begin from its base.",
+            "the adapter to continue from has other layers or another rank",
+            "Start from its base.",
         )
     with torch.no_grad():
         for name, weight in fresh.items():
@@ -74,7 +74,7 @@ def begin_from(model: PeftModel, folder: Path) -> None:
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads them."""
+    """Write `adapter_model.safetensors` and `adapter_config.json` in PEFT's format."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in _state(model).items()}
     save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config = model.peft_config["default"]
@@ -84,18 +84,18 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def _state(model: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapters' own weights, under the names that they are saved by."""
-    # `save_pretrained` would ask a hub whether the base has other embeddings.
+    """Adapter weights by the names used in PEFT's files."""
+    # `save_pretrained` would ask the Hugging Face Hub for the base's config.
     state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
     return state
 
 
 def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
-    """Names of the linear layers that get an adapter."""
+    """Names of the linear layers that get LoRA."""
     present = {name.rpartition(".")[2] for name, _ in _linear_layers(model)}
     known: tuple[str, ...] = LINEAR_NAMES
     if _stacked_parameters(model):
-        # PEFT takes these names for the stacked experts, of every layer, and for nothing else.
+        # With stacked experts PEFT applies these names to the experts of every layer.
         known = ATTENTION_NAMES
         present -= set(GATED_NAMES)
     allowed = sorted(present - {"lm_head", *ROUTER_NAMES})
@@ -103,10 +103,10 @@ def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
     if unknown:
         raise ChildFailure(
             "UNKNOWN_MODULES",
-            f"{_quoted(unknown)} cannot have an adapter; of this model's layers these can: "
+            f"{_quoted(unknown)} cannot be adapted. Of this model's layers these can: "
             f"{', '.join(allowed) or 'none'}",
-            "Name some of them, or none to adapt all that are known. Routers and the output layer "
-            "keep their weights, and experts are adapted by target_parameters.",
+            "Name some of them, or none for all supported projections. Routers and output head "
+            "stay frozen; use target_parameters for experts.",
         )
     targets = [name for name in choices.target_modules or known if name in present]
     if not targets:
@@ -119,7 +119,7 @@ def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
 
 
 def _parameters(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
-    """Ends of the names of the stacked parameters that get an adapter."""
+    """Name suffixes of the stacked expert parameters that get LoRA."""
     there = _stacked_parameters(model)
     unknown = [
         wanted
@@ -130,7 +130,7 @@ def _parameters(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
         found = sorted({".".join(name.split(".")[-3:]) for name in there})
         raise ChildFailure(
             "UNKNOWN_PARAMETERS",
-            f"{_quoted(unknown)} is no stack of experts; this model has: "
+            f"{_quoted(unknown)} is not a stacked expert parameter. This model has: "
             f"{', '.join(found) or 'none'}",
             "Name some of them, or none to leave the experts as they are.",
         )
@@ -140,7 +140,7 @@ def _parameters(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
 def _refuse_rank(
     model: torch.nn.Module, modules: list[str], parameters: list[str], rank: int
 ) -> None:
-    """An adapter of a rank that the layer itself does not have is larger than the layer."""
+    """Reject a rank above a layer's own: such an adapter would be larger than the layer."""
     shapes = {
         name: tuple(layer.weight.shape)
         for name, layer in _linear_layers(model)
@@ -165,7 +165,7 @@ def _linear_layers(model: torch.nn.Module) -> list[tuple[str, torch.nn.Linear]]:
 
 
 def _stacked_parameters(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of all experts of a layer as one parameter, [experts, out, in]."""
+    """Parameters that stack the weights of all experts of a layer, [experts, out, in]."""
     return {name: it for name, it in model.named_parameters() if it.ndim == 3}
 
 

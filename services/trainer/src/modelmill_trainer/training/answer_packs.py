@@ -1,4 +1,4 @@
-"""Whole answers in one tree, and how likely a model finds each of them."""
+"""Packs complete answers into token trees, and computes their log-likelihoods."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,61 +7,61 @@ import torch
 from torch import Tensor
 
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import PACK_NODES, Example
+from modelmill_trainer.training.packs import PACK_NODES, TrainingExample
 from modelmill_trainer.training.token_tree import TokenTree
 
 
 @dataclass(frozen=True)
-class Answer:
-    """An answer to a prompt, in token ids; neither is empty."""
+class CandidateAnswer:
+    """A prompt and one answer to it, as non-empty token ids."""
 
     prompt: tuple[int, ...]
     ids: tuple[int, ...]
 
 
-def better(row: Example) -> Answer:
-    """The answer of a row; of a pair the better one."""
+def chosen_answer(row: TrainingExample) -> CandidateAnswer:
+    """The answer of a row; the chosen one of a preference pair."""
     first, last = row.spans[-1]
-    return Answer(row.ids[:first], row.ids[first:last])
+    return CandidateAnswer(row.ids[:first], row.ids[first:last])
 
 
-def worse(row: Example) -> Answer:
-    """The worse answer of a pair."""
+def rejected_answer(row: TrainingExample) -> CandidateAnswer:
+    """The rejected answer of a preference pair."""
     assert row.rejected is not None  # rows without one are refused when they are read
-    return Answer(row.ids[: row.spans[-1][0]], row.rejected)
+    return CandidateAnswer(row.ids[: row.spans[-1][0]], row.rejected)
 
 
 @dataclass
 class AnswerPack:
-    """Answers computed in one forward pass: those of one prompt branch off its last node."""
+    """Answers computed in one forward pass; answers to one prompt share its nodes."""
 
     tree: TokenTree = field(default_factory=TokenTree)
     predicting: list[int] = field(default_factory=list)
-    """Node after which each token of an answer is predicted."""
+    """For each target, the node whose logits predict it."""
     targets: list[int] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
-    """Tokens of each answer."""
+    """Token count of each answer."""
 
-    def add(self, answer: Answer) -> None:
-        """Lay out an answer behind its prompt."""
+    def add(self, answer: CandidateAnswer) -> None:
+        """Add a prompt and its answer to the tree."""
         path = self.tree.add(answer.prompt + answer.ids[:-1])
         self.predicting += path[len(answer.prompt) - 1 :]
         self.targets += answer.ids
         self.lengths.append(len(answer.ids))
 
-    def nodes_with(self, answers: Sequence[Answer]) -> int:
-        """How many nodes there would be at most with answers to one prompt."""
+    def nodes_with(self, answers: Sequence[CandidateAnswer]) -> int:
+        """Upper bound of the node count after adding answers to one prompt."""
         first, *others = answers
         beside = sum(len(answer.ids) - 1 for answer in others)
         return len(self.tree) + self.tree.growth(first.prompt + first.ids[:-1]) + beside
 
 
 def pack_answers(
-    groups: Iterable[Sequence[Answer]], *, max_nodes: int = PACK_NODES
+    groups: Iterable[Sequence[CandidateAnswer]], *, max_nodes: int = PACK_NODES
 ) -> list[AnswerPack]:
-    """Lay out groups of answers to one prompt each, in their order; a group stays together.
+    """Pack groups of answers (one prompt per group) in order; a group is never split.
 
-    A new pack begins where one would grow beyond `max_nodes`; a longer group has its own.
+    A pack has at most `max_nodes` nodes, unless a single group has more.
     """
     packs: list[AnswerPack] = []
     for answers in groups:
@@ -73,7 +73,7 @@ def pack_answers(
 
 
 def likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
-    """(answers,) summed log-likelihood of the tokens of each, float32."""
+    """(answers,) summed log-likelihood of each answer, float32."""
     logits_P_V = model.logits(pack.tree, pack.predicting)  # noqa: N806 - shape suffix
     losses = torch.nn.functional.cross_entropy(
         logits_P_V, torch.tensor(pack.targets), reduction="none"
@@ -82,14 +82,14 @@ def likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
 
 
 def base_likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
-    """The same by the base of an adapted model, without dropout."""
+    """As `likelihoods`, by the base model (adapter off) and without dropout."""
     with model.as_base():
         return first_likelihoods(model, pack)
 
 
 @torch.no_grad()
 def first_likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
-    """The same by a model as it is before its first step, without dropout."""
+    """As `likelihoods`, without dropout and gradients."""
     training = model.training
     model.train(False)
     found = likelihoods(model, pack)

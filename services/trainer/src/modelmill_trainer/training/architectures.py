@@ -1,13 +1,12 @@
-"""What a library lacks of an architecture that it says it knows."""
+"""Workarounds for architectures that transformers implements incompletely."""
 
 import torch
 
 
-def mend(model: torch.nn.Module) -> None:
-    """Make `model` run.
+def fix_deepseek_v2(model: torch.nn.Module) -> None:
+    """Set the attribute `num_experts` that large DeepSeek V2 models need.
 
-    DeepSeek V2 chooses experts by groups ("group_limited_greedy", the large models): transformers
-    5.5.4 reads a number of experts there that it never sets, and raises AttributeError.
+    With "group_limited_greedy" routing, transformers 5.5.4 reads it without ever setting it.
     """
     for module in model.modules():
         experts = getattr(getattr(module, "config", None), "n_routed_experts", None)

@@ -1,4 +1,4 @@
-"""Attention over a token tree, as a function that transformers calls in every layer."""
+"""Attention over a token tree, registered as a transformers attention implementation."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 NAME = "token_tree"
 SMALL_NODES = 512
-"""Up to here the plain products are quicker on CPU than the fused kernel, whose backward pass is
-slow with a mask; beyond, their N x N scores take too much memory."""
+"""Up to this size plain matrix products beat the SDPA kernel on CPU, whose backward pass is slow
+with a mask. Beyond it N x N scores take too much memory."""
 
 
 def register() -> None:
-    """Make the function known to transformers by NAME; once more changes nothing."""
+    """Register the function with transformers under NAME. Idempotent."""
     AttentionInterface.register(NAME, tree_attention)
 
 
@@ -28,10 +28,10 @@ def tree_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """(1, N, H, D): H query heads share G key heads; the mask is added to the scores.
+    """(1, N, H, D) attention output of H query heads over G key heads, with an additive mask.
 
-    There are more keys (M) than nodes (N) where a prefix stands before the tree. Values may have
-    another width than keys (latent attention), which is then that of the outcome.
+    With prefix tuning there are more keys (M) than nodes (N). In latent attention the width of
+    values, and so of the output, differs from that of keys.
     """
     heads, nodes, width = query_1_H_N_D.shape[1:]
     groups, keys = key_1_G_M_D.shape[1:3]
@@ -48,12 +48,11 @@ def tree_attention(
             **kwargs,
         )
         return output, None
-    # Query heads of a group are stacked, so that one product serves all of them and no key or
-    # value is repeated.
+    # Query heads of a group are stacked, so that keys and values need not be repeated.
     shared = heads // groups
     query = (query_1_H_N_D[0] * scaling).reshape(groups, shared * nodes, width)
     scores = torch.bmm(query, key_1_G_M_D[0].transpose(1, 2)).view(heads, nodes, keys)
-    # Scores are already rounded; the kernel adds them up in float32 and rounds once more.
+    # Softmax accumulates in float32 internally; the scores are rounded already.
     weights = torch.softmax(scores.add_(attention_mask[0]), dim=-1)
     output = torch.bmm(weights.view(groups, -1, keys), value_1_G_M_D[0]).view(1, heads, nodes, -1)
     return output.transpose(1, 2).contiguous(), None

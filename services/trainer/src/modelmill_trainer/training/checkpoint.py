@@ -1,13 +1,15 @@
-"""The whole state of a run between two steps, as safetensors and JSON; nothing is ever pickled.
+"""Checkpoint of a run after a step, as safetensors and JSON; never pickle.
 
-    weights.safetensors     the weights that training changes, those that one process has whole
-    optimizer.safetensors   what the update remembers: moments and step counts
-    best.safetensors        the weights that did best on the valid split, where it is measured
-    state.json              progress, data position, states of the random generators
-    metrics.jsonl           figures of every step so far
 
-Data order and learning rate are functions of the step (see `TrainingPlan`), so that the step is
-all there is to keep of them; epoch and row are written for people and checked on the way back.
+    weights.safetensors     trainable weights, unless they are partitioned among ranks
+    optimizer.safetensors   optimizer state: moments and step counts
+    best.safetensors        weights with the lowest validation loss, if measured
+    state.json              progress, data position, random generator states
+    metrics.jsonl           metrics of every step so far
+
+
+Data order and learning rate are functions of the step (see `TrainingPlan`). Epoch and row are
+written for readers, and verified on load.
 """
 
 import json
@@ -22,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from modelmill_trainer.domain.training_plan import TrainingPlan
-from modelmill_trainer.training.progress import Progress
+from modelmill_trainer.training.progress import TrainingProgress
 from modelmill_trainer.training.random_state import random_state, set_random_state
 from modelmill_trainer.training.update import Update
 
@@ -36,15 +38,15 @@ METRICS = "metrics.jsonl"
 def save_checkpoint(
     folder: Path,
     update: Update,
-    progress: Progress,
+    progress: TrainingProgress,
     plan: TrainingPlan,
     metrics: Path,
     best: Mapping[str, Tensor],
 ) -> None:
-    """Write the state into `folder`, which is made anew.
+    """Write a checkpoint into `folder`, which is replaced.
 
     Args:
-        best: Weights that did better than these; empty for none.
+        best: Weights with the lowest validation loss; empty for none.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -66,17 +68,17 @@ def save_checkpoint(
 
 def load_checkpoint(
     folder: Path, update: Update, plan: TrainingPlan
-) -> tuple[Progress, dict[str, Tensor]]:
-    """Put the state of `folder` into update, its model and the random generators.
+) -> tuple[TrainingProgress, dict[str, Tensor]]:
+    """Restore optimizer, model weights and random generators from `folder`.
 
     Returns:
-        How far the run is, and the weights that did best, if any were kept.
+        The progress of the run, and the best weights, if any were saved.
 
     Raises:
-        ValueError: the state is not of this model or this plan.
+        ValueError: the checkpoint belongs to another model or plan.
     """
     state = _read_state(folder)
-    progress = Progress(**state["progress"])
+    progress = TrainingProgress(**state["progress"])
     position = (state["position"]["epoch"], state["position"]["row"])
     weights = load_file(folder / WEIGHTS)
     whole = update.whole_weights
@@ -91,9 +93,9 @@ def load_checkpoint(
     return progress, best
 
 
-def read_progress(folder: Path) -> Progress:
-    """How far the run is that left the state of `folder`."""
-    return Progress(**_read_state(folder)["progress"])
+def read_progress(folder: Path) -> TrainingProgress:
+    """Progress stored in a checkpoint."""
+    return TrainingProgress(**_read_state(folder)["progress"])
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

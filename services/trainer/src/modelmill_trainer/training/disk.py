@@ -1,4 +1,4 @@
-"""A full disk, said as what it is."""
+"""Converts "no space left" errors to a typed job failure."""
 
 import os
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ _REASONS = tuple(os.strerror(number) for number in sorted(DISK_FULL_ERRNOS))
 
 
 @contextmanager
-def disk_full_named(step: int) -> Iterator[None]:
-    """Within the block, a write that finds no space ends the job, which can be resumed.
+def disk_full_as_failure(step: int) -> Iterator[None]:
+    """Raise ChildFailure, resumable, if a write in the block finds no space.
 
     Args:
-        step: That the state is of.
+        step: Step of the checkpoint that is written.
     """
     try:
         yield
     except (OSError, SafetensorError) as error:
-        # safetensors tells of an error of the system in words alone.
+        # safetensors reports system errors only as text.
         if not any(reason in str(error) for reason in _REASONS):
             raise
         raise ChildFailure(
             DiskFullError.reason,
             f"there is no space for the state after step {step}",
-            "Free space and resume the job: it goes on from its last checkpoint.",
+            "Free space and resume the job. It continues from its last checkpoint.",
         ) from error

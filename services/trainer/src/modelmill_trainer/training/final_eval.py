@@ -1,4 +1,4 @@
-"""Base and tuned model on the test split, asked the same questions by the same code."""
+"""Final evaluation: scores base and tuned model on the same test questions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,16 +13,16 @@ from modelmill_trainer.training.scorer import TreeScorer
 
 QUESTIONS_SECONDS = 120.0
 QUESTIONS_AT_A_TIME = 4
-"""Enough to fill the matrix products; more only makes the attention's share grow."""
+"""Batch size: enough to fill matrix products; more only increases the cost of attention."""
 
 
-def sit_exam(
+def score_test_split(
     model: TrainedModel, questions: Sequence[ChoiceQuestion], port: ChildPort, *, phase: str
 ) -> list[bool]:
-    """Which questions `model` answers rightly.
+    """Whether `model` answers each question correctly.
 
     Raises:
-        Preempted: told to stop; nothing of it is kept.
+        Preempted: the run was asked to stop; partial results are dropped.
     """
 
     def on_progress(done: int, total: int) -> None:
@@ -39,10 +39,10 @@ def sit_exam(
         )
 
 
-def exam_report(
+def evaluation_report(
     choices: Sequence[str], base: Sequence[bool] | None, tuned: Sequence[bool] | None
 ) -> dict[str, Any]:
-    """The content of evaluation.json; without results when the test split was not scored."""
+    """Content of evaluation.json; without results if the test split was not scored."""
     report: dict[str, Any] = {"choices": list(choices), "rows": len(tuned or ()), "differences": {}}
     for name, correct in (("base", base), ("tuned", tuned)):
         if correct:

@@ -1,4 +1,4 @@
-"""One fine-tuning run from folders to a folder: load, examine the base, train, examine, save."""
+"""A fine-tuning run: load, evaluate the base, train, evaluate, save, verify the artifact."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,60 +11,60 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.train_request import TrainRequest
-from modelmill_trainer.training.distributed.ranks import OneRank
-from modelmill_trainer.training.final_eval import exam_report, sit_exam
-from modelmill_trainer.training.foreign_code import limits_end_the_run
+from modelmill_trainer.training.auto_choices import auto_choices_of
+from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
+from modelmill_trainer.training.final_eval import evaluation_report, score_test_split
+from modelmill_trainer.training.foreign_code import limits_as_failure
 from modelmill_trainer.training.goldens import (
     Parity,
     check_artifact,
     parity_record,
-    refuse_tokens_in_pieces,
-    take_from,
+    require_special_tokens,
+    take_model_goldens,
 )
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective, held_out_loss
-from modelmill_trainer.training.objectives.making import make_objective, with_references
-from modelmill_trainer.training.open_choices import decision_of
-from modelmill_trainer.training.packs import Example
-from modelmill_trainer.training.progress import Progress
-from modelmill_trainer.training.run_result import summary_of, verdict_on, write_folder
+from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
+from modelmill_trainer.training.packs import TrainingExample
+from modelmill_trainer.training.progress import TrainingProgress
+from modelmill_trainer.training.run_result import assessment_of, summary_of, write_folder
 from modelmill_trainer.training.run_setup import (
-    Division,
-    asking_base,
+    DistributedRun,
     loop_of,
     model_of,
     plan_of,
     questions_of,
     read_splits,
+    reference_progress,
     set_up,
 )
 
 LOAD_SECONDS = 300.0
 
 
-def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str, Any]:
-    """Do what `port.request` (a TrainRequest) says.
+def fine_tune(port: ChildPort, distributed: DistributedRun | None = None) -> Mapping[str, Any]:
+    """Run the TrainRequest of `port`.
 
     Args:
-        division: The ranks that the run is divided among, of which this process is one.
+        distributed: The distributed run that this process is a rank of; None for one process.
 
     Returns:
         `folder` with the finished model, the `summary` of the run, its `hyper_parameters` and its
-        `parity`; nothing in a rank that does not lead.
+        `parity`; empty in ranks other than the leader.
 
     Raises:
-        ChildFailure: the dataset or the choices do not allow it, or the run diverged.
-        Preempted: told to stop; the last checkpoint is where to go on.
+        ChildFailure: rows or hyper-parameters are invalid, or the run diverged.
+        Preempted: the run was asked to stop; it resumes from the last checkpoint.
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
-    with limits_end_the_run():
-        made = _train(request, port, division)
+    with limits_as_failure():
+        made = _train(request, port, distributed)
     if made is None:
         return {}
-    # By now the trained model is gone, whose memory the one that is read back needs.
+    # `_train` has released the trained model, whose memory the reloaded one needs.
     port.report("check", max_silence_seconds=LOAD_SECONDS)
-    with limits_end_the_run():
+    with limits_as_failure():
         reloaded = check_artifact(made.folder, request.base_folder, made.parity.goldens)
     return {
         "folder": str(made.folder),
@@ -76,7 +76,7 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
 
 @dataclass(frozen=True)
 class _Made:
-    """What a run has written, not yet read back."""
+    """The written artifact, before verification."""
 
     folder: Path
     summary: dict[str, Any]
@@ -84,58 +84,65 @@ class _Made:
     parity: Parity
 
 
-def _train(request: TrainRequest, port: ChildPort, division: Division | None) -> _Made | None:
-    leads = division is None or division.ranks.leads
-    accounts = set_up(request, division.ranks.size if division else 1)
+def _train(
+    request: TrainRequest, port: ChildPort, distributed: DistributedRun | None
+) -> _Made | None:
+    ranks: Ranks = distributed.ranks if distributed else SingleRank()
+    cost_meter = set_up(request, ranks.size)
     tokenizer = BoundedTokenizer.load(request.base_folder)
-    refuse_tokens_in_pieces(request.base_folder, tokenizer)
+    require_special_tokens(request.base_folder, tokenizer)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
-    decision = decision_of(request, splits, port, division.ranks if division else OneRank())
+    decision = auto_choices_of(request, splits, port, ranks)
     request = replace(request, hyper_parameters=decision.apply(request.hyper_parameters))
     plan = plan_of(request, len(splits["train"]))
     model = model_of(request)
     objective = make_objective(request)
     for split in ("train", "valid"):
-        splits[split] = with_references(splits[split], request, model, asking_base(port))
-    loop = loop_of(request, model, objective, splits, plan, port, accounts, division)
+        splits[split] = with_references(splits[split], request, model, reference_progress(port))
+    loop = loop_of(request, model, objective, splits, plan, port, cost_meter, distributed)
     loop.progress.decision = decision.as_json()
-    if leads:
-        _examine_base(model, questions, loop.progress, port)
+    if ranks.is_leader:
+        _evaluate_base(model, questions, loop.progress, port)
     loop.run()
-    if division is not None:
-        weights = division.result()
-        if not leads:
+    if distributed is not None:
+        weights = distributed.result()
+        if not ranks.is_leader:
             return None
         model = model_of(request)
-        model.take(weights)
+        model.load_weights(weights)
     model.round_to_stored()
-    tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
-    report = exam_report(request.choices, loop.progress.base_correct, tuned)
+    tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
+    report = evaluation_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
-    summary |= accounts.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
-    summary |= _judged(objective, model, splits["valid"], summary)
-    # Goldens are rows of the dataset; those of another have no place in its files.
-    own = splits if request.validation_folder is None else {**splits, "valid": ()}
-    parity = take_from(model, tokenizer, own, request)
+    summary |= cost_meter.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
+    summary |= _assessed(objective, model, splits["valid"], summary)
+    parity = take_model_goldens(model, tokenizer, splits, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, request.hyper_parameters, parity)
 
 
-def _judged(
-    objective: Objective, model: TrainedModel, valid: Sequence[Example], summary: Mapping[str, Any]
+def _assessed(
+    objective: Objective,
+    model: TrainedModel,
+    valid: Sequence[TrainingExample],
+    summary: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The loss of the valid split, and what is to be said of the run."""
+    """Validation loss and assessment of the run."""
     loss = {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
-    return loss | verdict_on({**summary, **loss}, model.learns_by_adapter)
+    return loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
 
 
-def _examine_base(
-    model: TrainedModel, questions: Sequence[ChoiceQuestion], progress: Progress, port: ChildPort
+def _evaluate_base(
+    model: TrainedModel,
+    questions: Sequence[ChoiceQuestion],
+    progress: TrainingProgress,
+    port: ChildPort,
 ) -> None:
-    """Before the first step: a full run changes the base itself. Kept in every checkpoint."""
+    """Score the base before the first step, as full fine-tuning overwrites it; saved in
+    checkpoints."""
     if questions and progress.base_correct is None:
         with model.as_base():
-            progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
+            progress.base_correct = score_test_split(model, questions, port, phase="evaluate base")

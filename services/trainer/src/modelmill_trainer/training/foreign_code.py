@@ -1,4 +1,4 @@
-"""What a run says when the chat template or tokenizer of its base passes a limit."""
+"""Converts limit errors of untrusted templates and tokenizers to a permanent job failure."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from modelmill_tokenization.bounded import LimitError
 
 
 @contextmanager
-def limits_end_the_run() -> Iterator[None]:
-    """The run cannot succeed, however often it is tried: ChildFailure instead of LimitError."""
+def limits_as_failure() -> Iterator[None]:
+    """Raise ChildFailure instead of LimitError, because a retry cannot succeed."""
     try:
         yield
     except LimitError as error:

@@ -1,4 +1,4 @@
-"""Which rows of a dataset become golden conversations."""
+"""Selects the dataset rows that become golden conversations."""
 
 import json
 import random
@@ -10,26 +10,27 @@ from typing import Any
 from modelmill_evaluation.parity.conversations import Conversation
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 
 ROWS = 3
 CANDIDATES = 1000
-"""The first rows of a split, among which the seed chooses; a large split is not read for three."""
+"""Rows from the start of the split that are sampled from, so that large splits are not read
+fully."""
 MAX_PROMPT_TOKENS = 512
-"""Longer prompts would take longer than the rest of the goldens together."""
+"""Longer prompts would dominate the time for all goldens."""
 
 
 def golden_rows(
     dataset: Path,
-    splits: Mapping[str, Sequence[Example]],
+    splits: Mapping[str, Sequence[TrainingExample]],
     tokenizer: ChatTokenizer,
     *,
     seed: int,
 ) -> list[Conversation]:
-    """Some rows of the test split, else of valid, else of train, with the ids training has of them.
+    """Sample rows of the test split (else valid, else train), with their training token ids.
 
-    Only conversations that end with the assistant's answer and hold no calls of tools; the fixed
-    conversations have those.
+    Only conversations that end with an assistant message and have no tool calls, which the fixed
+    goldens cover.
     """
     split = next((name for name in ("test", "valid", "train") if splits[name]), None)
     if split is None:
@@ -46,8 +47,9 @@ def golden_rows(
         ids = tokenizer.encode_prompt(messages)
         if len(ids) > MAX_PROMPT_TOKENS:
             continue
-        # Prompt and answer are encoded apart and joined, so that a row begins with its prompt.
-        example: Example = splits[split][place]
+        # Prompt and answer are encoded separately and joined, so a row starts with its prompt's
+        # ids.
+        example: TrainingExample = splits[split][place]
         trained = tuple(example.ids)[: len(ids)]
         name = f"{split} row {rows[place].get('row', place + 1)}"
         found.append(Conversation(name, messages, trained_ids=trained))

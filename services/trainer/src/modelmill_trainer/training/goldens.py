@@ -1,4 +1,4 @@
-"""Goldens of a run, and the proof that its artifact is the model that was trained."""
+"""Takes goldens of a trained model, and verifies that the artifact reproduces them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,25 +20,25 @@ from modelmill_tokenization.prompt_facts import PromptFacts, prompt_facts
 from modelmill_tokenization.tool_turns import Turn
 
 from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.training.golden_generator import TrainedModelGenerator
 from modelmill_trainer.training.golden_rows import golden_rows
-from modelmill_trainer.training.golden_speaker import TrainedSpeaker
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.reloaded import reloaded_logits
 from modelmill_trainer.training.transformers_prompts import check_in_transformers
 
 RELOADED_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
-"""Of the artifact in transformers and float32, which computes the same numbers in another order.
-Honest ones were within 0.00002; a token whose rival is as likely may change places."""
+"""Tolerance for the artifact in transformers with float32, where only the order of operations
+differs. Correct artifacts were within 0.00002; tokens of equal likelihood may swap."""
 
-UNREADABLE_REMEDY = "Mend the base's tokenizer files, import it again and train that."
+UNREADABLE_REMEDY = "Fix the base's tokenizer files, import it again and train that version."
 
 
-def refuse_tokens_in_pieces(folder: Path, tokenizer: ChatTokenizer) -> None:
-    """Refuse a base whose template writes special tokens that its tokenizer reads as mere text.
+def require_special_tokens(folder: Path, tokenizer: ChatTokenizer) -> None:
+    """Reject a base whose chat template writes special tokens that its tokenizer splits as text.
 
     Raises:
-        ChildFailure: SPECIAL_TOKEN_MISSING, with the token and what it is read as.
+        ChildFailure: SPECIAL_TOKEN_MISSING, with the token and its ids.
     """
     turns: list[Turn] = [
         {"role": "user", "content": "question"},
@@ -47,7 +47,7 @@ def refuse_tokens_in_pieces(folder: Path, tokenizer: ChatTokenizer) -> None:
     try:
         written = tokenizer.render(turns, add_generation_prompt=False)
     except InvalidInputError:
-        return  # without a template no turn is written
+        return  # no chat template
     for text, ids in prompt_facts(folder, tokenizer).in_pieces.items():
         if text in written:
             raise ChildFailure(
@@ -60,36 +60,38 @@ def refuse_tokens_in_pieces(folder: Path, tokenizer: ChatTokenizer) -> None:
 
 @dataclass(frozen=True)
 class Parity:
-    """What a run leaves to be compared with."""
+    """Goldens of a run, and how far the training dtype deviates from them."""
 
     goldens: Goldens
     trained: Likeness | None
-    """The goldens in the format of training; None when there are no goldens."""
+    """Comparison of the training dtype with float32; None without goldens."""
 
 
-def take_from(
+def take_model_goldens(
     model: TrainedModel,
     tokenizer: ChatTokenizer,
-    splits: Mapping[str, Sequence[Example]],
+    splits: Mapping[str, Sequence[TrainingExample]],
     request: TrainRequest,
 ) -> Parity:
-    """Goldens of the trained model, which computes in float32 afterwards."""
+    """Take goldens of the trained model; it computes in float32 afterwards."""
     facts = _facts_of(request.base_folder, tokenizer)
     seed = request.hyper_parameters.seed
-    rows = golden_rows(request.dataset_folder, splits, tokenizer, seed=seed)
-    speaker = TrainedSpeaker(model, tokenizer.eos_ids)
+    # Goldens refer to rows of the dataset's files, so a separate validation dataset is left out.
+    own = splits if request.validation_folder is None else {**splits, "valid": ()}
+    rows = golden_rows(request.dataset_folder, own, tokenizer, seed=seed)
+    generator = TrainedModelGenerator(model, tokenizer.eos_ids)
     trained_in = model.compute_format
     goldens = take_goldens(
         rows,
         tokenizer,
         facts,
-        speaker,
+        generator,
         compute="float32",
         context_tokens=request.context_tokens,
     )
     if not goldens.prompts:
         return Parity(goldens, None)
-    trained = compare(goldens, speaker.as_trained, form=f"training, {trained_in}")
+    trained = compare(goldens, generator.as_trained, form=f"training, {trained_in}")
     return Parity(goldens, trained)
 
 
@@ -99,14 +101,14 @@ def check_artifact(
     goldens: Goldens,
     limits: CallLimits = CallLimits(),  # noqa: B008  frozen
 ) -> Likeness | None:
-    """See that an artifact, read back from disk, is the model that the goldens were taken from.
+    """Verify that the artifact, reloaded from disk, reproduces the goldens.
 
     Args:
-        limits: Of what transformers does with its chat template and tokenizer.
+        limits: Resource limits of its untrusted chat template and tokenizer.
 
     Raises:
-        ChildFailure: It is not; its code is the fault's name.
-        LimitError: its chat template or tokenizer took more than it may.
+        ChildFailure: It does not; the code names the fault.
+        LimitError: chat template or tokenizer exceeded a limit.
     """
     form = "the artifact"
     try:
@@ -127,7 +129,7 @@ def check_artifact(
 
 
 def parity_record(parity: Parity, reloaded: Likeness | None) -> dict[str, Any]:
-    """What the artifact's manifest says of it; only what passed every check gets so far."""
+    """The manifest's parity record of a verified artifact."""
     goldens = parity.goldens
     return {
         "reference": "training, float32",

@@ -1,8 +1,8 @@
-"""A linear layer with its low-rank adapter as one operation.
+"""A linear layer with LoRA as one autograd function.
 
-PEFT's layer computes in float32 what is beside the base's bfloat16 product and converts there and
-back, keeping each intermediate for the backward pass. This keeps the adapter's weights in float32
-and computes in the base's format, adding onto the base's product in place.
+PEFT computes the adapter in float32 beside the base's bfloat16 product and keeps all conversions
+for
+the backward pass. This keeps float32 weights, computes in the base's dtype and adds in place.
 """
 
 from types import MethodType
@@ -53,9 +53,9 @@ class _LoraLinear(torch.autograd.Function):
 
 
 def fuse(model: PeftModel) -> None:
-    """Compute plain adapted layers of `model` by the operation above, for good.
+    """Replace the forward pass of plain LoRA layers of `model` by this function.
 
-    Layers with dropout, a bias or anything else that it does not know stay as they are.
+    Layers with dropout, bias or other features keep PEFT's forward pass.
     """
     for module in model.modules():
         if isinstance(module, LoraLayer) and is_plain(module) and module.base_layer.bias is None:
@@ -63,7 +63,7 @@ def fuse(model: PeftModel) -> None:
 
 
 def is_plain(layer: LoraLayer) -> bool:
-    """Whether the adapter is nothing but x A' B' s beside a linear layer."""
+    """Whether the layer is a linear layer with plain LoRA: no dropout, no DoRA."""
     return (
         type(layer.base_layer) is torch.nn.Linear
         and isinstance(layer.lora_dropout[ADAPTER], torch.nn.Identity)

@@ -1,4 +1,4 @@
-"""What memory a process has taken, and how to know that it got none."""
+"""Peak memory, and detection of out-of-memory errors."""
 
 import resource
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from modelmill_jobs.child import ChildFailure
 
 KIB = 1024
 _REFUSALS = ("can't allocate memory", "not enough memory", "out of memory")
-"""What torch says in a plain RuntimeError where it has no type for it."""
+"""Messages of plain RuntimeErrors by which torch reports a failed CPU allocation."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an operation failed because it got no memory."""
+    """Whether an error is an out-of-memory error."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -22,11 +22,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def short_of_memory_named() -> Iterator[None]:
-    """Within the block a rank that gets no memory fails with that name: others cannot go on.
+def out_of_memory_as_failure() -> Iterator[None]:
+    """Convert out-of-memory errors of a rank to a typed failure; other ranks cannot continue.
 
     Raises:
-        ChildFailure: instead of what torch raises.
+        ChildFailure: instead of torch's error.
     """
     try:
         yield
@@ -35,14 +35,14 @@ def short_of_memory_named() -> Iterator[None]:
             raise
         raise ChildFailure(
             "OUT_OF_MEMORY",
-            "a rank has no memory for its part of the run",
+            "a rank has too little memory for its part of the run",
             "Raise gradient_accumulation_steps or the number of ranks, lower max_tokens_per_row, "
             "or train on machines with more memory.",
         ) from error
 
 
 def peak_bytes() -> int:
-    """The most that this process has held: of the accelerator's memory where there is one."""
+    """Peak memory of this process: GPU memory if there is a GPU, else resident set size."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB

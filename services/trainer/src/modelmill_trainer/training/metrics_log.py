@@ -1,4 +1,4 @@
-"""The figures of each step, one JSON object a line; kept in checkpoints and in the artifact."""
+"""Log of step metrics (JSON lines), part of checkpoints and of the artifact."""
 
 import json
 import shutil
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class MetricsLog:
-    """Appends to a file of this attempt.
+    """Appends to the log of this attempt.
 
     Args:
-        path: The file; made anew, or from `earlier`.
-        earlier: The log in the checkpoint that the run goes on from.
+        path: The file; created empty, or as a copy of `earlier`.
+        earlier: Log in the checkpoint to resume from.
     """
 
     def __init__(self, path: Path, earlier: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""The model that is trained: read from a folder, computed over token trees, written to a folder."""
+"""The trained model: loads a Hugging Face folder, computes logits over token trees, and saves."""
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +12,15 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import FULL, LORA
-from modelmill_trainer.training import attention
-from modelmill_trainer.training import soft_prompts as beginnings
-from modelmill_trainer.training.adapters import add_lora, begin_from, save_adapter
-from modelmill_trainer.training.architectures import mend
+from modelmill_trainer.training import attention, soft_prompts
+from modelmill_trainer.training.adapters import add_lora, load_adapter, save_adapter
+from modelmill_trainer.training.architectures import fix_deepseek_v2
+from modelmill_trainer.training.flops import FlopCounter, PassFlops
 from modelmill_trainer.training.fused.decoder import fused
 from modelmill_trainer.training.packs import FUSED_PACK_NODES, PACK_NODES
 from modelmill_trainer.training.precision import compute_dtype
-from modelmill_trainer.training.soft_prompts import Beginning, TreeInputs, fresh_beginning
+from modelmill_trainer.training.soft_prompts import SoftPrompt, TreeInputs, new_soft_prompt
 from modelmill_trainer.training.token_tree import TokenTree
-from modelmill_trainer.training.work import NeededWork, WorkMeter
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
@@ -29,11 +28,11 @@ TOKENIZER_FILES = (
 )
 
 Compute = Callable[[TokenTree, Sequence[int]], Tensor]
-"""A forward pass, as `TrainedModel.logits`."""
+"""Signature of `TrainedModel.logits`."""
 
 
 class TrainedModel:
-    """A causal language model with the weights that a method changes marked as such."""
+    """A causal language model whose trainable weights follow from the method."""
 
     def __init__(
         self,
@@ -41,107 +40,107 @@ class TrainedModel:
         adapted: PeftModel | None,
         folder: Path,
         stored_dtype: torch.dtype,
-        beginning: Beginning | None = None,
+        beginning: SoftPrompt | None = None,
     ) -> None:
         self._model = model
         self._adapted = adapted
-        self._beginning = beginning
-        self._begins = beginning is not None
+        self._soft_prompt = beginning
+        self._uses_soft_prompt = beginning is not None
         self._folder = folder
         self._stored_dtype = stored_dtype
         self._compute: Compute = self._logits
         self._as_base = False
         self._is_wrapped = False
         self._fused = None if beginning is not None else fused(model)
-        self._products: torch.dtype | None = compute_dtype()
-        """What matrices are multiplied in; None for the format of the weights."""
-        self.work = WorkMeter(_needed(model))
-        """What the passes of this model needed."""
+        self._autocast_dtype: torch.dtype | None = compute_dtype()
+        """Autocast dtype; None to compute in the dtype of the weights."""
+        self.work = FlopCounter(_needed(model))
+        """FLOPs of all passes so far."""
 
     @classmethod
     def load(
         cls, folder: Path, choices: HyperParameters, base_name: str, adapter: Path | None = None
     ) -> "TrainedModel":
-        """Read a Hugging Face folder and make it trainable.
+        """Load a Hugging Face folder for training.
 
         Args:
-            adapter: Folder of the LoRA adapter to go on from; the seed decides fresh ones.
+            adapter: Folder of the LoRA adapter to continue from; None for a new one from the seed.
         """
         torch.manual_seed(choices.seed)
         model, stored_dtype = _read(folder, choices.method)
         adapted = add_lora(model, choices, base_name) if choices.method == LORA else None
         if adapted is not None and adapter is not None:
-            begin_from(adapted, adapter)
-        beginning = fresh_beginning(model, choices, base_name)
+            load_adapter(adapted, adapter)
+        beginning = new_soft_prompt(model, choices, base_name)
         return cls(model, adapted, folder, stored_dtype, beginning)
 
     @classmethod
     def load_frozen(cls, folder: Path) -> "TrainedModel":
-        """Read a Hugging Face folder to ask it, without dropout, and never to change it."""
+        """Load a Hugging Face folder for inference only, without dropout."""
         model, stored_dtype = _read(folder, LORA)
         return cls(model.requires_grad_(False).eval(), None, folder, stored_dtype)
 
     @property
     def module(self) -> torch.nn.Module:
-        """All of it, adapters included."""
+        """The whole module, adapters included."""
         return self._adapted or self._model
 
     def wrap_passes(self, wrap: Callable[[Compute], Compute]) -> None:
-        """Compute `logits` by what `wrap` makes of the way that they are computed now.
+        """Wrap the forward pass of `logits`, as DeepSpeed needs it.
 
-        Modules compute from here on, in the format of their weights: whoever wraps passes may have
-        hooks in them, and converts weights itself.
+        Fused computation and autocast end here: the wrapper relies on module hooks and converts
+        weights itself.
         """
-        self._fused, self._is_wrapped, self._products = None, True, None
+        self._fused, self._is_wrapped, self._autocast_dtype = None, True, None
         self._compute = wrap(self._compute)
 
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
-        """The weights that training changes, by name, in a fixed order."""
-        if self._beginning is not None:
-            return {beginnings.NAME: self._beginning.weight}
+        """Trainable weights by name, in a fixed order."""
+        if self._soft_prompt is not None:
+            return {soft_prompts.NAME: self._soft_prompt.weight}
         weights = self.module.named_parameters()
         return {name: weight for name, weight in weights if weight.requires_grad}
 
     @property
     def learns_by_adapter(self) -> bool:
-        """Whether the base's own weights stay as they are."""
-        return self._adapted is not None or self._beginning is not None
+        """Whether the base's weights are frozen."""
+        return self._adapted is not None or self._soft_prompt is not None
 
     @property
     def training(self) -> bool:
-        """Whether dropout is on."""
+        """Whether the model is in training mode."""
         return self._model.training
 
     @property
     def pack_nodes(self) -> int:
-        """Nodes of a tree that is computed at once, at most."""
+        """Maximum nodes of a forward pass."""
         return PACK_NODES if self._fused is None else FUSED_PACK_NODES
 
     @property
     def compute_format(self) -> str:
-        """What it multiplies in, for example "bfloat16"."""
-        return str(self._products or self._model.dtype).removeprefix("torch.")
+        """Compute dtype, for example "bfloat16"."""
+        return str(self._autocast_dtype or self._model.dtype).removeprefix("torch.")
 
-    def widen(self) -> None:
-        """Compute in float32 from here on; no weight changes its value."""
+    def to_float32(self) -> None:
+        """Convert weights and computation to float32, which is exact."""
         self._model.float()
-        self._products = None
+        self._autocast_dtype = None
 
-    def take(self, weights: Mapping[str, Tensor]) -> None:
-        """Put these in the place of the trainable weights; every one of them is there."""
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy values into the trainable weights; all of them must be given."""
         with torch.no_grad():
             for name, weight in self.trainable.items():
                 weight.copy_(weights[name])
 
     def train(self, on: bool) -> None:
-        """Turn dropout on or off."""
+        """Set training mode."""
         self.module.train(on)
 
     @contextmanager
     def as_base(self) -> Iterator[None]:
-        """Within the block an adapted model computes as its base, bit for bit."""
-        self._begins, self._as_base = False, True
+        """Disable adapter or soft prompt within the block; results equal the base's bit for bit."""
+        self._uses_soft_prompt, self._as_base = False, True
         try:
             if self._adapted is None:
                 yield
@@ -149,65 +148,65 @@ class TrainedModel:
             with self._adapted.disable_adapter():
                 yield
         finally:
-            self._begins, self._as_base = self._beginning is not None, False
+            self._uses_soft_prompt, self._as_base = self._soft_prompt is not None, False
 
     @contextmanager
     def as_frozen(self) -> Iterator[None]:
-        """Within the block nothing learns, and a model whose own weights do is computed as frozen
-        ones are: by few operations, and in their format where it holds every weight exactly."""
+        """Freeze a fully trained model within the block, so that the fused computation applies.
+        Weights are narrowed to the compute dtype only if that is exact."""
         learning = [weight for weight in self._model.parameters() if weight.requires_grad]
         if self.learns_by_adapter or self._is_wrapped or not learning:
             yield
             return
-        own, products = self._model.dtype, self._products
+        own, autocast_dtype = self._model.dtype, self._autocast_dtype
         weights, narrow = list(self._model.parameters()), compute_dtype()
         exact = all(torch.equal(one.to(narrow).to(own), one) for one in weights)
         self._model.requires_grad_(False)
-        self._products = None
-        # Not the module's own conversion, which would round its tables of angles for good.
+        self._autocast_dtype = None
+        # Not `module.to`, which would round the rotary embedding tables permanently.
         _convert(weights, narrow if exact else own)
         self._fused = fused(self._model)
         try:
             yield
         finally:
-            self._fused, self._products = None, products
+            self._fused, self._autocast_dtype = None, autocast_dtype
             _convert(weights, own)
             for weight in learning:
                 weight.requires_grad_(True)
 
     def logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
-        """(len(nodes), V) float32 scores of the token that follows each of `nodes`.
+        """(len(nodes), V) float32 logits of the token after each of `nodes`.
 
-        Only there is the head computed: with 49,000 words it costs as much as ten layers.
+        The output head runs on these nodes only: with 49,000 tokens it costs as much as ten layers.
         """
         return self._compute(tree, nodes)
 
     def _logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
-        return self.scores(self.states(tree, nodes))
+        return self.logits_of_states(self.states(tree, nodes))
 
     def states(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
-        """(len(nodes), C) what the last layer makes of `nodes`."""
+        """(len(nodes), C) final hidden states of `nodes`."""
         self.work.add(tree, len(nodes))
-        with self._mixed():
+        with self._autocast():
             return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
 
-    def scores(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
-        """(P, V) float32 scores of the tokens that follow such states."""
-        with self._mixed():
+    def logits_of_states(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+        """(P, V) float32 logits from final hidden states."""
+        with self._autocast():
             head: Tensor = self._model.get_output_embeddings()(states_P_C)
         return head.float()
 
-    def _mixed(self) -> AbstractContextManager[None]:
-        """Within it weights are converted for the products, where their format is another."""
-        products = self._products
-        if products is None or products == self._model.dtype:
+    def _autocast(self) -> AbstractContextManager[None]:
+        """Autocast, if the compute dtype differs from that of the weights."""
+        autocast_dtype = self._autocast_dtype
+        if autocast_dtype is None or autocast_dtype == self._model.dtype:
             return nullcontext()
-        return torch.autocast(self._model.device.type, dtype=products)
+        return torch.autocast(self._model.device.type, dtype=autocast_dtype)
 
     def save(self, folder: Path) -> None:
-        """Write adapter or weights, with what a reader needs to encode text for them."""
-        if self._beginning is not None:
-            self._beginning.save(folder)
+        """Write adapter or weights, and the tokenizer files."""
+        if self._soft_prompt is not None:
+            self._soft_prompt.save(folder)
         elif self._adapted is not None:
             save_adapter(self._adapted, folder)
         else:
@@ -217,8 +216,8 @@ class TrainedModel:
                 shutil.copyfile(self._folder / name, folder / name)
 
     def round_to_stored(self) -> None:
-        """Round changed base weights to the format they are saved in, so that what is evaluated
-        is what is saved; adapters are saved as they are."""
+        """Round fully trained weights to the dtype they are saved in, so that the evaluated model
+        is the saved one. Adapters are saved in float32."""
         if not self.learns_by_adapter:
             with torch.no_grad():
                 for weight in self._model.parameters():
@@ -228,15 +227,15 @@ class TrainedModel:
         if self._fused is not None:
             return self._fused.hidden_N_C(tree, adapted=not self._as_base)
         visible_N_N = tree.visible_N_N()  # noqa: N806
-        mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._products or self._model.dtype)  # noqa: N806
+        mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._autocast_dtype or self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))
         ids, positions = torch.tensor([tree.ids]), torch.tensor([tree.positions])
         inputs = TreeInputs({"input_ids": ids}, mask_N_N, positions)
-        if self._beginning is not None and self._begins:
-            inputs = self._beginning.before(ids, mask_N_N, positions)
+        if self._soft_prompt is not None and self._uses_soft_prompt:
+            inputs = self._soft_prompt.tree_inputs(ids, mask_N_N, positions)
         output = self._model.base_model(
             **inputs.arguments,
-            # With four dimensions transformers takes the mask as it is.
+            # transformers uses a 4-D mask unchanged.
             attention_mask=inputs.mask[None, None],
             position_ids=inputs.positions,
             use_cache=False,
@@ -246,10 +245,10 @@ class TrainedModel:
 
 
 def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
-    """The model in the format it is computed in, and the format that the folder is stored in."""
+    """The model in its compute dtype, and the dtype of the stored weights."""
     attention.register()
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    # Loading writes the format it computes in over the one that the folder is stored in.
+    # Read before loading, which overwrites config.dtype with the compute dtype.
     stored_dtype = config.dtype or torch.float32
     model = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -259,29 +258,29 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
         trust_remote_code=False,
         use_safetensors=True,
     )
-    mend(model)
+    fix_deepseek_v2(model)
     return model, stored_dtype
 
 
 def _weight_dtype(method: str) -> torch.dtype:
-    """That of the products where the base's weights are frozen.
+    """The compute dtype for a frozen base; float32 for trainable weights.
 
-    Weights that learn are float32, for small updates would vanish in bfloat16, and are converted
-    for each pass (mixed precision: Micikevicius et al. 2018). Adapters, gradients and the
-    optimizer are float32 always.
+    Small updates would vanish in bfloat16, so trainable weights are float32 and autocast for each
+    pass (mixed precision: Micikevicius et al. 2018). Adapters, gradients and optimizer state are
+    always float32.
     """
     return torch.float32 if method == FULL else compute_dtype()
 
 
 def _convert(weights: Sequence[torch.nn.Parameter], dtype: torch.dtype) -> None:
-    """In place: an optimizer that knows these weights goes on with them."""
+    """Convert in place, so that an optimizer keeps its references."""
     for weight in weights:
         weight.data = weight.data.to(dtype)
 
 
-def _needed(model: PreTrainedModel) -> NeededWork:
+def _needed(model: PreTrainedModel) -> PassFlops:
     config = model.config
     heads = config.num_attention_heads
     width = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)
     features = heads * (width or config.hidden_size // heads) * config.num_hidden_layers
-    return NeededWork.of(model, model.get_output_embeddings(), features)
+    return PassFlops.of(model, model.get_output_embeddings(), features)

@@ -1,4 +1,4 @@
-"""What training makes smaller: the one place where methods of learning differ in the loop."""
+"""Training objectives: the loss interface of the loop, and supervised fine-tuning."""
 
 from collections.abc import Iterator, Sequence
 from typing import Protocol
@@ -8,56 +8,58 @@ from torch import Tensor
 
 from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.packs import Example, answer_tokens, pack
+from modelmill_trainer.training.packs import TrainingExample, answer_tokens, pack
 
 
 class Objective(Protocol):
     """A loss over the rows of an optimizer step.
 
-    The loop divides every loss by `weight` of the whole step, so that a row or token weighs the
-    same in whichever forward pass or micro-batch it lies.
+    The loop divides every loss by `weight` of the whole step, so that a row or token has the same
+    weight in any forward pass or micro-batch.
     """
 
-    def begin_step(self, model: TrainedModel, rows: Sequence[Example]) -> None:
-        """Told all rows of the step, whoever computes which, before anything is asked of them."""
+    def begin_step(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> None:
+        """Called first in each step, with all rows of the step, in every rank."""
         ...
 
-    def weight(self, rows: Sequence[Example]) -> float:
-        """What the summed loss of a step is divided by; above 0."""
+    def weight(self, rows: Sequence[TrainingExample]) -> float:
+        """Divisor of the step's summed loss; above 0."""
         ...
 
-    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
-        """The summed loss of a micro-batch, a scalar for each forward pass; each is followed by
-        its backward pass before the next is asked for."""
+    def losses(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
+        """Summed losses of a micro-batch, one scalar per forward pass. The caller runs backward
+        before it takes the next."""
         ...
 
     def figures(self) -> dict[str, float]:
-        """What else can be said of the rows since the step began."""
+        """Additional metrics of the current step."""
         ...
 
 
-class LearnAnswers:
-    """Negative log-likelihood of the tokens that a row marks as learned."""
+class AnswerObjective:
+    """Supervised fine-tuning: cross-entropy of the tokens in a row's loss spans."""
 
-    def begin_step(self, model: TrainedModel, rows: Sequence[Example]) -> None:
+    def begin_step(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> None:
         """See `Objective`."""
 
-    def weight(self, rows: Sequence[Example]) -> float:
-        """Learned tokens."""
+    def weight(self, rows: Sequence[TrainingExample]) -> float:
+        """Tokens with loss."""
         return answer_tokens(rows)
 
-    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
-        """One for each pack."""
+    def losses(self, model: TrainedModel, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
+        """One loss per pack."""
         for part in pack(rows, max_nodes=model.pack_nodes):
             yield answer_loss(model, part)
 
     def figures(self) -> dict[str, float]:
-        """Nothing."""
+        """No additional metrics."""
         return {}
 
 
 @torch.no_grad()
-def held_out_loss(objective: Objective, model: TrainedModel, rows: Sequence[Example]) -> float:
-    """The loss of rows that nothing is learned from, as of one step."""
+def held_out_loss(
+    objective: Objective, model: TrainedModel, rows: Sequence[TrainingExample]
+) -> float:
+    """Mean loss of held-out rows, without gradients."""
     objective.begin_step(model, rows)
     return sum(float(part) for part in objective.losses(model, rows)) / objective.weight(rows)

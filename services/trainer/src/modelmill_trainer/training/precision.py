@@ -1,10 +1,11 @@
-"""The number format that matrices are multiplied in, by what this machine does fastest."""
+"""Chooses the compute dtype that is fastest on this machine."""
 
 import torch
 
 
 def compute_dtype() -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively, else float32.
+    """bfloat16 if the hardware multiplies it natively, else float32.
+
 
     Measured on Zen 5 at the shapes of a 135M model: 470 against 105 GFLOP/s a core. Without native
     support bfloat16 is emulated and slower.

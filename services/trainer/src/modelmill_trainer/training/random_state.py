@@ -1,4 +1,4 @@
-"""The random generators that training may draw from, as plain values."""
+"""Saves and restores the states of random generators, as JSON values."""
 
 import random
 from typing import Any
@@ -9,7 +9,7 @@ RandomState = dict[str, Any]
 
 
 def random_state() -> RandomState:
-    """Of Python, of torch, and of each GPU."""
+    """States of Python's, torch's and each GPU's generator."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {
         "python": random.getstate(),
@@ -19,10 +19,10 @@ def random_state() -> RandomState:
 
 
 def set_random_state(state: RandomState) -> None:
-    """Go on as the generators would have that `random_state` was asked for.
+    """Restore what `random_state` returned.
 
     Raises:
-        ValueError: This machine has another number of GPUs.
+        ValueError: The number of GPUs differs.
     """
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))

@@ -1,9 +1,8 @@
-"""The learning rate by trial: short runs at rates around the rule's, judged by the valid split.
+"""Learning-rate search: short trial runs around the automatic rate, compared by validation loss.
 
-Each trial begins with the model as it was read and a fresh optimizer, and has a rise and a fall of
-its own over the first steps of the run. Nothing of it is left: the run that follows is bit for bit
-that of somebody who gave the chosen rate. Nothing is kept between trials either, so that a run that
-is interrupted here searches again, and finds the same.
+Each trial starts from the loaded model with a new optimizer and its own schedule. The search leaves
+no state: the run that follows equals, bit for bit, one with the chosen rate given. An interrupted
+search is repeated and finds the same.
 """
 
 import math
@@ -12,48 +11,48 @@ from dataclasses import replace
 
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted
 
-from modelmill_trainer.domain.automatic import Decision
+from modelmill_trainer.domain.auto_choices import AutoChoices
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
-from modelmill_trainer.training.distributed.ranks import OneRank
+from modelmill_trainer.training.distributed.ranks import SingleRank
 from modelmill_trainer.training.objective import held_out_loss
-from modelmill_trainer.training.objectives.making import make_objective, with_references
-from modelmill_trainer.training.packs import Example
-from modelmill_trainer.training.run_setup import asking_base, model_of
+from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
+from modelmill_trainer.training.packs import TrainingExample
+from modelmill_trainer.training.run_setup import model_of, reference_progress
 from modelmill_trainer.training.step import Stepper
 from modelmill_trainer.training.update import LocalUpdate
 
 FACTORS = (1 / 3, 1.0, 3.0)
-"""Of the rule's rate; finer ones differ by less than seeds do."""
+"""Factors on the automatic rate; finer steps differ by less than seeds do."""
 SHARE = 0.25
-"""Of the run's steps, for each trial."""
+"""Length of a trial, as a share of the run's steps."""
 FEWEST_STEPS, MOST_STEPS = 10, 60
 VALID_ROWS = 200
-"""At most; the first ones."""
+"""Maximum validation rows of a trial."""
 TRIAL_SECONDS = 300.0
 DIVERGED = "DIVERGED"
 
 
 def search_rate(
     request: TrainRequest,
-    decision: Decision,
-    splits: Mapping[str, Sequence[Example]],
+    decision: AutoChoices,
+    splits: Mapping[str, Sequence[TrainingExample]],
     port: ChildPort,
-) -> Decision:
-    """The decision with the rate that did best, and what each came to.
+) -> AutoChoices:
+    """The automatic values with the best learning rate, and all losses as the reason.
 
     Args:
-        request: With what `decision` says, so that its rate is the rule's.
+        request: With `decision` applied, so that its learning rate is the automatic one.
 
     Raises:
-        ChildFailure: There is no valid split, or every rate diverged.
-        Preempted: Told to stop.
+        ChildFailure: The valid split is empty, or every rate diverged.
+        Preempted: The run was asked to stop.
     """
     if not splits["valid"]:
         raise ChildFailure(
             "NO_VALID_SPLIT",
             "the learning rate is searched by the loss of the valid split, which is empty",
-            "Give valid a share of the dataset, or let the rule choose the rate.",
+            "Give valid a share of the dataset, or leave out search_learning_rate.",
         )
     plan = plan_training(len(splits["train"]), request.hyper_parameters)
     steps = min(max(math.ceil(SHARE * plan.steps), FEWEST_STEPS), MOST_STEPS, plan.steps)
@@ -67,14 +66,14 @@ def search_rate(
     return _with_best(decision, losses, steps)
 
 
-def _with_best(decision: Decision, losses: Mapping[float, float], steps: int) -> Decision:
+def _with_best(decision: AutoChoices, losses: Mapping[float, float], steps: int) -> AutoChoices:
     best = min(losses, key=lambda rate: losses[rate])
     if math.isinf(losses[best]):
         tried = ", ".join(f"{rate:g}" for rate in losses)
         raise ChildFailure(
             DIVERGED,
             f"the loss is not a number at any of the rates {tried}",
-            "Look at the rows, or give a lower learning_rate.",
+            "Check the rows, or set a lower learning_rate.",
         )
     came_to = ", ".join(f"{rate:g}: {loss:.4g}" for rate, loss in losses.items())
     return replace(
@@ -89,19 +88,22 @@ def _with_best(decision: Decision, losses: Mapping[float, float], steps: int) ->
 
 
 def _trial(
-    request: TrainRequest, splits: Mapping[str, Sequence[Example]], port: ChildPort, done: int
+    request: TrainRequest,
+    splits: Mapping[str, Sequence[TrainingExample]],
+    port: ChildPort,
+    done: int,
 ) -> float:
-    """The loss of the valid split after the steps of one trial; infinite where it diverged."""
+    """Validation loss after one trial; infinite if it diverged."""
     choices = request.hyper_parameters
     model = model_of(request)
     plan = plan_training(len(splits["train"]), choices)
     train, valid = (
-        with_references(rows, request, model, asking_base(port))
+        with_references(rows, request, model, reference_progress(port))
         for rows in (splits["train"], splits["valid"][:VALID_ROWS])
     )
     objective = make_objective(request)
     rows = choices.batch_size // choices.gradient_accumulation_steps
-    stepper = Stepper(objective, LocalUpdate(model, choices), rows, OneRank())
+    stepper = Stepper(objective, LocalUpdate(model, choices), rows, SingleRank())
     model.train(True)
     try:
         for step in range(plan.steps):
@@ -123,13 +125,17 @@ def _trial(
 
 
 def _step(
-    stepper: Stepper, plan: TrainingPlan, step: int, train: Sequence[Example], port: ChildPort
+    stepper: Stepper,
+    plan: TrainingPlan,
+    step: int,
+    train: Sequence[TrainingExample],
+    port: ChildPort,
 ) -> None:
     numbers = plan.rows_of(step)
-    taken = stepper.take(
+    result = stepper.run_step(
         *(step, numbers, [train[number] for number in numbers]),
         rate=plan.learning_rate(step),
         abandon=lambda: port.stop_requested,
     )
-    if taken is None:
+    if result is None:
         raise Preempted

@@ -1,4 +1,4 @@
-"""The artifact read back from disk as transformers serves it: nothing of the trainer's own code."""
+"""Golden logits of the artifact, reloaded with plain transformers and PEFT."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 FORMAT = torch.float32
-"""As the transformers engine computes on a processor; weights of 16 bits lose nothing by it."""
+"""Compute dtype of the transformers engine on CPU; 16-bit weights are represented exactly."""
 
 
 @torch.no_grad()
 def reloaded_logits(artifact: Path, base: Path, goldens: Goldens) -> Iterator[Logits]:
-    """(P, V) of each golden, by the weights of `artifact`; of an adapter upon those of `base`."""
+    """(P, V) logits of each golden; an adapter is applied to `base`."""
     is_adapter = (artifact / "adapter_config.json").is_file()
     model: Any = AutoModelForCausalLM.from_pretrained(
         base if is_adapter else artifact,
@@ -30,5 +30,5 @@ def reloaded_logits(artifact: Path, base: Path, goldens: Goldens) -> Iterator[Lo
     for golden in goldens.prompts:
         ids = [*golden.prompt_ids, *golden.continuation[:-1]]
         rows = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
-        # From the end: a method may put positions of its own before the prompt.
+        # Counted from the end: soft prompts add positions before the prompt.
         yield rows[-len(golden.continuation) :].float().numpy()

@@ -1,4 +1,4 @@
-"""The splits of a dataset, as token ids."""
+"""Reads and tokenizes the splits of a dataset."""
 
 import json
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from modelmill_tokenization.conversations import (
 )
 from modelmill_tokenization.written_turns import functions_of, turns_of
 
-from modelmill_trainer.training.learned_part import LearnedPart, named_rows, not_pairs
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.loss_selection import LossSelection, named_rows, not_pairs
+from modelmill_trainer.training.packs import TrainingExample
 
 Row = dict[str, Any]
 
 
 def read_split(folder: Path, split: str) -> list[Row]:
-    """Rows of train, valid or test, in the order of the file."""
+    """Rows of a split, in file order."""
     with (folder / f"{split}.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
@@ -33,18 +33,18 @@ def encode_rows(
     *,
     split: str,
     max_tokens: int,
-    part: LearnedPart | None = None,
-) -> list[Example]:
-    """Token ids of each row; none is cut, because a cut answer teaches to stop early.
+    part: LossSelection | None = None,
+) -> list[TrainingExample]:
+    """Tokenize rows without truncation, because a cut answer teaches the model to stop early.
 
     Args:
-        part: What of each row is learned; every answer of it when None.
+        part: Selects the tokens with loss; all assistant messages by default.
 
     Raises:
-        ChildFailure: rows are longer than `max_tokens`, cannot be rendered or lack what is
-            compared; they are named.
+        ChildFailure: rows exceed `max_tokens`, cannot be rendered or lack a rejected answer;
+            the message lists them.
     """
-    part = part or LearnedPart()
+    part = part or LossSelection()
     encoded = ConversationEncoder(tokenizer)([_conversation(row, split) for row in rows])
     examples = [part.of(_example(one, row, split)) for row, one in zip(rows, encoded, strict=True)]
     numbers = [int(row["row"]) for row in rows]
@@ -63,15 +63,19 @@ def _conversation(row: Row, split: str) -> Conversation:
     try:
         turns, tools = turns_of(row["messages"]), functions_of(row.get("tools", ()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _not_renderable(row, split, f"it is not as OpenAI writes it: {error!r}") from error
+        raise _not_renderable(
+            row, split, f"its messages are not in OpenAI's format: {error!r}"
+        ) from error
     return Conversation(turns, tools, row.get("rejected"))
 
 
-def _example(encoded: EncodedConversation | InvalidInputError, row: Row, split: str) -> Example:
+def _example(
+    encoded: EncodedConversation | InvalidInputError, row: Row, split: str
+) -> TrainingExample:
     if isinstance(encoded, InvalidInputError):
         raise _not_renderable(row, split, encoded.message) from encoded
     rejected = None if encoded.rejected_ids is None else tuple(encoded.rejected_ids)
-    return Example(tuple(encoded.ids), tuple(encoded.spans), rejected)
+    return TrainingExample(tuple(encoded.ids), tuple(encoded.spans), rejected)
 
 
 def _not_renderable(row: Row, split: str, why: str) -> ChildFailure:
@@ -84,7 +88,7 @@ def _not_renderable(row: Row, split: str, why: str) -> ChildFailure:
 
 
 def rows_too_long(rows: Sequence[int], *, split: str, max_tokens: int) -> ChildFailure:
-    """What is said of rows that have more than `max_tokens`."""
+    """Error for rows with more than `max_tokens`."""
     return ChildFailure(
         "ROWS_TOO_LONG",
         f"{len(rows)} rows of {split} have more than {max_tokens} tokens: {named_rows(rows)}",

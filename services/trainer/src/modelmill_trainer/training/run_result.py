@@ -1,4 +1,4 @@
-"""What a run leaves: its figures, and its folder."""
+"""Results of a run: job summary, assessment and artifact folder."""
 
 import json
 import shutil
@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmill_trainer.domain.verdict import judge
+from modelmill_trainer.domain.assessment import assess_training
 from modelmill_trainer.training.checkpoint import METRICS
 from modelmill_trainer.training.memory import peak_bytes
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.progress import Progress
+from modelmill_trainer.training.progress import TrainingProgress
 
 EVALUATION = "evaluation.json"
 
 
 def summary_of(
-    progress: Progress, model: TrainedModel, rows: int, report: Mapping[str, Any]
+    progress: TrainingProgress, model: TrainedModel, rows: int, report: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Figures of the whole run, for people; what was not measured is left out."""
+    """Job summary; metrics that were not measured are left out."""
     summary: dict[str, Any] = {
         "rows": rows,
         "train_tokens": progress.tokens,
@@ -45,9 +45,9 @@ def summary_of(
     return summary
 
 
-def verdict_on(summary: Mapping[str, Any], by_adapter: bool) -> dict[str, Any]:
-    """What the figures of a summary say of the run; nothing where they say nothing."""
-    verdict = judge(
+def assessment_of(summary: Mapping[str, Any], by_adapter: bool) -> dict[str, Any]:
+    """Assessment of a summary; empty if nothing was measured."""
+    verdict = assess_training(
         by_adapter=by_adapter,
         first_valid_loss=summary.get("first_valid_loss"),
         valid_loss=summary.get("valid_loss"),
@@ -59,7 +59,7 @@ def verdict_on(summary: Mapping[str, Any], by_adapter: bool) -> dict[str, Any]:
 def write_folder(
     folder: Path, model: TrainedModel, metrics: Path, report: Mapping[str, Any]
 ) -> Path:
-    """Write the model, the figures of its steps and its exam into a new `folder`."""
+    """Write model, step metrics and final evaluation into a new `folder`."""
     folder.mkdir()
     model.save(folder)
     shutil.copyfile(metrics, folder / METRICS)

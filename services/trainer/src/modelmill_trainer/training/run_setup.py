@@ -1,4 +1,4 @@
-"""What a run begins with: rows, plan and loop, from the folders of its request."""
+"""Builds the parts of a run from its request: rows, plan, model and loop."""
 
 import os
 import random
@@ -15,70 +15,72 @@ from torch import Tensor
 
 from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
-from modelmill_trainer.training.accounts import Accounts
+from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed.ranks import Ranks
-from modelmill_trainer.training.learned_part import LearnedPart
+from modelmill_trainer.training.flops import peak_flops
 from modelmill_trainer.training.loop import TrainingLoop
+from modelmill_trainer.training.loss_selection import LossSelection
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.precision import compute_dtype
 from modelmill_trainer.training.rows import encode_rows, read_split
-from modelmill_trainer.training.token_rows import read_order, read_tokens_of, tokens_for
+from modelmill_trainer.training.token_rows import read_order, token_examples, tokens_for
 from modelmill_trainer.training.update import Update
-from modelmill_trainer.training.validation import Validation, Weights
-from modelmill_trainer.training.work import peak_flops
+from modelmill_trainer.training.validation import TrainableWeights, Validation
 
 SPLITS = ("train", "valid", "test")
 ASK_SECONDS = 300.0
-"""For the base's opinion of some pairs."""
+"""Per batch of reference likelihoods."""
 
 
-class Division(Protocol):
-    """A run divided among processes, as one of them sees it."""
+class DistributedRun(Protocol):
+    """A rank's view of a distributed run."""
 
     @property
     def ranks(self) -> Ranks:
-        """All of them."""
+        """The process group."""
         ...
 
     def update_of(self, model: TrainedModel) -> Update:
-        """How the model's weights change; called once, before all that follows."""
+        """Create the distributed optimizer; called once, before the properties below."""
         ...
 
     @property
-    def weights(self) -> Weights:
-        """The model's, whole where they are asked for."""
+    def weights(self) -> TrainableWeights:
+        """Access to the whole weights."""
         ...
 
     def result(self) -> dict[str, Tensor]:
-        """The weights that the run ends with, in the rank that leads; nothing in the others."""
+        """Final weights in the leader; empty in other ranks."""
         ...
 
 
-def set_up(request: TrainRequest, ranks: int) -> Accounts:
-    """Make what is computed repeatable, and begin to count what it costs."""
-    # Nothing of ours draws from it; a library that does shall draw the same again.
+def set_up(request: TrainRequest, ranks: int) -> CostMeter:
+    """Enable determinism, and start the cost meter."""
+    # Only libraries use this generator; seeded so that they repeat.
     random.seed(request.hyper_parameters.seed)
     torch.set_num_threads(request.threads or len(os.sched_getaffinity(0)))
-    # A kernel whose result depends on timing raises instead, so that a resume is bit-exact.
+    # Non-deterministic kernels raise an error, so that a resume is bit-exact.
     torch.use_deterministic_algorithms(True)
-    # Filling fresh memory would find bugs in torch, at a price for every operation.
+    # Only a debugging aid for torch, which slows every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     units = torch.cuda.device_count() or torch.get_num_threads()
     peak = peak_flops(compute_dtype())
-    return Accounts(units * ranks, request.price, peak * ranks)
+    return CostMeter(units * ranks, request.price, peak * ranks)
 
 
-def read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
-    """Each split; from the dataset's token files when they are those of the base's tokenizer.
+def read_splits(
+    request: TrainRequest, tokenizer: ChatTokenizer
+) -> dict[str, Sequence[TrainingExample]]:
+    """Read each split, from token files if they were made with the base's tokenizer.
 
-    Where there is a dataset to validate on, all its rows are the valid split.
+    All rows of a validation dataset form the valid split.
     """
     choices = request.hyper_parameters
     context = request.context_tokens or sys.maxsize
-    limit = choices.max_tokens_per_row or context - choices.beginning_tokens
-    part = LearnedPart.by(choices)
+    limit = choices.max_tokens_per_row or context - choices.soft_prompt_tokens
+    part = LossSelection.by(choices)
     splits = {
         split: _examples(request, request.dataset_folder, split, tokenizer, limit, part)
         for split in SPLITS
@@ -97,8 +99,8 @@ def read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Se
     if request.validation_folder is not None and not splits["valid"]:
         raise ChildFailure(
             "NO_VALIDATION_ROWS",
-            "the dataset to validate on has no rows",
-            "Give one that has some, or none to validate on the dataset's valid split.",
+            "the validation dataset has no rows",
+            "Name another one, or none to validate on the dataset's valid split.",
         )
     return splits
 
@@ -109,17 +111,17 @@ def _examples(
     split: str,
     tokenizer: ChatTokenizer,
     limit: int,
-    part: LearnedPart,
-) -> Sequence[Example]:
+    part: LossSelection,
+) -> Sequence[TrainingExample]:
     tokens = tokens_for(request.base_folder, folder)
     if tokens is not None:
-        return read_tokens_of(folder, tokens, split, max_tokens=limit, part=part)
+        return token_examples(folder, tokens, split, max_tokens=limit, part=part)
     rows = read_split(folder, split)
     return encode_rows(rows, tokenizer, split=split, max_tokens=limit, part=part)
 
 
 def model_of(request: TrainRequest) -> TrainedModel:
-    """Before its first step."""
+    """Load the model before its first step."""
     choices, name = request.hyper_parameters, request.base_version_id
     return TrainedModel.load(request.base_folder, choices, name, request.adapter_folder)
 
@@ -144,7 +146,7 @@ def questions_of(request: TrainRequest, tokenizer: ChatTokenizer) -> list[Choice
         ) from error
 
 
-def asking_base(port: ChildPort) -> Callable[[int, int], None]:
+def reference_progress(port: ChildPort) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         if port.stop_requested:
             raise Preempted
@@ -157,15 +159,15 @@ def loop_of(
     request: TrainRequest,
     model: TrainedModel,
     objective: Objective,
-    splits: Mapping[str, Sequence[Example]],
+    splits: Mapping[str, Sequence[TrainingExample]],
     plan: TrainingPlan,
     port: ChildPort,
-    accounts: Accounts,
-    division: Division | None,
+    cost_meter: CostMeter,
+    distributed: DistributedRun | None,
 ) -> TrainingLoop:
-    update = division.update_of(model) if division else None
-    ranks = division.ranks if division else None
-    weights = division.weights if division else None
+    update = distributed.update_of(model) if distributed else None
+    ranks = distributed.ranks if distributed else None
+    weights = distributed.weights if distributed else None
     loop = TrainingLoop(
         *(model, splits["train"], plan, request.hyper_parameters, port),
         objective=objective,
@@ -178,7 +180,7 @@ def loop_of(
         update=update,
         ranks=ranks,
         limits=request.limits,
-        accounts=accounts,
+        cost_meter=cost_meter,
         seconds_between_interruptions=request.seconds_between_interruptions,
     )
     if request.checkpoint_folder is not None:

@@ -1,4 +1,4 @@
-"""How likely a model finds the choices of a question."""
+"""Scores multiple-choice questions by the log-likelihood of each choice."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,21 @@ from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.token_tree import TokenTree
 
 FULL_NODES = 384
-"""No further question goes into a tree of this size: long prompts are scored one by one."""
+"""A tree of this size takes no further question."""
 
 
 class TreeScorer:
-    """Scores all choices of several questions in one forward pass.
+    """Scores all choices of several questions in one forward pass over a token tree.
 
-    Questions branch off what their prompts share, and choices off the end of their prompt; what
-    several choices begin with is computed once, and the last token of each is only predicted. For
-    25 one-word labels that is some 25 tokens a question beside its own part of the prompt, where
-    one pass a label would compute the prompt 25 times.
+    Shared prefixes of prompts and of choices are computed once, and the last token of a choice is
+    only predicted. One pass per label would compute the prompt 25 times for 25 labels.
     """
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
 
     def __call__(self, questions: Sequence[ChoiceQuestion], /) -> list[list[float]]:
-        """For each question the summed log-likelihood of each of its choices."""
+        """Summed log-likelihood of each choice, per question."""
         scores: list[list[float]] = []
         while len(scores) < len(questions):
             scores += self._score_some(questions[len(scores) :])
@@ -33,7 +31,7 @@ class TreeScorer:
 
     @torch.no_grad()
     def _score_some(self, questions: Sequence[ChoiceQuestion]) -> list[list[float]]:
-        """Scores of the first of `questions`, as many as a pass has room for, at least one."""
+        """Scores of as many leading questions as fit into a pass, at least one."""
         tree = TokenTree()
         rows: list[list[list[int]]] = []
         for question in questions:
@@ -55,6 +53,6 @@ class TreeScorer:
 
 
 def _lay_out(tree: TokenTree, question: ChoiceQuestion) -> list[list[int]]:
-    """For each choice the nodes after which its tokens are predicted."""
+    """Per choice, the nodes whose logits predict its tokens."""
     last = tree.add(question.prompt_ids)[-1]
     return [[last, *tree.add(tokens[:-1], below=last)] for tokens in question.choices]

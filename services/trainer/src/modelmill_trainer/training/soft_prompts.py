@@ -1,13 +1,14 @@
-"""What can be learned to stand before every row, while the model stays as it is.
+"""Soft prompts of a frozen model: prefix tuning and prompt tuning.
 
-A prefix is a key and a value in each layer (Li and Liang, "Prefix-Tuning: Optimizing Continuous
-Prompts for Generation", 2021); a prompt is an embedding that the model reads like a word (Lester,
-Al-Rfou, Constant, "The Power of Scale for Parameter-Efficient Prompt Tuning", 2021). Both begin as
-words of the vocabulary, which both papers found better than noise: a prefix as the keys and values
-that the base computes of them. So a fresh prefix and a fresh prompt say what their words would say,
-and no network between them and the prefix, as Li and Liang needed from noise, has to be trained.
+A prefix is a trained key and value in each layer (Li and Liang, "Prefix-Tuning: Optimizing
+Continuous Prompts for Generation", 2021). A prompt is a sequence of trained input embeddings
+(Lester, Al-Rfou, Constant, "The Power of Scale for Parameter-Efficient Prompt Tuning", 2021). Both
+are initialised from vocabulary tokens, which both papers found better than noise. For a prefix
+these
+are the keys and values that the base computes of the tokens, so Li and Liang's reparametrisation
+network is not needed.
 
-Every node of a token tree sees all of a beginning, and positions go on behind it.
+Every node of a token tree attends to the whole soft prompt, and its position comes after it.
 """
 
 from dataclasses import dataclass
@@ -25,57 +26,57 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import PREFIX, VIRTUAL
 
 NAME = "prompt_embeddings"
-"""Of the one tensor, in PEFT's files and in checkpoints."""
+"""Tensor name, in PEFT's files and in checkpoints."""
 ADAPTER_FILE = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
 class TreeInputs:
-    """What the model is called with for a token tree."""
+    """Arguments of the model's forward pass for a token tree."""
 
     arguments: dict[str, Any]
     mask: Tensor
-    """(N, M), added to the scores: 0 where a node sees another, else minus infinity."""
+    """(N, M) additive attention mask, 0 or minus infinity."""
     positions: Tensor
     skipped: int = 0
-    """Outcomes at the front that belong to no node."""
+    """Leading outputs that belong to the soft prompt."""
 
 
-class Beginning(Protocol):
-    """Learned; `weight` is float32 and PEFT's tensor."""
+class SoftPrompt(Protocol):
+    """A trainable soft prompt; `weight` is float32, in PEFT's layout."""
 
     weight: torch.nn.Parameter
 
-    def before(
+    def tree_inputs(
         self,
         ids: Tensor,
         mask_N_N: Tensor,  # noqa: N803 - shape suffix
         positions: Tensor,
     ) -> TreeInputs:
-        """The inputs of a tree behind it."""
+        """Model inputs for a token tree that follows the soft prompt."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write it as PEFT reads it."""
+        """Write it in PEFT's format."""
         ...
 
 
-class Prefix:
-    """Keys and values of each layer: `weight` is (V, L * 2 * G * D), as PEFT lays them out."""
+class PrefixTuning:
+    """Prefix tuning: `weight` (V, L * 2 * G * D) holds keys and values of each layer."""
 
     def __init__(self, weight: Tensor, shape: tuple[int, int, int, int], base_name: str) -> None:
-        """`shape` is (V, L, G, D): virtual tokens, layers, key heads, their width."""
+        """`shape` is (V, L, G, D): virtual tokens, layers, key heads, head width."""
         self.weight = torch.nn.Parameter(weight)
         self._shape = shape
         self._base_name = base_name
 
-    def before(
+    def tree_inputs(
         self,
         ids: Tensor,
         mask_N_N: Tensor,  # noqa: N803
         positions: Tensor,
     ) -> TreeInputs:
-        """See `Beginning`."""
+        """See `SoftPrompt`."""
         virtual, layers, heads, width = self._shape
         stacked = self.weight.to(mask_N_N.dtype).view(virtual, 2 * layers, 1, heads, width)
         both_L2_1_G_V_D = stacked.permute(1, 2, 3, 0, 4)  # noqa: N806
@@ -90,7 +91,7 @@ class Prefix:
         )
 
     def save(self, folder: Path) -> None:
-        """See `Beginning`."""
+        """See `SoftPrompt`."""
         virtual, layers, heads, width = self._shape
         config = PrefixTuningConfig(
             task_type=TaskType.CAUSAL_LM,
@@ -104,8 +105,8 @@ class Prefix:
         _save(config, self.weight, self._base_name, folder)
 
 
-class Prompt:
-    """Embeddings: `weight` is (V, C)."""
+class PromptTuning:
+    """Prompt tuning: `weight` (V, C) holds input embeddings."""
 
     def __init__(self, weight: Tensor, model: PreTrainedModel, base_name: str) -> None:
         self.weight = torch.nn.Parameter(weight)
@@ -114,13 +115,13 @@ class Prompt:
         self._layers = int(model.config.num_hidden_layers)
         self._base_name = base_name
 
-    def before(
+    def tree_inputs(
         self,
         ids: Tensor,
         mask_N_N: Tensor,  # noqa: N803
         positions: Tensor,
     ) -> TreeInputs:
-        """See `Beginning`."""
+        """See `SoftPrompt`."""
         virtual, nodes = len(self.weight), len(mask_N_N)
         words_1_N_C = self._words(ids)  # noqa: N806
         prompt_1_V_C = self.weight.to(words_1_N_C.dtype)[None]  # noqa: N806
@@ -137,7 +138,7 @@ class Prompt:
         )
 
     def save(self, folder: Path) -> None:
-        """See `Beginning`."""
+        """See `SoftPrompt`."""
         virtual, width = self.weight.shape
         config = PromptTuningConfig(
             task_type=TaskType.CAUSAL_LM,
@@ -150,14 +151,14 @@ class Prompt:
         _save(config, self.weight, self._base_name, folder)
 
 
-def fresh_beginning(
+def new_soft_prompt(
     model: PreTrainedModel, choices: HyperParameters, base_name: str
-) -> Beginning | None:
-    """One made of words that the seed draws; freezes `model`. None for methods without one.
+) -> SoftPrompt | None:
+    """Create a soft prompt from random vocabulary tokens and freeze `model`; None for other
+    methods.
 
     Raises:
-        ChildFailure: keys and values of the model have no common shape, so that PEFT's files could
-            not hold a prefix.
+        ChildFailure: keys and values have different shapes, which PEFT's format cannot store.
     """
     if choices.method not in VIRTUAL:
         return None
@@ -169,11 +170,11 @@ def fresh_beginning(
     if choices.method == PREFIX:
         return _prefix_of(model, ids, base_name)
     with torch.no_grad():
-        return Prompt(words(ids)[0].float(), model, base_name)
+        return PromptTuning(words(ids)[0].float(), model, base_name)
 
 
 @torch.no_grad()
-def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> Prefix:
+def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> PrefixTuning:
     virtual = ids.shape[1]
     cache = DynamicCache()
     model.base_model(
@@ -189,18 +190,18 @@ def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> Prefix:
     if len(shapes) != 1:
         raise ChildFailure(
             "NO_PREFIX",
-            "keys and values of this architecture differ in width, which no reader of prefixes "
-            "expects",
+            "keys and values of this architecture differ in width, which PEFT's prefix format "
+            "cannot store",
             "Train it with method prompt or lora.",
         )
     [(_, heads, _, width)] = shapes
     stacked = torch.stack([part[0] for part in both]).float()
     weight = stacked.permute(2, 0, 1, 3).reshape(virtual, -1).contiguous()
-    return Prefix(weight, (virtual, len(both) // 2, heads, width), base_name)
+    return PrefixTuning(weight, (virtual, len(both) // 2, heads, width), base_name)
 
 
 def _causal(count: int, dtype: torch.dtype) -> Tensor:
-    """The mask of a row: each sees those before it and itself."""
+    """Causal additive mask."""
     later = torch.ones((count, count), dtype=torch.bool).triu(diagonal=1)
     return torch.zeros((count, count), dtype=dtype).masked_fill_(later, float("-inf"))
 

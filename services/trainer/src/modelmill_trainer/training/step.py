@@ -1,4 +1,4 @@
-"""One optimizer step: forward and backward passes in micro-batches, then the new weights."""
+"""One optimizer step: gradient accumulation over micro-batches, then the weight update."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ from modelmill_jobs.child import ChildFailure
 from modelmill_trainer.training.distributed.ranks import Ranks
 from modelmill_trainer.training.memory import is_out_of_memory
 from modelmill_trainer.training.objective import Objective
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.random_state import RandomState, random_state, set_random_state
 from modelmill_trainer.training.update import Update
 
@@ -18,21 +18,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class StepFigures:
-    """What a step came to."""
+class StepResult:
+    """Metrics of a step."""
 
     loss: float
     grad_norm: float
     details: Mapping[str, float]
-    """What the objective says of it."""
+    """Additional metrics of the objective."""
 
 
 class Stepper:
-    """Takes steps.
+    """Runs optimizer steps, with smaller micro-batches after an out-of-memory error.
 
     Args:
-        micro_batch_rows: Rows computed between two looks at `abandon`; bounds what is in memory.
-        ranks: Among whom each micro-batch is divided.
+        micro_batch_rows: Rows per micro-batch; bounds memory and the time between calls of
+        `abandon`.
+        ranks: Process group that shares each micro-batch.
     """
 
     def __init__(
@@ -41,53 +42,52 @@ class Stepper:
         self._ranks = ranks
         self._objective = objective
         self._update = update
-        self.asked_rows = micro_batch_rows
+        self.requested_rows = micro_batch_rows
         self.micro_batch_rows = micro_batch_rows
-        """Halved whenever memory is too small for it; the step's rows stay the same."""
+        """Halved after each out-of-memory error; the rows of a step stay the same."""
 
-    def take(
+    def run_step(
         self,
         step: int,
         numbers: Sequence[int],
-        rows: Sequence[Example],
+        rows: Sequence[TrainingExample],
         *,
         rate: float,
         abandon: Callable[[], bool],
-    ) -> StepFigures | None:
-        """Change the weights by what `rows` say.
+    ) -> StepResult | None:
+        """Compute gradients of `rows` and update the weights.
 
         Args:
-            step: Counted from 0, for what is said about it.
-            numbers: Of each row its place in the train split.
+            step: Step index from 0, for error messages.
+            numbers: Index of each row in the train split.
             rate: Learning rate.
-            abandon: Asked between micro-batches; with True nothing has changed.
+            abandon: Called between micro-batches; if True, the step is abandoned without effect.
 
         Returns:
-            None when it was abandoned.
+            None if the step was abandoned.
 
         Raises:
-            ChildFailure: The loss or its gradient is not a number; or a single row is too much
-                for the memory.
+            ChildFailure: The loss or its gradient is not finite, or a single row exceeds memory.
         """
         before = random_state()
         loss = self._gradients_that_fit(step, numbers, rows, abandon, before)
         if loss is None:
-            self._begin_anew(before)
+            self._discard_gradients(before)
             return None
         norm = self._update.apply(rate)
         if not math.isfinite(norm):
             raise _diverged(step, numbers, "gradient of the loss")
-        return StepFigures(loss, norm, self._objective.figures())
+        return StepResult(loss, norm, self._objective.figures())
 
     def _gradients_that_fit(
         self,
         step: int,
         numbers: Sequence[int],
-        rows: Sequence[Example],
+        rows: Sequence[TrainingExample],
         abandon: Callable[[], bool],
         before: RandomState,
     ) -> float | None:
-        """Compute in smaller micro-batches until memory is enough."""
+        """Compute gradients, halving the micro-batch until memory suffices."""
         while True:
             try:
                 return self._gradients(step, numbers, rows, abandon)
@@ -96,14 +96,14 @@ class Stepper:
                     raise
                 if self._ranks.size > 1:
                     raise _too_much_for_a_rank() from error
-                self._take_less(rows, error)
-            self._begin_anew(before)
+                self._shrink_micro_batch(rows, error)
+            self._discard_gradients(before)
 
     def _gradients(
         self,
         step: int,
         numbers: Sequence[int],
-        rows: Sequence[Example],
+        rows: Sequence[TrainingExample],
         abandon: Callable[[], bool],
     ) -> float | None:
         self._update.begin(self._objective, rows)
@@ -122,13 +122,13 @@ class Stepper:
                 raise _diverged(step, numbers[part], "loss")
         return loss
 
-    def _take_less(self, rows: Sequence[Example], error: BaseException) -> None:
+    def _shrink_micro_batch(self, rows: Sequence[TrainingExample], error: BaseException) -> None:
         size = min(self.micro_batch_rows, len(rows))
         if size == 1:
             longest = max(len(row.ids) for row in rows)
             raise ChildFailure(
                 "OUT_OF_MEMORY",
-                f"a micro-batch of one row does not fit into memory; the step's longest row has "
+                f"a micro-batch of one row does not fit into memory. The step's longest row has "
                 f"{longest} tokens",
                 "Lower max_tokens_per_row, choose a method that changes fewer weights, or train "
                 "on a machine with more memory.",
@@ -140,16 +140,16 @@ class Stepper:
             size,
         )
 
-    def _begin_anew(self, before: RandomState) -> None:
-        self._update.forget()
+    def _discard_gradients(self, before: RandomState) -> None:
+        self._update.zero_grad()
         set_random_state(before)
 
 
 def _too_much_for_a_rank() -> ChildFailure:
-    # The others are in the middle of a pass that they cannot end without this one.
+    # No retry: the other ranks wait in a collective for this one.
     return ChildFailure(
         "OUT_OF_MEMORY",
-        "a rank has no memory for its part of a micro-batch",
+        "a rank has too little memory for its part of a micro-batch",
         "Raise gradient_accumulation_steps or the number of ranks, lower max_tokens_per_row, or "
         "train on machines with more memory.",
     )
@@ -160,6 +160,6 @@ def _diverged(step: int, numbers: Sequence[int], what: str) -> ChildFailure:
     return ChildFailure(
         "DIVERGED",
         f"the {what} is not a number in step {step + 1} (rows {named} of the train split)",
-        "Look at these rows; lower the learning rate, or raise warmup_ratio. The last checkpoint "
-        "is kept: a resume goes on from it.",
+        "Check these rows, lower the learning rate or raise warmup_ratio. A resume continues from "
+        "the last checkpoint.",
     )

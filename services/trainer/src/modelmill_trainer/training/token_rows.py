@@ -1,4 +1,4 @@
-"""The rows of a split as examples, where data-prep has made their token ids."""
+"""Training examples from token files that data-prep has written."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from modelmill_token_files.tokenizer_digest import tokenizer_digest
 from modelmill_token_files.tokens_plan import TokensPlan
 from modelmill_token_files.training_order import TrainingOrder
 
-from modelmill_trainer.training.learned_part import LearnedPart, not_pairs
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.loss_selection import LossSelection, not_pairs
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import rows_too_long
 
 
-class TokenExamples(Sequence[Example]):
-    """Examples that are read from a token file when they are asked for, and then let go."""
+class TokenExamples(Sequence[TrainingExample]):
+    """Examples of a memory-mapped token file, decoded on access."""
 
-    def __init__(self, file: TokenFile, part: LearnedPart) -> None:
+    def __init__(self, file: TokenFile, part: LossSelection) -> None:
         self._file = file
         self._part = part
 
@@ -30,34 +30,34 @@ class TokenExamples(Sequence[Example]):
 
     @property
     def longest(self) -> int:
-        """Tokens of the longest row; no row is read for it."""
+        """Tokens of the longest row, from the index alone."""
         return int(_lengths(self._file, self._part).max(initial=0))
 
     @property
     def tokens(self) -> int:
-        """Of all rows, worse answers left out; no row is read for it."""
+        """Total tokens without rejected answers, from the index alone."""
         return int(self._file.lengths().sum())
 
     @overload
-    def __getitem__(self, place: int) -> Example: ...
+    def __getitem__(self, place: int) -> TrainingExample: ...
 
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
 
-    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
         if isinstance(place, slice):
             return [self[one] for one in range(*place.indices(len(self)))]
         row = self._file[place]
         spans = zip(row.loss_from.tolist(), row.loss_to.tolist(), strict=True)
         rejected = None if row.rejected_ids is None else tuple(row.rejected_ids.tolist())
-        return self._part.of(Example(tuple(row.ids.tolist()), tuple(spans), rejected))
+        return self._part.of(TrainingExample(tuple(row.ids.tolist()), tuple(spans), rejected))
 
 
 def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
-    """What the dataset has of token ids, when they are those of this base model's tokenizer.
+    """The dataset's token plan, if it was made with the base model's tokenizer; else None.
 
     Raises:
-        ChildFailure: the plan is not one of ours.
+        ChildFailure: the plan is malformed.
     """
     try:
         plan = TokensPlan.read(dataset)
@@ -66,14 +66,14 @@ def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
     return plan if plan is not None and plan.tokenizer == tokenizer_digest(base) else None
 
 
-def read_tokens_of(
-    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int, part: LearnedPart
+def token_examples(
+    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int, part: LossSelection
 ) -> TokenExamples:
-    """The rows of a split, not yet read.
+    """Open the token file of a split.
 
     Raises:
-        ChildFailure: the file holds other rows than its plan says, or rows are longer than
-            `max_tokens` or lack what is compared; they are named.
+        ChildFailure: the file contradicts its plan, or rows exceed `max_tokens` or lack a rejected
+            answer; the message lists them.
     """
     try:
         file = TokenFile(dataset, split)
@@ -93,31 +93,31 @@ def read_tokens_of(
     return TokenExamples(file, part)
 
 
-def _lengths(file: TokenFile, part: LearnedPart) -> Int32s:
-    """Of each row, with the longer answer where both are read."""
+def _lengths(file: TokenFile, part: LossSelection) -> Int32s:
+    """Length of each row, with the longer answer if both are used."""
     lengths = file.lengths()
     return np.maximum(lengths, file.rejected_lengths()) if part.keeps_pairs else lengths
 
 
-def longest_of(examples: Sequence[Example]) -> int:
-    """Tokens of the longest example; of a token file without reading its rows."""
+def longest_of(examples: Sequence[TrainingExample]) -> int:
+    """Tokens of the longest example; does not decode rows of a token file."""
     if isinstance(examples, TokenExamples):
         return examples.longest
     return max(example.longest for example in examples)
 
 
-def tokens_in(examples: Sequence[Example]) -> int:
-    """Tokens of all examples, worse answers left out; of a token file without reading its rows."""
+def tokens_in(examples: Sequence[TrainingExample]) -> int:
+    """Total tokens without rejected answers; does not decode rows of a token file."""
     if isinstance(examples, TokenExamples):
         return examples.tokens
     return sum(len(example.ids) for example in examples)
 
 
 def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:
-    """The order of the first epoch, and whether later ones go the same way; empty without one.
+    """Row order of the first epoch (empty if none), and whether later epochs repeat it.
 
     Raises:
-        ChildFailure: it is not an order of so many rows.
+        ChildFailure: it is not a permutation of `rows` rows.
     """
     try:
         order = TrainingOrder.read(dataset)
@@ -133,6 +133,6 @@ def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:
 def _inconsistent(what: object) -> ChildFailure:
     return ChildFailure(
         "DATASET_INCONSISTENT",
-        f"the dataset does not fit together: {what}",
+        f"the dataset's files are inconsistent: {what}",
         "Make the dataset again.",
     )

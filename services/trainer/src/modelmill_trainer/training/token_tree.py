@@ -1,10 +1,8 @@
-"""Rows laid out as one tree of tokens, so that what they share is computed once.
+"""Token tree (prefix tree): rows share nodes for common prefixes, which are computed once.
 
-Rows of a task begin alike (the system turn, the template's words). Laid side by side they would
-repeat that beginning; here it is one path from which they branch off. Each token attends to its
-ancestors and to itself, at the position it has in its own row, so every row is computed exactly as
-if it were alone, in a single forward pass without padding. The same layout serves training (rows
-that share a system turn) and scoring (choices that share a prompt).
+Rows of a task often share a system message and template text. Each token attends to its ancestors
+and itself, at its position in its own row. So every row is computed exactly as if it were alone, in
+one forward pass without padding. Training shares system messages; scoring shares prompts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,13 +14,13 @@ ROOT = -1
 
 
 class TokenTree:
-    """Grows by rows; node numbers follow the order in which tokens were first seen."""
+    """A prefix tree of token ids; nodes are numbered in order of insertion."""
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        """Token of each node."""
+        """Token id of each node."""
         self.positions: list[int] = []
-        """Place of each node in the rows that go through it, from 0."""
+        """Position of each node in its rows, from 0."""
         self._parents: list[int] = []
         self._children: dict[tuple[int, int], int] = {}
 
@@ -30,7 +28,7 @@ class TokenTree:
         return len(self.ids)
 
     def add(self, ids: Iterable[int], *, below: int = ROOT) -> list[int]:
-        """The node of each of `ids`, as a path that begins below a node; makes what is missing."""
+        """Insert a path below a node; returns the node of each id."""
         path = []
         node = below
         for token in ids:
@@ -39,7 +37,7 @@ class TokenTree:
         return path
 
     def growth(self, ids: Sequence[int]) -> int:
-        """How many nodes `add(ids)` would make."""
+        """Number of nodes that `add(ids)` would create."""
         node = ROOT
         for seen, token in enumerate(ids):
             found = self._children.get((node, token))
@@ -49,7 +47,8 @@ class TokenTree:
         return 0
 
     def visible_N_N(self) -> Tensor:
-        """Whether the node of a row attends to the node of a column: its ancestors and itself."""
+        """Attention mask: True if the row's node attends to the column's node (ancestor or
+        itself)."""
         visible = torch.eye(len(self), dtype=torch.bool)
         for node, parent in enumerate(self._parents):
             if parent != ROOT:

@@ -1,7 +1,7 @@
-"""An artifact's prompts as transformers makes them; called in a bounded process, never here.
+"""Renders and encodes an artifact's prompts with transformers, in a resource-limited process.
 
-Its tokenizer and chat template are foreign code, and transformers hands them more than our own
-loading does, of which an import has tried nothing.
+Tokenizer and chat template are untrusted, and transformers evaluates more of them than the checks
+at import do.
 """
 
 import sys
@@ -17,7 +17,7 @@ from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
 
 class TransformersTokenizer:
-    """A folder's tokenizer and chat template by transformers, where goldens are by our own."""
+    """Tokenizer and chat template of a folder, by transformers instead of our own tokenizer."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import AutoTokenizer
@@ -37,7 +37,7 @@ class TransformersTokenizer:
         return text
 
     def encode(self, text: str) -> list[int]:
-        """Ids of the text as it is."""
+        """Token ids of a text, without special tokens added."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
         return ids
 
@@ -45,12 +45,12 @@ class TransformersTokenizer:
 def check_in_transformers(
     artifact: Path, goldens: Goldens, limits: CallLimits, *, form: str
 ) -> None:
-    """As `check_prompts`, of the artifact's files in transformers.
+    """`check_prompts` with transformers, in a resource-limited process.
 
     Raises:
         ParityError: as `check_prompts`.
         InvalidInputError: transformers cannot load them.
-        LimitError: that took more than it may.
+        LimitError: a resource limit was exceeded.
     """
     with TemporaryDirectory() as folder:
         goldens.write(Path(folder))
@@ -61,8 +61,8 @@ def check_in_transformers(
 
 
 def find_fault(given: Mapping[str, str]) -> tuple[str, str] | None:
-    """What is called: code and message of the first fault."""
-    # No tokenizer needs it, and it is most of what importing transformers takes.
+    """Entry point of the limited process: code and message of the first fault."""
+    # Tokenizers do not need torch, which dominates the import time of transformers.
     sys.modules["torch"] = None  # type: ignore[assignment]
     goldens = Goldens.read(Path(given["goldens"]))
     assert goldens is not None

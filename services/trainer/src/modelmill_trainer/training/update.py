@@ -1,4 +1,4 @@
-"""How gradients become new weights: on this process alone, or divided among ranks."""
+"""Backward pass and optimizer: the interface, and the single-process implementation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -9,53 +9,52 @@ from torch import Tensor
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 
 
 class Update(Protocol):
-    """Backward pass and optimizer step of a run, with the state that a resume needs."""
+    """Backward pass, optimizer step and optimizer state."""
 
     @property
     def whole_weights(self) -> Mapping[str, torch.nn.Parameter]:
-        """The weights that training changes, by name, but for those that are in `state`."""
+        """Trainable weights by name, except those contained in `state`."""
         ...
 
-    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
-        """Let the objective begin a step of all these rows."""
+    def begin(self, objective: Objective, rows: Sequence[TrainingExample]) -> None:
+        """Start a step with all its rows."""
         ...
 
-    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
-        """The summed losses of this process' part of a micro-batch, as `Objective.losses`."""
+    def losses(self, objective: Objective, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
+        """Losses of this rank's part of a micro-batch, see `Objective.losses`."""
         ...
 
     def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a scalar to those of the step."""
+        """Accumulate gradients of a loss."""
         ...
 
-    def forget(self) -> None:
-        """Let go of the step's gradients; nothing else has changed."""
+    def zero_grad(self) -> None:
+        """Discard accumulated gradients."""
         ...
 
     def apply(self, rate: float) -> float:
-        """Change the weights by the step's gradients, which are then 0 again.
+        """Clip gradients, update the weights and reset gradients.
 
         Returns:
-            The norm of the gradients before they were scaled down. Where it is not finite no
-            weight has changed.
+            The gradient norm before clipping. If it is not finite, no weight was changed.
         """
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on, but `whole_weights` and random generators."""
+        """Optimizer state for a checkpoint, without `whole_weights` and random generators."""
         ...
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave. Raises ValueError when it is another run's."""
+        """Restore what `state` returned. Raises ValueError if it belongs to another run."""
         ...
 
 
 class LocalUpdate:
-    """AdamW over the trainable weights of a model that is whole in this process."""
+    """AdamW in a single process."""
 
     def __init__(self, model: TrainedModel, choices: HyperParameters) -> None:
         self._model = model
@@ -70,19 +69,19 @@ class LocalUpdate:
         """See `Update`."""
         return self._model.trainable
 
-    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
+    def begin(self, objective: Objective, rows: Sequence[TrainingExample]) -> None:
         """See `Update`."""
         objective.begin_step(self._model, rows)
 
-    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
-        """See `Update`; of all rows."""
+    def losses(self, objective: Objective, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
+        """See `Update`; for all rows."""
         return objective.losses(self._model, rows)
 
     def backward(self, loss: Tensor) -> None:
         """See `Update`."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """See `Update`."""
         self._optimizer.zero_grad(set_to_none=True)
 
@@ -92,11 +91,11 @@ class LocalUpdate:
         if torch.isfinite(torch.tensor(norm)):
             self._optimizer.param_groups[0]["lr"] = rate
             self._optimizer.step()
-        self.forget()
+        self.zero_grad()
         return norm
 
     def state(self) -> dict[str, Tensor]:
-        """Moments and step counts, "<index>.<name>"."""
+        """Moments and step counts, by "<index>.<name>"."""
         return {
             f"{index}.{name}": value.contiguous()
             for index, values in self._optimizer.state_dict()["state"].items()

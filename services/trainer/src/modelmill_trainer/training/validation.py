@@ -1,4 +1,4 @@
-"""The loss of the valid split while training goes on: the best weights, and when to stop."""
+"""Validation during training: keeps the best weights, and stops on a plateau."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -6,95 +6,94 @@ from typing import Protocol
 from torch import Tensor
 
 from modelmill_trainer.domain.limits import TrainingLimits
-from modelmill_trainer.training.distributed.ranks import OneRank, Ranks
+from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.objective import LearnAnswers, Objective, held_out_loss
-from modelmill_trainer.training.packs import Example
-from modelmill_trainer.training.progress import Progress
+from modelmill_trainer.training.objective import AnswerObjective, Objective, held_out_loss
+from modelmill_trainer.training.packs import TrainingExample
+from modelmill_trainer.training.progress import TrainingProgress
 
 PLATEAU = "plateau"
 
 
-class Weights(Protocol):
-    """The trainable weights of a model, wherever they are."""
+class TrainableWeights(Protocol):
+    """Access to whole trainable weights, local or sharded."""
 
-    def copied(self) -> dict[str, Tensor]:
-        """All of them, by name; in a rank that does not lead, nothing."""
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy by name; empty in ranks other than the leader."""
         ...
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
-        """Let these be the result of the run."""
+        """Make these the result of the run."""
         ...
 
 
 class _OwnWeights:
-    """Those of a model that is whole in this process."""
+    """Weights of a single-process run."""
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
 
-    def copied(self) -> dict[str, Tensor]:
-        """See `Weights`."""
+    def snapshot(self) -> dict[str, Tensor]:
+        """See `TrainableWeights`."""
         return {name: weight.detach().clone() for name, weight in self._model.trainable.items()}
 
     def replace(self, weights: Mapping[str, Tensor]) -> None:
-        """See `Weights`."""
-        self._model.take(weights)
+        """See `TrainableWeights`."""
+        self._model.load_weights(weights)
 
 
 class Validation:
-    """Measures now and then, and keeps the weights of the best measure.
+    """Computes the validation loss periodically, and keeps the best weights.
 
     Args:
-        rows: Of the valid split; with none nothing is measured.
-        limits: How often, and after how many measures without progress training stops. With
-            none of these the run's last weights are its result.
-        steps: Of the plan.
-        objective: What is measured; the loss of answers by default.
-        ranks: All of these measure the same; the one that leads keeps the best weights.
-        weights: The model's, where they are not in one process.
-        watched: Whether somebody named the rows: then they are measured without limits, too.
+        rows: Rows of the valid split; without rows there is no validation.
+        limits: Interval and patience. Without either, the last weights are the result.
+        steps: Total steps of the plan.
+        objective: The loss; by default that of answer tokens.
+        ranks: Process group; all ranks compute the same, the leader keeps the best weights.
+        weights: Access to sharded weights; by default those of this process.
+        watched: Whether a validation dataset was given: then it is measured without limits, too.
     """
 
     def __init__(
         self,
         model: TrainedModel,
-        rows: Sequence[Example],
+        rows: Sequence[TrainingExample],
         limits: TrainingLimits,
         steps: int,
         objective: Objective | None = None,
         *,
         ranks: Ranks | None = None,
-        weights: Weights | None = None,
+        weights: TrainableWeights | None = None,
         watched: bool = False,
     ) -> None:
         self._model = model
         self._rows = rows
-        self._ranks = ranks or OneRank()
+        self._ranks = ranks or SingleRank()
         self._weights = weights or _OwnWeights(model)
         self._limits = limits
         self._keeps_best = limits.patience > 0 or limits.evaluation_steps > 0
         self._watched = watched
-        self._objective = objective or LearnAnswers()
+        self._objective = objective or AnswerObjective()
         self._every = limits.evaluation_steps or max(1, steps // 10)
         self.best: dict[str, Tensor] = {}
-        """The weights with which the loss was lowest; empty before the first measure."""
+        """Weights with the lowest loss; empty before the first validation."""
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anything is measured."""
+        """Whether validation takes place."""
         return bool(self._rows) and (self._keeps_best or self._watched)
 
-    def before(self, progress: Progress) -> None:
-        """Measure what the base makes of the valid split, once and before the first step."""
+    def before(self, progress: TrainingProgress) -> None:
+        """Compute the validation loss of the base, once before the first step."""
         if self._rows and progress.step == 0 and progress.first_valid_loss is None:
             progress.first_valid_loss = self._loss()
 
-    def after(self, progress: Progress, *, last: bool) -> float | None:
-        """Measure if it is time to, and put it into `progress`, `stopped_by` included.
+    def after(self, progress: TrainingProgress, *, last: bool) -> float | None:
+        """Validate if due, and record the loss and a plateau in `progress`.
 
         Args:
-            last: Whether no step follows: then it is always time.
+            last: Whether this was the last step, after which validation is always due.
         """
         if not self.is_wanted or not (last or progress.step % self._every == 0):
             return None
@@ -105,8 +104,8 @@ class Validation:
         best = progress.best_valid_loss
         if best is None or loss < best - self._limits.min_improvement:
             progress.best_step, progress.best_valid_loss = progress.step, loss
-            self.best = self._weights.copied()
-        elif self._limits.patience and self._waited(progress) >= self._limits.patience:
+            self.best = self._weights.snapshot()
+        elif self._limits.patience and self._measures_since_best(progress) >= self._limits.patience:
             progress.stopped_by = progress.stopped_by or PLATEAU
         return loss
 
@@ -114,20 +113,20 @@ class Validation:
         self._model.train(False)
         measured = held_out_loss(self._objective, self._model, self._rows)
         self._model.train(True)
-        # What follows from it shall follow in every rank.
-        return self._ranks.total(measured if self._ranks.leads else 0.0)
+        # Every rank must take the same decisions, so all use the leader's number.
+        return self._ranks.total(measured if self._ranks.is_leader else 0.0)
 
     def resume(self, best: Mapping[str, Tensor]) -> None:
-        """The best weights of an earlier attempt."""
+        """Restore the best weights of an earlier attempt."""
         self.best = dict(best)
 
-    def put_back_best(self, progress: Progress) -> None:
-        """Give the model the best weights that were measured, if those are not its last."""
+    def restore_best(self, progress: TrainingProgress) -> None:
+        """Load the best weights into the model, unless they are the last ones."""
         if not self.best or progress.best_step == progress.step:
             return
         self._weights.replace(self.best)
 
     @staticmethod
-    def _waited(progress: Progress) -> int:
-        """Measures since the best one."""
+    def _measures_since_best(progress: TrainingProgress) -> int:
+        """Validations since the best one."""
         return sum(step > progress.best_step for step, _ in progress.valid_losses)

@@ -1,1 +1,1 @@
-"""Tasks in a part of lm-evaluation-harness's format: data and templates, never code."""
+"""Tasks in a subset of lm-evaluation-harness's YAML format: data and templates, never code."""

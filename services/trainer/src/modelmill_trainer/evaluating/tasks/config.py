@@ -1,4 +1,4 @@
-"""The YAML of a task: what is taken of lm-evaluation-harness's format, what is refused by name."""
+"""Parses a task's YAML, a subset of lm-evaluation-harness's format; other fields are rejected."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from modelmill_evaluation.score_names import (
 )
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_trainer.evaluating.tasks.yaml_fields import MAX_BYTES, FieldTaker, load_fields
+from modelmill_trainer.evaluating.tasks.yaml_fields import MAX_BYTES, FieldReader, load_fields
 
 MULTIPLE_CHOICE, GENERATE, LOGLIKELIHOOD = "multiple_choice", "generate_until", "loglikelihood"
 OUTPUT_TYPES = (MULTIPLE_CHOICE, GENERATE, LOGLIKELIHOOD)
@@ -38,7 +38,7 @@ MEASURE_OF = {
     "rouge2": ROUGE_2,
     "rougeL": ROUGE_L,
 }
-"""Of a task's metric."""
+"""Our metric by the harness's name."""
 DEFAULT_MEASURES = {
     MULTIPLE_CHOICE: (ACCURACY, ACCURACY_NORM),
     GENERATE: (EXACT_MATCH,),
@@ -49,29 +49,29 @@ FITTING = {
     GENERATE: {*OF_TEXTS},
     LOGLIKELIHOOD: {ACCURACY, *OF_LIKELIHOODS},
 }
-"""What can be measured of each."""
+"""Metrics allowed per output type."""
 UNUSED = {
     *("tag", "metadata", "should_decontaminate", "doc_to_decontamination_query", "task_alias"),
     *("training_split",),
 }
-"""Fields that change nothing here, and so may be there."""
+"""Fields that are accepted and ignored."""
 MAX_SHOTS = 64
 MAX_STOPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """A task whose every field is understood."""
+    """A validated task."""
 
     name: str
     output_type: str
     data_files: tuple[str, ...]
-    """File names that hold the rows to be asked."""
+    """Names of files with the evaluated rows."""
     shots_files: tuple[str, ...]
     shots: int
-    """So many rows of `shots_files`, the first ones, stand before each question."""
+    """Number of few-shot examples: the first rows of `shots_files`."""
     text: str
-    """Template, or a column's name, as the next two."""
+    """Jinja template or column name, as `target` and `choices`."""
     target: str | int
     choices: str | tuple[str, ...]
     description: str
@@ -79,130 +79,130 @@ class TaskConfig:
     shots_delimiter: str
     stops: tuple[str, ...]
     max_new_tokens: int
-    """0 for the evaluation's own."""
+    """0 for the evaluation's value."""
     measures: tuple[str, ...]
 
     @property
     def files(self) -> set[str]:
-        """All that it reads."""
+        """Names of all files that the task reads."""
         return {*self.data_files, *self.shots_files}
 
 
 def read_config(text: str) -> TaskConfig:
-    """Read a task.
+    """Parse and validate a task.
 
     Raises:
-        InvalidInputError: lists everything that is wrong, missing or not supported, by name.
+        InvalidInputError: lists every invalid, missing or unsupported field by name.
     """
     fields = dict(load_fields(text))
     errors: list[str] = []
-    take = FieldTaker(fields, errors)
-    name = take.text("task", required=True)
-    output_type = take.text("output_type", required=True)
+    reader = FieldReader(fields, errors)
+    name = reader.text("task", required=True)
+    output_type = reader.text("output_type", required=True)
     if output_type and output_type not in OUTPUT_TYPES:
-        errors.append(f"output_type {output_type[:40]!r} is none of {', '.join(OUTPUT_TYPES)}")
-    splits = _data_files(take)
-    stops, max_new_tokens = _generation(take)
-    shots = take.number("num_fewshot", most=MAX_SHOTS)
+        errors.append(f"output_type {output_type[:40]!r} is unknown. Use {', '.join(OUTPUT_TYPES)}")
+    splits = _data_files(reader)
+    stops, max_new_tokens = _generation(reader)
+    shots = reader.number("num_fewshot", most=MAX_SHOTS)
     config = TaskConfig(
         name=name,
         output_type=output_type,
-        data_files=_files_of(take, splits, ("test_split", "validation_split")),
-        shots_files=_files_of(take, splits, ("fewshot_split",)) if shots else (),
+        data_files=_files_of(reader, splits, ("test_split", "validation_split")),
+        shots_files=_files_of(reader, splits, ("fewshot_split",)) if shots else (),
         shots=shots,
-        text=take.template("doc_to_text", required=True),
-        target=_target(take),
-        choices=_choices(take, output_type),
-        description=take.text("description", most=MAX_BYTES),
-        target_delimiter=take.text("target_delimiter", default=" "),
-        shots_delimiter=take.text("fewshot_delimiter", default="\n\n"),
+        text=reader.template("doc_to_text", required=True),
+        target=_target(reader),
+        choices=_choices(reader, output_type),
+        description=reader.text("description", most=MAX_BYTES),
+        target_delimiter=reader.text("target_delimiter", default=" "),
+        shots_delimiter=reader.text("fewshot_delimiter", default="\n\n"),
         stops=stops,
         max_new_tokens=max_new_tokens,
-        measures=_measures(take, output_type),
+        measures=_measures(reader, output_type),
     )
-    _check_shots(take, config)
-    _refuse_rest(take)
+    _check_shots(reader, config)
+    _refuse_rest(reader)
     if errors:
         raise InvalidInputError(errors)
     return config
 
 
-def _data_files(take: FieldTaker) -> dict[str, tuple[str, ...]]:
+def _data_files(reader: FieldReader) -> dict[str, tuple[str, ...]]:
     """File names by split."""
-    path = take.any("dataset_path")
+    path = reader.any("dataset_path")
     if path not in (None, "json"):
-        take.errors.append(
-            f"dataset_path {str(path)[:40]!r} is not supported: use json and name uploaded files"
+        reader.errors.append(
+            f"dataset_path {str(path)[:40]!r} is not supported. Set json and name uploaded files"
         )
-    if take.any("dataset_name") is not None:
-        take.errors.append("dataset_name is not supported: nothing is fetched from a network")
-    given = take.any("dataset_kwargs")
+    if reader.any("dataset_name") is not None:
+        reader.errors.append("dataset_name is not supported: nothing is fetched from a network")
+    given = reader.any("dataset_kwargs")
     files = given.get("data_files") if isinstance(given, dict) else None
     if isinstance(given, dict) and set(given) - {"data_files"}:
         strangers = ", ".join(sorted(map(str, set(given) - {"data_files"})))
-        take.errors.append(f"dataset_kwargs: only data_files is supported, not {strangers[:80]}")
+        reader.errors.append(f"dataset_kwargs: only data_files is supported, not {strangers[:80]}")
     if isinstance(files, str):
         files = {"test": files}
     if not isinstance(files, dict) or not files:
-        take.errors.append("dataset_kwargs.data_files must name uploaded files by split")
+        reader.errors.append("dataset_kwargs.data_files must name uploaded files by split")
         return {}
     splits: dict[str, tuple[str, ...]] = {}
     for split, names in files.items():
         listed = [names] if isinstance(names, str) else names
         if not isinstance(listed, list) or not all(isinstance(n, str) for n in listed):
-            take.errors.append(f"dataset_kwargs.data_files: {str(split)[:40]} must name files")
+            reader.errors.append(f"dataset_kwargs.data_files: {str(split)[:40]} must name files")
             continue
         splits[str(split)] = tuple(listed)
     return splits
 
 
 def _files_of(
-    take: FieldTaker, splits: Mapping[str, tuple[str, ...]], fields: Sequence[str]
+    reader: FieldReader, splits: Mapping[str, tuple[str, ...]], fields: Sequence[str]
 ) -> tuple[str, ...]:
-    """The files of the first of the fields that is there; the others go."""
-    given = {field: take.text(field) for field in fields if field in take.fields}
+    """Files of the first given split field; the other fields are consumed as well."""
+    given = {field: reader.text(field) for field in fields if field in reader.fields}
     wanted = next((given[field] for field in fields if given.get(field)), "")
     if not wanted and fields[0] == "test_split" and "test" in splits:
         return splits["test"]
     if wanted not in splits:
         if splits:
-            take.errors.append(f"{fields[0]} must be one of {', '.join(splits)}"[:200])
+            reader.errors.append(f"{fields[0]} must be one of {', '.join(splits)}"[:200])
         return ()
     return splits[wanted]
 
 
-def _target(take: FieldTaker) -> str | int:
-    value = take.fields.get("doc_to_target")
+def _target(reader: FieldReader) -> str | int:
+    value = reader.fields.get("doc_to_target")
     if isinstance(value, int) and not isinstance(value, bool):
-        take.any("doc_to_target")
+        reader.any("doc_to_target")
         return value
-    return take.template("doc_to_target", required=True)
+    return reader.template("doc_to_target", required=True)
 
 
-def _choices(take: FieldTaker, output_type: str) -> str | tuple[str, ...]:
-    value = take.fields.get("doc_to_choice")
+def _choices(reader: FieldReader, output_type: str) -> str | tuple[str, ...]:
+    value = reader.fields.get("doc_to_choice")
     if output_type != MULTIPLE_CHOICE:
         if value is not None:
-            take.any("doc_to_choice")
-            take.errors.append(f"doc_to_choice is for {MULTIPLE_CHOICE} alone")
+            reader.any("doc_to_choice")
+            reader.errors.append(f"doc_to_choice is for {MULTIPLE_CHOICE} alone")
         return ()
     if isinstance(value, list):
-        take.any("doc_to_choice")
+        reader.any("doc_to_choice")
         if not 2 <= len(value) <= 256 or not all(isinstance(each, str) and each for each in value):
-            take.errors.append("doc_to_choice must have 2 to 256 texts, none empty")
+            reader.errors.append("doc_to_choice must have 2 to 256 texts, none empty")
         return tuple(map(str, value))
-    return take.template("doc_to_choice", required=True)
+    return reader.template("doc_to_choice", required=True)
 
 
-def _generation(take: FieldTaker) -> tuple[tuple[str, ...], int]:
-    """Texts that end an answer, and its tokens at most."""
-    given = take.any("generation_kwargs")
+def _generation(reader: FieldReader) -> tuple[tuple[str, ...], int]:
+    """Stop sequences and maximum tokens of an answer."""
+    given = reader.any("generation_kwargs")
     if given is None:
         return (), 0
     if not isinstance(given, dict):
-        take.errors.append("generation_kwargs must be a mapping")
+        reader.errors.append("generation_kwargs must be a mapping")
         return (), 0
-    inner = FieldTaker(dict(given), take.errors)
+    inner = FieldReader(dict(given), reader.errors)
     stops = inner.any("until") or []
     stops = [stops] if isinstance(stops, str) else stops
     if (
@@ -210,23 +210,23 @@ def _generation(take: FieldTaker) -> tuple[tuple[str, ...], int]:
         or len(stops) > MAX_STOPS
         or not all(isinstance(each, str) and each for each in stops)
     ):
-        take.errors.append(f"generation_kwargs.until must have at most {MAX_STOPS} texts")
+        reader.errors.append(f"generation_kwargs.until must have at most {MAX_STOPS} texts")
         stops = []
     if inner.any("do_sample"):
-        take.errors.append("generation_kwargs.do_sample is not supported: answers are greedy")
+        reader.errors.append("generation_kwargs.do_sample is not supported: answers are greedy")
     if inner.any("temperature"):
-        take.errors.append("generation_kwargs.temperature must be 0: answers are greedy")
+        reader.errors.append("generation_kwargs.temperature must be 0: answers are greedy")
     tokens = inner.number("max_gen_toks", most=8_192)
-    take.errors += [f"generation_kwargs.{str(n)[:40]} is not supported" for n in inner.fields]
+    reader.errors += [f"generation_kwargs.{str(n)[:40]} is not supported" for n in inner.fields]
     return tuple(stops), tokens
 
 
-def _measures(take: FieldTaker, output_type: str) -> tuple[str, ...]:
-    given = take.any("metric_list")
+def _measures(reader: FieldReader, output_type: str) -> tuple[str, ...]:
+    given = reader.any("metric_list")
     if given is None:
         return DEFAULT_MEASURES.get(output_type, ())
     if not isinstance(given, list) or not given:
-        take.errors.append("metric_list must be a list")
+        reader.errors.append("metric_list must be a list")
         return ()
     found: list[str] = []
     for each in given:
@@ -234,34 +234,36 @@ def _measures(take: FieldTaker, output_type: str) -> tuple[str, ...]:
         name = fields.pop("metric", None)
         if str(name) not in MEASURE_OF:
             known = ", ".join(MEASURE_OF)
-            take.errors.append(f"metric {str(name)[:40]!r} is not supported; there are {known}")
+            reader.errors.append(f"metric {str(name)[:40]!r} is not supported. Use {known}")
             continue
         if output_type in FITTING and MEASURE_OF[str(name)] not in FITTING[output_type]:
-            take.errors.append(f"metric {name} is not for {output_type}")
+            reader.errors.append(f"metric {name} is not for {output_type}")
             continue
         found.append(MEASURE_OF[str(name)])
         fields.pop("higher_is_better", None)
         if fields.pop("aggregation", "mean") not in ("mean", name):
-            take.errors.append(f"metric {name}: only its own aggregation is supported")
-        take.errors += [f"metric {name}: {str(n)[:40]} is not supported" for n in fields]
+            reader.errors.append(f"metric {name}: only its own aggregation is supported")
+        reader.errors += [f"metric {name}: {str(n)[:40]} is not supported" for n in fields]
     return tuple(dict.fromkeys(found))
 
 
-def _check_shots(take: FieldTaker, config: TaskConfig) -> None:
-    given = take.any("fewshot_config")
+def _check_shots(reader: FieldReader, config: TaskConfig) -> None:
+    given = reader.any("fewshot_config")
     if not config.shots:
-        take.any("fewshot_split")
+        reader.any("fewshot_split")
         return
     if given != {"sampler": "first_n"}:
-        take.errors.append("num_fewshot needs fewshot_config: {sampler: first_n}, and no more")
+        reader.errors.append("num_fewshot needs fewshot_config: {sampler: first_n}, and no more")
     if set(config.shots_files) & set(config.data_files):
-        take.errors.append("fewshot_split has rows that are asked: examples would give them away")
+        reader.errors.append(
+            "fewshot_split shares files with the evaluated split. Name another split for examples"
+        )
 
 
-def _refuse_rest(take: FieldTaker) -> None:
-    if take.any("repeats") not in (None, 1):
-        take.errors.append("repeats is not supported: answers are greedy")
-    if str(take.any("filter_list") or "") not in ("", str([])):
-        take.errors.append("filter_list is not supported")
-    for name in sorted(set(take.fields) - UNUSED):
-        take.errors.append(f"{name[:40]} is not supported")
+def _refuse_rest(reader: FieldReader) -> None:
+    if reader.any("repeats") not in (None, 1):
+        reader.errors.append("repeats is not supported: answers are greedy")
+    if str(reader.any("filter_list") or "") not in ("", str([])):
+        reader.errors.append("filter_list is not supported")
+    for name in sorted(set(reader.fields) - UNUSED):
+        reader.errors.append(f"{name[:40]} is not supported")

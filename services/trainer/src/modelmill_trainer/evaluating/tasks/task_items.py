@@ -1,4 +1,4 @@
-"""Rows of a task's files as questions, by its templates."""
+"""Evaluation items from a task's rows and templates."""
 
 import ast
 import json
@@ -16,22 +16,22 @@ from modelmill_trainer.evaluating.tasks.templates import TemplateFailed, rendere
 
 
 def task_suite(config: TaskConfig, files: Mapping[str, Path], plan: EvaluationPlan) -> Suite:
-    """The questions of a task.
+    """The evaluation items of a task.
 
     Args:
-        files: By the names that the config has for them.
+        files: Path by the file name used in the config.
 
     Raises:
-        ChildFailure: a line is no JSON, or the rows that stand before questions cannot be rendered.
+        ChildFailure: a line is not JSON, or a few-shot example cannot be rendered.
     """
     paths = [files[name] for name in config.data_files]
     count = count_rows(paths)
-    before = _before(config, files)
+    before = _few_shot_prefix(config, files)
     items: list[Item] = []
     skipped, first = 0, ""
     for place, row in read_rows(paths, drawn(count, plan.max_rows, plan.seed)):
         try:
-            items.append(_whole(_item(config, str(place + 1), row, before)))
+            items.append(_encodable(_item(config, str(place + 1), row, before)))
         except TemplateFailed as failure:
             skipped, first = skipped + 1, first or f"row {place + 1}: {failure}"
     return Suite(
@@ -45,8 +45,8 @@ def task_suite(config: TaskConfig, files: Mapping[str, Path], plan: EvaluationPl
     )
 
 
-def _before(config: TaskConfig, files: Mapping[str, Path]) -> str:
-    """Description and answered examples, which stand before each question."""
+def _few_shot_prefix(config: TaskConfig, files: Mapping[str, Path]) -> str:
+    """Description and few-shot examples, which precede each question."""
     parts = [config.description]
     wanted = set(range(config.shots))
     for place, row in read_rows([files[name] for name in config.shots_files], wanted):
@@ -74,25 +74,25 @@ def _item(config: TaskConfig, key: str, row: Mapping[str, Any], before: str) -> 
             continuations=continuations,
             choices=choices,
             right=right,
-            is_open=False,
+            is_generative=False,
         )
     reference = _text(config.target, row, "doc_to_target")
     return Item(
         **common,
         reference=reference,
         continuations=(config.target_delimiter + reference,),
-        is_open=config.output_type == GENERATE,
+        is_generative=config.output_type == GENERATE,
         stops=config.stops or ((config.shots_delimiter,) if config.output_type == GENERATE else ()),
     )
 
 
-def _whole(item: Item) -> Item:
-    """The item, whose texts can be sent and written."""
+def _encodable(item: Item) -> Item:
+    """The item; raises if a text cannot be encoded as UTF-8."""
     try:
         for text in (item.prompt.text, item.reference, *item.continuations):
             text.encode()
     except UnicodeEncodeError as error:
-        raise TemplateFailed("a text has half a character in it") from error
+        raise TemplateFailed("a text has an unpaired surrogate") from error
     return item
 
 
@@ -115,7 +115,7 @@ def _choices(config: TaskConfig, row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _list_in(text: str) -> Any:
-    """A list that a template printed, as JSON or as Jinja prints one."""
+    """Parse a list that a template rendered, as JSON or as a Python literal."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)

@@ -1,4 +1,4 @@
-"""Jinja templates of tasks, in a sandbox: they see one row's columns and nothing else."""
+"""Sandboxed Jinja templates of tasks; they see only the columns of one row."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,23 +17,23 @@ STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Extends: "extends",
     nodes.Macro: "macro",
 }
-"""That reach for other files, or call themselves."""
+"""Forbidden statements: they load other files or can recurse."""
 PADDING = {"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"}
-"""Methods of texts that make one of any length."""
+"""Forbidden string methods: their result can have any length."""
 FILTERS = (
     *("capitalize", "count", "default", "first", "float", "int", "join", "last", "length"),
     *("list", "lower", "replace", "string", "title", "tojson", "trim", "upper"),
 )
-"""What is left out runs code of a row's choosing, or makes much of little."""
+"""Allowed filters. The others call attributes named by a row, or amplify small inputs."""
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("*", "**", "%"))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """A text times a number, or padded to one, would fill the memory."""
+        """Allow numbers only: repeating or padding a string could exhaust memory."""
         if not (_is_small(left) and _is_small(right)):
-            raise SecurityError(f"{operator} is for small numbers alone")
+            raise SecurityError(f"{operator} works on small numbers only")
         return super().call_binop(context, operator, left, right)
 
 
@@ -54,11 +54,11 @@ _ENVIRONMENT = _environment()
 
 
 class TemplateFailed(Exception):  # noqa: N818 - a row's, not a program's
-    """A row cannot be rendered; says why in one line."""
+    """A row cannot be rendered; the message is one line."""
 
 
 def template_errors(text: str) -> list[str]:
-    """What is wrong with a template, without running it."""
+    """Static errors of a template; it is not executed."""
     if not _is_template(text):
         return []
     try:
@@ -81,16 +81,16 @@ def _errors_in(tree: nodes.Template) -> Iterator[str]:
 
 
 def rendered(template: str, row: Mapping[str, Any]) -> Any:
-    """The template's text for a row; a bare name of a column is that column's value.
+    """Render a template for a row; a bare column name yields the column's value.
 
     Raises:
-        TemplateFailed: it reaches for a column that is not there, or for what it must not.
+        TemplateFailed: a column is missing, or an operation is forbidden.
     """
     if template in row:
         return row[template]
     if not _is_template(template):
         if template.isidentifier():
-            # A word alone means a column; the same text for every row would measure nothing.
+            # A single word must be a column: a constant text for every row is surely a mistake.
             raise TemplateFailed(f"there is no column {template!r}")
         return template
     try:
@@ -104,7 +104,7 @@ def rendered(template: str, row: Mapping[str, Any]) -> Any:
         return "".join(parts)
     except TemplateFailed:
         raise
-    # Whatever a stranger's template does wrong, in Jinja or in what it calls, is its own fault.
+    # Any exception of an untrusted template is a fault of the template.
     except Exception as error:
         raise TemplateFailed(" ".join(str(error).split())[:200] or type(error).__name__) from error
 

@@ -1,4 +1,4 @@
-"""Fields of a YAML document, taken one by one with what is wrong with each."""
+"""Reads fields of a YAML document with type checks, collecting every error."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,23 +13,23 @@ MAX_DEPTH = 16
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values alone; a tag is remembered and not obeyed."""
+    """Plain values only; tags are recorded and not executed."""
 
     tags: list[str]
 
 
-def _strange(loader: _Loader, suffix: str, _node: yaml.Node) -> None:
+def _record_tag(loader: _Loader, suffix: str, _node: yaml.Node) -> None:
     loader.tags.append("!" + suffix)
 
 
-_Loader.add_multi_constructor("!", _strange)
+_Loader.add_multi_constructor("!", _record_tag)
 
 
 def load_fields(text: str) -> Mapping[str, Any]:
-    """The document's fields.
+    """Parse the top-level mapping.
 
     Raises:
-        InvalidInputError: it is none, too large, or has tags or aliases.
+        InvalidInputError: it is not a mapping, too large, or has tags or aliases.
     """
     if len(text.encode()) > MAX_BYTES:
         raise InvalidInputError(f"the config is larger than {MAX_BYTES} bytes")
@@ -39,7 +39,7 @@ def load_fields(text: str) -> Mapping[str, Any]:
         loader.tags = []
         fields = loader.get_single_data()
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InvalidInputError(f"the config is no YAML: {_one_line(error)}") from error
+        raise InvalidInputError(f"the config is not valid YAML: {_one_line(error)}") from error
     if loader.tags:
         raise InvalidInputError(
             [
@@ -53,16 +53,16 @@ def load_fields(text: str) -> Mapping[str, Any]:
 
 
 def _check_shape(text: str) -> None:
-    """Refuse what is cheap to write and dear to read, as soon as it is met."""
+    """Reject aliases and deep nesting while streaming, before values are built."""
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            # A few lines of them expand to gigabytes.
+            # "Billion laughs": a few lines of aliases expand to gigabytes.
             raise InvalidInputError("YAML aliases are not supported. Write values out")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            # The time to read it grows with the square of its depth.
+            # Parse time grows with the square of the depth.
             raise InvalidInputError(f"the config is nested more than {MAX_DEPTH} deep")
 
 
@@ -70,15 +70,15 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 
-class FieldTaker:
-    """Takes fields out one by one; what is left over nobody understands."""
+class FieldReader:
+    """Pops fields one by one; fields left over are unsupported."""
 
     def __init__(self, fields: dict[str, Any], errors: list[str]) -> None:
         self.fields = fields
         self.errors = errors
 
     def any(self, name: str) -> Any:
-        """The value, which is then gone; None where there is none."""
+        """Pop a value; None if it is absent."""
         return self.fields.pop(name, None)
 
     def text(self, name: str, *, default: str = "", required: bool = False, most: int = 200) -> str:

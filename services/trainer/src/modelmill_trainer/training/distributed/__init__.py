@@ -1,1 +1,1 @@
-"""Training divided among processes."""
+"""Distributed training with DeepSpeed ZeRO."""

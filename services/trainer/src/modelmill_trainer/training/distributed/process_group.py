@@ -1,4 +1,4 @@
-"""The ranks of a run as a process group of torch's."""
+"""`Ranks` on torch.distributed."""
 
 import os
 from datetime import timedelta
@@ -11,13 +11,13 @@ from modelmill_trainer.training.distributed.process_names import rank_folder
 from modelmill_trainer.training.distributed.ranks import CHECKPOINT
 
 PATIENCE = timedelta(days=7)
-"""A rank that waits says nothing; the parent knows by the leader's reports whether a run hangs."""
+"""Collective timeout, effectively none: the worker detects a hang by missing reports."""
 
 
-class ProcessGroup:
-    """This process among the ranks that torchrun started.
+class RankGroup:
+    """The torch process group that torchrun set up.
 
-    Numbers are added up in the order of the ranks, so that the sum is the same in every run.
+    Numbers are summed in rank order, so that results are bit-identical in every run.
     """
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class ProcessGroup:
         self.size = int(os.environ["WORLD_SIZE"])
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         collectives.init_process_group(backend, timeout=PATIENCE)
-        # Flags and sums are on processors, whatever the model computes on.
-        self._talk = collectives.new_group(backend="gloo", timeout=PATIENCE)
+        # Flags and sums are CPU tensors, whatever device the model uses.
+        self._gloo_group = collectives.new_group(backend="gloo", timeout=PATIENCE)
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """See `Ranks`."""
         return self.rank == 0
 
@@ -46,29 +46,29 @@ class ProcessGroup:
         self._gather(0.0)
 
     def checkpoint_in(self, folder: Path) -> Path:
-        """See `Ranks`; the scratch folders of the ranks lie beside each other."""
+        """See `Ranks`; the ranks' scratch folders are siblings."""
         return folder.parent / CHECKPOINT
 
-    def part_of(self, checkpoint: Path) -> Path:
+    def rank_folder_in(self, checkpoint: Path) -> Path:
         """See `Ranks`."""
         checkpoint.mkdir(exist_ok=True)
         return checkpoint / rank_folder(self.rank)
 
-    def add_up(self, tensor: torch.Tensor) -> None:
-        """Each number becomes that of the one rank in which its bits are not all 0.
+    def all_reduce_disjoint(self, tensor: torch.Tensor) -> None:
+        """All-reduce a tensor of which each element is non-zero in at most one rank.
 
         Args:
-            tensor: float32 on the processor, of the same shape in every rank; changed in place.
+            tensor: float32 CPU tensor of the same shape in every rank; changed in place.
         """
-        # As whole numbers: a sum of floats would lose the sign of a zero.
-        collectives.all_reduce(tensor.view(torch.int32), group=self._talk)
+        # Summed as integers: adding floats would lose the sign of -0.0.
+        collectives.all_reduce(tensor.view(torch.int32), group=self._gloo_group)
 
     def close(self) -> None:
-        """Leave; no call may follow."""
+        """Destroy the process group; no call may follow."""
         collectives.destroy_process_group()
 
     def _gather(self, number: float) -> list[float]:
-        said = torch.empty(self.size, dtype=torch.float64)
+        gathered = torch.empty(self.size, dtype=torch.float64)
         own = torch.tensor([number], dtype=torch.float64)
-        collectives.all_gather_into_tensor(said, own, group=self._talk)
-        return said.tolist()
+        collectives.all_gather_into_tensor(gathered, own, group=self._gloo_group)
+        return gathered.tolist()

@@ -1,15 +1,15 @@
-"""What the processes of a run are called, and what they find each other by."""
+"""Module names and environment variables of rank processes."""
 
 RANK_MODULE = "modelmill_trainer.training.distributed.rank"
-"""What each rank runs."""
-REGATHER_MODULE = "modelmill_trainer.training.distributed.regather"
-"""What converts a checkpoint to another number of ranks."""
+"""Module that torchrun starts."""
+RESHARD_MODULE = "modelmill_trainer.training.distributed.reshard"
+"""Module that reshards a checkpoint for another number of ranks."""
 SOCKET = "MODELMILL_RANKS_SOCKET"
-"""Variable with the path of the socket at which a rank reports, where all are on one machine."""
+"""Variable with the path of the socket that local ranks connect to."""
 FOLDER = "MODELMILL_RANKS_FOLDER"
-"""Variable with the folder at which a rank reports, where it is on another machine."""
+"""Variable with the folder of message files of remote ranks."""
 
 
 def rank_folder(rank: int | str) -> str:
-    """The name of a rank's folder, in a checkpoint and in the run's scratch; of "*" a pattern."""
+    """Folder name of a rank, in checkpoints and scratch; "*" gives a glob pattern."""
     return f"rank-{rank}"

@@ -1,8 +1,7 @@
-"""One of the processes of a divided run; started by torchrun as `modelmill_trainer.launching` says.
+"""A rank process of a distributed run, started by torchrun.
 
-It speaks to the process that started them all as any work process speaks to its parent
-(`modelmill_jobs.child`), but by a socket, as torchrun hands on no pipes, or by files, where that
-process is on another machine. When it is gone, so is this.
+It uses the protocol of `modelmill_jobs.child` over a socket, because torchrun passes no pipes, or
+over files if the launcher is on another machine. It ends when the launcher ends.
 """
 
 import json
@@ -16,39 +15,39 @@ from typing import Any
 from modelmill_jobs.child import ChildPort, run_child_main
 from modelmill_service_kit.large_imports import uncollected
 
-from modelmill_trainer.training.distributed.folder_port import attach
+from modelmill_trainer.training.distributed.file_port import attach
 from modelmill_trainer.training.distributed.process_names import FOLDER, SOCKET
 
 
 def train(port: ChildPort) -> Mapping[str, Any]:
-    """Take part in the run."""
-    # After the parent is watched: it may end while libraries are imported, which takes seconds.
+    """Join the process group and train."""
+    # Imported after the parent watchdog runs: imports take seconds in which the parent may end.
     with uncollected():
-        from modelmill_trainer.training.distributed.division import ZeroDivision
+        from modelmill_trainer.training.distributed.zero_run import ZeroRun
         from modelmill_trainer.training.fine_tune import fine_tune
-        from modelmill_trainer.training.memory import short_of_memory_named
+        from modelmill_trainer.training.memory import out_of_memory_as_failure
 
-    # DeepSpeed calls torch's collectives by older names, several times a step.
+    # DeepSpeed calls deprecated names of torch's collectives, several times a step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
-    with ZeroDivision.joined(port.request) as division, short_of_memory_named():
-        return fine_tune(port, division)
+    with ZeroRun.joined(port.request) as zero_run, out_of_memory_as_failure():
+        return fine_tune(port, zero_run)
 
 
 def main() -> None:
-    """Connect, and train."""
+    """Connect to the launcher, and train."""
     rank = int(os.environ["RANK"])
-    # The port reads from stdin.
+    # ChildPort reads from stdin.
     if FOLDER in os.environ:
-        hears, says = attach(Path(os.environ[FOLDER]), rank)
-        os.dup2(hears, 0)
+        read_end, reports = attach(Path(os.environ[FOLDER]), rank)
+        os.dup2(read_end, 0)
     else:
         connect(Path(os.environ[SOCKET]), rank)
-        says = 0
-    run_child_main(train, says)
+        reports = 0
+    run_child_main(train, reports)
 
 
 def connect(path: Path, rank: int) -> None:
-    """Report at a socket, which becomes what is read from and written to."""
+    """Connect to the launcher's socket, which becomes stdin."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
         hello = {"rank": rank, "pid": os.getpid()}

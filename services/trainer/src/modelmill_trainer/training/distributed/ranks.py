@@ -1,4 +1,4 @@
-"""What the training loop asks of the processes that a run is divided among."""
+"""Collective operations that the training loop needs."""
 
 from pathlib import Path
 from typing import Protocol
@@ -7,43 +7,43 @@ CHECKPOINT = "checkpoint"
 
 
 class Ranks(Protocol):
-    """The processes of a run. Every rank makes the same calls in the same order."""
+    """The process group of a run. Every rank must make the same calls in the same order."""
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """World size."""
         ...
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that hands over checkpoints and the model."""
+    def is_leader(self) -> bool:
+        """Whether this is rank 0, which commits checkpoints and the model."""
         ...
 
     def any(self, flag: bool) -> bool:
-        """Whether a rank said True."""
+        """Logical or over the ranks."""
         ...
 
     def total(self, number: float) -> float:
-        """The sum over the ranks, the same bits in each."""
+        """Sum over the ranks, bit-identical in each."""
         ...
 
     def wait(self) -> None:
-        """Return once every rank has come here."""
+        """Barrier."""
         ...
 
     def checkpoint_in(self, folder: Path) -> Path:
-        """Where the run's checkpoint is written, given the scratch folder of this process."""
+        """Checkpoint folder of the run, given this process' scratch folder."""
         ...
 
-    def part_of(self, checkpoint: Path) -> Path:
-        """This rank's own part of a checkpoint; the folders above it are there."""
+    def rank_folder_in(self, checkpoint: Path) -> Path:
+        """This rank's folder in a checkpoint; its parents are created."""
         ...
 
 
-class OneRank:
-    """A run in a single process."""
+class SingleRank:
+    """`Ranks` of a single-process run."""
 
-    leads = True
+    is_leader = True
     size = 1
 
     def any(self, flag: bool) -> bool:
@@ -61,6 +61,6 @@ class OneRank:
         """See `Ranks`."""
         return folder / CHECKPOINT
 
-    def part_of(self, checkpoint: Path) -> Path:
+    def rank_folder_in(self, checkpoint: Path) -> Path:
         """See `Ranks`."""
         return checkpoint

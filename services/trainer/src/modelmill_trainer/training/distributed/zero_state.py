@@ -1,8 +1,8 @@
-"""The part of a run's state that a rank holds, by the names of the weights that it is of.
+"""A rank's shard of the optimizer state, keyed by weight name.
 
-Key "<start>.<kind>.<name>" holds a slice of a flattened weight: from which number on, of which kind
-(`KINDS`), of which weight. Together the ranks' slices are every weight once, so that they can be
-put together again for any number of ranks. Beside them "step", and with float16 the loss scale.
+Key "<start>.<kind>.<name>" is a slice of a flattened weight: first element, kind (`KINDS`) and
+weight name. The slices of all ranks cover every weight exactly once, so that they can be resharded.
+Further keys are "step" and, with float16, the loss scale.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from modelmill_trainer.training.distributed.process_group import ProcessGroup
+from modelmill_trainer.training.distributed.process_group import RankGroup
 
 MASTER = "master"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -24,27 +24,27 @@ SCALER_FIELDS = ("cur_scale", "cur_iter", "last_overflow_iter", "cur_hysteresis"
 
 @dataclass(frozen=True)
 class Fragment:
-    """A rank's slice of a weight."""
+    """Location of a rank's slice of a weight."""
 
     name: str
     start: int
-    """The first number of the flattened weight that is in it."""
+    """First element, in the flattened weight."""
     flat: Tensor
-    """The master weights of the optimizer that it lies in, float32."""
+    """The optimizer's flat float32 master weights that contain the slice."""
     offset: int
-    """Where in them."""
+    """First element, in `flat`."""
     numel: int
 
     def of(self, tensor: Tensor) -> Tensor:
-        """The slice in a tensor that is as long as `flat`; a view."""
+        """A view of the slice in a tensor with the layout of `flat`."""
         return tensor.narrow(0, self.offset, self.numel)
 
 
 class Fragments:
-    """Reads and writes the state behind an engine's optimizer."""
+    """Reads and writes the sharded state of a DeepSpeed optimizer."""
 
     def __init__(
-        self, zero: "_Zero", weights: Mapping[str, torch.nn.Parameter], ranks: ProcessGroup
+        self, zero: "_ZeroStage", weights: Mapping[str, torch.nn.Parameter], ranks: RankGroup
     ) -> None:
         self._zero = zero
         self._shapes = {name: zero.shape_of(weight) for name, weight in weights.items()}
@@ -56,7 +56,7 @@ class Fragments:
         ]
 
     def state(self) -> dict[str, Tensor]:
-        """Copies of everything, float32."""
+        """Float32 copies of all slices."""
         kept: dict[str, Tensor] = {}
         for fragment in self._fragments:
             moments = self._zero.optimizer.state.get(fragment.flat, {})
@@ -70,10 +70,10 @@ class Fragments:
         return kept | self._zero.scaler_state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Put back what `state` gave, or what was put together from several of them.
+        """Restore what `state` returned, or a resharded version of it.
 
         Raises:
-            ValueError: it is of another run.
+            ValueError: it belongs to another run.
         """
         found = _Slices(state)
         for flat in {id(fragment.flat): fragment.flat for fragment in self._fragments}.values():
@@ -92,10 +92,10 @@ class Fragments:
         self._zero.masters_changed()
 
     def whole(self, *, keep: bool) -> dict[str, Tensor]:
-        """Every master weight, put together from all ranks, one at a time.
+        """Gather every master weight from all ranks, one at a time.
 
         Args:
-            keep: Whether this rank wants them; it takes part anyway.
+            keep: Whether this rank keeps the result; all ranks must take part.
         """
         own = {fragment.name: fragment for fragment in self._fragments}
         gathered: dict[str, Tensor] = {}
@@ -104,14 +104,14 @@ class Fragments:
             if (fragment := own.get(name)) is not None:
                 part = weight.narrow(0, fragment.start, fragment.numel)
                 part.copy_(fragment.of(fragment.flat))
-            self._ranks.add_up(weight)
+            self._ranks.all_reduce_disjoint(weight)
             if keep:
                 gathered[name] = weight.view(shape)
         return gathered
 
 
 class _Slices:
-    """The slices of a state, by kind and name."""
+    """Slices of a saved state, by kind and name."""
 
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._slices: dict[tuple[str, str], list[tuple[int, Tensor]]] = {}
@@ -122,26 +122,26 @@ class _Slices:
                 self._slices.setdefault((kind, name), []).append((int(start), tensor))
 
     def slice(self, kind: str, name: str, start: int, numel: int) -> Tensor:
-        """Raises ValueError when it is not there."""
+        """Raises ValueError if the slice is missing."""
         for first, tensor in self._slices.get((kind, name), ()):
             if first <= start and start + numel <= first + tensor.numel():
                 return tensor.narrow(0, start - first, numel)
-        raise ValueError(f"the state is of another run: no {kind} of {name} from {start} on")
+        raise ValueError(f"the state is of another run. It lacks {kind} of {name} from {start}")
 
 
-class _Zero(Protocol):
-    """What is different between the stages of ZeRO. All of it is DeepSpeed's inside."""
+class _ZeroStage(Protocol):
+    """Differences between ZeRO stages; implementations use DeepSpeed internals."""
 
     optimizer: torch.optim.Optimizer
 
     def shape_of(self, weight: torch.nn.Parameter) -> torch.Size: ...
 
     def fragment(self, name: str, weight: torch.nn.Parameter) -> Fragment | None:
-        """This rank's slice; None when it has nothing of the weight."""
+        """This rank's slice; None if it holds nothing of the weight."""
         ...
 
     def masters_changed(self) -> None:
-        """Compute with the master weights as they are now."""
+        """Copy changed master weights to the compute weights."""
         ...
 
     def scaler_state(self) -> dict[str, Tensor]: ...
@@ -149,8 +149,8 @@ class _Zero(Protocol):
     def load_scaler(self, state: Mapping[str, Tensor]) -> None: ...
 
 
-class _Scaled:
-    """The loss scale of float16; other formats have none."""
+class _LossScaled:
+    """Loss scale of float16; other dtypes have none."""
 
     def __init__(self, zero: Any) -> None:
         self._inside = zero
@@ -171,8 +171,8 @@ class _Scaled:
             setattr(scaler, field, value if field == "cur_scale" else int(value))
 
 
-class _DividedWeights(_Scaled):
-    """Stage 3: a weight is cut into equal slices, the last of them filled up."""
+class _Stage3(_LossScaled):
+    """Stage 3: each weight is cut into equal slices, the last one padded."""
 
     def __init__(self, zero: Any, rank: int) -> None:
         super().__init__(zero)
@@ -200,8 +200,8 @@ class _DividedWeights(_Scaled):
             kept_whole[0].all_gather(kept_whole)
 
 
-class _WholeWeights(_Scaled):
-    """Stages 1 and 2: all weights in a row are cut into equal slices."""
+class _Stage1And2(_LossScaled):
+    """Stages 1 and 2: the concatenation of all weights is cut into equal slices."""
 
     def shape_of(self, weight: Any) -> torch.Size:
         shape: torch.Size = weight.shape
@@ -220,14 +220,14 @@ class _WholeWeights(_Scaled):
 
 
 def fragments_of(
-    zero: Any, weights: Mapping[str, torch.nn.Parameter], ranks: ProcessGroup
+    zero: Any, weights: Mapping[str, torch.nn.Parameter], ranks: RankGroup
 ) -> Fragments:
-    """The state behind DeepSpeed's optimizer of any stage.
+    """The sharded state of a DeepSpeed optimizer of any stage.
 
     Args:
-        zero: The optimizer of an engine.
-        weights: The trainable weights, by name.
+        zero: Optimizer of a DeepSpeed engine.
+        weights: Trainable weights by name.
     """
     divided = hasattr(zero, "fp32_partitioned_groups_flat")
-    inside = _DividedWeights(zero, ranks.rank) if divided else _WholeWeights(zero)
+    inside = _Stage3(zero, ranks.rank) if divided else _Stage1And2(zero)
     return Fragments(inside, weights, ranks)

@@ -1,8 +1,7 @@
-"""Backward pass and optimizer step of a run whose state is divided among ranks by ZeRO.
+"""Backward pass and optimizer step with ZeRO (Rajbhandari et al. 2020), by DeepSpeed.
 
-Rajbhandari et al. 2020, by DeepSpeed. The optimizer is torch's AdamW on each rank's partition, and
-not DeepSpeed's own for processors: that one keeps powers of its betas beside its state, which a
-resumed run would compute to other bits, and needs a compiler where it runs.
+Each rank's partition uses torch's AdamW instead of DeepSpeedCPUAdam. That one keeps powers of its
+betas outside its state, so a resume would differ in bits, and needs a compiler at run time.
 """
 
 import math
@@ -18,20 +17,20 @@ from torch import Tensor
 
 from modelmill_trainer.domain.distribution import FP16, FP32, Distribution
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.training.distributed.keeping_pace import Pace
-from modelmill_trainer.training.distributed.process_group import ProcessGroup
+from modelmill_trainer.training.distributed.pass_synchronizer import PassSynchronizer
+from modelmill_trainer.training.distributed.process_group import RankGroup
 from modelmill_trainer.training.distributed.zero_config import zero_config
 from modelmill_trainer.training.distributed.zero_state import Fragments, fragments_of
 from modelmill_trainer.training.model import Compute, TrainedModel
 from modelmill_trainer.training.objective import Objective
-from modelmill_trainer.training.packs import Example
+from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.token_tree import TokenTree
 
 SHARED_MEMORY = "deepspeed_shm_comm"
 
 
 class _Pass(torch.nn.Module):
-    """A forward pass of a model as a module's, around which DeepSpeed gathers weights."""
+    """Wraps a forward pass as a module, which DeepSpeed needs to gather weights around it."""
 
     def __init__(self, whole: torch.nn.Module, compute: Compute) -> None:
         super().__init__()
@@ -43,9 +42,9 @@ class _Pass(torch.nn.Module):
 
 
 class ZeroUpdate:
-    """AdamW over the trainable weights of a model that is divided among ranks.
+    """AdamW over trainable weights that are partitioned among ranks.
 
-    The model is whole until the first step, or until a state is loaded.
+    The model is partitioned at the first step, or when a state is loaded.
     """
 
     def __init__(
@@ -53,45 +52,45 @@ class ZeroUpdate:
         model: TrainedModel,
         choices: HyperParameters,
         distribution: Distribution,
-        ranks: ProcessGroup,
+        ranks: RankGroup,
     ) -> None:
         self._model = model
         self._choices = choices
         self._distribution = distribution
         self._ranks = ranks
-        self._pace = Pace(ranks)
+        self._synchronizer = PassSynchronizer(ranks)
         self._engine: Any = None
         self._optimizer: torch.optim.Optimizer | None = None
         self._fragments: Fragments | None = None
 
     @property
     def whole_weights(self) -> dict[str, torch.nn.Parameter]:
-        """None: masters and moments of this rank's part are in `state`."""
+        """Empty: this rank's master weights and moments are in `state`."""
         return {}
 
-    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
+    def begin(self, objective: Objective, rows: Sequence[TrainingExample]) -> None:
         """See `Update`."""
         objective.begin_step(self._model, rows)
 
-    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
-        """See `Update`; of every n-th row, and of weight 0 where others have more."""
-        self._divide()
+    def losses(self, objective: Objective, rows: Sequence[TrainingExample]) -> Iterator[Tensor]:
+        """See `Update`; for every n-th row, padded with losses of weight 0."""
+        self._partition()
         part = rows[self._ranks.rank :: self._ranks.size]
         own = objective.losses(self._model, part) if part else iter(())
-        return self._pace.kept(own, lambda: objective.losses(self._model, rows[:1]))
+        return self._synchronizer.padded(own, lambda: objective.losses(self._model, rows[:1]))
 
     def backward(self, loss: Tensor) -> None:
         """See `Update`."""
-        # The ranks' gradients are averaged, and shall be added up.
+        # DeepSpeed averages gradients over the ranks; the loop needs the sum.
         self._engine.backward(loss * self._ranks.size, scale_wrt_gas=False)
 
-    def forget(self) -> None:
-        """See `Update`. Never asked for: ranks end the steps that they have begun."""
-        raise NotImplementedError("ranks end the steps that they have begun")
+    def zero_grad(self) -> None:
+        """See `Update`. Never called: ranks complete every step."""
+        raise NotImplementedError("ranks complete every step")
 
     def apply(self, rate: float) -> float:
-        """See `Update`. 0 in a step that float16 was too narrow for: no weight has changed, and
-        the next are computed on a smaller scale, while there is one."""
+        """See `Update`. Returns 0 for a float16 overflow: DeepSpeed skips the step and lowers the
+        loss scale, down to a minimum."""
         assert self._optimizer is not None
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -102,62 +101,62 @@ class ZeroUpdate:
         return 0.0 if smaller and not math.isfinite(norm) else norm
 
     def state(self) -> dict[str, Tensor]:
-        """See `Update`; master weights and moments of this rank's part."""
+        """See `Update`; this rank's shard of master weights and moments."""
         assert self._fragments is not None
         return self._fragments.state()
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """See `Update`."""
-        self._divide()
+        self._partition()
         assert self._fragments is not None
         self._fragments.load(state)
 
     def gathered_weights(self) -> dict[str, Tensor]:
-        """The master weights, whole, in the leading rank; nothing in the others."""
-        self._divide()
+        """All master weights in the leader; empty in other ranks."""
+        self._partition()
         assert self._fragments is not None
-        return self._fragments.whole(keep=self._ranks.leads)
+        return self._fragments.whole(keep=self._ranks.is_leader)
 
-    def _divide(self) -> None:
-        """Divide the model as it is now among the ranks. Once; every rank at the same time."""
+    def _partition(self) -> None:
+        """Partition the model among the ranks. Idempotent; all ranks must call it together."""
         if self._engine is not None:
             return
-        self._model.wrap_passes(self._divided)
-        # The same noise in every rank would be noise for fewer rows.
+        self._model.wrap_passes(self._partitioned)
+        # Different seeds per rank, so that dropout differs between rows.
         torch.manual_seed(self._choices.seed + self._ranks.rank)
 
-    def _divided(self, compute: Compute) -> Compute:
+    def _partitioned(self, compute: Compute) -> Compute:
         module: Any = self._model.module
         if self._distribution.precision == FP16:
             _refuse_without_float16()
         trainable = self._model.trainable
         if self._distribution.precision == FP32:
             module.float()
-        # What one operation uses together is gathered together.
+        # LoRA layers run as one operation: gather their weights together.
         for layer in module.modules():
             if isinstance(layer, LoraLayer):
                 deepspeed.utils.set_z3_leaf_module(layer, True)
         if self._model.learns_by_adapter:
-            # Where nothing before a layer learns, DeepSpeed would let go of the layer's weights at
-            # the beginning of its backward pass instead of the end.
+            # Without gradients at a layer's input, DeepSpeed would release its weights at the start
+            # of its backward pass instead of the end.
             module.enable_input_require_grads()
         self._optimizer = torch.optim.AdamW(
             list(trainable.values()), lr=0.0, weight_decay=self._choices.weight_decay, fused=True
         )
-        # Sums through shared memory would be compiled here and now, for a minute, and where a rank
-        # is killed the others would spin; gloo needs no compiler and notices.
+        # DeepSpeed's shared-memory op would be compiled now, for a minute, and spins if a rank is
+        # killed. gloo needs no compiler and detects dead ranks.
         deepspeed.ops.__compatible_ops__[SHARED_MEMORY] = False
         config = zero_config(self._distribution, self._choices, module.config.hidden_size)
         self._engine, *_ = deepspeed.initialize(
             model=_Pass(module, compute), optimizer=self._optimizer, config=config
         )
         self._fragments = fragments_of(self._engine.optimizer, trainable, self._ranks)
-        # What is too much for the smallest scale, the loop refuses.
+        # The loop itself rejects overflows at the smallest scale.
         self._engine.optimizer.loss_scaler.raise_error_at_min_scale = False
-        return self._together
+        return self._synchronized_pass
 
-    def _together(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
-        self._pace.meet()
+    def _synchronized_pass(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
+        self._synchronizer.synchronize()
         logits: Tensor = self._engine(tree, nodes)
         return logits
 
@@ -166,6 +165,6 @@ def _refuse_without_float16() -> None:
     if not get_accelerator().is_fp16_supported():
         raise ChildFailure(
             "PRECISION_NOT_HERE",
-            "the workers' processors do not compute in float16",
+            "the workers' processors do not support float16",
             "Choose precision BF16 or FP32.",
         )

@@ -1,1 +1,1 @@
-"""The passes of a frozen decoder and its adapters, in few operations."""
+"""Fused forward and backward passes of a frozen decoder with LoRA, on CPU."""

@@ -1,7 +1,7 @@
-"""Frozen layers that read the same rows, with what adapters add to them, forward and backward.
+"""Frozen linear layers with LoRA that share an input, forward and backward.
 
-The narrow parts of the adapters lie beside each other: one product takes the rows to all of them,
-and one brings their gradients back.
+The down projections of all adapters are concatenated, so that one product serves all layers in each
+direction.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 Outputs = tuple[Tensor, ...]
-"""(N, O) of each layer."""
+"""(N, O) output of each layer."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """x A' B' s, added to what a layer makes of x."""
+    """LoRA weights; x A' B' s is added to the layer's output."""
 
     down: Tensor
     up: Tensor
@@ -26,22 +26,22 @@ class Adapter:
 
 @dataclass(frozen=True)
 class AdaptedLayer:
-    """y = x W' + b; neither W nor b learns."""
+    """A frozen linear layer y = x W' + b, with its LoRA weights."""
 
     weight: Tensor
     bias: Tensor | None
     adapter: Adapter | None
 
 
-class LowRank:
-    """All adapters of some layers in the format that these are computed in."""
+class StackedLora:
+    """LoRA weights of several layers, stacked and converted to the compute dtype."""
 
     def __init__(self, adapters: Sequence[Adapter | None], dtype: torch.dtype) -> None:
         there = [one for one in adapters if one is not None]
         self.down = torch.cat([one.down for one in there]).to(dtype)
         self.ups = [(one.up * one.scaling).to(dtype) if one else None for one in adapters]
         self.parts: list[slice] = []
-        """Of the narrow features those of each layer; none where it has no adapter."""
+        """Slice of the low-rank features per layer; empty without an adapter."""
         at = 0
         for one in adapters:
             rank = len(one.down) if one else 0
@@ -49,8 +49,8 @@ class LowRank:
             at += rank
 
 
-class AdaptedProduct:
-    """What layers make of the rows that they all read."""
+class LoraLinearGroup:
+    """Linear layers with LoRA on a common input."""
 
     def __init__(self, layers: Sequence[AdaptedLayer]) -> None:
         self._layers = tuple(layers)
@@ -58,17 +58,17 @@ class AdaptedProduct:
 
     @property
     def learned(self) -> tuple[Tensor, ...]:
-        """The adapters' weights: down and up of each."""
+        """Trainable weights: down and up projection of each adapter."""
         return tuple(it for one in self._adapters if one for it in (one.down, one.up))
 
-    def low_rank(self, adapted: bool) -> LowRank | None:
-        """The adapters as they are now; none when the base alone is asked."""
+    def low_rank(self, adapted: bool) -> StackedLora | None:
+        """The current LoRA weights, stacked; None if the base alone is computed."""
         if not adapted or not self.learned:
             return None
-        return LowRank(self._adapters, self._layers[0].weight.dtype)
+        return StackedLora(self._adapters, self._layers[0].weight.dtype)
 
-    def forward(self, rows: Tensor, low: LowRank | None) -> tuple[Outputs, Tensor | None]:
-        """What each layer makes of the rows, and the narrow rows that `backward` asks for."""
+    def forward(self, rows: Tensor, low: StackedLora | None) -> tuple[Outputs, Tensor | None]:
+        """Output of each layer, and the low-rank features that `backward` needs."""
         outputs = tuple(functional.linear(rows, it.weight, it.bias) for it in self._layers)
         if low is None:
             return outputs, None
@@ -79,12 +79,12 @@ class AdaptedProduct:
         return outputs, narrow
 
     def backward(
-        self, gradients: Outputs, rows: Tensor, narrow: Tensor | None, low: LowRank | None
+        self, gradients: Outputs, rows: Tensor, narrow: Tensor | None, low: StackedLora | None
     ) -> tuple[Tensor, list[Tensor | None]]:
-        """The gradients of the rows, and of `learned`, in float32.
+        """Gradients of the input, and of `learned` in float32.
 
         Args:
-            rows: What `forward` was given; it may be computed anew.
+            rows: The input of `forward`; it may be recomputed.
         """
         first, *others = zip(gradients, self._layers, strict=True)
         of_rows = first[0] @ first[1].weight

@@ -1,8 +1,8 @@
-"""Attention of a token tree, block by block, with its own backward pass.
+"""Block-sparse attention over a token tree, with its own backward pass.
 
-Rows of a tree attend to what they share and to themselves; most of a mask by ancestry is empty. A
-block computes the scores of its nodes with those that one of them sees, and nothing else. Scores
-are computed again in the backward pass (as Dao et al. 2022 do) instead of being kept.
+A node attends only to its ancestors, so most of the N x N mask is empty. A block computes scores
+only with nodes that at least one of its nodes attends to. The backward pass recomputes scores
+instead of storing them (as Dao et al. 2022).
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from modelmill_trainer.training.fused.tree_blocks import Block
+from modelmill_trainer.training.fused.tree_blocks import AttentionBlock
 
 
 @dataclass(frozen=True)
 class Heads:
-    """How features are divided among heads."""
+    """Layout of attention heads."""
 
     queries: int
     groups: int
-    """Heads of keys and of values; each serves `queries / groups` heads of queries."""
+    """Key/value heads; each serves `queries / groups` query heads (grouped-query attention)."""
     width: int
     scaling: float
 
 
 class BlockAttention(torch.autograd.Function):
-    """Queries (N, H * W), keys and values (N, G * W) to (N, H * W).
+    """Attention: queries (N, H * W), keys and values (N, G * W) to (N, H * W).
 
-    Positions are rotations of pairs of features (Su et al. 2021), by `cos` and `sin` of
-    one half of them; the other half is the same.
+    Rotary position embedding (Su et al. 2021) is applied inside; `cos` and `sin` hold one half of
+    the features, as the other half is equal.
     """
 
     @staticmethod
@@ -42,52 +42,52 @@ class BlockAttention(torch.autograd.Function):
         cos: Tensor,
         sin: Tensor,
         heads: Heads,
-        blocks: Sequence[Block],
+        blocks: Sequence[AttentionBlock],
     ) -> Tensor:
-        turned = _turn(queries, cos, sin, heads)
-        turned_keys = _turn(keys, cos, sin, heads)
-        output = torch.zeros_like(turned)
+        rotated = _rotate(queries, cos, sin, heads)
+        rotated_keys = _rotate(keys, cos, sin, heads)
+        output = torch.zeros_like(rotated)
         for block in blocks:
-            query, key, value = _of_block(turned, turned_keys, values, block, heads)
+            query, key, value = _of_block(rotated, rotated_keys, values, block, heads)
             weights = _weights(query, key, block, heads)
             _scatter(torch.bmm(weights, value), output, block, heads)
-        ctx.save_for_backward(turned, turned_keys, values, cos, sin)
+        ctx.save_for_backward(rotated, rotated_keys, values, cos, sin)
         ctx.heads, ctx.blocks = heads, blocks
         return output
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        turned, turned_keys, values, cos, sin = ctx.saved_tensors
+        rotated, rotated_keys, values, cos, sin = ctx.saved_tensors
         heads: Heads = ctx.heads
-        of_queries = torch.zeros_like(turned)
-        # They gather from several blocks, in float32.
+        of_queries = torch.zeros_like(rotated)
+        # Accumulated over several blocks, so in float32.
         of_keys, of_values = (torch.zeros_like(values, dtype=torch.float32) for _ in range(2))
         for block in ctx.blocks:
-            query, key, value = _of_block(turned, turned_keys, values, block, heads)
+            query, key, value = _of_block(rotated, rotated_keys, values, block, heads)
             weights = _weights(query, key, block, heads)
             outcome = _stacked(gradients[0][block.first : block.last], heads)
             of_scores = _softmax_backward(torch.bmm(outcome, value.transpose(1, 2)), weights)
             block.gather(torch.bmm(weights.transpose(1, 2), outcome), of_values)
             block.gather(torch.bmm(of_scores.transpose(1, 2), query), of_keys)
             _scatter(torch.bmm(of_scores, key).mul_(heads.scaling), of_queries, block, heads)
-        of_queries = _turn(of_queries, cos, -sin, heads)
-        of_keys = _turn(of_keys.to(values.dtype), cos, -sin, heads)
+        of_queries = _rotate(of_queries, cos, -sin, heads)
+        of_keys = _rotate(of_keys.to(values.dtype), cos, -sin, heads)
         return of_queries, of_keys, of_values.to(values.dtype), None, None, None, None
 
 
-def _turn(rows: Tensor, cos: Tensor, sin: Tensor, heads: Heads) -> Tensor:
-    """Rotate every head's features."""
-    turned = torch.empty_like(rows)
+def _rotate(rows: Tensor, cos: Tensor, sin: Tensor, heads: Heads) -> Tensor:
+    """Apply rotary position embedding to every head."""
+    rotated = torch.empty_like(rows)
     before = rows.view(len(rows), -1, 2, heads.width // 2)
     first, second = before[:, :, 0], before[:, :, 1]
-    after = turned.view(before.shape)
+    after = rotated.view(before.shape)
     torch.mul(first, cos, out=after[:, :, 0]).addcmul_(second, sin, value=-1)
     torch.mul(second, cos, out=after[:, :, 1]).addcmul_(first, sin)
-    return turned
+    return rotated
 
 
 def _of_block(
-    queries: Tensor, keys: Tensor, values: Tensor, block: Block, heads: Heads
+    queries: Tensor, keys: Tensor, values: Tensor, block: AttentionBlock, heads: Heads
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (G, shared * N, W), already scaled, keys and values (G, M, W)."""
     query = _stacked(queries[block.first : block.last] * heads.scaling, heads)
@@ -97,21 +97,21 @@ def _of_block(
 
 
 def _stacked(rows: Tensor, heads: Heads) -> Tensor:
-    """Heads that share keys below each other, so that one product serves them."""
+    """Stack query heads that share a key head, so that one product serves them."""
     shared = heads.queries // heads.groups
     parts = rows.view(len(rows), heads.groups, shared, heads.width).permute(1, 2, 0, 3)
     return parts.contiguous().flatten(1, 2)
 
 
-def _scatter(stacked: Tensor, into: Tensor, block: Block, heads: Heads) -> None:
-    """The inverse of `_stacked`, into the block's rows."""
+def _scatter(stacked: Tensor, into: Tensor, block: AttentionBlock, heads: Heads) -> None:
+    """Inverse of `_stacked`, written into the block's rows."""
     shared = heads.queries // heads.groups
     rows = into[block.first : block.last].view(-1, heads.groups, shared, heads.width)
     rows.copy_(stacked.view(heads.groups, shared, -1, heads.width).permute(2, 0, 1, 3))
 
 
-def _weights(query: Tensor, key: Tensor, block: Block, heads: Heads) -> Tensor:
-    """(G, shared * N, M) shares of what each query takes; rounded once, computed in float32."""
+def _weights(query: Tensor, key: Tensor, block: AttentionBlock, heads: Heads) -> Tensor:
+    """(G, shared * N, M) attention weights; softmax accumulates in float32."""
     scores = torch.bmm(query, key.transpose(1, 2))
     shared = heads.queries // heads.groups
     scores.view(heads.groups, shared, *block.mask.shape).add_(block.mask)

@@ -1,7 +1,7 @@
-"""A decoder of Llama's kind whose weights are frozen, computed over token trees by few operations.
+"""Fused computation of a frozen Llama-style decoder with LoRA over token trees.
 
-transformers' modules keep the weights, and PEFT's the adapters; this reads them, and computes in
-their place. What it does not know is left to the modules.
+It reads the weights of transformers' and PEFT's modules and replaces their forward pass. Models
+with unsupported features are computed by the modules.
 """
 
 from typing import Any
@@ -13,24 +13,24 @@ from transformers import PreTrainedModel
 
 from modelmill_trainer.training.fused.adapted_product import (
     AdaptedLayer,
-    AdaptedProduct,
     Adapter,
+    LoraLinearGroup,
     Outputs,
 )
 from modelmill_trainer.training.fused.block_attention import BlockAttention, Heads
-from modelmill_trainer.training.fused.operations import AddedProduct, GatedProduct, NormedProduct
-from modelmill_trainer.training.fused.tree_blocks import Block, blocks_of
+from modelmill_trainer.training.fused.operations import NormLinear, ResidualLinear, SwigluLinear
+from modelmill_trainer.training.fused.tree_blocks import AttentionBlock, blocks_of
 from modelmill_trainer.training.lora_linear import ADAPTER, is_plain
 from modelmill_trainer.training.token_tree import TokenTree
 
 KINDS = ("llama", "qwen2")
-"""Model types with these layers and no more; others differ in norms, gates or windows."""
+"""Supported model types; others differ in norms, gates or attention windows."""
 ROWS_MULTIPLE = 64
-"""Rows of nothing fill a pass up to this: products of 495 rows take twice the time of 512."""
+"""Passes are padded to a multiple of this: products of 495 rows take twice the time of 512."""
 
 
 class FusedLayer:
-    """One layer: its norms, four products and attention."""
+    """One decoder layer: norms, four linear groups and attention."""
 
     def __init__(self, layer: Any, heads: Heads) -> None:
         attention, gated = layer.self_attn, layer.mlp
@@ -46,24 +46,24 @@ class FusedLayer:
         self,
         x: Tensor,
         rotation: tuple[Tensor, Tensor],
-        blocks: list[Block],
+        blocks: list[AttentionBlock],
         adapted: bool,
     ) -> Tensor:
         """(N, C) to (N, C)."""
         features = _normed(x, self._before_attention, self._seen, adapted)
         seen = _applied(BlockAttention, *features, *rotation, self._heads, blocks)
         outcome, down = self._outcome, self._down
-        added = _applied(AddedProduct, seen, x, outcome, adapted, *outcome.learned)
+        added = _applied(ResidualLinear, seen, x, outcome, adapted, *outcome.learned)
         both = _normed(added, self._before_gated, self._gate_and_up, adapted)
-        layer: Tensor = _applied(GatedProduct, *both, added, down, adapted, *down.learned)
+        layer: Tensor = _applied(SwigluLinear, *both, added, down, adapted, *down.learned)
         return layer
 
 
 class FusedDecoder:
-    """What the last layer makes of a token tree."""
+    """Computes the final hidden states of a token tree."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        """Use `fused`, which knows whether a model can be computed so."""
+        """Use `fused`, which checks whether the model is supported."""
         decoder: Any = model.base_model
         config: Any = model.config
         width = decoder.layers[0].self_attn.head_dim
@@ -75,10 +75,10 @@ class FusedDecoder:
         self._layers = [FusedLayer(layer, heads) for layer in decoder.layers]
 
     def hidden_N_C(self, tree: TokenTree, *, adapted: bool) -> Tensor:
-        """As transformers' base model would, each row of the tree as if it were alone.
+        """(N, C) final hidden states, equal to those of transformers' base model for each row.
 
         Args:
-            adapted: Whether adapters add to it.
+            adapted: Whether LoRA is applied.
         """
         idle = [0] * (-len(tree) % ROWS_MULTIPLE)
         x: Tensor = self._embed(torch.tensor(tree.ids + idle))
@@ -96,7 +96,7 @@ class FusedDecoder:
 
 
 def fused(model: PreTrainedModel) -> FusedDecoder | None:
-    """`model`, adapters included, by few operations; None where its modules have to compute it."""
+    """The fused form of `model` with its LoRA; None if the model is not supported."""
     return FusedDecoder(model) if _is_known(model) else None
 
 
@@ -124,19 +124,19 @@ def _adapter_weights(layer: Any) -> list[Tensor]:
     return [layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight]
 
 
-def _normed(x: Tensor, normed: Any, product: AdaptedProduct, adapted: bool) -> Outputs:
+def _normed(x: Tensor, normed: Any, product: LoraLinearGroup, adapted: bool) -> Outputs:
     arguments = (normed.weight, normed.variance_epsilon, product, adapted)
-    outputs: Outputs = _applied(NormedProduct, x, *arguments, *product.learned)
+    outputs: Outputs = _applied(NormLinear, x, *arguments, *product.learned)
     return outputs
 
 
 def _applied(operation: Any, *arguments: Any) -> Any:
-    """torch leaves `apply` without types."""
+    """Call `Function.apply`, which is untyped in torch."""
     return operation.apply(*arguments)
 
 
-def _product(*layers: Any) -> AdaptedProduct:
-    return AdaptedProduct([_adapted(layer) for layer in layers])
+def _product(*layers: Any) -> LoraLinearGroup:
+    return LoraLinearGroup([_adapted(layer) for layer in layers])
 
 
 def _adapted(layer: Any) -> AdaptedLayer:

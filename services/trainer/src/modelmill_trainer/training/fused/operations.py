@@ -1,7 +1,7 @@
-"""The three operations of a decoder layer around its attention, each with its own backward pass.
+"""Autograd functions of a decoder layer around its attention.
 
-They keep little between the passes, and compute again what costs no product: a normed row, a gated
-feature. Root mean square norm: Zhang and Sennrich 2019; gated features: Shazeer 2020.
+To save memory the backward pass recomputes everything that needs no matrix product. RMSNorm: Zhang
+and Sennrich 2019; SwiGLU: Shazeer 2020.
 """
 
 from typing import Any
@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from modelmill_trainer.training.fused.adapted_product import AdaptedProduct, Outputs
+from modelmill_trainer.training.fused.adapted_product import LoraLinearGroup, Outputs
 
 
 def norm(x: Tensor, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
-    """x / rms(x), scaled feature by feature, and 1 / rms(x) in float32, (N, 1)."""
+    """RMSNorm of x, and 1 / rms(x) in float32, (N, 1)."""
     squared = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square_()
     inverse = squared.div_(x.shape[-1]).add_(epsilon).rsqrt_()
     return _scaled(x, inverse, weight), inverse
 
 
 def _scaled(x: Tensor, inverse: Tensor, weight: Tensor) -> Tensor:
-    # Rounded before the weight, as the models were trained.
+    # Rounded before the multiplication, as in the models' own implementation.
     return (x.float() * inverse).to(x.dtype).mul_(weight)
 
 
@@ -32,8 +32,8 @@ def _norm_backward(gradient: Tensor, x: Tensor, inverse: Tensor, weight: Tensor)
     return gradient.addcmul_(unit, along, value=-1).mul_(inverse).to(x.dtype)
 
 
-class NormedProduct(torch.autograd.Function):
-    """A norm, and a product of what it gives: (N, C) to (N, O) of each layer."""
+class NormLinear(torch.autograd.Function):
+    """RMSNorm followed by linear layers: (N, C) to (N, O) of each layer."""
 
     @staticmethod
     def forward(
@@ -41,7 +41,7 @@ class NormedProduct(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         epsilon: float,
-        product: AdaptedProduct,
+        product: LoraLinearGroup,
         adapted: bool,
         *_learned: Tensor,
     ) -> Outputs:
@@ -61,15 +61,15 @@ class NormedProduct(torch.autograd.Function):
         return of_x, None, None, None, None, *of_learned
 
 
-class AddedProduct(torch.autograd.Function):
-    """A product added to what goes past it: (N, I) and (N, O) to (N, O)."""
+class ResidualLinear(torch.autograd.Function):
+    """Linear layer plus residual: (N, I) and (N, O) to (N, O)."""
 
     @staticmethod
     def forward(
         ctx: Any,
         rows: Tensor,
-        beside: Tensor,
-        product: AdaptedProduct,
+        residual: Tensor,
+        product: LoraLinearGroup,
         adapted: bool,
         *_learned: Tensor,
     ) -> Tensor:
@@ -77,7 +77,7 @@ class AddedProduct(torch.autograd.Function):
         (output,), narrow = product.forward(rows, low)
         ctx.save_for_backward(rows, narrow)
         ctx.product, ctx.low = product, low
-        return output.add_(beside)
+        return output.add_(residual)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -86,16 +86,16 @@ class AddedProduct(torch.autograd.Function):
         return of_rows, gradients[0], None, None, *of_learned
 
 
-class GatedProduct(torch.autograd.Function):
-    """silu(gate) * up, (N, F) each, and its product added to what goes past: to (N, O)."""
+class SwigluLinear(torch.autograd.Function):
+    """SwiGLU, linear layer and residual: gate and up (N, F), residual (N, O) to (N, O)."""
 
     @staticmethod
     def forward(
         ctx: Any,
         gate: Tensor,
         up: Tensor,
-        beside: Tensor,
-        product: AdaptedProduct,
+        residual: Tensor,
+        product: LoraLinearGroup,
         adapted: bool,
         *_learned: Tensor,
     ) -> Tensor:
@@ -103,7 +103,7 @@ class GatedProduct(torch.autograd.Function):
         (output,), narrow = product.forward(functional.silu(gate).mul_(up), low)
         ctx.save_for_backward(gate, up, narrow)
         ctx.product, ctx.low = product, low
-        return output.add_(beside)
+        return output.add_(residual)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -1,1 +1,1 @@
-"""What can be made smaller."""
+"""Training objectives other than supervised fine-tuning."""

@@ -1,0 +1,146 @@
+"""Automatic epochs, batch size and learning rate, each with the reason.
+
+The rates are those of "LoRA Without Regret" (Schulman and Thinking Machines 2025): the best rate of
+adapters is about ten times that of all weights, hardly depends on the rank while the scale of the
+adapters is the same, and falls as the model gets wider. `tests/bench/defaults.py` measures the rule
+beside fixed rates.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from math import ceil
+from typing import Any
+
+from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.methods import DPO, FULL, KTO, LORA, PREFIX, PROMPT
+
+RATES = {LORA: 5e-4, FULL: 5e-5}
+"""Of a model of `REFERENCE_WIDTH`, adapters at `REFERENCE_ALPHA`."""
+REFERENCE_WIDTH, WIDTH_POWER = 2000, 0.781
+REFERENCE_ALPHA = 32
+SOFT_PROMPT_RATES = {PREFIX: 1e-2, PROMPT: 1e-2}
+"""What stands before every row is learned at a rate of its own, whatever the model."""
+OBJECTIVE_SHARES = {DPO: 0.1, KTO: 0.1}
+"""Share of the rate for preference objectives: larger steps drift from the base and degrade it."""
+HIGHEST_RATE = 1e-1
+
+FEWEST_ROWS, MOST_ROWS = 4, 32
+"""Rows of an optimizer step."""
+STEPS_OF_AN_EPOCH = 32
+"""Minimum steps per epoch; it bounds the batch size."""
+MOST_TOKENS = 16_384
+"""Tokens of an optimizer step at most: with long rows fewer rows suffice."""
+STEPS, MOST_EPOCHS = 100, 5
+"""A small dataset is repeated until the run has STEPS steps, for at most MOST_EPOCHS epochs."""
+
+
+@dataclass(frozen=True)
+class RunSize:
+    """Sizes of dataset, model and process group that automatic values depend on."""
+
+    rows: int
+    """Of the train split."""
+    tokens: int
+    """Of all these rows."""
+    width: int
+    """Of the base's hidden states."""
+    ranks: int = 1
+    """Processes that a step's rows are divided among."""
+
+
+@dataclass(frozen=True)
+class AutoChoices:
+    """Resolved automatic values; part of every checkpoint, so that a resume keeps them."""
+
+    chosen: Mapping[str, Any]
+    """Value by field name."""
+    reasons: tuple[str, ...] = ()
+    """One sentence per value."""
+
+    def apply(self, choices: HyperParameters) -> HyperParameters:
+        """`choices` with the automatic values filled in."""
+        return replace(choices, **self.chosen)
+
+    def summary(self) -> dict[str, Any]:
+        """Entries of the job's summary; empty if every value was given."""
+        if not self.chosen:
+            return {}
+        return {"chosen": dict(self.chosen), "choice_reasons": list(self.reasons)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "AutoChoices":
+        """Read what `as_json` wrote."""
+        return cls(document["chosen"], tuple(document["reasons"]))
+
+
+def decide_auto_choices(choices: HyperParameters, facts: RunSize) -> AutoChoices:
+    """Resolve the fields that are 0 in `choices`; given values stay."""
+    chosen: dict[str, Any] = {}
+    reasons = []
+    batch_size, epochs = choices.batch_size, choices.epochs
+    if not batch_size:
+        batch_size = _batch_size(choices, facts)
+        chosen["batch_size"] = batch_size
+        reasons.append(
+            f"batch_size {batch_size}, because {facts.rows} rows of {_length(facts)} tokens give "
+            f"{_steps(facts.rows, batch_size)} steps an epoch"
+        )
+    if not epochs:
+        epochs = min(ceil(STEPS * batch_size / facts.rows), MOST_EPOCHS)
+        chosen["epochs"] = float(epochs)
+        reasons.append(
+            f"epochs {epochs}, because they make {_steps(facts.rows * epochs, batch_size)} steps: "
+            f"at least {STEPS} are wanted, in {MOST_EPOCHS} epochs at most"
+        )
+    if not choices.learning_rate:
+        rate, reason = _rate(choices, facts)
+        chosen["learning_rate"] = rate
+        reasons.append(reason)
+    return AutoChoices(chosen, tuple(reasons))
+
+
+def _batch_size(choices: HyperParameters, facts: RunSize) -> int:
+    """A power of two, rounded up to a multiple of the micro-batches and at least one row a rank."""
+    rows = FEWEST_ROWS
+    while (
+        rows < MOST_ROWS
+        and 2 * rows * STEPS_OF_AN_EPOCH <= facts.rows
+        and 2 * rows * _length(facts) <= MOST_TOKENS
+    ):
+        rows *= 2
+    parts = choices.gradient_accumulation_steps
+    return parts * ceil(max(rows, facts.ranks) / parts)
+
+
+def _rate(choices: HyperParameters, facts: RunSize) -> tuple[float, str]:
+    method, objective = choices.method, choices.objective
+    if method in SOFT_PROMPT_RATES:
+        rate, why = SOFT_PROMPT_RATES[method], f"method {method} has a rate of its own"
+    else:
+        rate = RATES[method] * (REFERENCE_WIDTH / facts.width) ** WIDTH_POWER
+        why = f"method {method} wants it of a model {facts.width} wide"
+        if method == LORA:
+            rate *= REFERENCE_ALPHA / choices.lora_alpha
+            why += f" at lora_alpha {choices.lora_alpha:g}"
+    if objective in OBJECTIVE_SHARES:
+        rate *= OBJECTIVE_SHARES[objective]
+        why += f", and objective {objective} {OBJECTIVE_SHARES[objective]:g} of it"
+    if choices.learning_rate_multiplier != 1:
+        rate *= choices.learning_rate_multiplier
+        why += f"; times the learning_rate_multiplier {choices.learning_rate_multiplier:g}"
+    rate = float(f"{min(rate, HIGHEST_RATE):.2g}")
+    return rate, f"learning_rate {rate:g}, because {why}"
+
+
+def _length(facts: RunSize) -> int:
+    """Mean tokens of a row."""
+    return ceil(facts.tokens / facts.rows)
+
+
+def _steps(rows: int, batch_size: int) -> int:
+    """Optimizer steps for `rows`; the last may be partial."""
+    return ceil(rows / batch_size)
