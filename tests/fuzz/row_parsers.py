@@ -16,7 +16,7 @@ from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import read_blocks
 from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
-from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.stages import StageResult
 from modelmill_data_prep.domain.written_rows import write_rows
 
 from tests.fuzz.sound_rows import TEMPLATED, TEMPLATES
@@ -141,7 +141,7 @@ def _sources(written: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], by
     return [(row, json.dumps(row).encode()) for row in written]
 
 
-def _reasons(passed: Passed) -> str:
+def _reasons(passed: StageResult) -> str:
     return "; ".join(passed.dropped["rule"].to_pylist()) or "other values"
 
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
-from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
 from modelmill_guard.policy import parse_policy
 from modelmill_guard.verdict import Direction

@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow as pa
 from modelmill_data_prep.domain.entities.entity_plan import plan_entities
+from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
 from modelmill_data_prep.domain.entities.stage import EntityStage
-from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_data_prep.domain.row_batch import ROWS
 
 FIND = RuleFinder()

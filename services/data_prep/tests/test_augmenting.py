@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from modelmill_data_prep.adapters.synonym_groups import load_synonyms
 from modelmill_data_prep.domain.augmenting.generated import (
     BackTranslations,
+    GenerationPrompt,
     Paraphrases,
-    Prompt,
     PromptTranslator,
 )
 from modelmill_data_prep.domain.augmenting.plan import AugmentPlan, AugmentStep, plan_augment
@@ -148,10 +148,10 @@ class Echo:
     """Answers with the prompt's text in small letters, in quotation marks; remembers prompts."""
 
     def __init__(self, *, silent_on: str = "\0") -> None:
-        self.prompts: list[Prompt] = []
+        self.prompts: list[GenerationPrompt] = []
         self._silent_on = silent_on
 
-    def __call__(self, prompts: Sequence[Prompt]) -> list[str]:
+    def __call__(self, prompts: Sequence[GenerationPrompt]) -> list[str]:
         self.prompts += prompts
         texts = [prompt.text.split("\n\n", 1)[1] for prompt in prompts]
         return ["" if self._silent_on in text else f'"{text.lower()}, so"\n' for text in texts]
@@ -264,9 +264,9 @@ def test_everything_that_is_wrong_with_the_steps_is_said_at_once() -> None:
         "augment: at most 8 steps, got 10",
         "augment: step 1: method must be one of synonyms, back_translation, paraphrase, "
         "got 'magic'",
-        "augment: step 2: synonyms are replaced without a model",
+        "augment: step 2: method synonyms uses no model. Leave model out",
         "augment: step 2: share must be above 0 and at most 1, got 0",
-        "augment: step 3: model is missing: what shall do the paraphrase?",
+        "augment: step 3: model is missing. Name the model for paraphrase",
         "augment: step 3: min_similarity must be below max_similarity, got 0.9 and 0.3",
         "augment: step 4: share must be above 0 and at most 1, got 2",
         "augment: step 4: min_similarity and max_similarity must be between 0 and 1, got 0.5 and 3",

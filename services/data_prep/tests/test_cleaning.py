@@ -172,7 +172,7 @@ def test_an_unknown_transform_is_refused_with_a_list_of_all() -> None:
     with pytest.raises(InvalidInputError) as refusal:
         plan_clean({"transforms": ["encoding", "sparkle", "shine"]})
 
-    assert [error.split(";")[0] for error in refusal.value.errors] == [
+    assert [error.split(".")[0] for error in refusal.value.errors] == [
         "clean: unknown transform 'sparkle'",
         "clean: unknown transform 'shine'",
     ]

@@ -13,11 +13,11 @@ from modelmill_data_prep.domain.duplicates.contamination import (
     contaminated_rows,
 )
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals
-from modelmill_data_prep.domain.duplicates.near_store import NearStore
 from modelmill_data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
+from modelmill_data_prep.domain.duplicates.signature_store import SignatureStore
 from modelmill_data_prep.domain.duplicates.signatures import signatures
 from modelmill_data_prep.domain.duplicates.split_planner import DROPPED
-from modelmill_data_prep.domain.verdicts import TEST, TRAIN, VALID
+from modelmill_data_prep.domain.row_decisions import TEST, TRAIN, VALID
 from modelmill_service_kit.errors import InvalidInputError
 
 THRESHOLD = 0.8
@@ -42,7 +42,7 @@ def matches(
     for file, texts in enumerate(evaluations):
         lines = np.arange(len(texts)) + 1
         evaluation.add(file, lines, keys(texts), signatures(pa.array(texts)))
-    groups, near = KeyedOrdinals(folder / "groups"), NearStore(folder / "near", [threshold])
+    groups, near = KeyedOrdinals(folder / "groups"), SignatureStore(folder / "near", [threshold])
     groups.add(keys(rows), 0)
     near.add(signatures(pa.array(rows)), 0)
     where = np.array(split, np.int8)

@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JobRequested
 from modelmill_bus.subjects import job_requested
 from modelmill_data_prep.create_dataset import spec_fields
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.needs import dataset_needs
+from modelmill_data_prep.domain.resource_estimate import dataset_needs
 from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modelmill_service_kit.machine_size import this_machine
 
@@ -29,8 +29,8 @@ async def test_a_column_that_no_row_has_is_named_with_those_of_the_file(data_pre
         with pytest.raises(InvalidInputError) as caught:
             await data_prep.create(file_id, mapping=mapping)
         assert caught.value.errors == [
-            f"unknown column 'word.__class__'; the file has {columns}",
-            f"unknown column 'label'; the file has {columns}",
+            f"unknown column 'word.__class__'. The file has {columns}",
+            f"unknown column 'label'. The file has {columns}",
         ]
 
 
@@ -54,7 +54,7 @@ async def test_what_asks_a_model_is_refused_where_no_service_is_known(data_prep:
         "augment": {"steps": [{"method": "paraphrase", "share": 0.1, "model": "m"}]},
         "curriculum": {"order": "staged", "weights": {"loss": 1.0}, "loss_model": "n"},
     }
-    why = "data-prep has no inference service to ask. Set DATA_PREP_INFERENCE_ADDRESS"
+    why = "data-prep has no inference service. Set DATA_PREP_INFERENCE_ADDRESS"
 
     with pytest.raises(InvalidInputError) as caught:
         await data_prep.create(file.file_id, name="x" * 200, **asking)

@@ -274,7 +274,7 @@ def test_everything_that_is_wrong_with_a_curriculum_is_said_at_once() -> None:
         "curriculum: order must be one of none, staged, competence, got 'random'",
         "curriculum: initial_competence means nothing to order 'random'",
         "curriculum: initial_competence must be between 0 and 1, got 2",
-        "curriculum: unknown weight 'beauty'; there are length, rarity, readability, loss",
+        "curriculum: unknown weight 'beauty'. Use length, rarity, readability, loss",
         "curriculum: weight length must be between 0 and 1e+06, got -1",
         "curriculum: weight loss must be between 0 and 1e+06, got inf",
         "curriculum: weight rarity must be between 0 and 1e+06, got 1e+308",

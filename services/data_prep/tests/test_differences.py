@@ -9,15 +9,15 @@ from data_prep_support.preparing import prepare, questions
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.lineage.difference import Difference, difference
-from modelmill_data_prep.domain.lineage.row_provenance import STORIES
+from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE
 from modelmill_data_prep.previews import SHOWN_BYTES, dataset_difference
 
 rows = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "test"])))
 
 
-def stories_of(kept: list[tuple[str, str]]) -> list[pa.RecordBatch]:
+def provenance_of(kept: list[tuple[str, str]]) -> list[pa.RecordBatch]:
     """Two batches of stories, and a dropped row among them."""
-    stories: list[dict[str, Any]] = [
+    provenance: list[dict[str, Any]] = [
         {
             "line": place,
             "source": bytes(32),
@@ -31,14 +31,14 @@ def stories_of(kept: list[tuple[str, str]]) -> list[pa.RecordBatch]:
         }
         for place, (says, split) in enumerate(kept)
     ]
-    stories.insert(1, {"line": 9, "source": bytes(32), "outcome": "dropped", "changes": []})
-    half = len(stories) // 2
-    parts = stories[:half], stories[half:]
-    return [pa.RecordBatch.from_pylist(part, schema=STORIES) for part in parts]
+    provenance.insert(1, {"line": 9, "source": bytes(32), "outcome": "dropped", "changes": []})
+    half = len(provenance) // 2
+    parts = provenance[:half], provenance[half:]
+    return [pa.RecordBatch.from_pylist(part, schema=PROVENANCE) for part in parts]
 
 
 def compared(old: list[tuple[str, str]], new: list[tuple[str, str]]) -> Difference:
-    return difference(stories_of(old), stories_of(new), samples=3)
+    return difference(provenance_of(old), provenance_of(new), samples=3)
 
 
 @given(rows, rows)

@@ -256,9 +256,12 @@ def test_a_row_that_is_too_long_costs_itself_alone(tokenizer_of: Tokenizers) -> 
     [
         ({"turns": [("user", "a")]}, "followed by an assistant's turn"),
         ({"turns": [("assistant", "")]}, "fewer than two tokens"),
-        ({"turns": [("user", "a"), ("assistant", "", {"tool_calls": [{}]})]}, "as OpenAI writes"),
+        (
+            {"turns": [("user", "a"), ("assistant", "", {"tool_calls": [{}]})]},
+            "not in OpenAI's format",
+        ),
         ({"turns": [("user", "a"), ("assistant", "b")], "tools": TOOLS}, "ignores tools"),
-        ({"turns": [("user", "a"), ("assistant", "b")], "tools": [7]}, "as OpenAI writes"),
+        ({"turns": [("user", "a"), ("assistant", "b")], "tools": [7]}, "not in OpenAI's format"),
     ],
 )
 def test_a_row_that_cannot_be_rendered_costs_itself_alone(

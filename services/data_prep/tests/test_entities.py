@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
-from modelmill_data_prep.domain.entities.masking import masked
+from modelmill_data_prep.domain.entities.masking import mask_entities
+from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
 from modelmill_data_prep.domain.entities.stage import EntityStage
-from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_service_kit.errors import InvalidInputError
 
 from .entity_stage import FIND, PSEUDONYMISE, rows_of, stage
@@ -150,7 +150,7 @@ def test_what_is_acted_on_is_not_hidden_by_what_is_not() -> None:
         passed = stage(**actions)(rows_of([text]))
         assert passed.rows.column("contents").to_pylist() == [[after]]
         assert passed.found.total() == 1
-    assert masked([text], FIND, {"email"}) == ["postgres://bob:[EMAIL]/y"]
+    assert mask_entities([text], FIND, {"email"}) == ["postgres://bob:[EMAIL]/y"]
 
 
 @pytest.mark.parametrize(

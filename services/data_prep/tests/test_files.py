@@ -58,15 +58,15 @@ async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
         (b"{}", "x" * 255 + ".jsonl", "at most 255"),
         (b"{}", "a\nb.jsonl", "printable"),
         (b"", "rows.jsonl", "empty"),
-        ("q,a\n1,2\n".encode("utf-16"), "rows.jsonl", "no rows of JSON"),
+        ("q,a\n1,2\n".encode("utf-16"), "rows.jsonl", "no JSON rows"),
         (b"{}\n" + b"\0\1" * 9, "rows.jsonl", "not text: it has zero bytes"),
         (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not text: it has zero bytes"),
         (gzip.compress(gzip.compress(b"{}" * 99)), "rows.jsonl.gz", "not text"),
         (b"{}\n", "rows.jsonl.gz", "no .gz file"),
-        (b"<html>\n<body>{}</body>", "rows.jsonl", "no rows of JSON"),
-        (b"#!/bin/sh\nrm -r /\n", "rows.jsonl", "no rows of JSON"),
-        (b"\xef\xbb\xbfq,a\n1,2\n", "rows.jsonl", "no rows of JSON"),
-        (gzip.compress(b"q,a\n1,2\n"), "rows.jsonl.gz", "no rows of JSON"),
+        (b"<html>\n<body>{}</body>", "rows.jsonl", "no JSON rows"),
+        (b"#!/bin/sh\nrm -r /\n", "rows.jsonl", "no JSON rows"),
+        (b"\xef\xbb\xbfq,a\n1,2\n", "rows.jsonl", "no JSON rows"),
+        (gzip.compress(b"q,a\n1,2\n"), "rows.jsonl.gz", "no JSON rows"),
         (b"PK\x03\x04\x14\x01\x08\x08", "rows.jsonl", "a ZIP archive"),
         (b"%PDF-1.7\n{}\n", "rows.jsonl", "a PDF document"),
         (b"%PDF-1.7\n", "rows.txt", "a PDF document"),
@@ -98,7 +98,7 @@ async def test_a_file_is_what_its_bytes_are_however_small_its_chunks_are_cut(
 ) -> None:
     for content in (b"%PDF-1.7\n{}\n", b"{}\n" + b"\0" * 9, b"<html>\n", b"PK\x03\x04{}"):
         pieces = [pb.UploadFileRequest(chunk=content[at : at + 1]) for at in range(len(content))]
-        with pytest.raises(InvalidInputError, match=r"not text|no rows of JSON"):
+        with pytest.raises(InvalidInputError, match=r"not text|no JSON rows"):
             await data_prep.upload_requests([HEADER, *pieces])
     kept = await data_prep.upload(b"not a row\n\n{}\n", filename="rows.jsonl")
     assert kept.size_bytes == 14

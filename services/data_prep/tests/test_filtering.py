@@ -117,7 +117,7 @@ def test_a_spec_is_refused_with_all_that_is_wrong() -> None:
         )
 
     errors = refusal.value.errors
-    assert [error.split(";")[0] for error in errors] == [
+    assert [error.split(". ")[0] for error in errors] == [
         "filter: unknown preset 'strict'",
         "filter: unknown threshold 'length.min'",
         "filter: url_share.max is a share and must be at most 1, got 2",

@@ -36,7 +36,7 @@ def test_a_row_on_which_the_template_does_not_end_is_put_aside(
     dataset = prepare(rows, processes=processes, tokenize={"model": "mv-1"}, tokens=tokens_of(base))
 
     assert dataset.counts["rows_kept"] == 5
-    [aside] = [row for row in dataset.stories if row["outcome"] == "quarantined"]
+    [aside] = [row for row in dataset.provenance if row["outcome"] == "quarantined"]
     assert aside["line"] == 3
 
 

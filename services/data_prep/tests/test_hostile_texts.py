@@ -16,8 +16,8 @@ from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
 from modelmill_data_prep.domain.entities.spans import without_overlaps
 from modelmill_data_prep.domain.filtering.filter_plan import plan_filter
 from modelmill_data_prep.domain.filtering.rule import FilterRule
-from modelmill_data_prep.domain.measuring import measure_texts
 from modelmill_data_prep.domain.stages import TextTransform
+from modelmill_data_prep.domain.text_length import measure_lengths
 
 TEXT_BYTES = 256 * 1024
 CPU_SECONDS = 2.0
@@ -66,7 +66,7 @@ def test_a_text_made_to_cost_time_costs_little(kind: str) -> None:
     text = hostile(kind)
     by_rules = FilterRule(plan_filter({"preset": "standard", "languages": ["zh", "en"]}))
     steps = dict(transforms())
-    for step in (by_rules, measure_texts, RuleFinder()):
+    for step in (by_rules, measure_lengths, RuleFinder()):
         step(["x"])
 
     spent: dict[str, float] = {}
@@ -74,7 +74,7 @@ def test_a_text_made_to_cost_time_costs_little(kind: str) -> None:
         spent[name] = _seconds(lambda transform=transform: transform([text]))
     spent["entities"] = _seconds(lambda: without_overlaps(RuleFinder()([text])[0]))
     spent["filter"] = _seconds(lambda: by_rules([text]))
-    spent["measures"] = _seconds(lambda: measure_texts([text]))
+    spent["measures"] = _seconds(lambda: measure_lengths([text]))
     spent["signatures"] = _seconds(lambda: signatures(pa.array([text])))
 
     assert {name: one for name, one in spent.items() if one > CPU_SECONDS} == {}

@@ -133,7 +133,7 @@ async def test_a_file_with_no_valid_row_fails_its_job_and_says_so(working_data_p
     state = await working_data_prep.ended(created.job_id)
     assert state.status == JOB_STATUS_FAILED
     assert state.error.code == "NO_VALID_ROWS"
-    assert state.error.message == "none of 4 rows is valid; the most common reason: not JSON"
+    assert state.error.message == "none of 4 rows is valid. The most common reason is not JSON"
     assert state.error.remedy
     report = json.loads(await reported(working_data_prep, created, "json"))
     assert report["failure"] == state.error.message

@@ -7,7 +7,7 @@ import pytest
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
 from modelmill_data_prep.domain.rows import SourceRow
-from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.stages import StageResult
 from modelmill_data_prep.domain.written_rows import write_rows
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -15,7 +15,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "argumen
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 
 
-def mapped(rows: list[dict[str, Any]], mapping: dict[str, str]) -> Passed:
+def mapped(rows: list[dict[str, Any]], mapping: dict[str, str]) -> StageResult:
     source = [
         SourceRow(place, row, json.dumps(row).encode()) for place, row in enumerate(rows, start=1)
     ]

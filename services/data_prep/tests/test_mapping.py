@@ -80,8 +80,8 @@ def test_an_unknown_column_is_named_beside_those_that_the_file_has() -> None:
         check_columns(mapping, ["word", "meaning"])
 
     assert caught.value.errors == [
-        "unknown column 'gloss'; the file has 'word', 'meaning'",
-        "unknown column 'label'; the file has 'word', 'meaning'",
+        "unknown column 'gloss'. The file has 'word', 'meaning'",
+        "unknown column 'label'. The file has 'word', 'meaning'",
     ]
 
 

@@ -11,15 +11,15 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.duplicates.clusters import Cluster, Joining, summarise_clusters
+from modelmill_data_prep.domain.duplicates.clusters import Cluster, UnionFind, summarise_clusters
 from modelmill_data_prep.domain.duplicates.near import deduplicate, near_leaders
-from modelmill_data_prep.domain.duplicates.near_store import (
+from modelmill_data_prep.domain.duplicates.ordinals import new_array, release_pages
+from modelmill_data_prep.domain.duplicates.signature_store import (
     CANDIDATE_RECALL,
-    NearStore,
+    SignatureStore,
     band_places,
     candidate_probability,
 )
-from modelmill_data_prep.domain.duplicates.ordinals import let_go, new_array
 from modelmill_data_prep.domain.duplicates.signatures import (
     PERMUTATIONS,
     SHINGLE,
@@ -79,7 +79,7 @@ def leaders_of(
     texts: Sequence[str], threshold: float = THRESHOLD, batch: int = 50, backwards: bool = False
 ) -> list[int]:
     with TemporaryDirectory() as folder:
-        store = NearStore(Path(folder) / "near", [threshold])
+        store = SignatureStore(Path(folder) / "near", [threshold])
         starts = list(range(0, len(texts), batch))
         for start in reversed(starts) if backwards else starts:
             part = pa.array(texts[start : start + batch], pa.string())
@@ -161,7 +161,7 @@ def test_signatures_are_the_same_from_memory_and_from_disk(
     with TemporaryDirectory() as place:
         read = []
         for name, memory_bytes in (("memory", 1 << 20), ("disk", 0)):
-            store = NearStore(Path(place) / name, [THRESHOLD], memory_bytes=memory_bytes)
+            store = SignatureStore(Path(place) / name, [THRESHOLD], memory_bytes=memory_bytes)
             store.add(made, 0)
             with store.signatures() as rows:
                 read.append(rows[asked])
@@ -171,7 +171,7 @@ def test_signatures_are_the_same_from_memory_and_from_disk(
 def test_an_array_that_is_let_go_keeps_what_it_holds(tmp_path: Path) -> None:
     kept = new_array(tmp_path / "kept", np.int64, 10_000)
     kept[:] = np.arange(10_000)
-    let_go(kept, np.zeros(3))
+    release_pages(kept, np.zeros(3))
     assert np.array_equal(kept, np.arange(10_000))
 
 
@@ -196,7 +196,7 @@ def test_many_equal_texts_cost_no_more_than_their_number() -> None:
 def test_a_follower_of_an_exact_leader_follows_it_into_its_near_cluster(tmp_path: Path) -> None:
     text = "".join(random.Random(2).choices(LETTERS["latin"], k=300))
     texts = [text, text + "!", text + "!", "else"]
-    store = NearStore(tmp_path / "near", [THRESHOLD])
+    store = SignatureStore(tmp_path / "near", [THRESHOLD])
     store.add(signatures(pa.array(texts)), 0)
 
     leaders = near_leaders(store, THRESHOLD, np.array([0, 1, 1, 3]), tmp_path / "leaders")
@@ -223,10 +223,10 @@ def test_a_pair_at_the_threshold_is_probably_a_candidate(threshold: float) -> No
 def test_joined_pairs_share_the_smallest_ordinal_of_their_cluster(
     pairs: list[tuple[int, int]], together: int
 ) -> None:
-    joining = Joining(np.arange(30))
+    joining = UnionFind(np.arange(30))
     for start in range(0, len(pairs), together):
         part = np.array(pairs[start : start + together], np.int64)
-        joining.join(*joining.apart(part[:, 0], part[:, 1]))
+        joining.join(*joining.unconnected(part[:, 0], part[:, 1]))
 
     expected = list(range(30))
     for _ in expected:

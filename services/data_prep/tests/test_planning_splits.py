@@ -15,7 +15,7 @@ from modelmill_data_prep.domain.duplicates.split_planner import (
     SplitPlanner,
     TooFewTextsError,
 )
-from modelmill_data_prep.domain.verdicts import SPLITS
+from modelmill_data_prep.domain.row_decisions import SPLITS
 
 Assigned = dict[int, str]
 

@@ -33,7 +33,7 @@ def test_a_file_without_a_valid_row_is_refused_with_the_commonest_reason() -> No
         prepare([b"{", {"q": "1"}, {"q": "2"}])
 
     assert caught.value.message == (
-        "none of 3 rows is valid; the most common reason: missing column 'a'"
+        "none of 3 rows is valid. The most common reason is missing column 'a'"
     )
     with pytest.raises(NoValidRowsError, match="the file has no rows"):
         prepare([b" "])
@@ -151,8 +151,8 @@ def test_whatever_the_rows_none_is_lost_and_no_text_is_in_two_splits(
     for row in dataset.rows:
         source = lines[row["row"] - 1]
         assert isinstance(source, dict)
-        spoken = [turn["content"] for turn in row["messages"]]
-        assert [comparison_key(text) for text in spoken] == [
+        text_array_without_system = [turn["content"] for turn in row["messages"]]
+        assert [comparison_key(text) for text in text_array_without_system] == [
             comparison_key(source[column].replace("\u200b", "")) for column in ("q", "a")
         ]
     keys = [

@@ -7,12 +7,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.report_page import report_page
-from modelmill_data_prep.domain.verdicts import (
+from modelmill_data_prep.domain.row_decisions import (
     CONTAMINATED,
     EXACT_DUPLICATE,
     TEST_LEAK,
-    Verdicts,
-    given_away,
+    RowDecisions,
+    leaked_set,
 )
 
 MARKUP = st.text(st.sampled_from("<>&\"'/=ab{}%# \n"), max_size=30)
@@ -42,7 +42,7 @@ class Page(HTMLParser):
 def details(verdict: int, *, line: int, file: int = 0) -> str:
     """What is said of a row with this verdict."""
     one = np.ones(1, np.int8)
-    verdicts = Verdicts(one * verdict, one * line, one.astype(np.int32) * file, -one)
+    verdicts = RowDecisions(one * verdict, one * line, one.astype(np.int32) * file, -one)
     (detail,) = verdicts.details()
     assert detail is not None
     return detail
@@ -97,7 +97,7 @@ def test_a_text_changes_what_is_read_and_no_element(text: str, name: str) -> Non
 
 
 def test_rows_that_give_something_away_are_told_beside_what_they_give_away() -> None:
-    names = [given_away(0), given_away(10), given_away(None)]
+    names = [leaked_set(0), leaked_set(10), leaked_set(None)]
     page = report_page(report("said", dict(zip(names, (11, 1_200, 13), strict=True))), name="d")
 
     chapter = page.decode().partition('<table id="contaminated">')[2].partition("</table>")[0]

@@ -45,7 +45,7 @@ def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
         assert (row["made_by"], row["source"]) == ("synonyms@1", source["source"])
         assert row["messages"][0] != source["messages"][0]
         assert row["messages"][1] == source["messages"][1]
-    stories = [story for story in dataset.stories if story["made_by"]]
+    stories = [story for story in dataset.provenance if story["made_by"]]
     assert sorted(story["line"] for story in stories) == sorted(row["row"] for row in made)
 
 
@@ -123,7 +123,7 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
     (row,) = dataset.quarantine
     assert row["line"] == 61
     assert "tokens" in row["reason"]
-    (story,) = [story for story in dataset.stories if story["line"] == 61]
+    (story,) = [story for story in dataset.provenance if story["line"] == 61]
     assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
 
 
@@ -132,7 +132,7 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
 def test_rows_that_are_all_too_long_for_the_model_are_no_dataset(
     model: Path, curriculum: dict[str, Any]
 ) -> None:
-    with pytest.raises(NoValidRowsError, match=r"left to train on; most were .*tokenize.too_long"):
+    with pytest.raises(NoValidRowsError, match=r"left for training\. .*tokenize.too_long"):
         prepare(ROWS, tokenize={"model": "mv-1"}, tokens=tokens_of(model, 2), curriculum=curriculum)
 
 

@@ -186,32 +186,32 @@ async def chunks(*pieces: bytes) -> Any:
 
 async def test_an_upload_is_gone_an_hour_after_it_began(tmp_path: Path) -> None:
     clock = [1_000_000.0]
-    shelf = UploadFolder(tmp_path / "shelf", now=lambda: clock[0])
-    begin = CreateUpload(shelf, max_bytes=1000, max_open=1, now=lambda: clock[0])
-    add_part = AddUploadPart(shelf, max_parts_at_once=1, now=lambda: clock[0])
+    uploads = UploadFolder(tmp_path / "shelf", now=lambda: clock[0])
+    begin = CreateUpload(uploads, max_bytes=1000, max_open=1, now=lambda: clock[0])
+    add_part = AddUploadPart(uploads, max_parts_at_once=1, now=lambda: clock[0])
     header = pb.UploadHeader(tenant="acme", filename="a.jsonl")
     upload = await begin(header=header, size_bytes=3)
 
     clock[0] += UPLOAD_SECONDS - 1
     await add_part(tenant="acme", upload_id=upload.upload_id, chunks=chunks(b"{", b"}\n"))
-    assert list((await shelf.parts(upload.upload_id)).values()) == [3]
+    assert list((await uploads.parts(upload.upload_id)).values()) == [3]
     clock[0] += 1
 
     with pytest.raises(NotFoundError, match="is expired"):
         await add_part(tenant="acme", upload_id=upload.upload_id, chunks=chunks(b"{}\n"))
     with pytest.raises(NotFoundError, match="is expired"):
-        await CancelUpload(shelf, now=lambda: clock[0])(tenant="acme", upload_id=upload.upload_id)
+        await CancelUpload(uploads, now=lambda: clock[0])(tenant="acme", upload_id=upload.upload_id)
     await begin(header=header, size_bytes=3)  # the expired one is not counted, and swept
-    assert await shelf.parts(upload.upload_id) == {}
+    assert await uploads.parts(upload.upload_id) == {}
     clock[0] += KEPT_SECONDS
-    await shelf.pending()
-    assert await shelf.get(upload.upload_id) is None
+    await uploads.pending()
+    assert await uploads.get(upload.upload_id) is None
 
 
 async def test_parts_that_come_in_at_a_time_are_bounded_for_all(tmp_path: Path) -> None:
-    shelf, never = UploadFolder(tmp_path / "shelf"), asyncio.Event()
-    begin = CreateUpload(shelf, max_bytes=1000, max_open=1)
-    add_part = AddUploadPart(shelf, max_parts_at_once=1)
+    uploads, never = UploadFolder(tmp_path / "shelf"), asyncio.Event()
+    begin = CreateUpload(uploads, max_bytes=1000, max_open=1)
+    add_part = AddUploadPart(uploads, max_parts_at_once=1)
     ours, theirs = [
         await begin(header=pb.UploadHeader(tenant=each, filename="a.jsonl"), size_bytes=3)
         for each in ("acme", "rival")
@@ -237,15 +237,15 @@ async def test_parts_that_come_in_at_a_time_are_bounded_for_all(tmp_path: Path) 
 
 
 async def test_parts_cannot_fill_the_disk(tmp_path: Path) -> None:
-    shelf = UploadFolder(tmp_path / "shelf")
-    begin = CreateUpload(shelf, max_bytes=1000, max_open=1)
-    add_part = AddUploadPart(shelf, max_parts_at_once=1)
+    uploads = UploadFolder(tmp_path / "shelf")
+    begin = CreateUpload(uploads, max_bytes=1000, max_open=1)
+    add_part = AddUploadPart(uploads, max_parts_at_once=1)
     upload = await begin(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"), size_bytes=3)
     mebibyte = bytes(1024**2)
 
     with pytest.raises(InvalidInputError, match="the part is larger than 67108864 bytes"):
         await add_part(tenant="acme", upload_id=upload.upload_id, chunks=chunks(*[mebibyte] * 65))
-    assert await shelf.parts(upload.upload_id) == {}
+    assert await uploads.parts(upload.upload_id) == {}
     await add_part(tenant="acme", upload_id=upload.upload_id, chunks=chunks(*[mebibyte] * 64))
     await add_part(tenant="acme", upload_id=upload.upload_id, chunks=chunks(b"123456", b"7"))
     with pytest.raises(InvalidInputError, match="more than twice"):

@@ -1,4 +1,4 @@
-"""The base model that token ids are made for, from a spec to what a job's child is told."""
+"""Resolves the base model whose tokenizer encodes a dataset."""
 
 import asyncio
 from typing import Any, Protocol
@@ -17,26 +17,26 @@ class Models(Protocol):
 
 
 class BaseTokens:
-    """Finds base models and brings their tokenizers here."""
+    """Looks base models up and materialises their tokenizer files."""
 
     def __init__(self, models: Models, store: ArtifactStore) -> None:
         self._models = models
         self._store = store
 
     async def base(self, tenant: str, spec: TokenizeSpec) -> ModelReady | None:
-        """The model that is asked for; None when none is.
+        """The base model of a spec; None if it names none.
 
         Raises:
-            NotFoundError: There is none that the tenant may use.
+            NotFoundError: The model is unknown to the tenant.
             UnavailableError: The bus does not answer.
         """
         return await self._models.get(tenant, spec.model) if spec.model else None
 
     async def located(self, base: ModelReady, spec: TokenizeSpec) -> dict[str, Any]:
-        """What the child is told: plain JSON, with a local folder of the tokenizer.
+        """Tokenizer configuration for the child process, as JSON with a local folder.
 
         Raises:
-            NotFoundError, CorruptArtifactError: The model's files are not there, or not whole.
+            NotFoundError, CorruptArtifactError: The model's files are missing or corrupt.
         """
         folder = await asyncio.to_thread(self._store.materialise, base.digest)
         max_tokens = spec.max_tokens or base.context_tokens

@@ -1,7 +1,6 @@
-"""The process in which a dataset is made: `python -m modelmill_data_prep.child`, started by the
-worker.
+"""Child process of a dataset job, started by `ActiveJob.run_child`.
 
-It reads, decides and writes; the rows themselves pass through worker processes that it starts.
+It reads files, takes dataset-wide decisions and writes; its worker processes transform the rows.
 """
 
 from collections.abc import Mapping
@@ -13,25 +12,25 @@ from modelmill_jobs.child import ChildPort, run_child_main
 from modelmill_data_prep.adapters.worker_server import start_worker_server, without_pandas
 
 LOADING_SECONDS = 120.0
-"""For libraries, on a slow and busy machine."""
+"""Time to import libraries on a busy machine."""
 SMALL_FILES_BYTES = 256 * 1024
-"""Some thousand rows are done sooner than workers have started."""
+"""Smaller inputs (some thousand rows) are done before workers have started."""
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
-    """Make the dataset of `port.request`, saying after each block how far it is."""
+    """Make the dataset of `port.request`, with a progress report after each block."""
     port.report("prepare", unit="row", max_silence_seconds=LOADING_SECONDS)
     processes = _processes(port.request)
     if processes > 1:
         start_worker_server()
-    # Only now: it takes as long as the server takes to load what workers need, on another core.
+    # Imported while the forkserver preloads the workers' libraries on another core.
     from modelmill_data_prep.prepare_in_child import prepare_in_child
 
     return prepare_in_child(port, processes)
 
 
 def _processes(request: Mapping[str, Any]) -> int:
-    """How many of this machine work on the rows; 1 means this one."""
+    """Local processes that transform rows; 1 means this process."""
     if request["ray_address"]:
         return 1
     size = sum(Path(file["path"]).stat().st_size for file in request["files"])

@@ -1,10 +1,10 @@
-"""The transforms of a plan, put together. Imported by the job's child process only."""
+"""Creates the cleaning transforms of a plan; for the child process only."""
 
 from collections.abc import Callable, Mapping
 
-from modelmill_data_prep.adapters.opencc_simplified import Simplified
+from modelmill_data_prep.adapters.opencc_simplified import SimplifiedChinese
 from modelmill_data_prep.adapters.spacy_stop_words import spacy_stop_words
-from modelmill_data_prep.domain.cleaning.batches import Settled
+from modelmill_data_prep.domain.cleaning.batches import IdempotentTransform
 from modelmill_data_prep.domain.cleaning.boilerplate import Boilerplate
 from modelmill_data_prep.domain.cleaning.clean_plan import CleanPlan
 from modelmill_data_prep.domain.cleaning.encoding import EncodingRepair
@@ -22,15 +22,15 @@ MAKERS: Mapping[str, Callable[[], TextTransform]] = {
     "spaces": Spaces,
     "boilerplate": Boilerplate,
     "repeats": Repeats,
-    "simplified": Simplified,
+    "simplified": SimplifiedChinese,
     "stop_words": lambda: StopWords(spacy_stop_words),
 }
-"""How each transform is made, by its name."""
+"""Factory by transform name."""
 
 
 def clean_transforms(plan: CleanPlan) -> list[TextTransform]:
-    """The transforms of a plan in their order; the chain of them, done twice, changes nothing."""
+    """Transforms of a plan in order; the whole chain is idempotent."""
     transforms: list[TextTransform] = []
     for name in plan.transforms:
-        transforms.append(Settled(MAKERS[name](), transforms))
+        transforms.append(IdempotentTransform(MAKERS[name](), transforms))
     return transforms

@@ -1,4 +1,4 @@
-"""Use case: the parts of an upload become a file."""
+"""Use case: complete a multipart upload by joining its parts to a file."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,7 @@ from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, 
 from modelmill_data_prep.store_file import StoreFile
 from modelmill_data_prep.uploads import (
     COMPLETED,
-    UploadShelf,
+    UploadStore,
     own_upload,
     pending_upload,
     unknown_part,
@@ -25,12 +25,12 @@ _LISTED_ERRORS = 20
 
 class FileRecords(Protocol):
     async def get(self, tenant: str, file_id: str) -> FileState:
-        """Raises NotFoundError, and UnavailableError where the bus does not answer."""
+        """Raises NotFoundError and UnavailableError."""
         ...
 
 
 class CompleteUpload:
-    """Joins parts to files.
+    """Joins parts to files. Idempotent, also after a crash.
 
     Args:
         now: The time in Unix seconds.
@@ -38,13 +38,13 @@ class CompleteUpload:
 
     def __init__(
         self,
-        shelf: UploadShelf,
+        uploads: UploadStore,
         store_file: StoreFile,
         records: FileRecords,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._shelf = shelf
+        self._uploads = uploads
         self._store_file = store_file
         self._records = records
         self._now = now
@@ -53,32 +53,32 @@ class CompleteUpload:
     async def __call__(
         self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
     ) -> Upload:
-        """The upload with its file; a repeat, also after a crash, gives the same one.
+        """Complete; a retry returns the same file.
 
         Args:
-            md5: Hex digest of all bytes; empty means that it is not checked.
+            md5: Expected hex digest of the file; empty to skip the check.
 
         Raises:
-            NotFoundError: No such upload, or it was cancelled or is expired.
+            NotFoundError: The upload is unknown, cancelled or expired.
             InvalidInputError: A part is unknown or listed twice, the size or digest differs, or
                 as `StoreFile`.
             OverloadedError: Too many uploads are running.
-            UnavailableError: The bus does not answer; ask again.
+            UnavailableError: The bus does not answer. Retry.
         """
         lock = self._completing.setdefault(upload_id, asyncio.Lock())
         async with lock:
-            upload = await own_upload(self._shelf, tenant, upload_id)
+            upload = await own_upload(self._uploads, tenant, upload_id)
             if upload.status != COMPLETED:
-                upload = await pending_upload(self._shelf, tenant, upload_id, self._now())
+                upload = await pending_upload(self._uploads, tenant, upload_id, self._now())
                 upload.file.CopyFrom(await self._file(upload, part_ids, md5))
                 upload.status = COMPLETED
-                await self._shelf.put(upload)
-            # Again, should the process have died before it.
-            await self._shelf.drop_parts(upload_id)
+                await self._uploads.put(upload)
+            # Repeated, in case the process died before it.
+            await self._uploads.drop_parts(upload_id)
         return upload
 
     async def _file(self, upload: Upload, part_ids: Sequence[str], md5: str) -> FileState:
-        # The file's id is the upload's, so that there can be no second one.
+        # Derived from the upload's id, so that a retry cannot create a second file.
         file_id = upload.upload_id.replace("upload_", "file-")
         tenant = upload.header.tenant
         try:
@@ -97,7 +97,7 @@ class CompleteUpload:
             return await self._records.get(tenant, file_id)
 
     async def _check_parts(self, upload: Upload, part_ids: Sequence[str]) -> None:
-        sizes = await self._shelf.parts(upload.upload_id)
+        sizes = await self._uploads.parts(upload.upload_id)
         errors = [
             unknown_part(part_id) for part_id in dict.fromkeys(part_ids) if part_id not in sizes
         ]
@@ -112,11 +112,13 @@ class CompleteUpload:
     async def _checked(
         self, upload: Upload, part_ids: Sequence[str], md5: str
     ) -> AsyncIterator[bytes]:
-        """The bytes of all parts; raises at their end when they are not those that were meant."""
+        """Stream the bytes of all parts; raises at the end if the MD5 digest differs."""
         digest = hashlib.md5(usedforsecurity=False)
-        async for chunk in self._shelf.read(upload.upload_id, part_ids):
+        async for chunk in self._uploads.read(upload.upload_id, part_ids):
             if md5:
                 await asyncio.to_thread(digest.update, chunk)
             yield chunk
         if md5 and digest.hexdigest() != md5:
-            raise InvalidInputError(f"the file's md5 is {digest.hexdigest()}, not what was given")
+            raise InvalidInputError(
+                f"the file's md5 is {digest.hexdigest()}, not the given one. Upload the parts again"
+            )

@@ -1,5 +1,4 @@
-"""Use case: a desired state for a dataset to an accepted job, with everything wrong said at
-once."""
+"""Use case: validate a dataset spec against its file and queue a job of kind dataset."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,33 +19,33 @@ from modelmill_data_prep.domain.dataset_plan import (
     DatasetPlan,
     plan_dataset,
 )
-from modelmill_data_prep.domain.needs import dataset_needs, dataset_seconds
 from modelmill_data_prep.domain.reading.file_formats import FileFormat, format_of
+from modelmill_data_prep.domain.resource_estimate import dataset_needs, dataset_seconds
 
 
 class Files(Protocol):
     async def record(
         self, *, tenant: str, file_id: str, include_deleted: bool = False
     ) -> FileState:
-        """Raises NotFoundError, naming the file."""
+        """Raises NotFoundError that names the file."""
         ...
 
     async def content(self, file: FileState) -> Path:
-        """A local copy of the file's bytes."""
+        """A local copy of the file."""
         ...
 
 
-class SpecLooks(Protocol):
-    async def spec(
+class SpecChecker(Protocol):
+    async def check_spec(
         self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
     ) -> Mapping[str, str]:
-        """Refuse a spec that does not fit the file's first rows.
+        """Reject a spec that does not fit the file's first rows.
 
         Returns:
             How the file is read, as fields of `ReadingSpec`.
 
         Raises:
-            InvalidInputError: It names a column that none has, or the file is not of its format.
+            InvalidInputError: A column is missing, or the file is not of its format.
         """
         ...
 
@@ -56,33 +55,33 @@ class AcceptedDataset:
     job_id: str
     dataset_id: str
     sequence: int
-    """JOBS sequence of the request."""
+    """Sequence of the request in stream JOBS."""
 
 
 class CreateDataset:
-    """Accepts jobs of kind dataset.
+    """Validates the whole spec and reports every error at once.
 
     Args:
-        max_row_bytes: As in the job, so that both see the same rows.
-        why_no_models: Where no model can be asked: why, and what to do about it.
-        processes: Of a job, beside its own; see `dataset_needs`.
+        max_row_bytes: Same value as in the job, so that both see the same rows.
+        models_unavailable: Error message if no inference is configured; else empty.
+        processes: Worker processes of a job, see `dataset_needs`.
     """
 
     def __init__(
         self,
         files: Files,
-        looks: SpecLooks,
+        inspector: SpecChecker,
         base_tokens: BaseTokens,
         queue: JobQueue,
         *,
         max_row_bytes: int,
-        why_no_models: str = "",
+        models_unavailable: str = "",
         processes: int,
     ) -> None:
-        self._why_no_models = why_no_models
+        self._models_unavailable = models_unavailable
         self._files = files
         self._base_tokens = base_tokens
-        self._looks = looks
+        self._inspector = inspector
         self._queue = queue
         self._max_row_bytes = max_row_bytes
         self._processes = processes
@@ -96,19 +95,19 @@ class CreateDataset:
         spec: DatasetSpec,
         priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> AcceptedDataset:
-        """Check the spec against itself and the file's first rows, then queue the job.
+        """Validate the spec and its fit to the file's first rows, and queue the job.
 
         Raises:
             NotFoundError: A file or the base model is unknown.
             InvalidInputError: The spec is wrong; lists every error.
             AlreadyExistsError: The key was used for another spec.
-            UnavailableError: The bus does not answer; nothing was accepted.
+            UnavailableError: The bus does not answer. Nothing was accepted.
         """
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
-        plan = plan_dataset(fields, why_no_models=self._why_no_models)
+        plan = plan_dataset(fields, models_unavailable=self._models_unavailable)
         size_bytes = file.size_bytes + await self._check_names(tenant, spec)
-        reading = await self._looks.spec(
+        reading = await self._inspector.check_spec(
             await self._files.content(file),
             file_format_of(file),
             spec=fields,
@@ -128,10 +127,10 @@ class CreateDataset:
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 
     async def _check_names(self, tenant: str, spec: DatasetSpec) -> int:
-        """Refuse a spec that names another file or a model that the tenant does not have.
+        """Check that the tenant has all evaluation files and the base model.
 
         Returns:
-            Bytes of the files with evaluation rows.
+            Total bytes of the evaluation files.
         """
         named = spec.duplicates.evaluation_file_ids
         files = [await self._files.record(tenant=tenant, file_id=each) for each in named]
@@ -140,7 +139,7 @@ class CreateDataset:
 
 
 def spec_fields(spec: DatasetSpec) -> dict[str, Any]:
-    """The spec as `plan_dataset` takes it."""
+    """The spec as a mapping, as `plan_dataset` expects it."""
     return MessageToDict(spec, preserving_proto_field_name=True)
 
 
@@ -148,18 +147,18 @@ def file_format_of(file: FileState) -> FileFormat:
     """The format that the file was stored as.
 
     Raises:
-        InvalidInputError: It is none of ours; the record was not written by this service.
+        InvalidInputError: The format is unknown; another release wrote the record.
     """
     file_format = format_of(file.filename)
     if file_format is None:
-        raise InvalidInputError(f"file {file.file_id} is of no format that we read")
+        raise InvalidInputError(f"file {file.file_id} has an unknown format. Upload it again")
     return file_format
 
 
 def _with_defaults(
     spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, str]
 ) -> DatasetSpec:
-    """The spec as it will be carried out, so that a later default does not change an old job."""
+    """The spec with defaults filled in, so that later releases do not change an accepted job."""
     full = DatasetSpec()
     full.CopyFrom(spec)
     full.name = plan.name or PurePath(file.filename).stem[:MAX_NAME_CHARACTERS]

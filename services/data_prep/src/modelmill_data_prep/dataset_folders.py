@@ -1,4 +1,4 @@
-"""The files of a dataset, for the use cases that look into one."""
+"""Access to the files of a dataset."""
 
 import asyncio
 from pathlib import Path
@@ -15,27 +15,27 @@ class Datasets(Protocol):
         """A dataset that the tenant may use.
 
         Raises:
-            NotFoundError: There is none, it is another tenant's, or it is retired.
+            NotFoundError: It is unknown, retired, or another tenant's.
             UnavailableError: The bus does not answer.
         """
         ...
 
 
 class DatasetFolders:
-    """Finds datasets of tenants and their files."""
+    """Looks datasets up and materialises their files."""
 
     def __init__(self, datasets: Datasets, store: ArtifactStore) -> None:
         self._datasets = datasets
         self._store = store
 
     async def folder(self, tenant: str, dataset_id: str, *, needs: str) -> Path:
-        """A local folder with the dataset's files, verified and not to be changed.
+        """Verified, read-only local folder of a dataset.
 
         Args:
-            needs: A file that must be there.
+            needs: Name of a required file.
 
         Raises:
-            NotFoundError: As `Datasets.get`, or the dataset is of a time before it had that file.
+            NotFoundError: As `Datasets.get`, or an older release made the dataset without the file.
         """
         dataset = await self._datasets.get(tenant, dataset_id)
         folder = await asyncio.to_thread(self._store.materialise, dataset.digest)

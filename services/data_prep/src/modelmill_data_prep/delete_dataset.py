@@ -1,4 +1,4 @@
-"""Use cases: a dataset or a file is taken out of use; datasets made from a file stay."""
+"""Use case: retire a dataset and announce it."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -8,13 +8,28 @@ from modelmill_registry.catalogue import DATASETS, FILES
 from modelmill_service_kit.nearest import no_such
 
 
+class FileRecords(Protocol):
+    async def get(self, tenant: str, file_id: str) -> FileState:
+        """Raises NotFoundError and UnavailableError."""
+        ...
+
+    async def delete(self, tenant: str, file_id: str) -> int:
+        """Mark as deleted; returns the stream sequence.
+
+        Raises:
+            NotFoundError: It is unknown, deleted, or another tenant's.
+            UnavailableError: The bus does not answer.
+        """
+        ...
+
+
 class Datasets(Protocol):
     async def get(self, tenant: str, dataset_id: str) -> DatasetReady:
         """Raises NotFoundError and UnavailableError."""
         ...
 
     async def retire(self, retired: DatasetRetired) -> int:
-        """Sequence of the announcement. Raises UnavailableError."""
+        """Publish; returns the stream sequence. Raises UnavailableError."""
         ...
 
 
@@ -22,14 +37,14 @@ class Jobs(Protocol):
     """See `modelmill_job_index.unfinished.UnfinishedJobs`."""
 
     async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
-        """Raises PreconditionError, which names the jobs, and UnavailableError."""
+        """Raises PreconditionError that names the jobs, and UnavailableError."""
         ...
 
 
 class DeleteDataset:
-    """A job that is accepted between the look at the jobs and the announcement still runs.
+    """Retires datasets; artifacts stay in the store, so that accepted jobs can still run.
 
-    Nothing is taken from the store, and jobs find what they were accepted with.
+    That includes a job accepted between the check and the announcement.
     """
 
     def __init__(self, datasets: Datasets, jobs: Jobs) -> None:
@@ -37,16 +52,16 @@ class DeleteDataset:
         self._jobs = jobs
 
     async def __call__(self, *, tenant: str, dataset_id: str, requested_by: str) -> int:
-        """Announce it once, and return the announcement's sequence.
+        """Retire; returns the sequence of the announcement.
 
         Raises:
-            NotFoundError: Unknown, retired, or not the tenant's own.
-            PreconditionError: Jobs that have not ended need it.
+            NotFoundError: It is unknown, retired, or another tenant's.
+            PreconditionError: Unfinished jobs need it.
             UnavailableError: The bus does not answer.
         """
         dataset = await self._datasets.get(tenant, dataset_id)
         if dataset.tenant != tenant:
-            # Shared: everybody sees it, and only its owner may take it away.
+            # A shared dataset: visible to all, but only its owner may retire it.
             raise no_such("dataset of your own", dataset_id, DATASETS)
         await self._jobs.refuse_use(tenant, f"dataset {dataset_id!r}", [dataset_id])
         reason = f"deleted by {requested_by}"
@@ -54,36 +69,21 @@ class DeleteDataset:
         return await self._datasets.retire(retired)
 
 
-class FileRecords(Protocol):
-    async def get(self, tenant: str, file_id: str) -> FileState:
-        """Raises NotFoundError and UnavailableError."""
-        ...
-
-    async def delete(self, tenant: str, file_id: str) -> int:
-        """Sequence of the record that says so.
-
-        Raises:
-            NotFoundError: Unknown, deleted, or not the tenant's own.
-            UnavailableError: The bus does not answer.
-        """
-        ...
-
-
 class DeleteFile:
-    """As with datasets, a job that is accepted at this very moment still runs."""
+    """Deletes files; a job accepted concurrently still runs."""
 
     def __init__(self, records: FileRecords, jobs: Jobs) -> None:
         self._records = records
         self._jobs = jobs
 
     async def __call__(self, *, tenant: str, file_id: str) -> int:
-        """Durable on return.
+        """Mark the file as deleted; durable on return.
 
-        The bytes stay in the store: datasets name them as what they were made from.
+        The bytes stay in the store, as datasets reference them for provenance.
 
         Raises:
-            NotFoundError: Unknown, deleted, or not the tenant's own.
-            PreconditionError: Jobs that have not ended need it.
+            NotFoundError: It is unknown, deleted, or another tenant's.
+            PreconditionError: Unfinished jobs need it.
             UnavailableError: The bus does not answer.
         """
         file = await self._records.get(tenant, file_id)

@@ -1,4 +1,4 @@
-"""Use case: what two datasets do not have in common."""
+"""Use case: compare the rows and specs of two datasets."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -9,29 +9,29 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.dataset_folders import DatasetFolders
-from modelmill_data_prep.domain.stories_file import STORIES_FILE
+from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
 
 DEFAULT_SAMPLES = 10
 MAX_SAMPLES = 100
 
 
-class DifferenceLooks(Protocol):
-    async def difference(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
+class DatasetComparer(Protocol):
+    async def compare(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
         """As `modelmill_data_prep.previews.dataset_difference`."""
         ...
 
 
 class DiffDatasets:
-    """Compares datasets by what their rows say, and by their specs."""
+    """Compares datasets by row content and by spec."""
 
-    def __init__(self, folders: DatasetFolders, looks: DifferenceLooks) -> None:
+    def __init__(self, folders: DatasetFolders, inspector: DatasetComparer) -> None:
         self._folders = folders
-        self._looks = looks
+        self._inspector = inspector
 
     async def __call__(
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
     ) -> DiffDatasetsResponse:
-        """The differences, with some rows of each kind.
+        """Differences, with sample rows of each kind.
 
         Raises:
             InvalidInputError: Too many samples.
@@ -42,9 +42,9 @@ class DiffDatasets:
             raise InvalidInputError(f"samples must be at most {MAX_SAMPLES}")
         ids = (dataset_id, other_dataset_id)
         first, second = [
-            await self._folders.folder(tenant, each, needs=STORIES_FILE) for each in ids
+            await self._folders.folder(tenant, each, needs=PROVENANCE_FILE) for each in ids
         ]
-        found = await self._looks.difference(first, second, samples or DEFAULT_SAMPLES)
+        found = await self._inspector.compare(first, second, samples or DEFAULT_SAMPLES)
         old, new = [(await self._folders.manifest(tenant, each)).attributes for each in ids]
         return DiffDatasetsResponse(
             same=old.get("merkle_root") == new.get("merkle_root"),

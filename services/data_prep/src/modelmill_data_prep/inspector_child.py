@@ -1,8 +1,7 @@
-"""The child process that looks into files for the service: one request a line, one answer each.
+"""Child process of the file inspector: reads requests and writes answers as JSON lines.
 
-What strangers uploaded is decoded here and not in the service: a file that brings a decoder down,
-or wants all memory, costs its own answer, and that only when it does so twice. It also keeps the
-libraries that decode out of the service.
+Untrusted files are decoded here, so that a file that crashes a decoder or exhausts memory only
+fails its own request. It also keeps decoding libraries out of the service process.
 """
 
 import json
@@ -14,10 +13,10 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.pipeline.worker_parts import stages_of
-from modelmill_data_prep.previews import look
+from modelmill_data_prep.previews import inspect
 
 MEMORY_BYTES = 8 << 30
-"""Address space, of which libraries reserve more than they use."""
+"""Address-space limit; libraries reserve more than they use."""
 
 
 def main() -> None:
@@ -34,11 +33,11 @@ def main() -> None:
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        return {"answer": look(request, stages_of)}
+        return {"answer": inspect(request, stages_of)}
     except InvalidInputError as error:
         return {"errors": error.errors}
     except MemoryError:
-        return {"errors": ["the file takes too much memory to be looked at"]}
+        return {"errors": ["inspecting the file takes too much memory. Upload a smaller file"]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Data-prep: takes files over gRPC, and makes datasets of them in jobs."""
+"""Composition root of data-prep: gRPC API for files, worker for dataset jobs."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -35,18 +35,18 @@ from modelmill_data_prep.adapters.records import (
     ModelRecords,
 )
 from modelmill_data_prep.adapters.upload_folder import UploadFolder
-from modelmill_data_prep.ask_models import WHY_NO_MODELS
 from modelmill_data_prep.base_tokens import BaseTokens
 from modelmill_data_prep.complete_upload import CompleteUpload
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.dataset_folders import DatasetFolders
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.diff_datasets import DiffDatasets
-from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, StoryUseCases
+from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, ProvenanceUseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
 from modelmill_data_prep.entrypoints.upload_rpcs import UploadUseCases
 from modelmill_data_prep.explain_row import ExplainRow
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
+from modelmill_data_prep.model_requests import MODELS_UNAVAILABLE
 from modelmill_data_prep.preview_dataset import PreviewDataset
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 from modelmill_data_prep.read_file import ReadFile
@@ -57,12 +57,12 @@ from modelmill_data_prep.store_file import StoreFile
 
 SERVICE = "data-prep"
 CALLERS = ("gateway",)
-"""Names in the certificates of those who may call, where certificates are used."""
+"""Client certificate names that may call, if mTLS is configured."""
 
 
 @dataclass(frozen=True)
-class _Parts:
-    """What both roles stand on."""
+class _Dependencies:
+    """Dependencies that both roles share."""
 
     bus: Bus
     store: ArtifactStore
@@ -70,15 +70,15 @@ class _Parts:
     datasets: DatasetCatalogue
     models: ModelCatalogue
     unfinished: UnfinishedJobs
-    """Read where requests are answered, and not where jobs are worked on."""
+    """Used in role serve only."""
     records: FileRecords
     read_file: ReadFile
     pseudonym_keys: PseudonymKeys
-    models_asked: InferenceModels | None
-    """None where no inference service is known."""
+    inference_models: InferenceModels | None
+    """None if no inference service is configured."""
 
     @classmethod
-    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
+    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Dependencies":
         store = store_of(settings)
         files, datasets, models = FileCatalogue(bus), DatasetCatalogue(bus), ModelCatalogue(bus)
         records = FileRecords(bus, files)
@@ -97,7 +97,7 @@ class _Parts:
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
-    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    """Serve gRPC and work on jobs, according to the role, until `stopping`; then drain."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
@@ -105,7 +105,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         asked = await stack.enter_async_context(
             models_at(settings.inference_address, secret, identity)
         )
-        parts = _Parts.of(settings, bus, asked)
+        parts = _Dependencies.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = await _servicer(settings, parts, stack)
@@ -127,44 +127,52 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) -> DataPrepServicer:
-    """What answers; its children end with `stack`."""
+async def _servicer(
+    settings: Settings, parts: _Dependencies, stack: AsyncExitStack
+) -> DataPrepServicer:
+    """The gRPC servicer; its child processes end with `stack`."""
     max_row_bytes, read_file = settings.max_row_bytes, parts.read_file
     records = DatasetRecords(parts.bus, parts.datasets)
     folders = DatasetFolders(records, parts.store)
-    looker = await stack.enter_async_context(FileInspector(settings.work_root / "looks"))
-    # Comparing two large datasets takes a while, in which uploads and previews go on.
-    teller = await stack.enter_async_context(FileInspector(settings.work_root / "stories"))
-    why_no_models = "" if parts.models_asked else WHY_NO_MODELS
+    inspector = await stack.enter_async_context(FileInspector(settings.work_root / "looks"))
+    # A second child, so that comparing large datasets does not block uploads and previews.
+    provenance_inspector = await stack.enter_async_context(
+        FileInspector(settings.work_root / "stories")
+    )
+    models_unavailable = "" if parts.inference_models else MODELS_UNAVAILABLE
     read_report = ReadReport(folders, parts.store, JobRecords(parts.bus))
-    store_file = _store_file(settings, looker, parts.store, parts.records)
+    store_file = _store_file(settings, inspector, parts.store, parts.records)
     return DataPrepServicer(
         store_file,
         read_file,
         DeleteFile(parts.records, parts.unfinished),
         CreateDataset(
-            *(read_file, looker, parts.base_tokens, JobQueue(parts.bus)),
+            *(read_file, inspector, parts.base_tokens, JobQueue(parts.bus)),
             max_row_bytes=max_row_bytes,
-            why_no_models=why_no_models,
+            models_unavailable=models_unavailable,
             processes=_processes_beside(settings),
         ),
         DeleteDataset(records, parts.unfinished),
         _uploads(settings, store_file, parts.records),
         PreviewDataset(
-            *(read_file, looker, parts.pseudonym_keys),
+            *(read_file, inspector, parts.pseudonym_keys),
             max_row_bytes=max_row_bytes,
-            why_no_models=why_no_models,
+            models_unavailable=models_unavailable,
         ),
-        StoryUseCases(ExplainRow(folders, teller), DiffDatasets(folders, teller), read_report),
+        ProvenanceUseCases(
+            ExplainRow(folders, provenance_inspector),
+            DiffDatasets(folders, provenance_inspector),
+            read_report,
+        ),
     )
 
 
 def _store_file(
-    settings: Settings, looker: FileInspector, store: ArtifactStore, records: FileRecords
+    settings: Settings, inspector: FileInspector, store: ArtifactStore, records: FileRecords
 ) -> StoreFile:
     return StoreFile(
         FileSpool(settings.work_root / "uploads"),
-        looker,
+        inspector,
         store,
         records,
         max_bytes=settings.max_upload_bytes,
@@ -173,25 +181,25 @@ def _store_file(
 
 
 def _uploads(settings: Settings, store_file: StoreFile, records: FileRecords) -> UploadUseCases:
-    shelf = UploadFolder(settings.work_root / "uploads_in_parts")
+    uploads = UploadFolder(settings.work_root / "uploads_in_parts")
     return UploadUseCases(
         CreateUpload(
-            shelf, max_bytes=settings.max_upload_bytes, max_open=settings.max_open_uploads
+            uploads, max_bytes=settings.max_upload_bytes, max_open=settings.max_open_uploads
         ),
-        AddUploadPart(shelf, max_parts_at_once=settings.max_uploads),
-        CompleteUpload(shelf, store_file, records),
-        CancelUpload(shelf),
+        AddUploadPart(uploads, max_parts_at_once=settings.max_uploads),
+        CompleteUpload(uploads, store_file, records),
+        CancelUpload(uploads),
     )
 
 
-def _worker(settings: Settings, parts: _Parts) -> Worker:
+def _worker(settings: Settings, parts: _Dependencies) -> Worker:
     make_dataset = MakeDataset(
         *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
         max_row_bytes=settings.max_row_bytes,
         processes=_processes(settings),
         ask_at_once=settings.inference_at_once,
         cluster=_cluster(settings),
-        models=parts.models_asked,
+        models=parts.inference_models,
     )
     return Worker(
         parts.bus,
@@ -207,12 +215,12 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
 
 
 def _processes(settings: Settings) -> int:
-    """That rows pass through, one of them meaning the job's own."""
+    """Processes that transform rows; 1 means the job's child itself."""
     return settings.processes or max(int(this_machine().cpus), 1)
 
 
 def _processes_beside(settings: Settings) -> int:
-    """Of a job on this machine, beside its own."""
+    """Worker processes of a job on this machine, beside its child."""
     processes = _processes(settings)
     return 0 if settings.ray_address or processes == 1 else processes
 

@@ -1,4 +1,4 @@
-"""Use case: run one dataset job from a file to an artifact."""
+"""Use case: run one dataset job, from source file to committed artifact."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
-from modelmill_data_prep.ask_models import open_models
 from modelmill_data_prep.base_tokens import BaseTokens
 from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.metrics import count_rows
+from modelmill_data_prep.model_requests import resolve_job_models
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 
 CHILD = "modelmill_data_prep.child"
@@ -27,26 +27,26 @@ CHILD = "modelmill_data_prep.child"
 
 @dataclass(frozen=True)
 class RayCluster:
-    """Where rows are worked on instead of this machine."""
+    """Ray cluster that transforms rows instead of this machine."""
 
     address: str
     token_file: Path
 
     @property
     def environment(self) -> dict[str, str]:
-        """What Ray itself reads in the job's child."""
+        """Environment variables for Ray's token authentication."""
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
 
 
 class MakeDataset:
-    """Makes datasets. Idempotent: another attempt of a job gives the same id and the same bytes.
+    """Runs dataset jobs. Idempotent: every attempt yields the same id and bytes.
 
     Args:
         max_row_bytes: A longer row is quarantined.
         processes: Worker processes of a job.
-        ask_at_once: Questions to models that are open at any time.
-        cluster: Works in their place.
-        models: What specs may ask; None where no inference service is known.
+        ask_at_once: Concurrent model requests of a job.
+        cluster: Ray cluster to use instead of local processes.
+        models: None if no inference service is configured.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class MakeDataset:
         self._cluster = cluster
 
     async def __call__(self, job: ActiveJob, spec: DatasetSpec) -> DatasetReady:
-        """The dataset, stored and to be announced.
+        """Make and commit the dataset; returns its announcement.
 
         Raises:
-            JobFailed: A file or a model is gone, or the rows make no dataset.
-            UnavailableError: A model is asked, and the service does not answer.
+            JobFailed: A file or model was deleted, or the rows make no dataset.
+            UnavailableError: The spec uses models, and inference is down.
         """
-        files, base = await self._ingredients(job.tenant, spec)
-        asked = await open_models(self._models, job, _plan(spec))
+        files, base = await self._inputs(job.tenant, spec)
+        asked = await resolve_job_models(self._models, job, _plan(spec))
         tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
         folder = job.folder / "dataset"
         request = {
@@ -113,7 +113,7 @@ class MakeDataset:
         return _announcement(job, spec, manifest.digest, made)
 
     def _keep_report(self, folder: Path, file: FileState, spec: DatasetSpec) -> str:
-        """Digest of what is told of rows of which no dataset could be made; empty for nothing."""
+        """Commit the report of a failed dataset; returns its digest, or "" without a report."""
         if not folder.is_dir():
             return ""
         manifest = self._store.commit(
@@ -125,10 +125,10 @@ class MakeDataset:
         )
         return manifest.digest
 
-    async def _ingredients(
+    async def _inputs(
         self, tenant: str, spec: DatasetSpec
     ) -> tuple[list[FileState], ModelReady | None]:
-        """The source file, those with evaluation rows, and the model that tokens are made for."""
+        """Source file, evaluation files, and the base model for token ids."""
         wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
         try:
             files = [
@@ -150,8 +150,8 @@ def _plan(spec: DatasetSpec) -> DatasetPlan:
     try:
         return plan_dataset(spec_fields(spec))
     except InvalidInputError as error:
-        # Accepted by a service that knew other rules.
-        raise JobFailed(error.reason, error.message, "Mend the spec.") from error
+        # Accepted by a release with other rules.
+        raise JobFailed(error.reason, error.message, "Correct the spec.") from error
 
 
 def _origins(files: Sequence[FileState], base: ModelReady | None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Prometheus counters of data-prep."""
+"""Prometheus metrics of data-prep."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,6 @@ OUTCOMES = {"rows_kept": "kept", "rows_quarantined": "quarantined", "rows_duplic
 
 
 def count_rows(counts: Mapping[str, int]) -> None:
-    """Add the rows of one dataset that is stored."""
+    """Count the rows of a committed dataset."""
     for name, outcome in OUTCOMES.items():
         ROWS.labels(outcome=outcome).inc(counts.get(name, 0))

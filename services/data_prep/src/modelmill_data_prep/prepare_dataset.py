@@ -1,9 +1,8 @@
-"""Use case: a file of rows to a folder with a dataset. Runs in a job's child process.
+"""Use case: make a dataset folder from a source file, in a job's child process.
 
-Two passes over blocks of rows. The first takes each block through the stages that look at a row by
-itself, and leaves it on disk with a few small keys of each row. Then all keys are looked at
-together: what says the same, what goes into which split. The second pass writes the rows that stay,
-with the story of every row. Workers do the passes; this process reads, decides and appends.
+It takes two passes over blocks of rows. The first runs the per-row stages and stores rows and keys
+on disk. Then all keys are compared: duplicates, contamination, splits. The second pass writes kept
+rows and the provenance of all rows. Workers run the passes; this process reads, decides and writes.
 """
 
 import shutil
@@ -28,33 +27,37 @@ from modelmill_data_prep.domain.reading.read_blocks import read_blocks
 from modelmill_data_prep.domain.report import failed_report_of, report_of
 from modelmill_data_prep.domain.report_page import report_page
 from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
+from modelmill_data_prep.domain.row_decisions import SPLITS, TRAIN
 from modelmill_data_prep.domain.tally import Tally
-from modelmill_data_prep.domain.verdicts import SPLITS, TRAIN
-from modelmill_data_prep.pipeline.asking import AskedRows, Models, ask_losses
+from modelmill_data_prep.pipeline.block_files import BlockFileWriter
 from modelmill_data_prep.pipeline.dataset_output import DatasetOutput
 from modelmill_data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
-from modelmill_data_prep.pipeline.intermediate_store import Between
-from modelmill_data_prep.pipeline.part_files import PartWriter
+from modelmill_data_prep.pipeline.intermediate_store import IntermediateStore
+from modelmill_data_prep.pipeline.model_augmentation import (
+    ModelAugmentation,
+    RowModels,
+    compute_losses,
+)
 from modelmill_data_prep.pipeline.row_worker import FirstPart, SecondPart
 from modelmill_data_prep.pipeline.training_extras import MadeRows
 from modelmill_data_prep.pipeline.worker_pool import WorkerPool
 
 
 class NoValidRowsError(InvalidInputError):
-    """Not one row of the file can become a conversation, or be trained on."""
+    """No row of the file is valid, or none is left for training."""
 
 
 class Progress(Protocol):
     def __call__(self, phase: str, done: int, total: int) -> None:
-        """Told after each block, in rows; `total` is an estimate while the file is being read.
+        """Progress callback in rows, after each block; `total` is an estimate during reading.
 
-        May raise to end the work.
+        May raise to stop the work.
         """
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of rows."""
+    """A source file with its reading options."""
 
     path: Path
     format: FileFormat
@@ -62,7 +65,7 @@ class SourceFile:
 
     @property
     def described(self) -> dict[str, str]:
-        """How it is read, for the report."""
+        """Format and reading options, for the report."""
         return {"format": self.format, **form_of_rows(self.form, row_format_of(self.format))}
 
     def blocks(self, limits: ReadLimits) -> Generator[Block, None, None]:
@@ -72,24 +75,24 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """What the folder holds, for who files it."""
+    """Summary of the written folder."""
 
     counts: dict[str, int]
     choices: list[str] | None
     merkle_root: str
     models: list[dict[str, Any]]
-    """Of `ModelUse`: what was asked of models."""
+    """Model usage, as `ModelUse` fields."""
 
 
 class PrepareDataset:
-    """Makes datasets; the same files and plan give the same bytes, whoever works on the blocks.
+    """Makes datasets; the same files and plan give the same bytes with any pool.
 
     Args:
-        pool: Works on blocks.
-        progress: Hears of every block.
-        limits: On what is read.
-        tokens: For what token ids are made, as the workers of the pool know it; None for none.
-        models: Those that the plan asks; None for a plan that asks none.
+        pool: Worker pool.
+        progress: Progress callback.
+        limits: Reading limits.
+        tokens: Tokenization plan, same as in the workers; None for none.
+        models: Model access; None if the plan uses no models.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class PrepareDataset:
         progress: Progress,
         limits: ReadLimits,
         tokens: TokensPlan | None = None,
-        models: Models | None = None,
+        models: RowModels | None = None,
     ) -> None:
         self._models = models
         self._pool = pool
@@ -109,27 +112,30 @@ class PrepareDataset:
     def __call__(
         self, source: SourceFile, evaluation: Sequence[SourceFile], plan: DatasetPlan, folder: Path
     ) -> PreparedDataset:
-        """Write the splits, the quarantine, the stories and the report into a new `folder`.
+        """Write splits, quarantine, provenance and report into a new `folder`.
+
 
         Args:
-            source: The rows.
-            evaluation: Rows that models will be scored with, in the order of the plan.
-            plan: As the workers of the pool have it.
-            folder: Is made; a folder beside it is used meanwhile.
+            source: Source file.
+            evaluation: Evaluation files, in the order of the plan.
+            plan: The plan, same as in the workers.
+            folder: Created here; a sibling folder holds temporary files.
 
-        Where it cannot be made, the folder holds the report alone, which says why.
+
+        On failure the folder contains only the report, with the reason.
+
 
         Raises:
-            NoValidRowsError: No row was kept, or none to train on.
-            TooFewTextsError: The rows kept cannot fill the splits.
-            NoLossError: The loss counts, and the model can tell it of no row.
+            NoValidRowsError: No row was kept, or none for training.
+            TooFewTextsError: There are too few different texts for the splits.
+            NoLossError: Loss is a factor, and the model returned none.
             InvalidInputError: The file is not of its format.
         """
         tally = Tally()
         try:
             return self._prepare(source, evaluation, plan, folder, tally)
         except InvalidInputError as error:
-            # Splits that were begun are no dataset.
+            # Incomplete splits must not remain.
             shutil.rmtree(folder)
             folder.mkdir()
             report = failed_report_of(tally, error.message, source.described)
@@ -146,16 +152,16 @@ class PrepareDataset:
     ) -> PreparedDataset:
         folder.mkdir(parents=True)
         with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
-            between = Between(Path(place), DiskDecider(plan, Path(place)))
-            self._first_pass(source, between, tally)
+            intermediate = IntermediateStore(Path(place), DiskDecider(plan, Path(place)))
+            self._first_pass(source, intermediate, tally)
             for number, file in enumerate(evaluation):
-                self._read_evaluation(number, file, between.decider)
-            decisions = between.decider.decide()
-            self._make_rows(plan, between, decisions)
+                self._read_evaluation(number, file, intermediate.decider)
+            decisions = intermediate.decider.decide()
+            self._make_rows(plan, intermediate, decisions)
             if model := plan.curriculum.loss_model:
-                ask_losses(self._asked(), model, between, decisions, self._progress)
+                compute_losses(self._asked(), model, intermediate, decisions, self._progress)
             with DatasetOutput(folder, self._tokens) as output:
-                self._second_pass(between, decisions, output, tally)
+                self._second_pass(intermediate, decisions, output, tally)
                 output.finish(plan, tally)
             clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
@@ -166,16 +172,21 @@ class PrepareDataset:
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)
 
-    def _first_pass(self, source: SourceFile, between: Between, tally: Tally) -> None:
+    def _first_pass(
+        self, source: SourceFile, intermediate: IntermediateStore, tally: Tally
+    ) -> None:
         size_bytes = source.path.stat().st_size
         reading = _Reading(source, self._limits)
-        with PartWriter(between.rows, ROWS) as rows, PartWriter(between.dropped, DROPPED) as out:
+        with (
+            BlockFileWriter(intermediate.rows, ROWS) as rows,
+            BlockFileWriter(intermediate.dropped, DROPPED) as out,
+        ):
             parts: Iterator[FirstPart] = self._pool.map("first", reading)
             for part in parts:
                 rows.write(part.rows)
                 out.write(part.dropped)
-                between.decider.add(part.rows.column("line").to_numpy(), part.keys)
-                between.count(part.units)
+                intermediate.decider.add(part.rows.column("line").to_numpy(), part.keys)
+                intermediate.count(part.units)
                 tally.merge(part.tally)
                 total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
@@ -183,7 +194,7 @@ class PrepareDataset:
             raise NoValidRowsError(_why_none(tally))
 
     def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
-        """Map and clean evaluation rows like all others; what is no row there is left out."""
+        """Process evaluation rows like source rows; invalid ones are ignored."""
         done = 0
         parts: Iterator[FirstPart] = self._pool.map("first", _Reading(file, self._limits))
         for part in parts:
@@ -191,46 +202,52 @@ class PrepareDataset:
             done += part.tally.rows_in
             self._progress("evaluation", done, done)
 
-    def _make_rows(self, plan: DatasetPlan, between: Between, decisions: DiskDecisions) -> None:
-        """Rows made of rows of train, without those that say what another row says."""
+    def _make_rows(
+        self, plan: DatasetPlan, intermediate: IntermediateStore, decisions: DiskDecisions
+    ) -> None:
+        """Augment train rows, without duplicates of other rows."""
         if not plan.augment.steps:
             return
-        known = between.decider.known_groups()
+        known = intermediate.decider.known_groups()
         if plan.augment.by_words:
             done, total = 0, len(decisions.lines)
-            parts: Iterator[MadeRows] = self._pool.map("make", between.tasks(decisions))
-            for made in between.add_made(parts, known):
+            parts: Iterator[MadeRows] = self._pool.map("make", intermediate.tasks(decisions))
+            for made in intermediate.add_made(parts, known):
                 done += made
                 self._progress("augment", min(done, total), total)
         if plan.augment.by_models:
             models, steps = self._asked(), plan.augment.by_models
-            asked = AskedRows(models, steps, plan.seed, self._progress)
-            parts = self._pool.map("vet", asked(between, decisions))
-            for _ in between.add_made(parts, known):
-                pass  # The asking has said how far it is.
-        between.drop_repeats(plan.seed)
+            asked = ModelAugmentation(models, steps, plan.seed, self._progress)
+            parts = self._pool.map("vet", asked(intermediate, decisions))
+            for _ in intermediate.add_made(parts, known):
+                pass  # ModelAugmentation reports progress itself
+        intermediate.drop_repeats(plan.seed)
 
-    def _asked(self) -> Models:
+    def _asked(self) -> RowModels:
         if self._models is None:
-            raise ValueError("the plan asks models, and there is nobody to ask")
+            raise ValueError("the plan uses models, and no model access was given")
         return self._models
 
     def _second_pass(
-        self, between: Between, decisions: DiskDecisions, output: DatasetOutput, tally: Tally
+        self,
+        intermediate: IntermediateStore,
+        decisions: DiskDecisions,
+        output: DatasetOutput,
+        tally: Tally,
     ) -> None:
         done, total = 0, tally.rows_in
-        parts: Iterator[SecondPart] = self._pool.map("second", between.tasks(decisions))
+        parts: Iterator[SecondPart] = self._pool.map("second", intermediate.tasks(decisions))
         for part in parts:
             output.append(part)
             tally.merge(part.tally)
-            done += part.stories.num_rows
+            done += part.provenance.num_rows
             self._progress("write", min(done, total), total)
         if not output.trees[SPLITS[TRAIN]].size:
             raise NoValidRowsError(_why_none_to_train_on(tally))
 
 
 class _Reading:
-    """The blocks of a file, and how far into it they are."""
+    """Iterates over blocks of a file and tracks the read position."""
 
     def __init__(self, file: SourceFile, limits: ReadLimits) -> None:
         self._file = file
@@ -250,10 +267,10 @@ def _write_report(report: dict[str, Any], name: str, folder: Path) -> None:
 
 
 def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
-    """The counts that the dataset is announced with.
+    """Row counts of the announcement, with a consistency check.
 
     Raises:
-        RuntimeError: A row got lost on the way, which is a bug.
+        RuntimeError: A row was lost, which is a bug.
     """
     taken_out = tally.taken_out()
     kept = sum(tree.size for tree in output.trees.values())
@@ -275,9 +292,9 @@ def _why_none(tally: Tally) -> str:
         return "the file has no rows"
     reasons = tally.reasons or tally.rules
     reason, _ = reasons.most_common(1)[0]
-    return f"none of {tally.rows_in} rows is valid; the most common reason: {reason}"
+    return f"none of {tally.rows_in} rows is valid. The most common reason is {reason}"
 
 
 def _why_none_to_train_on(tally: Tally) -> str:
     rule, _ = tally.rules.most_common(1)[0]
-    return f"none of {tally.rows_in} rows is left to train on; most were {rule}"
+    return f"none of {tally.rows_in} rows is left for training. The most common rule is {rule}"

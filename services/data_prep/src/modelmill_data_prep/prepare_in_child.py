@@ -1,4 +1,4 @@
-"""A dataset made as a child process is asked to; loads all libraries that this takes."""
+"""Runs PrepareDataset in the child process; imports all heavy libraries."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,7 +19,7 @@ from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm
 from modelmill_data_prep.domain.reading.file_formats import FileFormat
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
 from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.pipeline.asking import Models, NoLossError
+from modelmill_data_prep.pipeline.model_augmentation import NoLossError, RowModels
 from modelmill_data_prep.pipeline.worker_pool import WorkerPool
 from modelmill_data_prep.prepare_dataset import (
     NoValidRowsError,
@@ -30,18 +30,18 @@ from modelmill_data_prep.prepare_dataset import (
 )
 
 MAX_SILENCE_SECONDS = 120.0
-"""Starting the workers and one block of the longest rows, on a slow and busy machine."""
+"""Time to start workers and process one block of the longest rows, on a busy machine."""
 ASKING_SILENCE_SECONDS = 1_200.0
 """Above what one answer takes at most: the parent's patience, and its last call (`ask_models`)."""
 ASKING = ("augment", "loss")
-"""Phases in which models are asked."""
+"""Phases with model requests."""
 
 
 def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
-    """Make the dataset of `port.request`, saying after each block how far it is.
+    """Make the dataset of `port.request`, with a progress report after each block.
 
     Args:
-        processes: Of this machine, to work on the rows.
+        processes: Local worker processes.
     """
 
     def progress(phase: str, done: int, total: int) -> None:
@@ -56,7 +56,7 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
         raise ChildFailure(
             "NO_VALID_ROWS",
             error.message,
-            "Mend the rows, or give the mapping, encoding and delimiter that fit them.",
+            "Correct the rows, or give the mapping, encoding and delimiter that fit them.",
         ) from error
     except TooFewTextsError as error:
         raise ChildFailure(
@@ -69,12 +69,12 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
     except LimitError as error:
         raise ChildFailure(error.reason, error.message, "Choose another base model.") from error
     except InvalidInputError as error:
-        raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
+        raise ChildFailure(error.reason, error.message, "Correct the file or the spec.") from error
     return asdict(made)
 
 
 def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
-    """For what token ids are made, as the job's request says."""
+    """The tokenization plan of a request."""
     if tokens is None:
         return None
     return TokensPlan(
@@ -103,10 +103,10 @@ def _inspected(file: Mapping[str, str], requested: FileForm, limits: ReadLimits)
     return SourceFile(path, file_format, inspect_file(path, file_format, requested, limits))
 
 
-def _models(port: ChildPort, plan: DatasetPlan) -> Models | None:
+def _models(port: ChildPort, plan: DatasetPlan) -> RowModels | None:
     if not plan.asks_models:
         return None
-    # The messages of inference, which only those load who ask it.
+    # Imported lazily, because it loads the inference service's messages.
     from modelmill_data_prep.adapters.parent_models import ParentModels
 
     return ParentModels(partial(port.ask, at_once=port.request["ask_at_once"]))

@@ -1,4 +1,4 @@
-"""Use case: what a spec would make of a file's first rows, without a job."""
+"""Use case: preview a spec on a file's first rows, without a job."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 DEFAULT_ROWS, MAX_ROWS = 10, 100
 
 
-class PreviewLooks(Protocol):
+class Previewer(Protocol):
     async def preview(
         self,
         path: Path,
@@ -35,43 +35,43 @@ class PreviewLooks(Protocol):
 
 
 class PreviewDataset:
-    """Shows what rows would become; what needs all rows, duplicates and splits, is left out.
+    """Previews per-row stages; duplicates and splits need all rows and are left out.
 
     Args:
-        max_row_bytes: As in the job, so that both see the same rows.
-        why_no_models: As in `CreateDataset`: what will not be made is not shown either.
+        max_row_bytes: Same value as in the job, so that both see the same rows.
+        models_unavailable: As in `CreateDataset`.
     """
 
     def __init__(
         self,
         files: Files,
-        looks: PreviewLooks,
+        inspector: Previewer,
         pseudonym_keys: PseudonymKeys,
         *,
         max_row_bytes: int,
-        why_no_models: str = "",
+        models_unavailable: str = "",
     ) -> None:
-        self._why_no_models = why_no_models
+        self._models_unavailable = models_unavailable
         self._files = files
         self._pseudonym_keys = pseudonym_keys
-        self._looks = looks
+        self._inspector = inspector
         self._max_row_bytes = max_row_bytes
 
     async def __call__(
         self, *, tenant: str, spec: DatasetSpec, rows: int = 0
     ) -> PreviewDatasetResponse:
-        """The first rows, as they would become.
+        """The first rows with their outcome.
 
         Raises:
             NotFoundError: The file is unknown.
-            InvalidInputError: The spec or the file is wrong, or so many rows are not shown.
+            InvalidInputError: Spec or file are invalid, or `rows` is above the limit.
         """
         if rows > MAX_ROWS:
             raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
-        plan_dataset(fields, why_no_models=self._why_no_models)
-        shown = await self._looks.preview(
+        plan_dataset(fields, models_unavailable=self._models_unavailable)
+        shown = await self._inspector.preview(
             await self._files.content(file),
             file_format_of(file),
             spec=fields,

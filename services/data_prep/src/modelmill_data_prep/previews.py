@@ -1,4 +1,4 @@
-"""What is seen of a file without making a dataset of it. Runs in a child process."""
+"""Previews of files, in the inspector's child process."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from modelmill_data_prep.domain.lineage.difference import KeptRow, difference
-from modelmill_data_prep.domain.lineage.row_provenance import Stories
+from modelmill_data_prep.domain.lineage.row_provenance import ProvenanceFile
 from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
 from modelmill_data_prep.domain.reading.file_form import FileForm, form_of_rows
 from modelmill_data_prep.domain.reading.file_formats import FileFormat, row_format_of
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
@@ -20,26 +21,25 @@ from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
 from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
 from modelmill_data_prep.domain.stages import Stage
-from modelmill_data_prep.domain.stories_file import STORIES_FILE
 from modelmill_data_prep.domain.written_rows import write_rows
 
 SHOWN_BYTES = 2 * 1024 * 1024
-"""Of all rows of one kind that are shown together; they must fit in one message."""
+"""Limit of returned rows, which must fit into one gRPC message."""
 
 
-def row_stories(folder: Path, line: int) -> list[dict[str, Any]]:
-    """The stories of a source line, as fields of `modelmill.data_prep.v1.RowStory`.
+def line_provenance(folder: Path, line: int) -> list[dict[str, Any]]:
+    """Provenance of a source line, as fields of `modelmill.data_prep.v1.RowStory`.
 
     Args:
-        folder: Of the dataset.
+        folder: The dataset's folder.
         line: From 1.
     """
-    return [_story(folder, row) for row in Stories(folder / STORIES_FILE).of_line(line)]
+    return [_story(folder, row) for row in ProvenanceFile(folder / PROVENANCE_FILE).of_line(line)]
 
 
 def dataset_difference(first: Path, second: Path, samples: int) -> dict[str, Any]:
-    """What two datasets do not have in common, as fields of `DiffDatasetsResponse`."""
-    old, new = Stories(first / STORIES_FILE), Stories(second / STORIES_FILE)
+    """Difference of two datasets, as fields of `DiffDatasetsResponse`."""
+    old, new = ProvenanceFile(first / PROVENANCE_FILE), ProvenanceFile(second / PROVENANCE_FILE)
     found = difference(old.batches(), new.batches(), samples=samples)
     return {
         "rows_common": found.common,
@@ -69,7 +69,7 @@ def _story(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rows(folder: Path, rows: Iterable[KeptRow]) -> list[str]:
-    """As many of the rows as fit in `SHOWN_BYTES`, and at least one."""
+    """Rows up to `SHOWN_BYTES`, at least one."""
     shown: list[str] = []
     size = 0
     for row in rows:
@@ -90,18 +90,18 @@ PEEK_ROWS = 100
 SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200
 
 StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
-"""The stages that a plan asks for, by name, in their order, given the key of its stand-ins."""
+"""Creates the (name, stage) list of a plan, given the pseudonym key."""
 
 
-def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
-    """Answer one request: "opening", "spec" (does it fit the file, and how is that read) or
-    "preview" of a file, "stories" or "difference" of datasets.
+def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
+    """Dispatch a request of the file inspector, by its action `look`.
+
 
     Raises:
-        InvalidInputError: The file or the spec is wrong.
+        InvalidInputError: File or spec are invalid.
     """
     if request["look"] == "stories":
-        return row_stories(Path(request["folder"]), request["line"])
+        return line_provenance(Path(request["folder"]), request["line"])
     if request["look"] == "difference":
         folders = Path(request["first"]), Path(request["second"])
         return dataset_difference(*folders, request["samples"])
@@ -125,26 +125,26 @@ def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
 def first_rows(
     path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits
 ) -> list[SourceRow | RejectedRow]:
-    """At most a block of rows of a file, read and parsed."""
+    """The first block of rows of a file, parsed."""
     with closing(read_blocks(path, file_format, limits, form)) as blocks:
         rows = (row for block in blocks for row in parse_block(block))
         return list(islice(rows, limits.block_rows))
 
 
 def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> None:
-    """Refuse a plan that reads a column that none of these rows has.
+    """Reject a plan that reads a column which no row has.
 
     Raises:
-        InvalidInputError: Names every such column.
+        InvalidInputError: Names every missing column.
     """
     columns = columns_of(rows)
-    # Without one readable row nothing is known about columns; the job will say what is wrong.
+    # Without a readable row the columns are unknown; the job reports the rows' faults.
     if columns:
         check_columns(plan.mapping, columns)
 
 
 def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
-    """The columns that these rows have, in the order of their first appearance."""
+    """Distinct columns, in order of first appearance."""
     columns: dict[str, None] = {}
     for row in rows:
         if isinstance(row, SourceRow):
@@ -157,13 +157,13 @@ def preview(
     plan: DatasetPlan,
     stages: Sequence[tuple[str, Stage]],
 ) -> dict[str, Any]:
-    """What these rows would become, one by one: what needs all rows of a file is left out.
+    """Preview rows: {"columns": [...], "rows": [{"line", "row_json", "reason", "changes"}]}.
 
-    {"columns": [...], "rows": [{"line", "row_json", "reason", "changes"}]}, in the order of the
-    file; of very large rows as many as fit in `SHOWN_BYTES`, and at least one.
+    Rows are in file order, limited to `SHOWN_BYTES`, with at least one.
+
 
     Raises:
-        InvalidInputError: The plan reads a column that none of them has.
+        InvalidInputError: The plan reads a missing column.
     """
     check_fit(rows, plan)
     shown: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Use case: a tenant's files, their records and their bytes."""
+"""Use case: read records and contents of a tenant's files."""
 
 import asyncio
 from pathlib import Path
@@ -12,10 +12,10 @@ from modelmill_data_prep.store_file import CONTENT
 
 class FileRecords(Protocol):
     async def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
-        """The record of a file that the tenant has, or had.
+        """The record of a file.
 
         Raises:
-            NotFoundError: Unknown, deleted, or another tenant's.
+            NotFoundError: It is unknown, deleted, or another tenant's.
             UnavailableError: The bus does not answer.
         """
         ...
@@ -33,7 +33,7 @@ class ReadFile:
     async def record(
         self, *, tenant: str, file_id: str, include_deleted: bool = False
     ) -> FileState:
-        """One file's record; raises as `FileRecords.get` does."""
+        """A file's record; raises as `FileRecords.get`."""
         return await self._records.get(tenant, file_id, include_deleted=include_deleted)
 
     async def records(self, *, tenant: str) -> list[FileState]:
@@ -41,6 +41,6 @@ class ReadFile:
         return await self._records.list(tenant)
 
     async def content(self, file: FileState) -> Path:
-        """A local copy of the file's bytes, verified and not to be changed."""
+        """Verified, read-only local copy of the file."""
         folder = await asyncio.to_thread(self._store.materialise, file.digest)
         return folder / CONTENT

@@ -1,4 +1,4 @@
-"""Use case: a dataset's report, as data or as a page, also where no dataset could be made."""
+"""Use case: read a dataset's report as JSON or HTML, also of a failed job."""
 
 import asyncio
 from pathlib import Path
@@ -12,12 +12,12 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_data_prep.dataset_folders import DatasetFolders
 
 FILE_OF = {"json": "report.json", "html": "report.html"}
-"""By format, the file of the dataset that has it."""
+"""Report file by format."""
 
 
 class Failures(Protocol):
     async def failure(self, tenant: str, job_id: str) -> JobError | None:
-        """Why a job of the tenant's failed; None for one that did not.
+        """The error of a tenant's failed job; None if it did not fail.
 
         Raises:
             UnavailableError: The bus does not answer.
@@ -26,7 +26,7 @@ class Failures(Protocol):
 
 
 class ReadReport:
-    """Finds reports."""
+    """Finds the report of a dataset, or of its failed job."""
 
     def __init__(self, folders: DatasetFolders, store: ArtifactStore, failures: Failures) -> None:
         self._folders = folders
@@ -36,14 +36,14 @@ class ReadReport:
     async def __call__(
         self, *, tenant: str, dataset_id: str, report_format: str, job_id: str = ""
     ) -> Path:
-        """The report's file, not to be changed.
+        """The report's file (read-only).
 
         Args:
-            job_id: Of the job that was to make the dataset; its report is given when it failed.
+            job_id: Job of the dataset, whose report is returned if it failed.
 
         Raises:
-            InvalidInputError: There is no such format.
-            NotFoundError: No such dataset, or a failed one whose rows were never looked at.
+            InvalidInputError: The format is unknown.
+            NotFoundError: The dataset is unknown, or its job failed before it read any row.
             UnavailableError: The bus or the store does not answer.
         """
         name = FILE_OF.get(report_format or "json")
@@ -54,7 +54,7 @@ class ReadReport:
         try:
             folder = await self._folders.folder(tenant, dataset_id, needs=name)
         except NotFoundError:
-            # Who names a job must name the one of this dataset.
+            # The job must belong to this dataset.
             if not job_id or dataset_id_of(job_id) != dataset_id:
                 raise
             folder = await self._of_failure(tenant, dataset_id, job_id)

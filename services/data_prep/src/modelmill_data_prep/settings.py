@@ -1,4 +1,4 @@
-"""What data-prep reads from its environment."""
+"""Settings of data-prep, from environment variables."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 
 class Settings(WorkerSettings):
-    """Those of every worker, and the limits on what comes in."""
+    """Worker settings, and limits of uploads."""
 
     model_config = SettingsConfigDict(env_prefix="DATA_PREP_", frozen=True)
 
@@ -18,33 +18,33 @@ class Settings(WorkerSettings):
     """serve (answers gRPC), work (claims jobs) or both."""
 
     max_upload_bytes: int = Field(default=1024**3, gt=0)
-    """A larger file is refused."""
+    """Size limit of a file."""
 
     max_uploads: int = Field(default=8, gt=0)
-    """Uploads at a time; each takes up to `max_upload_bytes` of `work_root` while it runs."""
+    """Concurrent uploads; each takes up to `max_upload_bytes` of `work_root`."""
 
     max_open_uploads: int = Field(default=8, gt=0)
-    """Uploads in parts of one tenant's that are open at a time; each takes up to twice its size of
-    `work_root`, and once more while it is completed."""
+    """Open multipart uploads per tenant; each takes up to twice its size of `work_root`, and once
+    more during completion."""
 
     max_row_bytes: int = Field(default=1024**2, gt=0)
-    """A longer row is quarantined."""
+    """Longer rows are quarantined."""
 
     processes: int = Field(default=0, ge=0)
-    """Worker processes of one job; 0 means one for each core that this process may use."""
+    """Worker processes per job; 0 for one per available core."""
 
     ray_address: str = ""
-    """Ray cluster whose nodes work on the rows, "host:port" or "ray://host:port"; empty: this
-    machine does."""
+    """Ray cluster that transforms rows, "host:port" or "ray://host:port"; empty for this
+    machine."""
 
     ray_token_file: Path | None = None
-    """Holds the token that the cluster wants to be shown."""
+    """File with the cluster's authentication token."""
 
     inference_address: str = ""
-    """Of the inference service, which models are asked at; empty: specs that ask are refused."""
+    """Address of the inference service; if empty, specs that use models are rejected."""
 
     inference_at_once: int = Field(default=8, gt=0)
-    """Questions of one job to models that are open at any time."""
+    """Concurrent model requests of one job."""
 
     @model_validator(mode="after")
     def _ray_at_hand(self) -> Self:

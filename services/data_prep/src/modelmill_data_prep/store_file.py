@@ -1,4 +1,4 @@
-"""Use case: the bytes of an upload to a file that datasets can be made from."""
+"""Use case: store an uploaded file."""
 
 import asyncio
 import uuid
@@ -11,7 +11,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, TooLargeError
 
-from modelmill_data_prep.domain.full import FullError
+from modelmill_data_prep.domain.capacity import NoCapacityError
 from modelmill_data_prep.domain.reading.file_form import UTF8
 from modelmill_data_prep.domain.reading.file_formats import (
     ENDINGS,
@@ -27,64 +27,64 @@ from modelmill_data_prep.domain.reading.text_opening import (
 )
 
 CONTENT = "content"
-"""The one file of a file's artifact. Its name is ours: a caller's is never a path."""
+"""File name inside the artifact; a caller's file name is never used as a path."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
 _MAX_FILENAME_CHARACTERS = 255
 _MAX_PURPOSE_CHARACTERS = 64
 _OF_REQUESTS = ("batch", "evals")
-"""Purposes of files that are read a JSON line at a time, without another format's reader."""
+"""Purposes whose files must be JSONL."""
 
 
 class SpooledFile(Protocol):
-    """A private file on disk while its bytes are coming in."""
+    """A temporary file during an upload."""
 
     folder: Path
-    """Holds nothing but the file."""
+    """Folder that contains only the file."""
 
     async def write(self, chunk: bytes) -> None: ...
 
 
 class Spool(Protocol):
     def open(self, name: str) -> AbstractAsyncContextManager[SpooledFile]:
-        """A new file `name` in a folder of its own; both are gone when the block ends."""
+        """A new file in a folder of its own; both are deleted when the block ends."""
         ...
 
 
-class OpeningLooks(Protocol):
-    async def opening(self, path: Path, file_format: str) -> None:
-        """Refuse a file that cannot be of its format.
+class OpeningChecker(Protocol):
+    async def check_opening(self, path: Path, file_format: str) -> None:
+        """Reject a file that is not of its format.
 
         Raises:
-            InvalidInputError: It is not of its format.
+            InvalidInputError: The file is not of its format.
         """
         ...
 
 
 class FileRecords(Protocol):
     async def create(self, file: FileState) -> None:
-        """Durable, and listed, on return.
+        """Create a record; durable and listed on return.
 
         Raises:
-            AlreadyExistsError: There is a file of this id.
+            AlreadyExistsError: The id exists.
             UnavailableError: The bus does not answer.
         """
         ...
 
 
 class StoreFile:
-    """Takes uploads, a bounded number of them at a time.
+    """Stores uploads, with bounded concurrency.
 
     Args:
-        max_bytes: A larger file is refused.
-        max_uploads: One more at the same time is refused.
+        max_bytes: Size limit of a file.
+        max_uploads: Limit of concurrent uploads.
     """
 
     def __init__(
         self,
         spool: Spool,
-        looks: OpeningLooks,
+        inspector: OpeningChecker,
         store: ArtifactStore,
         records: FileRecords,
         *,
@@ -92,7 +92,7 @@ class StoreFile:
         max_uploads: int,
     ) -> None:
         self._spool = spool
-        self._looks = looks
+        self._inspector = inspector
         self._store = store
         self._records = records
         self._max_bytes = max_bytes
@@ -107,18 +107,18 @@ class StoreFile:
         chunks: AsyncIterator[bytes],
         file_id: str = "",
     ) -> FileState:
-        """Store one file under `file_id`, or when that is empty under a random id.
+        """Store a file under `file_id`, or under a random id if that is empty.
 
         Raises:
-            InvalidInputError: The header is wrong, or the file is empty, or not what its name says.
-            AlreadyExistsError: There is a file of the given id.
-            TooLargeError: It is larger than the limit.
-            FullError: Too many uploads are running, of all tenants.
-            UnavailableError: The bus does not answer; nothing was stored.
+            InvalidInputError: Header or content are invalid, or the file is empty.
+            AlreadyExistsError: The given id exists.
+            TooLargeError: The file exceeds the limit.
+            NoCapacityError: Too many concurrent uploads over all tenants.
+            UnavailableError: The bus does not answer. Nothing was stored.
         """
         file_format = check_header(filename, purpose)
         if not self._free_uploads:
-            raise FullError("too many uploads are running", retry_after_seconds=5.0)
+            raise NoCapacityError("too many uploads run. Retry later", retry_after_seconds=5.0)
         self._free_uploads -= 1
         try:
             encoding = UTF8 if purpose in _OF_REQUESTS else ""
@@ -140,11 +140,11 @@ class StoreFile:
     async def _keep(
         self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str, encoding: str
     ) -> tuple[str, int]:
-        """Digest and size of what the store holds now."""
+        """Spool and commit; returns digest and size."""
         async with self._spool.open(CONTENT) as spooled:
             size = await self._receive(chunks, spooled, file_format, encoding)
             if file_format not in PLAIN_FORMATS:
-                await self._looks.opening(spooled.folder / CONTENT, file_format)
+                await self._inspector.check_opening(spooled.folder / CONTENT, file_format)
             manifest = await asyncio.to_thread(
                 self._store.commit,
                 spooled.folder,
@@ -166,7 +166,7 @@ class StoreFile:
             if len(chunk) > MAX_CHUNK_BYTES:
                 raise InvalidInputError(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes")
             if len(opening) < SNIFFED_BYTES:
-                # Of all that has come of it, however small the chunks are cut.
+                # Collected over chunks, which may be very small.
                 opening += chunk[: SNIFFED_BYTES - len(opening)]
                 if len(opening) == SNIFFED_BYTES:
                     _check_opening(opening, file_format, encoding)
@@ -182,7 +182,7 @@ class StoreFile:
 
 
 def _check_opening(opening: bytes, file_format: FileFormat, encoding: str) -> None:
-    """Refuse text that is none, or of another encoding than the one that it must have."""
+    """Reject content that is not text, or not in the required encoding."""
     if file_format in PLAIN_FORMATS:
         check_text_opening(opening, encoding)
         if row_format_of(file_format) == "jsonl":
@@ -190,10 +190,10 @@ def _check_opening(opening: bytes, file_format: FileFormat, encoding: str) -> No
 
 
 def check_header(filename: str, purpose: str) -> FileFormat:
-    """The format that a file of this name has.
+    """Validate file name and purpose; returns the format.
 
     Raises:
-        InvalidInputError: It is none of ours, or a field is too long or not printable; lists all.
+        InvalidInputError: Lists every error.
     """
     errors = []
     file_format = format_of(filename)

@@ -1,4 +1,4 @@
-"""Uploads in parts: what they are, and where they wait to become files."""
+"""Multipart uploads: limits, storage interface and lookups."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -9,55 +9,55 @@ from modelmill_service_kit.errors import NotFoundError
 
 MAX_PART_BYTES = 64 * 1024 * 1024
 MAX_PARTS = 4_096
-"""Of one upload; more would be a burden on the folder."""
+"""Limit per upload; more files would slow the folder down."""
 
 UPLOAD_SECONDS = 3_600
-"""An upload that is not complete by then is gone."""
+"""Lifetime of an incomplete upload."""
 
 PENDING, COMPLETED, CANCELLED, EXPIRED = "pending", "completed", "cancelled", "expired"
 
 
 class IncomingPart(Protocol):
-    """A part while its bytes are coming in."""
+    """A part in transfer."""
 
     part_id: str
 
     async def write(self, chunk: bytes) -> None: ...
 
-    async def keep(self) -> None:
-        """Make it a part of the upload, durably.
+    async def commit(self) -> None:
+        """Move the part durably into the upload.
 
         Raises:
-            NotFoundError: The upload's parts are gone.
+            NotFoundError: The upload was completed, cancelled or expired.
         """
         ...
 
 
-class UploadShelf(Protocol):
-    """Keeps uploads and their parts over restarts."""
+class UploadStore(Protocol):
+    """Durable storage of uploads and their parts."""
 
     async def put(self, upload: Upload) -> None:
-        """Keep the record as it is now; durable on return."""
+        """Write the record; durable on return."""
         ...
 
     async def get(self, upload_id: str) -> Upload | None:
-        """The record; None for an id that was never given out, or long ago."""
+        """The record; None for an unknown or long expired id."""
         ...
 
     async def pending(self) -> Sequence[Upload]:
-        """Uploads that may still be completed; what is over for long is swept."""
+        """Uploads that can still be completed; removes old ones."""
         ...
 
     def open_part(self, upload_id: str) -> AbstractAsyncContextManager[IncomingPart]:
-        """A new part, which is gone at the end of the block unless it was kept."""
+        """A new part, deleted at the end of the block unless committed."""
         ...
 
     async def parts(self, upload_id: str) -> Mapping[str, int]:
-        """Sizes of the parts kept, by id."""
+        """Sizes of committed parts, by id."""
         ...
 
     def read(self, upload_id: str, part_ids: Sequence[str]) -> AsyncIterator[bytes]:
-        """The bytes of these parts one after the other, at most 1 MiB at a time."""
+        """The concatenated bytes of parts, in chunks of at most 1 MiB."""
         ...
 
     async def drop_parts(self, upload_id: str) -> None:
@@ -66,43 +66,43 @@ class UploadShelf(Protocol):
 
 
 BEGIN_ANOTHER = "POST /v1/uploads begins another"
-"""Nothing lists uploads."""
+"""Remedy for an unknown upload, as there is no route that lists uploads."""
 
 
 def unknown_upload(upload_id: str) -> NotFoundError:
-    """What is said of an upload that there is not, or that nobody knows any more."""
+    """Error for an unknown or expired upload."""
     return NotFoundError(f"no upload {upload_id[:80]!r}. {BEGIN_ANOTHER}")
 
 
 def unknown_part(part_id: str) -> str:
-    """The same of a part."""
+    """Error message for an unknown part."""
     return f"no part {part_id[:80]!r}. POST /v1/uploads/ID/parts stores one and names it"
 
 
 def status_at(upload: Upload, now: float) -> str:
-    """The upload's status at this time, in Unix seconds."""
+    """The upload's status at `now`, in Unix seconds."""
     return EXPIRED if upload.status == PENDING and now >= upload.expires_at else upload.status
 
 
-async def own_upload(shelf: UploadShelf, tenant: str, upload_id: str) -> Upload:
-    """An upload of the tenant's own.
+async def own_upload(uploads: UploadStore, tenant: str, upload_id: str) -> Upload:
+    """Look up a tenant's upload.
 
     Raises:
-        NotFoundError: There is none of this id.
+        NotFoundError: The tenant has no upload of this id.
     """
-    upload = await shelf.get(upload_id)
+    upload = await uploads.get(upload_id)
     if upload is None or upload.header.tenant != tenant:
         raise unknown_upload(upload_id)
     return upload
 
 
-async def pending_upload(shelf: UploadShelf, tenant: str, upload_id: str, now: float) -> Upload:
-    """An upload of the tenant's own that may still be completed.
+async def pending_upload(uploads: UploadStore, tenant: str, upload_id: str, now: float) -> Upload:
+    """Look up a tenant's upload that can still be completed.
 
     Raises:
-        NotFoundError: There is none of this id, or it is over.
+        NotFoundError: The upload is unknown, completed, cancelled or expired.
     """
-    upload = await own_upload(shelf, tenant, upload_id)
+    upload = await own_upload(uploads, tenant, upload_id)
     status = status_at(upload, now)
     if status != PENDING:
         raise NotFoundError(f"upload {upload_id!r} is {status}. {BEGIN_ANOTHER}")

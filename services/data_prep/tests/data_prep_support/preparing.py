@@ -8,9 +8,9 @@ from typing import Any
 
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.lineage.row_provenance import Stories
+from modelmill_data_prep.domain.lineage.row_provenance import ProvenanceFile
 from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.pipeline.asking import Models
+from modelmill_data_prep.pipeline.model_augmentation import RowModels
 from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
 from modelmill_data_prep.prepare_in_child import tokens_plan
 
@@ -31,8 +31,8 @@ class Dataset:
         self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
         self.quarantine = self._lines("quarantine.jsonl")
         self.report = json.loads(self.bytes["report.json"])
-        stories = Stories(folder / "stories.arrow")
-        self.stories = [row for batch in stories.batches() for row in batch.to_pylist()]
+        provenance = ProvenanceFile(folder / "stories.arrow")
+        self.provenance = [row for batch in provenance.batches() for row in batch.to_pylist()]
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.bytes[name].decode().split("\n")[:-1]]
@@ -49,7 +49,7 @@ def prepare(
     block_rows: int = 1_000,
     evaluation: Sequence[Sequence[object]] = (),
     tokens: dict[str, Any] | None = None,
-    models: Models | None = None,
+    models: RowModels | None = None,
     look: Callable[[Path], None] = lambda folder: None,
     **spec: Any,
 ) -> Dataset:

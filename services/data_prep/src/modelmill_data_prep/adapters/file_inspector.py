@@ -1,4 +1,4 @@
-"""A child process that looks into files, started when it is first needed and kept."""
+"""Inspects untrusted files in a child process, which is started on first use and reused."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,22 +11,21 @@ from modelmill_service_kit.errors import InvalidInputError
 
 CHILD = "modelmill_data_prep.inspector_child"
 ANSWER_SECONDS = 60.0
-"""Loading the libraries on a slow and busy machine, and the largest rows."""
+"""Timeout of a request; covers importing libraries on a busy machine and the largest rows."""
 
-CHILDREN_ASKED = 2
-"""A child that is killed may have been killed for what others took of the memory, or by somebody;
-a second one that dies of the same question does not die by chance."""
+MAX_CHILDREN = 2
+"""Attempts per request. One child may be killed for reasons that have nothing to do with the file,
+such as memory pressure; two are the file's fault."""
 
 
 class FileInspector:
-    """Looks into one file at a time; who comes meanwhile waits.
+    """Runs one request at a time; others wait. A request whose child dies is retried once.
 
-    A child that dies while it answers costs nobody an answer: a fresh one is asked the same once.
 
     Args:
-        folder: For the child's log.
-        module: What the child runs.
-        seconds: A child that is silent for longer is ended.
+        folder: Folder of the child's log.
+        module: Python module that the child runs.
+        seconds: Timeout of a request, after which the child is killed.
     """
 
     def __init__(
@@ -36,7 +35,7 @@ class FileInspector:
         self._module = module
         self._seconds = seconds
         self._child: ChildProcess | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -49,24 +48,25 @@ class FileInspector:
     ) -> None:
         await self._end()
 
-    async def opening(self, path: Path, file_format: str) -> None:
-        """Refuse a file that cannot be of its format, by its first bytes alone.
+    async def check_opening(self, path: Path, file_format: str) -> None:
+        """Reject a file whose first bytes contradict its format.
 
         Raises:
-            InvalidInputError: It is not of its format, or brings its reader down.
+            InvalidInputError: The file is not of its format, or crashes its reader.
         """
         await self._ask({"look": "opening", "path": str(path), "format": file_format})
 
-    async def spec(
+    async def check_spec(
         self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
     ) -> dict[str, str]:
-        """Refuse a spec that reads a column that no row of the file's first ones has.
+        """Reject a spec that reads a column which none of the file's first rows has.
 
         Returns:
             How the file is read, as fields of `modelmill.data_prep.v1.ReadingSpec`.
 
         Raises:
-            InvalidInputError: It does, or the file is not of its format, or brings its reader down.
+            InvalidInputError: A column is missing, the file is not of its format, or crashes its
+            reader.
         """
         request = {"look": "spec", "path": str(path), "format": file_format, "spec": dict(spec)}
         form: dict[str, str] = await self._ask({**request, "max_row_bytes": max_row_bytes})
@@ -82,10 +82,10 @@ class FileInspector:
         max_row_bytes: int,
         pseudonym_key: bytes,
     ) -> dict[str, Any]:
-        """What the first rows would become, as `modelmill_data_prep.previews.preview` says it.
+        """Preview of the first rows, in the format of `modelmill_data_prep.previews.preview`.
 
         Raises:
-            InvalidInputError: The spec or the file is wrong, or the file brings its reader down.
+            InvalidInputError: Spec or file are invalid, or the file crashes its reader.
         """
         request = {"look": "preview", "path": str(path), "format": file_format, "spec": dict(spec)}
         limits = {"rows": rows, "max_row_bytes": max_row_bytes}
@@ -94,47 +94,48 @@ class FileInspector:
         )
         return shown
 
-    async def stories(self, folder: Path, line: int) -> list[dict[str, Any]]:
-        """What became of a source line, as `modelmill_data_prep.previews.row_stories` says
-        it."""
+    async def provenance(self, folder: Path, line: int) -> list[dict[str, Any]]:
+        """Provenance of a source line, in the format of `row_inspection.line_provenance`."""
         request = {"look": "stories", "folder": str(folder), "line": line}
-        stories: list[dict[str, Any]] = await self._ask(request)
-        return stories
+        provenance: list[dict[str, Any]] = await self._ask(request)
+        return provenance
 
-    async def difference(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
-        """What two datasets do not have in common, as `dataset_difference` there says it."""
+    async def compare(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
+        """Difference of two datasets, in the format of `row_inspection.dataset_difference`."""
         request = {"look": "difference", "first": str(first), "second": str(second)}
         found: dict[str, Any] = await self._ask({**request, "samples": samples})
         return found
 
     async def _ask(self, request: dict[str, Any]) -> Any:
-        async with self._turn:
-            answer = await self._answer_of_one_child_or_two(request)
+        async with self._lock:
+            answer = await self._answer_with_retry(request)
         if "errors" in answer:
             raise InvalidInputError(answer["errors"])
         return answer["answer"]
 
-    async def _answer_of_one_child_or_two(self, request: dict[str, Any]) -> dict[str, Any]:
-        for _ in range(CHILDREN_ASKED):
+    async def _answer_with_retry(self, request: dict[str, Any]) -> dict[str, Any]:
+        for _ in range(MAX_CHILDREN):
             try:
                 async with asyncio.timeout(self._seconds):
                     answer = await self._answer(request)
             except TimeoutError:
                 await self._end()
-                raise InvalidInputError("the file takes its reader too long") from None
+                raise InvalidInputError(
+                    f"reading the file took more than {self._seconds:g} s. Upload a simpler file"
+                ) from None
             except BaseException:
-                # The answer to a question that nobody waits for must not be another's.
+                # A late answer of a cancelled request must not be taken for the next one's.
                 await self._end()
                 raise
             if answer is not None:
                 return answer
             await self._end()
-        raise InvalidInputError("the file brings its reader down: it did so twice")
+        raise InvalidInputError("the file crashed its reader twice. Check the file")
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any] | None:
-        """What the child says, None when it died."""
+        """The child's answer; None if it died."""
         if self._child is not None and self._child.has_ended:
-            # It died while nobody asked, which no file is to blame for.
+            # It died between requests, so no file caused it.
             await self._end()
         if self._child is None:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Uploads on disk while they come in, each in a folder of its own with a random name."""
+"""Temporary storage of running uploads, each in a folder with a random name."""
 
 import asyncio
 import shutil
@@ -18,7 +18,7 @@ class SpooledUpload:
         self._file = file
 
     async def write(self, chunk: bytes) -> None:
-        """Append, and hand the bytes to the system, so that the folder may be read at any time."""
+        """Append unbuffered, so that the folder can be read at any time."""
         await asyncio.to_thread(self._write, chunk)
 
     def _write(self, chunk: bytes) -> None:
@@ -26,7 +26,7 @@ class SpooledUpload:
 
 
 class FileSpool:
-    """A folder for uploads; what a killed process left there for a day is swept at the start."""
+    """Spool directory; leftovers of killed processes are removed at start, after a day."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -38,7 +38,7 @@ class FileSpool:
 
     @asynccontextmanager
     async def open(self, name: str) -> AsyncIterator[SpooledUpload]:
-        """A new file `name` in a folder of its own; both are gone when the block ends."""
+        """A new file in a folder of its own; both are deleted when the block ends."""
         with (
             tempfile.TemporaryDirectory(dir=self._root) as folder,
             (Path(folder) / name).open("xb", buffering=0) as file,

@@ -1,4 +1,4 @@
-"""What decides the bytes of a dataset on this machine, in one word."""
+"""Fingerprint of the code that determines a dataset's bytes, to compare cluster nodes."""
 
 import hashlib
 import platform
@@ -9,17 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("modelmill_data_prep", "modelmill_token_files", "modelmill_tokenization")
-"""Ours: their files are read, because their version says nothing between releases."""
+"""Our packages; hashed by content, as their version does not change between releases."""
 
 DISTRIBUTIONS = ("ftfy", "msgspec", "numpy", "opencc", "pyarrow", "spacy", "xxhash")
-"""Of others, by their version."""
+"""Third-party packages; hashed by version."""
 
 
 def code_fingerprint(more: Iterable[str] = ()) -> str:
-    """Equal on two machines that make the same of the same rows.
+    """Hash that is equal on machines with the same code and libraries.
 
     Args:
-        more: Distributions that count too, such as spaCy's pipelines; they need not be installed.
+        more: Further distributions, such as spaCy pipelines; they need not be installed.
     """
     digest = hashlib.sha256()
     digest.update(f"{platform.python_version()} {unicodedata.unidata_version}\n".encode())
@@ -40,7 +40,7 @@ def _version(distribution: str) -> str:
 
 
 def _files(package: str) -> Iterator[tuple[str, Path]]:
-    """Names and files of a package, also of one that is not imported; in one order everywhere."""
+    """Sorted names and files of a package, without importing it."""
     spec = find_spec(package)
     for place in (spec and spec.submodule_search_locations) or ():
         root = Path(place)

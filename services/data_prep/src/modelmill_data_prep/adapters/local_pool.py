@@ -1,4 +1,4 @@
-"""Workers in processes of this machine."""
+"""Worker pool of local processes."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,33 +12,33 @@ from modelmill_data_prep.pipeline.row_worker import RowWorker
 from modelmill_data_prep.pipeline.worker_pool import Step
 
 TASKS_AHEAD = 2
-"""For each process: one in work, one that waits for it."""
+"""Tasks per process: one running, one queued."""
 
 _worker: RowWorker | None = None
-"""Of a worker process, made once when it starts."""
+"""The worker of a pool process, created by its initializer."""
 
 
 class LocalPool:
-    """All cores of this machine; a file of one block is worked on in this very process.
+    """Uses all cores; a file with a single block is processed in this process.
 
     Args:
-        request: What workers are made from, plain JSON.
-        processes: At least 1; with 1 nothing is started.
+        request: Worker configuration, plain JSON.
+        processes: At least 1; with 1 no process is started.
     """
 
     def __init__(self, request: Mapping[str, Any], processes: int) -> None:
         self._request = dict(request)
         self._processes = processes
         self._executor: ProcessPoolExecutor | None = None
-        self._here: RowWorker | None = None
+        self._local_worker: RowWorker | None = None
 
     def map(self, step: Step, tasks: Iterable[Any]) -> Iterator[Any]:
         """See `WorkerPool`."""
         waiting = iter(tasks)
         first = list(islice(waiting, 2))
         if self._executor is None and (self._processes == 1 or len(first) < 2):
-            return self._map_here(step, chain(first, waiting))
-        return self._map_elsewhere(step, chain(first, waiting))
+            return self._map_in_process(step, chain(first, waiting))
+        return self._map_in_pool(step, chain(first, waiting))
 
     def __enter__(self) -> "LocalPool":
         return self
@@ -52,17 +52,17 @@ class LocalPool:
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
 
-    def _map_here(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
-        if self._here is None:
-            self._here = _worker_of(self._request)
-        return map(getattr(self._here, step), tasks)
+    def _map_in_process(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
+        if self._local_worker is None:
+            self._local_worker = _worker_of(self._request)
+        return map(getattr(self._local_worker, step), tasks)
 
-    def _map_elsewhere(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
+    def _map_in_pool(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self._processes,
                 mp_context=worker_context(),
-                initializer=_begin,
+                initializer=_init_worker,
                 initargs=(self._request,),
             )
         executor = self._executor
@@ -75,14 +75,14 @@ class LocalPool:
             yield results.popleft().result()
 
 
-def _begin(request: Mapping[str, Any]) -> None:
+def _init_worker(request: Mapping[str, Any]) -> None:
     global _worker
     without_pandas()
     _worker = _worker_of(request)
 
 
 def _worker_of(request: Mapping[str, Any]) -> RowWorker:
-    # A process that hands all blocks to others never loads what works on them.
+    # Imported lazily: a process that only distributes blocks does not need it.
     from modelmill_data_prep.pipeline.worker_parts import worker_of
 
     return worker_of(request)

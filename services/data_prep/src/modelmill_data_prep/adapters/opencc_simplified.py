@@ -1,4 +1,4 @@
-"""Traditional to simplified Chinese by OpenCC. Imported by the job's child process only."""
+"""Text transform from traditional to simplified Chinese, by OpenCC; for the child process only."""
 
 import re
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from modelmill_data_prep.domain.cleaning.batches import SEPARATOR, until_stable
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _HAN_CODES = (*range(0x3400, 0xA000), *range(0xF900, 0xFB00))
 _RARE_HAN = "\U00020000-\U000323af"
-"""Above the basic plane, where a pattern of single characters would be slow."""
+"""Beyond the BMP; kept as a range, because a class of single characters would be slow."""
 
 _CONFIGURATION = "t2s"
 _NOT_TAKEN = re.compile("[\x00\ud800-\udfff]")
-"""The library reads C strings of UTF-8."""
+"""Characters that OpenCC cannot take: it uses C strings in UTF-8."""
 
 
-class Simplified:
-    """Simplified characters where traditional ones were; phrases decide between several."""
+class SimplifiedChinese:
+    """Converts to simplified characters; phrases resolve ambiguous ones."""
 
     name = "simplified"
     version = 1
@@ -25,10 +25,10 @@ class Simplified:
     def __init__(self) -> None:
         self._converter: Any = None
         self._changing = _HAN
-        """Finds the characters that have another form; set once the dictionaries are there."""
+        """Matches characters that would change; exact once the dictionaries are loaded."""
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text in simplified characters; the dictionaries are loaded at the first Han."""
+        """Convert texts; dictionaries are loaded at the first Han character."""
         joined = SEPARATOR.join(texts)
         if not _HAN.search(joined):
             return list(texts)
@@ -47,7 +47,7 @@ class Simplified:
         from opencc import OpenCC
 
         self._converter = OpenCC(_CONFIGURATION)
-        # A phrase that changes has a character that changes by itself.
+        # A phrase that changes contains a character that changes on its own.
         characters = list(map(chr, _HAN_CODES))
         simplified = self._converter.convert("\n".join(characters)).split("\n")
         changing = [old for old, new in zip(characters, simplified, strict=True) if old != new]

@@ -1,4 +1,4 @@
-"""Models, asked through the job's parent, who alone has an address of them."""
+"""`RowModels` over the pipe to the parent process, which alone can reach the inference service."""
 
 import json
 from base64 import b64encode
@@ -17,21 +17,20 @@ from modelmill_tokenization.conversations import Conversation
 from modelmill_tokenization.tool_turns import Function, Turn
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.augmenting.generated import Prompt, TextGenerator
+from modelmill_data_prep.domain.augmenting.generated import GenerationPrompt, TextGenerator
 from modelmill_data_prep.domain.tokens.row_turns import conversations_of
-from modelmill_data_prep.pipeline.asking import ModelUse
+from modelmill_data_prep.pipeline.model_augmentation import ModelUse
 
 HEAD_CHARACTERS = 64
-"""So much of a document is given, and the rest scored; of a shorter one a quarter."""
+"""Of a document these first characters (at most a quarter) are context; the rest is scored."""
 MAX_REQUEST_BYTES = 2 << 20
-"""A larger row is in no model's context, and is not asked about."""
+"""Larger rows exceed any model's context, and are not sent."""
 
 
 def score_requests(rows: pa.RecordBatch) -> list[ScoreRequest | None]:
-    """A request for each row of `ROWS`, without tenant and model.
+    """One request per row of `ROWS`, without tenant and model.
 
-    None where there is nothing to score: an answer without text, tools that are none, or a row that
-    is too large for any model.
+    None for rows that cannot be scored: empty answer, invalid tools, or too large.
     """
     requests = [_request(one) for one in conversations_of(rows)]
     return [
@@ -79,7 +78,7 @@ def _tool(function: Function) -> Tool:
 NOTHING_TO_SCORE = "the row has no text to score, or more than any model reads"
 
 Ask = Callable[[Iterable[Mapping[str, Any]]], Iterator[tuple[int, Any]]]
-"""See `modelmill_jobs.child.ChildPort.ask`: from questions to the place and the answer of each."""
+"""Signature of `modelmill_jobs.child.ChildPort.ask`: requests to (index, answer) pairs."""
 
 
 @dataclass
@@ -88,7 +87,7 @@ class _Use:
     without_answer: int = 0
     versions: Counter[str] = field(default_factory=Counter)
     first_refusal: tuple[int, str] | None = None
-    """By place, because answers come in any order."""
+    """Index and reason; by index, because answers arrive in any order."""
 
     def count(self, place: int, answer: Mapping[str, Any]) -> None:
         if answer["value"] is not None:
@@ -103,7 +102,7 @@ class ParentModels:
     """See `pipeline.asking.Models`.
 
     Args:
-        ask: Asks the parent, who answers as `modelmill_data_prep.ask_models.OpenModels` does.
+        ask: Sends requests to the parent, which answers them by `JobModelRequests`.
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -113,7 +112,7 @@ class ParentModels:
     def losses(
         self, model: str, rows: pa.RecordBatch, answered: Callable[[int], None]
     ) -> NDArray[np.float64]:
-        """See `Models`."""
+        """See `RowModels`."""
         use = self._use("loss", model)
         requests = score_requests(rows)
         losses = np.full(len(requests), np.nan)
@@ -137,10 +136,10 @@ class ParentModels:
         return losses
 
     def writer(self, model: str) -> TextGenerator:
-        """See `Models`."""
+        """See `RowModels`."""
         use = self._use("text", model)
 
-        def write(prompts: Sequence[Prompt]) -> list[str]:
+        def write(prompts: Sequence[GenerationPrompt]) -> list[str]:
             texts = [""] * len(prompts)
             for place, answer in self._ask(_asking(model, prompt) for prompt in prompts):
                 use.count(use.questions + place, answer)
@@ -152,7 +151,7 @@ class ParentModels:
 
     @property
     def uses(self) -> list[ModelUse]:
-        """See `Models`."""
+        """See `RowModels`."""
         return [
             ModelUse(
                 *(purpose, model, use.questions, use.without_answer),
@@ -166,7 +165,7 @@ class ParentModels:
         return self._uses.setdefault((purpose, model), _Use())
 
 
-def _asking(model: str, prompt: Prompt) -> dict[str, Any]:
+def _asking(model: str, prompt: GenerationPrompt) -> dict[str, Any]:
     limits = {"max_new_tokens": prompt.max_new_tokens, "seed": prompt.seed}
     return {"asks": "text", "model": model, "prompt": prompt.text, **limits}
 

@@ -1,7 +1,7 @@
-"""Workers on the nodes of a Ray cluster.
+"""Worker pool on a Ray cluster.
 
-Imported only where a cluster is named: Ray is no dependency of the service. On every node the same
-data-prep must be installed; one with another is refused.
+Imported only if a cluster is configured: Ray is not a dependency of the service. Every node must
+have the same data-prep installed; others are rejected.
 """
 
 import os
@@ -33,20 +33,20 @@ from modelmill_data_prep.pipeline.worker_parts import worker_of
 from modelmill_data_prep.pipeline.worker_pool import Step
 
 TASKS_AHEAD = 2
-"""For each worker: one in work, one that waits for it."""
+"""Tasks per worker: one running, one queued."""
 
 START_SECONDS = 30.0
-"""So long is waited for workers; those that have not begun by then have no processor."""
+"""Timeout for workers to start; those that have not started by then have no free CPU."""
 
 MAX_ATTEMPTS = 3
-"""A block that takes so many workers with it is given up."""
+"""Attempts per block, after which the block is assumed to kill workers."""
 
 _GONE = (RayActorError, NodeDiedError, ObjectLostError, WorkerCrashedError)
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where a worker runs, and what it makes rows with."""
+class RayWorkerInfo:
+    """Node, process and code fingerprint of a worker."""
 
     node: str
     process: int
@@ -54,26 +54,26 @@ class Workplace:
 
 
 class _RayWorker:
-    """A `RowWorker` on a node, made when it is told to, so that its errors reach the driver."""
+    """Ray actor around a `RowWorker`, which `begin` creates, so that errors reach the driver."""
 
     _worker: RowWorker
 
-    def begin(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> Workplace:
+    def begin(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> RayWorkerInfo:
         with TemporaryDirectory() as folder:
             if tokenizer:
                 _write(Path(folder), tokenizer)
                 request = {**request, "tokens": {**request["tokens"], "folder": folder}}
             self._worker = worker_of(request)
         node = ray.get_runtime_context().get_node_id()
-        return Workplace(node, os.getpid(), code_fingerprint(_pipelines(request)))
+        return RayWorkerInfo(node, os.getpid(), code_fingerprint(_pipelines(request)))
 
     def work(self, step: Step, task: Any) -> Any:
         return getattr(self._worker, step)(task)
 
 
 @dataclass(frozen=True)
-class _Begun:
-    """A task in work."""
+class _PendingTask:
+    """A submitted task."""
 
     worker: Any
     result: Any
@@ -82,29 +82,29 @@ class _Begun:
 
 
 class RayPool:
-    """One worker for each processor of the cluster that is free.
+    """One worker per free CPU of the cluster.
 
-    A worker that dies takes no rows with it: its tasks go to the others, which make the same of
-    them.
+    Tasks of a dead worker are resubmitted to others, which produce the same result.
+
 
     Args:
-        request: What workers are made from, plain JSON.
-        address: Of the cluster, "host:port" on one of its nodes, "ray://host:port" elsewhere.
+        request: Worker configuration, plain JSON.
+        address: "host:port" from a node of the cluster, "ray://host:port" from elsewhere.
 
     Raises:
-        UnavailableError: No cluster answers there, or none of its processors is free.
-        PreconditionError: A node has another data-prep than this machine.
+        UnavailableError: The cluster does not answer, or has no free CPU.
+        PreconditionError: A node has other code than this machine.
     """
 
     def __init__(self, request: Mapping[str, Any], address: str) -> None:
         self._workers: list[Any] = []
-        self.workplaces: list[Workplace] = []
-        """Of all workers that have begun."""
+        self.worker_infos: list[RayWorkerInfo] = []
+        """Of all started workers."""
         self._turn = 0
         _connect(address)
         try:
             made_from = {name: request[name] for name in ("spec", "pseudonym_key", "tokens")}
-            self._hire(made_from, _tokenizer_of(request["tokens"]))
+            self._start_workers(made_from, _tokenizer_of(request["tokens"]))
         except BaseException:
             ray.shutdown()
             raise
@@ -113,15 +113,15 @@ class RayPool:
         """See `WorkerPool`.
 
         Raises:
-            UnavailableError: No worker is left, or a task has ended several.
+            UnavailableError: No worker is left, or a task has killed several.
         """
-        begun: deque[_Begun] = deque()
+        pending: deque[_PendingTask] = deque()
         for task in tasks:
-            begun.append(self._begin(step, task))
-            while len(begun) >= TASKS_AHEAD * len(self._workers):
-                yield self._result(begun.popleft())
-        while begun:
-            yield self._result(begun.popleft())
+            pending.append(self._begin(step, task))
+            while len(pending) >= TASKS_AHEAD * len(self._workers):
+                yield self._result(pending.popleft())
+        while pending:
+            yield self._result(pending.popleft())
 
     def __enter__(self) -> "RayPool":
         return self
@@ -136,11 +136,11 @@ class RayPool:
             ray.kill(worker)
         ray.shutdown()
 
-    def _hire(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> None:
+    def _start_workers(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> None:
         count = max(int(ray.cluster_resources().get("CPU", 1)), 1)
-        # SPREAD, because a pool on one node would leave the others idle.
+        # SPREAD, because Ray packs actors on one node by default.
         remote = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_RayWorker)
-        # Once into the store of the cluster: a tokenizer has megabytes.
+        # Put into the object store once: a tokenizer has megabytes.
         files = ray.put(dict(tokenizer))
         applied = {}
         for _ in range(count):
@@ -149,7 +149,7 @@ class RayPool:
         ready, _ = ray.wait(list(applied), num_returns=count, timeout=START_SECONDS)
         for result, worker in applied.items():
             if result in ready:
-                self.workplaces.append(_raised(result))
+                self.worker_infos.append(_raised(result))
                 self._workers.append(worker)
             else:
                 ray.kill(worker)
@@ -158,37 +158,39 @@ class RayPool:
                 f"no processor of the Ray cluster is free for {START_SECONDS:g} s"
             )
         self._check(code_fingerprint(_pipelines(request)))
-        nodes = len({place.node for place in self.workplaces})
+        nodes = len({place.node for place in self.worker_infos})
         print(f"{len(self._workers)} workers on {nodes} nodes", file=sys.stderr)
 
     def _check(self, fingerprint: str) -> None:
-        strange = sorted({one.node for one in self.workplaces if one.fingerprint != fingerprint})
-        if strange:
+        mismatched = sorted(
+            {one.node for one in self.worker_infos if one.fingerprint != fingerprint}
+        )
+        if mismatched:
             raise PreconditionError(
                 "data-prep, Python or a library that it uses has another version on Ray nodes "
-                f"{', '.join(strange)} than here. Install the same on all"
+                f"{', '.join(mismatched)} than here. Install the same on all"
             )
 
-    def _begin(self, step: Step, task: Any) -> _Begun:
+    def _begin(self, step: Step, task: Any) -> _PendingTask:
         if not self._workers:
-            raise UnavailableError("no worker of the Ray cluster is left")
+            raise UnavailableError("no worker of the Ray cluster is left. Check its nodes")
         worker = self._workers[self._turn % len(self._workers)]
         self._turn += 1
-        return _Begun(worker, worker.work.remote(step, task), step, task)
+        return _PendingTask(worker, worker.work.remote(step, task), step, task)
 
-    def _result(self, begun: _Begun) -> Any:
+    def _result(self, pending: _PendingTask) -> Any:
         for _ in range(MAX_ATTEMPTS):
             try:
-                return _raised(begun.result)
+                return _raised(pending.result)
             except _GONE:
-                if begun.worker in self._workers:
-                    self._workers.remove(begun.worker)
-                begun = self._begin(begun.step, begun.task)
+                if pending.worker in self._workers:
+                    self._workers.remove(pending.worker)
+                pending = self._begin(pending.step, pending.task)
         raise UnavailableError(f"{MAX_ATTEMPTS} workers of the Ray cluster died of the same rows")
 
 
 def _tokenizer_of(tokens: Mapping[str, Any] | None) -> dict[str, bytes]:
-    """The files of the base model that make token ids: a node has no folder of this machine."""
+    """Tokenizer files by name, because nodes do not share this machine's file system."""
     if tokens is None:
         return {}
     folder = Path(tokens["folder"])
@@ -206,8 +208,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 CONNECTS = 3
 SERVER_NOT_STARTED = "Initialization failure from server"
-"""A cluster starts a process for each client from outside; at times it does not come up, and the
-next one does."""
+"""The cluster starts a server process per remote client, which sometimes fails; a retry
+succeeds."""
 
 
 def _connect(address: str) -> None:
@@ -217,7 +219,7 @@ def _connect(address: str) -> None:
     except (ConnectionError, RuntimeError) as error:
         raise UnavailableError(f"no Ray cluster answers at {address}: {error}") from error
     finally:
-        # Ray takes the signal, and ends the process at it; a job's child gives its job back.
+        # Ray replaces the SIGTERM handler, by which a child process releases its job.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
 
@@ -233,7 +235,7 @@ def _begin_session(address: str) -> None:
 
 
 def _raised(result: Any) -> Any:
-    """The result, or what the worker raised, as it raised it."""
+    """The result; re-raises the worker's original exception."""
     try:
         return ray.get(result)
     except RayTaskError as error:

@@ -1,4 +1,4 @@
-"""Files, datasets, models and jobs on the bus; what is missed is looked up once more."""
+"""Adapters for files, datasets, models and jobs as stored on NATS."""
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobError, JobState
 from modelmill.registry.v1.model_events_pb2 import (
@@ -22,19 +22,68 @@ from modelmill_service_kit.errors import AlreadyExistsError
 from modelmill_service_kit.nearest import no_such
 
 
+class DatasetRecords:
+    """Looks up datasets, and publishes their retirement."""
+
+    def __init__(self, bus: Bus, catalogue: DatasetCatalogue) -> None:
+        self._bus = bus
+        self._catalogue = catalogue
+
+    async def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+        """A dataset that the tenant may use.
+
+        Raises:
+            NotFoundError: It is unknown, retired, or another tenant's.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, dataset_id), DATASET_READY
+        )
+
+    async def retire(self, retired: DatasetRetired) -> int:
+        """Publish a retirement. On return it is durable, and this process has read it.
+
+        Raises:
+            UnavailableError: The bus does not answer. Retry.
+        """
+        sequence = await self._bus.publish(
+            DATASET_RETIRED, retired, msg_id=f"{retired.dataset_id}-retired"
+        )
+        await until_seen(self._catalogue, sequence)
+        return sequence
+
+
+class ModelRecords:
+    """Looks up model versions."""
+
+    def __init__(self, catalogue: ModelCatalogue) -> None:
+        self._catalogue = catalogue
+
+    async def get(self, tenant: str, version_id: str) -> ModelReady:
+        """A version that the tenant may use.
+
+        Raises:
+            NotFoundError: It is unknown, retired, or another tenant's.
+            UnavailableError: The bus does not answer.
+        """
+        return await self._catalogue.look(
+            lambda: self._catalogue.get(tenant, version_id), MODEL_READY
+        )
+
+
 class FileRecords:
-    """Writes and reads by id on the stream itself; lists from the read model that follows it."""
+    """Writes and reads single records on the stream; lists come from the read model."""
 
     def __init__(self, bus: Bus, catalogue: FileCatalogue) -> None:
         self._bus = bus
         self._catalogue = catalogue
 
     async def create(self, file: FileState) -> None:
-        """Durable on return, and listed by this process.
+        """Create a record. On return it is durable, and this process lists it.
 
         Raises:
-            AlreadyExistsError: There is, or was, a file of this id.
-            UnavailableError: The bus does not answer; the record may still appear later.
+            AlreadyExistsError: The id exists, or existed and was deleted.
+            UnavailableError: The bus does not answer. The record may still appear later.
         """
         try:
             await self._write(file, expect_last=0)
@@ -42,11 +91,11 @@ class FileRecords:
             raise AlreadyExistsError(f"there is a file {file.file_id!r}") from None
 
     async def delete(self, tenant: str, file_id: str) -> int:
-        """Mark the tenant's own file as deleted, for good; the sequence of the mark.
+        """Mark the tenant's file as deleted, permanently; returns the stream sequence.
 
         Raises:
-            NotFoundError: Unknown, deleted, or not the tenant's own.
-            UnavailableError: The bus does not answer; ask again.
+            NotFoundError: It is unknown, deleted, or another tenant's.
+            UnavailableError: The bus does not answer. Retry.
         """
         while True:
             stored = await self._stored(tenant, file_id)
@@ -58,16 +107,16 @@ class FileRecords:
             try:
                 return await self._write(file, expect_last=stored.sequence)
             except StaleWriteError:
-                continue  # somebody deleted it at the same moment
+                continue  # changed concurrently: read again
 
     async def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
-        """The record of a file that the tenant may use, as any process wrote it last.
+        """The newest record of a file that the tenant may use.
 
         Args:
-            include_deleted: For a job that was accepted while the file was there.
+            include_deleted: For jobs accepted before the file was deleted.
 
         Raises:
-            NotFoundError: Unknown, deleted, or another tenant's.
+            NotFoundError: It is unknown, deleted, or another tenant's.
             UnavailableError: The bus does not answer.
         """
         return (await self._stored(tenant, file_id, include_deleted)).body
@@ -80,7 +129,7 @@ class FileRecords:
     async def _stored(
         self, tenant: str, file_id: str, include_deleted: bool = False
     ) -> Stored[FileState]:
-        # An id that cannot be one was never given out; it must not become a subject.
+        # A malformed id must not become part of a subject.
         if TOKEN.fullmatch(file_id):
             stored = await self._bus.last(file_state(file_id), FileState)
             is_there = stored is not None and (include_deleted or not stored.body.deleted)
@@ -94,63 +143,14 @@ class FileRecords:
         return sequence
 
 
-class DatasetRecords:
-    """What others announced and retired, and our own announcements that one is retired."""
-
-    def __init__(self, bus: Bus, catalogue: DatasetCatalogue) -> None:
-        self._bus = bus
-        self._catalogue = catalogue
-
-    async def get(self, tenant: str, dataset_id: str) -> DatasetReady:
-        """A dataset that the tenant may use.
-
-        Raises:
-            NotFoundError: There is none, it is another tenant's, or it is retired.
-            UnavailableError: The bus does not answer.
-        """
-        return await self._catalogue.look(
-            lambda: self._catalogue.get(tenant, dataset_id), DATASET_READY
-        )
-
-    async def retire(self, retired: DatasetRetired) -> int:
-        """Durable on return, and known to this process.
-
-        Raises:
-            UnavailableError: The bus does not answer; ask again.
-        """
-        sequence = await self._bus.publish(
-            DATASET_RETIRED, retired, msg_id=f"{retired.dataset_id}-retired"
-        )
-        await until_seen(self._catalogue, sequence)
-        return sequence
-
-
-class ModelRecords:
-    """What others announced and retired."""
-
-    def __init__(self, catalogue: ModelCatalogue) -> None:
-        self._catalogue = catalogue
-
-    async def get(self, tenant: str, version_id: str) -> ModelReady:
-        """A version that the tenant may use.
-
-        Raises:
-            NotFoundError: There is none, it is another tenant's, or it is retired.
-            UnavailableError: The bus does not answer.
-        """
-        return await self._catalogue.look(
-            lambda: self._catalogue.get(tenant, version_id), MODEL_READY
-        )
-
-
 class JobRecords:
-    """The newest states of jobs."""
+    """Reads the newest JobState of a job."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def failure(self, tenant: str, job_id: str) -> JobError | None:
-        """Why a job of the tenant's failed; None for one that did not.
+        """The error of a tenant's failed job; None if it did not fail.
 
         Raises:
             UnavailableError: The bus does not answer.

@@ -1,7 +1,7 @@
-"""Persons and organisations by installed spaCy pipelines. Nothing is ever installed or downloaded.
+"""Entity finder for persons and organisations, by installed spaCy pipelines; never downloads any.
 
-A pipeline is a package, and loading it runs its code; so only those that spaCy's makers published
-are loaded, which the package's own metadata says before anything of it is imported.
+Loading a pipeline runs code of its package. So only packages published by Explosion are loaded,
+checked by their metadata before anything is imported.
 """
 
 import re
@@ -23,14 +23,14 @@ _MASKS = "|".join(name.upper() for name in TYPES)
 _DONE_ALREADY = re.compile(
     rf"\[?\b(?:{_MASKS})\b\]?|(?:Person|Organisation)-[0-9A-F]{{8}}|example\.com|EXAMPLE"
 )
-"""Masks and stand-ins, which a pipeline may take for names."""
+"""Masks and pseudonyms, which a pipeline may mistake for names."""
 
 
 def check_models(models: Mapping[str, str]) -> None:
-    """Refuse pipelines that are not installed, are nobody's we trust, or of another language.
+    """Reject pipelines that are not installed, not by Explosion, or for another language.
 
     Raises:
-        InvalidInputError: Everything that is wrong with them.
+        InvalidInputError: Lists every error.
     """
     errors = [error for language, name in models.items() for error in _errors_of(language, name)]
     if errors:
@@ -38,10 +38,10 @@ def check_models(models: Mapping[str, str]) -> None:
 
 
 class SpacyEntityFinder:
-    """Finds persons and organisations; a pipeline is loaded at the first text in its language."""
+    """Finds persons and organisations; pipelines are loaded lazily by language."""
 
     def __init__(self, models: Mapping[str, str]) -> None:
-        """Take names of pipelines by language.
+        """`models` maps languages to pipeline names.
 
         Raises:
             InvalidInputError: As `check_models`.
@@ -51,7 +51,7 @@ class SpacyEntityFinder:
         self._pipelines: dict[str, Any] = {}
 
     def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Of each text what is in it; a text in a language without a pipeline has nothing."""
+        """Entities of each text; none for languages without a pipeline."""
         found: list[list[Span]] = [[] for _ in texts]
         languages = languages_of(texts)
         for language in self._models:
@@ -59,7 +59,7 @@ class SpacyEntityFinder:
             if not places:
                 continue
             pipeline = self._pipeline(language)
-            # Outside of a zone spaCy remembers every word that it ever saw.
+            # Without a memory zone spaCy's vocabulary grows with every new word.
             with pipeline.memory_zone():
                 documents = pipeline.pipe([texts[place] for place in places])
                 for place, document in zip(places, documents, strict=True):

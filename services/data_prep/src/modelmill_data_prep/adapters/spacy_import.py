@@ -1,14 +1,14 @@
-"""Imports spaCy, which is large, where it is needed and without what is not."""
+"""Lazy import of spaCy without torch."""
 
 import sys
 from typing import Any
 
 
 def import_spacy() -> Any:
-    """Import spaCy without torch.
+    """Import spaCy while torch is hidden.
 
-    Its backend imports torch wherever torch is installed: seconds and hundreds of megabytes, for
-    tokenizers that never use it. A None in `sys.modules` reads as "not installed".
+    Its backend imports torch if installed, which takes seconds and hundreds of megabytes. A None in
+    `sys.modules` makes the import fail as if torch were not installed.
     """
     hidden = "torch" not in sys.modules
     if hidden:

@@ -1,4 +1,4 @@
-"""spaCy's lists of stop words. Imported by the job's child process only."""
+"""spaCy's stop-word lists; for the child process only."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,7 +7,7 @@ from modelmill_data_prep.adapters.spacy_import import import_spacy
 
 
 def spacy_stop_words() -> Mapping[str, frozenset[str]]:
-    """The lists of zh and en, in lower case."""
+    """Lower-case stop words for zh and en."""
     import_spacy()
     return {
         language: frozenset(

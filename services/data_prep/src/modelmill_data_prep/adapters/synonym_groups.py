@@ -1,4 +1,4 @@
-"""The lists of synonyms that come with the service."""
+"""Synonym lists that are part of the package."""
 
 from importlib.resources import files
 
@@ -6,7 +6,7 @@ _LANGUAGES = ("en", "zh")
 
 
 def load_synonyms() -> list[tuple[str, ...]]:
-    """Groups of words of which each may stand for each other one, English and Chinese."""
+    """Groups of interchangeable words, English and Chinese."""
     folder = files("modelmill_data_prep") / "resources" / "synonyms"
     return [
         tuple(line.split())

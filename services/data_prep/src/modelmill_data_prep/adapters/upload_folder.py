@@ -1,10 +1,8 @@
-"""Uploads in parts on disk: a folder for each, with its record and its parts.
+"""Multipart uploads on disk, without state in memory, so that processes can share the folder.
 
-<upload id>/record.json      the record, replaced as a whole
-<upload id>/parts/<part id>  a part, there once all of it is on disk
-<upload id>/incoming/...     a part on its way
-
-Nothing is remembered in memory: every process with this folder serves the same uploads.
+<upload id>/record.json      record, replaced atomically
+<upload id>/parts/<part id>  complete parts
+<upload id>/incoming/...     parts in transfer
 """
 
 import asyncio
@@ -36,11 +34,11 @@ _PART_ID = re.compile(r"part_[0-9a-f]{32}")
 _READ_BYTES = 1024 * 1024
 
 KEPT_SECONDS = 24 * 3600
-"""So long an upload that is over is known, for who asks again."""
+"""How long a finished upload stays known, for retries."""
 
 
-class PartFile:
-    """A part on its way to the disk."""
+class PartUpload:
+    """A part in transfer."""
 
     def __init__(self, part_id: str, file: BinaryIO, path: Path, final: Path) -> None:
         self.part_id = part_id
@@ -52,15 +50,15 @@ class PartFile:
         """Append."""
         await asyncio.to_thread(self._file.write, chunk)
 
-    async def keep(self) -> None:
-        """Make it a part of the upload, durably.
+    async def commit(self) -> None:
+        """Move the part durably into the upload.
 
         Raises:
-            NotFoundError: The upload's parts are gone.
+            NotFoundError: The upload was completed, cancelled or expired.
         """
-        await asyncio.to_thread(self._keep)
+        await asyncio.to_thread(self._commit)
 
-    def _keep(self) -> None:
+    def _commit(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
         try:
@@ -70,7 +68,7 @@ class PartFile:
 
 
 class UploadFolder:
-    """A folder for uploads in parts.
+    """`UploadStore` in a folder.
 
     Args:
         now: The time in Unix seconds.
@@ -82,25 +80,25 @@ class UploadFolder:
         make_folder(root)
 
     async def put(self, upload: Upload) -> None:
-        """Keep the record as it is now; durable on return."""
+        """Write the record; durable on return."""
         await asyncio.to_thread(self._put, upload)
 
     async def get(self, upload_id: str) -> Upload | None:
-        """The record; None for an id that was never given out, or long ago."""
+        """The record; None for an unknown or long expired id."""
         if not _UPLOAD_ID.fullmatch(upload_id):
             return None
         return await asyncio.to_thread(_record_in, self._root / upload_id)
 
     async def pending(self) -> list[Upload]:
-        """Uploads that may still be completed; what is over for long is swept."""
+        """Uploads that can still be completed; removes old ones."""
         return await asyncio.to_thread(self._pending)
 
     @asynccontextmanager
-    async def open_part(self, upload_id: str) -> AsyncIterator[PartFile]:
-        """A new part, which is gone at the end of the block unless it was kept.
+    async def open_part(self, upload_id: str) -> AsyncIterator[PartUpload]:
+        """A new part, deleted at the end of the block unless committed.
 
         Raises:
-            NotFoundError: The upload's parts are gone.
+            NotFoundError: The upload was completed, cancelled or expired.
         """
         part_id = f"part_{uuid.uuid4().hex}"
         path = self._folder(upload_id) / "incoming" / part_id
@@ -110,16 +108,16 @@ class UploadFolder:
             raise NotFoundError(f"the upload is over. {BEGIN_ANOTHER}") from None
         try:
             with file:
-                yield PartFile(part_id, file, path, self._folder(upload_id) / "parts" / part_id)
+                yield PartUpload(part_id, file, path, self._folder(upload_id) / "parts" / part_id)
         finally:
             path.unlink(missing_ok=True)
 
     async def parts(self, upload_id: str) -> dict[str, int]:
-        """Sizes of the parts kept, by id."""
+        """Sizes of committed parts, by id."""
         return await asyncio.to_thread(lambda: dict(_sizes(self._folder(upload_id) / "parts")))
 
     async def read(self, upload_id: str, part_ids: Sequence[str]) -> AsyncIterator[bytes]:
-        """The bytes of these parts one after the other, at most 1 MiB at a time."""
+        """The concatenated bytes of parts, in chunks of at most 1 MiB."""
         for part_id in part_ids:
             if not _PART_ID.fullmatch(part_id):
                 raise NotFoundError(unknown_part(part_id))
@@ -150,7 +148,7 @@ class UploadFolder:
         for folder in sorted(self._root.iterdir()):
             upload = _record_in(folder)
             if upload is None or now >= upload.expires_at + KEPT_SECONDS:
-                # Without a record it was being begun when the process died, or is being begun now.
+                # Without a record, creation is in progress or was interrupted by a crash.
                 if upload is not None or now >= folder.stat().st_mtime + KEPT_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
             elif status_at(upload, now) == PENDING:

@@ -1,6 +1,6 @@
-"""A process that has loaded what workers need, and is forked for each of them.
+"""Forkserver for worker processes, with their libraries preloaded.
 
-Light on purpose: whoever starts the server early loads its own libraries meanwhile.
+Imports little itself, so that the server can load libraries while the caller loads its own.
 """
 
 import multiprocessing
@@ -14,29 +14,25 @@ _PRELOADED = ["modelmill_data_prep.pipeline.worker_parts"]
 
 
 def start_worker_server() -> None:
-    """Begin to load the libraries of workers in another process; returns at once."""
+    """Start the forkserver, which preloads libraries; does not block."""
     worker_context()
     forkserver.ensure_running()
 
 
 def worker_context() -> ForkServerContext:
-    """What worker processes are started by; starts the server with the first of them."""
-    # This process is never forked: threads of Arrow and of its port would be missing in the copy.
-    # The server has none.
+    """Multiprocessing context of workers; starts the forkserver if needed."""
+    # Not "fork": this process has threads (Arrow, ChildPort) that a fork would lose.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context
 
 
 def without_pandas() -> None:
-    """Keep pyarrow from importing pandas, as it does with the first array wherever it is installed.
-
-    That takes half a second, in every process, for conversions that are never made here.
-    """
+    """Prevent pyarrow from importing pandas: it takes half a second per process and is unused."""
     sys.meta_path.insert(0, _NoPandas())
 
 
 class _NoPandas(MetaPathFinder):
     def find_spec(self, name: str, path: Any, target: Any = None) -> None:
         if name == "pandas":
-            raise ModuleNotFoundError("left out, see without_pandas", name=name)
+            raise ModuleNotFoundError("pandas is hidden by without_pandas", name=name)

@@ -1,4 +1,4 @@
-"""A piece of a source file that one worker can read by itself."""
+"""Blocks: parts of a source file that workers process independently."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,28 +6,28 @@ from typing import Literal
 import pyarrow as pa
 
 RowForm = Literal["json", "csv", "text"]
-"""How the bytes of a row are to be parsed: a JSON object, a CSV record, a document."""
+"""Row syntax: JSON object, CSV record or plain document."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some consecutive rows, bounded in number and bytes."""
+    """Consecutive raw rows, bounded in number and bytes."""
 
     index: int
-    """Place among the blocks of the file, from 0."""
+    """Index of the block in the file, from 0."""
 
     form: RowForm
     columns: tuple[str, ...]
-    """Names of the columns of a CSV record; empty for other forms."""
+    """Column names of CSV records; empty for other forms."""
 
     rows: pa.RecordBatch
-    """Of `SOURCE_ROWS`."""
+    """Rows of schema `SOURCE_ROWS`."""
 
     bytes_read: int
-    """Of the file as it is stored, up to the end of this block: how far the reading is."""
+    """Bytes of the stored file up to the end of this block, for progress."""
 
     encoding: str = "utf-8"
-    """Of the rows' bytes, by its name in `file_form.CODECS`; rows of UTF-16 stand here as UTF-8."""
+    """Encoding of the rows, a key of `file_form.CODECS`; UTF-16 rows are stored here as UTF-8."""
 
     delimiter: str = ","
-    """Of a CSV record."""
+    """Delimiter of CSV records."""

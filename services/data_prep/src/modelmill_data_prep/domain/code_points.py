@@ -1,4 +1,4 @@
-"""The characters of a batch of texts as one array, each with its class: counting without loops."""
+"""Characters of a batch of texts as one array with character classes, for vectorised counting."""
 
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class CharacterClass(IntEnum):
-    """What a character is; every character is of one class."""
+    """Character class; every character has exactly one."""
 
     OTHER = 0
     SPACE = 1
@@ -18,16 +18,16 @@ class CharacterClass(IntEnum):
     DIGIT = 3
     PUNCTUATION = 4
     SENTENCE_END = 5
-    """Punctuation after which a sentence is over."""
+    """Punctuation that ends a sentence."""
     APOSTROPHE = 6
-    """Punctuation that may stand inside of a word."""
+    """Punctuation that may occur inside a word."""
     SYMBOL = 7
     MARK = 8
     LOST = 9
-    """U+FFFD: what stood here was lost."""
+    """U+FFFD, the replacement character."""
     HAN = 10
     HAN_FUNCTION = 11
-    """Han characters that are function words: their share in real Chinese is never small."""
+    """Han function words, which are frequent in genuine Chinese text."""
     HAN_SIMPLIFIED = 12
     HAN_TRADITIONAL = 13
     KANA = 14
@@ -39,9 +39,9 @@ class CharacterClass(IntEnum):
     CYRILLIC_NOT_RUSSIAN = 20
     ARABIC = 21
     ARABIC_NOT_ARABIC = 22
-    """Letters of Persian and Urdu that Arabic does not have."""
+    """Letters of Persian and Urdu that do not occur in Arabic."""
     LETTER = 23
-    """Of another script."""
+    """Letter of another script."""
     LETTER_UPPER = 24
 
 
@@ -53,12 +53,12 @@ CYRILLIC = (C.CYRILLIC, C.CYRILLIC_UPPER, C.CYRILLIC_NOT_RUSSIAN)
 ARABIC = (C.ARABIC, C.ARABIC_NOT_ARABIC)
 UPPER = (C.LATIN_UPPER, C.CYRILLIC_UPPER, C.LETTER_UPPER)
 SPACED_LETTERS = (C.HANGUL, *LATIN, *CYRILLIC, *ARABIC, C.LETTER, C.LETTER_UPPER)
-"""Letters of scripts that put blanks between words."""
+"""Letters of scripts with spaces between words."""
 LETTERS = (*HAN, C.KANA, *SPACED_LETTERS)
 PUNCTUATION = (C.PUNCTUATION, C.SENTENCE_END, C.APOSTROPHE)
 
 _LAST_CLASSIFIED = 0x323B0
-"""Above are no letters, only selectors and private characters."""
+"""Code points above are selectors and private use."""
 
 _RANGES = (
     (C.KANA, ((0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D))),
@@ -80,7 +80,7 @@ _CLASS_OF_CATEGORY = {
     **dict.fromkeys(("Zs", "Zl", "Zp"), C.SPACE),
     "Lu": C.LETTER_UPPER,
 }
-"""By Unicode's general category, before scripts and single characters are told apart."""
+"""Initial class by Unicode general category; ranges and single characters refine it."""
 _SINGLE = {
     C.SENTENCE_END: ".!?。！？…｡．\u061f\u06d4\u0964",
     C.APOSTROPHE: "'\u2019",
@@ -106,7 +106,7 @@ _SINGLE = {
 
 
 class CodePoints:
-    """The characters of all texts, one after the other, with a line break after each text."""
+    """Concatenated characters of all texts, with a line break after each."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         joined = "\n".join(texts) + "\n" if texts else ""
@@ -114,55 +114,55 @@ class CodePoints:
             joined.encode("utf-32-le", "surrogatepass"), np.uint32
         )
         self.lengths: NDArray[np.int64] = np.fromiter(map(len, texts), np.int64, len(texts))
-        """Of each text, in characters."""
+        """Length of each text in characters."""
         self.ends: NDArray[np.int64] = np.cumsum(self.lengths + 1) - 1
-        """Of each text the place of the line break after it."""
+        """Position of the line break after each text."""
         self.starts: NDArray[np.int64] = self.ends - self.lengths
         self.classes: NDArray[np.uint8] = _class_table()[np.minimum(self.codes, _LAST_CLASSIFIED)]
         self.rows: NDArray[np.int32] = np.repeat(
             np.arange(len(texts), dtype=np.int32), self.lengths + 1
         )
-        """Of each character the number of its text."""
+        """Text index of each character."""
         keys = self.rows * CLASSES + self.classes
         self._counts: NDArray[np.int64] = np.bincount(keys, minlength=len(texts) * CLASSES).reshape(
             -1, CLASSES
         )
 
     def count(self, classes: Iterable[CharacterClass]) -> NDArray[np.int64]:
-        """Of each text the number of characters of these classes; the line break at its end too."""
+        """Characters of these classes per text, including the final line break."""
         total: NDArray[np.int64] = self._counts[:, list(classes)].sum(axis=1)
         return total
 
     def marked(self, classes: Iterable[CharacterClass]) -> NDArray[np.bool_]:
-        """Marks the characters of these classes."""
+        """Mask of the characters of these classes."""
         table = np.zeros(CLASSES, np.bool_)
         table[list(classes)] = True
         return table[self.classes]
 
     def lines(self) -> NDArray[np.int64]:
-        """Of each text the number of its lines."""
+        """Lines per text."""
         return self.count((C.LINE_BREAK,))
 
     def per_text(self, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Of each text the number of its characters that are marked."""
+        """Masked characters per text."""
         return np.bincount(self.rows[mask], minlength=len(self.lengths))
 
     def per_text_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Of each text how many of these places are in it."""
+        """Number of given positions per text."""
         return np.bincount(self.rows[places], minlength=len(self.lengths))
 
     def in_words(self) -> NDArray[np.bool_]:
-        """Marks the characters of words of scripts with blanks; "don't" is one word."""
+        """Mask of characters in space-separated words; "don't" is one word."""
         inside = self.marked((*SPACED_LETTERS, C.DIGIT, C.MARK))
         apostrophes = np.flatnonzero(self.classes == C.APOSTROPHE)
         if len(apostrophes):
-            # The last character is always a line break, so there is a next one.
+            # Safe, because the last character is always a line break.
             joins = inside[apostrophes + 1] & inside[np.maximum(apostrophes - 1, 0)]
             inside[apostrophes[joins]] = True
         return inside
 
     def word_starts(self) -> NDArray[np.bool_]:
-        """Marks where words of scripts with blanks begin."""
+        """Mask of first characters of space-separated words."""
         inside = self.in_words()
         starts = inside.copy()
         starts[1:] &= ~inside[:-1]
@@ -171,9 +171,9 @@ class CodePoints:
 
 @cache
 def _class_table() -> NDArray[np.uint8]:
-    """The class of every code point; made at the first use, some 20 ms."""
+    """Class of every code point; computed on first use, in about 20 ms."""
     table = np.zeros(_LAST_CLASSIFIED + 1, np.uint8)
-    # Without a call of Python for each of them, since every worker makes this table.
+    # Avoids a Python call per code point, because every worker computes the table.
     categories = map(unicodedata.category, map(chr, range(_LAST_CLASSIFIED)))
     classes = map(_CLASS_OF_CATEGORY.__getitem__, categories)
     table[:_LAST_CLASSIFIED] = np.fromiter(classes, np.uint8, _LAST_CLASSIFIED)

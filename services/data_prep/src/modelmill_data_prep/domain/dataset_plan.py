@@ -1,4 +1,4 @@
-"""What a caller wants a dataset to be, checked as a whole."""
+"""Validated dataset options: all parts of a DatasetSpec."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ Planned = TypeVar("Planned")
 
 @dataclass(frozen=True)
 class SplitShares:
-    """Shares of the rows; they add up to 1."""
+    """Shares of the splits; they add up to 1."""
 
     train: float = 0.8
     valid: float = 0.1
@@ -35,7 +35,7 @@ class SplitShares:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """A spec with nothing wrong in it, defaults filled in."""
+    """Validated options with defaults."""
 
     name: str
     mapping: RowMapping
@@ -51,22 +51,22 @@ class DatasetPlan:
     curriculum: CurriculumPlan
     tokenize: TokenizePlan
     reading: FileForm
-    """What is requested; empty where the file says."""
+    """Requested reading options; empty fields are detected from the file."""
 
     @property
     def asks_models(self) -> bool:
-        """Whether models must be asked to make it."""
+        """Whether a step needs the inference service."""
         return bool(self.augment.by_models or self.curriculum.loss_model)
 
 
-def plan_dataset(spec: Mapping[str, Any], *, why_no_models: str = "") -> DatasetPlan:
-    """Check a `modelmill.data_prep.v1.DatasetSpec` given as a mapping with its field names.
+def plan_dataset(spec: Mapping[str, Any], *, models_unavailable: str = "") -> DatasetPlan:
+    """Validate a `modelmill.data_prep.v1.DatasetSpec`, given as a mapping.
 
     Args:
-        why_no_models: Where no model can be asked: why, and what to do about it.
+        models_unavailable: Error message if no inference is configured; else empty.
 
     Raises:
-        InvalidInputError: Everything that is wrong with the spec.
+        InvalidInputError: Lists every error.
     """
     errors: list[str] = []
     name = str(spec.get("name", ""))
@@ -93,15 +93,15 @@ def plan_dataset(spec: Mapping[str, Any], *, why_no_models: str = "") -> Dataset
         tokenize=part("tokenize", plan_tokenize, TokenizePlan()),
         reading=part("reading", plan_reading, AS_DETECTED),
     )
-    if why_no_models:
-        errors += [f"{what}: {why_no_models}" for what in _asking(planned)]
+    if models_unavailable:
+        errors += [f"{what}: {models_unavailable}" for what in _model_uses(planned)]
     if errors:
         raise InvalidInputError(errors)
     return planned
 
 
-def _asking(plan: DatasetPlan) -> list[str]:
-    """Which parts ask a model."""
+def _model_uses(plan: DatasetPlan) -> list[str]:
+    """Descriptions of the parts that use a model."""
     parts = [f"augment: {step.method} asks {step.model}" for step in plan.augment.by_models]
     if plan.curriculum.loss_model:
         parts.append(f"curriculum: weight loss asks {plan.curriculum.loss_model}")
@@ -109,10 +109,10 @@ def _asking(plan: DatasetPlan) -> list[str]:
 
 
 def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:
-    """Refuse a mapping that reads a column that no row has.
+    """Reject a mapping that reads a missing column.
 
     Raises:
-        InvalidInputError: Names every such column and lists those of the file.
+        InvalidInputError: Names every missing column and lists those of the file.
     """
     columns = list(known)
     unknown = [column for column in mapping.columns if column not in columns]
@@ -121,7 +121,7 @@ def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:
     listed = ", ".join(repr(column[:64]) for column in columns[:MAX_COLUMNS_LISTED])
     more = f" and {len(columns) - MAX_COLUMNS_LISTED} more" if columns[MAX_COLUMNS_LISTED:] else ""
     raise InvalidInputError(
-        [f"unknown column {column[:64]!r}; the file has {listed}{more}" for column in unknown]
+        [f"unknown column {column[:64]!r}. The file has {listed}{more}" for column in unknown]
     )
 
 
@@ -145,7 +145,7 @@ def _plan_shares(spec: Mapping[str, Any]) -> SplitShares:
 
 
 def _gather(errors: list[str], plan: Callable[[], Planned], otherwise: Planned) -> Planned:
-    """The planned part, or `otherwise` with what is wrong added to `errors`."""
+    """The validated part, or `otherwise` with its errors appended."""
     try:
         return plan()
     except InvalidInputError as error:

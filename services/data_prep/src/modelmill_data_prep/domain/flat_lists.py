@@ -1,4 +1,4 @@
-"""Lists of texts whose items are worked on flat."""
+"""Helpers for Arrow list columns that are processed flat."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,23 +10,25 @@ Item = TypeVar("Item")
 
 
 def like_lists(lists: pa.ListArray, texts: Sequence[str | None]) -> pa.ListArray:
-    """Lists as long as those given, of other texts; also of lists that are a slice of others.
+    """Rebuild a list array with the same lengths from flat texts; handles sliced arrays.
+
 
     Args:
-        texts: As many as `lists.flatten()` has, in its order.
+        texts: One per item of `lists.flatten()`.
     """
     offsets = lists.offsets
-    # A slice keeps the offsets into the whole.
+    # A slice keeps offsets into the parent array.
     if len(offsets) and offsets[0].as_py():
         offsets = pa.compute.subtract(offsets, offsets[0])
     return pa.ListArray.from_arrays(offsets, pa.array(texts, pa.string()))
 
 
 def lists_of(items: Sequence[Item], lists: pa.ListArray) -> list[list[Item]]:
-    """Items of lists as long as those given.
+    """Group flat items by the lengths of a list array.
+
 
     Args:
-        items: As many as `lists.flatten()` has, in its order.
+        items: One per item of `lists.flatten()`.
     """
     offsets = lists.offsets.to_pylist()
     first = offsets[0] if offsets else 0
@@ -34,7 +36,7 @@ def lists_of(items: Sequence[Item], lists: pa.ListArray) -> list[list[Item]]:
 
 
 def as_list(column: pa.Array) -> list[Any]:
-    """The same as `to_pylist`, several times as quickly for texts and for nothing but null."""
+    """As `to_pylist`, but several times faster for strings and all-null columns."""
     if column.null_count == len(column):
         return [None] * len(column)
     if column.type == pa.string():

@@ -1,9 +1,9 @@
-"""The language of a text, as far as its characters and its commonest words tell.
+"""Language detection by script and function words.
 
-The script decides: Han, kana, Hangul, Cyrillic, Arabic. Cyrillic is ru and Arabic is ar, unless
-letters occur that these languages do not have. Among the languages in Latin letters function words
-vote; a short text in which none occurs is taken for English. Languages that are not in `LANGUAGES`
-are told apart from these only in longer texts: a Swedish headline is en, a Swedish page is other.
+Script decides for Han, kana, Hangul, Cyrillic and Arabic. Cyrillic is ru and Arabic is ar, unless
+letters of other languages occur. Languages in Latin script are told apart by function words; a
+short text without any counts as English. Other languages are recognised only in longer texts: a
+Swedish headline is en, a Swedish page is other.
 """
 
 from collections import Counter
@@ -25,15 +25,16 @@ from modelmill_data_prep.domain.code_points import (
 from modelmill_data_prep.domain.language_names import Language
 
 HAN_SHARE_OF_CHINESE = 0.2
-"""A Chinese sentence with English names in it is still Chinese: one Han character is a word."""
+"""Threshold for Chinese; low, because a Han character counts as a word and English names are
+frequent."""
 KANA_SHARE_OF_JAPANESE = 0.2
-"""Of Han and kana; a Chinese text quotes a kana now and then."""
+"""Threshold of kana among Han and kana; Chinese texts occasionally contain kana."""
 VOTING_WORDS = 200
-"""So many words at the beginning of a text vote."""
+"""Number of leading words that are counted."""
 MIN_WORDS_TO_DOUBT = 20
-"""A shorter text may be English without function words: a title, a list."""
+"""Shorter texts, such as titles and lists, may be English without function words."""
 FUNCTION_WORDS_OF_ENGLISH = 0.1
-"""A longer one has at least this share of them; a third is usual."""
+"""Minimum share of function words in longer English texts; a third is typical."""
 
 FUNCTION_WORDS: Mapping[Language, str] = {
     "en": "the of and to that is was for it with as his her he she be by at this have from not are "
@@ -55,10 +56,11 @@ FUNCTION_WORDS: Mapping[Language, str] = {
 
 
 def languages_of(texts: Sequence[str], points: CodePoints | None = None) -> list[Language]:
-    """Of each text the language; a text without letters is other.
+    """Language of each text; "other" without letters.
+
 
     Args:
-        points: Of these texts, where they are there already.
+        points: Code points of the texts, if already computed.
     """
     found = _by_script(points or CodePoints(texts))
     return [
@@ -68,12 +70,12 @@ def languages_of(texts: Sequence[str], points: CodePoints | None = None) -> list
 
 
 def language_of(text: str) -> Language:
-    """The language of one text; in batches it is a hundred times faster."""
+    """Language of one text; batches are a hundred times faster."""
     return languages_of([text])[0]
 
 
 def is_variant(points: CodePoints, variant: str) -> NDArray[np.bool_]:
-    """Marks the texts that have no more characters of the other variant of Chinese."""
+    """Mask of texts with at least as many characters of this variant as of the other."""
     simplified = points.count((CharacterClass.HAN_SIMPLIFIED,))
     traditional = points.count((CharacterClass.HAN_TRADITIONAL,))
     return simplified >= traditional if variant == "zh-hans" else traditional >= simplified
@@ -106,7 +108,7 @@ def _by_script(points: CodePoints) -> list[Language]:
 
 
 def _of_latin(text: str) -> Language:
-    """Which of the languages in Latin letters; en when nothing speaks for another."""
+    """Distinguish languages in Latin script; en by default."""
     words = text[: 20 * VOTING_WORDS].lower().split(maxsplit=VOTING_WORDS)[:VOTING_WORDS]
     english = sum(map(_words_of_english_alone().__contains__, words))
     foreign = sum(map(_foreign_words().__contains__, words))
@@ -117,7 +119,7 @@ def _of_latin(text: str) -> Language:
         for word in words
         for language in _languages_of_word().get(word.strip(",.;:!?\"'()"), ())
     )
-    # Of languages with as many votes the first in the table.
+    # Ties go to the first language in the table.
     best = max(FUNCTION_WORDS, key=lambda language: votes[language])
     if votes[best] >= 2 and votes[best] > votes["en"]:
         return best
@@ -130,7 +132,7 @@ def _may_be_english(votes: int, words: Sequence[str]) -> bool:
 
 @cache
 def all_function_words() -> frozenset[str]:
-    """Those of all languages in Latin letters."""
+    """Function words of all languages in Latin script."""
     return frozenset(_languages_of_word())
 
 

@@ -1,4 +1,4 @@
-"""Numbers of 64 bits as numbers that look random: how hashes of texts and places are spread."""
+"""64-bit integer mixing function (SplitMix64 finaliser)."""
 
 from typing import Any
 
@@ -10,12 +10,13 @@ _SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
 
 
 def mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """Values of which every bit depends on every bit of what they were; no two become one.
+    """Bijective mix of 64-bit values, in which every output bit depends on every input bit.
 
-    The finaliser of SplitMix64 (Steele, Lea and Flood 2014). The same on every machine.
+    SplitMix64 (Steele, Lea and Flood 2014); the same on every machine.
+
 
     Args:
-        values: Of 64 bits, unsigned.
+        values: Unsigned 64-bit values.
     """
     values = values ^ (values >> np.uint64(30))
     values *= _FIRST_FACTOR

@@ -1,4 +1,4 @@
-"""What became of the rows, as report.json."""
+"""Builds the dataset report (`report.json`)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from modelmill_data_prep.domain.duplicates.clusters import Cluster
+from modelmill_data_prep.domain.row_decisions import SPLITS
 from modelmill_data_prep.domain.tally import Tally
-from modelmill_data_prep.domain.verdicts import SPLITS
 
 
 def report_of(
@@ -20,7 +20,7 @@ def report_of(
     source: Mapping[str, str],
     failure: str = "",
 ) -> dict[str, Any]:
-    """The whole report, with why no dataset was made; the same rows and answers give the same."""
+    """The report, with the failure if no dataset was made; deterministic."""
     return {
         "failure": failure or None,
         "counts": dict(counts),
@@ -52,7 +52,7 @@ def report_of(
 
 
 def failed_report_of(tally: Tally, failure: str, source: Mapping[str, str]) -> dict[str, Any]:
-    """The report of rows of which no dataset could be made, as far as they were looked at."""
+    """Report of a failed job, with the statistics gathered so far."""
     made = dict.fromkeys(("rows_kept", "rows_made", *SPLITS), 0)
     counts = {"rows_in": tally.rows_in, **tally.taken_out(), **made}
     return report_of(tally, counts, (), {}, "", (), source, failure)
@@ -67,7 +67,7 @@ def _by_outcome(rules: Mapping[str, int]) -> dict[str, dict[str, int]]:
 
 
 def _most_common(counter: Counter[str]) -> dict[str, int]:
-    # By name where equal, so that the order does not depend on which came first.
+    # Ties by name, so that the order does not depend on insertion.
     return dict(sorted(counter.items(), key=_largest_first))
 
 
@@ -80,6 +80,6 @@ def _histogram(buckets: Mapping[int, int]) -> dict[str, int]:
 
 
 def _bucket_name(bits: int) -> str:
-    """Buckets double: 0-1, 2, 3-4, 5-8, 9-16, ..."""
+    """Name of an exponential bucket: 0-1, 2, 3-4, 5-8, 9-16, ..."""
     low, high = (0, 1) if bits == 0 else (2 ** (bits - 1) + 1, 2**bits)
     return str(high) if low == high else f"{low}-{high}"

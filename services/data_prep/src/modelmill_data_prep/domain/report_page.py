@@ -1,4 +1,4 @@
-"""The report as a page: plain HTML with drawings in it, no script, nothing loaded from anywhere."""
+"""HTML report of a dataset: inline SVG, no scripts, no external resources."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,58 +8,58 @@ from typing import Any
 
 from jinja2 import Environment, Template
 
-from modelmill_data_prep.domain.verdicts import GIVES_EVALUATION_AWAY, GIVES_TEST_AWAY, SPLITS
+from modelmill_data_prep.domain.row_decisions import EVALUATION_LEAK_RULE, SPLITS, TEST_LEAK_RULE
 
 BAR_WIDTH = 420
 ROW_HEIGHT = 22
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One line of a bar chart."""
+class ChartBar:
+    """One bar of a chart."""
 
     name: str
     count: int
     share: float
-    """Of the longest bar, 0 to 1."""
+    """Length relative to the longest bar, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """Counts by name, drawn."""
+    """Bar chart of counts by name."""
 
     title: str
     about: str
-    bars: list[Bar]
+    bars: list[ChartBar]
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """Height in pixels."""
         return ROW_HEIGHT * len(self.bars)
 
 
 @dataclass(frozen=True)
-class GivenAway:
-    """Something that a model will be scored with, and the rows that would have given it away."""
+class ContaminationGroup:
+    """An evaluation set, and the contaminated rows that were dropped because of it."""
 
     name: str
     count: int
     samples: list[Mapping[str, Any]]
-    """Some of them: "line", "text", "detail"."""
+    """Samples with "line", "text" and "detail"."""
 
 
 def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
-    """The page of a report as `report_of` makes it; the same report gives the same bytes.
+    """Render a report of `report_of`; deterministic.
 
     Args:
-        name: The dataset's, for the title.
+        name: Dataset name, for the title.
     """
     page = _template().render(
         name=name or "dataset",
         report=report,
         charts=_charts(report),
         width=BAR_WIDTH,
-        given_away=_given_away(report),
+        contamination_groups=_contamination_groups(report),
         clustered=_clustered(report),
     )
     return page.encode()
@@ -93,17 +93,19 @@ def _charts(report: Mapping[str, Any]) -> list[Chart]:
     return [chart for chart in charts if chart.bars]
 
 
-def _given_away(report: Mapping[str, Any]) -> list[GivenAway]:
+def _contamination_groups(report: Mapping[str, Any]) -> list[ContaminationGroup]:
     samples = report["samples"]
-    shown = [*samples.get(GIVES_EVALUATION_AWAY, []), *samples.get(GIVES_TEST_AWAY, [])]
+    shown = [*samples.get(EVALUATION_LEAK_RULE, []), *samples.get(TEST_LEAK_RULE, [])]
     return [
-        GivenAway(name, count, [one for one in shown if one["detail"].endswith(f" {name}")])
+        ContaminationGroup(
+            name, count, [one for one in shown if one["detail"].endswith(f" {name}")]
+        )
         for name, count in report["contaminated"].items()
     ]
 
 
 def _clustered(report: Mapping[str, Any]) -> dict[str, int]:
-    """How many rows were dropped because another says the same, and how many of them are named."""
+    """Number of dropped duplicates, and how many of them the report lists."""
     dropped = report["rules"].get("dropped", {})
     return {
         "all": sum(dropped.get(rule, 0) for rule in ("duplicates.exact", "duplicates.near")),
@@ -118,5 +120,5 @@ def _of(report: Mapping[str, Any], name: str) -> Mapping[str, int]:
 
 def _chart(title: str, about: str, counts: Mapping[str, int]) -> Chart:
     longest = max(counts.values(), default=0) or 1
-    bars = [Bar(name, count, count / longest) for name, count in counts.items()]
+    bars = [ChartBar(name, count, count / longest) for name, count in counts.items()]
     return Chart(title, about, bars)

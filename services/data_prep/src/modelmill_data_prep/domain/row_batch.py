@@ -1,4 +1,4 @@
-"""What passes between the stages: Arrow batches of rows, of one schema from mapping to splits."""
+"""Arrow schemas of rows between pipeline stages, and helpers for batches."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,65 +10,65 @@ from modelmill_data_prep.domain.flat_lists import as_list
 
 SOURCE_ROWS = pa.schema(
     [
-        # Line of the file on which the row begins, from 1; without lines the row's number.
+        # First line of the row, from 1; the row number for formats without lines.
         pa.field("line", pa.int64(), nullable=False),
-        # The row's own bytes; of a row that is too long its beginning.
+        # Raw bytes; truncated if too long.
         pa.field("raw", pa.binary(), nullable=False),
-        # Why it cannot be read; null for a row that may be parsed.
+        # Fault of an unreadable row, or null.
         pa.field("fault", pa.string()),
     ]
 )
-"""Rows as read, before anything was parsed."""
+"""Raw rows before parsing."""
 
 ROWS = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),
         # sha256 of the source row's bytes.
         pa.field("source", pa.binary(32), nullable=False),
-        # Of each turn: system, user, assistant or tool. A document is one turn of the assistant's.
+        # Role per message: system, user, assistant or tool. A document is one assistant message.
         pa.field("roles", pa.list_(pa.string()), nullable=False),
-        # Of each turn: its text.
+        # Text per message.
         pa.field("contents", pa.list_(pa.string()), nullable=False),
-        # Of each turn: what else it has (tool_calls, tool_call_id, name), a JSON object or null.
+        # Extras per message (tool_calls, tool_call_id, name), a JSON object or null.
         pa.field("extras", pa.list_(pa.string()), nullable=False),
-        # The tools that may be called, a JSON list as OpenAI writes it; null when none.
+        # Tool definitions in OpenAI's format, a JSON list or null.
         pa.field("tools", pa.string()),
-        # Of a preference pair: the worse answer; null otherwise.
+        # Rejected answer of a preference pair, or null.
         pa.field("rejected", pa.string()),
         # Transforms that changed the row, in order, "<name>@<version>".
         pa.field("changes", pa.list_(pa.string()), nullable=False),
-        # What made the row from its source row, "<name>@<version>"; null for a row as given.
+        # Augmentation method, "<name>@<version>"; null for an original row.
         pa.field("made_by", pa.string()),
     ]
 )
-"""Rows that will be trained or scored on, as far as the stages have come with them."""
+"""Rows as conversations, between mapping and writing."""
 
 DROPPED = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),
         pa.field("source", pa.binary(32), nullable=False),
-        # "dropped" (a rule does not want it) or "quarantined" (it cannot be a row).
+        # "dropped" (by a rule) or "quarantined" (invalid).
         pa.field("outcome", pa.string(), nullable=False),
-        # Stage and rule, for example "filter.characters.min"; no values, to be counted.
+        # Stage and rule, for example "filter.characters.min"; contains no values, as it is counted.
         pa.field("rule", pa.string(), nullable=False),
-        # More for people.
+        # Human-readable detail.
         pa.field("detail", pa.string()),
-        # Beginning of the row, for the report.
+        # Beginning of the row's text, for the report.
         pa.field("sample", pa.string(), nullable=False),
     ]
 )
-"""Rows that go no further."""
+"""Removed rows."""
 
 SAMPLE_CHARACTERS = 2_000
 
 
-def spoken_texts(rows: pa.RecordBatch) -> list[str]:
-    """Of each row what is said in it, without the system turn, which is often the same for all."""
-    return as_list(spoken(rows))
+def texts_without_system(rows: pa.RecordBatch) -> list[str]:
+    """Text of each row without system messages, which are often the same for all rows."""
+    return as_list(text_array_without_system(rows))
 
 
-def spoken(rows: pa.RecordBatch) -> pa.Array:
-    """The same as an array of strings."""
+def text_array_without_system(rows: pa.RecordBatch) -> pa.Array:
+    """As `texts_without_system`, as an Arrow array."""
     contents = rows.column("contents")
     speaks = pc.not_equal(rows.column("roles").flatten(), "system")
     if speaks.false_count:
@@ -80,7 +80,7 @@ def spoken(rows: pa.RecordBatch) -> pa.Array:
 
 
 def rows_with_equal_answers(rows: pa.RecordBatch) -> list[int]:
-    """The numbers of the rows whose rejected answer says what their last turn says."""
+    """Indices of preference pairs whose chosen and rejected answers are equal."""
     rejected, contents = rows.column("rejected"), rows.column("contents")
     if rejected.null_count == rows.num_rows:
         return []
@@ -96,11 +96,11 @@ def dropped_rows(
     *,
     details: Sequence[str | None] | None = None,
 ) -> pa.RecordBatch:
-    """The rows that have a reason, as dropped ones.
+    """Rows with a reason, converted to `DROPPED`.
 
     Args:
-        reasons: For each row the stage and rule that drops it, or None to leave it out.
-        details: For each row more for people.
+        reasons: Stage and rule that drops each row; None for kept rows.
+        details: Human-readable detail per row.
     """
     places = [place for place, reason in enumerate(reasons) if reason is not None]
     gone = rows.take(pa.array(places, pa.int64()))
@@ -111,19 +111,21 @@ def dropped_rows(
             pa.array(["dropped"] * len(places), pa.string()),
             pa.array([reasons[place] for place in places], pa.string()),
             pa.array([details[place] if details else None for place in places], pa.string()),
-            pa.array([text[:SAMPLE_CHARACTERS] for text in spoken_texts(gone)], pa.string()),
+            pa.array(
+                [text[:SAMPLE_CHARACTERS] for text in texts_without_system(gone)], pa.string()
+            ),
         ],
         schema=DROPPED,
     )
 
 
 def one_batch(batches: Sequence[pa.RecordBatch], schema: pa.Schema = ROWS) -> pa.RecordBatch:
-    """The batches as one, also when they have no rows."""
+    """Concatenate batches; works without rows as well."""
     table = pa.Table.from_batches(batches, schema).combine_chunks()
     found = table.to_batches()
     return found[0] if found else pa.RecordBatch.from_pylist([], schema=schema)
 
 
 def kept_rows(rows: pa.RecordBatch, reasons: Iterable[str | None]) -> pa.RecordBatch:
-    """The rows that have no reason to be dropped."""
+    """Rows without a reason."""
     return rows.filter(pa.array([reason is None for reason in reasons], pa.bool_()))

@@ -1,4 +1,4 @@
-"""What passes between reading and mapping: source rows, and rows that were refused."""
+"""Parsed source rows and rejected rows, between reading and mapping."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -10,47 +10,47 @@ from modelmill_data_prep.domain.reading.faults import NOT_UTF8, Fault, not_in, n
 from modelmill_data_prep.domain.reading.file_form import CODECS, UTF8
 
 RAW_CHARACTERS = 2_000
-"""So much of a refused row goes into the quarantine."""
+"""Characters of a rejected row that go to the quarantine."""
 
 RAW_BYTES = 4 * RAW_CHARACTERS
-"""Bytes of a row that surely hold as many characters."""
+"""Bytes that certainly contain RAW_CHARACTERS characters."""
 
 
 class SourceRow(msgspec.Struct, frozen=True, gc=False):
-    """One row as read, before anything was checked."""
+    """A parsed row, not yet validated."""
 
     line: int
-    """Line of the file on which the row begins, from 1; without lines the row's number."""
+    """First line of the row, from 1; the row number for formats without lines."""
 
     columns: Mapping[str, Any]
-    """Column name to JSON value."""
+    """JSON value by column name."""
 
     raw: bytes
-    """The row's own bytes in the file, without its line end."""
+    """Bytes of the row in the file, without line end."""
 
     encoding: str = UTF8
-    """Of the bytes."""
+    """Encoding of `raw`."""
 
 
 class RejectedRow(msgspec.Struct, frozen=True, gc=False):
-    """A row that cannot become a conversation."""
+    """A row that cannot be mapped to a conversation."""
 
     line: int
     rule: str
-    """For example "read.not_json"; no values, to be counted."""
+    """For example "read.not_json"; contains no values, as it is counted."""
 
     reason: str
-    """For people. Names columns, limits and where bytes are no text, but no values."""
+    """Human-readable; may name columns, limits and byte offsets, but no values."""
 
     raw: str
-    """The row as far as `RAW_CHARACTERS`; bytes that are no text are replaced."""
+    """First `RAW_CHARACTERS` of the row; invalid bytes are replaced."""
 
     source: bytes
-    """sha256 of the row's bytes; of a row that is too long, of as much as was kept of it."""
+    """sha256 of the row's bytes, or of the kept beginning of a too long row."""
 
 
 def rejected(line: int, fault: Fault, raw: bytes, encoding: str = UTF8) -> RejectedRow:
-    """The row, whose bytes in the file are `raw`, as one that goes no further."""
+    """Create a rejected row from its bytes in the file."""
     text = (
         raw[:RAW_BYTES].decode(CODECS[encoding], errors="replace")[:RAW_CHARACTERS].rstrip("\r\n")
     )

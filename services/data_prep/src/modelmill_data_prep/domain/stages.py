@@ -1,8 +1,8 @@
-"""What a stage is: a pure function on batches of rows.
+"""Pipeline stages: pure functions on batches of rows.
 
-The same rows give the same rows, whatever else is in the batch and on whichever machine: that is
-why a dataset is the same however many processes made it. What needs to know all rows (duplicates,
-splits, order) is no stage: stages write down a key for each row, and one place decides.
+Results do not depend on batching or machine, so a dataset is the same with any number of processes.
+Dataset-wide decisions (duplicates, splits, order) are not stages: workers compute keys per row, and
+one process decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,60 +11,60 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows, spoken_texts
+from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows, texts_without_system
 
 
 @dataclass(frozen=True)
-class Passed:
-    """What comes out of a stage; every row that went in is in one of the two."""
+class StageResult:
+    """Output of a stage; every input row is in `rows` or in `dropped`."""
 
     rows: pa.RecordBatch
-    """Of `ROWS`."""
+    """Kept rows, schema `ROWS`."""
 
     dropped: pa.RecordBatch
-    """Of `DROPPED`."""
+    """Removed rows, schema `DROPPED`."""
 
     changed: int = 0
-    """Rows whose text is another now."""
+    """Number of rows with changed text."""
 
     found: Mapping[str, int] = field(default_factory=dict)
-    """Entities found, "<type> <what was done>" to number; no values."""
+    """Count of entities by "<type> <action>"."""
 
 
 class Stage(Protocol):
-    def __call__(self, rows: pa.RecordBatch) -> Passed:
-        """Take a batch of `ROWS`."""
+    def __call__(self, rows: pa.RecordBatch) -> StageResult:
+        """Process a batch of `ROWS`."""
 
 
 class TextTransform(Protocol):
-    """Changes texts. Never raises on any text, and doing it twice changes nothing."""
+    """Idempotent text transform that never raises."""
 
     name: str
     version: int
-    """Another one whenever the same text may come out otherwise."""
+    """Must change whenever the output for any text may change."""
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text as it shall be; an empty one takes its row out."""
+        """Transform texts; an empty result drops the row."""
 
 
 class RowRule(Protocol):
-    """Says which rows are not wanted. Never raises on any text."""
+    """Rule that selects rows to drop; never raises."""
 
     name: str
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
-        """For each row, given as what is said in it: the rule that it breaks ("characters.min")."""
+        """Violated rule of each text, such as "characters.min", or None."""
 
 
 class RuleStage:
-    """A rule on rows as a stage."""
+    """Adapts a row rule to a stage."""
 
     def __init__(self, rule: RowRule) -> None:
         self._rule = rule
 
-    def __call__(self, rows: pa.RecordBatch) -> Passed:
+    def __call__(self, rows: pa.RecordBatch) -> StageResult:
         reasons = [
             None if broken is None else f"{self._rule.name}.{broken}"
-            for broken in self._rule(spoken_texts(rows))
+            for broken in self._rule(texts_without_system(rows))
         ]
-        return Passed(kept_rows(rows, reasons), dropped_rows(rows, reasons))
+        return StageResult(kept_rows(rows, reasons), dropped_rows(rows, reasons))

@@ -1,4 +1,4 @@
-"""Counts of rows, gathered block by block in any process, added up in the order of the blocks."""
+"""Row statistics, gathered per block in workers and merged in block order."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,20 +7,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from modelmill_data_prep.domain.measure import Measure
 from modelmill_data_prep.domain.reading.faults import counted
-from modelmill_data_prep.domain.verdicts import DUPLICATE_RULES
+from modelmill_data_prep.domain.row_decisions import DUPLICATE_RULES
+from modelmill_data_prep.domain.text_length import TextLength
 
 MAX_CHOICES = 64
-"""With more different answers than this, rows are no choice among labels."""
+"""With more distinct answers the dataset is not a classification dataset."""
 
 SAMPLES_PER_RULE = 5
-"""Of the rows that a rule took out, the first ones are shown."""
+"""Sample rows shown per rule."""
 
 
 @dataclass
 class StageCount:
-    """What one stage did."""
+    """Counters of one stage."""
 
     rows_in: int = 0
     rows_dropped: int = 0
@@ -29,7 +29,7 @@ class StageCount:
 
 @dataclass
 class Sample:
-    """A row that a rule took out."""
+    """A sample of a removed row."""
 
     line: int
     text: str
@@ -38,34 +38,34 @@ class Sample:
 
 @dataclass
 class Tally:
-    """What is counted of a block or of a whole file; does not grow with the rows."""
+    """Statistics of a block or a whole file; constant size."""
 
     rows_in: int = 0
     rows_kept: int = 0
     rows_made: int = 0
-    """Of those kept, made of others."""
+    """Kept rows that were created by augmentation."""
     turns_not_learned: int = 0
-    """Answers before the last one that the loss is not taken on."""
+    """Answers, other than the last of a row, without loss."""
     stages: dict[str, StageCount] = field(default_factory=dict)
     rules: Counter[str] = field(default_factory=Counter)
-    """Rows taken out, by outcome and rule: "dropped filter.characters.min"."""
+    """Removed rows by "<outcome> <rule>", such as "dropped filter.characters.min"."""
     reasons: Counter[str] = field(default_factory=Counter)
-    """Rows quarantined, by reason in words."""
+    """Quarantined rows by human-readable reason."""
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     difficulty: Counter[str] = field(default_factory=Counter)
-    """Rows of train by tier, where they have one."""
+    """Train rows by difficulty tier."""
     entities: Counter[str] = field(default_factory=Counter)
-    """Entities found, by type and what was done: "email mask"."""
+    """Entities by type and action, such as "email mask"."""
     languages: Counter[str] = field(default_factory=Counter)
     token_buckets: Counter[int] = field(default_factory=Counter)
     character_buckets: Counter[int] = field(default_factory=Counter)
     tokens: int = 0
     sentences: int = 0
     answers: Counter[str] | None = field(default_factory=Counter)
-    """The different answers; None once they are too many to be labels, or a row has several."""
+    """Distinct answers; None once they are too many for labels, or a row has several."""
 
     def add_stage(self, name: str, rows_in: int, dropped: pa.RecordBatch, changed: int) -> None:
-        """A stage that has taken a batch."""
+        """Count a batch processed by a stage."""
         stage = self.stages.setdefault(name, StageCount())
         stage.rows_in += rows_in
         stage.rows_dropped += dropped.num_rows
@@ -73,7 +73,7 @@ class Tally:
         self.add_dropped(dropped)
 
     def add_dropped(self, dropped: pa.RecordBatch) -> None:
-        """Rows that go no further."""
+        """Count removed rows."""
         for row in dropped.to_pylist():
             self.rules[f"{row['outcome']} {row['rule']}"] += 1
             if row["outcome"] == "quarantined":
@@ -83,13 +83,16 @@ class Tally:
                 shown.append(Sample(row["line"], row["sample"], row["detail"]))
 
     def add_kept(
-        self, measures: Sequence[Measure], characters: Iterable[int], answers: Iterable[str | None]
+        self,
+        measures: Sequence[TextLength],
+        characters: Iterable[int],
+        answers: Iterable[str | None],
     ) -> None:
-        """Rows that are in the dataset.
+        """Count kept rows.
 
         Args:
-            characters: Of each row how many are spoken.
-            answers: Of each row the answer, where it has exactly one; None where not.
+            characters: Characters of each row.
+            answers: Answer of each single-turn row; None for others.
         """
         self.rows_kept += len(measures)
         self.languages.update(measure.language for measure in measures)
@@ -103,7 +106,7 @@ class Tally:
             self.answers = None if several else _as_labels(self.answers, found)
 
     def taken_out(self) -> dict[str, int]:
-        """Rows that are not kept, by what became of them."""
+        """Counts of removed rows by outcome."""
         duplicate = sum(self.rules[f"dropped {rule}"] for rule in DUPLICATE_RULES)
         return {
             "rows_quarantined": self._of_outcome("quarantined"),
@@ -115,7 +118,7 @@ class Tally:
         return sum(rows for rule, rows in self.rules.items() if rule.startswith(outcome))
 
     def merge(self, later: "Tally") -> None:
-        """Add the tally of what comes after."""
+        """Merge the statistics of later blocks."""
         self.rows_in += later.rows_in
         self.rows_kept += later.rows_kept
         self.rows_made += later.rows_made
@@ -139,7 +142,7 @@ class Tally:
 
 
 def _bucket(count: int) -> int:
-    """Buckets double: 0-1, 2, 3-4, 5-8, 9-16, ..."""
+    """Exponential buckets: 0-1, 2, 3-4, 5-8, 9-16, ..."""
     return max(count - 1, 0).bit_length()
 
 

@@ -1,10 +1,8 @@
-"""The written form of a text: what is tidied for training, and what only when comparing.
+"""Text normalisation: a visible-preserving form for training, and a key for comparison.
 
-Training text keeps its letters, case, width, punctuation and line breaks. What goes is what a
-reader cannot see: control and zero-width characters, the second of two spaces in a row, blanks
-around lines and texts. A line keeps its indentation, which means something in code and lists.
-
-No text, whatever it is made of, costs more than a time that grows with its length.
+Training text keeps letters, case, width, punctuation, line breaks and indentation. Removed are
+control and zero-width characters, repeated spaces, and blanks around lines and texts. All functions
+take linear time on any input.
 """
 
 import re
@@ -16,7 +14,7 @@ _JOINING = (
     "\u0590-\u08ff\u0900-\u0dff\u0e00-\u109f\u1780-\u18af\ufb1d-\ufdff\ufe0f\ufe70-\ufefc"
     "\u2190-\u2bff\U0001f000-\U0001faff"
 )
-"""Scripts and emoji in which a zero-width joiner or non-joiner changes what a reader sees."""
+"""Scripts and emoji in which a zero-width (non-)joiner is significant."""
 
 _NEVER_SEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
@@ -32,20 +30,19 @@ INVISIBLE = re.compile(
     f"|[{_NEVER_SEEN}{_TAGS_AND_UNUSED}]"
     f"|(?<![\u1820-\u18aa])[{_MONGOLIAN_SELECTORS}]|(?<![{_HAN}])[{_SELECTORS}]"
 )
-"""What nobody sees, and flags of regions in the first group, whose letters are such characters.
-Variants of Han and Mongolian characters are seen: their selectors stay, one a character."""
+"""Invisible characters. Group 1 matches flag sequences, which consist of tag characters and stay.
+Variation selectors stay after Han and Mongolian characters, one per character."""
 
 MAY_BE_INVISIBLE = re.compile(
     f"[{_NEVER_SEEN}{_MONGOLIAN_SELECTORS}\u200c\u200d\U000e0000-\U000e0fff]"
 )
-"""Is in every text that `without_invisible` changes. One range of all above: each costs time."""
+"""Cheap precondition of `without_invisible`."""
 
 _JOINER = re.compile("[\u200c\u200d]")
 _STRAY_JOINER = re.compile(f"(?<![{_JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 LINE_BREAK = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 BLANKS = "[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-# Both match from the first blank of a run alone and never go back: a run may be very long. Looking
-# back behind it, not before it, lets the search skip what is no blank.
+# Possessive, and anchored at the first blank of a run, so that long runs take linear time.
 _BLANK_RUN = re.compile(
     f"{BLANKS}(?<=[^\n \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]{BLANKS}){BLANKS}++"
 )
@@ -54,28 +51,25 @@ _LINE_END_BLANKS = re.compile(f"{BLANKS}(?<!{BLANKS}{{2}}){BLANKS}*+(?=\n|\\Z)")
 _FENCE = "```"
 _JOINER_ROUNDS = 3
 _LONG_RUN = 64
-"""Marks in a row, more than any script puts on a letter."""
+"""Combining marks in a row that no script uses."""
 
 Form = Literal["NFC", "NFKC"]
 _DECOMPOSED: dict[Form, Literal["NFD", "NFKD"]] = {"NFC": "NFD", "NFKC": "NFKD"}
 
 
 def normalise(text: str) -> str:
-    """`text` as it is trained on; doing it twice changes nothing.
+    """Normalise a training text; idempotent.
 
-    Unicode NFC; control, bidirectional and zero-width characters dropped (joiners stay where a
-    script or an emoji needs them); all line breaks as a line feed; a run of spaces inside a line
-    as one space, but for code between fences; no blanks at line ends and around the text.
+    Unicode NFC; no control, bidirectional and zero-width characters (joiners stay where a script or
+    emoji needs them); line feeds as line breaks; single spaces except in fenced code; no trailing
+    blanks.
     """
     text = without_invisible(in_form("NFC", LINE_BREAK.sub("\n", text)))
     return with_tidy_spaces(text)
 
 
 def with_tidy_spaces(text: str) -> str:
-    """`text` with one blank where several are inside a line, and none at the ends of lines.
-
-    Between Markdown's fences, where code and drawings stand, the runs stay as they are.
-    """
+    """Collapse spaces and trim line ends; fenced Markdown code stays."""
     text = text.strip()
     parts = text.split(_FENCE)
     parts[::2] = [_BLANK_RUN.sub(" ", part) for part in parts[::2]]
@@ -83,24 +77,26 @@ def with_tidy_spaces(text: str) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """`text` without what a reader cannot see; what becomes neighbours is composed (NFC)."""
+    """Remove invisible characters, then compose new neighbours (NFC)."""
     seen = INVISIBLE.sub(r"\1", text)
     if seen != text:
         text = in_form("NFC", seen)
-    # Without a joiner marks may change places, and another joiner its neighbour.
+    # Removing a joiner can reorder marks and make another joiner stray.
     for _ in range(_JOINER_ROUNDS):
         joined = _STRAY_JOINER.sub("", text)
         if joined == text:
             return text
         text = in_form("NFC", joined)
-    # What needs more rounds was made to need them.
+    # Only adversarial texts need more rounds.
     return in_form("NFC", _JOINER.sub("", text))
 
 
 def in_form(form: Form, text: str) -> str:
-    """As `unicodedata.normalize`, in a time that grows with the text, not with its square.
+    """As `unicodedata.normalize`, but in linear time.
 
-    That sorts marks by moving each past the others of its run; here a long run is sorted before.
+    CPython sorts runs of combining marks by insertion, which is quadratic; long runs are sorted
+    here
+    first.
     """
     if not text.isascii() and len(text) >= _LONG_RUN:
         text = _long_runs(form).sub(lambda run: _sorted_marks(form, run.group()), text)
@@ -114,7 +110,7 @@ def _sorted_marks(form: Form, run: str) -> str:
 
 @cache
 def _long_runs(form: Form) -> re.Pattern[str]:
-    """Finds long runs of what consists of marks; made at the first use, some 50 ms."""
+    """Pattern of long runs of combining marks; compiled on first use in about 50 ms."""
     marks = [
         mark
         for mark in map(chr, range(0x300, 0x1F000))
@@ -124,10 +120,9 @@ def _long_runs(form: Form) -> re.Pattern[str]:
 
 
 def comparison_key(text: str) -> str:
-    """What two texts that a reader takes for the same have in common.
+    """Key under which texts that look alike are equal.
 
-    Compatibility forms (full-width letters, ligatures) folded, case folded, all white space one
-    space. For comparing only: it is never trained on.
+    Compatibility forms and case are folded, and white space is collapsed. For comparison only.
     """
     folded = in_form("NFKC", in_form("NFKC", text).casefold())
     return " ".join(folded.split())

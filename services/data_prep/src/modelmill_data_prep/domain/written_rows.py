@@ -1,4 +1,4 @@
-"""Rows as the lines of a split's file, with the hashes that tell them apart."""
+"""Serialises rows as JSON lines with content hashes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ _DIGEST_BYTES = 32
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """The lines of some rows, in their order."""
+    """Serialised rows."""
 
     lines: list[bytes]
-    """Without their line feeds."""
+    """JSON lines without line feeds."""
     contents: list[bytes]
-    """Of each row sha256 of what it says: turns, tools and rejected answer."""
+    """sha256 of each row's content: messages, tools and rejected answer."""
 
     def leaves(self) -> list[bytes]:
-        """Of each row its leaf in the Merkle tree."""
+        """Merkle tree leaf of each row."""
         return [leaf_hash(line) for line in self.lines]
 
 
 def write_rows(rows: pa.RecordBatch) -> WrittenRows:
-    """JSON of each row: what it says, then where it comes from and what was done to it.
+    """Serialise rows: content first, then provenance.
 
-    `messages` (as OpenAI writes them), `tools` and `rejected` where there are any; `row` is the
-    line of the source file, `source` the sha256 of that row's bytes, `changes` the transforms that
-    changed it, `made_by` what made it from its source row.
+    Content is `messages` in OpenAI's format, `tools` and `rejected`. Provenance is `row` (source
+    line), `source` (sha256 of the source bytes), `changes` (transforms) and `made_by`
+    (augmentation).
     """
     lines, contents = [], []
     tools, rejected = as_list(rows.column("tools")), as_list(rows.column("rejected"))
@@ -47,14 +47,14 @@ def write_rows(rows: pa.RecordBatch) -> WrittenRows:
         strict=True,
     )
     for said, origin in zip(says, origins, strict=True):
-        written = _ENCODE(_says(*said))
+        written = _ENCODE(_content(*said))
         contents.append(hashlib.sha256(written).digest())
         lines.append(written[:-1] + b"," + _ENCODE(_origin(*origin))[1:])
     return WrittenRows(lines, contents)
 
 
 def _messages(rows: pa.RecordBatch) -> list[list[dict[str, Any]]]:
-    """Of each row its turns as OpenAI writes them."""
+    """Messages of each row in OpenAI's format."""
     columns = [rows.column(name) for name in ("roles", "contents", "extras")]
     turns = [
         {"role": role, "content": content, **(_DECODE(extra) if extra else {})}
@@ -64,7 +64,7 @@ def _messages(rows: pa.RecordBatch) -> list[list[dict[str, Any]]]:
 
 
 def _in_hex(digests: pa.Array) -> list[str]:
-    """sha256 digests in hexadecimal, of which none is null."""
+    """Non-null sha256 digests in hexadecimal."""
     data = digests.buffers()[1]
     start, size = digests.offset * _DIGEST_BYTES, len(digests) * _DIGEST_BYTES
     whole = data[start : start + size].to_pybytes().hex() if size else ""
@@ -72,7 +72,7 @@ def _in_hex(digests: pa.Array) -> list[str]:
     return [whole[place : place + digits] for place in range(0, len(whole), digits)]
 
 
-def _says(
+def _content(
     messages: list[dict[str, Any]], tools: str | None, rejected: str | None
 ) -> dict[str, Any]:
     says: dict[str, Any] = {"messages": messages}

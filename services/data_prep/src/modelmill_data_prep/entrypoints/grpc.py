@@ -21,61 +21,11 @@ from modelmill_data_prep.read_file import ReadFile
 from modelmill_data_prep.read_report import ReadReport
 from modelmill_data_prep.store_file import StoreFile
 
-CHUNK_BYTES = 256 * 1024
-
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-@dataclass(frozen=True)
-class StoryUseCases:
-    """What can be asked about a dataset's rows."""
-
-    explain: ExplainRow
-    diff: DiffDatasets
-    report: ReadReport
-
-
-class StoryRpcs(pb_grpc.DataPrepServiceServicer):
-    """The RPCs that look into datasets; who mixes it in sets `_stories`."""
-
-    _stories: StoryUseCases
-
-    async def ExplainRow(
-        self, request: pb.ExplainRowRequest, context: Context
-    ) -> pb.ExplainRowResponse:
-        stories = await self._stories.explain(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            line=request.line,
-        )
-        return pb.ExplainRowResponse(stories=stories)
-
-    async def DiffDatasets(
-        self, request: pb.DiffDatasetsRequest, context: Context
-    ) -> pb.DiffDatasetsResponse:
-        return await self._stories.diff(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            other_dataset_id=request.other_dataset_id,
-            samples=request.samples,
-        )
-
-    async def DownloadReport(
-        self, request: pb.DownloadReportRequest, context: Context
-    ) -> AsyncIterator[pb.DownloadReportResponse]:
-        path = await self._stories.report(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            report_format=request.format,
-            job_id=request.job_id and token(request.job_id),
-        )
-        with await asyncio.to_thread(path.open, "rb") as report:
-            while chunk := await asyncio.to_thread(report.read, CHUNK_BYTES):
-                yield pb.DownloadReportResponse(chunk=chunk)
-
-
 class PreviewRpcs(pb_grpc.DataPrepServiceServicer):
-    """The RPC of previews; who mixes it in sets `_preview_dataset`."""
+    """Mix-in with the preview RPC; the subclass sets `_preview_dataset`."""
 
     _preview_dataset: PreviewDataset
 
@@ -87,11 +37,62 @@ class PreviewRpcs(pb_grpc.DataPrepServiceServicer):
         )
 
 
+CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class ProvenanceUseCases:
+    """Use cases that inspect datasets."""
+
+    explain: ExplainRow
+    diff: DiffDatasets
+    report: ReadReport
+
+
+class ProvenanceRpcs(pb_grpc.DataPrepServiceServicer):
+    """Mix-in with RPCs that inspect datasets; the subclass sets `_provenance`."""
+
+    _provenance: ProvenanceUseCases
+
+    async def ExplainRow(
+        self, request: pb.ExplainRowRequest, context: Context
+    ) -> pb.ExplainRowResponse:
+        stories = await self._provenance.explain(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            line=request.line,
+        )
+        return pb.ExplainRowResponse(stories=stories)
+
+    async def DiffDatasets(
+        self, request: pb.DiffDatasetsRequest, context: Context
+    ) -> pb.DiffDatasetsResponse:
+        return await self._provenance.diff(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            other_dataset_id=request.other_dataset_id,
+            samples=request.samples,
+        )
+
+    async def DownloadReport(
+        self, request: pb.DownloadReportRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadReportResponse]:
+        path = await self._provenance.report(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            report_format=request.format,
+            job_id=request.job_id and token(request.job_id),
+        )
+        with await asyncio.to_thread(path.open, "rb") as report:
+            while chunk := await asyncio.to_thread(report.read, CHUNK_BYTES):
+                yield pb.DownloadReportResponse(chunk=chunk)
+
+
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
 
 
-class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
-    """Files and datasets themselves; what belongs to parts of them is mixed in."""
+class DataPrepServicer(UploadRpcs, PreviewRpcs, ProvenanceRpcs):
+    """RPCs for files and datasets; other RPCs are mixed in."""
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
         delete_dataset: DeleteDataset,
         uploads: UploadUseCases,
         preview_dataset: PreviewDataset,
-        stories: StoryUseCases,
+        stories: ProvenanceUseCases,
     ) -> None:
         self._store_file = store_file
         self._read_file = read_file
@@ -111,7 +112,7 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
         self._delete_dataset = delete_dataset
         self._uploads = uploads
         self._preview_dataset = preview_dataset
-        self._stories = stories
+        self._provenance = stories
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context

@@ -11,7 +11,7 @@ from modelmill_data_prep.make_dataset import MakeDataset
 
 
 class DatasetHandler:
-    """What the worker calls."""
+    """Job handler."""
 
     kind = DATASET
 
@@ -19,7 +19,7 @@ class DatasetHandler:
         self._make_dataset = make_dataset
 
     async def is_ready(self, request: JobRequested) -> bool:
-        """A file is whole before its id is known, so there is nothing to wait for."""
+        """Always true: a file is complete before its id is known."""
         return True
 
     async def __call__(self, job: ActiveJob) -> JobResult:

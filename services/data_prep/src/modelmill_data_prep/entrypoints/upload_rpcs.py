@@ -1,4 +1,4 @@
-"""Uploads in parts over gRPC: unpack, call the use case, pack."""
+"""RPCs of multipart uploads: unpack, call the use case, pack."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 @dataclass(frozen=True)
 class UploadUseCases:
-    """What can be done with an upload in parts."""
+    """Use cases of multipart uploads."""
 
     create: CreateUpload
     add_part: AddUploadPart
@@ -27,7 +27,7 @@ class UploadUseCases:
 
 
 class UploadRpcs(pb_grpc.DataPrepServiceServicer):
-    """The RPCs of uploads in parts; who mixes it in sets `_uploads`."""
+    """Mix-in with RPCs of multipart uploads; the subclass sets `_uploads`."""
 
     _uploads: UploadUseCases
 

@@ -1,1 +1,1 @@
-"""How rows pass: what a worker does with a block, and what is decided about all of them."""
+"""The dataset pipeline: per-block work of workers, and dataset-wide decisions."""

@@ -1,4 +1,4 @@
-"""The files of a dataset while they are written, block by block in the order of the source."""
+"""Writes the files of a dataset, block by block in source order."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
 from modelmill_data_prep.domain.curriculum.row_order import order_rows
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import MerkleTree
-from modelmill_data_prep.domain.lineage.row_provenance import Bases, StoryWriter
-from modelmill_data_prep.domain.stories_file import STORIES_FILE
+from modelmill_data_prep.domain.lineage.row_provenance import Bases, ProvenanceWriter
+from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
+from modelmill_data_prep.domain.row_decisions import SPLITS
 from modelmill_data_prep.domain.tally import Tally
 from modelmill_data_prep.domain.tokens.packing import plan_packs
-from modelmill_data_prep.domain.verdicts import SPLITS
 from modelmill_data_prep.pipeline.row_worker import SecondPart
 from modelmill_data_prep.pipeline.training_extras import TrainMeasures
 
@@ -28,19 +28,18 @@ TIERS = ("easy", "medium", "hard")
 
 @dataclass
 class DatasetOutput:
-    """Splits, quarantine and stories; with a base model token ids, with a curriculum the order.
+    """Context manager for splits, quarantine, provenance, token files and training order.
 
-    Usable as a context: files are closed when the block ends.
 
     Args:
-        folder: Of the dataset; exists.
-        tokens: For what token ids are made; None for none.
+        folder: The dataset's folder, which exists.
+        tokens: Tokenization plan; None for no token files.
     """
 
     folder: Path
     tokens: TokensPlan | None = None
     trees: dict[str, MerkleTree] = field(default_factory=lambda: {n: MerkleTree() for n in SPLITS})
-    """Of each split."""
+    """Merkle tree by split."""
     _sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
     _stack: ExitStack = field(default_factory=ExitStack)
     _files: dict[str, IO[bytes]] = field(default_factory=dict)
@@ -51,7 +50,9 @@ class DatasetOutput:
         for name in (*SPLITS, "quarantine"):
             file = (self.folder / f"{name}.jsonl").open("xb")
             self._files[name] = self._stack.enter_context(file)
-        self._stories = self._stack.enter_context(StoryWriter(self.folder / STORIES_FILE))
+        self._provenance = self._stack.enter_context(
+            ProvenanceWriter(self.folder / PROVENANCE_FILE)
+        )
         if self.tokens is not None:
             self._token_files = self._stack.enter_context(TokenFolder(self.folder))
         return self
@@ -60,9 +61,9 @@ class DatasetOutput:
         self._stack.__exit__(*error)
 
     def append(self, part: SecondPart) -> None:
-        """The next block."""
+        """Append a block."""
         bases = {name: Bases(self.trees[name].size, self._sizes[name]) for name in SPLITS}
-        self._stories.write(part.stories, bases)
+        self._provenance.write(part.provenance, bases)
         self._files["quarantine"].write(part.quarantine)
         for name, piece in part.pieces.items():
             self._files[name].write(piece.lines)
@@ -75,7 +76,7 @@ class DatasetOutput:
             self._train.append(part.train)
 
     def finish(self, plan: DatasetPlan, tally: Tally) -> None:
-        """Write what is known only at the end: the order of train, and the packs."""
+        """Write files that need all rows: training order and packs."""
         order = self._order(plan.curriculum, plan.seed)
         if order is not None:
             order.write(self.folder)

@@ -1,4 +1,4 @@
-"""Decides about all rows with arrays on disk, so that memory does not grow with them."""
+"""Dataset-wide decisions with arrays on disk, in constant memory."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -18,29 +18,35 @@ from modelmill_data_prep.domain.duplicates.contamination import (
 from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates
 from modelmill_data_prep.domain.duplicates.known_groups import KnownGroups
 from modelmill_data_prep.domain.duplicates.near import near_leaders
-from modelmill_data_prep.domain.duplicates.near_store import NearStore
-from modelmill_data_prep.domain.duplicates.ordinals import Leaders, chunks, let_go, own_ordinals
+from modelmill_data_prep.domain.duplicates.ordinals import (
+    Leaders,
+    chunks,
+    identity_leaders,
+    release_pages,
+)
+from modelmill_data_prep.domain.duplicates.signature_store import SignatureStore
 from modelmill_data_prep.domain.duplicates.split_planner import DROPPED, SplitPlanner, Splits
-from modelmill_data_prep.domain.verdicts import (
+from modelmill_data_prep.domain.row_decisions import (
     CONTAMINATED,
     EXACT_DUPLICATE,
     KEPT,
     NEAR_DUPLICATE,
     TEST_LEAK,
-    Verdicts,
-    given_away,
+    RowDecisions,
+    leaked_set,
 )
 from modelmill_data_prep.pipeline.row_worker import BlockKeys
 
 
 class DiskDecider:
-    """Hears of all rows of one dataset, then decides about them.
+    """Collects keys of all rows, then decides on duplicates, contamination and splits.
 
-    Takes some 70 bytes of disk a row, and about 600 more where near duplicates are looked for.
+    Needs about 70 bytes of disk per row, and 600 more for near duplicates.
+
 
     Args:
-        plan: The dataset's.
-        folder: An empty folder for what is on disk; may be removed when the decisions were used.
+        plan: The dataset's plan.
+        folder: Empty folder for temporary files, needed as long as the decisions are used.
     """
 
     def __init__(self, plan: DatasetPlan, folder: Path) -> None:
@@ -52,13 +58,13 @@ class DiskDecider:
         self._exact = ExactDuplicates(folder / "exact")
         self._splits = SplitPlanner(folder / "groups", plan.shares, plan.max_test_rows)
         thresholds = plan.duplicates.thresholds
-        self._near = NearStore(folder / "near", thresholds) if thresholds else None
+        self._near = SignatureStore(folder / "near", thresholds) if thresholds else None
         self._evaluation = EvaluationRows(
             folder / "evaluation", plan.duplicates.contamination_threshold
         )
 
     def add(self, lines: NDArray[np.int64], keys: BlockKeys) -> None:
-        """The next rows; `lines` are those of the source file."""
+        """Add rows with their source lines."""
         with self._lines.open("ab") as file:
             lines.astype(np.int64).tofile(file)
         self._exact.add(keys.rows.exact, self._rows)
@@ -68,18 +74,18 @@ class DiskDecider:
         self._rows += len(lines)
 
     def add_evaluation(self, file: int, lines: NDArray[np.int64], keys: BlockKeys) -> None:
-        """The next rows of evaluation file number `file`, which nothing may be trained on."""
+        """Add rows of an evaluation file."""
         self._evaluation.add(file, lines, keys.rows.group, keys.signatures)
 
     def known_groups(self) -> KnownGroups:
-        """The groups of all rows and evaluation rows, for rows made later. Call it once."""
+        """Index of the groups of all rows and evaluation rows. Call once."""
         return KnownGroups([self._splits, self._evaluation.groups], self._folder / "known-groups")
 
     def decide(self) -> "DiskDecisions":
-        """What stays, and where. Call it once.
+        """Take all decisions. Call once.
 
         Raises:
-            TooFewTextsError: The rows cannot fill the splits.
+            TooFewTextsError: There are too few different texts for the splits.
         """
         exact, leaders = self._leaders()
         splits = self._splits.plan(leaders)
@@ -95,9 +101,9 @@ class DiskDecider:
         return DiskDecisions(lines, exact, leaders, splits, matches)
 
     def _leaders(self) -> tuple[Leaders, Leaders]:
-        """Of each row the first that says the same, and the first that nearly does."""
+        """Leaders of exact duplicates, and of near duplicates."""
         if self._plan.keep_exact:
-            own = own_ordinals(self._folder / "own", self._rows)
+            own = identity_leaders(self._folder / "own", self._rows)
             return own, own
         exact = self._exact.leaders()
         if self._near is None or not self._plan.near_threshold:
@@ -115,10 +121,10 @@ class DiskDecisions:
     leaders: Leaders
     splits: Splits
     matches: NDArray[np.void] | None
-    """Of `MATCH`, where contamination was looked for."""
+    """Contamination matches, dtype `MATCH`; None if not checked."""
 
-    def verdicts(self, start: int, stop: int) -> Verdicts:
-        """About the rows from ordinal `start` to before `stop`."""
+    def row_decisions(self, start: int, stop: int) -> RowDecisions:
+        """Decisions for ordinals `start` to `stop` (exclusive)."""
         part = slice(start, stop)
         ordinals, leaders = np.arange(start, stop), self.leaders[part]
         gone = leaders != ordinals
@@ -130,25 +136,24 @@ class DiskDecisions:
         if self.matches is not None:
             self._add_matches(self.matches[part], verdict, other, file)
         split = np.where(verdict == KEPT, self.splits.split[part], DROPPED)
-        # Else all rows that were decided about so far would stay with this process.
-        let_go(self.lines, self.exact, self.leaders, self.splits.split)
-        return Verdicts(verdict, other, file, split.astype(np.int8))
+        # Otherwise touched pages would accumulate in this process' memory.
+        release_pages(self.lines, self.exact, self.leaders, self.splits.split)
+        return RowDecisions(verdict, other, file, split.astype(np.int8))
 
     def clusters(self) -> list[Cluster]:
-        """Some of the rows that say the same."""
+        """Sample of duplicate clusters."""
         return summarise_clusters(self.leaders, self.lines).clusters
 
     def contaminated(self) -> dict[str, int]:
-        """Rows that give something away, by what, as `given_away` says it; files in their order,
-        the test split at last."""
+        """Contaminated rows by leaked set (`leaked_set`): files in order, then the test split."""
         counts: Counter[int] = Counter()
         if self.matches is not None:
             for part in chunks(len(self.matches)):
                 files, rows = np.unique(self.matches["file"][part], return_counts=True)
                 counts.update(dict(zip(files.tolist(), rows.tolist(), strict=True)))
         known = sorted(file for file in counts if file >= 0)
-        named = {given_away(file): counts[file] for file in known}
-        return named | ({given_away(None): counts[OWN_TEST]} if counts[OWN_TEST] else {})
+        named = {leaked_set(file): counts[file] for file in known}
+        return named | ({leaked_set(None): counts[OWN_TEST]} if counts[OWN_TEST] else {})
 
     def _add_matches(
         self,

@@ -1,13 +1,12 @@
-"""What a worker process does: pure functions from a block to its result.
+"""Row worker: the per-block steps of both passes, as pure functions.
 
-A worker is made once in each process, from a request that is plain JSON, and then called with one
-block after the other. Nothing is kept from one call to the next, so that it does not matter which
-worker gets which block, on which machine.
+A worker is created once per process from a JSON request. It keeps no state between calls, so any
+worker on any machine can process any block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,22 +15,22 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.blocks import Block
+from modelmill_data_prep.domain.classification_answers import classification_answers
 from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from modelmill_data_prep.domain.duplicates.row_keys import RowKeys
 from modelmill_data_prep.domain.duplicates.signatures import Signatures
 from modelmill_data_prep.domain.lineage.merkle import leaf_hash
-from modelmill_data_prep.domain.lineage.row_provenance import STORIES
-from modelmill_data_prep.domain.measure import Measure
+from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE
 from modelmill_data_prep.domain.row_batch import (
     DROPPED,
     dropped_rows,
     one_batch,
-    spoken_texts,
+    texts_without_system,
 )
-from modelmill_data_prep.domain.single_answers import single_answers
-from modelmill_data_prep.domain.stages import Passed, Stage
+from modelmill_data_prep.domain.row_decisions import KEPT, SPLITS, TRAIN, RowDecisions
+from modelmill_data_prep.domain.stages import Stage, StageResult
 from modelmill_data_prep.domain.tally import Tally
-from modelmill_data_prep.domain.verdicts import KEPT, SPLITS, TRAIN, Verdicts
+from modelmill_data_prep.domain.text_length import TextLength
 from modelmill_data_prep.domain.written_rows import WrittenRows, write_rows
 from modelmill_data_prep.pipeline.training_extras import (
     MadeRows,
@@ -44,45 +43,45 @@ from modelmill_data_prep.pipeline.training_extras import (
 
 @dataclass(frozen=True)
 class SplitPiece:
-    """What a block adds to the file of a split."""
+    """A block's contribution to a split's file."""
 
     lines: bytes
     rows: int
     leaves: bytes
-    """Of each row its leaf in the Merkle tree, one after the other."""
+    """Concatenated Merkle tree leaves."""
 
     @classmethod
     def of(cls, written: WrittenRows, places: npt.NDArray[np.intp]) -> "SplitPiece":
-        """The rows at `places`, in that order."""
+        """Select rows by index."""
         lines = [written.lines[place] for place in places.tolist()]
         return cls(
             b"".join(line + b"\n" for line in lines), len(lines), b"".join(map(leaf_hash, lines))
         )
 
 
-def stories_of(
+def provenance_of(
     rows: pa.RecordBatch,
     written: WrittenRows,
     splits: npt.NDArray[np.int8],
     dropped: Sequence[pa.RecordBatch],
 ) -> pa.RecordBatch:
-    """The stories of a block's rows, in the order of their lines.
+    """Provenance records of a block, sorted by line.
 
     Args:
-        rows: Those that stay.
-        written: The same, as written.
-        splits: Of each of them its place in `SPLITS`.
-        dropped: Those that do not, by stage.
+        rows: Kept rows.
+        written: The same rows, serialised.
+        splits: Split number of each kept row.
+        dropped: Removed rows, by stage.
     """
-    kept = _kept_stories(rows, written, splits)
-    gone = [_dropped_stories(batch) for batch in dropped]
-    table = pa.Table.from_batches([kept, *gone], STORIES)
+    kept = _kept_provenance(rows, written, splits)
+    gone = [_dropped_provenance(batch) for batch in dropped]
+    table = pa.Table.from_batches([kept, *gone], PROVENANCE)
     ordered = table.take(pa.compute.sort_indices(table.column("line"))).combine_chunks()
     batches = ordered.to_batches()
     return batches[0] if batches else kept
 
 
-def _kept_stories(
+def _kept_provenance(
     rows: pa.RecordBatch, written: WrittenRows, splits: npt.NDArray[np.int8]
 ) -> pa.RecordBatch:
     lengths = np.array([len(line) + 1 for line in written.lines], np.int64)
@@ -107,16 +106,20 @@ def _kept_stories(
         "length": pa.array(lengths),
         "content": pa.array(written.contents, pa.binary(32)),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in STORIES.names], schema=STORIES)
+    return pa.RecordBatch.from_arrays(
+        [columns[name] for name in PROVENANCE.names], schema=PROVENANCE
+    )
 
 
-def _dropped_stories(dropped: pa.RecordBatch) -> pa.RecordBatch:
+def _dropped_provenance(dropped: pa.RecordBatch) -> pa.RecordBatch:
     count = dropped.num_rows
-    columns = {field.name: pa.nulls(count, field.type) for field in STORIES}
+    columns = {field.name: pa.nulls(count, field.type) for field in PROVENANCE}
     for name in ("line", "source", "outcome", "rule", "detail"):
         columns[name] = dropped.column(name)
     columns["changes"] = pa.array([[]] * count, pa.list_(pa.string()))
-    return pa.RecordBatch.from_arrays([columns[name] for name in STORIES.names], schema=STORIES)
+    return pa.RecordBatch.from_arrays(
+        [columns[name] for name in PROVENANCE.names], schema=PROVENANCE
+    )
 
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -124,72 +127,57 @@ _ENCODE = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class BlockKeys:
-    """Of each row of a block what rows are compared by."""
+    """Comparison keys of a block's rows."""
 
     rows: RowKeys
     signatures: Signatures | None
-    """None where near duplicates are not looked for."""
-
-
-class KeyMaker(Protocol):
-    def __call__(self, rows: pa.RecordBatch) -> BlockKeys:
-        """The keys of a batch of `ROWS`."""
-
-
-class RowReader(Protocol):
-    def __call__(self, block: Block) -> Passed:
-        """Parse and map a block's rows."""
-
-
-class Measurer(Protocol):
-    def __call__(self, texts: Sequence[str]) -> Sequence[Measure]:
-        """Measure what is said in each row."""
+    """None if no near duplicates are searched."""
 
 
 @dataclass(frozen=True)
 class FirstPart:
-    """A block after the stages that look at each row by itself."""
+    """Result of the first pass for a block."""
 
     rows: pa.RecordBatch
-    """Of `ROWS`: those that are still there."""
+    """Kept rows, schema `ROWS`."""
     dropped: pa.RecordBatch
-    """Of `DROPPED`: those that are not."""
+    """Removed rows, schema `DROPPED`."""
     keys: BlockKeys
     tally: Tally
     units: UnitCounts | None
-    """None where the order of the rows does not matter."""
+    """Unit counts; None without a curriculum."""
 
 
 @dataclass(frozen=True)
 class SecondTask:
-    """A block after the first pass, with what was decided about its rows."""
+    """Input of the second pass for a block."""
 
     rows: pa.RecordBatch
     dropped: pa.RecordBatch
-    verdicts: Verdicts
+    row_decisions: RowDecisions
     made: pa.RecordBatch | None = None
-    """Of `ROWS`: what was made of its rows of train."""
+    """Augmented rows of the block, schema `ROWS`."""
     corpus: FrequencySketch | None = None
-    """How often units of text occur in all rows; None where the order does not matter."""
+    """Unit frequencies of the corpus; None without a curriculum."""
     losses: NDArray[np.float64] | None = None
-    """A model's of each row of `train_rows`; None where they do not matter."""
+    """Loss of each row of `train_rows`; None if not used."""
 
     @property
     def given_train_rows(self) -> pa.RecordBatch:
-        """Those that stay and are in train."""
-        in_train = (self.verdicts.verdict == KEPT) & (self.verdicts.split == TRAIN)
+        """Kept original rows of the train split."""
+        in_train = (self.row_decisions.verdict == KEPT) & (self.row_decisions.split == TRAIN)
         return self.rows.filter(pa.array(in_train))
 
     @property
     def train_rows(self) -> pa.RecordBatch:
-        """The same, then those that were made of them."""
+        """Kept original rows of the train split, then augmented ones."""
         rows, splits = self.staying()
         return rows.filter(pa.array(splits == TRAIN))
 
     def staying(self) -> tuple[pa.RecordBatch, NDArray[np.int8]]:
-        """The rows that stay and those that were made of them, and the split of each."""
-        rows = self.rows.filter(pa.array(self.verdicts.verdict == KEPT))
-        splits = self.verdicts.split[self.verdicts.verdict == KEPT]
+        """Kept and augmented rows, and the split of each."""
+        rows = self.rows.filter(pa.array(self.row_decisions.verdict == KEPT))
+        splits = self.row_decisions.split[self.row_decisions.verdict == KEPT]
         if self.made is None or not self.made.num_rows:
             return rows, splits
         made = np.full(self.made.num_rows, TRAIN, np.int8)
@@ -198,45 +186,47 @@ class SecondTask:
 
 @dataclass(frozen=True)
 class SecondPart:
-    """A block as it is written."""
+    """Result of the second pass for a block."""
 
     pieces: Mapping[str, SplitPiece]
-    """By split."""
+    """Serialised rows by split."""
     quarantine: bytes
     """JSON lines."""
-    stories: pa.RecordBatch
-    """Of `STORIES`, in the order of the lines; positions and offsets count within the block."""
+    provenance: pa.RecordBatch
+    """Of `PROVENANCE`, in the order of the lines; positions and offsets count within the block."""
     tally: Tally
     tokens: Mapping[str, pa.RecordBatch]
-    """By split; empty where no token ids are made."""
+    """Token rows by split; empty without tokenization."""
     train: TrainMeasures | None
 
 
 @dataclass(frozen=True)
 class WorkerParts:
-    """What a worker is put together from."""
+    """Components of a worker."""
 
-    read: RowReader
+    read: Callable[[Block], StageResult]
+    """Parses and maps the rows of a block."""
+
     stages: Sequence[tuple[str, Stage]]
-    """Stages by name, in their order."""
+    """(Name, stage) in order."""
     shown: Callable[[pa.RecordBatch], pa.RecordBatch]
-    """Of `DROPPED`: the rows as they may be shown in report and quarantine."""
-    keys: KeyMaker
-    measure: Measurer
+    """Masks samples of removed rows for report and quarantine."""
+    keys: Callable[[pa.RecordBatch], BlockKeys]
+    measure: Callable[[Sequence[str]], Sequence[TextLength]]
     make_rows: RowMakers | None = None
     tokenize: RowTokenizer | None = None
     counts_units: bool = False
-    """Whether units of text are counted, for the rarity of rows."""
+    """Whether to count units for rarity."""
 
 
 class RowWorker:
-    """Takes blocks through both passes."""
+    """Processes blocks in both passes."""
 
     def __init__(self, parts: WorkerParts) -> None:
         self._parts = parts
 
     def first(self, block: Block) -> FirstPart:
-        """Parse, map, clean and filter a block, and write down the keys of what is left."""
+        """First pass: parse, map, clean and filter a block, and compute keys."""
         tally = Tally(rows_in=block.rows.num_rows)
         read = self._parts.read(block)
         rows, dropped = read.rows, [self._parts.shown(read.dropped)]
@@ -252,21 +242,21 @@ class RowWorker:
         return FirstPart(rows, one_batch(dropped, DROPPED), keys, tally, units)
 
     def make(self, task: SecondTask) -> MadeRows:
-        """Make rows of those of a block that are in train."""
+        """Augment a block's train rows."""
         assert self._parts.make_rows is not None
         return self._parts.make_rows(task.given_train_rows)
 
     def vet(self, rows: pa.RecordBatch) -> MadeRows:
-        """Take rows that a model has written through the stages, as the rows given were."""
+        """Run model-generated rows through the same stages as original rows."""
         for _, stage in self._parts.stages:
             rows = stage(rows).rows
         return MadeRows(rows, self._parts.keys(rows).rows.group)
 
     def second(self, task: SecondTask) -> SecondPart:
-        """Write the rows that stay, and the stories of all."""
+        """Second pass: serialise kept rows and provenance of all rows."""
         tally = Tally()
-        reasons = task.verdicts.reasons()
-        gone = dropped_rows(task.rows, reasons, details=task.verdicts.details())
+        reasons = task.row_decisions.reasons()
+        gone = dropped_rows(task.rows, reasons, details=task.row_decisions.details())
         tally.add_stage("duplicates", task.rows.num_rows, gone, 0)
         rows, splits = task.staying()
         losses = _of_all(task.losses, splits)
@@ -285,23 +275,23 @@ class RowWorker:
             name: SplitPiece.of(written, np.flatnonzero(splits == number))
             for number, name in enumerate(SPLITS)
         }
-        stories = stories_of(rows, written, splits, lost)
+        provenance = provenance_of(rows, written, splits, lost)
         train = None
         if task.corpus is not None:
             train = TrainMeasures.of(rows, splits == TRAIN, task.corpus, losses)
         quarantine = b"".join(map(_quarantine, lost))
-        return SecondPart(pieces, quarantine, stories, tally, tokens, train)
+        return SecondPart(pieces, quarantine, provenance, tally, tokens, train)
 
     def _measure(self, rows: pa.RecordBatch, tally: Tally) -> None:
-        texts = spoken_texts(rows)
-        tally.add_kept(self._parts.measure(texts), map(len, texts), single_answers(rows))
+        texts = texts_without_system(rows)
+        tally.add_kept(self._parts.measure(texts), map(len, texts), classification_answers(rows))
         tally.rows_made += rows.num_rows - rows.column("made_by").null_count
 
 
 def _of_all(
     losses: NDArray[np.float64] | None, splits: NDArray[np.int8]
 ) -> NDArray[np.float64] | None:
-    """The losses of rows of train among those of all rows, which have none."""
+    """Expand losses of train rows to all rows, with NaN for the others."""
     if losses is None:
         return None
     of_all = np.full(len(splits), np.nan)

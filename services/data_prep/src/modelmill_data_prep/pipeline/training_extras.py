@@ -1,4 +1,4 @@
-"""What a worker does beside writing rows: rows of rows, token ids, measures for the order."""
+"""Optional worker steps: augmentation, tokenization and curriculum factors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,48 +12,48 @@ from modelmill_data_prep.domain.augmenting.row_maker import RowMaker
 from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
 from modelmill_data_prep.domain.duplicates.row_keys import Keys, row_keys
-from modelmill_data_prep.domain.row_batch import DROPPED, one_batch, spoken_texts
+from modelmill_data_prep.domain.row_batch import DROPPED, one_batch, texts_without_system
+from modelmill_data_prep.domain.row_decisions import SPLITS
 from modelmill_data_prep.domain.tokens.encode_rows import encode_rows
-from modelmill_data_prep.domain.verdicts import SPLITS
 
 
 @dataclass(frozen=True)
 class UnitCounts:
-    """How often units of text occur in a block: the cells of a sketch that are not 0."""
+    """Sparse unit counts of a block: non-zero cells of a sketch."""
 
     cells: NDArray[np.int64]
     counts: NDArray[np.int64]
 
     @classmethod
     def of(cls, rows: pa.RecordBatch) -> "UnitCounts":
-        """Count the units of what is said in the rows."""
+        """Count units in the rows' texts."""
         sketch = FrequencySketch()
-        sketch.add(spoken_texts(rows))
+        sketch.add(texts_without_system(rows))
         flat = sketch.counts.reshape(-1)
         cells = np.flatnonzero(flat)
         return cls(cells, flat[cells])
 
     def add_to(self, sketch: FrequencySketch) -> None:
-        """Add them to the corpus."""
+        """Add to the corpus' sketch."""
         sketch.counts.reshape(-1)[self.cells] += self.counts
 
 
 @dataclass(frozen=True)
 class MadeRows:
-    """Rows made of a block's rows of train."""
+    """Augmented rows of a block."""
 
     rows: pa.RecordBatch
     """Of `ROWS`."""
     groups: Keys
-    """Of each the group, to see whether it says what another row says."""
+    """Group key of each row, for deduplication."""
 
 
 class RowMakers:
-    """The ways to make rows that a plan names.
+    """Applies all augmentation methods of a plan that need no model.
 
     Args:
-        makers: Each with the share of rows that it makes.
-        seed: Of the dataset.
+        makers: Methods with their shares of rows.
+        seed: Seed of the dataset.
     """
 
     def __init__(self, makers: Sequence[tuple[RowMaker, float]], seed: int) -> None:
@@ -61,7 +61,7 @@ class RowMakers:
         self._seed = seed
 
     def __call__(self, rows: pa.RecordBatch) -> MadeRows:
-        """New rows, those of the first way first."""
+        """New rows, in order of methods."""
         made = [maker.make(rows, share, self._seed) for maker, share in self._makers]
         whole = one_batch(made)
         return MadeRows(whole, row_keys(whole, self._seed).group)
@@ -69,25 +69,25 @@ class RowMakers:
 
 @dataclass(frozen=True)
 class TokenizedRows:
-    """Rows that have token ids, and those that cannot have."""
+    """Result of tokenization."""
 
     rows: pa.RecordBatch
     splits: NDArray[np.int8]
     tokens: Mapping[str, pa.RecordBatch]
-    """By split, in the order of `rows`."""
+    """Token rows by split, in the order of `rows`."""
     dropped: pa.RecordBatch
-    """Of `DROPPED`: of the rows as given alone; a made row that cannot be one is just left out."""
+    """Rejected original rows, schema `DROPPED`; rejected augmented rows are omitted."""
     stays: NDArray[np.bool_]
-    """Of each row that was given whether it is among `rows`."""
+    """Mask over input rows: whether each is in `rows`."""
     turns_not_learned: int
 
 
 class RowTokenizer:
-    """Encodes the rows of every split.
+    """Tokenizes rows of all splits.
 
     Args:
-        encoder: Of the base model.
-        max_tokens: A longer row is refused.
+        encoder: Encoder of the base model.
+        max_tokens: Longer rows are rejected.
     """
 
     def __init__(self, encoder: ConversationEncoder, max_tokens: int) -> None:
@@ -95,7 +95,7 @@ class RowTokenizer:
         self._max_tokens = max_tokens
 
     def __call__(self, rows: pa.RecordBatch, splits: NDArray[np.int8]) -> TokenizedRows:
-        """Encode `rows`, whose places in `SPLITS` are `splits`."""
+        """Encode `rows` with their split numbers."""
         encoded = encode_rows(rows, self._encoder, self._max_tokens)
         left = splits[encoded.stays]
         as_given = rows.column("made_by").is_null().to_numpy(zero_copy_only=False)
@@ -112,14 +112,14 @@ class RowTokenizer:
 
 @dataclass(frozen=True)
 class TrainMeasures:
-    """Of a block's rows of train what their difficulty is computed of."""
+    """Difficulty factors of a block's train rows."""
 
     measures: RowMeasures
     keys: NDArray[np.int64]
-    """Of each row its line; of a made row, which has the line of its source row, another number, so
-    that the two are not neighbours in the order."""
+    """Tie-breaking key: the line, inverted for augmented rows, so that they are not neighbours of
+    their original row."""
     losses: NDArray[np.float64] | None
-    """Of a model, where they count."""
+    """Model losses; None if not used."""
 
     @classmethod
     def of(
@@ -129,10 +129,10 @@ class TrainMeasures:
         sketch: FrequencySketch,
         losses: NDArray[np.float64] | None,
     ) -> "TrainMeasures":
-        """Measure those of `rows` that are in train, by what occurs in the corpus."""
+        """Measure the train rows against corpus frequencies."""
         train = rows.filter(pa.array(in_train))
         lines = train.column("line").to_numpy()
         made = train.column("made_by").is_valid().to_numpy(zero_copy_only=False)
-        measures = RowMeasures.of(spoken_texts(train), sketch)
+        measures = RowMeasures.of(texts_without_system(train), sketch)
         found = None if losses is None else losses[in_train]
         return cls(measures, np.where(made, ~lines, lines), found)

@@ -1,4 +1,4 @@
-"""What a worker is put together from, by its request."""
+"""Creates row workers from their request."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,26 +17,26 @@ from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.domain.duplicates.row_keys import row_keys
 from modelmill_data_prep.domain.duplicates.signatures import row_signatures
 from modelmill_data_prep.domain.entities.entity_plan import EntityPlan
-from modelmill_data_prep.domain.entities.masking import masked
+from modelmill_data_prep.domain.entities.masking import mask_entities
+from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
 from modelmill_data_prep.domain.entities.spans import EntityFinder
 from modelmill_data_prep.domain.entities.stage import NAME, EntityStage
-from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_data_prep.domain.filtering.rule import FilterRule
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import RowMapping
-from modelmill_data_prep.domain.measuring import measure_texts
 from modelmill_data_prep.domain.reading.parse_block import parse_block
-from modelmill_data_prep.domain.stages import Passed, RuleStage, Stage
+from modelmill_data_prep.domain.stages import RuleStage, Stage, StageResult
+from modelmill_data_prep.domain.text_length import measure_lengths
 from modelmill_data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
 from modelmill_data_prep.pipeline.training_extras import RowMakers, RowTokenizer
 
 
 def worker_of(request: Mapping[str, Any]) -> RowWorker:
-    """A worker for the dataset spec of `request`, which is plain JSON.
+    """Create a worker for the dataset spec of `request`, plain JSON.
 
     Raises:
-        InvalidInputError: Everything that is wrong with the spec.
+        InvalidInputError: The spec is invalid; lists every error.
     """
     plan = plan_dataset(request["spec"])
     stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
@@ -46,7 +46,7 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
             stages,
             MaskedSamples(plan.entities),
             KeyMaker(plan),
-            measure_texts,
+            measure_lengths,
             _row_makers(plan),
             _tokenizer(request.get("tokens")),
             plan.curriculum.order != NONE,
@@ -70,7 +70,7 @@ def _tokenizer(tokens: Mapping[str, Any] | None) -> RowTokenizer | None:
 
 
 def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:
-    """The stages that look at each row by itself, by name, in their order."""
+    """(Name, stage) of all per-row stages, in order."""
     stages: list[tuple[str, Stage]] = [("clean", CleanStage(clean_transforms(plan.clean)))]
     if not plan.filter.is_off:
         stages.append(("filter", RuleStage(FilterRule(plan.filter))))
@@ -82,7 +82,7 @@ def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]
 def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
     finders: list[EntityFinder] = [RuleFinder()]
     if plan.spacy_models:
-        # Loads spaCy, which only those pay for who ask for it.
+        # Imported lazily, because it loads spaCy.
         from modelmill_data_prep.adapters.spacy_entities import SpacyEntityFinder
 
         finders.append(SpacyEntityFinder(plan.spacy_models))
@@ -90,10 +90,10 @@ def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
 
 
 class MaskedSamples:
-    """Takes out of the samples of dropped rows what the plan takes out of rows that stay.
+    """Masks entities in samples of removed rows.
 
-    Rows go on their way out before entities are looked for, and some cannot even be parsed: their
-    samples are searched as texts. What is only reported in rows stays in samples too.
+    Rows are removed before the entity stage, or could not be parsed, so their samples are searched
+    as plain text. Types with action "report" stay visible.
     """
 
     def __init__(self, plan: EntityPlan) -> None:
@@ -101,11 +101,11 @@ class MaskedSamples:
         self._find = RuleFinder()
 
     def __call__(self, dropped: pa.RecordBatch) -> pa.RecordBatch:
-        """The same rows of `DROPPED`."""
+        """Mask the samples of a batch of `DROPPED`."""
         if not self._types or not dropped.num_rows:
             return dropped
         column = dropped.schema.get_field_index("sample")
-        samples = masked(dropped.column(column).to_pylist(), self._find, self._types)
+        samples = mask_entities(dropped.column(column).to_pylist(), self._find, self._types)
         return dropped.set_column(column, dropped.schema.field(column), pa.array(samples))
 
 
@@ -115,19 +115,19 @@ class BlockReader:
     def __init__(self, mapping: RowMapping) -> None:
         self._mapping = mapping
 
-    def __call__(self, block: Block) -> Passed:
-        """Of every row of the block: a row of `ROWS`, or one of `DROPPED`."""
+    def __call__(self, block: Block) -> StageResult:
+        """Convert each raw row to a row of `ROWS` or of `DROPPED`."""
         return map_block(parse_block(block), self._mapping)
 
 
 class KeyMaker:
-    """Writes down what rows are compared by, as far as the plan compares them."""
+    """Computes the comparison keys that the plan needs."""
 
     def __init__(self, plan: DatasetPlan) -> None:
         self._seed = plan.seed
         self._with_signatures = bool(plan.duplicates.thresholds)
 
     def __call__(self, rows: pa.RecordBatch) -> BlockKeys:
-        """The keys of a batch of `ROWS`."""
+        """Keys of a batch of `ROWS`."""
         made = row_signatures(rows) if self._with_signatures else None
         return BlockKeys(row_keys(rows, self._seed), made)

@@ -1,4 +1,4 @@
-"""Who runs the workers: the one difference between one process, all cores and a cluster."""
+"""Worker pool interface: one process, local processes, or a cluster."""
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -8,14 +8,14 @@ Step = Literal["first", "make", "vet", "second"]
 
 
 class WorkerPool(Protocol):
-    """Calls a method of a `RowWorker` for each task, in any of its processes.
+    """Ordered parallel map over `RowWorker` methods.
 
-    Results come in the order of the tasks. Only a bounded number of tasks is taken ahead of the
-    results, so that neither fills the memory. What a worker raises is raised here.
+    Results are in task order. Prefetching is bounded, so that memory is too. Exceptions of workers
+    are re-raised.
     """
 
     def map(self, step: Step, tasks: Iterable[Any]) -> Iterator[Any]:
-        """The results of `step`, called with each task."""
+        """Call `step` with each task."""
         ...
 
     def __enter__(self) -> "WorkerPool": ...
@@ -26,5 +26,5 @@ class WorkerPool(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop all workers; tasks that have not begun are forgotten."""
+        """Stop all workers; pending tasks are dropped."""
         ...

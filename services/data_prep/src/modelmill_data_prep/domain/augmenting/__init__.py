@@ -1,5 +1,5 @@
-"""Rows made from rows of the train split: the user says the same in other words.
+"""Data augmentation of the train split by rephrasing user messages.
 
-Only what the user says is changed, never the answer. A new row keeps the line and the source of
-the row that it was made from, and says what made it.
+Answers are never changed. An augmented row keeps the line and source of its original row, and
+`made_by` names the method.
 """

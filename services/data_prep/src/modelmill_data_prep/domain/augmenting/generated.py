@@ -1,4 +1,4 @@
-"""Rows whose user turns a model writes anew: as a paraphrase, or by translating to and fro."""
+"""Augmentation by a language model: paraphrases and back-translation of user messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from modelmill_data_prep.domain.augmenting.similarity import SimilarityLimits
 PARAPHRASE = "paraphrase@1"
 BACK_TRANSLATION = "back_translation@1"
 MAX_TURN_CHARACTERS = 2_000
-"""A row with a longer user turn is left alone: a model would take minutes to write it anew."""
+"""Rows with longer user messages are skipped, as a model would take minutes for each."""
 
 _CHINESE_FROM = "\u2e80"
 _CHINESE_SHARE = 0.2
@@ -21,8 +21,8 @@ _PIVOT = {"Chinese": "English", "English": "Chinese"}
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What a model is asked."""
+class GenerationPrompt:
+    """A generation request."""
 
     text: str
     max_new_tokens: int
@@ -30,13 +30,13 @@ class Prompt:
 
 
 class TextGenerator(Protocol):
-    """A model that answers."""
+    """Generates text with a model."""
 
-    def __call__(self, prompts: Sequence[Prompt]) -> list[str]:
-        """An answer to each, in order; empty where the model has none.
+    def __call__(self, prompts: Sequence[GenerationPrompt]) -> list[str]:
+        """One answer per prompt, in order; empty if the model gives none.
 
         Raises:
-            DomainError: It cannot be asked at all.
+            DomainError: The model is not available.
         """
 
 
@@ -44,7 +44,7 @@ class Translator(Protocol):
     """Translates between Chinese and English."""
 
     def __call__(self, texts: Sequence[str], source: str, target: str) -> list[str]:
-        """Each text in the other language, in order; empty where that failed.
+        """Translations in order; empty if one failed.
 
         Args:
             texts: All in one language.
@@ -54,11 +54,11 @@ class Translator(Protocol):
 
 
 class Paraphrases:
-    """Asks a model to say in other words what the user says.
+    """Augmentation by paraphrases of a model.
 
     Args:
         generate: The model.
-        limits: For a new turn.
+        limits: Required similarity of a rewritten message.
     """
 
     def __init__(self, generate: TextGenerator, limits: SimilarityLimits) -> None:
@@ -72,23 +72,23 @@ class Paraphrases:
 
     def _rewrite(self, seed: int, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
         prompts = [
-            Prompt(
+            GenerationPrompt(
                 "Say the following in other words, in the same language and with the same meaning. "
                 f"Answer with the new text alone.\n\n{text}",
-                _room_for(text),
+                _token_limit(text),
                 number ^ seed,
             )
             for text, number in zip(texts, numbers, strict=True)
         ]
-        return [_bare(answer) for answer in self._generate(prompts)]
+        return [_without_quotes(answer) for answer in self._generate(prompts)]
 
 
 class BackTranslations:
-    """Translates what the user says to another language and back.
+    """Augmentation by translation to another language and back.
 
     Args:
-        translate: Both ways.
-        limits: For a new turn.
+        translate: Used in both directions.
+        limits: Required similarity of a rewritten message.
     """
 
     def __init__(self, translate: Translator, limits: SimilarityLimits) -> None:
@@ -113,7 +113,7 @@ class BackTranslations:
 
 
 class PromptTranslator:
-    """Translates by asking a model to.
+    """Translator that prompts a language model.
 
     Args:
         generate: The model.
@@ -125,19 +125,19 @@ class PromptTranslator:
     def __call__(self, texts: Sequence[str], source: str, target: str) -> list[str]:
         """As `Translator`."""
         prompts = [
-            Prompt(
+            GenerationPrompt(
                 f"Translate the following from {source} to {target}. "
                 f"Answer with the translation alone.\n\n{text}",
-                _room_for(text),
+                _token_limit(text),
                 0,
             )
             for text in texts
         ]
-        return [_bare(answer) for answer in self._generate(prompts)] if prompts else []
+        return [_without_quotes(answer) for answer in self._generate(prompts)] if prompts else []
 
 
 def _with_short_turns(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows of which a model may write all user turns anew."""
+    """The rows whose user messages are all short enough."""
     turns = zip(rows.column("roles").to_pylist(), rows.column("contents").to_pylist(), strict=True)
     short = [
         all(
@@ -149,13 +149,13 @@ def _with_short_turns(rows: pa.RecordBatch) -> pa.RecordBatch:
     return rows.filter(pa.array(short, pa.bool_()))
 
 
-def _room_for(text: str) -> int:
-    """Tokens for an answer about as long as the text, in whatever language."""
+def _token_limit(text: str) -> int:
+    """Token limit for an answer of similar length, in any language."""
     return 64 + 2 * len(text)
 
 
-def _bare(answer: str) -> str:
-    """The answer without the quotation marks that models like to put around it."""
+def _without_quotes(answer: str) -> str:
+    """The answer without surrounding quotation marks, which models often add."""
     text = answer.strip()
     for opening, closing in ('""', "“”", "「」"):
         inner = text[1:-1]

@@ -1,4 +1,4 @@
-"""Which rows a caller wants made from rows."""
+"""Validated augmentation options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,42 +15,42 @@ METHODS: tuple[Method, ...] = ("synonyms", "back_translation", "paraphrase")
 
 @dataclass(frozen=True)
 class AugmentStep:
-    """One way to make rows."""
+    """One augmentation method with its share of rows."""
 
     method: Method
     share: float
     limits: SimilarityLimits = field(default_factory=SimilarityLimits)
     model: str = ""
-    """Empty for a method that asks none."""
+    """Empty for methods without a model."""
 
     @property
     def asks_model(self) -> bool:
-        """Whether a model writes the rows."""
+        """Whether the method uses a model."""
         return bool(self.model)
 
 
 @dataclass(frozen=True)
 class AugmentPlan:
-    """A part of a spec with nothing wrong in it, defaults filled in."""
+    """Validated options with defaults."""
 
     steps: tuple[AugmentStep, ...] = ()
 
     @property
     def by_words(self) -> tuple[AugmentStep, ...]:
-        """Steps that need no model."""
+        """Steps without a model."""
         return tuple(step for step in self.steps if not step.asks_model)
 
     @property
     def by_models(self) -> tuple[AugmentStep, ...]:
-        """Steps that ask one."""
+        """Steps that use a model."""
         return tuple(step for step in self.steps if step.asks_model)
 
 
 def plan_augment(spec: Mapping[str, Any]) -> AugmentPlan:
-    """Check a `modelmill.data_prep.v1.AugmentSpec` given as a mapping with its field names.
+    """Validate a `modelmill.data_prep.v1.AugmentSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     errors: list[str] = []
     wanted = list(spec.get("steps", []))
@@ -78,9 +78,9 @@ def _plan_step(spec: Mapping[str, Any]) -> tuple[AugmentStep, list[str]]:
     if method not in METHODS:
         errors.append(f"method must be one of {', '.join(METHODS)}, got {str(method)[:64]!r}")
     elif method == "synonyms" and model:
-        errors.append("synonyms are replaced without a model")
+        errors.append("method synonyms uses no model. Leave model out")
     elif method != "synonyms" and not model:
-        errors.append(f"model is missing: what shall do the {method}?")
+        errors.append(f"model is missing. Name the model for {method}")
     share = float(spec.get("share", 0))
     if not 0 < share <= 1:
         errors.append(f"share must be above 0 and at most 1, got {share:g}")

@@ -1,4 +1,4 @@
-"""What makes rows from rows, and what all ways have in common."""
+"""Augmentation interface, and steps that all methods share."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -11,14 +11,14 @@ from modelmill_data_prep.domain.row_batch import ROWS
 
 
 class RowMaker(Protocol):
-    """Makes rows from rows of the train split."""
+    """Augments rows of the train split."""
 
     def make(self, rows: pa.RecordBatch, share: float, seed: int) -> pa.RecordBatch:
-        """New rows of `ROWS`, in the order of the rows that they were made from.
+        """New rows of `ROWS`, in the order of their original rows.
 
-        Which rows are chosen depends on the seed and the source of each row alone, so about
-        `share` of them are, in every batching. A chosen row of which nothing can be made, or
-        nothing that is similar enough and different enough, gives no new row.
+        Rows are sampled by seed and source hash, independent of batching. A sampled row without a
+        result within the similarity limits gives no new row.
+
 
         Args:
             rows: Of `ROWS`.
@@ -28,7 +28,7 @@ class RowMaker(Protocol):
 
 
 def chosen_rows(rows: pa.RecordBatch, share: float, seed: int) -> pa.RecordBatch:
-    """About `share` of the rows, those whose source and line come first under the seed."""
+    """Sample about `share` of the rows, by a seeded hash of source and line."""
     limit = round(share * 2**64)
     keys = zip(rows.column("source").to_pylist(), rows.column("line").to_pylist(), strict=True)
     taken = [
@@ -44,14 +44,14 @@ def rewritten(
     limits: SimilarityLimits,
     made_by: str,
 ) -> pa.RecordBatch:
-    """The rows with other user turns, without those of which a turn is not within the limits.
+    """The rows with rewritten user messages; drops rows with a message outside the limits.
 
     Args:
         rows: Of `ROWS`.
-        rewrite: Given user turns and a number for each that it may decide by, which the row's
-            source and the turn's place in it make; returns each turn anew, in order.
-        limits: For each turn and for what was made of it. A turn may stay the same, if another
-            turn of its row does not.
+        rewrite: Takes user messages and a random number for each, derived from source and
+            position; returns the rewritten messages in order.
+        limits: Required similarity of each rewritten message. A message may stay unchanged if
+            another one of its row changes.
         made_by: "<name>@<version>".
     """
     records = rows.to_pylist()

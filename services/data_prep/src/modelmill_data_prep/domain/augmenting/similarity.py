@@ -1,4 +1,4 @@
-"""How similar two texts are, and how similar a new one may be to the one it was made from."""
+"""Text similarity by character bigrams, and its limits for augmented texts."""
 
 from dataclasses import dataclass
 
@@ -9,21 +9,18 @@ _GRAM = 2
 
 @dataclass(frozen=True)
 class SimilarityLimits:
-    """How similar a new text must be to the one that it was made from, and how much it may be.
-
-    Measured as the Jaccard similarity of the pairs of neighbouring characters.
-    """
+    """Minimum and maximum Jaccard similarity of character bigrams, to the original text."""
 
     least: float = 0.5
     most: float = 0.98
 
     def allow(self, text: str, new: str) -> bool:
-        """Whether the new text lies within."""
+        """Whether the similarity of `new` is within the limits."""
         return self.least <= pair_similarity(text, new) <= self.most
 
 
 def pair_similarity(left: str, right: str) -> float:
-    """Jaccard similarity of the character pairs of two texts, as comparison sees them."""
+    """Jaccard similarity of the character bigrams of two normalised texts."""
     one, other = _pairs(comparison_key(left)), _pairs(comparison_key(right))
     return len(one & other) / len(one | other) if one or other else 1.0
 

@@ -1,4 +1,4 @@
-"""Rows in which some words of the user are replaced by synonyms."""
+"""Augmentation by synonyms in user messages."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,22 +12,22 @@ from modelmill_data_prep.domain.augmenting.similarity import SimilarityLimits
 NAME = "synonyms@1"
 
 _LATIN_WORD = r"(?<![\w'@./-])[A-Za-z][a-z]+(?![\w'@/-]|\.\w)"
-"""A word that is no name in capitals and no part of a longer word or of an address."""
+"""A lower-case or capitalised word that is not part of a longer token or address."""
 
 _STEP = 0x5851F42D4C957F2D
 _MASK = 2**64 - 1
 
 
 class Synonyms:
-    """Replaces about half of the words that have synonyms, and at least one in each turn.
+    """Replaces about half of the words with synonyms, at least one per message.
 
-    A word of Latin letters is replaced where it stands alone and in small letters, or with a
-    capital first one, which the synonym then gets; a Chinese word wherever its characters stand.
-    Words that inflection has changed stay as they are.
+    Latin words match as whole words, lower-case or capitalised; the synonym is capitalised
+    likewise. Chinese words match anywhere. Inflected forms do not match.
+
 
     Args:
-        groups: Words of which each may stand for each other one; no word in two groups.
-        limits: For a new turn.
+        groups: Groups of interchangeable words; no word is in two groups.
+        limits: Required similarity of a rewritten message.
     """
 
     def __init__(self, groups: Iterable[Sequence[str]], limits: SimilarityLimits) -> None:
@@ -65,7 +65,7 @@ class Synonyms:
         return "".join([*parts, text[end:]])
 
     def _words(self, text: str) -> Iterator[tuple[int, str]]:
-        """Words that have synonyms and where they begin; of two that overlap the first."""
+        """Start and text of words with synonyms; the first of overlapping ones."""
         end = 0
         for match in self._candidate.finditer(text):
             start, word = match.span()[0], match.group()

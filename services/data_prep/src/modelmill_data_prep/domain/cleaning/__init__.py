@@ -1,1 +1,1 @@
-"""What is tidied in texts: transforms on batches of texts, and the plan that names them."""
+"""Text cleaning: transforms on batches of texts, and the plan that selects them."""

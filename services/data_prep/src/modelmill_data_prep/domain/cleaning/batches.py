@@ -1,4 +1,4 @@
-"""How a transform works on a batch without looking at each text that needs nothing."""
+"""Batch helpers for text transforms, which skip texts that need no change."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 from modelmill_data_prep.domain.stages import TextTransform
 
 SEPARATOR = "\n"
-"""Stands between the texts when a whole batch is searched at once; it combines with nothing."""
+"""Separator of joined texts; a line feed never composes with neighbouring characters."""
 
 MAX_ROUNDS = 8
-"""A text that still changes after so many rounds is left as it is then."""
+"""Limit of repetitions; a text that still changes after them stays in its last form."""
 
 
-def changed_where(
+def apply_where(
     texts: Sequence[str], suspicion: re.Pattern[str], change: Callable[[str], str]
 ) -> list[str]:
-    """The texts, those in which `suspicion` is found changed.
+    """Apply `change` to the texts that match `suspicion`.
 
-    The texts are searched as one, and one by one only when something was found: most batches are
-    clean. So `suspicion` must find in the joined texts what it finds in one of them.
+    The joined batch is searched first, because most batches are clean. So `suspicion` must match
+    the
+    joined texts if it matches one of them.
     """
     if not suspicion.search(SEPARATOR.join(texts)):
         return list(texts)
@@ -26,7 +27,7 @@ def changed_where(
 
 
 def until_stable(change: Callable[[str], str], text: str) -> str:
-    """`text` changed until doing it again changes nothing, which makes any change idempotent."""
+    """Apply `change` until the text is stable, which makes it idempotent."""
     for _ in range(MAX_ROUNDS):
         after = change(text)
         if after == text:
@@ -35,12 +36,12 @@ def until_stable(change: Callable[[str], str], text: str) -> str:
     return text
 
 
-class Settled:
-    """A transform whose changes pass the transforms before it once more, until all rest.
+class IdempotentTransform:
+    """Wrapper that re-runs earlier transforms on changed texts until they are stable.
 
-    What a transform lays bare (an entity that becomes a zero-width space, two lines that become
-    neighbours) may be what an earlier one tidies. Without this a chain of transforms, done twice,
-    could change a text again. Texts that the transform does not change cost nothing more.
+    A transform can produce input for an earlier one: an HTML entity becomes a zero-width space, or
+    two lines become neighbours. The wrapper makes the whole chain idempotent. Unchanged texts cost
+    nothing.
     """
 
     def __init__(self, transform: TextTransform, earlier: Sequence[TextTransform]) -> None:
@@ -50,7 +51,7 @@ class Settled:
         self._earlier = tuple(earlier)
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text as the transform and all before it leave it."""
+        """Transform texts to a fixed point of this and all earlier transforms."""
         result = self._transform(texts)
         moved = _places_of_changes(texts, result)
         for _ in range(MAX_ROUNDS if self._earlier else 0):
@@ -69,5 +70,5 @@ class Settled:
 
 def _places_of_changes(before: Sequence[str], after: Sequence[str]) -> list[int]:
     pairs = zip(before, after, strict=True)
-    # Comparing texts that are the same object costs nothing.
+    # Comparing identical objects is free.
     return [place for place, (old, new) in enumerate(pairs) if old != new]

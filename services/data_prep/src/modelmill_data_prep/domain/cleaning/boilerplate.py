@@ -1,4 +1,4 @@
-"""Lines that pages carry around what they say: cookie notices, navigation, footers."""
+"""Removes boilerplate lines of web pages: cookie notices, navigation, footers."""
 
 import re
 from collections.abc import Sequence
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from modelmill_data_prep.domain.cleaning.batches import SEPARATOR
 
 MAX_LINE_CHARACTERS = 160
-"""A longer line says something besides."""
+"""Longer lines are assumed to have content."""
 
 
 @dataclass(frozen=True)
 class LineRule:
-    """A kind of line that goes, when all of it matches."""
+    """A kind of boilerplate line; the pattern must match the whole line."""
 
     id: str
     pattern: str
-    """Without regard to case; blanks and bars around it do not matter."""
+    """Case-insensitive; surrounding blanks and bars are ignored."""
 
 
 LINE_RULES = (
@@ -72,7 +72,7 @@ LINE_RULES = (
     LineRule("zh.editor", r"[(（【\[]?(?:责任编辑|责编|编辑|来源|本文来源)[:：]\s?.{1,20}"),
     LineRule("zh.disclaimer", r"(?:免责声明|本文仅代表作者).{0,120}"),
 )
-"""All kinds of lines that go."""
+"""All boilerplate rules."""
 
 _LINE = re.compile(
     r"[\s|·*#>-]{0,5}(?:"
@@ -91,16 +91,13 @@ _WORDS = re.compile(
 
 
 class Boilerplate:
-    """No lines that a rule of `LINE_RULES` matches as a whole, in texts of two lines or more.
-
-    A text of one line is what somebody says, whatever it is.
-    """
+    """Removes lines that match a rule of `LINE_RULES`; texts of a single line stay."""
 
     name = "boilerplate"
     version = 1
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text without such lines; empty when it has no others."""
+        """Remove boilerplate lines; the result may be empty."""
         if not any("\n" in text for text in texts):
             return list(texts)
         return [_without_boilerplate(text) if "\n" in text else text for text in texts]

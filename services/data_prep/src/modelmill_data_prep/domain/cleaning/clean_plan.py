@@ -1,4 +1,4 @@
-"""Which transforms tidy the texts of a dataset."""
+"""Validated cleaning options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ TRANSFORMS = (
     "simplified",
     "stop_words",
 )
-"""All names, in the order in which they run, whatever the order in a spec."""
+"""All transform names in execution order, independent of the order in a spec."""
 
 STANDARD = ("encoding", "unicode", "invisible", "spaces")
-"""What runs when a spec names none: nothing that a reader would miss."""
+"""Default transforms, which remove nothing that a reader would miss."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CleanPlan:
 
 
 def plan_clean(spec: Mapping[str, Any]) -> CleanPlan:
-    """Check a `CleanSpec` given as a mapping with its field names.
+    """Validate a `CleanSpec`, given as a mapping.
 
     Raises:
         InvalidInputError: Names every unknown transform and lists the known ones.
@@ -42,7 +42,7 @@ def plan_clean(spec: Mapping[str, Any]) -> CleanPlan:
     if unknown:
         listed = ", ".join(TRANSFORMS)
         raise InvalidInputError(
-            [f"clean: unknown transform {name[:64]!r}; there are {listed}" for name in unknown]
+            [f"clean: unknown transform {name[:64]!r}. Use {listed}" for name in unknown]
         )
     if not named:
         return CleanPlan()

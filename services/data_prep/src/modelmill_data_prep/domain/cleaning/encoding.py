@@ -1,10 +1,9 @@
-"""Texts that were decoded by the wrong table, put right where nothing was lost.
+"""Repairs mojibake: text that was decoded with the wrong encoding.
 
-Three accidents are known. UTF-8 read as a one-byte table ("ä½\xa0å¥½", "cafÃ©") is ftfy's matter.
+There are three cases. UTF-8 read as a one-byte encoding ("ä½\xa0å¥½", "cafÃ©") is repaired by ftfy.
 GBK read as Latin-1 ("ÄãºÃ") and UTF-8 read as GBK ("浣犲ソ") are common in Chinese text and are
-repaired here, each run of characters for itself, when it decodes without a rest to common Chinese.
-What went through a replacement character ("锟斤拷") is lost, and becomes U+FFFD again, so that a
-filter can see it.
+repaired here, run by run, if a run decodes completely to common Chinese. What went through a
+replacement character ("锟斤拷") is lost, and becomes U+FFFD again, so that a filter can detect it.
 """
 
 import re
@@ -19,7 +18,7 @@ _ODD = "".join(
     _MOJIBAKE[name]
     for name in ("c1", "bad", "upper_accented", "lower_accented", "box", "currency", "numeric")
 )
-"""Characters of which at least one is in every sequence that ftfy takes for mojibake."""
+"""Every sequence that ftfy regards as mojibake has at least one of these characters."""
 
 _NEIGHBOURS = _ODD + "".join(
     _MOJIBAKE[name]
@@ -29,7 +28,7 @@ _NEIGHBOURS = _ODD + "".join(
     )
 )
 _GBK_OF_UTF8 = "锛銆鐨鏄鍦浜涓鎴鍚鏈浠澶鍙瀛鍒涔缁鏃鍥寰璇绗鎬杩宸鏂闂鍏鑰鍔鍐闄浣鍜閮鍗"
-"""What the first bytes of the commonest Chinese characters and marks are, read as GBK."""
+"""First bytes of frequent Chinese characters and punctuation in UTF-8, read as GBK."""
 
 _SUSPECT = re.compile(f"[{_ODD}œŒ√≈‚вβā{_GBK_OF_UTF8}锟]")
 _ONE_BYTE_TABLE = re.compile(
@@ -41,17 +40,17 @@ _HAN_RUN = re.compile("[\u00b7\u2014-\u2026\u20ac\u3000-\u9fff\ue000-\uf8ff\uff0
 _LOST = re.compile("(?:锟斤拷)+(?:锟斤?)?|锟斤$")
 _FIXES = TextFixerConfig(replace_lossy_sequences=True)
 _LEVEL_ONE = (b"\xb0\xa1", b"\xd7\xf9")
-"""The characters of GB 2312 that are sorted by sound: the 3,755 common ones."""
+"""Range of GB 2312 level 1: the 3,755 common characters."""
 
 
 class EncodingRepair:
-    """No mojibake, as far as it can be undone."""
+    """Repairs mojibake where that is possible without loss."""
 
     name = "encoding"
     version = 1
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text as it was written; a text that nothing is wrong with costs one search."""
+        """Repair texts; a clean text costs one search."""
         joined = SEPARATOR.join(texts)
         if joined.isascii() or not _SUSPECT.search(joined):
             return list(texts)
@@ -72,7 +71,7 @@ def _repair(text: str) -> str:
 
 
 def _from_latin_1(run: re.Match[str]) -> str:
-    """GBK that was read as Latin-1: all pairs are common characters or their punctuation."""
+    """Repair GBK read as Latin-1, if all byte pairs are common characters or punctuation."""
     data = run.group().encode("latin-1")
     pairs = [data[place : place + 2] for place in range(0, len(data), 2)]
     han = sum(_LEVEL_ONE[0] <= pair <= _LEVEL_ONE[1] for pair in pairs)
@@ -86,14 +85,14 @@ def _from_latin_1(run: re.Match[str]) -> str:
 
 
 def _from_gbk(run: re.Match[str]) -> str:
-    """UTF-8 that was read as GBK, from its first telling character to the end of the run."""
+    """Repair UTF-8 read as GBK, from the first suspicious character to the end of the run."""
     text = run.group()
     first = next((place for place, one in enumerate(text) if one in _GBK_OF_UTF8), len(text))
     try:
         repaired = text[first:].encode("gbk").decode("utf-8")
     except UnicodeError:
         return text
-    # Two thirds as many characters come out, and they are common ones.
+    # Accepted if two thirds of the result are common characters.
     common = sum(map(_is_common, repaired))
     return text[:first] + repaired if 3 * common >= 2 * len(repaired) else text
 

@@ -1,13 +1,13 @@
-"""The written form of texts, as batches: line breaks and NFC, what cannot be seen, spaces.
+"""Text normalisation for batches: Unicode form, invisible characters, spaces.
 
-One after the other they do what `text_form.normalise` does with one text.
+In sequence these transforms equal `text_form.normalise`.
 """
 
 import re
 import unicodedata
 from collections.abc import Sequence
 
-from modelmill_data_prep.domain.cleaning.batches import SEPARATOR, changed_where
+from modelmill_data_prep.domain.cleaning.batches import SEPARATOR, apply_where
 from modelmill_data_prep.domain.text_form import (
     BLANKS,
     LINE_BREAK,
@@ -22,7 +22,7 @@ _UNTIDY_BLANKS = re.compile(f"{BLANKS}(?:{BLANKS}|\n|\\Z)")
 
 
 class UnicodeForm:
-    """Unicode NFC, and every line break a line feed."""
+    """Converts to Unicode NFC, and line breaks to line feeds."""
 
     name = "unicode"
     version = 2
@@ -31,7 +31,7 @@ class UnicodeForm:
         """Each text in its canonical form."""
         joined = SEPARATOR.join(texts)
         result = list(texts)
-        # Looking for single characters costs a fraction of what a pattern costs.
+        # Searching single characters is much faster than a regular expression.
         if any(mark in joined for mark in _LINE_BREAKS):
             result = [LINE_BREAK.sub("\n", text) for text in result]
         if not unicodedata.is_normalized("NFC", joined):
@@ -40,26 +40,24 @@ class UnicodeForm:
 
 
 class Invisible:
-    """No control, bidirectional and zero-width characters, unless a script or an emoji needs it."""
+    """Removes control, bidirectional and zero-width characters, except where a script or emoji
+    needs them."""
 
     name = "invisible"
     version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text without what a reader cannot see."""
-        return changed_where(texts, MAY_BE_INVISIBLE, without_invisible)
+        """Remove invisible characters."""
+        return apply_where(texts, MAY_BE_INVISIBLE, without_invisible)
 
 
 class Spaces:
-    """One space where several are inside a line; no blanks at line ends and around the text.
-
-    Runs between Markdown's fences stay.
-    """
+    """Collapses runs of spaces and trims lines; fenced Markdown code stays."""
 
     name = "spaces"
     version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text with tidy spaces; the indentation of a line stays."""
+        """Normalise spaces; indentation stays."""
         stripped = [text.strip() for text in texts]
-        return changed_where(stripped, _UNTIDY_BLANKS, with_tidy_spaces)
+        return apply_where(stripped, _UNTIDY_BLANKS, with_tidy_spaces)

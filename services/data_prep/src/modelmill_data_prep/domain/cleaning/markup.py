@@ -1,10 +1,10 @@
-"""HTML as the text that a reader of the page sees. Markdown and code stay as they are."""
+"""Converts HTML to its visible text; Markdown and code stay."""
 
 import html
 import re
 from collections.abc import Iterator, Sequence
 
-from modelmill_data_prep.domain.cleaning.batches import changed_where, until_stable
+from modelmill_data_prep.domain.cleaning.batches import apply_where, until_stable
 from modelmill_data_prep.domain.cleaning.page_text import (
     BLOCK_TAGS,
     CELL_TAGS,
@@ -21,10 +21,10 @@ INLINE_TAGS = frozenset(_INLINE.split())
 
 _ENDLESS = "br hr img input link meta source wbr p li dt dd tr td th option"
 _UNCLOSED = frozenset(_ENDLESS.split())
-"""Tags that need no end."""
+"""Tags without a required end tag."""
 
 _KNOWN_TAGS = BLOCK_TAGS | INLINE_TAGS | SILENT_TAGS | CELL_TAGS
-# The longest first and then by name: the same pattern in every process.
+# Longest first, then by name, so that the pattern is the same in every process.
 _NAMES = "|".join(sorted(sorted(_KNOWN_TAGS), key=len, reverse=True))
 _SUSPECT = re.compile(r"<[A-Za-z/!]|&[A-Za-z#]")
 _TAG = re.compile(rf"<(/?)({_NAMES})(?=[\s/>])([^<>]{{0,2000}})>", re.IGNORECASE)
@@ -35,18 +35,18 @@ _BREAK_AND_LINE = re.compile(r"(<br ?/?>)[ \t\r]{0,9}\n", re.IGNORECASE)
 
 
 class Markup:
-    """No HTML: tags and what no reader sees are gone, entities are the characters they stand for.
+    """Removes tags and invisible elements, and decodes entities.
 
-    A tag counts when its name is known and, where HTML asks for an end, it has one; other uses of
-    "<" stay. An entity stays where it stands for a character that would make a tag or an entity.
+    A tag must have a known name and, if HTML requires it, an end tag; other uses of "<" stay. An
+    entity stays if its character would form a tag or another entity.
     """
 
     name = "markup"
     version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text as a reader sees it."""
-        return changed_where(texts, _SUSPECT, _settled_text)
+        """Extract the visible text."""
+        return apply_where(texts, _SUSPECT, _settled_text)
 
 
 def _settled_text(text: str) -> str:
@@ -61,7 +61,7 @@ def _text_of(text: str) -> str:
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
-    """The text in pieces, and of each whether it is code, in which nothing is markup."""
+    """Split the text into pieces, each with a flag whether it is code."""
     done = 0
     for code in _CODE.finditer(text):
         yield text[done : code.start()], False
@@ -71,16 +71,16 @@ def _parts(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _tags_in(part: str) -> Iterator[tuple[re.Match[str], str, bool]]:
-    """What is written like a tag, with its name, and whether it is the end of one."""
+    """Candidates for tags: match, name, and whether it is an end tag."""
     for tag in _TAG.finditer(part):
         name, attributes = tag.group(2).lower(), tag.group(3)
-        # In "a <p and b> c" nobody means a paragraph, for which one mark would be enough.
+        # "a <p and b> c" is not a paragraph: an optional-end tag must have valid attributes.
         if name not in _UNCLOSED or "=" in attributes or not attributes.strip("/ \t\r\n"):
             yield tag, name, bool(tag.group(1))
 
 
 def _real_tags(text: str) -> frozenset[str]:
-    """Names of the tags in a text that are meant as such."""
+    """Names of genuine tags in a text."""
     opened: set[str] = set()
     closed: set[str] = set()
     for part, is_code in _parts(text):
@@ -90,25 +90,25 @@ def _real_tags(text: str) -> frozenset[str]:
 
 
 def _read(text: str, tags: frozenset[str]) -> str:
-    """The text of a page; where it has blocks its blanks and line breaks are those of HTML."""
+    """The visible text; HTML whitespace rules apply if the page has block elements."""
     page = PageText(collapse=bool(tags & (BLOCK_TAGS | CELL_TAGS)) and "```" not in text)
     for part, is_code in _parts(text):
         if is_code:
-            page.say(part)
+            page.add_text(part)
             continue
         part = _BREAK_AND_LINE.sub(r"\1", _COMMENT.sub("", part))
         done = 0
         for tag, name, is_end in _tags_in(part):
             if name in tags:
-                page.say(part[done : tag.start()])
+                page.add_text(part[done : tag.start()])
                 (page.close if is_end else page.open)(name)
                 done = tag.end()
-        page.say(part[done:])
+        page.add_text(part[done:])
     return page.text()
 
 
 def _unescaped(part: str) -> str:
-    """`part` with its entities as characters, but for those that would be markup again."""
+    """Decode entities, except those that would form markup again."""
     if "&" not in part:
         return part
     entities = list(_ENTITY.finditer(part))

@@ -1,8 +1,7 @@
-"""What a reader sees of a page that is told tag by tag: its texts, and where lines begin.
+"""Streaming extraction of a page's visible text, without building a DOM.
 
-No tree is made. Browsers' rules for tags in a wrong order copy and search what is open, so that a
-page of a megabyte can be made to cost them minutes and gigabytes; here each tag costs little, and
-what is in a wrong order is read as it stands.
+HTML5 error recovery copies and searches open elements, so a crafted page of a megabyte can cost
+minutes and gigabytes. Here each tag has constant cost, and misnested tags are taken literally.
 """
 
 import re
@@ -14,7 +13,7 @@ _BLOCKS = (
     "section select summary table tbody tfoot thead tr ul"
 )
 BLOCK_TAGS = frozenset(_BLOCKS.split())
-"""Before and after these a reader sees a new line."""
+"""Block elements: rendered with line breaks around them."""
 
 CELL_TAGS = frozenset(("td", "th"))
 
@@ -23,7 +22,7 @@ _SILENT = (
     "video"
 )
 SILENT_TAGS = frozenset(_SILENT.split())
-"""What is in these no reader sees."""
+"""Elements whose content is not rendered."""
 
 _ROWS = ("td", "th", "tr")
 _ENDED_BY = {
@@ -37,33 +36,34 @@ _ENDED_BY = {
     "tbody": (*_ROWS, "tbody", "thead", "tfoot"),
     "tfoot": (*_ROWS, "tbody", "thead", "tfoot"),
 }
-"""What ends, without an end of its own, where another one begins beside it."""
+"""Elements that a following sibling closes implicitly."""
 
 _BLANKS = re.compile(r"\s+")
 _LINES = re.compile(r"\n{3,}")
 
 
 class PageText:
-    """Takes a page's texts and tags in their order.
+    """Receives texts and tags in document order.
+
 
     Args:
-        collapse: Blanks and line breaks in texts are those of HTML: one space.
+        collapse: Whether to collapse whitespace by HTML's rules.
     """
 
     def __init__(self, *, collapse: bool) -> None:
         self._collapse = collapse
         self._pieces: list[str] = []
         self._open: list[str] = []
-        """Blocks and cells that have begun, the innermost last."""
+        """Open blocks and cells, innermost last."""
         self._opened: Counter[str] = Counter()
-        """How many of `_open` have each name."""
+        """Count of open elements by name."""
         self._silent = ""
         self._silent_depth = 0
         self._hidden: list[str] = []
-        """Texts since something silent began, should it never end."""
+        """Text inside an invisible element, restored if it is never closed."""
 
-    def say(self, text: str) -> None:
-        """A text between two tags."""
+    def add_text(self, text: str) -> None:
+        """Text between two tags."""
         if self._silent:
             self._hidden.append(text)
         elif self._collapse and not self._opened["pre"]:
@@ -72,7 +72,7 @@ class PageText:
             self._pieces.append(text)
 
     def open(self, name: str) -> None:
-        """A tag that begins something."""
+        """A start tag."""
         if self._silent:
             self._silent_depth += name == self._silent
         elif name in SILENT_TAGS:
@@ -81,7 +81,7 @@ class PageText:
             self._pieces.append("\n" if name == "br" else "\n\n")
         elif name in BLOCK_TAGS or name in CELL_TAGS:
             ended = _ENDED_BY.get(name, ())
-            # Nothing but texts stands in a paragraph.
+            # A paragraph cannot contain blocks.
             while self._open and (self._open[-1] in ended or self._open[-1] == "p"):
                 self._end_innermost()
             self._pieces.append("\n" if name in BLOCK_TAGS else " ")
@@ -89,7 +89,7 @@ class PageText:
             self._opened[name] += 1
 
     def close(self, name: str) -> None:
-        """A tag that ends something; one that ends nothing is a new line where a block would be."""
+        """An end tag; an unmatched one of a block becomes a line break."""
         if self._silent:
             self._silent_depth -= name == self._silent
             if not self._silent_depth:
@@ -102,7 +102,7 @@ class PageText:
             self._pieces.append("\n")
 
     def text(self) -> str:
-        """All that is seen. What is silent and never ends is no such thing, and is seen."""
+        """The visible text, including that of unclosed invisible elements."""
         text = "".join([*self._pieces, *self._hidden])
         if self._collapse:
             text = _LINES.sub("\n\n", "\n".join(line.strip(" ") for line in text.split("\n")))

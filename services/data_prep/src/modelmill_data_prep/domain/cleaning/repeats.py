@@ -1,4 +1,4 @@
-"""Lines and phrases that are said again and again, as texts do that went wrong: down to a few."""
+"""Cuts repetition loops of lines and phrases, as degenerate generations have them."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby, islice
@@ -9,27 +9,27 @@ from numpy.typing import NDArray
 from modelmill_data_prep.domain.cleaning.batches import SEPARATOR
 
 MAX_CHARACTER_REPEATS = 5
-"""A letter or mark more often in a row is written so often: "哈哈哈哈哈"."""
+"""Longer runs of one character are cut to this length: "哈哈哈哈哈"."""
 MAX_PHRASE_REPEATS = 3
-"""The same for a phrase of 2 characters and more, and for a line."""
+"""The same limit for phrases of at least 2 characters, and for lines."""
 MAX_PHRASE_CHARACTERS = 100
 
 _KEPT_AS_THEY_ARE = frozenset("-=_*#+.|~·•/\\<>^ \t\n\u3000")
-"""Rules, tables, indentation and dots in tables of contents are drawn with these."""
+"""Characters used for rules, tables, indentation and tables of contents."""
 
 
 class Repeats:
-    """No line and no phrase more often in a row than the limits above."""
+    """Limits consecutive repetitions of characters, phrases and lines."""
 
     name = "repeats"
     version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text with its loops cut; digits are never cut."""
+        """Cut loops; digits are never cut."""
         result = list(texts)
         places = list(range(len(result)))
-        # What was cut may lay another loop bare. All texts are looked through together, for a
-        # look at each would cost as much for few characters as for many.
+        # A cut may reveal another loop. Texts are searched jointly, because a search has a fixed
+        # cost that dominates for short texts.
         while places:
             shorter = _cut([result[place] for place in places])
             changed = [
@@ -44,7 +44,7 @@ class Repeats:
 
 
 def _cut(texts: Sequence[str]) -> list[str]:
-    """Each text with the loops cut that can be seen in it."""
+    """One round of cutting."""
     result = [
         _cut_lines(text) if text.count("\n") >= MAX_PHRASE_REPEATS else text for text in texts
     ]
@@ -54,7 +54,7 @@ def _cut(texts: Sequence[str]) -> list[str]:
 
 
 def _periods_of_loops(texts: Sequence[str]) -> dict[int, set[int]]:
-    """By the number of a text how long the phrases are that loop in it."""
+    """Period lengths of loops, by text index."""
     codes = _codes_of(SEPARATOR.join(texts))
     ends = np.cumsum(np.fromiter((len(text) + 1 for text in texts), np.int64, len(texts)))
     found: dict[int, set[int]] = {}
@@ -62,7 +62,7 @@ def _periods_of_loops(texts: Sequence[str]) -> dict[int, set[int]]:
         hits = _samples_in_loops(codes, period)
         of_phrase = np.searchsorted(ends, hits, side="right")
         of_next = np.searchsorted(ends, hits + period, side="right")
-        # Two texts that are the same are no loop.
+        # Equal neighbouring texts are not a loop.
         inside = of_phrase == of_next
         hits, of_phrase = hits[inside], of_phrase[inside]
         long = _run_lengths(codes, hits, period) >= _longest_allowed(period)
@@ -74,9 +74,9 @@ def _periods_of_loops(texts: Sequence[str]) -> dict[int, set[int]]:
 def _run_lengths(
     codes: NDArray[np.uint32], hits: NDArray[np.int64], period: int
 ) -> NDArray[np.int64]:
-    """Of each place in how long a run of such places it is, at least as far as the limit."""
+    """Length of the run that each hit belongs to, exact up to the limit."""
     if len(hits) * _longest_allowed(period) > len(codes) // 2:
-        # Most of it is one loop: all runs at once cost less than walking from each place.
+        # Mostly loops: computing all runs is cheaper than walking from each hit.
         starts, ends = _runs(codes, period)
         run = np.searchsorted(starts, hits, side="right") - 1
         return ends[run] - starts[run]
@@ -96,15 +96,15 @@ def _run_lengths(
 
 
 def _samples_in_loops(codes: NDArray[np.uint32], period: int) -> NDArray[np.int64]:
-    """Places that equal what comes `period` later, as do some places beside them.
+    """Sampled positions that equal the character `period` later, as do their neighbours.
 
-    A loop is a run of such places, longer than the step with which places are looked at: so at
-    least one of each loop is found.
+    A loop is a run of such positions that is longer than the sampling step, so every loop has at
+    least one sample.
     """
     step = _longest_allowed(period)
     first, later = codes[:-period:step], codes[period::step]
     hits = np.flatnonzero(first == later) * step
-    # Chance neighbours are sorted out: a loop goes on for a few places at one side.
+    # Discards coincidences: a loop extends for some positions to at least one side.
     depth = min(step // 2, 4)
     left, right = np.ones(len(hits), np.bool_), np.ones(len(hits), np.bool_)
     last = len(codes) - period - 1
@@ -134,14 +134,14 @@ def _cut_lines(text: str) -> str:
 
 
 def _runs(codes: NDArray[np.uint32], period: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where runs of places begin and end that equal what comes `period` later."""
+    """Start and end of runs of positions that equal the character `period` later."""
     equal = np.concatenate(([False], codes[:-period] == codes[period:], [False]))
     edges = np.flatnonzero(equal[1:] != equal[:-1])
     return edges[::2], edges[1::2]
 
 
 def _cut_period(text: str, codes: NDArray[np.uint32], period: int) -> str:
-    """`text` with all loops of phrases of exactly `period` characters cut."""
+    """Cut all loops with exactly this period."""
     starts, ends = _runs(codes, period)
     pieces: list[str] = []
     done = 0
@@ -149,7 +149,7 @@ def _cut_period(text: str, codes: NDArray[np.uint32], period: int) -> str:
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         if end - start < allowed or start < done or not _is_worth(text[start : start + period]):
             continue
-        # The run says how often the phrase comes after its first time.
+        # The run covers all repetitions after the first.
         times = (end - start) // period + 1
         keep = start + period * _times_allowed(period)
         pieces.append(text[done:keep])
@@ -162,12 +162,12 @@ def _times_allowed(period: int) -> int:
 
 
 def _longest_allowed(period: int) -> int:
-    """So many places in a row equal what comes `period` later in the shortest loop."""
+    """Run length of the shortest loop that is cut."""
     return period * _times_allowed(period)
 
 
 def _is_worth(phrase: str) -> bool:
-    """Whether a phrase says something; numbers and what is drawn with characters stay."""
+    """Whether a phrase may be cut: not numbers, and not ASCII drawings."""
     if len(phrase) == 1:
         return phrase not in _KEPT_AS_THEY_ARE and not phrase.isdecimal()
     return any(map(str.isalpha, phrase))

@@ -1,4 +1,4 @@
-"""All transforms of a plan as one stage: texts leave Arrow once and come back once."""
+"""Cleaning stage: runs all transforms with a single conversion from and to Arrow."""
 
 from collections.abc import Sequence
 
@@ -11,21 +11,21 @@ from modelmill_data_prep.domain.row_batch import (
     kept_rows,
     rows_with_equal_answers,
 )
-from modelmill_data_prep.domain.stages import Passed, TextTransform
+from modelmill_data_prep.domain.stages import StageResult, TextTransform
 
 
 class CleanStage:
-    """Runs transforms over all turns and the rejected answer of every row.
+    """Runs transforms over all messages and the rejected answer of every row.
 
-    A row of which a turn is emptied is dropped as "clean.<transform>.nothing_left", and a pair
-    whose answers become the same as "clean.same_answers".
+    A row with an emptied message is dropped as "clean.<transform>.nothing_left". A pair with equal
+    answers is dropped as "clean.same_answers".
     """
 
     def __init__(self, transforms: Sequence[TextTransform]) -> None:
         self._transforms = tuple(transforms)
 
-    def __call__(self, rows: pa.RecordBatch) -> Passed:
-        """Take a batch of `ROWS`."""
+    def __call__(self, rows: pa.RecordBatch) -> StageResult:
+        """Clean a batch of `ROWS`."""
         contents, rejected = rows.column("contents"), rows.column("rejected")
         turns = as_list(contents.flatten())
         answered = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
@@ -35,7 +35,7 @@ class CleanStage:
         reasons: list[str | None] = [None] * rows.num_rows
         for transform in self._transforms:
             before, texts = texts, transform(texts)
-            # Comparing texts that are the same object costs nothing.
+            # Comparing identical objects is free.
             pairs = enumerate(zip(before, texts, strict=True))
             moved = [place for place, (old, new) in pairs if old != new]
             for place in moved:
@@ -47,12 +47,12 @@ class CleanStage:
                 if not texts[place]:
                     reasons[row] = reasons[row] or f"clean.{transform.name}.nothing_left"
         if not changes:
-            return Passed(rows, dropped_rows(rows, reasons))
+            return StageResult(rows, dropped_rows(rows, reasons))
         after = _with_texts(rows, texts[: len(turns)], answered, texts[len(turns) :], changes)
         for row in rows_with_equal_answers(after):
             reasons[row] = reasons[row] or "clean.same_answers"
         kept = sum(reasons[row] is None for row in changes)
-        return Passed(kept_rows(after, reasons), dropped_rows(rows, reasons), kept)
+        return StageResult(kept_rows(after, reasons), dropped_rows(rows, reasons), kept)
 
 
 def _with_texts(

@@ -1,7 +1,7 @@
-"""Texts without their function words, for who counts topics. It destroys texts to train on.
+"""Removes stop words, for topic statistics; not suitable for training data.
 
-Chinese is not cut into words here: the longest listed word at a place goes, also where it is a
-part of a longer word.
+Chinese is not segmented: the longest listed word at a position is removed, even inside a longer
+word.
 """
 
 import re
@@ -15,23 +15,23 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 
 
 class StopWords:
-    """No stop words, unless nothing else is in a text."""
+    """Removes stop words; a text of only stop words stays."""
 
     name = "stop_words"
     version = 1
 
     def __init__(self, load: Callable[[], Mapping[str, frozenset[str]]]) -> None:
-        """Take what gives the lists of "zh" and "en"; it is called at the first text."""
+        """`load` returns the lists of "zh" and "en"; it is called lazily."""
         self._load = load
         self._english: frozenset[str] | None = None
         self._chinese: frozenset[str] = frozenset()
         self._lengths: dict[str, list[int]] = {}
-        """By its first character the lengths of Chinese stop words, the longest first."""
+        """Lengths of Chinese stop words by first character, longest first."""
         self._first = _HAN
-        """Finds the characters with which Chinese stop words begin."""
+        """Matches first characters of Chinese stop words."""
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
-        """Each text without stop words; one of stop words alone stays."""
+        """Remove stop words."""
         return [until_stable(self._without, text) for text in texts]
 
     def _without(self, text: str) -> str:

@@ -1,1 +1,1 @@
-"""How hard rows are, and in which order they are trained on."""
+"""Curriculum learning: difficulty of rows, and the order in which they are trained on."""

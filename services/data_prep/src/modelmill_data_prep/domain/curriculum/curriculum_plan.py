@@ -1,4 +1,4 @@
-"""The curriculum that a caller wants, checked as a whole."""
+"""Validated curriculum options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,28 +13,28 @@ FACTORS = (LENGTH, RARITY, READABILITY, LOSS)
 DEFAULT_WEIGHTS = {LENGTH: 1.0, RARITY: 1.0, READABILITY: 1.0}
 DEFAULT_INITIAL_COMPETENCE = 0.1
 MAX_WEIGHT = 1e6
-"""Only ratios count, and a sum of weights must not overflow."""
+"""Only ratios matter; the bound prevents an overflow of the sum."""
 MAX_MODEL_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class CurriculumPlan:
-    """A CurriculumSpec with nothing wrong in it, defaults filled in."""
+    """Validated options with defaults."""
 
     order: str = NONE
     weights: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_WEIGHTS))
-    """Of each factor that counts, above 0."""
+    """Positive weight per factor."""
     loss_model: str = ""
-    """Model or alias whose loss is asked for; empty when the loss does not count."""
+    """Model or alias whose loss is used; empty if loss is not a factor."""
     initial_competence: float = DEFAULT_INITIAL_COMPETENCE
-    """Of "competence": share of the easiest rows at the start."""
+    """For order "competence": share of the easiest rows at the start."""
 
 
 def plan_curriculum(spec: Mapping[str, Any]) -> CurriculumPlan:
-    """Check a `modelmill.data_prep.v1.CurriculumSpec` given as a mapping with its field names.
+    """Validate a `modelmill.data_prep.v1.CurriculumSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     order = str(spec.get("order", "")) or NONE
     given = {str(name): float(weight) for name, weight in spec.get("weights", {}).items()}
@@ -60,7 +60,7 @@ def plan_curriculum(spec: Mapping[str, Any]) -> CurriculumPlan:
 def _wrong_weights(given: Mapping[str, float]) -> list[str]:
     listed = ", ".join(FACTORS)
     errors = [
-        f"curriculum: unknown weight {name[:64]!r}; there are {listed}"
+        f"curriculum: unknown weight {name[:64]!r}. Use {listed}"
         for name in sorted(given)
         if name not in FACTORS
     ]

@@ -1,8 +1,7 @@
-"""How often words and characters come up in a corpus, in memory that does not grow with it.
+"""Count-min sketch (Cormode and Muthukrishnan 2005) of word and character frequencies.
 
-A count-min sketch (Cormode and Muthukrishnan 2005): every unit counts in one cell of each row, and
-its least cell is at least its count, and above it by more than e/width of all units with a chance
-of e^-depth. Cells are sums, so that sketches of blocks add up to that of the corpus in any order.
+Memory is constant. The minimum over a unit's cells overestimates its count by more than e/width of
+all units with probability e^-depth. Sketches of blocks can be added in any order.
 """
 
 from collections.abc import Sequence
@@ -16,16 +15,16 @@ from modelmill_data_prep.domain.curriculum.text_units import Int64s, TextUnits, 
 WIDTH = 1 << 17
 DEPTH = 3
 STEPS_OF_A_BIT = 1 << 10
-"""Rarity is counted in 1/1024 bit: sums of whole numbers are the same on every machine, sums of
-logarithms are not."""
+"""Information is measured in integer steps of 1/1024 bit, whose sums are the same on every machine,
+unlike sums of floating-point logarithms."""
 _LOG_TABLE = 1 << 12
 
 
 class FrequencySketch:
-    """Counts units of texts; three megabytes, whatever the corpus.
+    """Counts units of texts in three megabytes.
 
     Args:
-        counts: Of an earlier sketch; None for an empty one.
+        counts: Cells of another sketch; None for an empty one.
     """
 
     def __init__(self, counts: Int64s | None = None) -> None:
@@ -33,7 +32,7 @@ class FrequencySketch:
 
     @property
     def total(self) -> int:
-        """Units counted."""
+        """Number of counted units."""
         return int(self.counts[0].sum())
 
     def add(self, texts: Sequence[str]) -> None:
@@ -41,25 +40,25 @@ class FrequencySketch:
         self.add_units(units_of(texts))
 
     def add_units(self, units: TextUnits) -> None:
-        """The same, of texts that are cut already."""
+        """As the method above, for texts that are already split into units."""
         for row, cells in enumerate(_cells(units.unit_hashes)):
             self.counts[row] += np.bincount(cells, minlength=WIDTH)
 
     def merge(self, other: "FrequencySketch") -> None:
-        """Add what another sketch has counted."""
+        """Add the counts of another sketch."""
         self.counts += other.counts
 
     def rarity(self, texts: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        """For each text the mean of its units' information in bits; 0 for a text without any.
+        """Mean information of a text's units in bits; 0 for a text without units.
 
-        That is the sentence rarity of Platanios et al. (2019), -sum log p(unit), divided by the
-        number of units: length is a measure of its own. A unit that was never counted has that of
-        one that was counted once.
+        This is the sentence rarity of Platanios et al. (2019), -sum log p(unit), divided by the
+        number
+        of units, because length is a factor of its own. An unseen unit counts as seen once.
         """
         return self.rarity_of(units_of(texts))
 
     def rarity_of(self, units: TextUnits) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        """The same, of texts that are cut already."""
+        """As the method above, for texts that are already split into units."""
         cells = _cells(units.unit_hashes)
         least = np.min([self.counts[row][cells[row]] for row in range(DEPTH)], axis=0)
         total = np.array([max(self.total, 1)])
@@ -70,7 +69,7 @@ class FrequencySketch:
 
 
 def _cells(hashes: UInt64s) -> list[Int64s]:
-    """The cell of each unit in each row: other bits of its hash."""
+    """Cell of each unit per row, from different bits of its hash."""
     bits = WIDTH.bit_length() - 1
     return [
         ((hashes >> np.uint64(bits * row)) & np.uint64(WIDTH - 1)).astype(np.int64)
@@ -79,7 +78,7 @@ def _cells(hashes: UInt64s) -> list[Int64s]:
 
 
 def _steps(counts: Int64s) -> Int64s:
-    """The binary logarithm in steps of 1/1024, rounded down; of 12 bits of the number."""
+    """Binary logarithm in steps of 1/1024, rounded down, from the 12 leading bits."""
     mantissa, exponent = np.frexp(counts.astype(np.float64))
     place = ((mantissa - 0.5) * 2 * _LOG_TABLE).astype(np.int64)
     return (exponent.astype(np.int64) - 1) * STEPS_OF_A_BIT + _log_table()[place]
@@ -87,11 +86,11 @@ def _steps(counts: Int64s) -> Int64s:
 
 @cache
 def _log_table() -> Int64s:
-    """Of 1 to 2, without a floating-point logarithm: by squaring, digit after digit."""
+    """Logarithms of 1 to 2 by repeated squaring, without floating point."""
     digits = STEPS_OF_A_BIT.bit_length() - 1
     table = []
     for place in range(_LOG_TABLE):
-        # In units of 2^-60; whole numbers, so that every machine finds the same.
+        # Fixed point with 60 bits, so that every machine computes the same.
         value, steps = ((_LOG_TABLE + place) << 60) // _LOG_TABLE, 0
         for _ in range(digits):
             value = (value * value) >> 60

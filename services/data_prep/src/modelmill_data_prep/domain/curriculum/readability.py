@@ -1,13 +1,14 @@
-"""How hard texts are to read, by the formulas of their language, without a word list.
+"""Readability scores without word lists.
 
-English and other scripts of letters: the grade level of Kincaid, Fishburne, Rogers and Chissom
+Alphabetic scripts: the Flesch-Kincaid grade level of Kincaid, Fishburne, Rogers and Chissom
 ("Derivation of New Readability Formulas", 1975), 0.39 words a sentence + 11.8 syllables a word -
 15.59; syllables are counted as runs of vowels, without an e at the end of a longer word.
 
-Chinese: the two things that readability formulas for it agree on (from Yang 1971 to Sung et al.,
-"CRIE", 2016), the length of sentences and the share of characters that are not common. Common are
-the 3,755 characters of GB 2312, level 1, or the 5,401 of Big5, level 1, which were chosen by use;
-of the two lists that which knows more of the text, so that neither script is the harder one.
+
+Chinese: the two features that its formulas share (from Yang 1971 to Sung et al., "CRIE", 2016),
+sentence length and the share of uncommon characters. Common are the 3,755 characters of GB 2312
+level 1 or the 5,401 of Big5 level 1, whichever covers more of the text, so that neither script
+counts as harder.
 """
 
 from dataclasses import dataclass
@@ -29,23 +30,23 @@ _BMP = 0x10000
 
 @dataclass(frozen=True)
 class Readability:
-    """Of each text."""
+    """Readability features, per text."""
 
     chinese: Bools
-    """Read by the Chinese formula."""
+    """Whether the Chinese formula applies."""
     sentence_units: Floats
-    """Words or characters of a mean sentence."""
+    """Mean sentence length in words or characters."""
     hardness: Floats
-    """Syllables of a mean word; of Chinese the share of characters that are not common."""
+    """Mean syllables per word; for Chinese the share of uncommon characters."""
 
     @property
     def grade(self) -> Floats:
-        """School years that the text wants; means nothing for Chinese."""
+        """Flesch-Kincaid grade level; meaningless for Chinese."""
         return 0.39 * self.sentence_units + 11.8 * self.hardness - 15.59
 
 
 def readability_of(units: TextUnits) -> Readability:
-    """Measure texts. One without any unit has zeros."""
+    """Measure texts; all features are 0 for a text without units."""
     han = units.count(units.classes == HAN)
     letters = units.count(units.classes == WORD)
     words = units.units_of_text - han
@@ -64,11 +65,11 @@ def _in_table(units: TextUnits) -> "np.ndarray[Any, np.dtype[np.uint32]]":
 
 
 def _sentences(units: TextUnits) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Ends of sentences that have a unit before them since the last one; every text has an end."""
+    """Sentence ends with at least one unit since the previous end."""
     classes = units.classes
     in_unit = (classes == WORD) | (classes == HAN)
     before_unit = np.concatenate([in_unit[1:], [False]])
-    # The dot of 3.14 and of modelmill.org ends nothing.
+    # Not the dot in 3.14 or modelmill.org.
     ends = (classes == ENDING) & ~((units.characters == ord(".")) & before_unit)
     places = np.flatnonzero(ends | in_unit)
     is_end = ends[places]
@@ -79,12 +80,12 @@ def _sentences(units: TextUnits) -> "np.ndarray[Any, np.dtype[np.int64]]":
 
 
 def _syllables(units: TextUnits) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Runs of vowels, at least one for each word."""
+    """Syllables: runs of vowels, at least one per word."""
     vowel = _vowels()[_in_table(units)] & (units.classes == WORD)
     before = np.concatenate([[False], vowel[:-1]])
     starts = vowel & ~before
     running = np.concatenate([[0], np.cumsum(starts, dtype=np.int64)])
-    # A unit's characters end where the next begins at the latest; what is between has no vowels.
+    # A unit ends before the next one begins; characters between units are not vowels.
     ends = np.concatenate([units.unit_starts[1:], [len(vowel)]]).astype(np.int64)
     of_unit = running[ends] - running[units.unit_starts]
     is_word = units.classes[units.unit_starts] == WORD
@@ -94,7 +95,7 @@ def _syllables(units: TextUnits) -> "np.ndarray[Any, np.dtype[np.int64]]":
 
 
 def _ends_in_silent_e(units: TextUnits, starts: Bools) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """Of each unit whether it ends in an e that is a run of vowels by itself."""
+    """Per unit, whether it ends in a single silent e."""
     in_word = units.classes == WORD
     last = in_word & ~np.concatenate([in_word[1:], [False]])
     silent = last & starts & (units.characters == ord("e"))
@@ -113,7 +114,7 @@ def _vowels() -> Bools:
 
 @cache
 def _common() -> list[Bools]:
-    """The first levels of both sets; kana and hangul are common in either."""
+    """Tables of common characters for both standards, including kana and hangul."""
     tables = []
     for codec, leads, trails in (
         ("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF)),

@@ -1,4 +1,4 @@
-"""What is measured of rows, block after block, until all are known and can be ranked."""
+"""Difficulty factors of rows, collected per block and ranked once all rows are known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -23,14 +23,9 @@ Bools = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def ranks(values: Floats) -> Floats:
-    """Of each value the share of values that are below it, half of the equal ones counted too.
+    """Fractional rank of each value, from 0 to 1; ties get their mean rank.
 
-    From 0 to 1; 0.5 where all are equal. A value that is no number counts as the median.
-
-    Each measure becomes a rank among all rows, from 0 to 1, so that a row is as hard by length as
-    many rows are shorter, whatever the unit; ranks are averaged by the plan's weights. Ranks are
-    what competence-based learning needs (Platanios et al. 2019), and no single odd row moves the
-    others.
+    A non-finite value gets 0.5, the median.
     """
     ranked = np.full(len(values), 0.5)
     known = np.flatnonzero(np.isfinite(values))
@@ -45,9 +40,9 @@ def ranks(values: Floats) -> Floats:
 
 
 def readability_ranks(readability: Readability) -> Floats:
-    """Ranks among the rows of the same formula: grades of Chinese and of English do not compare.
+    """Readability ranks, separately for Chinese and other rows, whose formulas are not comparable.
 
-    Of Chinese the mean of the ranks of its two measures.
+    For Chinese it is the mean rank of two measures.
     """
     chinese, grade = readability.chinese, readability.grade
     sentence_units, hardness = readability.sentence_units, readability.hardness
@@ -58,20 +53,20 @@ def readability_ranks(readability: Readability) -> Floats:
 
 
 def difficulties(factor_ranks: Mapping[str, Floats], weights: Mapping[str, float]) -> Floats:
-    """Of each row, from 0 to 1, the mean of its ranks by their weights.
+    """Weighted mean rank of each row, from 0 to 1.
 
     Args:
-        factor_ranks: For each factor that counts the rank of each row.
-        weights: Of each factor that counts.
+        factor_ranks: Ranks of all rows, by factor.
+        weights: Weight by factor.
 
     Raises:
-        InvalidInputError: A factor that counts was not measured.
+        InvalidInputError: A weighted factor was not measured.
     """
     missing = sorted(weights.keys() - factor_ranks.keys())
     if missing:
         raise InvalidInputError([f"curriculum: {name} was not measured" for name in missing])
     total = sum(weights.values())
-    # In the order of their names: a sum of floats depends on its order.
+    # Sorted, because a sum of floats depends on its order.
     parts = [factor_ranks[name] * (weights[name] / total) for name in sorted(weights)]
     summed: Floats = np.add.reduce(parts)
     return summed
@@ -79,24 +74,24 @@ def difficulties(factor_ranks: Mapping[str, Floats], weights: Mapping[str, float
 
 @dataclass(frozen=True, eq=False)
 class RowMeasures:
-    """Of each row; 33 bytes a row."""
+    """Factors per row, in 33 bytes."""
 
     length: Floats
     """Words and Chinese characters."""
     rarity: Floats
-    """Bits of a mean unit."""
+    """Mean information of a unit in bits."""
     chinese: Bools
     sentence_units: Floats
     hardness: Floats
-    """As of `Readability`."""
+    """As in `Readability`."""
 
     @classmethod
     def of(cls, texts: Sequence[str], sketch: FrequencySketch) -> "RowMeasures":
         """Measure the texts of a block.
 
         Args:
-            texts: Of each row what is said in it (`row_batch.spoken_texts`).
-            sketch: Of the whole corpus, counted in an earlier pass.
+            texts: Text of each row (`row_batch.texts_without_system`).
+            sketch: Frequencies in the whole corpus, from an earlier pass.
         """
         units = units_of(texts)
         readability = readability_of(units)
@@ -110,7 +105,7 @@ class RowMeasures:
 
     @classmethod
     def joined(cls, blocks: Sequence["RowMeasures"]) -> "RowMeasures":
-        """The measures of all blocks, in their order; at least one."""
+        """Concatenate blocks, in order; at least one."""
         return cls(
             *(
                 np.concatenate([getattr(block, field.name) for block in blocks])
@@ -119,13 +114,13 @@ class RowMeasures:
         )
 
     def difficulties(self, plan: CurriculumPlan, losses: Floats | None = None) -> Floats:
-        """Of each row how hard it is among these, from 0 to 1.
+        """Difficulty of each row among these, from 0 to 1.
 
         Args:
-            losses: Of each row that of the plan's model; needed when it counts.
+            losses: Loss of each row by the plan's model; required if loss is a factor.
 
         Raises:
-            InvalidInputError: The loss counts and is not given.
+            InvalidInputError: Loss is a factor and not given.
         """
         readability = Readability(self.chinese, self.sentence_units, self.hardness)
         found = {

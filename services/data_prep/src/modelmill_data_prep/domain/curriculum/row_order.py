@@ -1,4 +1,4 @@
-"""From difficulties to the order of an epoch, which is one explicit permutation."""
+"""Training order of an epoch by difficulty, as an explicit permutation."""
 
 from array import array
 from typing import Any
@@ -17,20 +17,20 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 def order_rows(
     difficulties: Floats, keys: Int64s, plan: CurriculumPlan, seed: int
 ) -> TrainingOrder:
-    """The order of the first epoch.
+    """Order of the first epoch.
 
-    "staged": the easy third, then the medium, then the hard one; shuffled within each. Every epoch
-    goes the same way. "competence": see `_by_competence`; after the first epoch the learner is
-    competent for every row, so later ones are shuffled by the trainer.
+    "staged": easy, medium and hard third, shuffled within each; every epoch repeats it.
+    "competence": see `_by_competence`; the trainer shuffles later epochs, because the model is then
+    competent for every row.
+
 
     Args:
-        difficulties: Of each row of train, from 0 to 1.
-        keys: Of each row something that stays the same when other rows come or go, as its line;
-            decides with the seed among rows that are alike.
+        difficulties: Difficulty of each train row, from 0 to 1.
+        keys: Stable key of each row, such as its line; breaks ties together with the seed.
         plan: Its order is not "none".
     """
     chance = _chances(keys, seed)
-    # Hardest last; of rows that are as hard, chance decides, and at last their place.
+    # Hardest last; ties are broken by a seeded hash, then by position.
     by_difficulty = np.lexsort((np.arange(len(keys)), chance, difficulties))
     tiers = np.empty(len(keys), np.int8)
     for tier, places in enumerate(np.array_split(by_difficulty, TIERS)):
@@ -49,18 +49,18 @@ def order_rows(
 
 
 def _chances(keys: Int64s, seed: int) -> UInt64s:
-    """A number for each key that looks random, other ones for another seed."""
+    """Seeded pseudo-random number per key."""
     salt = mixed(np.array([seed & (1 << 64) - 1], np.uint64))
     return mixed(mixed(keys.astype(np.uint64) + np.uint64(1)) ^ salt)
 
 
 def _by_competence(by_difficulty: Int64s, initial: float, seed: int) -> Int64s:
-    """Every row once, each drawn among the easiest rows that are left.
+    """Permutation in which each row is drawn from the remaining rows within competence.
 
-    Before draw t of n the learner is competent for a share of sqrt(t/n (1 - c^2) + c^2) of the
-    rows, c the initial one (Platanios et al., "Competence-based Curriculum Learning", 2019,
-    eq. 7). They draw with replacement; here a row that was drawn is gone, so that an epoch holds
-    each row once. As sqrt(x) >= x there always is a row to draw.
+    At draw t of n the competence is a share of sqrt(t/n (1 - c^2) + c^2) of the rows, with initial
+    competence c (Platanios et al., "Competence-based Curriculum Learning", 2019, eq. 7). They draw
+    with replacement; here without, so that an epoch has each row once. As sqrt(x) >= x, a row is
+    always available.
     """
     count = len(by_difficulty)
     draws = np.arange(count)
@@ -69,14 +69,14 @@ def _by_competence(by_difficulty: Int64s, initial: float, seed: int) -> Int64s:
     random = _chances(draws, seed ^ 0x5DEECE66D)
     order = np.empty(count, np.int64)
     begun = 0
-    # Eight bytes a row each, where lists have an object for every number; as quick to go through.
+    # Arrays take eight bytes per row, where lists hold an object per number.
     rows, limits = (array("q", one.tobytes()) for one in (by_difficulty.astype(np.int64), known))
     numbers, pool = array("Q", random.tobytes()), array("q")
     for draw in range(count):
         if begun < limits[draw]:
             pool += rows[begun : limits[draw]]
             begun = limits[draw]
-        # The upper bits of the product: even over the pool, without a division.
+        # Multiply-shift: uniform over the pool without a division.
         place = numbers[draw] * len(pool) >> 64
         order[draw] = pool[place]
         pool[place] = pool[-1]

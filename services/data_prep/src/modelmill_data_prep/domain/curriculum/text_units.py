@@ -1,7 +1,7 @@
-"""Texts as words and Chinese characters, all texts of a batch at once, by arrays of code points.
+"""Splits batches of texts into units (words and CJK characters), vectorised over code points.
 
-A unit is a run of letters and digits, or one Han, kana or hangul character: what frequencies are
-counted of. There is no loop over characters or words; every step is an operation on a whole batch.
+A unit is a run of letters and digits, or one Han, kana or hangul character; frequencies are counted
+of units.
 """
 
 import unicodedata
@@ -15,17 +15,16 @@ import numpy as np
 from modelmill_data_prep.domain.mixing import mixed
 
 OTHER, WORD, HAN, ENDING = 0, 1, 2, 3
-"""Classes of characters: no part of a unit, part of a word, a unit by itself, end of a sentence.
-"""
+"""Character classes: outside of units, part of a word, a unit by itself, sentence end."""
 _ENDINGS = ".!?。！？…；;\n"
 _TABLE_SIZE = 0x323B0
-"""Here Han ends. Characters beyond are private or tags; they are `OTHER`."""
+"""End of Han; characters beyond are private use or tags, and count as `OTHER`."""
 _NO_LETTERS = ((0xFE00, 0xFE0F), (0x20D0, 0x20FF))
-"""Marks of how a symbol looks, mostly of emoji: none of a word."""
+"""Variation selectors and combining marks of symbols, which are not part of words."""
 _HASHED_CHARACTERS = 64
-"""Of a longer word the rest does not count."""
+"""Characters of a word that are hashed."""
 _MULTIPLIER = 0x9E3779B97F4A7C15
-"""2^64 by the golden ratio: odd, and its powers spread well."""
+"""2^64 divided by the golden ratio: odd, with well-distributed powers."""
 
 Int64s = np.ndarray[Any, np.dtype[np.int64]]
 UInt64s = np.ndarray[Any, np.dtype[np.uint64]]
@@ -35,37 +34,37 @@ UInt8s = np.ndarray[Any, np.dtype[np.uint8]]
 
 @dataclass(frozen=True)
 class TextUnits:
-    """The characters of a batch, one text behind the other, and the units in them."""
+    """Concatenated characters of a batch, and the units in them."""
 
     characters: UInt32s
-    """Code points, lower case; behind each text one line feed."""
+    """Lower-case code points, with a line feed after each text."""
     classes: UInt8s
     """Class of each character."""
     text_starts: Int64s
-    """Where each text begins in `characters`, and at last where they end."""
+    """Start of each text in `characters`, and the end of the last."""
     unit_starts: Int64s
-    """Where each unit begins in `characters`."""
+    """Start of each unit in `characters`."""
     unit_hashes: UInt64s
-    """Of each unit; equal units have equal ones, on every machine."""
+    """Hash of each unit, the same on every machine."""
     units_of_text: Int64s
-    """How many units each text has."""
+    """Number of units per text."""
 
     def sums(self, of_units: "np.ndarray[Any, np.dtype[Any]]") -> Int64s:
-        """For each text the sum of a whole number for each of its units."""
+        """Sum of a per-unit integer, per text."""
         running = np.concatenate([[0], np.cumsum(of_units, dtype=np.int64)])
         ends = np.cumsum(self.units_of_text)
         summed: Int64s = running[ends] - running[ends - self.units_of_text]
         return summed
 
     def count(self, of_characters: "np.ndarray[Any, np.dtype[np.bool_]]") -> Int64s:
-        """For each text how many of its characters are marked."""
+        """Masked characters per text."""
         running = np.concatenate([[0], np.cumsum(of_characters, dtype=np.int64)])
         counted: Int64s = running[self.text_starts[1:]] - running[self.text_starts[:-1]]
         return counted
 
 
 def units_of(texts: Sequence[str]) -> TextUnits:
-    """Cut a batch of texts into units."""
+    """Split a batch of texts into units."""
     lowered = [text.lower() for text in texts]
     joined = "".join(f"{text}\n" for text in lowered)
     characters = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -90,11 +89,11 @@ def units_of(texts: Sequence[str]) -> TextUnits:
 def _hashes(
     characters: UInt32s, in_word: "np.ndarray[Any, np.dtype[np.bool_]]", unit_starts: Int64s
 ) -> UInt64s:
-    """A polynomial over the characters of each unit, mixed."""
+    """Polynomial hash of each unit, with a final mix."""
     if not len(unit_starts):
         return np.zeros(0, np.uint64)
     places = np.arange(len(characters))
-    # Of each character the start of the unit that it would be in.
+    # Start of the unit to which each character would belong.
     unit = np.cumsum(np.bincount(unit_starts, minlength=len(characters))) - 1
     depth = places - unit_starts[np.maximum(unit, 0)]
     counts = in_word | (depth == 0)
@@ -108,14 +107,14 @@ def _hashes(
 
 @cache
 def _powers() -> UInt64s:
-    """Powers of the multiplier, and behind them a 0 for characters that do not count."""
+    """Powers of the multiplier, followed by a 0 for ignored characters."""
     found = [pow(_MULTIPLIER, power, 1 << 64) for power in range(_HASHED_CHARACTERS)]
     return np.array([*found, 0], np.uint64)
 
 
 @cache
 def character_classes() -> UInt8s:
-    """The class of each code point; the last entry is that of all beyond the table."""
+    """Class of each code point; the last entry stands for all beyond the table."""
     classes = np.zeros(_TABLE_SIZE + 1, np.uint8)
     for code in range(_TABLE_SIZE):
         if unicodedata.category(chr(code))[0] in "LNM":

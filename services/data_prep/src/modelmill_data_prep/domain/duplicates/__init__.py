@@ -1,8 +1,7 @@
-"""What can be decided only where all rows are known: which say the same, and what goes where.
+"""Decisions that need all rows: deduplication, contamination and splits.
 
-Workers write small keys for each row (`row_keys`, `signatures`); one place gathers them on disk,
-divided by their leading bits, and decides one division at a time. So the memory taken does not
-grow with the number of rows; the disk does. Rows are named by their ordinal, their place among
-all rows that came out of the first pass, and every decision is an array by ordinal on disk. No
-decision depends on the order in which keys arrive or on how rows were batched.
+Workers compute small keys per row (`row_keys`, `signatures`). One process collects them on disk,
+partitioned by leading bits, and decides one partition at a time, so that memory is constant. A row
+is identified by its ordinal among all rows of the first pass; decisions are arrays by ordinal on
+disk. They do not depend on batching or on the order of arrival.
 """

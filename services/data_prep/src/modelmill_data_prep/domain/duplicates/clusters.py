@@ -1,4 +1,4 @@
-"""Clusters of rows that say the same: joined by pairs, and told to the report."""
+"""Clusters of duplicate rows: union-find over pairs, and a summary for the report."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,35 +12,35 @@ CLUSTERS_KEPT = 100
 LINES_KEPT_PER_CLUSTER = 100
 
 
-class Joining:
-    """Joins rows to clusters, pair by pair. The order of the pairs makes no difference.
+class UnionFind:
+    """Union-find (disjoint sets) over rows; the order of pairs does not matter.
 
     Args:
-        parents: By ordinal its own; becomes the leaders.
+        parents: Initially the identity; modified in place.
     """
 
     def __init__(self, parents: Leaders) -> None:
         self._parents = parents
 
-    def apart(
+    def unconnected(
         self, first: NDArray[np.int64], second: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The pairs that are not in one cluster yet."""
+        """The pairs whose rows are not in the same cluster yet."""
         different = self._roots(first) != self._roots(second)
         return first[different], second[different]
 
     def join(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
-        """Make one cluster of each pair's two."""
+        """Unite the clusters of each pair."""
         while len(first):
             left, right = self._roots(first), self._roots(second)
             different = left != right
             first, second = first[different], second[different]
             left, right = left[different], right[different]
-            # A root with several new parents keeps one; the others join it in the next round.
+            # A root with several new parents keeps one; the next round handles the others.
             self._parents[np.maximum(left, right)] = np.minimum(left, right)
 
     def leaders(self) -> Leaders:
-        """By ordinal the smallest ordinal of its cluster."""
+        """Smallest ordinal of each row's cluster."""
         for part in chunks(len(self._parents)):
             self._parents[part] = self._roots(np.arange(part.start, part.stop))
         return self._parents
@@ -55,34 +55,34 @@ class Joining:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Rows that say the same."""
+    """A cluster of duplicates."""
 
     kept: int
-    """Line of the first of them."""
+    """Line of the row that is kept."""
 
     dropped: list[int]
-    """Lines of the others, `LINES_KEPT_PER_CLUSTER` at most."""
+    """Lines of dropped rows, at most `LINES_KEPT_PER_CLUSTER`."""
 
     dropped_count: int
 
 
 @dataclass(frozen=True)
 class ClusterSummary:
-    """What the report says about duplicates."""
+    """Duplicates for the report."""
 
     clusters: list[Cluster]
-    """The first `CLUSTERS_KEPT`, by the row that was kept."""
+    """The first `CLUSTERS_KEPT` clusters, by kept row."""
 
     dropped_count: int
-    """Rows that another one stands for, in all clusters."""
+    """Dropped rows in all clusters."""
 
 
 def summarise_clusters(leaders: Leaders, lines: NDArray[Any]) -> ClusterSummary:
-    """Look through all rows twice, a part at a time.
+    """Summarise clusters in two passes over chunks of rows.
 
     Args:
-        leaders: By ordinal.
-        lines: By ordinal the line of the file.
+        leaders: Leader by ordinal.
+        lines: Source line by ordinal.
     """
     first = np.empty(0, np.int64)
     dropped_count = 0

@@ -1,8 +1,9 @@
-"""Rows that are not to be trained on, because a model will be scored with them.
+"""Contamination check: finds train and valid rows that also occur in evaluation data.
 
-A row of train or valid is contaminated if its first user turn compares as equal to that of an
-evaluation row, or if it is near to an evaluation row or to a row of the dataset's own test split.
-(Equal turns never face each other over the dataset's own splits.)
+A row is contaminated if its first user message equals that of an evaluation row, or if it is a near
+duplicate of an evaluation row or of a row of the own test split. (Rows with equal first messages
+are
+never in different splits.)
 """
 
 from collections.abc import Iterator
@@ -12,48 +13,53 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from modelmill_data_prep.domain.duplicates.near_store import Meeting, NearStore, Rows, agree
 from modelmill_data_prep.domain.duplicates.ordinals import chunks, new_array
 from modelmill_data_prep.domain.duplicates.row_keys import Keys
+from modelmill_data_prep.domain.duplicates.signature_store import (
+    BandGroups,
+    Rows,
+    SignatureStore,
+    agree,
+)
 from modelmill_data_prep.domain.duplicates.signatures import Signatures
-from modelmill_data_prep.domain.verdicts import TEST, TRAIN, VALID
+from modelmill_data_prep.domain.row_decisions import TEST, TRAIN, VALID
 
 MATCH = np.dtype([("file", np.int32), ("row", np.int64)])
-"""What a row gives away: the number of the evaluation file and the line in it, or the dataset's
-own test split (`OWN_TEST`) and the ordinal in it, or nothing (`NO_MATCH`, 0)."""
+"""Match of a row: evaluation file number and line; or `OWN_TEST` and an ordinal; or `NO_MATCH` and
+0."""
 
 OWN_TEST = -1
 NO_MATCH = -2
 
 _COMPARED = 8
-"""In a meeting each row is compared with so many evaluation rows, spread evenly over them."""
+"""Evaluation rows that a row is compared with per band, evenly sampled."""
 
 
 class EvaluationRows:
-    """Rows that models are scored with, by their keys.
+    """Keys of evaluation rows.
 
     Args:
-        folder: A new folder, which is made.
-        threshold: Estimated Jaccard similarity from which a row is near; 0 means equal rows only.
+        folder: Created here.
+        threshold: Minimum Jaccard similarity of near duplicates; 0 for exact matches only.
     """
 
     def __init__(self, folder: Path, threshold: float) -> None:
         self.threshold = threshold
         self.groups = KeyedOrdinals(folder / "groups")
-        self.near = NearStore(folder / "near", [threshold])
+        self.near = SignatureStore(folder / "near", [threshold])
         self._lines = folder / "lines"
         self._lines.touch()
 
     def add(
         self, file: int, lines: NDArray[np.int64], groups: Keys, signatures: Signatures | None
     ) -> None:
-        """Take the next rows of an evaluation file.
+        """Add rows of an evaluation file.
 
         Args:
-            file: Its number, from 0.
-            lines: Of the file, one for each row.
-            groups: As `row_keys` makes them, with the dataset's own seed.
-            signatures: Of the rows; not needed when the threshold is 0.
+            file: File number, from 0.
+            lines: Line of each row.
+            groups: Group keys of `row_keys` with the dataset's seed.
+            signatures: MinHash signatures; unused if the threshold is 0.
         """
         first = self.groups.rows
         self.groups.add(groups, first)
@@ -65,7 +71,7 @@ class EvaluationRows:
             where.tofile(out)
 
     def places(self) -> NDArray[np.void]:
-        """By ordinal among the evaluation rows: file and line."""
+        """File and line by ordinal among evaluation rows."""
         if not self.groups.rows:
             return np.zeros(0, MATCH)
         return np.memmap(self._lines, MATCH, mode="r")
@@ -74,20 +80,21 @@ class EvaluationRows:
 def contaminated_rows(
     evaluation: EvaluationRows,
     groups: KeyedOrdinals,
-    near: NearStore | None,
+    near: SignatureStore | None,
     split: NDArray[np.int8],
     path: Path,
 ) -> NDArray[np.void]:
-    """By ordinal a `MATCH`: what the row gives away; of rows in train and valid alone.
+    """`MATCH` by ordinal, for rows of train and valid.
 
-    Equal rows are named before near ones, and evaluation files before the own test split.
+    Exact matches take precedence over near ones, evaluation files over the own test split.
+
 
     Args:
-        evaluation: All evaluation rows; none is allowed.
-        groups: Those of the dataset's rows.
-        near: Signatures of the dataset's rows; not needed when the threshold is 0.
-        split: Of each row.
-        path: A new file for the result.
+        evaluation: All evaluation rows; may be empty.
+        groups: Group keys of the dataset's rows.
+        near: Signatures of the dataset's rows; unused if the threshold is 0.
+        split: Split by ordinal.
+        path: File for the result; created here.
     """
     matches: NDArray[np.void] = new_array(path, MATCH, len(split))
     for part in chunks(len(split)):
@@ -104,7 +111,7 @@ def _match_equal(
     split: NDArray[np.int8],
     matches: NDArray[np.void],
 ) -> None:
-    """Name for each row the first evaluation row with the same first user turn."""
+    """Match each row with the first evaluation row that has the same first user message."""
     if not evaluation.groups.rows:
         return
     places = evaluation.places()
@@ -126,12 +133,15 @@ def _match_equal(
 
 
 def _match_near(
-    evaluation: EvaluationRows, near: NearStore, split: NDArray[np.int8], matches: NDArray[np.void]
+    evaluation: EvaluationRows,
+    near: SignatureStore,
+    split: NDArray[np.int8],
+    matches: NDArray[np.void],
 ) -> None:
     threshold = evaluation.threshold
     with near.signatures() as known, evaluation.near.signatures() as asked:
         _match_evaluation(evaluation, near, (known, asked), split, matches)
-        for rows in near.meetings(threshold, near.divisions_together(threshold)):
+        for rows in near.band_groups(threshold, near.partitions_per_group(threshold)):
             tested = split[rows[1]] == TEST
             for row, other in _near_pairs(rows, (rows[0][tested], rows[1][tested]), split, matches):
                 found = agree(known, known, (row, other), threshold)
@@ -141,15 +151,15 @@ def _match_near(
 
 def _match_evaluation(
     evaluation: EvaluationRows,
-    near: NearStore,
+    near: SignatureStore,
     signatures: tuple[Rows, Rows],
     split: NDArray[np.int8],
     matches: NDArray[np.void],
 ) -> None:
-    """Name for each row an evaluation row that it is near to; signatures of both sides."""
+    """Match each row with an evaluation row that is a near duplicate."""
     places, threshold = evaluation.places(), evaluation.threshold
-    together = near.divisions_together(threshold)
-    both = (store.meetings(threshold, together) for store in (evaluation.near, near))
+    together = near.partitions_per_group(threshold)
+    both = (store.band_groups(threshold, together) for store in (evaluation.near, near))
     for evaluated, rows in zip(*both, strict=True):
         for row, other in _near_pairs(rows, evaluated, split, matches):
             found = agree(*signatures, (row, other), threshold)
@@ -157,9 +167,9 @@ def _match_evaluation(
 
 
 def _near_pairs(
-    rows: Meeting, others: Meeting, split: NDArray[np.int8], matches: NDArray[np.void]
+    rows: BandGroups, others: BandGroups, split: NDArray[np.int8], matches: NDArray[np.void]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of a row without a match and one of the others that it meets."""
+    """Candidate pairs of an unmatched row and a row of `others` with the same band key."""
     begins = np.searchsorted(others[0], rows[0], side="left")
     counts = np.searchsorted(others[0], rows[0], side="right") - begins
     meets = (counts > 0) & _trained_on(split, rows[1])

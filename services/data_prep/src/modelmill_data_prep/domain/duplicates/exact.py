@@ -1,32 +1,32 @@
-"""Exact duplicates: rows whose keys are equal, wherever they stand."""
+"""Exact deduplication by equal keys."""
 
 from pathlib import Path
 
 import numpy as np
 
-from modelmill_data_prep.domain.duplicates.ordinals import Leaders, own_ordinals
+from modelmill_data_prep.domain.duplicates.ordinals import Leaders, identity_leaders
 from modelmill_data_prep.domain.duplicates.partitions import PartitionedRecords
 from modelmill_data_prep.domain.duplicates.row_keys import Keys
 
 KEYED_ORDINAL = np.dtype([("high", np.uint64), ("low", np.uint64), ("ordinal", np.int64)])
-"""A key of 16 bytes and the row that has it."""
+"""A 16-byte key and the ordinal of its row."""
 
 
 class KeyedOrdinals:
-    """Keys of 16 bytes of rows, on disk in the order of the keys.
+    """16-byte keys of rows, partitioned on disk.
 
     Args:
-        folder: A new folder, which is made.
+        folder: Created here.
     """
 
     def __init__(self, folder: Path) -> None:
         self.rows = 0
-        """One more than the largest ordinal added."""
+        """Largest added ordinal plus one."""
         self.records = PartitionedRecords(folder / "keys", KEYED_ORDINAL)
         self._folder = folder
 
     def add(self, keys: Keys, first_ordinal: int) -> None:
-        """Take the keys of consecutive rows, each row once, in any order of the batches."""
+        """Add keys of consecutive rows; batches may arrive in any order."""
         records = np.empty(len(keys), KEYED_ORDINAL)
         records["high"], records["low"] = keys[:, 0], keys[:, 1]
         records["ordinal"] = np.arange(first_ordinal, first_ordinal + len(keys))
@@ -35,11 +35,11 @@ class KeyedOrdinals:
 
 
 class ExactDuplicates(KeyedOrdinals):
-    """Finds rows that say the same. Takes 24 bytes of disk a row, and 8 for what is decided."""
+    """Finds exact duplicates, with 32 bytes of disk per row."""
 
     def leaders(self) -> Leaders:
-        """By ordinal the first row that says the same; call it once, when all rows were added."""
-        leaders = own_ordinals(self._folder / "leaders", self.rows)
+        """First equal row by ordinal; call once, after all rows were added."""
+        leaders = identity_leaders(self._folder / "leaders", self.rows)
         for records in self.records.partitions():
             if len(records) < 2:
                 continue
@@ -55,7 +55,7 @@ class ExactDuplicates(KeyedOrdinals):
 
 
 def run_starts(records: np.ndarray[tuple[int], np.dtype[np.void]]) -> np.ndarray:
-    """Where runs of equal keys begin among records in the order of their keys."""
+    """Start of each run of equal keys in sorted records."""
     high, low = records["high"], records["low"]
     changes = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
     return np.append(0, np.flatnonzero(changes) + 1)

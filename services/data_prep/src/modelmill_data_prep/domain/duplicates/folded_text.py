@@ -1,8 +1,7 @@
-"""The comparison keys of a whole batch at once, as code points in one array.
+"""Vectorised `text_form.comparison_key` for a batch, as one array of code points.
 
-Says of each text what `text_form.comparison_key` says. Nearly all characters fold by themselves,
-so a table does it; a text with one that takes part in its neighbours (a combining mark, a Hangul
-jamo) is folded by `comparison_key` itself.
+Most characters fold independently, by a table. Texts with characters that interact with their
+neighbours (combining marks, Hangul jamo) are folded by `comparison_key` itself.
 """
 
 import unicodedata
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from modelmill_data_prep.domain.text_form import comparison_key
 
 _TABLE_SIZE = 0x20000
-"""Code points that the table knows: the planes of the living scripts, symbols and emoji."""
+"""Size of the table: BMP and SMP."""
 
 _FIXED = (
     (0x3400, 0x4DC0),
@@ -27,36 +26,36 @@ _FIXED = (
     (0xD800, 0xF900),
     (0x17000, 0x18D00),
 )
-"""Ideographs, Hangul, private use and Tangut, from and to: they fold to themselves."""
+"""Ranges that fold to themselves: ideographs, Hangul, private use and Tangut."""
 
 _SPACE = 32
 
 
 @dataclass(frozen=True)
 class FoldedTexts:
-    """Comparison keys of some texts, one after the other."""
+    """Concatenated comparison keys."""
 
     code_points: NDArray[np.uint32]
     offsets: NDArray[np.int64]
-    """Where each text begins, and where the last one ends."""
+    """Start of each text, and the end of the last."""
 
 
 @dataclass(frozen=True)
 class _FoldTable:
-    """What each code point folds to."""
+    """Fold mapping per code point."""
 
     folded: NDArray[np.uint32]
-    """The code point it becomes; of one that becomes several, the first."""
+    """First code point of the result."""
 
     lengths: NDArray[np.uint8]
-    """How many it becomes; 0 for one that does not fold by itself."""
+    """Length of the result; 0 if it depends on neighbours."""
 
     several: dict[int, str]
-    """Those that become more than one."""
+    """Results longer than one code point."""
 
 
 def fold(texts: pa.Array) -> FoldedTexts:
-    """The comparison keys of an array of strings; null counts as empty."""
+    """Comparison keys of an array of strings; null counts as empty."""
     points, offsets = _decode(texts)
     table = _fold_table()
     in_table = points < _TABLE_SIZE
@@ -75,7 +74,7 @@ def fold(texts: pa.Array) -> FoldedTexts:
 
 
 def _decode(texts: pa.Array) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Code points of all texts and the offsets of each, from Arrow's UTF-8."""
+    """Decode Arrow strings to code points and offsets."""
     large = (texts.fill_null("") if texts.null_count else texts).cast(pa.large_string())
     _, offsets_buffer, bytes_buffer = large.buffers()
     count = len(large)
@@ -92,11 +91,11 @@ def _decode(texts: pa.Array) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 def _fold_with_exceptions(
     texts: pa.Array, offsets: NDArray[np.int64], lengths: NDArray[np.uint8]
 ) -> FoldedTexts:
-    """As `fold`, for a batch in which some texts need `comparison_key` itself."""
+    """As `fold`, for a batch in which some texts need `comparison_key`."""
     odd = np.zeros(len(texts), bool)
     odd[np.searchsorted(offsets, np.flatnonzero(lengths == 0), side="right") - 1] = True
     keys = [comparison_key(text) for text in texts.filter(pa.array(odd)).to_pylist()]
-    # What stands in the place of the odd ones folds by itself, because it is empty.
+    # The others are folded with empty strings in place of the exceptions.
     others = fold(pc.if_else(pa.array(odd), "", texts))
     sizes = np.diff(others.offsets)
     sizes[odd] = [len(key) for key in keys]
@@ -116,7 +115,7 @@ def _expand(
     offsets: NDArray[np.int64],
     table: _FoldTable,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Give those that become several code points the room that they need."""
+    """Expand characters that fold to several code points."""
     wide = np.repeat(folded, lengths)
     grown = np.flatnonzero(lengths > 1)
     added = np.zeros(len(grown) + 1, np.int64)
@@ -130,12 +129,12 @@ def _expand(
 
 
 def _collapse_spaces(points: NDArray[np.uint32], offsets: NDArray[np.int64]) -> FoldedTexts:
-    """One space for each run of them, none around a text."""
+    """Collapse runs of spaces, and strip each text."""
     spaces = points == _SPACE
     places = np.flatnonzero(spaces)
     if not len(places):
         return FoldedTexts(points, offsets)
-    # A space stays if it is followed by something else, unless nothing comes before its run.
+    # A space stays if a non-space follows, and its run is not at the start of a text.
     filled = offsets[:-1][np.diff(offsets) > 0]
     at_start = np.zeros(len(points) + 1, bool)
     at_start[filled] = True
@@ -145,7 +144,7 @@ def _collapse_spaces(points: NDArray[np.uint32], offsets: NDArray[np.int64]) -> 
     if not len(drop):
         return FoldedTexts(points, offsets)
     points, offsets = _without(points, offsets, drop)
-    # The last of a longer run at the beginning of a text is still there.
+    # The last space of a longer run at the start of a text is left over.
     leading = offsets[:-1][np.diff(offsets) > 0]
     leading = leading[points[leading] == _SPACE]
     return FoldedTexts(*_without(points, offsets, leading))
@@ -154,7 +153,7 @@ def _collapse_spaces(points: NDArray[np.uint32], offsets: NDArray[np.int64]) -> 
 def _without(
     points: NDArray[np.uint32], offsets: NDArray[np.int64], places: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """The texts without the code points at these places, which are in order."""
+    """Delete code points at sorted positions."""
     if not len(places):
         return points, offsets
     return np.delete(points, places), offsets - np.searchsorted(places, offsets, side="left")
@@ -183,7 +182,7 @@ def _fold_table() -> _FoldTable:
 
 
 def _is_itself(character: str) -> bool:
-    """Whether it folds to itself, which is quickly said of most."""
+    """Quick check whether a character folds to itself."""
     return not (
         unicodedata.decomposition(character)
         or unicodedata.combining(character)
@@ -193,7 +192,7 @@ def _is_itself(character: str) -> bool:
 
 
 def _folded_alone(character: str, joining: frozenset[str]) -> str:
-    """What the character folds to whatever stands beside it; empty when that is not so."""
+    """Context-independent folding; empty if it depends on neighbours."""
     text = character
     for step in (_compatible, str.casefold, _compatible):
         text = step(text)
@@ -208,7 +207,7 @@ def _compatible(text: str) -> str:
 
 
 def _joining_characters() -> frozenset[str]:
-    """Characters that may become one with the character before them."""
+    """Characters that can compose with the preceding one."""
     jamo = map(chr, (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)))
     seconds = [
         chr(int(parts[1], 16))

@@ -1,4 +1,4 @@
-"""Asks whether a text is already among the rows, for rows that are made later."""
+"""Membership test of group keys, for augmented rows."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,11 +11,11 @@ from modelmill_data_prep.domain.duplicates.row_keys import Keys
 
 
 class KnownGroups:
-    """The groups of all rows, and of all evaluation rows, in the order of their keys on disk.
+    """Sorted group keys of all rows and evaluation rows, on disk.
 
     Args:
-        stores: Whose groups are known.
-        path: A new file; takes 16 bytes for each row.
+        stores: Sources of the keys.
+        path: File with 16 bytes per row; created here.
     """
 
     def __init__(self, stores: Iterable[KeyedOrdinals], path: Path) -> None:
@@ -31,14 +31,14 @@ class KnownGroups:
         self._shape = (count, 2)
 
     def contain(self, groups: Keys) -> NDArray[np.bool_]:
-        """Of each group whether a row has it; looks at few places of the file."""
+        """Whether each group is known; by binary search on the mapped file."""
         found = np.zeros(len(groups), bool)
         if not self._shape[0]:
             return found
         known = np.memmap(self._path, np.uint64, mode="r", shape=self._shape)
         places = np.searchsorted(known[:, 0], groups[:, 0], side="left")
         open_ = np.arange(len(groups))
-        # Different keys with the same upper half are next to each other, and very few.
+        # Keys with an equal upper half are adjacent and rare.
         while len(open_):
             inside = places[open_] < len(known)
             open_ = open_[inside]

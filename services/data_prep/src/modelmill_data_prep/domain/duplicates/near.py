@@ -1,4 +1,4 @@
-"""Near duplicates: rows whose signatures agree in most places, and those near to these."""
+"""Near-duplicate clusters by MinHash signatures and LSH bands."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,35 +7,41 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.duplicates.clusters import Joining
-from modelmill_data_prep.domain.duplicates.near_store import NearStore, agree
-from modelmill_data_prep.domain.duplicates.ordinals import Leaders, chunks, own_ordinals, stays
+from modelmill_data_prep.domain.duplicates.clusters import UnionFind
+from modelmill_data_prep.domain.duplicates.ordinals import (
+    Leaders,
+    chunks,
+    identity_leaders,
+    is_leader,
+)
+from modelmill_data_prep.domain.duplicates.signature_store import SignatureStore, agree
 from modelmill_data_prep.domain.duplicates.signatures import signatures
 
 _NEIGHBOURS = 3
-"""In a meeting each row is compared with so many before it, and with the first."""
+"""Per band key, a row is compared with this many predecessors and with the first row."""
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
-def near_leaders(store: NearStore, threshold: float, exact: Leaders, path: Path) -> Leaders:
-    """By ordinal the first row of its cluster; rows near to one of a cluster are in it.
+def near_leaders(store: SignatureStore, threshold: float, exact: Leaders, path: Path) -> Leaders:
+    """Leader of each row's near-duplicate cluster (single linkage).
 
-    Of rows that are equal only the first is compared; the others follow it.
+    Of exact duplicates only the first is compared.
+
 
     Args:
         store: Signatures of all rows.
-        threshold: Estimated Jaccard similarity from which two rows are near duplicates.
-        exact: Leaders of the exact duplicates.
-        path: A new file for the result.
+        threshold: Minimum estimated Jaccard similarity of near duplicates.
+        exact: Leaders of exact duplicates.
+        path: File for the result; created here.
     """
-    joining = Joining(own_ordinals(path, store.rows))
-    meetings = store.meetings(threshold, store.divisions_together(threshold))
+    joining = UnionFind(identity_leaders(path, store.rows))
+    band_groups = store.band_groups(threshold, store.partitions_per_group(threshold))
     with store.signatures() as known:
-        for keys, ordinals in meetings:
-            first = stays(exact, ordinals)
+        for keys, ordinals in band_groups:
+            first = is_leader(exact, ordinals)
             for pairs in _candidates(keys[first], ordinals[first]):
-                open_pairs = joining.apart(*pairs)
+                open_pairs = joining.unconnected(*pairs)
                 near = agree(known, known, open_pairs, threshold)
                 joining.join(open_pairs[0][near], open_pairs[1][near])
     leaders = joining.leaders()
@@ -45,7 +51,7 @@ def near_leaders(store: NearStore, threshold: float, exact: Leaders, path: Path)
 
 
 def _candidates(keys: NDArray[np.uint64], ordinals: NDArray[np.int64]) -> Iterator[Pairs]:
-    """Pairs of rows that meet: a number of them that grows with the rows, not with its square."""
+    """Candidate pairs with equal band keys; linear in the number of rows."""
     if len(keys) < 2:
         return
     places = np.arange(len(keys))
@@ -59,15 +65,15 @@ def _candidates(keys: NDArray[np.uint64], ordinals: NDArray[np.int64]) -> Iterat
 
 
 def deduplicate(texts: Iterable[Sequence[str]], threshold: float, folder: Path) -> Leaders:
-    """The near duplicates among batches of texts: the whole stage by itself.
+    """Stand-alone near-duplicate detection for batches of texts.
 
     Args:
         texts: Batches, in order.
         threshold: Estimated Jaccard similarity from which two texts are near duplicates.
-        folder: A new folder, which is made, for what does not stay in memory.
+        folder: Folder for temporary files; created here.
     """
-    store = NearStore(folder, [threshold])
+    store = SignatureStore(folder, [threshold])
     for batch in texts:
         store.add(signatures(pa.array(batch, pa.string())), store.rows)
-    exact = own_ordinals(folder / "own", store.rows)
+    exact = identity_leaders(folder / "own", store.rows)
     return near_leaders(store, threshold, exact, folder / "leaders")

@@ -1,4 +1,4 @@
-"""What a caller wants done about rows that say the same."""
+"""Validated deduplication and contamination options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 
 MIN_THRESHOLD = 0.4
-"""Below, texts meet that share next to nothing, and most rows would have to be compared."""
+"""Lower thresholds would make nearly all pairs candidates."""
 
 MAX_EVALUATION_FILES = 16
 
 
 @dataclass(frozen=True)
 class DuplicatesPlan:
-    """A part of a spec with nothing wrong in it, defaults filled in."""
+    """Validated options with defaults."""
 
     keep_exact: bool = False
     near_threshold: float = 0.0
@@ -22,20 +22,20 @@ class DuplicatesPlan:
 
     evaluation_file_ids: tuple[str, ...] = ()
     contamination_threshold: float = 0.0
-    """0 means equal rows only."""
+    """0 for exact matches only."""
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """At which signatures are compared; without any none are needed."""
+        """Thresholds that need signatures."""
         wanted = {self.near_threshold, self.contamination_threshold}
         return tuple(sorted(one for one in wanted if one > 0))
 
 
 def plan_duplicates(spec: Mapping[str, Any]) -> DuplicatesPlan:
-    """Check a `modelmill.data_prep.v1.DuplicateSpec` given as a mapping with its field names.
+    """Validate a `modelmill.data_prep.v1.DuplicateSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     errors: list[str] = []
     thresholds = {

@@ -1,4 +1,4 @@
-"""Of each row two keys of 16 bytes: what it says as a whole, and what its user asks first."""
+"""Row keys: 16-byte hashes of the whole content, and of the first user message."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest, xxh3_128_digest
 from modelmill_data_prep.domain.duplicates.folded_text import FoldedTexts, fold
 
 Keys = NDArray[np.uint64]
-"""(n, 2): the upper and the lower half of a digest of 128 bits."""
+"""(n, 2) upper and lower halves of 128-bit digests."""
 
 _DIGEST_BYTES = 16
 _TURN_BYTES = 8 + 2 * _DIGEST_BYTES
@@ -21,26 +21,27 @@ _TURN_BYTES = 8 + 2 * _DIGEST_BYTES
 
 @dataclass(frozen=True)
 class RowKeys:
-    """The keys of a batch of rows, in its order."""
+    """Keys of a batch of rows."""
 
     exact: Keys
-    """Equal for rows that say the same: all turns, tools and the rejected answer."""
+    """Equal for rows with equal messages, tools and rejected answer."""
 
     group: Keys
-    """Equal for rows whose first user turns compare as equal. Orders the groups of a split.
+    """Equal for rows with equal first user messages; also orders groups for splitting.
 
-    A row without a user turn has the group of all that it says.
+    A row without a user message is grouped by its whole content.
     """
 
 
 def row_keys(rows: pa.RecordBatch, seed: int) -> RowKeys:
-    """The keys of a batch of `ROWS`; they depend on the seed and on what the rows say alone.
+    """Keys of a batch of `ROWS`, from seed and content alone.
 
-    Texts count as `text_form.comparison_key` sees them; roles, tool calls and tools as they are.
+    Texts are compared by `text_form.comparison_key`; roles, tool calls and tools exactly.
+
 
     Args:
         rows: Of `ROWS`.
-        seed: Of the split, 64 bits; another one gives the groups another order.
+        seed: 64-bit seed of the split, which determines the order of groups.
     """
     contents = rows.column("contents")
     offsets = np.asarray(contents.offsets, dtype=np.int64)
@@ -60,7 +61,7 @@ def _text_digests(folded: FoldedTexts) -> list[bytes]:
 def _turn_records(
     roles: pa.DictionaryArray, folded: FoldedTexts, extras: pa.Array
 ) -> NDArray[np.uint8]:
-    """Of each turn `_TURN_BYTES`: of its role, its text, and what else it has."""
+    """`_TURN_BYTES` per message: hashes of role, text and extras."""
     records = np.zeros((len(roles), _TURN_BYTES), np.uint8)
     names = np.array(
         [xxh3_64_intdigest(name) for name in roles.dictionary.cast(pa.binary()).to_pylist()],
@@ -95,7 +96,7 @@ def _row_digests(
             tools.cast(pa.binary()).to_pylist(), rejected.to_pylist(), rejected_digests, strict=True
         )
     ]
-    # A row without either has the digest that it has in a batch in which no row has one.
+    # Rows with neither must hash as in a batch where no row has either.
     empty = bytes(_DIGEST_BYTES)
     return [
         xxh3_128_digest(view[start:end] if tail == empty else bytes(view[start:end]) + tail)
@@ -106,7 +107,7 @@ def _row_digests(
 def _groups(
     turns: NDArray[np.uint8], offsets: NDArray[np.int64], roles: pa.DictionaryArray, seed: int
 ) -> Keys:
-    """Of each row the digest of its first user turn, mixed with the seed."""
+    """Seeded digest of each row's first user message."""
     users = np.flatnonzero(np.asarray(pc.equal(roles, "user").to_numpy(zero_copy_only=False)))
     view = turns.reshape(-1).data
     first = np.append(users, len(turns))[np.searchsorted(users, offsets[:-1])]

@@ -1,9 +1,8 @@
-"""MinHash signatures: of two texts, the share of equal places estimates how much they share.
+"""MinHash signatures: the share of equal elements estimates the Jaccard similarity of shingles.
 
-A text is the set of its shingles, runs of characters that follow each other; the similarity is
-the Jaccard similarity of the sets. A shingle that begins with an ideograph, a kana or a Hangul
-syllable has `WIDE_SHINGLE` characters, any other `SHINGLE`: so texts in two scripts need no
-decision about the whole, which one character could tip.
+Shingles are character n-grams. A shingle that starts with an ideograph, kana or Hangul syllable has
+`WIDE_SHINGLE` characters, any other `SHINGLE`. So mixed-script texts need no decision per text,
+which a single character could change.
 """
 
 import numpy as np
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.duplicates.folded_text import FoldedTexts, fold
 from modelmill_data_prep.domain.mixing import mixed
-from modelmill_data_prep.domain.row_batch import spoken
+from modelmill_data_prep.domain.row_batch import text_array_without_system
 
 PERMUTATIONS = 128
-"""Places of a signature; an estimate is off by 0.04 at most in two of three cases."""
+"""Signature length; the standard error of an estimate is at most 0.04."""
 
 SHINGLE = 5
 WIDE_SHINGLE = 3
@@ -26,22 +25,21 @@ Signatures = NDArray[np.uint32]
 _FIRST_WIDE = 0x2E80
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _SAME_MASK = 8
-"""So many permutations differ by their factor alone."""
+"""Permutations that share an XOR mask and differ in their factor."""
 
 _PIECE = 1 << 16
-"""So many code points are hashed together, so that what is computed stays in the cache."""
+"""Code points per chunk, so that intermediate results stay in the cache."""
 
 
 def row_signatures(rows: pa.RecordBatch) -> Signatures:
-    """The signatures of a batch of `ROWS`: of what is said in each, as `spoken` gives it."""
-    return signatures(spoken(rows))
+    """The signatures of a batch of `ROWS`: from `text_array_without_system`."""
+    return signatures(text_array_without_system(rows))
 
 
 def signatures(texts: pa.Array) -> Signatures:
-    """The signatures of an array of strings; each depends on its own text alone.
+    """Signatures of an array of strings, compared by `text_form.comparison_key`.
 
-    Texts count as `text_form.comparison_key` sees them. One with fewer characters than a shingle
-    is a shingle as a whole.
+    A text shorter than a shingle is one shingle.
     """
     folded = fold(texts)
     hashes, offsets = shingle_hashes(folded)
@@ -57,23 +55,23 @@ def signatures(texts: pa.Array) -> Signatures:
 
 
 def _smallest(hashes: NDArray[np.uint64], starts: NDArray[np.int64]) -> Signatures:
-    """The smallest hash of each text under each permutation of 32 bits."""
+    """Minimum hash of each text under each 32-bit permutation."""
     tokens = (hashes >> np.uint64(32)).astype(np.uint32)
     permuted = np.empty_like(tokens)
     smallest = np.empty((PERMUTATIONS, len(starts)), np.uint32)
     numbers = mixed(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64))
-    # Odd, so that no two tokens become one.
+    # An odd factor makes the permutation bijective.
     factors = numbers.astype(np.uint32) | np.uint32(1)
     for place in range(PERMUTATIONS):
         if place % _SAME_MASK == 0:
-            masked = tokens ^ np.uint32(numbers[place] >> np.uint64(32))
-        np.multiply(masked, factors[place], out=permuted)
+            mask_entities = tokens ^ np.uint32(numbers[place] >> np.uint64(32))
+        np.multiply(mask_entities, factors[place], out=permuted)
         np.minimum.reduceat(permuted, starts, out=smallest[place])
     return smallest.T
 
 
 def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hashes of the shingles of all texts, and where those of each text begin; repeats stay."""
+    """Shingle hashes of all texts with offsets; repeats are included."""
     points, offsets = folded.code_points, folded.offsets
     hashes = np.empty(len(points), np.uint64)
     for start in range(0, len(points), _PIECE):
@@ -91,10 +89,10 @@ def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.
 
 
 def _window_hashes(points: NDArray[np.uint32]) -> NDArray[np.uint64]:
-    """The hash of the shingle that begins at each place; beyond the end stands 0."""
+    """Hash of the shingle at each position, padded with 0."""
     count = len(points)
     padded = np.zeros(count + SHINGLE - 1, np.uint64)
-    # One more, so that a 0 in a text is not what stands beyond its end.
+    # Plus one, so that U+0000 differs from the padding.
     padded[:count] = points
     padded[:count] += np.uint64(1)
     narrow = padded[:count].copy()
@@ -107,7 +105,7 @@ def _window_hashes(points: NDArray[np.uint32]) -> NDArray[np.uint64]:
 
 
 def _whole_hashes(folded: FoldedTexts, places: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Hashes of texts that have no shingle, each as a whole."""
+    """Hashes of texts that are shorter than a shingle."""
     found = np.zeros(len(places), np.uint64)
     starts = folded.offsets[places]
     sizes = folded.offsets[places + 1] - starts

@@ -1,9 +1,9 @@
-"""Train, valid and test, so that no text is in two of them and the shares are kept.
+"""Group-wise train/valid/test split without leakage.
 
-Rows whose first user turns compare as equal are one group, and a group is never cut: the same
-question with another answer, or a longer run of the same conversation, stays on its side. Groups
-are ordered by a digest of the seed and the text; test takes the first ones, valid the next, train
-the rest. So a split depends on the seed and on what the rows say, not on their order in the file.
+Rows with equal first user messages form a group, which is never split: the same question with
+another answer, or a longer version of a conversation, stays in one split. Groups are ordered by a
+seeded digest; test takes the first ones, valid the next, train the rest. So a split depends on seed
+and content, not on the order of rows.
 """
 
 from collections.abc import Iterator
@@ -17,40 +17,40 @@ from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.dataset_plan import SplitShares
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from modelmill_data_prep.domain.duplicates.ordinals import Leaders, chunks, new_array, stays
-from modelmill_data_prep.domain.verdicts import SPLITS, TEST, TRAIN, VALID
+from modelmill_data_prep.domain.duplicates.ordinals import Leaders, chunks, is_leader, new_array
+from modelmill_data_prep.domain.row_decisions import SPLITS, TEST, TRAIN, VALID
 
 DROPPED = -1
-"""In no split."""
+"""Marks a row in no split."""
 
 
 class TooFewTextsError(InvalidInputError):
-    """The rows do not suffice for the splits asked for, because a text is never in two of them."""
+    """There are too few different texts to fill the requested splits."""
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Where each row goes."""
+    """Split of each row."""
 
     split: NDArray[np.int8]
-    """By ordinal: TRAIN, VALID, TEST, or DROPPED for a row that another one stands for."""
+    """TRAIN, VALID, TEST or DROPPED (a duplicate) by ordinal."""
 
     rows: dict[str, int]
-    """Rows of each split, by its name."""
+    """Row count by split name."""
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """Groups of one division that are still to be had, in the order of their digests."""
+    """Unassigned groups of one partition, sorted by digest."""
 
     ordinals: NDArray[np.int64]
-    """Of the rows of all groups, group by group."""
+    """Ordinals of rows, group by group."""
 
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
     def rows_of(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ordinals of the rows of the chosen groups."""
+        """Ordinals of the rows in chosen groups."""
         mask = np.zeros(len(self.sizes), bool)
         mask[chosen] = True
         rows: NDArray[np.int64] = self.ordinals[np.repeat(mask, self.sizes)]
@@ -64,12 +64,12 @@ class _Totals:
 
 
 class SplitPlanner(KeyedOrdinals):
-    """Decides the split of each row; takes 24 bytes of disk a row, and one for what is decided.
+    """Assigns rows to splits, with 25 bytes of disk per row.
 
     Args:
-        folder: A new folder, which is made.
-        shares: Of the rows.
-        max_test_rows: 0 means no limit.
+        folder: Created here.
+        shares: Shares of rows per split.
+        max_test_rows: Limit of the test split; 0 for none.
     """
 
     def __init__(self, folder: Path, shares: SplitShares, max_test_rows: int = 0) -> None:
@@ -78,18 +78,18 @@ class SplitPlanner(KeyedOrdinals):
         self._max_test_rows = max_test_rows
 
     def plan(self, leaders: Leaders) -> Splits:
-        """The split of each row; call it once, when the groups of all rows were added.
+        """Assign splits; call once, after all groups were added.
 
         Args:
-            leaders: Only a row that is its own leader counts and gets a split.
+            leaders: Only rows that are their own leader get a split.
 
         Raises:
-            TooFewTextsError: There are too few different texts to fill the splits asked for.
+            TooFewTextsError: There are too few different texts for the requested splits.
         """
         split: NDArray[np.int8] = new_array(self._folder / "splits", np.int8, self.rows)
         for part in chunks(self.rows):
             ordinals = np.arange(part.start, part.stop)
-            split[part] = np.where(stays(leaders, ordinals), TRAIN, DROPPED)
+            split[part] = np.where(is_leader(leaders, ordinals), TRAIN, DROPPED)
         totals = self._totals(split)
         wanted = sum(getattr(self._shares, name) > 0 for name in SPLITS)
         if totals.groups < wanted:
@@ -105,7 +105,7 @@ class SplitPlanner(KeyedOrdinals):
             if share > 0:
                 wanted -= 1
                 goal = max(min(round(share * totals.rows), limit), 1)
-                filling = _Filling(split, place, goal, waiting - wanted)
+                filling = _SplitFiller(split, place, goal, waiting - wanted)
                 rows, groups = filling.fill(self._waiting(split), limit)
                 counts[SPLITS[place]] = rows
                 waiting -= groups
@@ -120,21 +120,21 @@ class SplitPlanner(KeyedOrdinals):
         return _Totals(rows, groups)
 
     def _waiting(self, split: NDArray[np.int8]) -> Iterator[_Groups]:
-        """The groups that no split has taken, division by division."""
+        """Unassigned groups, partition by partition."""
         for records in self.records.partitions():
             records = records[split[records["ordinal"]] == TRAIN]
             if len(records):
                 yield _grouped(records)
 
 
-class _Filling:
-    """Fills one split with the first groups that fit.
+class _SplitFiller:
+    """Fills one split greedily with the first groups that fit.
 
     Args:
-        split: By ordinal, where what is taken is written.
-        place: The split that is filled.
-        goal: Rows wanted.
-        may_take: Groups that may be taken, so that the other splits get one too.
+        split: Split by ordinal; modified in place.
+        place: The split to fill.
+        goal: Target number of rows.
+        may_take: Maximum number of groups, which leaves at least one for every other split.
     """
 
     def __init__(self, split: NDArray[np.int8], place: int, goal: int, may_take: int) -> None:
@@ -146,7 +146,7 @@ class _Filling:
         self._taken = 0
 
     def fill(self, waiting: Iterator[_Groups], limit: int) -> tuple[int, int]:
-        """Take the first groups that fit, or the smallest one; how many rows and groups it took.
+        """Assign the first groups that fit, or else the smallest; returns row and group counts.
 
         Raises:
             TooFewTextsError: The smallest group has more rows than `limit`.
@@ -172,11 +172,11 @@ class _Filling:
         return self._goal - self._room, self._taken
 
     def _choose(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of the groups that fit, each in what room those before it leave."""
+        """Indices of groups that fit into the remaining room, greedily."""
         chosen: list[NDArray[np.int64]] = []
         left = np.arange(len(sizes))
         while self._room and self._may_take:
-            # What does not fit now never will.
+            # Room only shrinks, so groups that do not fit now never will.
             left = left[sizes[left] <= self._room]
             if not len(left):
                 break

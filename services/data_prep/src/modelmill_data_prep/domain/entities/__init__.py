@@ -1,1 +1,1 @@
-"""What tells who somebody is: finding it in texts, and what is done about it."""
+"""Personal data (PII): detection in texts, masking, pseudonymisation and dropping."""

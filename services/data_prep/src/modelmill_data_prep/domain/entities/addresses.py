@@ -1,10 +1,10 @@
-"""Postal addresses by the words that they are made of; a house number is always there."""
+"""Rules for postal addresses; a house number is required."""
 
 import re
 from collections.abc import Iterator
 
 _PLACE = "[^\\W\\d_A-Za-z在到是于的去从我住和与了有叫找位把给寄请发送址离近这那走过坐换条号]"
-"""What the names of places are written with; the others end a name."""
+"""Character class of place names; excluded characters end a name."""
 
 _CN_PLACE = re.compile(_PLACE)
 _CN_HOUSE = re.compile(
@@ -16,7 +16,7 @@ _CN_BEFORE = re.compile(
     f"(?:{_PLACE}{{1,8}}(?:区|县|旗))?(?:{_PLACE}{{1,8}}(?:镇|乡|街道))?{_PLACE}{{1,4}}$"
 )
 _CN_WINDOW = 40
-"""Characters before the road in which province, city and district are looked for."""
+"""Characters before the road that are searched for province, city and district."""
 
 _US = re.compile(
     "(?<![0-9A-Za-z.$-])[0-9]{1,5} (?:[NSEW]\\.? )?"
@@ -27,29 +27,29 @@ _US = re.compile(
     "(?:, [A-Z][A-Za-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}, [A-Z]{2}(?: [0-9]{5}(?:-[0-9]{4})?)?)?"
 )
 
-STAND_IN_CN = "示例路"
-STAND_IN_US = "Example"
+PSEUDONYM_ROAD_CN = "示例路"
+PSEUDONYM_STREET_US = "Example"
 
 
 CN_HINT = re.compile("[路街道巷同弄村] ?[0-9]")
 US_HINT = re.compile("[0-9] [A-Z0-9]")
-"""Each finds something in every text that has such an address."""
+"""Hints: cheap patterns that match every text with such an address."""
 
 
 def find_chinese(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each Chinese address that has a road and a house number."""
+    """Spans of Chinese addresses with road and house number."""
     for house in _CN_HOUSE.finditer(text):
         start = house.start()
         first = max(start - _CN_WINDOW, 0)
         while start > first and _CN_PLACE.match(text, start - 1):
             start -= 1
         before = _CN_BEFORE.search(text, start, house.start())
-        if before and not text.startswith(STAND_IN_CN[:2], before.start()):
+        if before and not text.startswith(PSEUDONYM_ROAD_CN[:2], before.start()):
             yield before.start(), house.end()
 
 
 def find_american(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of each American address that has a house number and a street."""
+    """Spans of American addresses with house number and street."""
     for match in _US.finditer(text):
-        if STAND_IN_US not in match.group():
+        if PSEUDONYM_STREET_US not in match.group():
             yield match.span()

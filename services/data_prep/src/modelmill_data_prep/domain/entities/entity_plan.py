@@ -1,4 +1,4 @@
-"""What a caller wants to be done about entities."""
+"""Validated options for personal data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ MODEL_LANGUAGES = ("zh", "en")
 
 @dataclass(frozen=True)
 class EntityPlan:
-    """What is done, by type; a type that is not here is not looked at."""
+    """Action per entity type; types without an action are not searched."""
 
     actions: Mapping[str, Action] = field(default_factory=dict)
-    """By type, in the order of `TYPES`, without "keep"."""
+    """Action by type, in the order of `TYPES`, without "keep"."""
 
     spacy_models: Mapping[str, str] = field(default_factory=dict)
-    """Names of installed pipelines, by language."""
+    """Installed spaCy pipelines by language."""
 
     @property
     def is_off(self) -> bool:
@@ -30,30 +30,30 @@ class EntityPlan:
 
     @property
     def needs_key(self) -> bool:
-        """Whether stand-ins are made."""
+        """Whether pseudonyms are needed."""
         return "pseudonymise" in self.actions.values()
 
 
 def plan_entities(spec: Mapping[str, Any]) -> EntityPlan:
-    """Check an `EntitySpec` given as a mapping with its field names.
+    """Validate an `EntitySpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it; an unknown name with a list of all.
+        InvalidInputError: Lists every error.
     """
     named = {str(name): str(action) for name, action in spec.get("actions", {}).items()}
     models = {str(name): str(model) for name, model in spec.get("spacy_models", {}).items()}
     errors = [
-        f"entities: unknown type {name[:64]!r}; there are {', '.join((*TYPES, ALL_OTHERS))}"
+        f"entities: unknown type {name[:64]!r}. Use {', '.join((*TYPES, ALL_OTHERS))}"
         for name in named
         if name not in (*TYPES, ALL_OTHERS)
     ]
     errors += [
-        f"entities: unknown action {action[:64]!r} for {name[:64]}; there are {', '.join(ACTIONS)}"
+        f"entities: unknown action {action[:64]!r} for {name[:64]}. Use {', '.join(ACTIONS)}"
         for name, action in named.items()
         if action not in ACTIONS
     ]
     errors += [
-        f"entities: no spaCy pipeline is used for language {name[:64]!r}; there are "
+        f"entities: no spaCy pipeline is used for language {name[:64]!r}. Use "
         + ", ".join(MODEL_LANGUAGES)
         for name in models
         if name not in MODEL_LANGUAGES

@@ -1,4 +1,4 @@
-"""Texts that are only shown: entities in them give way to the names of their types."""
+"""Masks entities in texts that are only displayed, such as report samples."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,11 +7,11 @@ from modelmill_data_prep.domain.entities.spans import EntityFinder, without_over
 MAX_ROUNDS = 8
 
 
-def masked(texts: Sequence[str], find: EntityFinder, types: Collection[str]) -> list[str]:
-    """The texts with "[EMAIL]" and the like in place of all entities of these types.
+def mask_entities(texts: Sequence[str], find: EntityFinder, types: Collection[str]) -> list[str]:
+    """Replace entities of the given types by "[EMAIL]" etc.
 
-    Searched again until nothing is found, `MAX_ROUNDS` times at most: what is gone may have hidden
-    what stood close to it.
+    Repeated until nothing is found, at most `MAX_ROUNDS` times, because a replacement can reveal an
+    adjacent entity.
     """
     left = list(texts)
     pending = list(range(len(left)))

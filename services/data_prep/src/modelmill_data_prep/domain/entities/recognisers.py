@@ -1,7 +1,7 @@
-"""Rules that find entities: a pattern for the shape, and a check of what the shape cannot say.
+"""Rule-based entity recognisers: a pattern, and a validity check such as a checksum.
 
-Every quantifier is bounded and no two neighbours can share characters in many ways, so that no
-text costs more than a fixed time for each of its characters.
+Quantifiers are bounded and adjacent ones are disjoint, so that matching takes linear time on any
+input (no catastrophic backtracking).
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from modelmill_pii.numbers import (
 
 
 def _of_length(length: int) -> str:
-    """Such numbers in groups of four; their check digits are 02 to 98."""
+    """Pattern of IBANs of a length, in groups of four, with check digits 02 to 98."""
     countries = "|".join(one for one, characters in IBAN_LENGTHS.items() if characters == length)
     groups, rest = divmod(length - 4, 4)
     last = f"[ -]?[A-Z0-9]{{{rest}}}" if rest else ""
@@ -30,20 +30,20 @@ def _of_length(length: int) -> str:
 
 _ANY = "|".join(map(_of_length, sorted({*IBAN_LENGTHS.values()})))
 
-# Looked ahead for, so that a number that begins within what only looks like one is found, too.
+# A lookahead, so that overlapping candidates are found.
 IBAN = re.compile(f"(?<![0-9A-Za-z])(?=(?P<iban>{_ANY})(?![0-9A-Za-z]))", re.IGNORECASE | re.ASCII)
 
-# Begins with a digit: the search for one is quick, and most texts have few.
+# Starts with a digit, because that search is fast and digits are rare.
 IBAN_HINT = re.compile("[0-9](?<=[A-Za-z]{2}[0-9])[0-9][ -]?[0-9A-Za-z]{4}")
 
 
 Hint = re.Pattern[str] | tuple[str, ...]
-"""A pattern, or strings of which one is there; never more than a line."""
+"""A cheap precondition within one line: a pattern, or alternative substrings."""
 
 Check = Callable[[re.Match[str]], bool]
 
 NUMBER = re.compile("[0-9](?:[ ./()（）-]{0,2}[0-9]){6}")
-"""Seven digits or more, with little between them."""
+"""At least seven digits with few separators."""
 
 _NO_WORD_BEFORE = r"(?<![0-9A-Za-z])"
 _NO_WORD_AFTER = r"(?![0-9A-Za-z])"
@@ -55,7 +55,7 @@ PROVINCES_OF_PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘
 _PLATE = "[A-HJ-NP-Z0-9]"
 
 SAFE_DOMAINS = ("example.com", "example.org", "example.net")
-"""Nobody has an address there (RFC 2606); stand-ins have."""
+"""Reserved domains (RFC 2606), used by pseudonyms."""
 
 _SAFE_NETWORKS = tuple(
     map(
@@ -63,19 +63,19 @@ _SAFE_NETWORKS = tuple(
         ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32"),
     )
 )
-"""Nobody has an address there (RFC 5737, RFC 3849); stand-ins have."""
+"""Documentation networks (RFC 5737, RFC 3849), used by pseudonyms."""
 
 _SMALL_OCTET = 20
-"""Parts of versions and numbers of sections are seldom larger."""
+"""Version and section numbers rarely have larger components."""
 
 _LONG_GROUP = re.compile("(?=[0-9A-Fa-f]*[0-9])[0-9A-Fa-f]{3}")
-"""Of an address of version 6, with a digit in it: "face::bad" is a name, 1:2:3:4 are numbers."""
+"""An IPv6 group that distinguishes addresses from names ("face::bad") and counters (1:2:3:4)."""
 
 _FILE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".bmp", ".ico", ".css", ".js")
-"""Ends that no domain has; "icon@2x.png" is a file."""
+"""File extensions that are not top-level domains, as in "icon@2x.png"."""
 
 _NUMBERS = re.compile("@(?:[0-9]+\\.){2}")
-"""Begins the version of a package: "name@1.2.3.beta"."""
+"""Package version as in "name@1.2.3.beta"."""
 
 _BARE_GROUPS = re.compile("[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}")
 _WORDS_OF_PHONES = re.compile(
@@ -83,46 +83,45 @@ _WORDS_OF_PHONES = re.compile(
     re.IGNORECASE,
 )
 _WINDOW_OF_WORDS = 40
-"""Characters before three bare numbers in which a word must say that they are one: "640 480 1024"
-are three."""
+"""Window before three bare numbers that must contain a phone-related word; "640 480 1024" is no
+phone number."""
 
 _THOUSANDS = re.compile(r"\+[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
-"""A number with a sign, as continental Europe groups its digits."""
+"""Signed number with dots as thousands separators."""
 
 
 @dataclass(frozen=True)
 class Recogniser:
-    """Finds the entities of one type."""
+    """Rule for one entity type."""
 
     type: str
     pattern: re.Pattern[str]
     hint: Hint
-    """Is in every text that has such an entity, and costs less than `pattern`."""
+    """Cheap precondition of `pattern`."""
 
     check: Check = lambda match: True
 
     def __call__(self, text: str) -> Iterator[tuple[int, int]]:
-        """Start and end of each."""
+        """Spans of valid matches."""
         for match in self.pattern.finditer(text):
             if self.check(match):
                 yield match.span(match.lastgroup or 0)
 
 
 def digits_of(text: str) -> str:
-    """The digits in `text` without what stands between them."""
+    """Digits of `text` without separators."""
     return _NO_DIGITS.sub("", text)
 
 
 def letters_and_digits_of(text: str) -> str:
-    """The letters and digits of ASCII in `text` without what stands between them."""
+    """ASCII letters and digits of `text` without separators."""
     return _NO_LETTERS_OR_DIGITS.sub("", text)
 
 
 def _is_real_address(match: re.Match[str]) -> bool:
-    """Of the internet: one that somebody can have, and no version, section or name in a program.
+    """Whether an IP address is plausible: not a version or section number, nor an identifier.
 
-    Four small numbers are hardly ever the address of a person, nor are groups of words or of one
-    or two digits.
+    Four small numbers are rarely an IPv4 address, and short or wordlike groups rarely IPv6.
     """
     written = match.group()
     try:
@@ -151,7 +150,7 @@ def _is_real_phone(match: re.Match[str]) -> bool:
 
 
 def _is_counting(written: str) -> bool:
-    """Whether it is "01 02 03 04 05"."""
+    """Whether the numbers count up, as in "01 02 03 04 05"."""
     numbers = [int(one) for one in _NO_DIGITS.split(written) if one]
     return len(numbers) > 3 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
@@ -166,7 +165,7 @@ def _is_real_email(match: re.Match[str]) -> bool:
 
 
 def _is_real_secret(match: re.Match[str]) -> bool:
-    """No stand-in, and no words that follow "sk" with hyphens between them."""
+    """Neither a pseudonym nor hyphenated words after "sk"."""
     secret = match.group()
     return "EXAMPLE" not in secret and (
         not secret.startswith("sk-") or any(map(str.isdigit, secret))
@@ -313,4 +312,4 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         _is_real_plate,
     ),
 )
-"""What rules find, with the check digits and ranges that keep other numbers out."""
+"""All rules, with checksums and ranges against false positives."""

@@ -1,4 +1,4 @@
-"""All texts of a batch of rows, also those inside of JSON, flat; and the rows with others."""
+"""Flat view of all texts of a batch of rows, including texts inside JSON extras."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,18 @@ from modelmill_data_prep.domain.reading.parse_block import parse_json
 from modelmill_data_prep.domain.row_batch import ROWS
 
 _ARGUMENTS = "arguments"
-"""Of a tool call: JSON that stands in a string."""
+"""Field of a tool call that holds JSON as a string."""
 
 _NO_TEXTS = ("id", "tool_call_id", "type")
-"""What links turns to each other must stay as it is."""
+"""Fields that link messages, and must not change."""
 
 _OPENED = 2
-"""So many JSON texts in each other are opened; what stands further in is a text. With what a value
-may nest, that bounds how deep all this goes, whatever a stranger writes."""
+"""Levels of JSON-in-JSON that are parsed; deeper ones are treated as text. Together with the
+nesting limit of values this bounds recursion on untrusted input."""
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text, or the text itself when it is none, or nested too deeply."""
+    """Parse JSON; returns the text itself if it is invalid or nested too deeply."""
     try:
         return parse_json(text)
     except ValueError:
@@ -32,7 +32,7 @@ def read_json(text: str) -> Any:
 
 
 def write_json(value: Any) -> str:
-    """The value as JSON, also with numbers that do not fit in 64 bits."""
+    """Encode as JSON, including integers beyond 64 bits."""
     try:
         return msgspec.json.encode(value).decode()
     except OverflowError:
@@ -40,10 +40,10 @@ def write_json(value: Any) -> str:
 
 
 def leaves(tree: Any, opened: int = 0) -> Iterator[str]:
-    """All strings and numbers of a JSON value as texts, in its order.
+    """All strings and numbers of a JSON value, as texts in document order.
 
     Args:
-        opened: In how many JSON texts the value stands.
+        opened: Current level of JSON-in-JSON.
     """
     if isinstance(tree, str):
         yield tree
@@ -60,7 +60,7 @@ def leaves(tree: Any, opened: int = 0) -> Iterator[str]:
 
 
 def with_leaves(tree: Any, texts: Iterator[str], opened: int = 0) -> Any:
-    """The value with other texts, as many as `leaves` gives; a number that changed is a string."""
+    """The value with replaced texts, one per leaf; a changed number becomes a string."""
     if isinstance(tree, str):
         return next(texts)
     if isinstance(tree, int | float) and not isinstance(tree, bool):
@@ -80,12 +80,12 @@ def _with_leaves_of(name: str, item: Any, texts: Iterator[str], opened: int) -> 
     if inner is item:
         return with_leaves(item, texts, opened)
     changed = with_leaves(inner, texts, opened + 1)
-    # The string stays as it was written when nothing in it is another.
+    # Without a change the original string is kept byte for byte.
     return item if changed == inner else write_json(changed)
 
 
 def _opened(name: str, item: Any, opened: int) -> Any:
-    """Arguments as the object or list that they are."""
+    """Parse JSON arguments to an object or list."""
     if name == _ARGUMENTS and isinstance(item, str) and opened < _OPENED:
         value = read_json(item)
         return value if isinstance(value, dict | list) else item
@@ -93,7 +93,7 @@ def _opened(name: str, item: Any, opened: int) -> Any:
 
 
 class RowTexts:
-    """The contents of all turns, then what their extras hold, then the rejected answers."""
+    """Message contents, then texts in extras, then rejected answers."""
 
     def __init__(self, rows: pa.RecordBatch) -> None:
         self._rows = rows
@@ -103,10 +103,10 @@ class RowTexts:
         self._turns = len(turns)
         self._extras: list[str | None] = []
         self._trees: list[tuple[int, Any, int]] = []
-        """Of each turn with extras its number, the value, and how many texts are in it."""
+        """(Message index, parsed extras, number of texts) of messages with extras."""
         self.texts = turns
         self.row_of = rows_of_turns
-        """Of each text the number of its row."""
+        """Row index of each text."""
         self._read_extras(rows_of_turns[:])
         rejected = rows.column("rejected")
         self._rejected = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
@@ -114,11 +114,11 @@ class RowTexts:
         self.row_of += self._rejected
 
     def with_texts(self, texts: Sequence[str], change: str) -> tuple[pa.RecordBatch, list[int]]:
-        """The rows with other texts, and the numbers of those of which one differs.
+        """Replace texts; returns the batch and the indices of changed rows.
 
         Args:
-            texts: As many as `self.texts`, in its order.
-            change: What is added to the changes of a row that differs.
+            texts: Replacement for each of `self.texts`.
+            change: Entry appended to `changes` of changed rows.
         """
         differs = [new != old for new, old in zip(texts, self.texts, strict=True)]
         rows = sorted({self.row_of[place] for place, one in enumerate(differs) if one})
@@ -158,7 +158,7 @@ class RowTexts:
         extras = list(self._extras)
         for turn, tree, count in self._trees:
             changed = with_leaves(tree, iter(list(islice(rest, count))))
-            # JSON that nothing was changed in keeps its bytes.
+            # Unchanged JSON is kept byte for byte.
             if changed != tree:
                 extras[turn] = write_json(changed)
         return extras

@@ -1,4 +1,4 @@
-"""Finds by rules, and hardly looks at texts in which nothing can be."""
+"""Rule-based entity finder that skips texts by cheap hints."""
 
 import re
 from bisect import bisect_right
@@ -8,10 +8,10 @@ from itertools import accumulate
 from modelmill_data_prep.domain.entities import addresses
 from modelmill_data_prep.domain.entities.recognisers import RECOGNISERS, Hint
 from modelmill_data_prep.domain.entities.spans import Span
-from modelmill_data_prep.domain.entities.widths import WIDE, in_plain_width
+from modelmill_data_prep.domain.entities.widths import WIDE, to_half_width
 
 _SEPARATOR = "\n"
-"""Stands between texts when all are searched at once; no hint goes beyond a line."""
+"""Separator of joined texts; hints never span lines."""
 
 Find = Callable[[str], Iterator[tuple[int, int]]]
 
@@ -23,17 +23,17 @@ _RULES: tuple[tuple[str, Hint, Find], ...] = (
 
 
 class RuleFinder:
-    """Finds all types but those of `MODEL_TYPES`, in full width too."""
+    """Finds all types except `MODEL_TYPES`, including full-width forms."""
 
     def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Of each text what is in it; spans may overlap."""
+        """Spans per text; they may overlap."""
         found: list[list[Span]] = [[] for _ in texts]
         joined = _SEPARATOR.join(texts)
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
         if wide := _texts_with(WIDE, joined, starts):
             texts = list(texts)
             for place in wide:
-                texts[place] = in_plain_width(texts[place])
+                texts[place] = to_half_width(texts[place])
             joined = _SEPARATOR.join(texts)
         hinted: dict[Hint, list[int]] = {}
         for name, hint, find in _RULES:
@@ -45,7 +45,7 @@ class RuleFinder:
 
 
 def _texts_with(hint: Hint, joined: str, starts: Sequence[int]) -> list[int]:
-    """The numbers of the texts in which the hint is found, in order."""
+    """Sorted indices of the texts that match a hint."""
     if isinstance(hint, tuple):
         found = {place for mark in hint for place in _texts_of(_finder(mark, joined), starts)}
         return sorted(found)
@@ -69,5 +69,5 @@ def _texts_of(find: Callable[[int], int], starts: Sequence[int]) -> Iterator[int
     while place >= 0:
         text = bisect_right(starts, place) - 1
         yield text
-        # What else is in the same text does not matter.
+        # One match per text suffices.
         place = find(starts[text + 1])

@@ -1,4 +1,4 @@
-"""Where entities are in a text."""
+"""Entity spans and types."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
@@ -20,16 +20,16 @@ TYPES = (
     "person",
     "organisation",
 )
-"""All types; of two that claim the same characters the earlier one has them."""
+"""All types, in order of precedence for equal spans."""
 
 MODEL_TYPES = ("person", "organisation")
-"""Types that no rule knows: a spaCy pipeline finds them."""
+"""Types that need a spaCy pipeline."""
 
 _RANK = {name: rank for rank, name in enumerate(TYPES)}
 
 
 class Span(NamedTuple):
-    """An entity: characters `start` to `end` of a text, the end not included."""
+    """An entity at characters `start` to `end` (exclusive) of a text."""
 
     type: str
     start: int
@@ -37,17 +37,17 @@ class Span(NamedTuple):
 
 
 class EntityFinder(Protocol):
-    """Finds entities. The same text always has the same ones."""
+    """Deterministic entity finder."""
 
     def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
-        """Of each text what is in it; spans may overlap."""
+        """Spans per text; they may overlap."""
 
 
 def without_overlaps(spans: Iterable[Span], *, beside: Sequence[Span] = ()) -> list[Span]:
-    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`.
+    """Resolve overlaps in favour of longer spans, then by `TYPES`; sorted by position.
 
     Args:
-        beside: Stay before all others; they do not overlap.
+        beside: Spans with precedence, which do not overlap each other.
     """
     ranked = [*beside, *spans]
     if len(ranked) < 2:

@@ -1,4 +1,4 @@
-"""The stage that takes entities out of rows, or rows with entities out."""
+"""Stage that masks or pseudonymises entities in rows, or drops rows with entities."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,22 +6,21 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from modelmill_data_prep.domain.entities.entity_plan import EntityPlan
+from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.entities.row_texts import RowTexts
 from modelmill_data_prep.domain.entities.spans import EntityFinder, Span, without_overlaps
-from modelmill_data_prep.domain.entities.stand_ins import Pseudonymiser
 from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows, rows_with_equal_answers
-from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.stages import StageResult
 
 NAME, VERSION = "entities", 4
 MAX_ROUNDS = 8
-"""A text in which then still something is found is left so."""
+"""Maximum passes per text: a replacement can reveal an adjacent entity."""
 
 
 class EntityStage:
-    """Masks, replaces, drops and counts what its finders find, in all that a row says.
+    """Applies the plan's action to entities in messages, tool-call arguments and rejected answers.
 
-    That is every turn, the arguments of its tool calls, and the rejected answer. A pair whose
-    answers differed by what is gone is dropped.
+    A preference pair whose answers become equal is dropped.
     """
 
     def __init__(
@@ -30,25 +29,26 @@ class EntityStage:
         finders: Sequence[EntityFinder],
         pseudonymise: Pseudonymiser | None = None,
     ) -> None:
-        """Take what does the work.
+        """Create the stage.
+
 
         Args:
-            pseudonymise: Must be there when the plan has that action.
+            pseudonymise: Required if the plan has that action.
 
         Raises:
-            ValueError: It is not.
+            ValueError: It is missing.
         """
         if plan.needs_key and pseudonymise is None:
-            raise ValueError("the plan makes stand-ins, and there is no key")
+            raise ValueError("the plan pseudonymises, and there is no key")
         self._plan = plan
         self._finders = tuple(finders)
         self._pseudonymise = pseudonymise
 
-    def __call__(self, rows: pa.RecordBatch) -> Passed:
-        """Take a batch of `ROWS`."""
+    def __call__(self, rows: pa.RecordBatch) -> StageResult:
+        """Process a batch of `ROWS`."""
         nothing: list[str | None] = [None] * rows.num_rows
         if self._plan.is_off:
-            return Passed(rows, dropped_rows(rows, nothing))
+            return StageResult(rows, dropped_rows(rows, nothing))
         row_texts = RowTexts(rows)
         texts = list(row_texts.texts)
         reasons = nothing
@@ -63,25 +63,25 @@ class EntityStage:
                     if self._plan.actions[span.type] == "drop":
                         row = row_texts.row_of[place]
                         reasons[row] = reasons[row] or f"{NAME}.{span.type}"
-            # What is gone may have hidden what stood close to it.
+            # A replacement can reveal an adjacent entity, so changed texts are searched again.
             pending = [place for place in found if texts[place] != row_texts.texts[place]]
             if not pending:
                 break
         after, changed = row_texts.with_texts(texts, f"{NAME}@{VERSION}")
         for row in rows_with_equal_answers(after):
             reasons[row] = reasons[row] or f"{NAME}.same_answers"
-        # A dropped row is shown in the report: without what it was dropped for.
+        # The report shows samples of dropped rows, so they are masked too.
         kept = kept_rows(after, reasons)
         dropped = dropped_rows(after, reasons)
-        return Passed(kept, dropped, sum(reasons[row] is None for row in changed), counts)
+        return StageResult(kept, dropped, sum(reasons[row] is None for row in changed), counts)
 
     def _find(
         self, places: Sequence[int], texts: Sequence[str], *, again: bool
     ) -> dict[int, list[Span]]:
-        """By place of the text what is to be done something about.
+        """Spans to act on, by text index.
 
         Args:
-            again: What is only reported was counted before.
+            again: Whether reported types were already counted in an earlier pass.
         """
         reported = {name for name, action in self._plan.actions.items() if action == "report"}
         acted_on = self._plan.actions.keys() - reported

@@ -1,12 +1,12 @@
-"""Full-width digits and letters, as Chinese and Japanese texts have them, in the width of ASCII."""
+"""Converts full-width ASCII characters, common in Chinese and Japanese, to half width."""
 
 _FIRST, _LAST = 0xFF01, 0xFF5E
 _SHIFT = 0xFEE0
 WIDE = tuple("０１２３４５６７８９＠")
-"""One of them is in every text in which something that rules find is written in full width."""
+"""Every full-width entity contains one of these characters."""
 
 _MARKS = "＋－．＠＿"
-"""Of marks those that stand inside of numbers and addresses: "：" and "，" stand beside them."""
+"""Marks inside numbers and addresses; "：" and "，" only occur beside them."""
 
 _PLAIN = {
     code: code - _SHIFT
@@ -15,6 +15,6 @@ _PLAIN = {
 }
 
 
-def in_plain_width(text: str) -> str:
-    """The text with as many characters, each at its place."""
+def to_half_width(text: str) -> str:
+    """Convert character by character, so that positions stay."""
     return text.translate(_PLAIN)

@@ -1,1 +1,1 @@
-"""Which rows are noise: thresholds on values of their texts, and their language."""
+"""Quality filter: thresholds on text statistics, and languages."""

@@ -1,4 +1,4 @@
-"""Which rows are noise, as a caller wants it."""
+"""Validated filter options."""
 
 import math
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ PRESETS = ("off", "standard")
 
 @dataclass(frozen=True)
 class FilterPlan:
-    """What a row must be to stay; nothing in it means that all stay."""
+    """Thresholds and languages; without any all rows are kept."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    """By the name of a threshold, in the order of `THRESHOLDS`."""
+    """Limit by threshold name, in the order of `THRESHOLDS`."""
 
     languages: tuple[str, ...] = ()
-    """Languages that stay; empty means all."""
+    """Languages to keep; empty for all."""
 
     @property
     def is_off(self) -> bool:
@@ -29,21 +29,21 @@ class FilterPlan:
 
 
 def plan_filter(spec: Mapping[str, Any]) -> FilterPlan:
-    """Check a `FilterSpec` given as a mapping with its field names.
+    """Validate a `FilterSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it; an unknown name with a list of all.
+        InvalidInputError: Lists every error.
     """
     errors: list[str] = []
     preset = str(spec.get("preset", "")) or "off"
     if preset not in PRESETS:
-        errors.append(f"filter: unknown preset {preset[:64]!r}; there are {', '.join(PRESETS)}")
+        errors.append(f"filter: unknown preset {preset[:64]!r}. Use {', '.join(PRESETS)}")
     named = {str(name): float(value) for name, value in spec.get("thresholds", {}).items()}
     errors += _errors_of(named)
     languages = tuple(dict.fromkeys(str(name) for name in spec.get("languages", ())))
     known = (*LANGUAGES, *VARIANTS)
     errors += [
-        f"filter: unknown language {name[:64]!r}; there are {', '.join(known)}"
+        f"filter: unknown language {name[:64]!r}. Use {', '.join(known)}"
         for name in languages
         if name not in known
     ]
@@ -61,7 +61,7 @@ def _errors_of(named: Mapping[str, float]) -> list[str]:
     for name, value in named.items():
         if name not in BY_NAME:
             listed = ", ".join(BY_NAME)
-            errors.append(f"filter: unknown threshold {name[:64]!r}; there are {listed}")
+            errors.append(f"filter: unknown threshold {name[:64]!r}. Use {listed}")
         elif not math.isfinite(value) or value < 0:
             errors.append(f"filter: {name} must be 0 or more, got {value:g}")
         elif "_share." in name and value > 1:
@@ -70,7 +70,7 @@ def _errors_of(named: Mapping[str, float]) -> list[str]:
 
 
 def _check_order(limits: Mapping[str, float]) -> None:
-    """Refuse a minimum above its maximum, which no row can keep to."""
+    """Reject a minimum above its maximum."""
     errors: list[str] = []
     for name, low in limits.items():
         high = limits.get(f"{BY_NAME[name].value}.max", math.inf)

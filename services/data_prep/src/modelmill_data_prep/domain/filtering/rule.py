@@ -1,4 +1,4 @@
-"""The filter of a dataset as a rule on rows."""
+"""The quality filter as a row rule."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ import numpy as np
 from modelmill_data_prep.domain.code_points import CodePoints
 from modelmill_data_prep.domain.filtering.filter_plan import FilterPlan
 from modelmill_data_prep.domain.filtering.thresholds import BY_NAME
-from modelmill_data_prep.domain.filtering.values import VALUES, Batch, Values
+from modelmill_data_prep.domain.filtering.values import VALUES, FilterBatch, Values
 from modelmill_data_prep.domain.language_names import VARIANTS
 from modelmill_data_prep.domain.languages import is_variant, languages_of
 
 
 class FilterRule:
-    """Says which rows break a limit of a plan, or are in no language of it."""
+    """Finds rows that violate a threshold or are in another language."""
 
     name = "filter"
 
@@ -21,11 +21,11 @@ class FilterRule:
         self._plan = plan
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
-        """For each row the first limit in the table that it breaks, or "languages", or None."""
+        """First violated threshold of each row, "languages", or None."""
         if self._plan.is_off:
             return [None] * len(texts)
         broken: list[str | None] = [None] * len(texts)
-        batch = Batch(texts, CodePoints(texts), self._plan.limits)
+        batch = FilterBatch(texts, CodePoints(texts), self._plan.limits)
         values: dict[str, Values] = {}
         for name, limit in self._plan.limits.items():
             threshold = BY_NAME[name]
@@ -40,7 +40,7 @@ class FilterRule:
                 broken[place] = broken[place] or "languages"
         return broken
 
-    def _in_other_languages(self, batch: Batch) -> list[int]:
+    def _in_other_languages(self, batch: FilterBatch) -> list[int]:
         wanted = self._plan.languages
         variants = {name: is_variant(batch.points, name) for name in VARIANTS if name in wanted}
         return [

@@ -1,24 +1,24 @@
-"""All limits that a filter may set, with what they are by default and why."""
+"""Table of filter thresholds with defaults and reasons."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """A limit on one value of a row."""
+    """A limit on one text statistic."""
 
     name: str
-    """The value, a dot, and min or max: the smallest or largest value that is kept."""
+    """"<value>.min" or "<value>.max"; the limit itself is kept."""
 
     unit: str
     standard: float | None
-    """What the preset "standard" sets; None when it sets no such limit."""
+    """Limit in preset "standard"; None for no limit."""
 
     why: str
 
     @property
     def value(self) -> str:
-        """Name of the value that is limited."""
+        """Name of the limited statistic."""
         return self.name.rpartition(".")[0]
 
     @property

@@ -1,7 +1,7 @@
-"""The values of rows that thresholds are about, counted over whole batches.
+"""Text statistics for thresholds, computed for whole batches.
 
-A value that says nothing about a text (the length of words in a text without words) is NaN, which
-is neither too small nor too large.
+A statistic that is undefined for a text (word length without words) is NaN, which violates no
+limit.
 """
 
 import re
@@ -29,7 +29,7 @@ NGRAM_WORDS = 5
 MIN_WORDS = 50
 
 _FACTOR = 0x9E3779B1
-"""An odd number whose bits are well mixed, so that runs that differ get different numbers."""
+"""Odd hash multiplier with well-mixed bits."""
 _BITS = 32
 _SLOTS_BITS = 17
 
@@ -37,10 +37,10 @@ _SLOTS_BITS = 17
 def repeated_ngram_share(
     texts: Sequence[str], points: CodePoints, limit: float
 ) -> NDArray[np.float64]:
-    """Of each text the share of runs of 10 characters that it has already had.
+    """Share of character 10-grams that occurred earlier in the text.
 
     Args:
-        limit: A text that is surely at or below it gets 0, for counting exactly costs more.
+        limit: A text certainly at or below it gets 0, because exact counting is expensive.
     """
     runs = np.maximum(points.lengths - NGRAM_CHARACTERS + 1, 0)
     judged = points.lengths >= MIN_CHARACTERS
@@ -56,9 +56,9 @@ def repeated_ngram_share(
 
 
 def repeated_word_ngram_share(texts: Sequence[str], points: CodePoints) -> NDArray[np.float64]:
-    """Of each text the share of runs of 5 words that it has already had."""
+    """Share of word 5-grams that occurred earlier in the text."""
     shares = np.full(len(texts), np.nan)
-    # A word that is followed by a blank has two characters or more.
+    # A word with its space has at least two characters.
     for place in np.flatnonzero(points.lengths >= 2 * MIN_WORDS).tolist():
         words = texts[place].split()
         if len(words) >= MIN_WORDS:
@@ -68,13 +68,13 @@ def repeated_word_ngram_share(texts: Sequence[str], points: CodePoints) -> NDArr
 
 
 def _perhaps_again(points: CodePoints) -> NDArray[np.int64]:
-    """Of each text at least as many runs as are there again; seldom more.
+    """Upper bound, usually exact, of the repeated n-grams per text.
 
-    Every run writes its place into a slot; who does not find itself there has been overwritten by
-    an equal one, or by one that happens to have the same slot.
+    Every n-gram writes its position into a hash slot. One that does not find its own position was
+    overwritten by an equal n-gram or by a collision.
     """
     numbers = _numbers_of_runs(points)
-    # The same run in another text is another run.
+    # Mixes in the text index, so that equal n-grams of different texts differ.
     numbers += points.rows.astype(np.uint32) * np.uint32(_FACTOR)
     numbers *= np.uint32(_FACTOR)
     bits = max(_SLOTS_BITS, len(numbers).bit_length() + 2)
@@ -88,7 +88,7 @@ def _perhaps_again(points: CodePoints) -> NDArray[np.int64]:
 
 
 def _numbers_of_runs(points: CodePoints) -> NDArray[np.uint32]:
-    """Of each place a number for the 10 characters that begin there, made by doubling."""
+    """Hash of the 10-gram at each position, computed by doubling."""
     twos = _joined(points.codes, points.codes, 1)
     fours = _joined(twos, twos, 2)
     eights = _joined(fours, fours, 4)
@@ -96,7 +96,7 @@ def _numbers_of_runs(points: CodePoints) -> NDArray[np.uint32]:
 
 
 def _joined(left: NDArray[np.uint32], right: NDArray[np.uint32], step: int) -> NDArray[np.uint32]:
-    """Numbers of the runs of `left`, followed by those of `right` that begin `step` later."""
+    """Combined hashes of n-grams `left` and of n-grams `right` that begin `step` later."""
     numbers = left * np.uint32(pow(_FACTOR, step, 1 << _BITS))
     numbers[:-step] += right[step:]
     return numbers
@@ -117,8 +117,8 @@ _BULLETS = tuple("•●○■□▪▫◦‣⁃–—-*·+")
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Texts with their characters; `limits` lets a costly value stop where it cannot matter."""
+class FilterBatch:
+    """A batch of texts; `limits` allow expensive statistics to stop early."""
 
     texts: Sequence[str]
     points: CodePoints
@@ -126,14 +126,14 @@ class Batch:
 
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64], least: int = 1) -> Values:
-    """Part of whole, NaN where the whole is smaller than `least`."""
+    """Ratio, NaN where the whole is below `least`."""
     shares = np.full(len(whole), np.nan)
     np.divide(part, whole, out=shares, where=whole >= max(least, 1))
     return shares
 
 
-def _share_of(*classes: CharacterClass) -> Callable[[Batch], Values]:
-    def value(batch: Batch) -> Values:
+def _share_of(*classes: CharacterClass) -> Callable[[FilterBatch], Values]:
+    def value(batch: FilterBatch) -> Values:
         points = batch.points
         blanks = points.count((C.SPACE, C.LINE_BREAK)) - 1
         return _share(points.count(classes), points.lengths - blanks)
@@ -141,17 +141,17 @@ def _share_of(*classes: CharacterClass) -> Callable[[Batch], Values]:
     return value
 
 
-def _characters(batch: Batch) -> Values:
+def _characters(batch: FilterBatch) -> Values:
     return batch.points.lengths.astype(np.float64)
 
 
-def _words(batch: Batch) -> Values:
+def _words(batch: FilterBatch) -> Values:
     points = batch.points
     words = points.per_text(points.word_starts()) + points.count((*HAN, C.KANA))
     return words.astype(np.float64)
 
 
-def _url_share(batch: Batch) -> Values:
+def _url_share(batch: FilterBatch) -> Values:
     texts = batch.texts
     shares = np.zeros(len(texts))
     joined = "\n".join(texts)
@@ -162,8 +162,8 @@ def _url_share(batch: Batch) -> Values:
     return shares
 
 
-def _line_share(count: Callable[[list[str]], int]) -> Callable[[Batch], Values]:
-    def value(batch: Batch) -> Values:
+def _line_share(count: Callable[[list[str]], int]) -> Callable[[FilterBatch], Values]:
+    def value(batch: FilterBatch) -> Values:
         shares = np.full(len(batch.texts), np.nan)
         for place in np.flatnonzero(batch.points.lines() >= MIN_LINES).tolist():
             lines = [line for line in map(str.strip, batch.texts[place].split("\n")) if line]
@@ -174,17 +174,17 @@ def _line_share(count: Callable[[list[str]], int]) -> Callable[[Batch], Values]:
     return value
 
 
-def _uppercase_share(batch: Batch) -> Values:
+def _uppercase_share(batch: FilterBatch) -> Values:
     points = batch.points
     upper = points.count(UPPER)
     cased = upper + points.count((C.LATIN, C.CYRILLIC, C.CYRILLIC_NOT_RUSSIAN))
     shares = _share(upper, cased, MIN_CASED_LETTERS)
-    # Names of products in a Chinese text are upper case as a rule.
+    # In Chinese text Latin words are mostly upper-case product names.
     shares[2 * cased < points.count(LETTERS)] = np.nan
     return shares
 
 
-def _mean_word_length(batch: Batch) -> Values:
+def _mean_word_length(batch: FilterBatch) -> Values:
     points = batch.points
     words = points.per_text(points.word_starts())
     characters = points.count((*SPACED_LETTERS, C.DIGIT, C.MARK))
@@ -193,12 +193,12 @@ def _mean_word_length(batch: Batch) -> Values:
     return shares
 
 
-def _stop_word_share(batch: Batch) -> Values:
+def _stop_word_share(batch: FilterBatch) -> Values:
     points = batch.points
     han, latin = points.count(HAN), points.count(LATIN)
     shares = _share(points.count((C.HAN_FUNCTION,)), han, MIN_HAN_OF_STOP_WORDS)
     shares[2 * han < points.count(LETTERS)] = np.nan
-    # A word has two characters or more, with its blank.
+    # A word with its space has at least two characters.
     long_enough = points.lengths >= 2 * MIN_WORDS_OF_STOP_WORDS
     for place in np.flatnonzero((2 * latin > points.count(LETTERS)) & long_enough).tolist():
         words = batch.texts[place].lower().split()
@@ -207,7 +207,7 @@ def _stop_word_share(batch: Batch) -> Values:
     return shares
 
 
-VALUES: Mapping[str, Callable[[Batch], Values]] = {
+VALUES: Mapping[str, Callable[[FilterBatch], Values]] = {
     "characters": _characters,
     "words": _words,
     "letters_share": _share_of(*LETTERS, C.MARK),
@@ -231,4 +231,4 @@ VALUES: Mapping[str, Callable[[Batch], Values]] = {
     "mean_word_length": _mean_word_length,
     "stop_word_share": _stop_word_share,
 }
-"""How the value of each name is found."""
+"""Function by statistic name."""

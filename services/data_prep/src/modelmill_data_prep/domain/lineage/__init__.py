@@ -1,1 +1,1 @@
-"""Where every row came from and went to, and the hash that says so."""
+"""Row provenance and Merkle tree of a dataset."""

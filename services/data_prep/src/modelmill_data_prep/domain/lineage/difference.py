@@ -1,4 +1,4 @@
-"""What two datasets do not have in common, by what their rows say and not by where they stand."""
+"""Compares two datasets by row content, independent of order."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from modelmill_data_prep.domain.verdicts import SPLITS
+from modelmill_data_prep.domain.row_decisions import SPLITS
 
 
 @dataclass(frozen=True)
 class KeptRow:
-    """Where a row is written."""
+    """Location of a row in a split's file."""
 
     split: str
     offset: int
@@ -21,25 +21,25 @@ class KeptRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """Rows of two datasets. A row that says the same twice counts twice."""
+    """Multiset difference of the rows of two datasets."""
 
     common: int
     moved: int
-    """Of those in common, how many are in another split of the second."""
+    """Common rows that are in another split of the second dataset."""
     removed: int
     added: int
     removed_samples: list[KeptRow]
-    """The first rows of the first dataset that the second does not have."""
+    """First rows that only the first dataset has."""
     added_samples: list[KeptRow]
 
 
 class _Contents:
-    """The rows of one dataset by what they say."""
+    """Content hashes and locations of a dataset's rows."""
 
-    def __init__(self, stories: Iterable[pa.RecordBatch]) -> None:
+    def __init__(self, provenance: Iterable[pa.RecordBatch]) -> None:
         contents: list[bytes] = []
         splits, offsets, lengths = [], [], []
-        for batch in stories:
+        for batch in provenance:
             kept = batch.filter(pa.compute.is_valid(batch.column("split")))
             contents.append(b"".join(kept.column("content").to_pylist()))
             splits += [SPLITS.index(name) for name in kept.column("split").to_pylist()]
@@ -62,7 +62,7 @@ def difference(
     """Compare the stories of two datasets; memory holds about 60 bytes for each row of both.
 
     Args:
-        samples: How many rows of each kind to name.
+        samples: Number of sample rows per kind.
     """
     old, new = _Contents(first), _Contents(second)
     labels = _labels(old.content, new.content)
@@ -83,7 +83,7 @@ def difference(
 
 
 def _labels(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> npt.NDArray[np.int64]:
-    """A number for each row of both: equal for the nth rows that say the same."""
+    """Labels that are equal for the nth occurrences of equal content."""
     _, contents = np.unique(np.concatenate([old, new]), return_inverse=True)
     count = int(contents.max()) + 1 if len(contents) else 0
     times = np.concatenate([_times(contents[: len(old)]), _times(contents[len(old) :])])
@@ -92,7 +92,7 @@ def _labels(old: npt.NDArray[np.void], new: npt.NDArray[np.void]) -> npt.NDArray
 
 
 def _times(values: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Of each value how often it came before."""
+    """Number of earlier occurrences of each value."""
     order = np.argsort(values, kind="stable")
     ordered = values[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else ordered

@@ -1,7 +1,7 @@
-"""A Merkle tree over the rows of a dataset: equal roots, equal rows in equal order.
+"""Incremental Merkle tree over a dataset's rows: equal roots mean equal rows in equal order.
 
-The tree is that of RFC 6962, section 2.1 (a leaf's hash cannot be taken for a node's), built while
-the leaves come: memory holds one hash for each level.
+Hashing follows RFC 6962, section 2.1 (domain separation of leaves and nodes). Memory holds one hash
+per level.
 """
 
 import hashlib
@@ -12,35 +12,35 @@ _LEAF, _NODE = b"\x00", b"\x01"
 
 
 def leaf_hash(row: bytes) -> bytes:
-    """The hash of one row as it is written, its line feed left out."""
+    """Leaf hash of a written row, without its line feed."""
     return hashlib.sha256(_LEAF + row).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of two subtrees."""
+    """Hash of an inner node."""
     return hashlib.sha256(_NODE + left + right).digest()
 
 
 class MerkleTree:
-    """Takes leaf hashes in order, and has the root of those it took."""
+    """Appends leaf hashes and computes the root."""
 
     def __init__(self) -> None:
         self.size = 0
         self._subtrees: list[bytes | None] = []
-        """By level the complete subtree of 2**level leaves that waits for its neighbour."""
+        """Pending complete subtree of 2**level leaves, by level."""
 
     def add(self, leaves: Iterable[bytes]) -> None:
-        """More leaves."""
+        """Append leaf hashes."""
         for leaf in leaves:
             self._add(leaf)
 
     def add_packed(self, leaves: bytes) -> None:
-        """More leaves, their hashes one after the other."""
+        """Append concatenated leaf hashes."""
         for start in range(0, len(leaves), HASH_BYTES):
             self._add(leaves[start : start + HASH_BYTES])
 
     def root(self) -> bytes:
-        """The root; the hash of nothing where there are no leaves."""
+        """The root; the hash of the empty string without leaves."""
         root: bytes | None = None
         for subtree in self._subtrees:
             if subtree is not None:
@@ -60,7 +60,7 @@ class MerkleTree:
 
 
 def dataset_root(splits: Mapping[str, MerkleTree]) -> str:
-    """Hex root of a dataset: a leaf for each split, by name, with its size and root."""
+    """Hex root of a dataset: a tree over name, size and root of each split."""
     tree = MerkleTree()
     for name, rows in sorted(splits.items()):
         tree.add([leaf_hash(f"{name} {rows.size} {rows.root().hex()}".encode())])

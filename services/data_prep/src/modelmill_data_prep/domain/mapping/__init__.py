@@ -1,1 +1,1 @@
-"""Source rows to conversations, by what the caller says about the file's columns."""
+"""Maps source rows to conversations by the spec's column mapping."""

@@ -1,29 +1,29 @@
-"""Messages as OpenAI writes them to turns, tool calls included."""
+"""Parses and validates messages in OpenAI's format, including tool calls."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from modelmill_data_prep.domain.mapping.refusals import RowRefusedError, check_text, written_json
+from modelmill_data_prep.domain.mapping.refusals import RowRefusedError, check_text, encode_json
 from modelmill_data_prep.domain.reading.parse_block import parse_json
 
 ROLES = ("system", "user", "assistant", "tool")
 
 
-class Turn(NamedTuple):
+class ChatTurn(NamedTuple):
     role: str
     content: str
-    """Empty only of an assistant's turn that calls tools."""
+    """Empty only for an assistant message with tool calls."""
 
     extra: Mapping[str, Any] | None = None
-    """tool_calls, tool_call_id and name, as far as the turn has them."""
+    """tool_calls, tool_call_id and name, if present."""
 
 
-def read_messages(messages: Any) -> list[Turn]:
-    """The turns of a conversation, given as a list of messages or as its JSON in a cell.
+def read_messages(messages: Any) -> list[ChatTurn]:
+    """Parse messages, given as a list or as JSON in a cell.
 
     Raises:
-        RowRefusedError: A message is malformed, or they come in an order that makes no sense. The
-            last turn may be anybody's.
+        RowRefusedError: A message is malformed, or their order is invalid. The last message may
+            have any role.
     """
     messages = from_cell(messages, "messages")
     if not isinstance(messages, list):
@@ -34,10 +34,10 @@ def read_messages(messages: Any) -> list[Turn]:
 
 
 def from_cell(value: Any, place: str) -> Any:
-    """A list or object; of a CSV cell, which can only hold it as JSON, what the JSON says.
+    """Parse a value that CSV cells hold as JSON; other values are returned unchanged.
 
     Raises:
-        RowRefusedError: A text that is no JSON.
+        RowRefusedError: The text is not JSON.
     """
     if not isinstance(value, str):
         return value
@@ -48,10 +48,10 @@ def from_cell(value: Any, place: str) -> Any:
 
 
 def read_tools(value: Any) -> str | None:
-    """The tools that a conversation may call, as a JSON list; None without any.
+    """Tool definitions as a JSON list; None without tools.
 
     Raises:
-        RowRefusedError: No list of functions with names.
+        RowRefusedError: It is not a list of named functions.
     """
     if value is None or value == "":
         return None
@@ -62,20 +62,20 @@ def read_tools(value: Any) -> str | None:
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not _is_name(function.get("name")):
             raise RowRefusedError("tool_without_name", "tools: a tool is no function with a name")
-    return written_json(tools, "tools") if tools else None
+    return encode_json(tools, "tools") if tools else None
 
 
-def written_extras(turns: Sequence[Turn]) -> list[str | None]:
-    """What else each turn has, as JSON."""
-    return [written_json(turn.extra, "messages: a turn") if turn.extra else None for turn in turns]
+def written_extras(turns: Sequence[ChatTurn]) -> list[str | None]:
+    """Extras of each message as JSON."""
+    return [encode_json(turn.extra, "messages: a turn") if turn.extra else None for turn in turns]
 
 
-def check_order(turns: Sequence[Turn]) -> None:
-    """Refuse turns in an order that makes no sense.
+def check_order(turns: Sequence[ChatTurn]) -> None:
+    """Validate the order of messages.
 
     Raises:
-        RowRefusedError: No turns, a system turn that is not the first, an assistant before any
-            user, a tool that was not called, or a call that is not answered before others speak.
+        RowRefusedError: There are no messages, a system message is not first, the assistant
+            precedes the user, or tool calls and tool messages do not match.
     """
     roles = [turn.role for turn in turns]
     if not roles:
@@ -90,11 +90,11 @@ def check_order(turns: Sequence[Turn]) -> None:
     _check_calls(turns)
 
 
-def check_end(turns: Sequence[Turn]) -> None:
-    """Refuse turns that end with nothing to learn.
+def check_end(turns: Sequence[ChatTurn]) -> None:
+    """Require that the last message is the assistant's.
 
     Raises:
-        RowRefusedError: The last turn is not the assistant's.
+        RowRefusedError: It is not.
     """
     if turns[-1].role != "assistant":
         raise RowRefusedError(
@@ -102,7 +102,7 @@ def check_end(turns: Sequence[Turn]) -> None:
         )
 
 
-def _check_calls(turns: Sequence[Turn]) -> None:
+def _check_calls(turns: Sequence[ChatTurn]) -> None:
     open_calls: set[str] = set()
     for turn in turns:
         extra = turn.extra or {}
@@ -119,7 +119,7 @@ def _check_calls(turns: Sequence[Turn]) -> None:
         open_calls.update(call["id"] for call in extra.get("tool_calls", ()))
 
 
-def _read_message(message: Any) -> Turn:
+def _read_message(message: Any) -> ChatTurn:
     if not isinstance(message, dict):
         raise RowRefusedError("turn_not_an_object", "messages: a turn is not an object")
     role = message.get("role")
@@ -142,7 +142,7 @@ def _read_message(message: Any) -> Turn:
         if not _is_name(message["name"]):
             raise RowRefusedError("name_not_text", "messages: a turn's name is not text")
         extra["name"] = message["name"]
-    return Turn(role, _content_of(message, "tool_calls" in extra), extra or None)
+    return ChatTurn(role, _content_of(message, "tool_calls" in extra), extra or None)
 
 
 def _content_of(message: Mapping[str, Any], calls_tools: bool) -> str:

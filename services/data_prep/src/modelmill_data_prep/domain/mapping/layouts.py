@@ -1,11 +1,11 @@
-"""Known shapes of rows to conversations."""
+"""Mappings of well-known row layouts to conversations."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from modelmill_data_prep.domain.mapping.chat_turns import (
-    Turn,
+    ChatTurn,
     check_end,
     check_order,
     from_cell,
@@ -18,7 +18,7 @@ from modelmill_data_prep.domain.mapping.refusals import (
     RowRefusedError,
     check_text,
     column_of,
-    written_json,
+    encode_json,
 )
 
 Columns = Mapping[str, Any]
@@ -28,12 +28,12 @@ _SPEAKERS |= {"assistant": "assistant", "function_call": "assistant", "observati
 
 
 def map_openai_chat(columns: Columns) -> MappedRow:
-    """{"messages": [...], "tools": [...]}, as OpenAI takes it for fine-tuning."""
+    """{"messages": [...], "tools": [...]}, OpenAI's fine-tuning format."""
     return map_messages(columns, "messages", "tools" if "tools" in columns else "")
 
 
 def map_messages(columns: Columns, messages_column: str, tools_column: str) -> MappedRow:
-    """A column of messages, and one of tools unless its name is empty."""
+    """A column of messages, and optionally one of tools."""
     turns = read_messages(column_of(columns, messages_column))
     check_end(turns)
     return mapped(
@@ -42,7 +42,8 @@ def map_messages(columns: Columns, messages_column: str, tools_column: str) -> M
 
 
 def map_sharegpt(columns: Columns) -> MappedRow:
-    """{"conversations": [{"from", "value"}], "system", "tools"}; the latter two may be missing."""
+    """ShareGPT: {"conversations": [{"from", "value"}], "system", "tools"}; the last two are
+    optional."""
     said = from_cell(column_of(columns, "conversations"), "conversations")
     if not isinstance(said, list):
         raise RowRefusedError("conversations_not_a_list", "conversations: not a list")
@@ -65,17 +66,17 @@ def map_sharegpt(columns: Columns) -> MappedRow:
                 raise RowRefusedError(
                     "tool_not_called", "conversations: an observation without a function_call"
                 )
-            turns.append(Turn("tool", text, {"tool_call_id": waiting.popleft()}))
+            turns.append(ChatTurn("tool", text, {"tool_call_id": waiting.popleft()}))
         else:
-            turns.append(Turn(_SPEAKERS[speaker], text))
+            turns.append(ChatTurn(_SPEAKERS[speaker], text))
     check_order(turns)
     check_end(turns)
     return mapped(turns, tools=read_tools(columns.get("tools")))
 
 
 def map_alpaca(columns: Columns) -> MappedRow:
-    """{"instruction", "input", "output", "system", "history"}; all but the first and third may be
-    missing or empty."""
+    """Alpaca: {"instruction", "input", "output", "system", "history"}; instruction and output are
+    required."""
     turns = _system_turn(columns)
     history = from_cell(columns.get("history") or [], "history")
     if not isinstance(history, list) or not all(
@@ -83,28 +84,29 @@ def map_alpaca(columns: Columns) -> MappedRow:
     ):
         raise RowRefusedError("history_not_pairs", "history: not a list of pairs")
     for question, answer in history:
-        turns.append(Turn("user", check_text(question, "history: a question")))
-        turns.append(Turn("assistant", check_text(answer, "history: an answer")))
+        turns.append(ChatTurn("user", check_text(question, "history: a question")))
+        turns.append(ChatTurn("assistant", check_text(answer, "history: an answer")))
     asked = check_text(column_of(columns, "instruction"), "column 'instruction'")
     more = columns.get("input")
     if more is not None and more != "":
         asked = "\n".join((asked, check_text(more, "column 'input'")))
     answer = check_text(column_of(columns, "output"), "column 'output'")
-    return mapped([*turns, Turn("user", asked), Turn("assistant", answer)])
+    return mapped([*turns, ChatTurn("user", asked), ChatTurn("assistant", answer)])
 
 
 def map_text(columns: Columns) -> MappedRow:
-    """{"text"}: a document to go on writing, as one turn of the assistant's."""
+    """{"text"}: a document for continued pre-training, as one assistant message."""
     return MappedRow(
         ("assistant",), (check_text(column_of(columns, "text"), "column 'text'"),), (None,)
     )
 
 
 def map_preference(columns: Columns) -> MappedRow:
-    """{"prompt" or "messages", "chosen", "rejected"}, each a text or a list of messages.
+    """Preference pair: {"prompt" or "messages", "chosen", "rejected"}, texts or message lists.
 
-    An answer that is a list of several messages tells the whole conversation; both answers must
-    then have the same one before their last turn, and a prompt beside it must be its end.
+    An answer given as several messages contains the whole conversation. Both answers must then
+    share
+    everything before the last message, and a separate prompt must be its end.
     """
     better, chosen = _answer_turns(columns, "chosen")
     worse, rejected = _answer_turns(columns, "rejected")
@@ -125,9 +127,9 @@ def map_preference(columns: Columns) -> MappedRow:
 
 
 def mapped(
-    turns: Sequence[Turn], *, tools: str | None = None, rejected: str | None = None
+    turns: Sequence[ChatTurn], *, tools: str | None = None, rejected: str | None = None
 ) -> MappedRow:
-    """The turns as a row."""
+    """Convert messages to a row."""
     return MappedRow(
         [turn.role for turn in turns],
         [turn.content for turn in turns],
@@ -137,15 +139,15 @@ def mapped(
     )
 
 
-def _system_turn(columns: Columns) -> list[Turn]:
+def _system_turn(columns: Columns) -> list[ChatTurn]:
     system = columns.get("system")
     if system is None or system == "":
         return []
-    return [Turn("system", check_text(system, "column 'system'"))]
+    return [ChatTurn("system", check_text(system, "column 'system'"))]
 
 
-def _calling_turn(value: Any, number: int) -> Turn:
-    """A function_call, whose ids are made up: the layout has none."""
+def _calling_turn(value: Any, number: int) -> ChatTurn:
+    """A function_call; ids are generated, because the layout has none."""
     calls = from_cell(value, "conversations: a function_call")
     calls = calls if isinstance(calls, list) else [calls]
     written = []
@@ -155,21 +157,21 @@ def _calling_turn(value: Any, number: int) -> Turn:
             raise RowRefusedError("malformed_call", "conversations: a function_call has no name")
         arguments = call.get("arguments", {})
         if not isinstance(arguments, str):
-            arguments = written_json(arguments, "conversations: a function_call")
+            arguments = encode_json(arguments, "conversations: a function_call")
         function = {"name": name, "arguments": arguments}
         written.append({"id": f"call_{number}_{place}", "type": "function", "function": function})
     if not written:
         raise RowRefusedError("malformed_call", "conversations: a function_call calls nothing")
-    return Turn("assistant", "", {"tool_calls": written})
+    return ChatTurn("assistant", "", {"tool_calls": written})
 
 
-def _answer_turns(columns: Columns, column: str) -> tuple[list[Turn], Turn]:
-    """The conversation before an answer, as far as the answer tells it, and the answer."""
+def _answer_turns(columns: Columns, column: str) -> tuple[list[ChatTurn], ChatTurn]:
+    """Context contained in an answer, and the answer itself."""
     value = column_of(columns, column)
     if isinstance(value, str):
-        return [], Turn("assistant", check_text(value, f"column {column!r}"))
+        return [], ChatTurn("assistant", check_text(value, f"column {column!r}"))
     if isinstance(value, list) and len(value) == 1:
-        # By itself it would speak before the user.
+        # A placeholder, because an assistant message must follow a user message.
         value = [{"role": "user", "content": "-"}, *value]
         turns = read_messages(value)
         check_end(turns)
@@ -179,7 +181,7 @@ def _answer_turns(columns: Columns, column: str) -> tuple[list[Turn], Turn]:
     return turns[:-1], turns[-1]
 
 
-def _prompt_turns(columns: Columns, *, may_be_missing: bool) -> list[Turn]:
+def _prompt_turns(columns: Columns, *, may_be_missing: bool) -> list[ChatTurn]:
     given = [name for name in ("prompt", "messages") if columns.get(name) not in (None, "")]
     if len(given) > 1:
         raise RowRefusedError("two_prompts", "both prompt and messages are given")
@@ -189,7 +191,7 @@ def _prompt_turns(columns: Columns, *, may_be_missing: bool) -> list[Turn]:
         raise RowRefusedError("missing_column", "missing column 'prompt' or 'messages'")
     value = columns[given[0]]
     if given[0] == "prompt" and isinstance(value, str):
-        return [Turn("user", check_text(value, "column 'prompt'"))]
+        return [ChatTurn("user", check_text(value, "column 'prompt'"))]
     turns = read_messages(value)
     if turns[-1].role not in ("user", "tool"):
         raise RowRefusedError("last_not_user", "the prompt does not end with the user's turn")

@@ -1,4 +1,4 @@
-"""Source rows to conversations, by the caller's mapping. Every row is checked whole."""
+"""Maps a block of source rows to conversations, with validation of every row."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -10,13 +10,13 @@ from modelmill_data_prep.domain.mapping.refusals import RowRefusedError, column_
 from modelmill_data_prep.domain.mapping.row_mapping import RowMapping
 from modelmill_data_prep.domain.mapping.template_rows import map_by_templates, template_faults
 from modelmill_data_prep.domain.rows import RejectedRow, SourceRow, rejected
-from modelmill_data_prep.domain.stages import Passed
+from modelmill_data_prep.domain.stages import StageResult
 
 
-def map_block(rows: Sequence[SourceRow | RejectedRow], mapping: RowMapping) -> Passed:
-    """Map what can be mapped; all others, and what was rejected before, are quarantined.
+def map_block(rows: Sequence[SourceRow | RejectedRow], mapping: RowMapping) -> StageResult:
+    """Map rows in order; invalid and previously rejected rows are quarantined.
 
-    Texts stay as they are. Keeps the order.
+    Texts are not changed.
     """
     refused = [row for row in rows if type(row) is RejectedRow]
     readable = [row for row in rows if type(row) is SourceRow]
@@ -40,7 +40,7 @@ def _map_each(
     rows: Sequence[SourceRow],
     refused: list[RejectedRow],
     map_row: Callable[[Columns], MappedRow],
-) -> Passed:
+) -> StageResult:
     kept: list[SourceRow] = []
     mapped: list[MappedRow] = []
     for row in rows:
@@ -51,10 +51,12 @@ def _map_each(
         else:
             kept.append(row)
     batch = mapped_batch([row.line for row in kept], _digests(kept), mapped)
-    return Passed(batch, quarantined_batch(_in_order(refused)))
+    return StageResult(batch, quarantined_batch(_in_order(refused)))
 
 
-def _map_all(rows: Sequence[SourceRow], refused: list[RejectedRow], mapping: RowMapping) -> Passed:
+def _map_all(
+    rows: Sequence[SourceRow], refused: list[RejectedRow], mapping: RowMapping
+) -> StageResult:
     faults = template_faults(rows, mapping)
     tools: list[str | None] = [None] * len(rows)
     if mapping.tools_column:
@@ -71,7 +73,7 @@ def _map_all(rows: Sequence[SourceRow], refused: list[RejectedRow], mapping: Row
         tools = [one for at, one in enumerate(tools) if at not in faults]
         rows = [row for at, row in enumerate(rows) if at not in faults]
     batch = map_by_templates(rows, _digests(rows), tools, mapping)
-    return Passed(batch, quarantined_batch(_in_order(refused)))
+    return StageResult(batch, quarantined_batch(_in_order(refused)))
 
 
 def _digests(rows: Sequence[SourceRow]) -> list[bytes]:

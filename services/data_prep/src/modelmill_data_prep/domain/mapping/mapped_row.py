@@ -1,4 +1,4 @@
-"""A row on its way from columns to Arrow, and the batch that such rows become."""
+"""Mapped rows, and their conversion to Arrow batches."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -12,19 +12,19 @@ from modelmill_data_prep.domain.rows import RejectedRow
 
 
 class MappedRow(NamedTuple):
-    """A conversation; the last turn is the assistant's."""
+    """A conversation that ends with an assistant message."""
 
     roles: Sequence[str]
     contents: Sequence[str]
 
     extras: Sequence[str | None]
-    """Of each turn: what else it has, a JSON object."""
+    """Extras of each message, as JSON objects."""
 
     tools: str | None = None
-    """A JSON list."""
+    """Tool definitions, as a JSON list."""
 
     rejected: str | None = None
-    """The worse answer of a preference pair."""
+    """Rejected answer of a preference pair."""
 
 
 def mapped_batch(
@@ -55,10 +55,10 @@ def batch_of_turns(
     tools: Sequence[str | None],
     rejected: Sequence[str | None],
 ) -> pa.RecordBatch:
-    """A batch of `ROWS` out of all turns one after the other.
+    """A batch of `ROWS` from flat messages.
 
     Args:
-        lengths: Of each row how many of the turns are its.
+        lengths: Number of messages per row.
     """
     count = len(lines)
     offsets = pa.array(np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))), pa.int32())
@@ -80,7 +80,7 @@ def batch_of_turns(
 
 
 def quarantined_batch(rows: Sequence[RejectedRow]) -> pa.RecordBatch:
-    """Rows that were refused, as a batch of `DROPPED`."""
+    """Rejected rows as a batch of `DROPPED`."""
     return pa.RecordBatch.from_arrays(
         [
             pa.array([row.line for row in rows], pa.int64()),

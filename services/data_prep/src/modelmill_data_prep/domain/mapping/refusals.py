@@ -1,4 +1,4 @@
-"""Why a source row cannot become a conversation."""
+"""Errors and checks of values in source rows."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _SEEN = re.compile(
     "[^\\s\\x00-\\x1f\\x7f-\\x9f\u00ad\u034f\u115f\u1160\u200b-\u200f\u2028-\u202f\u2060-\u206f"
     "\u3164\ufeff\uffa0]"
 )
-"""A character that a reader sees."""
+"""A visible character."""
 
 _JSON = msgspec.json.Encoder()
 
@@ -22,23 +22,23 @@ class RowRefusedError(Exception):
     """The row cannot become a conversation."""
 
     def __init__(self, rule: str, reason: str) -> None:
-        """`rule` is what is left out of "map.<rule>"; neither says a value of the row."""
+        """`rule` becomes "map.<rule>"; neither it nor `reason` may contain values of the row."""
         super().__init__(reason)
         self.fault = Fault(f"map.{rule}", reason)
 
 
 def all_seen(texts: Sequence[str]) -> bool:
-    """Whether a reader sees something of each text."""
+    """Whether each text has a visible character."""
     if not all(texts):
         return False
-    # There are few characters that texts begin with, and most of them are seen.
+    # Fast path: few distinct first characters, and most of them are visible.
     if all(map(_SEEN.match, set(map(itemgetter(0), texts)))):
         return True
     return all(map(_SEEN.search, texts))
 
 
 def all_encodable(texts: Sequence[str]) -> bool:
-    """Whether no text has half a surrogate pair, which is no character and cannot be written."""
+    """Whether no text has an unpaired surrogate, which UTF-8 cannot encode."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
@@ -47,11 +47,10 @@ def all_encodable(texts: Sequence[str]) -> bool:
 
 
 def check_text(text: Any, place: str) -> str:
-    """`text` as it is, when it is one.
+    """Return `text` if it is valid text.
 
     Raises:
-        RowRefusedError: No string, one of which nobody sees anything, or one with half a
-            surrogate pair.
+        RowRefusedError: It is not a string, has no visible character, or an unpaired surrogate.
     """
     if not isinstance(text, str):
         raise RowRefusedError("not_text", f"{place} is not text")
@@ -66,18 +65,18 @@ def column_of(columns: Any, name: str) -> Any:
     """The value of a column.
 
     Raises:
-        RowRefusedError: The row has none of this name.
+        RowRefusedError: The column is missing.
     """
     if name not in columns:
         raise RowRefusedError("missing_column", f"missing column {name!r}")
     return columns[name]
 
 
-def written_json(value: Any, place: str) -> str:
-    """The value as JSON.
+def encode_json(value: Any, place: str) -> str:
+    """Encode a value as JSON.
 
     Raises:
-        RowRefusedError: It has half a surrogate pair, or a number that JSON has no form for.
+        RowRefusedError: It has an unpaired surrogate or a number that JSON cannot represent.
     """
     try:
         return _JSON.encode(value).decode()

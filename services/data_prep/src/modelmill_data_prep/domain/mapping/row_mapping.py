@@ -1,4 +1,4 @@
-"""What a caller says about how a row becomes a conversation, checked as a whole."""
+"""Validated mapping from columns to conversations."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from modelmill_data_prep.domain.mapping.templates import Template, parse_templat
 MAX_TEMPLATE_CHARACTERS = 20_000
 
 MAX_PLACES = 16
-"""Of one column in all templates: so often a row may be written into what becomes of it."""
+"""Maximum uses of one column over all templates, which bounds the growth of a row."""
 
 LAYOUT_COLUMNS = {
     "openai_chat": ("messages",),
@@ -21,14 +21,14 @@ LAYOUT_COLUMNS = {
     "text": ("text",),
     "preference": ("chosen", "rejected"),
 }
-"""The columns that each known shape of rows cannot do without."""
+"""Required columns by layout."""
 
 _TEMPLATES = ("system", "user", "answer", "rejected")
 
 
 @dataclass(frozen=True)
 class RowMapping:
-    """How a row becomes a conversation: by `layout`, `messages_column`, or `user` and `answer`."""
+    """Mapping by `layout`, by `messages_column`, or by templates `user` and `answer`."""
 
     system: Template | None = None
     user: Template | None = None
@@ -40,13 +40,13 @@ class RowMapping:
 
     @property
     def templates(self) -> list[tuple[str, Template]]:
-        """Role and template of each turn, in their order."""
+        """Role and template of each message, in order."""
         named = (("system", self.system), ("user", self.user), ("assistant", self.answer))
         return [(role, template) for role, template in named if template]
 
     @property
     def text_columns(self) -> list[str]:
-        """Every column that a template reads, once each, in the order of their first place."""
+        """Distinct columns that templates read, in order of first use."""
         templates = [template for _, template in self.templates]
         if self.rejected:
             templates.append(self.rejected)
@@ -54,17 +54,17 @@ class RowMapping:
 
     @property
     def columns(self) -> list[str]:
-        """Every column that the file must have, once each."""
+        """Distinct columns that the file must have."""
         named = [*self.text_columns, *LAYOUT_COLUMNS.get(self.layout, ())]
         named += [column for column in (self.messages_column, self.tools_column) if column]
         return list(dict.fromkeys(named))
 
 
 def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
-    """Check a `modelmill.data_prep.v1.RowMapping` given as a mapping with its field names.
+    """Validate a `modelmill.data_prep.v1.RowMapping`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     texts = {field: str(spec.get(f"{field}_template", "")) for field in _TEMPLATES}
     messages_column, layout = str(spec.get("messages_column", "")), str(spec.get("layout", ""))
@@ -80,7 +80,7 @@ def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
     errors += _choice_errors(texts, messages_column, layout)
     if layout and layout not in LAYOUT_COLUMNS:
         known = ", ".join(LAYOUT_COLUMNS)
-        errors.append(f"mapping: unknown layout {layout[:64]!r}; there are {known}")
+        errors.append(f"mapping: unknown layout {layout[:64]!r}. Use {known}")
     if layout == "text" and tools_column:
         errors.append("mapping: a text calls no tools. Leave out tools_column")
     if errors:
@@ -91,7 +91,7 @@ def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
 
 
 def _repeat_errors(templates: Iterable[Template | None]) -> list[str]:
-    """What is wrong with templates that would make many times the row of a row."""
+    """Errors of templates that use a column too often."""
     places = Counter(column for template in templates if template for column in template.columns)
     return [
         f"mapping: column {column[:64]!r} stands in {times} places, more than {MAX_PLACES}"
@@ -101,7 +101,7 @@ def _repeat_errors(templates: Iterable[Template | None]) -> list[str]:
 
 
 def _choice_errors(texts: Mapping[str, str], messages_column: str, layout: str) -> list[str]:
-    """What is wrong with having none, or several, of the three ways."""
+    """Errors of giving none or several of the three ways."""
     errors = []
     if messages_column and layout:
         errors.append("mapping: give either messages_column or layout, not both")

@@ -1,4 +1,4 @@
-"""Rows to conversations by templates, column by column for all rows of a batch at once."""
+"""Maps rows by templates, vectorised by column."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _MISSING = object()
 
 
 def template_faults(rows: Sequence[SourceRow], mapping: RowMapping) -> dict[int, Fault]:
-    """The places of the rows that cannot be mapped: the first column in which each is wrong."""
+    """Fault in the first invalid column, by index of each invalid row."""
     faults: dict[int, Fault] = {}
     for column in mapping.text_columns:
         values = [row.columns.get(column, _MISSING) for row in rows]
@@ -54,7 +54,7 @@ def map_by_templates(
     tools: Sequence[str | None],
     mapping: RowMapping,
 ) -> pa.RecordBatch:
-    """Rows without a fault as a batch of `ROWS`."""
+    """Map valid rows to a batch of `ROWS`."""
     templates = mapping.templates
     texts = [_filled(template, rows, {}) for _, template in templates]
     contents = [text for turns in zip(*texts, strict=True) for text in turns]
@@ -73,7 +73,7 @@ def map_by_templates(
 
 
 def _filled(template: Template, rows: Sequence[SourceRow], without: dict[int, Fault]) -> list[str]:
-    """The template's text for each row; nothing for those of `without`."""
+    """Rendered template for each row; empty for rows of `without`."""
     fill = _filler(template)
     if without:
         return [
@@ -94,7 +94,7 @@ def _filled(template: Template, rows: Sequence[SourceRow], without: dict[int, Fa
 
 
 def _filler(template: Template) -> Callable[[tuple[str, ...]], str]:
-    """A template as a `%` format, which takes all its values at once."""
+    """A template as a `%` format, which is faster than concatenation."""
     return "%s".join(literal.replace("%", "%%") for literal in template.literals).__mod__
 
 

@@ -1,4 +1,4 @@
-"""Texts with {column} places: looked up by their literal name, never evaluated."""
+"""Templates with {column} placeholders, which are looked up literally and never evaluated."""
 
 import re
 from collections.abc import Mapping
@@ -11,21 +11,20 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template: literal texts and column names by turns, a literal first and last."""
+    """A parsed template: alternating literals and column names, with a literal first and last."""
 
     literals: tuple[str, ...]
     """One more than `columns`."""
 
     columns: tuple[str, ...]
-    """In the order of their places; a column may come twice."""
+    """Columns in order of placeholders; repeats are possible."""
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text with every place replaced by its column's value.
+        """Substitute all placeholders; braces inside values have no meaning.
 
-        A value is put in as it is: braces inside it mean nothing.
 
         Raises:
-            KeyError: `values` lacks a column of this template.
+            KeyError: A column is missing in `values`.
         """
         parts = [self.literals[0]]
         for column, literal in zip(self.columns, self.literals[1:], strict=True):
@@ -34,14 +33,13 @@ class Template:
 
 
 def parse_template(text: str) -> Template:
-    """Parse `text`; `{name}` is a place, `{{` and `}}` stand for braces.
+    """Parse `text`; `{name}` is a placeholder, `{{` and `}}` are escaped braces.
 
-    All that is between two braces is the name of a column, dots, colons and brackets included:
-    there are no attributes, indexes, conversions or format specs, so a template reads columns and
-    nothing else.
+    Everything between braces is a column name. There are no attributes, indexes, conversions or
+    format specs, so a template can only read columns.
 
     Raises:
-        InvalidInputError: A brace without its partner, or a place without a name.
+        InvalidInputError: A brace is unmatched, or a placeholder has no name.
     """
     literals, columns, errors, start = [""], [], [], 0
     for token in _TOKEN.finditer(text):

@@ -1,1 +1,1 @@
-"""Rows out of files: blocks of raw rows made in one place, parsed wherever there is a core."""
+"""Reads files: splits them into blocks of raw rows in one process, which workers parse."""

@@ -1,4 +1,4 @@
-"""Blocks out of lines, without touching each row where the lines are the rows."""
+"""Builds blocks from lines, vectorised where lines are rows."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,14 +13,14 @@ from modelmill_data_prep.domain.reading.line_runs import LineRun
 from modelmill_data_prep.domain.row_batch import SOURCE_ROWS
 
 RawRow = tuple[int, bytes, str | None]
-"""Line, bytes and fault of one row."""
+"""(Line number, bytes, fault) of a row."""
 
 
 class BlockMaker:
-    """Makes the blocks of one file, numbering them.
+    """Builds consecutively numbered blocks of one file.
 
     Args:
-        bytes_read: How far the reading is.
+        bytes_read: Returns the read position in the stored file.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class BlockMaker:
         self._index = 0
 
     def of_run(self, run: LineRun, blank: NDArray[np.bool_] | None) -> Iterator[Block]:
-        """Each line a row, without those that are blank; none may be too long."""
+        """Blocks of a line run, where each non-blank line is a row; no line may be too long."""
         starts = run.starts
         for first in range(0, len(run.ends), self._limits.block_rows):
             ends = run.ends[first : first + self._limits.block_rows]
@@ -54,7 +54,7 @@ class BlockMaker:
                 yield self._block(batch)
 
     def of_rows(self, rows: Sequence[RawRow]) -> Iterator[Block]:
-        """Rows one by one, cut into blocks by number and bytes."""
+        """Blocks from single rows, bounded by number and bytes."""
         first, size = 0, 0
         for place, (_, raw, _) in enumerate(rows):
             size += len(raw)
@@ -83,10 +83,9 @@ class BlockMaker:
 
 
 def _binary(data: bytes, start: int, ends: NDArray[np.int64]) -> pa.Array:
-    """The pieces of `data` that end there as an array that shares its memory.
+    """Zero-copy binary array of the pieces of `data`.
 
-    It shares no more than its own part of it, so that a block that goes to another process does
-    not take its neighbours along.
+    It references only its own slice, so that pickling a block does not include its neighbours.
     """
     offsets = np.empty(len(ends) + 1, np.int32)
     offsets[0] = 0

@@ -1,4 +1,4 @@
-"""The bytes of a file as they are meant: decompressed, without a byte order mark, bounded."""
+"""Content stream of a file: decompressed, without byte order mark, with size limits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,10 +22,10 @@ from modelmill_data_prep.domain.reading.utf16 import Utf16Text
 _MAGIC: dict[Compression, bytes] = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _CODEC: dict[Compression, str] = {"gz": "gzip", "zst": "zstd"}
 MARKS = {UTF8: UTF8_MARK, **UTF16_MARKS}
-"""What a file of the encoding may begin with, which is none of its text."""
+"""Byte order mark by encoding."""
 
 _FREE_BYTES = 16 * 1024**2
-"""So much may come out of any compressed file: small ones shrink a lot without any malice."""
+"""Decompressed bytes that are exempt from the ratio limit, as small files compress well."""
 
 
 class _Readable(Protocol):
@@ -35,7 +35,7 @@ class _Readable(Protocol):
 
 
 class ContentStream:
-    """The text of a file, piece by piece."""
+    """Reads the text of a file in pieces."""
 
     def __init__(
         self,
@@ -51,19 +51,19 @@ class ContentStream:
         self._limits = limits
         self._read_bytes = 0
         self._ahead = self._opening(encoding)
-        # Rows are cut and parsed alike in all other encodings.
+        # All other encodings are ASCII-compatible for splitting rows.
         self._text = Utf16Text(encoding, self._content_bytes) if encoding in UTF16 else None
 
     @property
     def stored_bytes_read(self) -> int:
-        """Of the file as it is stored, up to where the decompressor is."""
+        """Position in the stored file."""
         return self._stored.tell()
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes or about as many, none only at the end; UTF-16 as UTF-8.
+        """About `size` more bytes, empty only at the end; UTF-16 is converted to UTF-8.
 
         Raises:
-            InvalidInputError: The compressed bytes are damaged, or hold more than the limits allow.
+            InvalidInputError: The compressed data is corrupt or exceeds a limit.
         """
         return self._content_bytes(size) if self._text is None else self._text.read(size)
 
@@ -113,13 +113,14 @@ class ContentStream:
 def open_content(
     path: Path, file_format: FileFormat, limits: ReadLimits, encoding: str = ""
 ) -> Iterator[ContentStream]:
-    """The text of a file, UTF-16 as UTF-8. Memory is bounded whatever the file holds.
+    """Open a file's text with bounded memory; UTF-16 is converted to UTF-8.
+
 
     Args:
-        encoding: Of the text, whose byte order mark is left out; empty for the bytes as they are.
+        encoding: Text encoding, whose byte order mark is skipped; empty for raw bytes.
 
     Raises:
-        InvalidInputError: It is not what its name says, or no text at its beginning.
+        InvalidInputError: The content contradicts the file name, or is not text.
     """
     compression = compression_of(file_format)
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Blocks of a CSV file with a header (RFC 4180: doubled quotes; any of our delimiters)."""
+"""Blocks of a CSV file with header (RFC 4180, with several delimiters)."""
 
 import csv
 import re
@@ -35,7 +35,7 @@ from modelmill_data_prep.domain.reading.source_text import in_utf8
 
 
 def _one_line_record(delimiter: str) -> re.Pattern[bytes]:
-    """A record that surely ends with its line: quotes open and close fields, or mean nothing."""
+    """Pattern of a record that certainly ends with its line, as all quotes are balanced."""
     mark = re.escape(delimiter).encode()
     field = rb'(?:"[^"]*+(?:""[^"]*+)*+"|[^"%b\r\n][^%b\r\n]*+|)' % (mark, mark)
     return re.compile(rb"%b(?:%b%b)*+\r?\n?" % (field, mark, field))
@@ -48,12 +48,12 @@ _FREE_LOOKS = 16
 
 
 def read_csv_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -> Iterator[Block]:
-    """All rows below the header, unparsed. Empty lines are no rows.
+    """Unparsed rows below the header; empty lines are skipped.
 
-    A quote that is never closed costs its own line, not the rest.
+    An unclosed quote rejects its own line only.
 
     Raises:
-        InvalidInputError: The header cannot be used.
+        InvalidInputError: The header is invalid.
     """
     allow_long_fields()
     records = _Records(read_line_runs(stream, limits), limits, form)
@@ -64,7 +64,7 @@ def read_csv_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -
     make = BlockMaker("csv", columns, limits, form, lambda: stream.stored_bytes_read)
     while (part := records.next_part(limits.block_rows)) is not None:
         if isinstance(part, LineRun):
-            # White space is a field; only what is empty is no row.
+            # White space is a field; only an empty line is skipped.
             blank = blank_lines(part, b"\r\n")
             yield from make.of_run(part, blank)
         else:
@@ -87,7 +87,8 @@ def _check_header(record: RawRow | None, form: FileForm) -> tuple[str, ...]:
 
 @dataclass
 class _Looking:
-    """Bounds what is read again after quotes that never close, which must not be most of a file."""
+    """Bounds the lookahead for closing quotes, so that unclosed ones do not cause quadratic
+    time."""
 
     max_bytes: int
     passed_bytes: int = 0
@@ -95,21 +96,21 @@ class _Looking:
 
     @property
     def allowed_bytes(self) -> int:
-        """How far a quote that has not been closed may be followed now."""
+        """Current lookahead limit."""
         free = _FREE_LOOKS * self.max_bytes + self.passed_bytes
         return self.max_bytes if self.wasted_bytes <= free else _SHORT_LOOK_BYTES
 
 
 class _Records:
-    """The records of the lines, with a run of lines without any quote as it is."""
+    """Groups lines to records; runs without quotes are passed through."""
 
     def __init__(self, runs: Iterator[LineRun], limits: ReadLimits, form: FileForm) -> None:
         self._runs = runs
-        # What decides is ASCII; what cannot be decoded costs its row when that is parsed.
+        # Syntax is ASCII; undecodable bytes are reported when the row is parsed.
         encoded = form.encoding in UTF16 or form.encoding == UTF8
         self._decode = partial(_decoded, "utf-8" if encoded else CODECS[form.encoding])
         self._delimiter = form.delimiter
-        # In other encodings a bar may be half a character.
+        # In other encodings "|" may be the second byte of a character.
         ends_surely = encoded or form.delimiter != "|"
         self._ends_surely = _ONE_LINE_RECORDS[form.delimiter].fullmatch if ends_surely else None
         self._kept = kept_bytes_of(limits.max_row_bytes)
@@ -118,7 +119,7 @@ class _Records:
         self._looking = _Looking(limits.max_row_bytes)
 
     def next_part(self, most: int) -> LineRun | list[RawRow] | None:
-        """The next rows: a run in which each line is one, or at most so many of them."""
+        """The next rows: a line run without quotes, or at most `most` records."""
         if not self._waiting:
             run = next(self._runs, None)
             if run is None:
@@ -132,7 +133,7 @@ class _Records:
         return records
 
     def next_record(self) -> RawRow | None:
-        """The next row by itself."""
+        """The next record."""
         line = self._next_line()
         return None if line is None else self._record(line)
 
@@ -151,7 +152,7 @@ class _Records:
         try:
             next(csv.reader(self._text_of_record(taken), delimiter=self._delimiter, strict=True))
         except csv.Error as error:
-            # Only the first line is known to be wrong; what follows is read as rows of its own.
+            # Reject only the first line; the following ones are read as records again.
             self._waiting.extendleft(reversed(taken[1:]))
             self._looking.wasted_bytes += sum(len(more.content) for more in taken[1:])
             unclosed = "unexpected end" in str(error)
@@ -160,7 +161,7 @@ class _Records:
         return line.number, b"".join(more.content for more in taken), None
 
     def _text_of_record(self, taken: list[Line]) -> Iterator[str]:
-        """As many lines as the CSV reader asks for, and may have; each goes into `taken`."""
+        """Lines that the CSV reader requests, up to the lookahead limit; recorded in `taken`."""
         size = len(taken[0].content)
         yield self._decode(taken[0].content)
         while (line := self._next_line()) is not None:

@@ -1,23 +1,23 @@
-"""Why a row cannot be read or mapped: a rule to count by, and words for people."""
+"""Faults of rows: a rule for counting, and a reason for people."""
 
 from typing import NamedTuple
 
 
 class Fault(NamedTuple):
     rule: str
-    """Stage and rule, for example "read.not_json". Holds nothing of the row."""
+    """Stage and rule, for example "read.not_json"; no row content."""
 
     reason: str
-    """For people. Names columns and limits, and no values either."""
+    """Human-readable; may name columns and limits, but no values."""
 
     @property
     def written(self) -> str:
-        """As the fault of a block's row."""
+        """Serialised form in a block."""
         return f"{self.rule}: {self.reason}"
 
     @classmethod
     def of(cls, written: str) -> "Fault":
-        """The fault that was written so."""
+        """Parse `written`."""
         rule, _, reason = written.partition(": ")
         return cls(rule, reason)
 
@@ -34,24 +34,24 @@ NO_JSON_VALUE = Fault("read.no_json_value", "a value that JSON has no form for")
 
 
 def not_in(encoding: str) -> Fault:
-    """The row has bytes that are no text in the encoding that the file is read by."""
+    """Fault of a row with bytes that are invalid in the file's encoding."""
     return NOT_UTF8 if encoding == "utf-8" else Fault("read.not_in_encoding", f"not {encoding}")
 
 
 _AT = ", from byte offset "
-"""Before the place of the first byte that is no text; the one value that a reason holds."""
+"""Separates the byte offset, the only value that a reason contains."""
 
 
 def not_text_at(fault: Fault, offset: int) -> str:
-    """The reason of a row whose bytes are no text from there on, counted from the row's first."""
+    """Reason with the offset of the first undecodable byte of the row."""
     return f"{fault.reason}{_AT}{offset} of the row"
 
 
 def counted(reason: str) -> str:
-    """What a row's reason is counted by: all of one kind together."""
+    """The reason without its offset, for counting."""
     return reason.partition(_AT)[0]
 
 
 def too_long(max_row_bytes: int) -> Fault:
-    """The row has more bytes than this."""
+    """Fault of a row above the size limit."""
     return Fault("read.too_long", f"longer than {max_row_bytes} bytes")

@@ -1,4 +1,4 @@
-"""How the bytes of a file are to be read: its encoding, its delimiter, its unit of text."""
+"""Reading options of a file: encoding, delimiter, text unit and sheet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ CODECS: Mapping[str, str] = {
     "windows-1252": "cp1252",
     "latin-1": "latin-1",
 }
-"""The encodings that we read, and the codec of each: where Windows has more characters, Windows'.
+"""Supported encodings with Python codecs (the Windows superset where there is one).
 
-All but UTF-16 write a line feed, a quote and white space as ASCII does, and nothing else so.
+All but UTF-16 encode line feed, quote and white space as in ASCII, and use these bytes for nothing
+else.
 """
 
 _SAME = {
@@ -49,20 +50,20 @@ TEXT_UNITS = ("paragraph", "line")
 
 @dataclass(frozen=True)
 class FileForm:
-    """How a file is read. Empty fields of a request are looked up in the file."""
+    """Reading options; empty fields of a request are detected from the file."""
 
     encoding: str = UTF8
-    """A name of `CODECS`."""
+    """A key of `CODECS`."""
     delimiter: str = ","
-    """Of a CSV file."""
+    """Delimiter of CSV files."""
     text_unit: str = "paragraph"
-    """What is a row of a plain text: of `TEXT_UNITS`."""
+    """Row unit of plain text files, one of `TEXT_UNITS`."""
     sheet: str = ""
-    """The name of a workbook's sheet; empty for the first."""
+    """Sheet of a workbook; empty for the first."""
 
 
 def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, str]:
-    """What of a form matters for such rows, by the names of its fields."""
+    """The options that apply to a row format, by field name."""
     matters = {
         "encoding": rows not in ("parquet", "xlsx"),
         "delimiter": rows == "csv",
@@ -76,10 +77,10 @@ AS_DETECTED = FileForm("", "", "", "")
 
 
 def plan_reading(spec: Mapping[str, Any]) -> FileForm:
-    """What a `modelmill.data_prep.v1.ReadingSpec`, given as a mapping, says; empty where nothing.
+    """Validate a `modelmill.data_prep.v1.ReadingSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     encoding = str(spec.get("encoding", "")).lower()
     requested = FileForm(

@@ -1,4 +1,4 @@
-"""Which files we read, by the ending of their name."""
+"""Supported file formats by file name extension."""
 
 from typing import Literal
 
@@ -9,10 +9,10 @@ FileFormat = Literal[
     "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "text", "text.gz", "text.zst",
     "parquet", "xlsx",
 ]  # fmt: skip
-"""How the rows are written, and how the bytes are compressed, where the rows do not say so."""
+"""Row format with optional compression."""
 
 PLAIN_FORMATS: tuple[FileFormat, ...] = ("jsonl", "csv", "text")
-"""Text as it is."""
+"""Uncompressed text formats."""
 
 _FORMAT_OF_ENDING: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
@@ -35,23 +35,23 @@ _FORMAT_OF_ENDING: dict[str, FileFormat] = {
 }
 
 ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst), .parquet or .xlsx"
-"""For people."""
+"""Supported extensions, for error messages."""
 
 
 def format_of(filename: str) -> FileFormat | None:
-    """The format by the ending of the name, in any case; None for another ending."""
+    """Format by extension, case-insensitive; None if unsupported."""
     name = filename.lower()
     fits = [ending for ending in _FORMAT_OF_ENDING if name.endswith(ending)]
     return _FORMAT_OF_ENDING[max(fits, key=len)] if fits else None
 
 
 def row_format_of(file_format: FileFormat) -> RowFormat:
-    """How the rows are written."""
+    """Row format of a file format."""
     rows: RowFormat = file_format.partition(".")[0]  # type: ignore[assignment]
     return rows
 
 
 def compression_of(file_format: FileFormat) -> Compression:
-    """How the file as a whole is compressed; empty when it is not."""
+    """Compression of a file format; empty for none."""
     compression: Compression = file_format.partition(".")[2]  # type: ignore[assignment]
     return compression

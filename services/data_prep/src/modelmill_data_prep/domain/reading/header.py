@@ -1,4 +1,4 @@
-"""The names of a table's columns, as its first row has them."""
+"""Validates the header row of a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ _LISTED_ERRORS = 20
 
 
 def column_names(fields: Sequence[str], table: str) -> tuple[str, ...]:
-    """The names without white space around them.
+    """Stripped column names.
 
     Args:
-        table: What has the header, for people.
+        table: Name of the table kind, for error messages.
 
     Raises:
-        InvalidInputError: A column has no name, or the name of another.
+        InvalidInputError: A column has no name, or a duplicate name.
     """
     names = [name.strip() for name in fields]
     errors = [

@@ -1,4 +1,4 @@
-"""What a file is: its encoding and its delimiter, found by what is in it. Decided here alone."""
+"""Detects encoding, delimiter and sheet of a file from its content."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -23,25 +23,24 @@ from modelmill_data_prep.domain.reading.utf16 import utf16_of
 from modelmill_data_prep.domain.reading.xlsx_blocks import sheet_of
 
 SCANNED_BYTES = 16 * 1024**2
-"""So far into a file other characters than ASCII are looked for."""
+"""Bytes that are scanned for non-ASCII characters."""
 JUDGED_BYTES = 256 * 1024
-"""Of lines that have some; more would say the same."""
+"""Non-ASCII bytes that are sufficient for detection."""
 _LEAST_SOUND = 3 / 4
-"""Of such lines, by size, in an encoding that comes into question."""
+"""Minimum share of non-ASCII lines (by size) that must be valid in a candidate encoding."""
 _CHUNK_BYTES = 64 * 1024
 
 _HEADER_BYTES, _COMPARED_RECORDS = 64 * 1024, 50
 
 _NAMES = {codec: name for name, codec in CODECS.items() if name not in (UTF8, *UTF16, "latin-1")}
-"""Codecs between which lines that are no UTF-8 decide. Latin-1 would fit whatever there is."""
+"""Candidate codecs for non-UTF-8 text; without Latin-1, in which any bytes are valid."""
 
 
 def inspect_file(
     path: Path, file_format: FileFormat, requested: FileForm, limits: ReadLimits
 ) -> FileForm:
-    """How the file is to be read: as requested, and where nothing is requested as its content says.
+    """Fill in reading options that are not requested by detection; deterministic.
 
-    The same file and desired state give the same form.
 
     Raises:
         InvalidInputError: The file is not of its format.
@@ -69,16 +68,16 @@ def _encoding(path: Path, file_format: FileFormat, limits: ReadLimits) -> str:
             return utf16
         chunks = iter(lambda: content.read(_CHUNK_BYTES), b"")
         right, wrong = _by_utf8(_lines_beyond_ascii(_chained(opening, chunks)))
-    # Some broken rows do not make a file of another encoding; text of another one is hardly ever
-    # UTF-8 by chance.
+    # A few broken rows do not change the encoding, and text in another encoding is hardly ever
+    # valid UTF-8 by chance.
     if sum(map(len, wrong)) <= sum(map(len, right)):
         return UTF8
     return _by_language(wrong)
 
 
 def _by_language(lines: Sequence[bytes]) -> str:
-    """The encoding in which lines that are no UTF-8 read as text of some language; or UTF-8."""
-    # Hardly a file needs it.
+    """Detect the encoding of non-UTF-8 lines by language models; UTF-8 if undecided."""
+    # Imported lazily, because few files need it.
     import charset_normalizer
 
     size = sum(map(len, lines))
@@ -107,7 +106,7 @@ def _chained(opening: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _lines_beyond_ascii(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines, or pieces of long ones, with other bytes than ASCII has."""
+    """Lines, or pieces of long lines, with non-ASCII bytes."""
     rest = b""
     for chunk in chunks:
         if not rest and chunk.isascii():
@@ -119,12 +118,12 @@ def _lines_beyond_ascii(chunks: Iterator[bytes]) -> Iterator[bytes]:
             rest = b""
         yield from (line for line in lines if not line.isascii())
     if rest:
-        # A line that was cut may end within a character.
+        # A cut line may end inside a character.
         yield rest[: rest.rfind(b" ") + 1] or rest
 
 
 def _by_utf8(lines: Iterator[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """Lines that are UTF-8 and lines that are not, `JUDGED_BYTES` of them together."""
+    """Valid and invalid UTF-8 lines, up to `JUDGED_BYTES` in total."""
     right: list[bytes] = []
     wrong: list[bytes] = []
     size = 0
@@ -138,18 +137,19 @@ def _by_utf8(lines: Iterator[bytes]) -> tuple[list[bytes], list[bytes]]:
 
 
 def _delimiter(path: Path, file_format: FileFormat, limits: ReadLimits, encoding: str) -> str:
-    """The delimiter by which the first records have as many fields as the header, and most."""
+    """The delimiter that gives consistent field counts in the first records, and the most
+    fields."""
     with open_content(path, file_format, limits, encoding) as content:
         opening = content.read(_HEADER_BYTES)
     codec = "utf-8" if encoding in UTF16 else CODECS[encoding]
     whole = opening.rfind(b"\n") + 1 or len(opening)
     lines = opening[:whole].decode(codec, "replace").splitlines(keepends=True)
-    # `max` takes the first of equal ones.
+    # `max` returns the first of equal candidates.
     return max(DELIMITERS, key=lambda delimiter: _fit(lines, delimiter))
 
 
 def _fit(lines: Sequence[str], delimiter: str) -> tuple[float, int]:
-    """Share of records with as many fields as the header, and how many; nothing for one field."""
+    """(Share of records with the header's field count, field count); zeros for one field."""
     allow_long_fields()
     try:
         records = [record for record in csv.reader(lines, delimiter=delimiter) if record]

@@ -1,4 +1,4 @@
-"""Rows of tables that are no text, as JSON objects."""
+"""Converts rows of binary tables (Parquet, Excel) to JSON objects."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ _JSON = msgspec.json.Encoder(decimal_format="string")
 def json_row(
     number: int, columns: dict[str, Any], max_row_bytes: int, *, has_bytes: bool = False
 ) -> RawRow:
-    """The row, or its beginning with what is wrong with it. Times are ISO 8601.
+    """Encode a row as JSON, or return its beginning with a fault. Times are ISO 8601.
+
 
     Args:
-        has_bytes: Whether values may hold bytes, which are read as UTF-8.
+        has_bytes: Whether values may contain bytes, which are decoded as UTF-8.
     """
     fault = None
     try:
@@ -34,7 +35,7 @@ def json_row(
 
 
 def _plain(value: Any) -> Any:
-    """The value with bytes read as text."""
+    """Decode bytes recursively."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

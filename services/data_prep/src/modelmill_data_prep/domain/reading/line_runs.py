@@ -1,4 +1,4 @@
-"""The lines of a text, many at a time, of which none fills the memory."""
+"""Splits a text stream into runs of lines, with bounded memory for long lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,38 +15,38 @@ _LINE_FEED, _CARRIAGE_RETURN = b"\n\r"
 
 @dataclass(frozen=True)
 class LineRun:
-    """Consecutive whole lines, each with its line feed, which the last of a file may lack."""
+    """Consecutive lines with line feeds; the last line of a file may lack one."""
 
     data: bytes
 
     ends: NDArray[np.int64]
-    """Of each line: where in `data` the next one begins."""
+    """End of each line in `data`."""
 
     first_line: int
-    """Number of the first one, from 1."""
+    """Number of the first line, from 1."""
 
     too_long: NDArray[np.bool_] | None
-    """Which lines are longer than a row may be; None when none is."""
+    """Mask of lines above the row limit; None if there are none."""
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Of each line: where in `data` it begins."""
+        """Start of each line in `data`."""
         return np.concatenate((np.zeros(1, np.int64), self.ends[:-1]))
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line by itself, for what cannot be done by the run."""
+    """A single line."""
 
     number: int
     content: bytes
-    """With its line end; of a line that is too long its beginning."""
+    """Bytes with line end; truncated if too long."""
 
     too_long: bool
 
 
 def lines_of(run: LineRun, kept_bytes: int) -> Iterator[Line]:
-    """The lines of a run; of one that is too long as much as `kept_bytes`."""
+    """Iterate over the lines of a run; too long ones are cut to `kept_bytes`."""
     start = 0
     for place, end in enumerate(run.ends.tolist()):
         too_long = run.too_long is not None and bool(run.too_long[place])
@@ -56,15 +56,15 @@ def lines_of(run: LineRun, kept_bytes: int) -> Iterator[Line]:
 
 
 def kept_bytes_of(max_row_bytes: int) -> int:
-    """As much as is kept of a row that is too long: the same in whichever pieces it was read."""
+    """Bytes that are kept of a too long row, independent of chunking."""
     return min(max_row_bytes, RAW_BYTES)
 
 
 def read_line_runs(stream: ContentStream, limits: ReadLimits) -> Iterator[LineRun]:
-    """All lines of the stream, in order.
+    """All lines of a stream, in order.
 
-    A line is longer than `max_row_bytes` or not without its line end ("\\n" or "\\r\\n"). Of such
-    a line no more is held than that and a chunk.
+    The limit `max_row_bytes` excludes the line end ("\\n" or "\\r\\n"). Of a longer line at most
+    that much and a chunk are in memory.
     """
     number, rest, skipping = 1, b"", False
     while chunk := stream.read(limits.chunk_bytes):
@@ -80,7 +80,7 @@ def read_line_runs(stream: ContentStream, limits: ReadLimits) -> Iterator[LineRu
             run = _run(data[:whole], number, limits.max_row_bytes)
             number += len(run.ends)
             yield run
-        # Without its end it cannot become shorter again than two bytes less.
+        # Two more bytes, because the line end does not count.
         if len(rest) >= limits.max_row_bytes + 2:
             kept = rest[: kept_bytes_of(limits.max_row_bytes)]
             yield LineRun(kept, np.array([len(kept)]), number, np.ones(1, np.bool_))

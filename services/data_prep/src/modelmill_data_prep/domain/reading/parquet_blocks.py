@@ -1,4 +1,4 @@
-"""Blocks of a Parquet file: its rows as JSON."""
+"""Blocks of a Parquet file, with rows as JSON."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,29 +20,29 @@ from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.domain.reading.line_runs import kept_bytes_of
 
 _READ_ROWS = 256
-"""Rows decoded at a time."""
+"""Rows per decoded batch."""
 
 _LISTED_ERRORS = 20
 
 _SLICE_BYTES = 8 * 1024**2
-"""Values written out at a time: one may stand in many rows, and in the file only once."""
+"""Bound on expanded values, as dictionary encoding stores a repeated value only once."""
 
 
 def read_parquet_blocks(path: Path, limits: ReadLimits) -> Iterator[Block]:
-    """All rows, each as a JSON object of its columns in the order of the file.
+    """All rows as JSON objects with columns in file order.
 
-    Times are ISO 8601, decimals their digits in a string, and a number that is none is null.
+    Times are ISO 8601, decimals are strings, and NaN is null.
+
 
     Raises:
-        InvalidInputError: No Parquet file, a damaged one, or one that holds more than the limits
-            allow.
+        InvalidInputError: The file is not Parquet, corrupt, or exceeds a limit.
     """
     with _opened(path, limits) as file:
         yield from _blocks(file, path.stat().st_size, limits)
 
 
 def check_parquet(path: Path, limits: ReadLimits) -> None:
-    """Look at what the file says about itself; raises as `read_parquet_blocks`."""
+    """Check the metadata; raises as `read_parquet_blocks`."""
     with _opened(path, limits):
         pass
 
@@ -70,7 +70,7 @@ def _check_size(metadata: Any, limits: ReadLimits) -> None:
 
 def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]:
     total, done = max(file.metadata.num_rows, 1), 0
-    # Anywhere in a nested type; without any, rows are encoded as they are.
+    # Binary at any nesting level needs decoding before JSON.
     has_bytes = any("binary" in str(field.type) for field in file.schema_arrow)
     make = BlockMaker("json", (), limits, FileForm(), lambda: done * stored_bytes // total)
     waiting: list[RawRow] = []
@@ -93,9 +93,9 @@ def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | bytes]:
-    """The rows of a batch, of which few are written out at a time where values are large.
+    """Rows of a batch, converted in smaller slices if values are large.
 
-    Of a row whose texts are no UTF-8 its bytes, as far as they are no deeper.
+    A row with invalid UTF-8 is returned as bytes of its top-level strings.
     """
     largest = sum(_largest_value(column) for column in batch.columns)
     step = max(1, min(batch.num_rows, _SLICE_BYTES // max(largest, 1)))
@@ -122,7 +122,7 @@ def _row_or_bytes(row: pa.RecordBatch) -> dict[str, Any] | bytes:
 
 
 def _largest_value(column: pa.Array) -> int:
-    """Bytes of the largest value of a column of repeated texts; of others they are there anyway."""
+    """Size of the largest value of a dictionary column; 0 for others, which are expanded anyway."""
     if not pa.types.is_dictionary(column.type):
         return 0
     lengths = pa.compute.binary_length(column.dictionary)
@@ -130,7 +130,7 @@ def _largest_value(column: pa.Array) -> int:
 
 
 def _repeated_texts(path: Path) -> list[str]:
-    """Columns whose texts may stand in many rows and in the file once."""
+    """String and binary columns, which Parquet may store dictionary-encoded."""
     schema = parquet.read_schema(path)
     return [
         field.name

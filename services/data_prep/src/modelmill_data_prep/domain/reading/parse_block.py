@@ -1,4 +1,4 @@
-"""Rows of a block to columns. Runs where the cores are; one bad row costs itself alone."""
+"""Parses the rows of a block to columns; an invalid row is rejected individually."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -24,16 +24,16 @@ from modelmill_data_prep.domain.reading.source_text import in_file, in_utf8
 from modelmill_data_prep.domain.rows import RejectedRow, SourceRow, rejected
 
 MAX_DEPTH = 100
-"""Lists and objects in each other. A fixed number, so that no stack decides what a row is."""
+"""Nesting limit of JSON; fixed, so that results do not depend on the stack size."""
 
 TEXT_COLUMN = "text"
-"""The column of a document out of a plain text."""
+"""Column name for plain text documents."""
 
 
 def parse_block(block: Block) -> list[SourceRow | RejectedRow]:
-    """Every row of the block, in its order; one that cannot be parsed as a rejected one.
+    """Parse every row, in order; invalid ones become rejected rows.
 
-    The bytes of a row are those without its line end, of a document without the blanks around it.
+    `raw` excludes the line end, and for documents surrounding blanks.
     """
     lines = block.rows.column("line").to_pylist()
     raws = block.rows.column("raw").to_pylist()
@@ -53,7 +53,7 @@ def parse_block(block: Block) -> list[SourceRow | RejectedRow]:
 def _parse_encoded(
     lines: Sequence[int], raws: Sequence[bytes], block: Block
 ) -> list[SourceRow | RejectedRow]:
-    """Rows in another encoding than UTF-8: parsed as UTF-8, told by the bytes of the file."""
+    """Rows in another encoding: parsed as UTF-8, with `raw` in the file's encoding."""
     encoding = block.encoding
     texts = [in_utf8(raw, encoding) for raw in raws]
     rows = _PARSERS[block.form](lines, [text or b"" for text in texts], block)
@@ -69,10 +69,10 @@ def _parse_encoded(
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text. Of two equal names in an object the last one counts.
+    """Parse JSON; of duplicate names the last one wins.
 
     Raises:
-        ValueError: Not JSON (NaN and Infinity are not), not UTF-8, or nested too deeply.
+        ValueError: Invalid JSON (including NaN and Infinity), invalid UTF-8, or too deeply nested.
     """
     try:
         value = _DECODE(text)
@@ -84,12 +84,12 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def nests_too_deeply(text: str | bytes, value: Any) -> bool:
-    """Whether a JSON text's value has more than `MAX_DEPTH` lists and objects in each other."""
+    """Whether a parsed value exceeds the nesting limit."""
     return _may_be_deep(text) and _is_deeper(value, MAX_DEPTH)
 
 
 class NestedTooDeeplyError(ValueError):
-    """More than `MAX_DEPTH` lists and objects in each other."""
+    """JSON exceeds the nesting limit `MAX_DEPTH`."""
 
 
 _DECODE = msgspec.json.Decoder().decode
@@ -103,11 +103,11 @@ _SLOW_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _parse_slowly(text: bytes) -> Any:
-    """What the fast decoder refuses and JSON allows: half a surrogate pair, numbers of any size."""
+    """Fallback for JSON that msgspec rejects: unpaired surrogates and arbitrarily large numbers."""
     try:
         return _SLOW_DECODER.decode(text.decode("utf-8"))
     except (ValueError, RecursionError):
-        # How much stack is left must not decide which of the two it is called.
+        # Count brackets, so that the remaining stack does not determine the error.
         if _may_be_deep(text) and _bracket_depth(text) > MAX_DEPTH:
             raise NestedTooDeeplyError from None
         raise ValueError("not JSON") from None

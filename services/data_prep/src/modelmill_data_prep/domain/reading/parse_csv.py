@@ -1,4 +1,4 @@
-"""The fields of a CSV record."""
+"""Parses CSV records."""
 
 import csv
 
@@ -8,7 +8,7 @@ _LARGEST_FIELD = 2**31 - 1
 
 
 def csv_fields(raw: bytes, delimiter: str = ",") -> list[str] | Fault:
-    """The fields of one record, given in UTF-8 with or without the line end."""
+    """Fields of one record in UTF-8, with or without line end."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -25,5 +25,5 @@ def csv_fields(raw: bytes, delimiter: str = ",") -> list[str] | Fault:
 
 
 def allow_long_fields() -> None:
-    """Lift the limit of `csv`, which is smaller than a row may be; rows are bounded as a whole."""
+    """Raise the field limit of the csv module; rows are bounded as a whole."""
     csv.field_size_limit(_LARGEST_FIELD)

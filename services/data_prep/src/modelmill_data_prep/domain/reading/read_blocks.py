@@ -1,4 +1,4 @@
-"""Blocks of rows out of a file. Nothing that stands in a row ends the reading of the rest."""
+"""Reads any supported file as blocks; a bad row never prevents reading the rest."""
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -19,12 +19,9 @@ from modelmill_data_prep.domain.reading.xlsx_blocks import read_xlsx_blocks, she
 
 
 def read_text_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -> Iterator[Block]:
-    """All documents: lines up to the next blank one, or up to `max_document_bytes` of them.
+    """Documents: paragraphs of at most `max_document_bytes`, or lines if the options say so.
 
-    Or single lines, where the form says so.
-
-    A line that is longer than a document may be is a document, and longer than a row, a fault. No
-    document is longer than a row.
+    A line above the document limit is a document of its own; above the row limit it is a fault.
     """
     if form.text_unit == "line":
         yield from blocks_of_lines("text", stream, limits, form)
@@ -76,13 +73,13 @@ _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits, FileForm], Iterat
 def read_blocks(
     path: Path, file_format: FileFormat, limits: ReadLimits, form: FileForm = AS_USUAL
 ) -> Generator[Block, None, None]:
-    """The rows of a file, unparsed, in order; a row that cannot be read comes with its fault.
+    """Unparsed rows of a file, in order, with a fault for unreadable rows.
 
-    Memory holds a few chunks and rows, whatever the file holds. Where one block ends and the next
-    begins changes nothing about the rows.
+    Memory is bounded, and block boundaries do not affect rows.
+
 
     Raises:
-        InvalidInputError: The file is not of its format, damaged, or larger than the limits allow.
+        InvalidInputError: The file is not of its format, corrupt, or exceeds a limit.
     """
     row_format = row_format_of(file_format)
     if row_format == "parquet":
@@ -96,10 +93,10 @@ def read_blocks(
 
 
 def check_opening(path: Path, file_format: FileFormat) -> None:
-    """Look at the beginning of a file, at what Parquet and Excel say of themselves, and at no rows.
+    """Check the beginning of a file, or the metadata of Parquet and Excel, without reading rows.
 
     Raises:
-        InvalidInputError: It cannot be of its format.
+        InvalidInputError: The file is not of its format.
     """
     if row_format_of(file_format) == "parquet":
         check_parquet(path, ReadLimits())

@@ -1,4 +1,4 @@
-"""The first bytes of a file that should be text: typed by what they are, not by its name."""
+"""Content sniffing: checks that the first bytes of a file are text."""
 
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -6,7 +6,7 @@ from modelmill_data_prep.domain.reading.file_form import UTF16
 from modelmill_data_prep.domain.reading.utf16 import MARKS, utf16_of
 
 SNIFFED_BYTES = 4096
-"""Later zero bytes cost their row, not the file."""
+"""Size of the checked opening; later zero bytes only reject their row."""
 
 UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -33,19 +33,20 @@ _MAGIC = {
     b"\x80\x04": "a pickle",
     b"\x80\x05": "a pickle",
 }
-"""How files begin that are sent by mistake or malice under the name of text."""
+"""Magic numbers of binary files that are uploaded under a text extension."""
 _ARCHIVE_MARK_AT, _ARCHIVE_MARK = 257, b"ustar"
 
 
 def check_text_opening(opening: bytes, encoding: str = "") -> None:
-    """Refuse what is certainly no text.
+    """Reject content that is certainly not text.
+
 
     Args:
-        encoding: What the text must be written in; empty for any.
+        encoding: Required encoding; empty for any.
 
     Raises:
-        InvalidInputError: It begins as a file of another kind does, or has a zero byte near its
-            beginning and is no UTF-16; or it is UTF-16, and must not be.
+        InvalidInputError: It has the magic number of a binary format, has zero bytes without being
+            UTF-16, or is UTF-16 although another encoding is required.
     """
     for magic, kind in _MAGIC.items():
         if opening.startswith(magic):
@@ -62,12 +63,13 @@ def check_text_opening(opening: bytes, encoding: str = "") -> None:
 
 
 def check_rows_opening(opening: bytes) -> None:
-    """Refuse what certainly holds no rows of JSON: a page, a script, a table.
+    """Reject content that certainly is not JSONL, such as HTML or CSV.
 
-    A broken row costs that row alone, so one line that begins as an object does is enough.
+    One line that starts like an object suffices, as broken rows are rejected individually.
+
 
     Raises:
-        InvalidInputError: No line of the opening begins as an object does.
+        InvalidInputError: No line of the opening starts with "{".
     """
     if encoding := utf16_of(opening):
         text = opening[: len(opening) & ~1].removeprefix(MARKS[encoding])
@@ -75,6 +77,4 @@ def check_rows_opening(opening: bytes) -> None:
     lines = opening.removeprefix(UTF8_MARK).splitlines()
     written = [line.lstrip() for line in lines if line.strip()]
     if written and not any(line.startswith(b"{") for line in written):
-        raise InvalidInputError(
-            "the file holds no rows of JSON: none of its first lines begins with {"
-        )
+        raise InvalidInputError("the file has no JSON rows: none of its first lines starts with {")

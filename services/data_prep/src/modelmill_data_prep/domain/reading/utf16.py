@@ -1,4 +1,5 @@
-"""UTF-16 as UTF-8 and back, byte for byte, so that lines and quotes are found as in other text."""
+"""Lossless conversion between UTF-16 and UTF-8, so that lines and quotes are found as in other
+text."""
 
 import codecs
 from collections.abc import Callable
@@ -9,15 +10,16 @@ from modelmill_data_prep.domain.reading.file_form import UTF16
 MARKS = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 _PASS = "surrogatepass"
 _ODD = b"\xff"
-"""Never in UTF-8: stands before the hex digits of one byte too many at the end of a file."""
+"""A byte that never occurs in UTF-8; marks the hex digits of an odd last byte."""
 
 _LEAST_ZEROS, _MOST_ODD = 1 / 16, 1 / 20
 
 
 class Utf16Text:
-    """The text of a stream of UTF-16 as UTF-8, piece by piece.
+    """Converts a stream from UTF-16 to UTF-8.
 
-    Half a surrogate pair becomes what is no UTF-8, so that it costs its row and nothing is lost.
+    Unpaired surrogates become invalid UTF-8, so that only their row is rejected and no byte is
+    lost.
     """
 
     def __init__(self, encoding: str, read: Callable[[int], bytes]) -> None:
@@ -27,12 +29,12 @@ class Utf16Text:
         self._high = 1 if encoding == "utf-16-le" else 0
 
     def read(self, size: int) -> bytes:
-        """About `size` bytes more; none only at the end."""
+        """About `size` more bytes; empty only at the end."""
         while chunk := self._read(max(size & ~1, 2)):
             data = self._rest + chunk
             whole = len(data) & ~1
             if whole and data[whole - 2 + self._high] & 0xFC == 0xD8:
-                whole -= 2  # Its other half comes with the next chunk.
+                whole -= 2  # the low surrogate is in the next chunk
             self._rest = data[whole:]
             if whole:
                 return self._in_utf8(data[:whole])
@@ -46,17 +48,16 @@ class Utf16Text:
 
 
 def in_utf16(text: bytes, encoding: str) -> bytes:
-    """The bytes of the file that `Utf16Text` read as `text`; of one cut within a character less."""
+    """Inverse of `Utf16Text`; drops an incomplete last character."""
     whole, _, odd = text.partition(_ODD)
     characters, _ = codecs.utf_8_decode(whole, _PASS, False)
     return characters.encode(encoding, _PASS) + bytes.fromhex(odd.decode("ascii", "ignore"))
 
 
 def utf16_of(opening: bytes) -> str:
-    """Which UTF-16 a file that begins so is written in; empty for none.
+    """Detect UTF-16 and its byte order from a file's opening; empty for other text.
 
-    Without a byte order mark it is told by the zero bytes of line feeds, blanks and quotes, which
-    are all on one side.
+    Without a byte order mark, the zero bytes of ASCII characters indicate the byte order.
     """
     for encoding, mark in MARKS.items():
         if opening.startswith(mark):

@@ -1,4 +1,4 @@
-"""Blocks of an Excel workbook: the rows of one sheet below its header, as JSON."""
+"""Blocks of an Excel workbook: rows of one sheet below its header, as JSON."""
 
 import warnings
 import zipfile
@@ -19,12 +19,12 @@ from modelmill_data_prep.domain.reading.limits import ReadLimits
 
 MAX_HELD_BYTES = 512 * 1024**2
 MAX_TEXTS_BYTES = 64 * 1024**2
-"""Of the texts that cells share, which are all in memory at once."""
+"""Limit of shared strings, which are completely in memory."""
 MAX_ENTRIES = 10_000
 MAX_ROWS = 1_048_576
-"""As many as Excel has."""
+"""Excel's own row limit."""
 MAX_CELLS = 50_000_000
-"""Up to the last one of each row, also those that are empty."""
+"""Limit of cells, including empty ones before the last of each row."""
 
 _FREE_BYTES = 16 * 1024**2
 _LISTED_SHEETS = 50
@@ -34,16 +34,17 @@ Answer = TypeVar("Answer")
 
 
 def read_xlsx_blocks(path: Path, limits: ReadLimits, sheet: str) -> Iterator[Block]:
-    """All rows of a sheet below its header, a formula by the value that it had when it was saved.
+    """Rows of a sheet below its header; formulas by their cached values.
 
-    Rows without a value are none. A line is the number of the row in the sheet.
+    Empty rows are skipped. Lines are row numbers of the sheet.
+
 
     Args:
-        sheet: Its name; empty for the first one.
+        sheet: Sheet name; empty for the first.
 
     Raises:
-        InvalidInputError: No workbook, a damaged one, one that holds more than we read, no such
-            sheet, or a header that cannot be used.
+        InvalidInputError: The file is not a workbook, corrupt, or exceeds a limit; or sheet or
+            header are invalid.
     """
     with _opened(path, limits) as book:
         rows = _filled_rows(_readable(lambda: book[_name_of(book, sheet)]))
@@ -51,7 +52,7 @@ def read_xlsx_blocks(path: Path, limits: ReadLimits, sheet: str) -> Iterator[Blo
 
 
 def sheet_of(path: Path, limits: ReadLimits, sheet: str) -> str:
-    """The name of the sheet that is read; raises as `read_xlsx_blocks`."""
+    """Resolve the sheet name; raises as `read_xlsx_blocks`."""
     with _opened(path, limits) as book:
         return _name_of(book, sheet)
 
@@ -59,12 +60,12 @@ def sheet_of(path: Path, limits: ReadLimits, sheet: str) -> str:
 @contextmanager
 def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
     _check_archive(path, limits)
-    # Loading it takes longer than most files do.
+    # Imported lazily: the import takes longer than reading most files.
     import openpyxl
 
-    # Opened here, because the reader judges a path by its ending.
+    # A file object, because openpyxl rejects paths by extension.
     with path.open("rb") as file, warnings.catch_warnings():
-        # Of what Excel can and this reader cannot, which is never a value.
+        # openpyxl warns about unsupported features, which never affect values.
         warnings.simplefilter("ignore")
         book = _readable(
             lambda: openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
@@ -76,7 +77,7 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
 
 
 def _check_archive(path: Path, limits: ReadLimits) -> None:
-    """Refuse what unpacks to more than we read, before anything is unpacked."""
+    """Check decompressed sizes before decompressing (ZIP bombs)."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -98,7 +99,7 @@ def _check_archive(path: Path, limits: ReadLimits) -> None:
 
 
 def _readable(read: Callable[[], Answer]) -> Answer:
-    """What the reader says; whatever it raises means that the file is damaged."""
+    """Call openpyxl; any exception means that the file is corrupt."""
     try:
         return read()
     except InvalidInputError:
@@ -118,8 +119,8 @@ def _name_of(book: Any, sheet: str) -> str:
 
 
 def _filled_rows(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """The rows that have a value, with their numbers."""
-    # What a file says about its size need not be so.
+    """Non-empty rows with their numbers."""
+    # Declared dimensions of a sheet are not trustworthy.
     sheet.reset_dimensions()
     rows = sheet.iter_rows(values_only=True)
     number, cells = 0, 0
@@ -142,7 +143,7 @@ def _blocks(
     if not header:
         raise InvalidInputError("the sheet has no header")
     columns = column_names(["" if name is None else str(name) for name in header], "sheet's")
-    # How far the reading is cannot be told from a packed file.
+    # Progress is unknown inside a ZIP archive.
     make = BlockMaker("json", (), limits, FileForm(), lambda: stored_bytes)
     waiting: list[RawRow] = []
     size = 0

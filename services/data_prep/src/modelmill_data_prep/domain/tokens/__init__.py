@@ -1,1 +1,1 @@
-"""Token ids of rows for a base model, so that training starts at once."""
+"""Tokenizes rows for a base model, so that training needs no tokenization."""

@@ -1,8 +1,8 @@
-"""Rows as token ids, with the stretches that the loss is taken on.
+"""Encodes rows as token ids with loss spans.
 
-Learned are all answers of a conversation, calls of tools among them, with the end of their turns;
-of a document every token but the first; of a preference pair its better answer, with the worse one
-beside it. A row that is too long is refused and never cut: a cut answer teaches to stop early.
+The loss covers all assistant messages including tool calls and end-of-turn tokens; for a document
+every token but the first; for a preference pair the chosen answer. Too long rows are rejected and
+never truncated, because a cut answer teaches the model to stop early.
 """
 
 from collections.abc import Sequence
@@ -29,26 +29,25 @@ DETAIL_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """What became of a batch; every row that went in is in `rows` or in `dropped`."""
+    """Result of encoding; every input row is in `rows` or in `dropped`."""
 
     rows: pa.RecordBatch
-    """Of `ROWS`: those that were encoded."""
+    """Encoded rows, schema `ROWS`."""
     tokens: pa.RecordBatch
-    """Of `TOKEN_ROWS`: the same rows, in the same order."""
+    """Tokens of the same rows, schema `TOKEN_ROWS`."""
     dropped: pa.RecordBatch
-    """Of `DROPPED`: quarantined."""
+    """Quarantined rows, schema `DROPPED`."""
     stays: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-    """Of each row that went in whether it is in `rows`."""
+    """Mask over input rows: whether each is in `rows`."""
     turns_not_learned: int
-    """Answers before the last one that the chat template does not write as they were given."""
+    """Earlier answers that the chat template alters, and that therefore have no loss."""
 
 
 def encode_rows(rows: pa.RecordBatch, encoder: ConversationEncoder, max_tokens: int) -> EncodedRows:
-    """Encode a batch of `ROWS` for the model of `encoder`.
+    """Encode a batch of `ROWS`.
 
-    A row is refused by itself: "tokenize.too_long" when it has more than `max_tokens`, the worse
-    answer of a pair counted too, and "tokenize.not_renderable" when the model's chat template does
-    not take its turns.
+    A row is rejected individually: "tokenize.too_long" above `max_tokens` (also by its rejected
+    answer), "tokenize.not_renderable" if the chat template does not accept its messages.
     """
     conversations = conversations_of(rows)
     asked = [one for one in conversations if isinstance(one, Conversation)]
@@ -76,7 +75,7 @@ def encode_rows(rows: pa.RecordBatch, encoder: ConversationEncoder, max_tokens: 
 def _refusal(
     one: EncodedConversation | InvalidInputError, max_tokens: int
 ) -> tuple[str | None, str | None]:
-    """The rule that refuses it, and more for people."""
+    """Rule and human-readable detail of a rejection."""
     if isinstance(one, InvalidInputError):
         return NOT_RENDERABLE, one.message[:DETAIL_CHARACTERS]
     size = len(one.ids)
@@ -104,7 +103,7 @@ def _token_rows(kept: Sequence[EncodedConversation], lines: pa.Array) -> pa.Reco
 
 
 def _int_lists(lists: Sequence[Sequence[int]]) -> pa.ListArray:
-    """Four times as fast as letting Arrow look at each number."""
+    """Build an int32 list array; four times faster than Arrow's conversion."""
     offsets = np.fromiter(accumulate(map(len, lists), initial=0), np.int32, len(lists) + 1)
     values = np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1]))
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))

@@ -1,8 +1,7 @@
-"""Which rows share a sequence, so that few positions of it stay empty.
+"""Sequence packing by best-fit decreasing.
 
-Best fit decreasing: the longest rows first, each into the pack with the least room that it fits
-in. That makes at most 11/9 as many packs as would do, and a few (Johnson, "Near-Optimal Bin
-Packing Algorithms", 1973).
+The longest rows come first, each into the fullest pack that has room. It needs at most 11/9 of the
+optimal number of packs, plus a constant (Johnson, "Near-Optimal Bin Packing Algorithms", 1973).
 """
 
 from collections import defaultdict
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW_ROWS = 1024
-"""With an order, rows share a pack only with rows that come about when they do."""
+"""With a training order, only rows within such a window share packs."""
 
 
 def plan_packs(
@@ -20,15 +19,14 @@ def plan_packs(
     pack_tokens: int,
     order: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> Iterator[list[int]]:
-    """Packs of at most `pack_tokens`; every row is in one. A row that is longer is alone.
+    """Packs of at most `pack_tokens`; every row is in one, and a longer row is alone.
 
     Args:
         lengths: Tokens of each row.
-        order: Places of the rows as they are trained on; None when that is not fixed.
+        order: Training order of rows; None if it is not fixed.
 
     Returns:
-        The places of each pack's rows; rows within a pack, and packs by their first row, are in
-        the order of training.
+        Row indices of each pack, in training order.
     """
     places = np.arange(len(lengths)) if order is None else np.asarray(order, dtype=np.int64)
     taken = np.asarray(lengths, dtype=np.int64)[places]
@@ -40,7 +38,7 @@ def plan_packs(
 
 def _best_fit(lengths: NDArray[np.int64], room: int) -> list[list[int]]:
     packs: list[list[int]] = []
-    # The packs that have just so much room left, and the amounts of which there are any, as bits.
+    # Packs by remaining room, and a bit set of the amounts that occur.
     by_room: defaultdict[int, list[int]] = defaultdict(list)
     amounts = 0
     for step in np.argsort(-lengths, kind="stable").tolist():

@@ -1,4 +1,4 @@
-"""Rows as the turns that a chat template takes."""
+"""Converts rows to conversations for chat templates."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from modelmill_tokenization.written_turns import add_calls, functions_of
 
 
 def conversations_of(rows: pa.RecordBatch) -> list[Conversation | InvalidInputError]:
-    """Each row of `ROWS`, or what is wrong with its tools."""
+    """Conversation of each row of `ROWS`, or the error of its tools."""
     names = ("roles", "contents", "extras", "tools", "rejected")
     return [
         _conversation(*row)
@@ -35,5 +35,5 @@ def _conversation(
                 add_calls(turn, json.loads(extra))
         functions = functions_of(json.loads(tools)) if tools is not None else ()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return InvalidInputError(f"tools are not as OpenAI writes them: {error!r}")
+        return InvalidInputError(f"tools are not in OpenAI's format: {error!r}")
     return Conversation(turns, functions, rejected)

@@ -1,4 +1,4 @@
-"""Token ids that a caller wants, checked as a whole."""
+"""Validated tokenization options."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ MAX_MODEL_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class TokenizePlan:
-    """A TokenizeSpec with nothing wrong in it, defaults filled in."""
+    """Validated options with defaults."""
 
     model: str = ""
-    """Version of the base model, or its name; empty means no token ids."""
+    """Version or name of the base model; empty for no token ids."""
     max_tokens: int = 0
-    """A longer row is quarantined; 0 means the model's context."""
+    """Longer rows are quarantined; 0 for the model's context."""
     pack_tokens: int = DEFAULT_PACK_TOKENS
-    """Token positions of a pack."""
+    """Size of a pack in tokens."""
 
 
 def plan_tokenize(spec: Mapping[str, Any]) -> TokenizePlan:
-    """Check a `modelmill.data_prep.v1.TokenizeSpec` given as a mapping with its field names.
+    """Validate a `modelmill.data_prep.v1.TokenizeSpec`, given as a mapping.
 
     Raises:
-        InvalidInputError: Everything that is wrong with it.
+        InvalidInputError: Lists every error.
     """
     model = str(spec.get("model", ""))
     max_tokens, pack_tokens = int(spec.get("max_tokens", 0)), int(spec.get("pack_tokens", 0))

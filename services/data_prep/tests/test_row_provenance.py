@@ -31,8 +31,8 @@ def test_each_source_row_has_one_story_that_points_at_it(
 
     dataset = prepare(lines, block_rows=block_rows)
 
-    assert [story["line"] for story in dataset.stories] == list(range(1, len(lines) + 1))
-    kept = [story for story in dataset.stories if story["outcome"] == "kept"]
+    assert [story["line"] for story in dataset.provenance] == list(range(1, len(lines) + 1))
+    kept = [story for story in dataset.provenance if story["outcome"] == "kept"]
     assert len(kept) == dataset.counts["rows_kept"]
     for story in kept:
         row = json.loads(written(dataset, story))
@@ -46,12 +46,12 @@ def test_each_source_row_has_one_story_that_points_at_it(
 def test_a_story_says_why_a_row_is_not_there() -> None:
     lines = [{"q": "Same?", "a": "yes"}, b"{oops", *questions(8), {"q": "ＳＡＭＥ？", "a": "Yes"}]
 
-    stories = {story["line"]: story for story in prepare(lines).stories}
+    provenance = {story["line"]: story for story in prepare(lines).provenance}
 
-    assert (stories[2]["outcome"], stories[2]["detail"]) == ("quarantined", "not JSON")
-    assert (stories[11]["outcome"], stories[11]["rule"]) == ("dropped", "duplicates.exact")
-    assert stories[11]["detail"] == "says the same as line 1"
-    assert stories[2]["split"] is None
+    assert (provenance[2]["outcome"], provenance[2]["detail"]) == ("quarantined", "not JSON")
+    assert (provenance[11]["outcome"], provenance[11]["rule"]) == ("dropped", "duplicates.exact")
+    assert provenance[11]["detail"] == "same content as line 1"
+    assert provenance[2]["split"] is None
 
 
 @pytest.mark.tier("test")
@@ -66,7 +66,7 @@ def test_blocks_and_processes_leave_no_trace_in_a_dataset(block_rows: int) -> No
     names = [f"{name}.jsonl" for name in (*SPLITS, "quarantine")]
     names += ["report.json", "report.html"]
     assert {name: shared.bytes[name] for name in names} == {n: alone.bytes[n] for n in names}
-    assert shared.stories == alone.stories
+    assert shared.provenance == alone.provenance
 
 
 def test_what_is_taken_out_of_rows_is_not_shown_of_dropped_ones_either() -> None:

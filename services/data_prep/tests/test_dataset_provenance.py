@@ -40,7 +40,7 @@ async def test_rows_are_explained_compared_and_reported(working_data_prep: Any) 
     assert json.loads(kept.row_json)["messages"][0]["content"] == "question 2"
     (gone,) = await explained(service, first, 21)
     assert (gone.outcome, gone.rule) == ("dropped", "duplicates.exact")
-    assert gone.detail == "says the same as line 4"
+    assert gone.detail == "same content as line 4"
     for line, tenant in ((22, "acme"), (3, "other")):
         with pytest.raises(NotFoundError):
             await explained(service, first, line, tenant)

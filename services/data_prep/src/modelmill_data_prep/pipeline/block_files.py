@@ -1,4 +1,4 @@
-"""Blocks on disk between the passes: each block is one batch of a file, found by its number."""
+"""Arrow files with one batch per block, accessed by block number."""
 
 from pathlib import Path
 from types import TracebackType
@@ -6,7 +6,7 @@ from types import TracebackType
 import pyarrow as pa
 
 
-class PartWriter:
+class BlockFileWriter:
     """Appends batches of one schema."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
@@ -14,10 +14,10 @@ class PartWriter:
         self._writer = pa.ipc.new_file(self._file, schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """One more block, also when it has no rows."""
+        """Append a block, which may be empty."""
         self._writer.write_batch(batch)
 
-    def __enter__(self) -> "PartWriter":
+    def __enter__(self) -> "BlockFileWriter":
         return self
 
     def __exit__(
@@ -30,11 +30,11 @@ class PartWriter:
         self._file.close()
 
 
-class PartFile:
-    """Reads them back; a block is in memory only as long as it is used."""
+class BlockFile:
+    """Reads single blocks on demand."""
 
     def __init__(self, path: Path) -> None:
-        # Read, not mapped: mapped pages would count as this process's own until all is done.
+        # Not memory-mapped: touched pages would count as this process' memory.
         self._reader = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
 
     def __len__(self) -> int:

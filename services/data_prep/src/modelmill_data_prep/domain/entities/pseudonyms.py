@@ -1,4 +1,4 @@
-"""Values that stand in for others: of the same shape, the same for the same, and nobody's."""
+"""Pseudonyms: keyed, deterministic, format-preserving replacements that belong to nobody."""
 
 import hashlib
 import hmac
@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 
 from modelmill_pii.numbers import cn_id_check_digit, is_cn_credit_code
 
-from modelmill_data_prep.domain.entities.addresses import STAND_IN_CN, STAND_IN_US
+from modelmill_data_prep.domain.entities.addresses import PSEUDONYM_ROAD_CN, PSEUDONYM_STREET_US
 from modelmill_data_prep.domain.entities.recognisers import digits_of, letters_and_digits_of
-from modelmill_data_prep.domain.entities.widths import in_plain_width
+from modelmill_data_prep.domain.entities.widths import to_half_width
 
 _LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile("[0-9]")
@@ -19,10 +19,10 @@ _SECRET_PREFIX = re.compile("^(?:[a-z]{2,6}_(?:live_|pat_)?|[a-z]{2,5}-|[A-Z]{4}
 
 
 class Pseudonymiser:
-    """Replaces values by stand-ins, which say nothing about them to who does not have the key."""
+    """Replaces values by pseudonyms (HMAC); without the key they reveal nothing."""
 
     def __init__(self, key: bytes) -> None:
-        """Take the secret; another one gives other stand-ins.
+        """`key` is the secret; another key gives other pseudonyms.
 
         Raises:
             ValueError: The key is empty.
@@ -32,8 +32,8 @@ class Pseudonymiser:
         self._key = key
 
     def __call__(self, entity_type: str, value: str) -> str:
-        """The stand-in of a value, which no rule finds again; the same for both widths."""
-        value = in_plain_width(value)
+        """Pseudonym of a value; no rule detects it, and full-width forms map to the same one."""
+        value = to_half_width(value)
         compact = _COMPACT.get(entity_type, str.strip)(value)
         seed = hmac.digest(
             self._key, f"{entity_type}\0{compact}".encode("utf-8", "replace"), "sha256"
@@ -41,13 +41,13 @@ class Pseudonymiser:
         return _MAKERS[entity_type](value, seed)
 
 
-def is_named_stand_in(value: str) -> bool:
-    """Whether a name is one that stands in for a person or an organisation."""
+def is_name_pseudonym(value: str) -> bool:
+    """Whether a name is a pseudonym of a person or organisation."""
     return bool(_NAMED_STAND_IN.match(value))
 
 
 def _digits(seed: bytes, count: int) -> str:
-    """`count` digits; more than a digest holds are drawn from further digests."""
+    """`count` pseudo-random digits from a seed."""
     stream = b""
     while len(stream) * 2 < count:
         stream += hashlib.sha256(seed + len(stream).to_bytes(4, "big")).digest()
@@ -55,7 +55,7 @@ def _digits(seed: bytes, count: int) -> str:
 
 
 def _laid_out(value: str, digits: str) -> str:
-    """`value` with other digits in the places of its own."""
+    """`value` with its digits replaced, keeping separators."""
     rest = iter(digits)
     return _DIGIT.sub(lambda _: next(rest), value)
 
@@ -65,7 +65,7 @@ def _email(_value: str, seed: bytes) -> str:
 
 
 def _phone(value: str, seed: bytes) -> str:
-    """China has no numbers with 100 for a mobile, no country has 999, no area code begins 000."""
+    """Unassigned prefixes: 100 for Chinese mobiles, country code 999, area code 000."""
     count = len(digits_of(value))
     if value.startswith("+"):
         prefix = "999"
@@ -77,12 +77,12 @@ def _phone(value: str, seed: bytes) -> str:
 
 
 def _card(value: str, seed: bytes) -> str:
-    """No network has numbers that begin 99."""
+    """No card network uses prefix 99."""
     return _laid_out(value, "99" + _digits(seed, len(digits_of(value)) - 2))
 
 
 def _cn_id(value: str, seed: bytes) -> str:
-    """A region that is none, and a check digit that is wrong."""
+    """An unassigned region code and a wrong check digit."""
     first = "999999" + "19000101" + _digits(seed, 3)
     check_digit = "0" if cn_id_check_digit(first) != "0" else "1"
     return _laid_out(_LETTER.sub("0", value), first + check_digit)
@@ -94,23 +94,23 @@ def _cn_credit_code(value: str, seed: bytes) -> str:
 
 
 def _iban(value: str, seed: bytes) -> str:
-    """Check digits are never 00."""
+    """Check digits 00 are invalid."""
     count = len(_DIGIT.findall(value)) - 2
     return value[:2] + _LETTER.sub("X", _laid_out(value[2:], "00" + _digits(seed, count)))
 
 
 def _us_ssn(value: str, seed: bytes) -> str:
-    """None begins with 9."""
+    """SSNs never begin with 9."""
     return _laid_out(value, "9" + _digits(seed, 8))
 
 
 def _cn_passport(value: str, seed: bytes) -> str:
-    """No Chinese passport begins with X."""
+    """No Chinese passport number begins with X."""
     return "X" + _digits(seed, len(value) - 1)
 
 
 def _ip(value: str, seed: bytes) -> str:
-    """Addresses of documentation."""
+    """Documentation networks."""
     if ":" in value:
         return str(ipaddress.IPv6Address((0x20010DB8 << 96) | int.from_bytes(seed[:12], "big")))
     network = ("192.0.2", "198.51.100", "203.0.113")[seed[0] % 3]
@@ -118,13 +118,17 @@ def _ip(value: str, seed: bytes) -> str:
 
 
 def _cn_plate(value: str, seed: bytes) -> str:
-    """No office has the letter I."""
+    """The letter I is not used for issuing offices."""
     return f"{value[0]}I{_digits(seed, 5)}"
 
 
 def _address(value: str, seed: bytes) -> str:
     number = int.from_bytes(seed[:2], "big")
-    return f"{number} {STAND_IN_US} Street" if value[0].isascii() else f"{STAND_IN_CN}{number}号"
+    return (
+        f"{number} {PSEUDONYM_STREET_US} Street"
+        if value[0].isascii()
+        else f"{PSEUDONYM_ROAD_CN}{number}号"
+    )
 
 
 def _secret(value: str, seed: bytes) -> str:
@@ -145,7 +149,7 @@ def _organisation(_value: str, seed: bytes) -> str:
 
 
 def _compact_phone(value: str) -> str:
-    """Without country code, so that a number with and without it is the same person's."""
+    """Drop the country code, so that both forms of a number get the same pseudonym."""
     digits = digits_of(value)
     return digits[2:] if len(digits) == 13 and digits.startswith("86") else digits
 
@@ -163,7 +167,7 @@ _COMPACT: Mapping[str, Callable[[str], str]] = {
     "us_ssn": digits_of,
     "iban": _compact_code,
 }
-"""What two ways to write the same value have in common."""
+"""Normalisation by type, so that notations of a value share a pseudonym."""
 
 _MAKERS: Mapping[str, Callable[[str, bytes], str]] = {
     "secret": _secret,

@@ -1,4 +1,4 @@
-"""The answers of rows in which one question has one answer, as labels have."""
+"""Extracts answers of single-turn rows, from which classification labels are inferred."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from modelmill_data_prep.domain.flat_lists import as_list
 
 
-def single_answers(rows: pa.RecordBatch) -> list[str | None]:
-    """Of each row of `ROWS` its answer; None where it is another conversation."""
+def classification_answers(rows: pa.RecordBatch) -> list[str | None]:
+    """Answer of each single-turn row of `ROWS`; None for other conversations."""
     roles, contents = rows.column("roles"), rows.column("contents")
     offsets = roles.offsets.to_numpy().astype(np.int64)
     offsets -= offsets[0]
-    # The last turn is the assistant's, so with these numbers of turns a question comes before it.
+    # The last message is the assistant's, so these counts imply one question before it.
     turns, asked, answered, set_up = (
         np.diff(offsets),
         *(_of_role(roles.flatten(), role, offsets) for role in ("user", "assistant", "system")),
@@ -24,7 +24,7 @@ def single_answers(rows: pa.RecordBatch) -> list[str | None]:
 
 
 def _of_role(roles: pa.Array, role: str, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of each row how many of its turns are the role's."""
+    """Number of messages with a role, per row."""
     marks = pc.equal(roles, role).to_numpy(zero_copy_only=False)
     before = np.concatenate(([0], np.cumsum(marks)))
     return before[offsets[1:]] - before[offsets[:-1]]

@@ -1,8 +1,7 @@
-"""Signatures of rows on disk, and bands of them, in which near duplicates meet.
+"""MinHash signatures on disk with LSH banding (locality-sensitive hashing).
 
-A band is some places of a signature; two rows whose signatures agree in a whole band are
-candidates, which their signatures then confirm or not. More places in a band mean fewer
-candidates in vain, more bands mean fewer pairs missed.
+Two rows whose signatures agree in a whole band are candidates, which their full signatures confirm.
+Longer bands give fewer false candidates; more bands miss fewer pairs.
 """
 
 import os
@@ -20,7 +19,7 @@ from modelmill_data_prep.domain.duplicates.signatures import PERMUTATIONS, Signa
 from modelmill_data_prep.domain.mixing import mixed
 
 CANDIDATE_RECALL = 0.85
-"""So probably does a pair exactly at the threshold become a candidate; above it goes to 1 fast."""
+"""Minimum probability that a pair exactly at the threshold becomes a candidate."""
 
 MAX_ROWS = 2**32
 _PARTITION_BITS = 8
@@ -32,21 +31,21 @@ _RECORDS_TOGETHER = 1 << 16
 MEMORY_BYTES = 8 * 1024 * 1024
 _HALF = np.dtype(np.uint16)
 
-Meeting = tuple[NDArray[np.uint64], NDArray[np.int64]]
-"""Band keys in their order, and which row has each."""
+BandGroups = tuple[NDArray[np.uint64], NDArray[np.int64]]
+"""Sorted band keys, and the ordinal of each."""
 
 
 class Rows(Protocol):
     """Signatures by ordinal."""
 
     def __getitem__(self, ordinals: NDArray[np.int64], /) -> NDArray[np.uint16]:
-        """(N, PERMUTATIONS): those of N rows."""
+        """(N, PERMUTATIONS) signatures of N rows."""
         ...
 
 
 class _RowsOnDisk:
-    """Reads each row when it is asked for. A mapped file would be as quick, but pages that were
-    touched stay with the process, and few rows touch all of them."""
+    """Reads rows on demand, instead of a memory map whose touched pages would count as this
+    process' memory."""
 
     def __init__(self, file: int) -> None:
         self._file = file
@@ -59,7 +58,7 @@ class _RowsOnDisk:
 
 
 def band_places(threshold: float) -> int:
-    """Signature places of a band: the most with which `CANDIDATE_RECALL` is reached."""
+    """Largest band length that still reaches `CANDIDATE_RECALL`."""
     fitting = [
         places
         for places in range(1, PERMUTATIONS + 1)
@@ -69,17 +68,17 @@ def band_places(threshold: float) -> int:
 
 
 def candidate_probability(similarity: float, places: int) -> float:
-    """How probably two rows of this similarity agree in a whole band."""
+    """Probability that two rows of this similarity agree in at least one band."""
     return float(1 - (1 - similarity**places) ** (PERMUTATIONS // places))
 
 
-class NearStore:
-    """Takes signatures in; 256 bytes of disk a row, and 8 for each band.
+class SignatureStore:
+    """Stores signatures: 256 bytes of disk per row, and 8 per band.
 
     Args:
-        folder: A new folder, which is made.
-        thresholds: Similarities at which rows will be asked for; 0 is left out.
-        memory_bytes: Signatures that take more are read from disk row by row.
+        folder: Created here.
+        thresholds: Similarity thresholds to prepare bands for; 0 is ignored.
+        memory_bytes: Larger signature sets are read from disk row by row.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class NearStore:
     ) -> None:
         folder.mkdir(parents=True)
         self.rows = 0
-        """One more than the largest ordinal added."""
+        """Largest added ordinal plus one."""
         self._bands = {
             threshold: _Bands(folder / f"bands-{threshold:.6f}", threshold)
             for threshold in sorted({one for one in thresholds if one > 0})
@@ -97,15 +96,15 @@ class NearStore:
         self._memory_bytes = memory_bytes
 
     def add(self, signatures: Signatures, first_ordinal: int) -> None:
-        """Take the signatures of consecutive rows, each row once, in any order of the batches.
+        """Add signatures of consecutive rows; batches may arrive in any order.
 
         Raises:
-            InvalidInputError: There are more rows than 32 bits can name.
+            InvalidInputError: More than 2^32 rows.
         """
         end = first_ordinal + len(signatures)
         if end > MAX_ROWS:
             raise InvalidInputError(f"near duplicates are found among at most {MAX_ROWS} rows")
-        # Half of each place tells signatures apart as well, and takes half of the disk.
+        # 16 of 32 bits discriminate sufficiently, with half of the disk.
         halves = signatures.astype(_HALF)
         with self._path.open("r+b") as file:
             file.seek(first_ordinal * halves.itemsize * PERMUTATIONS)
@@ -116,7 +115,7 @@ class NearStore:
 
     @contextmanager
     def signatures(self) -> Iterator["Rows"]:
-        """The signatures by ordinal, halved, within the block; when all were added."""
+        """Signatures by ordinal (16 bits per element), after all were added."""
         count = self.rows * PERMUTATIONS
         if count * _HALF.itemsize > self._memory_bytes:
             with self._path.open("rb", buffering=0) as file:
@@ -124,15 +123,14 @@ class NearStore:
         else:
             yield np.fromfile(self._path, _HALF, count).reshape(self.rows, PERMUTATIONS)
 
-    def meetings(self, threshold: float, together: int) -> Iterator[Meeting]:
-        """Where rows meet: band keys in their order, and which row has each.
+    def band_groups(self, threshold: float, together: int) -> Iterator[BandGroups]:
+        """Sorted band keys with their rows, group by group; a key occurs in one group only.
 
-        Of equal keys the rows are in order too. The same key stands in one item alone.
 
         Args:
-            threshold: One of those that the store was made with.
-            together: Divisions in one item, as `divisions_together` says; the same number gives
-                the items of two stores the same keys.
+            threshold: One of the store's thresholds.
+            together: Partitions per group, see `partitions_per_group`; with the same number, groups
+                of two stores have the same key ranges.
         """
         divisions = self._bands[threshold].records
         for start in range(0, _PARTITIONS, together):
@@ -144,15 +142,15 @@ class NearStore:
                 ordinals.append((records & _ORDINAL_MASK).astype(np.int64))
             yield np.concatenate(keys), np.concatenate(ordinals)
 
-    def divisions_together(self, threshold: float) -> int:
-        """How many divisions are best looked at together: few rows leave little in each."""
+    def partitions_per_group(self, threshold: float) -> int:
+        """Number of partitions to process together; more if partitions are small."""
         records = self.rows * (PERMUTATIONS // band_places(threshold))
         together = _RECORDS_TOGETHER * _PARTITIONS // max(records, 1)
         return max(1, min(_PARTITIONS, together))
 
 
 class _Bands:
-    """Band keys on disk: of each row and band the key in the upper half, the row in the lower."""
+    """Band keys on disk, as 64-bit records of key (upper half) and ordinal (lower half)."""
 
     def __init__(self, folder: Path, threshold: float) -> None:
         self.records = PartitionedRecords(folder, np.dtype(np.uint64), bits=_PARTITION_BITS)
@@ -176,12 +174,12 @@ def agree(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     threshold: float,
 ) -> NDArray[np.bool_]:
-    """Whether the signatures of each pair are at least so similar.
+    """Whether the signatures of each pair reach the threshold.
 
     Args:
-        left, right: Signatures by ordinal; those of the first and the second of each pair.
-        pairs: Ordinals.
-        threshold: Estimated Jaccard similarity.
+        left, right: Signatures of the first and second row of each pair, by ordinal.
+        pairs: Ordinals of the pairs.
+        threshold: Minimum estimated Jaccard similarity.
     """
     first, second = pairs
     enough = np.ceil(threshold * PERMUTATIONS - 1e-9)

@@ -1,7 +1,7 @@
-"""Use case: what a dataset job's child asks of models, answered by its parent.
+"""Use case: proxy a dataset job's inference requests to the inference service.
 
-The child decodes what strangers uploaded, so it has no secret and talks to nobody but its parent,
-who lets it ask the models that the spec names, for its own tenant.
+The child process decodes untrusted files, so it has neither network nor secrets. The parent sets
+tenant and version: a child reaches only the models that its spec names.
 """
 
 from base64 import b64decode
@@ -26,28 +26,28 @@ from modelmill_service_kit.errors import NotFoundError
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 
 LOSS, TEXT = "loss", "text"
-"""What is asked for."""
-WHY_NO_MODELS = "data-prep has no inference service to ask. Set DATA_PREP_INFERENCE_ADDRESS"
+"""Kinds of requests."""
+MODELS_UNAVAILABLE = "data-prep has no inference service. Set DATA_PREP_INFERENCE_ADDRESS"
 
 
 MASK_64 = 2**64 - 1
 
 
 @dataclass(frozen=True)
-class OpenModels:
-    """The models of one job, each fixed to the version that it was when the job began."""
+class JobModelRequests:
+    """Forwards requests of one job; each model is pinned to the version it had at job start."""
 
     models: AskedModels
     tenant: str
     versions: Mapping[tuple[str, str], str]
-    """By what is asked for and the model as in the spec."""
+    """Version by request kind and model name of the spec."""
 
     async def __call__(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a question of `adapters.parent_models.ParentModels`.
+        """Answer one request of `adapters.parent_models.ParentModels`.
 
         Raises:
-            JobFailed: The model is gone.
-            UnavailableError: The service does not answer, or has no room, after all patience.
+            JobFailed: The model was retired.
+            UnavailableError: Inference is down or overloaded, and all retries failed.
             KeyError: The spec names no such model.
         """
         version = self.versions[question["asks"], question["model"]]
@@ -60,7 +60,7 @@ class OpenModels:
         return {"value": value, "version": answer.version_id, "refusal": refusal}
 
     async def _loss(self, version: str, question: Mapping[str, Any]) -> ModelAnswer[float]:
-        """The mean negative log-likelihood of the one continuation's tokens, in nats."""
+        """Mean negative log-likelihood per token of the continuation, in nats."""
         request = ScoreRequest.FromString(b64decode(question["request"]))
         request.tenant, request.model = self.tenant, version
         answer = await self.models.likelihoods(request)
@@ -70,13 +70,13 @@ class OpenModels:
         return ModelAnswer(-score.log_likelihood / max(score.tokens, 1), answer.version_id)
 
     async def _text(self, version: str, question: Mapping[str, Any]) -> ModelAnswer[str]:
-        """The greedy answer to a prompt; none where it has no end."""
+        """The greedy completion of a prompt; None if it was truncated."""
         turn = ChatMessage(role="user", content=question["prompt"])
         request = GenerateRequest(
             tenant=self.tenant,
             model=version,
             conversation=Conversation(messages=[turn]),
-            # Greedy, so that the seed decides nothing where an engine is exact.
+            # Greedy, so that results are reproducible with deterministic engines.
             options=SamplingOptions(
                 max_new_tokens=question["max_new_tokens"],
                 temperature=0,
@@ -87,23 +87,25 @@ class OpenModels:
         if answer.value is None:
             return ModelAnswer(None, "", answer.refusal)
         if answer.value.finish_reason != "stop":
-            return ModelAnswer(None, "", f"the answer has no end: {answer.value.finish_reason}")
+            return ModelAnswer(None, "", f"the answer is incomplete: {answer.value.finish_reason}")
         return ModelAnswer(answer.value.text, answer.version_id)
 
 
-async def open_models(
+async def resolve_job_models(
     models: AskedModels | None, job: ActiveJob, plan: DatasetPlan
-) -> OpenModels | None:
-    """Load what the plan asks, and see which versions answer; None where it asks nothing.
+) -> JobModelRequests | None:
+    """Load the models of the plan and pin their versions; None if it uses no model.
 
     Raises:
-        JobFailed: A model is unknown or cannot do it, or there is no service to ask.
-        UnavailableError: The service does not answer, or has no room: the job shall wait.
+        JobFailed: A model is unknown or lacks an ability, or no inference is configured.
+        UnavailableError: Inference is down or overloaded; the job is retried later.
     """
     if not plan.asks_models:
         return None
     if models is None:
-        raise JobFailed("NO_INFERENCE", f"the spec asks models: {WHY_NO_MODELS}", WHY_NO_MODELS)
+        raise JobFailed(
+            "NO_INFERENCE", f"the spec asks models: {MODELS_UNAVAILABLE}", MODELS_UNAVAILABLE
+        )
     wanted = [(TEXT, step.model) for step in plan.augment.by_models]
     if plan.curriculum.loss_model:
         wanted.append((LOSS, plan.curriculum.loss_model))
@@ -111,4 +113,4 @@ async def open_models(
         ("score" if asks == LOSS else "write", name) for asks, name in wanted
     ]
     found = await find_versions(models, job, abilities)
-    return OpenModels(models, job.tenant, dict(zip(wanted, found, strict=True)))
+    return JobModelRequests(models, job.tenant, dict(zip(wanted, found, strict=True)))

@@ -1,25 +1,37 @@
-"""How long rows are, counted over whole batches without a tokenizer."""
+"""Length of rows in tokens and sentences, counted for whole batches without a tokenizer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.code_points import HAN, CharacterClass, CodePoints
+from modelmill_data_prep.domain.language_names import Language
 from modelmill_data_prep.domain.languages import languages_of
-from modelmill_data_prep.domain.measure import Measure
 
 C = CharacterClass
 _MARKS = (C.PUNCTUATION, C.SENTENCE_END, C.APOSTROPHE, C.SYMBOL, C.LOST)
 _SILENT = (C.OTHER, C.SPACE, C.PUNCTUATION, C.APOSTROPHE, C.SYMBOL, C.LOST, C.MARK)
 
 
-def measure_texts(texts: Sequence[str]) -> list[Measure]:
-    """Measure rows, each given as what is said in it.
+@dataclass(frozen=True, slots=True)
+class TextLength:
+    """Length of one row, without its system message."""
 
-    A token is a word, a Han or kana character, or a mark; the same mark several times in a row is
-    one. A sentence ends at a full stop and its like, unless a letter or digit follows at once, and
-    at the end of a line; one without words is none.
+    language: Language
+    tokens: int
+    """Words and punctuation marks; a Han character is one token."""
+
+    sentences: int
+
+
+def measure_lengths(texts: Sequence[str]) -> list[TextLength]:
+    """Measure rows, each given as its text without the system message.
+
+    A token is a word, a Han or kana character, or a punctuation mark; a run of equal marks is one.
+    A sentence ends at a full stop or similar mark that no letter or digit follows, or at a line
+    end, and has at least one word.
     """
     points = CodePoints(texts)
     marks = points.marked(_MARKS)
@@ -29,7 +41,7 @@ def measure_texts(texts: Sequence[str]) -> list[Measure]:
     words[1:] &= ~words[:-1].copy()
     tokens = points.per_text(marks | words) + points.count((*HAN, C.KANA))
     return [
-        Measure(*row)
+        TextLength(*row)
         for row in zip(
             languages_of(texts, points),
             tokens.tolist(),

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from modelmill_data_prep.domain.code_points import LETTERS, CharacterClass, CodePoints
 from modelmill_data_prep.domain.language_names import Language
 from modelmill_data_prep.domain.languages import language_of, languages_of
-from modelmill_data_prep.domain.measure import Measure
-from modelmill_data_prep.domain.measuring import measure_texts
+from modelmill_data_prep.domain.text_length import TextLength, measure_lengths
 
 
 @pytest.mark.parametrize(
@@ -48,7 +47,7 @@ def test_script_and_function_words_say_the_language(text: str, language: Languag
 
 @given(st.lists(st.text(), max_size=6))
 def test_a_text_counts_the_same_alone_as_in_a_batch(texts: list[str]) -> None:
-    assert measure_texts(texts) == [measure_texts([text])[0] for text in texts]
+    assert measure_lengths(texts) == [measure_lengths([text])[0] for text in texts]
     assert languages_of(texts) == [language_of(text) for text in texts]
 
 
@@ -78,10 +77,10 @@ def test_letters_are_those_of_unicode(text: str) -> None:
     ],
 )
 def test_tokens_are_words_han_characters_and_marks(text: str, tokens: int, sentences: int) -> None:
-    measure = measure_texts([text])[0]
+    measure = measure_lengths([text])[0]
 
     assert (measure.tokens, measure.sentences) == (tokens, sentences)
 
 
 def test_a_measure_has_the_language_too() -> None:
-    assert measure_texts(["好", "good"]) == [Measure("zh", 1, 1), Measure("en", 1, 1)]
+    assert measure_lengths(["好", "good"]) == [TextLength("zh", 1, 1), TextLength("en", 1, 1)]

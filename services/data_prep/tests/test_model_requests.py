@@ -4,7 +4,7 @@ from base64 import b64encode
 
 import pytest
 from modelmill.inference.v1.inference_service_pb2 import ScoreRequest
-from modelmill_data_prep.ask_models import LOSS, TEXT, OpenModels
+from modelmill_data_prep.model_requests import LOSS, TEXT, JobModelRequests
 from modelmill_jobs.errors import JobFailed
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference, inference_models
 
@@ -13,9 +13,9 @@ def scoring(text: str) -> ScoreRequest:
     return ScoreRequest(tenant="acme", model=VERSION, text="a", continuations=[text])
 
 
-def opened(service: FakeInference) -> OpenModels:
+def opened(service: FakeInference) -> JobModelRequests:
     versions = {(LOSS, "base"): VERSION, (TEXT, "base"): VERSION}
-    return OpenModels(inference_models(service), "acme", versions)
+    return JobModelRequests(inference_models(service), "acme", versions)
 
 
 async def test_the_loss_is_that_of_a_mean_token() -> None:
@@ -38,7 +38,7 @@ async def test_a_text_is_asked_for_greedily_and_one_without_an_end_is_none() -> 
 
     assert answers == [
         {"value": "one, or so", "version": VERSION, "refusal": ""},
-        {"value": None, "version": "", "refusal": "the answer has no end: length"},
+        {"value": None, "version": "", "refusal": "the answer is incomplete: length"},
         {"value": None, "version": "", "refusal": "the prompt is too long"},
     ]
     request = service.requests[0]
@@ -49,7 +49,7 @@ async def test_a_text_is_asked_for_greedily_and_one_without_an_end_is_none() -> 
 
 async def test_a_child_asks_the_models_of_its_spec_alone_and_as_its_own_tenant() -> None:
     service = FakeInference()
-    models = OpenModels(inference_models(service), "acme", {(LOSS, "base"): NEWER})
+    models = JobModelRequests(inference_models(service), "acme", {(LOSS, "base"): NEWER})
     forged = scoring("b")
     forged.tenant = "other"
     request = b64encode(forged.SerializeToString()).decode()
@@ -64,7 +64,9 @@ async def test_a_child_asks_the_models_of_its_spec_alone_and_as_its_own_tenant()
 
 
 async def test_a_model_that_is_gone_while_it_is_asked_fails_the_job_for_good() -> None:
-    models = OpenModels(inference_models(FakeInference()), "acme", {(LOSS, "base"): "mv-gone"})
+    models = JobModelRequests(
+        inference_models(FakeInference()), "acme", {(LOSS, "base"): "mv-gone"}
+    )
     request = b64encode(scoring("b").SerializeToString()).decode()
 
     with pytest.raises(JobFailed) as failed:

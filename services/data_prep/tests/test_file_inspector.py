@@ -61,8 +61,8 @@ async def killed_while_it_reads(pipe: Path) -> None:
 async def test_a_child_that_is_killed_while_it_answers_costs_no_answer(tmp_path: Path) -> None:
     pipe = tmp_path / "file"
     os.mkfifo(pipe)
-    async with FileInspector(tmp_path) as looker:
-        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+    async with FileInspector(tmp_path) as inspector:
+        answer = asyncio.create_task(inspector.check_opening(pipe, "jsonl"))
         await killed_while_it_reads(pipe)
         await asyncio.to_thread(pipe.write_bytes, ROW)
 
@@ -76,28 +76,28 @@ async def test_a_file_that_brings_two_children_down_is_refused_and_the_next_is_n
     pipe, file = tmp_path / "pipe", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_bytes(ROW)
-    async with FileInspector(tmp_path) as looker:
-        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+    async with FileInspector(tmp_path) as inspector:
+        answer = asyncio.create_task(inspector.check_opening(pipe, "jsonl"))
         for _ in range(2):
             await killed_while_it_reads(pipe)
 
-        with pytest.raises(InvalidInputError, match="brings its reader down: it did so twice"):
+        with pytest.raises(InvalidInputError, match="crashed its reader twice"):
             await answer
         assert children() == []
-        assert await looker.opening(file, "jsonl") is None
+        assert await inspector.check_opening(file, "jsonl") is None
 
 
 async def test_a_child_that_dies_while_nobody_asks_is_no_files_fault(tmp_path: Path) -> None:
     pipe, file = tmp_path / "pipe", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_bytes(ROW)
-    async with FileInspector(tmp_path) as looker:
-        await looker.opening(file, "jsonl")
+    async with FileInspector(tmp_path) as inspector:
+        await inspector.check_opening(file, "jsonl")
         (child,) = children()
         os.kill(child.pid, signal.SIGKILL)
-        await eventually(lambda: looker._child is not None and looker._child.has_ended)
+        await eventually(lambda: inspector._child is not None and inspector._child.has_ended)
 
-        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+        answer = asyncio.create_task(inspector.check_opening(pipe, "jsonl"))
         await killed_while_it_reads(pipe)
         await asyncio.to_thread(pipe.write_bytes, ROW)
         assert await answer is None
@@ -106,21 +106,21 @@ async def test_a_child_that_dies_while_nobody_asks_is_no_files_fault(tmp_path: P
 
 async def test_a_file_that_never_ends_to_be_read_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
-    async with FileInspector(tmp_path, seconds=0.01) as looker:
-        with pytest.raises(InvalidInputError, match="takes its reader too long"):
-            await looker.opening(tmp_path / "file", "jsonl")
+    async with FileInspector(tmp_path, seconds=0.01) as inspector:
+        with pytest.raises(InvalidInputError, match="reading the file took more than"):
+            await inspector.check_opening(tmp_path / "file", "jsonl")
         assert children() == []
 
 
 async def test_what_is_wrong_with_a_file_or_a_spec_is_said_in_full(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b'{"words": "hello"}\n')
-    async with FileInspector(tmp_path) as looker:
+    async with FileInspector(tmp_path) as inspector:
         with pytest.raises(InvalidInputError, match=r"no \.gz file"):
-            await looker.opening(file, "text.gz")
-        with pytest.raises(InvalidInputError, match="unknown column 'text'; the file has 'words'"):
-            await looker.spec(file, "jsonl", spec=SPEC, max_row_bytes=99)
-        assert await looker.opening(file, "jsonl") is None
+            await inspector.check_opening(file, "text.gz")
+        with pytest.raises(InvalidInputError, match=r"column 'text'\. The file has 'words'"):
+            await inspector.check_spec(file, "jsonl", spec=SPEC, max_row_bytes=99)
+        assert await inspector.check_opening(file, "jsonl") is None
 
 
 async def test_many_large_rows_are_shown_as_far_as_a_message_holds_them(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_many_large_rows_are_shown_as_far_as_a_message_holds_them(tmp_path
     file.write_bytes(b'{"text": "' + b"x" * 1_000_000 + b'"}\n')
     many = tmp_path / "many"
     many.write_bytes(file.read_bytes() * 50)
-    async with FileInspector(tmp_path) as looker:
+    async with FileInspector(tmp_path) as inspector:
         for path, shown in ((file, 1), (many, 2)):
-            looked = await looker.preview(path, "jsonl", spec=SPEC, rows=50, **LIMITS)
+            looked = await inspector.preview(path, "jsonl", spec=SPEC, rows=50, **LIMITS)
             assert len(looked["rows"]) == shown

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelmill.jobs.v1.job_pb2 import JobRequested, Resources
 from modelmill_bus.subjects import job_requested
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.needs import (
+from modelmill_data_prep.domain.resource_estimate import (
     PIPELINE_BYTES,
     PROCESS_BYTES,
     TOKENIZER_BYTES,

@@ -1,6 +1,7 @@
-"""What models are asked between the passes: rows in other words, and how hard rows are.
+"""Model calls between the passes: augmentation by models, and losses for the curriculum.
 
-Asking is waiting for another service, so the job's own process does it, and workers stay pure.
+The job's child makes these calls, because they wait for another service; workers remain pure
+functions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,86 +23,88 @@ from modelmill_data_prep.domain.augmenting.generated import (
 from modelmill_data_prep.domain.augmenting.plan import AugmentStep
 from modelmill_data_prep.domain.augmenting.row_maker import RowMaker, chosen_rows
 from modelmill_data_prep.domain.row_batch import one_batch
+from modelmill_data_prep.pipeline.block_files import BlockFileWriter
 from modelmill_data_prep.pipeline.disk_decider import DiskDecisions
-from modelmill_data_prep.pipeline.intermediate_store import LOSSES, Between
-from modelmill_data_prep.pipeline.part_files import PartWriter
+from modelmill_data_prep.pipeline.intermediate_store import LOSSES, IntermediateStore
 
 SLICE_ROWS = 64
-"""Rows that are put into other words between two reports of progress."""
+"""Rows per batch of model calls, between progress reports."""
 LOSS_DECIMALS = 3
-"""Of a nat. What differs less is noise of the order in which a busy engine adds up."""
+"""Rounding of losses in nats; smaller differences are numerical noise of a busy engine."""
 
 
 class NoLossError(InvalidInputError):
-    """The model can tell of no row how hard it is."""
+    """The model returned no loss for any row."""
 
 
 @dataclass(frozen=True)
 class ModelUse:
-    """How often a model was asked for one purpose, and what came of it."""
+    """Usage statistics of one model for one purpose."""
 
     purpose: str
     """"loss" or "text"."""
     model: str
-    """Version or alias, as in the spec."""
+    """Version or alias as in the spec."""
     questions: int
     without_answer: int
     versions: dict[str, int]
-    """Answers by the version that gave them."""
+    """Answers by model version."""
     refusal: str
-    """Why the first one that has none has no answer."""
+    """Reason of the first refusal."""
 
 
-class Models(Protocol):
-    """Models that can be asked. What they cannot answer at all ends this process."""
+class RowModels(Protocol):
+    """Access to models; permanent failures end the process."""
 
     def losses(
         self, model: str, rows: pa.RecordBatch, answered: Callable[[int], None]
     ) -> NDArray[np.float64]:
-        """How surprised the model is by the last answer of each row: nats of a mean token.
+        """Mean loss per token of each row's last answer, in nats.
 
         Args:
             rows: Of `ROWS`.
-            answered: Told after each answer how many there are.
+            answered: Progress callback with the number of answers.
 
         Returns:
-            For each row; NaN where the model cannot tell.
+            One loss per row; NaN where the model gives none.
         """
         ...
 
     def writer(self, model: str) -> TextGenerator:
-        """Asks the model for texts."""
+        """A text generator with this model."""
         ...
 
     @property
     def uses(self) -> list[ModelUse]:
-        """What was asked so far."""
+        """Usage so far."""
         ...
 
 
 Progress = Callable[[str, int, int], None]
 
 
-class AskedRows:
-    """Makes rows of rows of train by asking models.
+class ModelAugmentation:
+    """Augments train rows with models.
 
     Args:
-        steps: Each asks a model.
-        seed: Of the dataset.
-        progress: Told in rows, as "augment".
+        steps: Steps that use a model.
+        seed: Seed of the dataset.
+        progress: Progress callback in rows, phase "augment".
     """
 
     def __init__(
-        self, models: Models, steps: Sequence[AugmentStep], seed: int, progress: Progress
+        self, models: RowModels, steps: Sequence[AugmentStep], seed: int, progress: Progress
     ) -> None:
         self._makers = [(_maker(step, models.writer(step.model)), step.share) for step in steps]
         self._seed = seed
         self._progress = progress
 
-    def __call__(self, between: Between, decisions: DiskDecisions) -> Iterator[pa.RecordBatch]:
-        """Of each block the new rows, those of the first step first; not yet vetted."""
+    def __call__(
+        self, intermediate: IntermediateStore, decisions: DiskDecisions
+    ) -> Iterator[pa.RecordBatch]:
+        """New rows per block, in order of steps; not yet cleaned and filtered."""
         done, total = 0, len(decisions.lines)
-        for task in between.tasks(decisions):
+        for task in intermediate.tasks(decisions):
             made = []
             for rows, share, maker, passed in self._slices(task.given_train_rows):
                 made.append(maker.make(rows, share, self._seed))
@@ -113,7 +116,7 @@ class AskedRows:
     def _slices(
         self, rows: pa.RecordBatch
     ) -> Iterator[tuple[pa.RecordBatch, float, RowMaker, float]]:
-        """Rows that a maker takes all of, its share, the maker, and how far that is."""
+        """(Rows, share, method, progress share) of each batch of model calls."""
         for number, (maker, share) in enumerate(self._makers):
             chosen = chosen_rows(rows, share, self._seed)
             for start in range(0, chosen.num_rows, SLICE_ROWS):
@@ -122,21 +125,25 @@ class AskedRows:
                 yield piece, share, maker, (number + passed) / len(self._makers)
 
 
-def ask_losses(
-    models: Models, model: str, between: Between, decisions: DiskDecisions, progress: Progress
+def compute_losses(
+    models: RowModels,
+    model: str,
+    intermediate: IntermediateStore,
+    decisions: DiskDecisions,
+    progress: Progress,
 ) -> None:
-    """Write what the model loses on each row of train, made ones among them, for the second pass.
+    """Compute the loss of each train row, including augmented ones, for the second pass.
 
     Args:
-        progress: Told in rows, as "loss".
+        progress: Progress callback in rows, phase "loss".
 
     Raises:
-        NoLossError: It can tell of none.
+        NoLossError: The model returned no loss at all.
     """
     done, total, asked, known = 0, len(decisions.lines), 0, 0
-    writing = between.folder / "losing"
-    with PartWriter(writing, LOSSES) as file:
-        for task in between.tasks(decisions):
+    writing = intermediate.folder / "losing"
+    with BlockFileWriter(writing, LOSSES) as file:
+        for task in intermediate.tasks(decisions):
             rows = task.train_rows
             share = task.rows.num_rows / max(rows.num_rows, 1)
             losses = models.losses(model, rows, partial(_report, progress, done, share, total))
@@ -148,11 +155,11 @@ def ask_losses(
     if asked and not known:
         refusals = [use.refusal for use in models.uses if use.purpose == "loss"]
         raise NoLossError(f"{model} can score none of {asked} rows: {refusals[0]}")
-    writing.rename(between.losses)
+    writing.rename(intermediate.losses)
 
 
 def _report(progress: Progress, done: int, share: float, total: int, answers: int) -> None:
-    """So many answers more than `done` rows, each of which stands for `share` rows."""
+    """Report progress; each answer stands for `share` rows."""
     progress("loss", done + int(answers * share), total)
 
 

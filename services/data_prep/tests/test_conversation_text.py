@@ -3,9 +3,9 @@
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.classification_answers import classification_answers
 from modelmill_data_prep.domain.mapping.mapped_row import MappedRow, mapped_batch
-from modelmill_data_prep.domain.row_batch import spoken_texts
-from modelmill_data_prep.domain.single_answers import single_answers
+from modelmill_data_prep.domain.row_batch import texts_without_system
 
 TURN = st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text("ab好\n", max_size=3))
 CONVERSATION = st.tuples(st.lists(TURN, max_size=4), st.text("ab好", min_size=1, max_size=3)).map(
@@ -32,8 +32,8 @@ def test_the_system_turn_is_not_spoken_and_one_question_has_a_single_answer(
         [(role, text) for role, text in turns if role != "system"]
         for turns in conversations[start:]
     ]
-    assert spoken_texts(rows) == ["\n".join(text for _, text in turns) for turns in said]
-    assert single_answers(rows) == [
+    assert texts_without_system(rows) == ["\n".join(text for _, text in turns) for turns in said]
+    assert classification_answers(rows) == [
         turns[-1][1] if [role for role, _ in turns] == ["user", "assistant"] else None
         for turns in said
     ]

@@ -16,7 +16,7 @@ from modelmill_data_prep.adapters.parent_models import (
 )
 from modelmill_data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
 from modelmill_data_prep.domain.row_batch import ROWS
-from modelmill_data_prep.pipeline.asking import NoLossError
+from modelmill_data_prep.pipeline.model_augmentation import NoLossError
 from modelmill_testkit.fake_inference import VERSION, FakeInference
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_token_files.training_order import TrainingOrder
@@ -194,7 +194,7 @@ def test_a_model_makes_rows_of_train_alone_which_name_their_source(method: str) 
         assert row["source"] == source["source"]
         assert row["messages"][0]["content"].startswith(source["messages"][0]["content"])
         assert row["messages"][1:] == source["messages"][1:]
-    stories = [one for one in dataset.stories if one["made_by"] == f"{method}@1"]
+    stories = [one for one in dataset.provenance if one["made_by"] == f"{method}@1"]
     assert sorted(one["line"] for one in stories) == sorted(row["row"] for row in made)
 
 
@@ -278,5 +278,5 @@ def test_however_many_processes_and_blocks_there_are_the_answers_make_the_same_d
 
 
 def test_a_plan_that_asks_models_is_not_made_without_them() -> None:
-    with pytest.raises(ValueError, match="nobody to ask"):
+    with pytest.raises(ValueError, match="no model access was given"):
         prepare(GIVEN, augment=PARAPHRASED)

@@ -1,4 +1,0 @@
-"""Where a dataset keeps the stories of its rows."""
-
-STORIES_FILE = "stories.arrow"
-"""Its name in the dataset's folder."""
