@@ -54,7 +54,6 @@ OPEN: frozenset[str] = frozenset(
         "Datasets",
         "DeleteDataset",
         "DeleteFile",
-        "Edge",
         "EmbedTexts",
         "FileRecords",
         "Files",

@@ -6,7 +6,7 @@ import json
 
 import httpx
 import pytest
-from modelmill_service_kit.trace_edges import (
+from modelmill_testkit.trace_edges import (
     ASKED_ABOUT_EDGES,
     CHAT_EDGES,
     TRAINING_EDGES,

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from modelmill_service_kit.trace_edges import Edge, count_complete, read_spans
+from modelmill_testkit.trace_edges import Edge, count_complete, read_spans
 
 CALLER = "caller"
 EDGES = (Edge("gateway", "moderation", "Check"),)
