@@ -1,6 +1,7 @@
 """What the process of a test is set to, and those that it starts."""
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,9 +72,12 @@ def test_who_shares_tests_out_loads_no_fixtures(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-c/dev/null", "-pno:cacheprovider", "."]
     plugin = "-pmodelmill_testkit.thrifty_runs"
 
+    # This test may run in a worker itself.
+    env = {name: it for name, it in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     loaders = {}
     for workers in ("-n2", "-n0"):
-        subprocess.run([*command, plugin, workers], cwd=tmp_path, capture_output=True, check=True)
+        run = [*command, plugin, workers]
+        subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, check=True)
         loaders[workers] = {file.name for file in tmp_path.glob("loaded-by-*")}
 
     assert loaders["-n2"] == {"loaded-by-gw0", "loaded-by-gw1"}

@@ -184,6 +184,7 @@ def test_a_sheet_that_says_it_is_endless_is_refused(
         read(tmp_path / "file", content)
 
 
+@pytest.mark.tier("check")  # it takes seconds of processor time
 def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) -> None:
     """The reader keeps the empty element of each row; a sheet has a million at most."""
 
@@ -205,7 +206,7 @@ def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) ->
         return peak
 
     peak_of(10)  # what is imported when it is first read stays
-    few, many = 2_000, 10_000
+    few, many = 10_000, 40_000
 
     assert peak_of(many) - peak_of(few) < (many - few) * MOST_BYTES_A_ROW
 
