@@ -1,6 +1,7 @@
 """What a job's view says beside its state: who asked, its turn, what it took, why it failed."""
 
 import re
+from functools import partial
 from typing import Any
 
 import httpx
@@ -37,16 +38,19 @@ async def test_a_job_says_who_asked_for_what_and_what_it_took(house: House):
     job_id = (await order(client)).json()["id"]
     path = f"/v1/fine_tuning/jobs/{job_id}"
     before = (await client.get(path)).json()
+
+    async def job_is(status: str) -> dict[str, Any] | None:
+        job = (await client.get(path)).json()
+        return job if job["status"] == status else None
+
     await say_state(house, job_id, "payer", status=JOB_STATUS_RUNNING, attempt=1)
+    # The work takes as long as it takes to see it: times are told to the millisecond.
+    await eventually(partial(job_is, "running"))
     result = JobResult(version_id="mv-new")
     result.summary.update({"train_tokens": 4000})
     await say_state(house, job_id, "payer", status=JOB_STATUS_SUCCEEDED, attempt=1, result=result)
 
-    async def done() -> dict[str, Any] | None:
-        job = (await client.get(path)).json()
-        return job if job["status"] == "succeeded" else None
-
-    job = await eventually(done)
+    job = await eventually(partial(job_is, "succeeded"))
     alike = (await client.get(f"/v1/jobs/{job_id}")).json()
     assert before["cost"] == {"work_seconds": 0, "attempts": 0, "trained_tokens": None}
     assert (job["cost"]["attempts"], job["cost"]["trained_tokens"]) == (1, 4000)
