@@ -60,7 +60,7 @@ from modelmill_gateway.ports import JobOwner
 from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.delete_model import DeleteModel
 from modelmill_gateway.routing.find_model import FindModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
 from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
 from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.settings import Settings
@@ -114,7 +114,6 @@ def all_use_cases(parts: Parts) -> UseCases:
         record_feedback=parts.record_feedback,
         show_models=_showing(known, find_model),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
-        split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=_deleting(parts),
         delete_file=DeleteFile(peers.data_prep),
         find_file=FindFile(peers.data_prep, known.jobs, peers.trainer),

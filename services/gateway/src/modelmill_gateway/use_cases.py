@@ -23,7 +23,7 @@ from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
 from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import MoveAlias, SplitAlias
+from modelmill_gateway.routing.move_alias import MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.spending.manage_budget import ManageBudget
 from modelmill_gateway.spending.show_usage import ShowUsage
@@ -59,7 +59,6 @@ class UseCases:
     record_feedback: RecordFeedback
     show_models: ShowModels
     move_alias: MoveAlias
-    split_alias: SplitAlias
     delete_model: DeleteModel
     delete_file: DeleteFile
     find_file: FindFile

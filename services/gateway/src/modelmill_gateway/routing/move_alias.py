@@ -28,7 +28,7 @@ class MoveAlias:
         self._aliases = aliases
         self._load_seconds = load_seconds
 
-    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState:
+    async def to_version(self, name: str, version_id: str, caller: Caller) -> AliasState:
         """Move the caller's alias to the newest build of `version_id`, or to itself without any.
 
         Raises:
@@ -45,48 +45,7 @@ class MoveAlias:
         )
         return await swapped(self._aliases, name, version.version_id, caller, seen)
 
-
-async def swapped(
-    aliases: AliasBook,
-    name: str,
-    version_id: str,
-    caller: Caller,
-    seen: int,
-    options: Mapping[str, Any] | None = None,
-) -> AliasState:
-    """The caller's alias as it is now, which everything that is asked here sees.
-
-    Args:
-        seen: sequence of the alias when its change began.
-
-    Raises:
-        StaleWriteError: somebody moved the alias since.
-        UnavailableError: the bus does not answer.
-    """
-    sequence = await aliases.move(
-        caller.tenant, name, version_id, moved_by=caller.subject, expected=seen, options=options
-    )
-    await until_seen(aliases, sequence)
-    alias = AliasState(
-        tenant=caller.tenant, name=name, version_id=version_id, moved_by=caller.subject
-    )
-    alias.options.update(options or {})
-    alias.moved_at.GetCurrentTime()
-    return alias
-
-
-class SplitAlias:
-    """As `MoveAlias`, for variants, a shadow and fallbacks."""
-
-    def __init__(
-        self, find_model: FindModel, engines: Engines, aliases: AliasBook, load_seconds: float
-    ) -> None:
-        self._find_model = find_model
-        self._engines = engines
-        self._aliases = aliases
-        self._load_seconds = load_seconds
-
-    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState:
+    async def to_split(self, name: str, split: Split, caller: Caller) -> AliasState:
         """Let the caller's alias mean the newest builds of the versions that `split` names.
 
         Raises:
@@ -122,6 +81,35 @@ class SplitAlias:
             replace(shadow, version_id=best[shadow.version_id]) if shadow else None,
             tuple(best[version_id] for version_id in split.fallback),
         )
+
+
+async def swapped(
+    aliases: AliasBook,
+    name: str,
+    version_id: str,
+    caller: Caller,
+    seen: int,
+    options: Mapping[str, Any] | None = None,
+) -> AliasState:
+    """The caller's alias as it is now, which everything that is asked here sees.
+
+    Args:
+        seen: sequence of the alias when its change began.
+
+    Raises:
+        StaleWriteError: somebody moved the alias since.
+        UnavailableError: the bus does not answer.
+    """
+    sequence = await aliases.move(
+        caller.tenant, name, version_id, moved_by=caller.subject, expected=seen, options=options
+    )
+    await until_seen(aliases, sequence)
+    alias = AliasState(
+        tenant=caller.tenant, name=name, version_id=version_id, moved_by=caller.subject
+    )
+    alias.options.update(options or {})
+    alias.moved_at.GetCurrentTime()
+    return alias
 
 
 class DeleteAlias:

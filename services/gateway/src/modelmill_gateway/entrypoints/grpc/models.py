@@ -10,7 +10,7 @@ from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.schemas.models import AliasBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
 
@@ -21,13 +21,11 @@ class ModelProcedures:
         self,
         models: ShowModels,
         move_alias: MoveAlias,
-        split_alias: SplitAlias,
         delete_alias: DeleteAlias,
         delete_model: DeleteModel,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
-        self._split_alias = split_alias
         self._delete_alias = delete_alias
         self._delete_model = delete_model
 
@@ -76,9 +74,9 @@ class ModelProcedures:
         split = _split(request)
         if split is None:
             model = _given(request.model, "model")
-            moved = await self._move_alias(request.name, model, call.caller)
+            moved = await self._move_alias.to_version(request.name, model, call.caller)
         else:
-            moved = await self._split_alias(request.name, split, call.caller)
+            moved = await self._move_alias.to_split(request.name, split, call.caller)
         return pb.MoveAliasResponse(alias=moved)
 
     async def DeleteAlias(

@@ -62,7 +62,6 @@ def _data_procedures(
         ModelProcedures(
             use_cases.show_models,
             use_cases.move_alias,
-            use_cases.split_alias,
             use_cases.delete_model.delete_alias,
             use_cases.delete_model,
         ),

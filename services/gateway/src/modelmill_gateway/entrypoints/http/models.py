@@ -18,7 +18,7 @@ from modelmill_gateway.entrypoints.schemas.models import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias, SplitAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
 
@@ -29,13 +29,11 @@ class ModelRoutes:
         self,
         models: ShowModels,
         move_alias: MoveAlias,
-        split_alias: SplitAlias,
         delete_alias: DeleteAlias,
         delete_model: DeleteModel,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
-        self._split_alias = split_alias
         self._delete_alias = delete_alias
         self._delete_model = delete_model
 
@@ -79,9 +77,9 @@ class ModelRoutes:
         body = await read_body(request, AliasBody)
         caller, split = caller_of(request), body.split
         if split is None:
-            moved = await self._move_alias(name, body.version_id or "", caller)
+            moved = await self._move_alias.to_version(name, body.version_id or "", caller)
         else:
-            moved = await self._split_alias(name, split, caller)
+            moved = await self._move_alias.to_split(name, split, caller)
         return Alias.of_alias(moved)
 
     async def delete_alias(self, request: Request) -> Deleted:
