@@ -145,7 +145,7 @@ RETIRED = {
     "PreferBetterAnswers": "DpoObjective",
     "FollowTeacher": "DistillationObjective",
     "UploadShelf": "UploadStore",
-    "StoryWriter": "ProvenanceWriter",
+    "StoryWriter": "BlockFileWriter",
     "regather": "reshard",
     "ask_models": "model_requests",
     "keeping_pace": "pass_synchronizer",

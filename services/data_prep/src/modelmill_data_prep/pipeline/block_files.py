@@ -7,11 +7,16 @@ import pyarrow as pa
 
 
 class BlockFileWriter:
-    """Appends batches of one schema."""
+    """Appends batches of one schema.
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    Args:
+        compression: Arrow codec of the buffers; None for files that are read soon and removed.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
         self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, schema)
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._writer = pa.ipc.new_file(self._file, schema, options=options)
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a block, which may be empty."""

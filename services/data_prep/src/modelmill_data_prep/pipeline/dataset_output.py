@@ -15,11 +15,12 @@ from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
 from modelmill_data_prep.domain.curriculum.row_order import order_rows
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import MerkleTree
-from modelmill_data_prep.domain.lineage.row_provenance import Bases, ProvenanceWriter
+from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE, Bases, placed
 from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
 from modelmill_data_prep.domain.row_decisions import SPLITS
 from modelmill_data_prep.domain.tally import Tally
 from modelmill_data_prep.domain.tokens.packing import plan_packs
+from modelmill_data_prep.pipeline.block_files import BlockFileWriter
 from modelmill_data_prep.pipeline.row_worker import SecondPart
 from modelmill_data_prep.pipeline.training_extras import TrainMeasures
 
@@ -51,7 +52,7 @@ class DatasetOutput:
             file = (self.folder / f"{name}.jsonl").open("xb")
             self._files[name] = self._stack.enter_context(file)
         self._provenance = self._stack.enter_context(
-            ProvenanceWriter(self.folder / PROVENANCE_FILE)
+            BlockFileWriter(self.folder / PROVENANCE_FILE, PROVENANCE, compression="zstd")
         )
         if self.tokens is not None:
             self._token_files = self._stack.enter_context(TokenFolder(self.folder))
@@ -63,7 +64,8 @@ class DatasetOutput:
     def append(self, part: SecondPart) -> None:
         """Append a block."""
         bases = {name: Bases(self.trees[name].size, self._sizes[name]) for name in SPLITS}
-        self._provenance.write(part.provenance, bases)
+        if part.provenance.num_rows:  # an empty batch would have no first line
+            self._provenance.write(placed(part.provenance, bases))
         self._files["quarantine"].write(part.quarantine)
         for name, piece in part.pieces.items():
             self._files[name].write(piece.lines)

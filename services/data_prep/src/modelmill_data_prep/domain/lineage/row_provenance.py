@@ -8,7 +8,6 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -47,33 +46,8 @@ class Bases:
     size_bytes: int
 
 
-class ProvenanceWriter:
-    """Writes provenance batches in source order."""
-
-    def __init__(self, path: Path) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="zstd")
-        self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, PROVENANCE, options=options)
-
-    def write(self, provenance: pa.RecordBatch, bases: dict[str, Bases]) -> None:
-        """Append a batch; its positions and offsets are relative to `bases`."""
-        if provenance.num_rows:
-            self._writer.write_batch(_based(provenance, bases))
-
-    def __enter__(self) -> "ProvenanceWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._writer.close()
-        self._file.close()
-
-
-def _based(provenance: pa.RecordBatch, bases: dict[str, Bases]) -> pa.RecordBatch:
+def placed(provenance: pa.RecordBatch, bases: dict[str, Bases]) -> pa.RecordBatch:
+    """A block's records with positions and offsets of the split's file, not of the block."""
     columns = {name: provenance.column(name) for name in PROVENANCE.names}
     splits = columns["split"]
     for name, base in bases.items():
