@@ -27,12 +27,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     VersionId,
 )
 from modelmill_gateway.entrypoints.schemas.jobs import (
-    DesiredState,
-    JobFailure,
-    JobOutcome,
-    JobProgressReport,
-    OrderAndTurn,
-    Status,
+    AnyJob,
     job_fields,
     seconds_of,
     trained_tokens,
@@ -377,15 +372,12 @@ class Method(ResponseModel):
     dpo: MethodChoices | None = None
 
 
-class FineTuningJob(OrderAndTurn):
-    """A training job. Ours: from `progress` on, and what `OrderAndTurn` has. `method_reason` says
-    why training method `auto` became what it is."""
+class FineTuningJob(AnyJob):
+    """Fine-tuning job as OpenAI has it, with what jobs of every kind show and the fields from
+    `training_method` on. `method_reason` says why training method `auto` became what it is."""
 
     id: TuningId = Field(validation_alias="job_id")
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
-    created_at: UnixSeconds = Field(validation_alias="requested_at")
-    finished_at: UnixSeconds | None = Field(examples=[None])
-    status: Status
     model: VersionId
     fine_tuned_model: VersionId | None = Field(examples=[None])
     organization_id: Tenant = Field(validation_alias="tenant")
@@ -400,10 +392,6 @@ class FineTuningJob(OrderAndTurn):
     integrations: list[None]
     metadata: dict[str, str] | None
     estimated_finish: int | None = Field(examples=[1764000095])
-    error: JobFailure | None
-    progress: JobProgressReport | None
-    result: JobOutcome | None
-    desired_state: DesiredState
     training_method: str = Field(examples=["lora"])
     method_reason: str | None
     objective: str = Field(examples=["answers"])

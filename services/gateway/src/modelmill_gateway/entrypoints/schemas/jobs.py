@@ -84,22 +84,6 @@ class JobCost(ResponseModel):
     trained_tokens: int | None
 
 
-class OrderAndTurn(ResponseModel):
-    """Who asked, when its turn comes, and what it took so far.
-
-    `queue_position` 1 is next among the jobs of its kind; null when it does not wait, or fits no
-    worker that was seen, which `waiting_reason` says.
-    """
-
-    requested_by: User
-    spec_sha256: OrNull[str] = Field(examples=["9f2c41d07a"])
-    priority: Literal["normal", "low", "high"]
-    queue_position: int | None
-    estimated_start: int | None
-    waiting_reason: OrNull[str]
-    cost: JobCost
-
-
 class JobOutcome(ResponseModel):
     """Result of a job."""
 
@@ -113,30 +97,48 @@ class JobOutcome(ResponseModel):
         return cls.of(state.result) if state.status == pb.JOB_STATUS_SUCCEEDED else None
 
 
-class Job(OrderAndTurn):
+class AnyJob(ResponseModel):
+    """What jobs of every kind show. `desired_state` differs from `status` until the worker has
+    acted.
+
+    `queue_position` 1 is next among the jobs of its kind; null when it does not wait, or fits no
+    worker that was seen, which `waiting_reason` says.
+    """
+
+    id: JobId = Field(validation_alias="job_id")
+    object: str
+    status: Status
+    desired_state: DesiredState
+    created_at: UnixSeconds = Field(validation_alias="requested_at")
+    finished_at: UnixSeconds | None = Field(examples=[None])
+    requested_by: User
+    spec_sha256: OrNull[str] = Field(examples=["9f2c41d07a"])
+    priority: Literal["normal", "low", "high"]
+    queue_position: int | None
+    estimated_start: int | None
+    waiting_reason: OrNull[str]
+    cost: JobCost
+    progress: JobProgressReport | None
+    result: JobOutcome | None
+    error: JobFailure | None
+
+
+class Job(AnyJob):
     """Job of any kind. `desired_state` is its desired state; it differs from `status` until the
     worker has acted.
     """
 
-    id: JobId = Field(validation_alias="job_id")
     object: Literal["job"] = "job"
     kind: str = Field(examples=["optimize"])
-    status: Status
-    desired_state: DesiredState
-    created_at: UnixSeconds = Field(validation_alias="requested_at")
     started_at: UnixSeconds | None = Field(examples=[None])
-    finished_at: UnixSeconds | None = Field(examples=[None])
     attempt: int
     failures: int
     lost: int
     preemptions: int
     checkpoint_step: int | None
-    progress: JobProgressReport | None
     spec: dict[str, Any] = Field(
         examples=[{"source_version_id": "mv-77aa01", "target_form": "openvino-int8"}]
     )
-    result: JobOutcome | None
-    error: JobFailure | None
 
     @classmethod
     def of_record(cls, record: JobRecord) -> Self:
