@@ -93,7 +93,7 @@ async def test_a_name_may_mean_several_versions_with_a_shadow_and_fallbacks(hous
 
 
 @pytest.mark.parametrize(
-    ("desired_state", "said"),
+    ("target", "said"),
     [
         ({"model": BUILD, "variants": [pb.AliasVariant(name="a", model=BUILD)]}, "give either"),
         ({"variants": [pb.AliasVariant(name="a", model=BUILD)]}, "weight above 0"),
@@ -105,9 +105,9 @@ async def test_a_name_may_mean_several_versions_with_a_shadow_and_fallbacks(hous
     ],
 )
 async def test_a_split_that_cannot_be_is_refused_with_the_reason(
-    house: House, desired_state: dict[str, Any], said: str
+    house: House, target: dict[str, Any], said: str
 ):
-    request = pb.MoveAliasRequest(name="best", **desired_state)
+    request = pb.MoveAliasRequest(name="best", **target)
     async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT, said):
         await door.MoveAlias(request, timeout=CALL_SECONDS)
 

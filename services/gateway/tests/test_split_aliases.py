@@ -66,19 +66,27 @@ async def test_variants_are_loaded_kept_shown_and_shared_out(house: House):
     assert seen == {("steady", BUILD), ("new", TUNED)}
 
 
-@pytest.mark.parametrize("by", ["user", "header", "conversation"])
-async def test_who_asks_again_has_the_same_variant(house: House, by: str):
+@pytest.mark.parametrize("by", ["user", "header"])
+async def test_who_asks_again_about_anything_has_the_same_variant(house: House, by: str):
     await put(house, "sticky", variants=HALVES)
     for number in range(6):
-        control_signals: dict[str, Any] = {
-            "user": {"user": f"u{number}"},
-            "header": {"headers": {"x-modelmill-sticky": f"h{number}"}},
-            "conversation": {},
+        key = f"key {number}"
+        named: dict[str, Any] = {
+            "user": {"user": key},
+            "header": {"headers": {"x-modelmill-sticky": key}},
         }[by]
-        turns = [{"role": "user", "content": f"talk {number if by == 'conversation' else 0}"}]
-        first = variant_of(await chat(house, "sticky", messages=turns, **control_signals))
+        topics = [[{"role": "user", "content": f"topic {topic}"}] for topic in range(6)]
+        found = {variant_of(await chat(house, "sticky", messages=it, **named)) for it in topics}
+        assert len(found) == 1
+
+
+async def test_a_conversation_that_goes_on_has_the_same_variant(house: House):
+    await put(house, "sticky", variants=HALVES)
+    for number in range(6):
+        turns = [{"role": "user", "content": f"talk {number}"}]
+        first = variant_of(await chat(house, "sticky", messages=turns))
         turns += [{"role": "assistant", "content": "x"}, {"role": "user", "content": "more"}]
-        assert variant_of(await chat(house, "sticky", messages=turns, **control_signals)) == first
+        assert variant_of(await chat(house, "sticky", messages=turns)) == first
 
 
 async def test_streams_completions_and_grpc_name_the_variant_too(house: House):

@@ -68,8 +68,8 @@ async def test_a_job_of_any_kind_is_paused_and_goes_on(house: House):
         job = (await client.get(path)).json()
         return (job["status"], job["queue_position"] is None) == (status, status == "paused")
 
-    for desired_state, status in (("pause", "paused"), ("resume", "queued")):
-        assert (await client.post(f"{path}/{desired_state}")).status_code == 200
+    for action, status in (("pause", "paused"), ("resume", "queued")):
+        assert (await client.post(f"{path}/{action}")).status_code == 200
         await eventually(lambda status=status: stands(status))
 
 

@@ -97,7 +97,7 @@ class StackOptions:
 
     @contextmanager
     def held_ports(self) -> Iterator[Ports]:
-        """A port for each door of each process; nobody else is given them while the block runs.
+        """A port for each server of each process; nobody else is given them while the block runs.
 
         Raises:
             PreconditionError: one that was asked for is taken.
@@ -113,7 +113,7 @@ class StackOptions:
             self.refuse_taken_ports()
             yield {
                 name: {
-                    kind: stack.enter_context(held_port(HOST, port)) for kind, port in doors.items()
+                    kind: stack.enter_context(held_port(HOST, port)) for kind, port in kinds.items()
                 }
-                for name, doors in ports.items()
+                for name, kinds in ports.items()
             }

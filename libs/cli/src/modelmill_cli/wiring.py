@@ -98,7 +98,7 @@ class Wiring:
 
     def _addresses(self, name: str) -> dict[str, str]:
         """Where it listens, also when it is started again: its peers look for it there."""
-        return {f"{door}_address": f"{HOST}:{port}" for door, port in self.ports[name].items()}
+        return {f"{kind}_address": f"{HOST}:{port}" for kind, port in self.ports[name].items()}
 
     def _peers(self, name: str) -> dict[str, str]:
         called: dict[str, tuple[str, ...]] = {

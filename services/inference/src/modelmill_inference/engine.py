@@ -1,4 +1,4 @@
-"""The door to engines: what every one of them does. One contract suite holds them all to it."""
+"""The interface of engines: what each of them does. One contract suite holds them all to it."""
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path

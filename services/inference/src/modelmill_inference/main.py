@@ -90,7 +90,7 @@ def version_pool(
 def rpc_server(
     settings: Settings, servicer: InferenceServicer, follow_names: FollowNames
 ) -> RpcServer:
-    """The door; ready from the start when nothing is named that has to be loaded first."""
+    """The gRPC server; ready from the start when nothing is named that has to be loaded first."""
     ready = follow_names.settled.is_set()
     server = RpcServer.for_services(settings, settings.mutual_tls(), callers=CALLERS, ready=ready)
     add_InferenceServiceServicer_to_server(servicer, server.grpc)

@@ -1,4 +1,7 @@
-"""What opens doors. The shadow copy has no case, so checksums over case cannot be proven here."""
+"""Secrets: keys, tokens and passwords.
+
+The shadow copy has no case, so checksums over case cannot be proven here.
+"""
 
 import re
 from collections import Counter

@@ -57,7 +57,7 @@ def gateway_http_app(
     settings: Settings,
     stopping: asyncio.Event,
 ) -> Middleware:
-    """The HTTP door; `stopping` ends streams that might go on for hours."""
+    """The HTTP server's application; `stopping` ends streams that might go on for hours."""
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     handlers = handlers_of(
         *_data_routes(use_cases, data_prep, stories),
