@@ -6,8 +6,7 @@ import httpx
 import pytest
 from gateway_support.house import BUILD, House
 from modelmill_gateway.domain.access import SCOPES
-from modelmill_gateway.domain.route import Body, Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -36,8 +36,7 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.model_names import Reach, names_at
-from modelmill_gateway.domain.route import Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Route
 from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS, ROUTE_OF
 from modelmill_service_kit.grpc_client import open_channel
 

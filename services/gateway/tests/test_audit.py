@@ -9,8 +9,7 @@ from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.changes import ANSWERING, is_change
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ANSWERING, ROUTES, is_change
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

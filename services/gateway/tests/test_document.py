@@ -12,8 +12,7 @@ from gateway_support.document import (
     resolved,
     schema_validator,
 )
-from modelmill_gateway.domain.route import Body
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.document.refusals import REFUSALS
 from openapi_spec_validator import validate

@@ -9,8 +9,7 @@ import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.document import body_example
 from gateway_support.house import BLOCKED, House
-from modelmill_gateway.domain.route import Body, Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,8 +12,7 @@ from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.route import Body, Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

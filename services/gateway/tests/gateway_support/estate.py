@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from modelmill_gateway.domain.route import Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Route
 from modelmill_gateway.entrypoints.schemas.feedback import RULES
 from modelmill_gateway.entrypoints.schemas.webhooks import ENDPOINT
 

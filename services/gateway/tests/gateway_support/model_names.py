@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelmill_gateway.domain.model_names import ModelNames, Reach
-from modelmill_gateway.domain.route import Route
+from modelmill_gateway.domain.routes import Route
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS
 

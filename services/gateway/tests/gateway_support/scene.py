@@ -10,8 +10,7 @@ import httpx
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_gateway.domain.access import SCOPES
-from modelmill_gateway.domain.route import Body, Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body, Route
 from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.waiting import eventually

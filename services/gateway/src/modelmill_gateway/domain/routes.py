@@ -5,335 +5,306 @@ from this table.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
-from modelmill_gateway.domain import access
-from modelmill_gateway.domain.job_routes import JOB_ROUTES
+from modelmill_gateway.domain.access import (
+    BUDGETS,
+    CHAT,
+    DATASETS,
+    FILES,
+    JOBS,
+    KEYS,
+    MODELS_READ,
+    MODELS_WRITE,
+    MODERATION,
+    USAGE,
+    WEBHOOKS,
+)
 from modelmill_gateway.domain.model_names import NO_MODELS, ONE_MODEL, ModelNames, Reach
-from modelmill_gateway.domain.model_routes import MODEL_ROUTES
-from modelmill_gateway.domain.route import Body, Dialect, Route, route
 
-UPLOAD = "/v1/uploads/{upload_id}"
-WEBHOOK = "/v1/webhooks/{webhook_id}"
-POLICY = "/v1/moderation/policy"
-KEY = "/v1/keys/{key_id}"
-FEEDBACK = "/v1/feedback"
+
+class Body(Enum):
+    """What a route takes, which decides how many bytes it may have."""
+
+    NONE = "none"
+    JSON = "json"
+    UPLOAD = "upload"
+
+
+class Dialect(Enum):
+    """Whose clients speak to a route, which decides in what shape it refuses."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `scope` None opens it to everybody; `models` says where it names models."""
+
+    name: str
+    method: str
+    path: str
+    scope: str | None
+    summary: str
+    models: ModelNames
+    body: Body = Body.NONE
+    dialect: Dialect = Dialect.OPENAI
+
 
 MODEL_OR_DEFAULT = ModelNames(("model",), is_default_meant=True)
 EVERY_MODEL = ModelNames(reach=Reach.ALL)
+LISTED = ModelNames(reach=Reach.LISTS)
+IN_PATH = ModelNames(path="model")
+OF_ALIAS = ModelNames(path="name")
+ALIAS = ModelNames(
+    ("version_id", "variants.version_id", "shadow.version_id", "fallback"), path="name"
+)
 DATASET = ModelNames(("tokenize.model", "augment.steps.model", "curriculum.loss_model"))
+TRAINED = ModelNames(("model", "teacher", "suffix"))
+"""The suffix is what the tuned model is called: a name that others may be asking for already."""
+MEASURED = ModelNames(("model", "compare_to"))
+GRADERS = ModelNames(("testing_criteria.model",))
+SAMPLED = ModelNames(("data_source.model",), "eval_id", reach=Reach.EVAL)
+STEERED = ModelNames(path="job_id", reach=Reach.JOB)
+STEERED_BATCH = ModelNames(path="batch_id", reach=Reach.JOB)
+STEERED_RUN = ModelNames(path="run_id", reach=Reach.JOB)
 OF_KEY = ModelNames(("models",))
 """What a key shall be able to ask for."""
 
+_Row = tuple[str, str, str, str] | tuple[str, str, str, str, ModelNames]
+"""Method, rest of the path, name, summary, and the models that it names if not its group's."""
 
-ROUTES = (
-    route("GET", "/", "index", None, "List links to the documents.", NO_MODELS),
-    route("GET", "/docs", "reference", None, "Get the API reference as a page.", NO_MODELS),
-    route("GET", "/healthz", "health", None, "Check that the process is alive.", NO_MODELS),
-    route("GET", "/readyz", "ready", None, "Check that the process accepts requests.", NO_MODELS),
-    route(
-        "GET", "/openapi.json", "openapi", None, "Get this API as an OpenAPI document.", NO_MODELS
+_CANCEL, _RESUME = "Cancel a job for good.", "Resume a paused or failed job."
+_PAUSE = "Pause a job; its worker saves a checkpoint."
+
+_TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
+    (None, "", NO_MODELS): (
+        ("GET", "/", "index", "List links to the documents."),
+        ("GET", "/docs", "reference", "Get the API reference as a page."),
+        ("GET", "/healthz", "health", "Check that the process is alive."),
+        ("GET", "/readyz", "ready", "Check that the process accepts requests."),
+        ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),
+        ("GET", "/asyncapi.json", "asyncapi", "Get the message bus as an AsyncAPI document."),
     ),
-    route(
-        "GET",
-        "/asyncapi.json",
-        "asyncapi",
-        None,
-        "Get the message bus as an AsyncAPI document.",
-        NO_MODELS,
-    ),
-    route(
-        "POST",
-        "/generate",
-        "generate",
-        access.CHAT,
-        "Generate an answer to one prompt.",
-        MODEL_OR_DEFAULT,
-    ),
-    route(
-        "POST", "/v1/chat/completions", "chat", access.CHAT, "Create a chat completion.", ONE_MODEL
-    ),
-    route(
-        "POST", "/v1/completions", "complete", access.CHAT, "Create a text completion.", ONE_MODEL
-    ),
-    route(
-        "POST",
-        "/v1/responses",
-        "respond",
-        access.CHAT,
-        "Create a response; nothing is stored.",
-        ONE_MODEL,
-    ),
-    Route(
-        *(
-            "messages",
+    (CHAT, "", ONE_MODEL): (
+        ("POST", "/generate", "generate", "Generate an answer to one prompt.", MODEL_OR_DEFAULT),
+        ("POST", "/v1/chat/completions", "chat", "Create a chat completion."),
+        ("POST", "/v1/completions", "complete", "Create a text completion."),
+        ("POST", "/v1/responses", "respond", "Create a response; nothing is stored."),
+        ("POST", "/v1/messages", "messages", "Create a message, as Anthropic's clients ask."),
+        ("POST", "/v1/messages/count_tokens", "count_tokens", "Count the tokens of a message."),
+        ("POST", "/v1/embeddings", "embed", "Create embeddings of texts."),
+        (
             "POST",
-            "/v1/messages",
-            access.CHAT,
-            "Create a message, as Anthropic's clients ask.",
-            ONE_MODEL,
+            "/v1/moderations",
+            "moderate",
+            "Moderate texts by the tenant's policy.",
+            NO_MODELS,
         ),
-        *(Body.JSON, Dialect.ANTHROPIC),
     ),
-    Route(
-        *(
-            "count_tokens",
-            "POST",
-            "/v1/messages/count_tokens",
-            access.CHAT,
-            "Count the tokens of a message.",
-            ONE_MODEL,
+    (MODERATION, "/v1/moderation/policy", NO_MODELS): (
+        ("GET", "", "get_policy", "Get the moderation policy."),
+        ("GET", "/versions", "list_policies", "List versions of the moderation policy."),
+    ),
+    (MODERATION, "/v1/moderation/policy", EVERY_MODEL): (
+        ("PUT", "", "put_policy", "Put a moderation policy in force."),
+    ),
+    (MODERATION, "/v1/moderation/policy/revert", EVERY_MODEL): (
+        ("POST", "", "revert_policy", "Revert to an earlier moderation policy, or the shared one."),
+    ),
+    (CHAT, "/v1/feedback", NO_MODELS): (
+        ("POST", "", "record_feedback", "Record feedback on a response or a moderation verdict."),
+    ),
+    (MODERATION, "/v1/feedback", NO_MODELS): (
+        ("GET", "", "list_feedback", "List feedback records."),
+        ("GET", "/{feedback_id}", "get_feedback", "Get a feedback record."),
+    ),
+    (MODELS_READ, "/v1", LISTED): (
+        ("GET", "/models", "list_models", "List models."),
+        ("GET", "/models/{model}", "get_model", "Get a model.", IN_PATH),
+        ("GET", "/aliases", "list_aliases", "List aliases."),
+    ),
+    (MODELS_WRITE, "/v1", IN_PATH): (
+        ("DELETE", "/models/{model}", "delete_model", "Delete an alias, or retire a version."),
+        ("PUT", "/aliases/{name}", "move_alias", "Set an alias.", ALIAS),
+        ("DELETE", "/aliases/{name}", "delete_alias", "Delete an alias.", OF_ALIAS),
+    ),
+    (FILES, "/v1/files", NO_MODELS): (
+        ("POST", "", "upload_file", "Upload a file."),
+        ("GET", "", "list_files", "List files."),
+        ("GET", "/{file_id}", "get_file", "Get a file's record."),
+        ("DELETE", "/{file_id}", "delete_file", "Delete a file."),
+        ("GET", "/{file_id}/content", "get_content", "Download a file."),
+    ),
+    (FILES, "/v1/uploads", NO_MODELS): (
+        ("POST", "", "begin_upload", "Begin an upload in parts."),
+        ("POST", "/{upload_id}/parts", "add_upload_part", "Add a part to an upload."),
+        ("POST", "/{upload_id}/complete", "complete_upload", "Complete an upload."),
+        ("POST", "/{upload_id}/cancel", "cancel_upload", "Cancel an upload."),
+    ),
+    (DATASETS, "/v1/datasets", DATASET): (
+        ("POST", "", "create_dataset", "Create a dataset from a file."),
+        ("POST", "/preview", "preview_dataset", "Preview the dataset of a file's first rows."),
+    ),
+    (DATASETS, "/v1/datasets", NO_MODELS): (
+        ("GET", "", "list_datasets", "List datasets."),
+        ("GET", "/{dataset_id}", "get_dataset", "Get a dataset."),
+        ("DELETE", "/{dataset_id}", "delete_dataset", "Delete a dataset."),
+        ("GET", "/{dataset_id}/rows/{line}", "explain_row", "Get the provenance of a source row."),
+        ("GET", "/{dataset_id}/diff/{other_dataset_id}", "diff_datasets", "Compare two datasets."),
+        ("GET", "/{dataset_id}/report", "get_report", "Get a dataset's report as JSON or HTML."),
+    ),
+    (JOBS, "/v1/fine_tuning/jobs", NO_MODELS): (
+        ("POST", "", "create_fine_tuning", "Create a fine-tuning job.", TRAINED),
+        ("GET", "", "list_fine_tuning", "List fine-tuning jobs."),
+        ("GET", "/{job_id}", "get_fine_tuning", "Get a fine-tuning job."),
+    ),
+    (JOBS, "/v1/fine_tuning/jobs/{job_id}", NO_MODELS): (
+        (
+            "GET",
+            "/events",
+            "list_fine_tuning_events",
+            "List or stream events of a fine-tuning job.",
         ),
-        *(Body.JSON, Dialect.ANTHROPIC),
+        (
+            "GET",
+            "/checkpoints",
+            "list_fine_tuning_checkpoints",
+            "List a fine-tuning job's checkpoints.",
+        ),
     ),
-    route("POST", "/v1/embeddings", "embed", access.CHAT, "Create embeddings of texts.", ONE_MODEL),
-    route(
-        "POST",
-        "/v1/moderations",
-        "moderate",
-        access.CHAT,
-        "Moderate texts by the tenant's policy.",
-        NO_MODELS,
+    (JOBS, "/v1/fine_tuning/jobs/{job_id}", STEERED): (
+        ("POST", "/cancel", "cancel_fine_tuning", _CANCEL),
+        ("POST", "/pause", "pause_fine_tuning", _PAUSE),
+        ("POST", "/resume", "resume_fine_tuning", _RESUME),
     ),
-    route("GET", POLICY, "get_policy", access.MODERATION, "Get the moderation policy.", NO_MODELS),
-    route(
-        "PUT",
-        POLICY,
-        "put_policy",
-        access.MODERATION,
-        "Put a moderation policy in force.",
-        EVERY_MODEL,
+    (JOBS, "/v1/optimizations", NO_MODELS): (
+        ("POST", "", "create_optimization", "Create a build of a smaller, faster form.", ONE_MODEL),
+        ("GET", "", "list_optimizations", "List builds."),
+        ("GET", "/{job_id}", "get_optimization", "Get a build."),
+        ("POST", "/{job_id}/cancel", "cancel_optimization", _CANCEL, STEERED),
     ),
-    route(
-        "GET",
-        f"{POLICY}/versions",
-        "list_policies",
-        access.MODERATION,
-        "List versions of the moderation policy.",
-        NO_MODELS,
+    (JOBS, "/v1/evaluations", NO_MODELS): (
+        ("POST", "", "create_evaluation", "Create an evaluation of a model.", MEASURED),
+        ("GET", "", "list_evaluations", "List evaluations."),
     ),
-    route(
-        "POST",
-        f"{POLICY}/revert",
-        "revert_policy",
-        access.MODERATION,
-        "Revert to an earlier moderation policy, or the shared one.",
-        EVERY_MODEL,
+    (JOBS, "/v1/evaluations/{job_id}", NO_MODELS): (
+        ("GET", "", "get_evaluation", "Get an evaluation."),
+        (
+            "GET",
+            "/report",
+            "get_evaluation_report",
+            "Get an evaluation's report as JSON, rows or HTML.",
+        ),
+        ("POST", "/cancel", "cancel_evaluation", _CANCEL, STEERED),
     ),
-    route(
-        "POST",
-        FEEDBACK,
-        "record_feedback",
-        access.CHAT,
-        "Record feedback on a response or a moderation verdict.",
-        NO_MODELS,
+    (JOBS, "/v1/jobs", NO_MODELS): (
+        ("GET", "", "list_jobs", "List jobs of every kind."),
+        ("GET", "/{job_id}", "get_job", "Get a job of any kind."),
+        ("GET", "/{job_id}/events", "list_job_events", "List or stream events of a job."),
+        ("POST", "/{job_id}/cancel", "cancel_job", _CANCEL, STEERED),
+        ("POST", "/{job_id}/pause", "pause_job", _PAUSE, STEERED),
+        ("POST", "/{job_id}/resume", "resume_job", _RESUME, STEERED),
     ),
-    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "List feedback records.", NO_MODELS),
-    route(
-        "GET",
-        f"{FEEDBACK}/{{feedback_id}}",
-        "get_feedback",
-        access.MODERATION,
-        "Get a feedback record.",
-        NO_MODELS,
+    (CHAT, "/v1/evals", NO_MODELS): (
+        ("POST", "", "create_eval", "Create an eval.", GRADERS),
+        ("GET", "", "list_evals", "List evals."),
+        ("GET", "/{eval_id}", "get_eval", "Get an eval."),
+        ("POST", "/{eval_id}", "change_eval", "Update an eval."),
+        ("DELETE", "/{eval_id}", "delete_eval", "Delete an eval and its runs."),
+        ("POST", "/{eval_id}/runs", "create_eval_run", "Create a run of an eval.", SAMPLED),
+        ("GET", "/{eval_id}/runs", "list_eval_runs", "List runs of an eval."),
     ),
-    *MODEL_ROUTES,
-    Route(
-        "upload_file", "POST", "/v1/files", access.FILES, "Upload a file.", NO_MODELS, Body.UPLOAD
+    (CHAT, "/v1/evals/{eval_id}/runs/{run_id}", NO_MODELS): (
+        ("GET", "", "get_eval_run", "Get a run of an eval."),
+        ("POST", "", "cancel_eval_run", "Cancel a run of an eval.", STEERED_RUN),
+        ("DELETE", "", "delete_eval_run", "Delete a run of an eval."),
+        ("GET", "/output_items", "list_eval_items", "List output items of a run."),
+        ("GET", "/output_items/{output_item_id}", "get_eval_item", "Get an output item of a run."),
     ),
-    route("GET", "/v1/files", "list_files", access.FILES, "List files.", NO_MODELS),
-    route(
-        "GET", "/v1/files/{file_id}", "get_file", access.FILES, "Get a file's record.", NO_MODELS
+    (CHAT, "/v1/batches", NO_MODELS): (
+        ("POST", "", "create_batch", "Create a batch of requests."),
+        ("GET", "", "list_batches", "List batches."),
+        ("GET", "/{batch_id}", "get_batch", "Get a batch."),
+        ("POST", "/{batch_id}/cancel", "cancel_batch", "Cancel a batch.", STEERED_BATCH),
     ),
-    route(
-        "DELETE", "/v1/files/{file_id}", "delete_file", access.FILES, "Delete a file.", NO_MODELS
+    (BUDGETS, "/v1/budget", NO_MODELS): (
+        ("GET", "", "get_budget", "Get the tenant's limits and use."),
+        ("PUT", "", "put_budget", "Set the tenant's limits."),
     ),
-    route(
-        "GET",
-        "/v1/files/{file_id}/content",
-        "get_content",
-        access.FILES,
-        "Download a file.",
-        NO_MODELS,
+    (USAGE, "/v1/usage", NO_MODELS): (("GET", "", "get_usage", "Get the tenant's usage."),),
+    (USAGE, "/v1/organization/usage/completions", NO_MODELS): (
+        ("GET", "", "get_organization_usage", "Get the tenant's usage, at OpenAI's path."),
     ),
-    route(
-        "POST", "/v1/uploads", "begin_upload", access.FILES, "Begin an upload in parts.", NO_MODELS
+    (WEBHOOKS, "/v1/webhooks", NO_MODELS): (
+        ("POST", "", "register_webhook", "Register a webhook endpoint."),
+        ("GET", "", "list_webhooks", "List webhook endpoints."),
     ),
-    Route(
+    (WEBHOOKS, "/v1/webhooks/{webhook_id}", NO_MODELS): (
+        ("GET", "", "get_webhook", "Get a webhook endpoint."),
+        ("PATCH", "", "change_webhook", "Update a webhook endpoint."),
+        ("DELETE", "", "delete_webhook", "Delete a webhook endpoint."),
+        ("POST", "/rotate", "rotate_webhook", "Rotate a webhook endpoint's secret."),
+        ("POST", "/test", "test_webhook", "Send a test event to a webhook endpoint."),
+        (
+            "GET",
+            "/deliveries",
+            "list_webhook_deliveries",
+            "List delivery attempts of a webhook endpoint.",
+        ),
+    ),
+    (KEYS, "/v1", NO_MODELS): (
+        ("GET", "/audit", "list_changes", "List the audit log of changes."),
+        ("POST", "/keys", "issue_key", "Create an API key.", OF_KEY),
+        ("GET", "/keys", "list_keys", "List API keys."),
+        ("GET", "/keys/{key_id}", "get_key", "Get an API key's record."),
+        ("PATCH", "/keys/{key_id}", "change_key", "Update an API key.", OF_KEY),
+        ("DELETE", "/keys/{key_id}", "revoke_key", "Revoke an API key for good."),
+        ("POST", "/keys/{key_id}/rotate", "rotate_key", "Rotate an API key's secret."),
+    ),
+}
+"""By scope, beginning of the path, and the models that the rows name: who adds one has to say."""
+
+_BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "test_")
+"""How the names of routes begin that act on what their path names and take no body."""
+_UPLOADS = ("upload_file", "add_upload_part")
+
+
+def _rows() -> Iterator[Route]:
+    for (scope, prefix, models), rows in _TABLE.items():
+        for row in rows:
+            method, rest, name, summary = row[:4]
+            path, own = prefix + rest, row[4] if len(row) == 5 else models
+            dialect = Dialect.ANTHROPIC if path.startswith("/v1/messages") else Dialect.OPENAI
+            yield Route(name, method, path, scope, summary, own, _body(method, name), dialect)
+
+
+def _body(method: str, name: str) -> Body:
+    if name in _UPLOADS:
+        return Body.UPLOAD
+    is_bodiless = method in ("GET", "DELETE") or name.startswith(_BODILESS)
+    return Body.NONE if is_bodiless else Body.JSON
+
+
+ROUTES = tuple(_rows())
+
+ANSWERING = frozenset(
+    {
+        *("generate", "chat", "complete", "respond", "messages", "count_tokens", "embed"),
+        *("moderate", "record_feedback", "preview_dataset", "test_webhook"),
+        # The file is a change once its parts are joined.
         "add_upload_part",
-        "POST",
-        f"{UPLOAD}/parts",
-        access.FILES,
-        "Add a part to an upload.",
-        NO_MODELS,
-        Body.UPLOAD,
-    ),
-    route(
-        "POST",
-        f"{UPLOAD}/complete",
-        "complete_upload",
-        access.FILES,
-        "Complete an upload.",
-        NO_MODELS,
-    ),
-    Route(
-        "cancel_upload", "POST", f"{UPLOAD}/cancel", access.FILES, "Cancel an upload.", NO_MODELS
-    ),
-    route(
-        "POST",
-        "/v1/datasets",
-        "create_dataset",
-        access.DATASETS,
-        "Create a dataset from a file.",
-        DATASET,
-    ),
-    route(
-        "POST",
-        "/v1/datasets/preview",
-        "preview_dataset",
-        access.DATASETS,
-        "Preview the dataset of a file's first rows.",
-        DATASET,
-    ),
-    route("GET", "/v1/datasets", "list_datasets", access.DATASETS, "List datasets.", NO_MODELS),
-    route(
-        "GET",
-        "/v1/datasets/{dataset_id}",
-        "get_dataset",
-        access.DATASETS,
-        "Get a dataset.",
-        NO_MODELS,
-    ),
-    route(
-        "DELETE",
-        "/v1/datasets/{dataset_id}",
-        "delete_dataset",
-        access.DATASETS,
-        "Delete a dataset.",
-        NO_MODELS,
-    ),
-    route(
-        "GET",
-        "/v1/datasets/{dataset_id}/rows/{line}",
-        "explain_row",
-        access.DATASETS,
-        "Get the provenance of a source row.",
-        NO_MODELS,
-    ),
-    route(
-        "GET",
-        "/v1/datasets/{dataset_id}/diff/{other_dataset_id}",
-        "diff_datasets",
-        access.DATASETS,
-        "Compare two datasets.",
-        NO_MODELS,
-    ),
-    route(
-        "GET",
-        "/v1/datasets/{dataset_id}/report",
-        "get_report",
-        access.DATASETS,
-        "Get a dataset's report as JSON or HTML.",
-        NO_MODELS,
-    ),
-    *JOB_ROUTES,
-    route(
-        "GET",
-        "/v1/budget",
-        "get_budget",
-        access.BUDGETS,
-        "Get the tenant's limits and use.",
-        NO_MODELS,
-    ),
-    Route(
-        "put_budget",
-        "PUT",
-        "/v1/budget",
-        access.BUDGETS,
-        "Set the tenant's limits.",
-        NO_MODELS,
-        Body.JSON,
-    ),
-    route("GET", "/v1/usage", "get_usage", access.USAGE, "Get the tenant's usage.", NO_MODELS),
-    route(
-        "GET",
-        "/v1/organization/usage/completions",
-        "get_organization_usage",
-        access.USAGE,
-        "Get the tenant's usage, at OpenAI's path.",
-        NO_MODELS,
-    ),
-    route(
-        "POST",
-        "/v1/webhooks",
-        "register_webhook",
-        access.WEBHOOKS,
-        "Register a webhook endpoint.",
-        NO_MODELS,
-    ),
-    route(
-        "GET",
-        "/v1/webhooks",
-        "list_webhooks",
-        access.WEBHOOKS,
-        "List webhook endpoints.",
-        NO_MODELS,
-    ),
-    route("GET", WEBHOOK, "get_webhook", access.WEBHOOKS, "Get a webhook endpoint.", NO_MODELS),
-    Route(
-        "change_webhook",
-        "PATCH",
-        WEBHOOK,
-        access.WEBHOOKS,
-        "Update a webhook endpoint.",
-        NO_MODELS,
-        Body.JSON,
-    ),
-    route(
-        "DELETE",
-        WEBHOOK,
-        "delete_webhook",
-        access.WEBHOOKS,
-        "Delete a webhook endpoint.",
-        NO_MODELS,
-    ),
-    Route(
-        "rotate_webhook",
-        "POST",
-        f"{WEBHOOK}/rotate",
-        access.WEBHOOKS,
-        "Rotate a webhook endpoint's secret.",
-        NO_MODELS,
-    ),
-    Route(
-        "test_webhook",
-        "POST",
-        f"{WEBHOOK}/test",
-        access.WEBHOOKS,
-        "Send a test event to a webhook endpoint.",
-        NO_MODELS,
-    ),
-    route(
-        "GET",
-        f"{WEBHOOK}/deliveries",
-        "list_webhook_deliveries",
-        access.WEBHOOKS,
-        "List delivery attempts of a webhook endpoint.",
-        NO_MODELS,
-    ),
-    route(
-        "GET", "/v1/audit", "list_changes", access.KEYS, "List the audit log of changes.", NO_MODELS
-    ),
-    route("POST", "/v1/keys", "issue_key", access.KEYS, "Create an API key.", OF_KEY),
-    route("GET", "/v1/keys", "list_keys", access.KEYS, "List API keys.", NO_MODELS),
-    route("GET", KEY, "get_key", access.KEYS, "Get an API key's record.", NO_MODELS),
-    Route("change_key", "PATCH", KEY, access.KEYS, "Update an API key.", OF_KEY, Body.JSON),
-    route("DELETE", KEY, "revoke_key", access.KEYS, "Revoke an API key for good.", NO_MODELS),
-    Route(
-        "rotate_key", "POST", f"{KEY}/rotate", access.KEYS, "Rotate an API key's secret.", NO_MODELS
-    ),
+    }
 )
+"""Routes with bodies that are answered and change nothing; a new route is taken for a change."""
+
+
+def is_change(route: Route) -> bool:
+    """Whether what the route does is there after its answer: whoever does it is written down."""
+    return route.method != "GET" and route.name not in ANSWERING
 
 
 @dataclass(frozen=True)

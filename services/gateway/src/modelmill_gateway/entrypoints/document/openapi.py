@@ -7,8 +7,7 @@ from typing import Any
 from modelmill_gateway.domain import access
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from modelmill_gateway.domain.purposes import PURPOSES
-from modelmill_gateway.domain.route import Body, Dialect, Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Route
 from modelmill_gateway.entrypoints.document.operation import Operation
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from modelmill_gateway.domain.changes import is_change
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, is_change
 from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF, Handlers
 from modelmill_gateway.identity.record_changes import RecordChanges
 

@@ -22,8 +22,7 @@ from modelmill_gateway.domain.model_names import Named, Reach, names_at
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
-from modelmill_gateway.domain.route import Route
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Route
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.identity.credentials import Credentials
 from modelmill_gateway.identity.require_models import RequireModels

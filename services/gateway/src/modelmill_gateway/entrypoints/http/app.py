@@ -15,8 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from modelmill_gateway.domain.request_ids import RequestIds
-from modelmill_gateway.domain.route import Body
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, Body
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.page import index_page
 from modelmill_gateway.entrypoints.document.reference_page import reference_page

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.domain.changes import is_change
-from modelmill_gateway.domain.routes import ROUTES
+from modelmill_gateway.domain.routes import ROUTES, is_change
 from modelmill_gateway.entrypoints.http.requests import (
     Handler,
     Handlers,

@@ -24,7 +24,7 @@ from modelmill_gateway.domain.errors import (
     ModelNotFoundError,
     UnsupportedEncodingError,
 )
-from modelmill_gateway.domain.route import Dialect
+from modelmill_gateway.domain.routes import Dialect
 from modelmill_gateway.entrypoints.schemas.errors import ErrorFields
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from modelmill_gateway.domain.chat import End, Piece, ToolCall
-from modelmill_gateway.domain.route import Dialect
+from modelmill_gateway.domain.routes import Dialect
 from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.http.errors import Refusal, error_body
 from modelmill_gateway.entrypoints.schemas.messages import (

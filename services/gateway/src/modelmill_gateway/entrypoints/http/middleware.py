@@ -18,8 +18,7 @@ from modelmill_gateway.domain.errors import MethodNotAllowedError
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES
-from modelmill_gateway.domain.route import Body, Dialect, Route
-from modelmill_gateway.domain.routes import ROUTES, Match, match
+from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Match, Route, match
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.entrypoints.http.errors import (
     Headers,

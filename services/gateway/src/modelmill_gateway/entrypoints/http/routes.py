@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from modelmill_job_index.index import JobIndex
 
-from modelmill_gateway.domain.route import Body
+from modelmill_gateway.domain.routes import Body
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.batches import BatchRoutes
