@@ -185,6 +185,11 @@ class FakeLoader:
         )
 
 
+def plenty_free() -> int:
+    """Free memory of a machine on which it is never short."""
+    return 2**40
+
+
 @dataclass
 class FakeMachine:
     """So much is free beside what engines hold."""

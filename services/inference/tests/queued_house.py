@@ -18,7 +18,7 @@ from modelmill_testkit.simulation import virtual_time
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from prometheus_client import REGISTRY
 
-from .fakes import FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeEngine, FakeLoader, FakeModels, HeardFacts, plenty_free
 
 VERSION = "mv-1"
 TOKEN_SECONDS = 0.1
@@ -38,7 +38,7 @@ class House:
         for tenant in ("acme", "other"):
             models.versions[tenant, VERSION] = models.versions["acme", VERSION]
         self.loader = FakeLoader(tokenizer)
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(models, self.loader, HeardFacts(), room, max_in_flight=100)
         self.admissions = Admissions(plan)
         self.generate = GenerateText(self.pool, self.admissions)

@@ -21,7 +21,7 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .adapter_folders import write_adapter
 from .engine_bench import PROMPTS, Bench
-from .fakes import FakeEngine, FakeKind, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeEngine, FakeKind, FakeModels, HeardFacts, plenty_free
 
 BASE, BUILD = "mv-base", "mv-build"
 
@@ -37,7 +37,7 @@ class World:
         loader = LoadVersion(
             self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
         )
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.base_digest = self.store.commit(llama, kind="model", form="safetensors").digest
         self.say(BASE, self.base_digest, form="safetensors", base_version_id=BASE)

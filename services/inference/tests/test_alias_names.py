@@ -19,7 +19,7 @@ from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeLoader, FakeModels, HeardFacts, plenty_free
 
 
 def moved(name: str, version_id: str, tenant: str = "acme") -> Stored[AliasState]:
@@ -28,7 +28,7 @@ def moved(name: str, version_id: str, tenant: str = "acme") -> Stored[AliasState
 
 
 def names(*states: Stored[AliasState]) -> AliasNames:
-    known = AliasNames()
+    known = AliasNames(lambda _tenant, _version: True)
     for state in states:
         known.set(state, at_once=True)
     return known
@@ -154,7 +154,7 @@ class Following:
         **waits: float,
     ) -> None:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(
             self.models, self.loader, HeardFacts(), room, max_in_flight=3, records=records
         )

@@ -36,7 +36,7 @@ from modelmill_testkit.tool_templates import MISTRAL, SPECIAL
 from modelmill_tokenization import ChatTokenizer
 from prometheus_client import REGISTRY
 
-from .fakes import PATIENT, FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeEngine, FakeLoader, FakeModels, HeardFacts, plenty_free
 
 VERSION = "mv-1"
 LOOK = Tool(name="look", description="Looks.", parameters_schema='{"type": "object"}')
@@ -69,7 +69,7 @@ class Room:
         self.tokenizer = tokenizer
         models, self.loader = FakeModels(), FakeLoader(tokenizer, kind=Talker)
         models.add(VERSION)
-        memory = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        memory = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(models, self.loader, HeardFacts(), memory, max_in_flight=9)
         self.admissions = Admissions(PATIENT)
         self.generate = GenerateText(self.pool, self.admissions)
@@ -102,7 +102,7 @@ async def door(room: Room) -> AsyncIterator[Any]:
     """The service's own door, on a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     pb_grpc.add_InferenceServiceServicer_to_server(
-        InferenceServicer(room.pool, room.admissions, AliasNames()), server.grpc
+        InferenceServicer(room.pool, room.admissions, AliasNames(room.pool.can_serve)), server.grpc
     )
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:
         yield pb_grpc.InferenceServiceStub(channel)

@@ -28,7 +28,7 @@ from modelmill_service_kit.errors import (
 from modelmill_testkit.in_process_tokenizers import InProcessTokenizers
 
 from .engine_bench import PROMPTS, Bench
-from .fakes import FakeKind, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeKind, FakeModels, HeardFacts, plenty_free
 
 GOOD = "mv-good"
 
@@ -60,7 +60,7 @@ class World:
         loader = LoadVersion(
             self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
         )
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.file(GOOD, llama)
 

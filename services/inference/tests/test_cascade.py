@@ -21,7 +21,7 @@ from modelmill_inference.render_prompt import Prompt
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import PATIENT, FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeLoader, FakeModels, HeardFacts, plenty_free
 
 SMALL, LARGE = "mv-small", "mv-large"
 SURE = math.exp(-0.5)
@@ -34,7 +34,7 @@ class House:
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=8)
         generate = GenerateText(self.pool, Admissions(PATIENT))
         self.cascade, self.calibrate = CascadeText(generate), CalibrateCascade(generate)

@@ -26,7 +26,7 @@ from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
 from modelmill_tokenization.bounded import LimitError, Limits
 from modelmill_tokenization.bounded.pool import TokenizerPool
 
-from .fakes import PATIENT, FakeKind, FakeMachine, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeKind, FakeModels, HeardFacts, plenty_free
 
 pytestmark = pytest.mark.tier("test")
 
@@ -42,7 +42,7 @@ class World:
         self.store, self.models, self.heard = FolderStore(folder / "s"), FakeModels(), HeardFacts()
         finder = FindEngine(self.models, [FakeKind()])
         loader = LoadVersion(self.store, finder, CacheSettings(GIB, sequences=4), tokenizers)
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=64)
         self.generate = GenerateText(self.pool, Admissions(PATIENT))
         self.count = CountTokens(self.pool)

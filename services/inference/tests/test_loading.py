@@ -25,7 +25,7 @@ from modelmill_testkit.simulation import virtual_time
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import PATIENT, FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeLoader, FakeModels, HeardFacts, plenty_free
 
 LOADING = ServingState.SERVING_STATE_LOADING
 
@@ -46,7 +46,7 @@ class Room:
 
     def __init__(self, tokenizer: ChatTokenizer, records: LoadRecords | None = None) -> None:
         self.models, self.loader, self.heard = FakeModels(), SlowLoader(tokenizer), HeardFacts()
-        memory = MemoryRoom(FakeMachine(), RoomLimits(2**40, versions=1))
+        memory = MemoryRoom(plenty_free, RoomLimits(2**40, versions=1))
         self.pool = VersionPool(
             self.models, self.loader, self.heard, memory, max_in_flight=9, records=records
         )
@@ -205,7 +205,7 @@ def test_a_load_that_is_given_up_is_told_to_have_stopped(tokenizer: ChatTokenize
 async def door(room: Room) -> AsyncIterator[Any]:
     """The service's own door, on a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-    servicer = InferenceServicer(room.pool, Admissions(PATIENT), AliasNames())
+    servicer = InferenceServicer(room.pool, Admissions(PATIENT), AliasNames(room.pool.can_serve))
     pb_grpc.add_InferenceServiceServicer_to_server(servicer, server.grpc)
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:
         yield pb_grpc.InferenceServiceStub(channel)

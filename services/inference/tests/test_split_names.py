@@ -10,7 +10,7 @@ from modelmill_inference.alias_names import AliasNames
 def known_by(**options: Any) -> AliasNames:
     state = AliasState(tenant="acme", name="kinds", version_id="mv-1")
     state.options.update({"kind": "split"} | options)
-    names = AliasNames()
+    names = AliasNames(lambda _tenant, _version: True)
     names.set(Stored(1, "alias.state.acme.kinds", state, {}), at_once=True)
     return names
 

@@ -8,7 +8,6 @@ from modelmill_inference.domain.memory import (
     MIB,
     MemoryNeed,
 )
-from modelmill_inference.free_idle import FreeIdle
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_records import LoadRecords
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
@@ -30,7 +29,7 @@ class House:
     ) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
         self.machine = FakeMachine()
-        self.room = MemoryRoom(self.machine, RoomLimits(LIMIT))
+        self.room = MemoryRoom(self.machine.free_bytes, RoomLimits(LIMIT))
         self.pool = VersionPool(
             self.models, self.loader, self.heard, self.room, max_in_flight=3, records=records
         )
@@ -282,7 +281,7 @@ async def test_a_failed_load_gives_its_room_back(tokenizer: ChatTokenizer) -> No
 async def test_what_nobody_uses_or_names_is_freed_after_a_while(tokenizer: ChatTokenizer) -> None:
     house = House(tokenizer, named=100, unnamed=100)
     house.pool.keep(frozenset({"named"}))
-    sweeping = asyncio.create_task(FreeIdle(house.pool, 0.05).run())
+    sweeping = asyncio.create_task(house.pool.free_idle(0.05))
     done = asyncio.Event()
     using = asyncio.create_task(house.use("unnamed", done))
     await house.use("named")

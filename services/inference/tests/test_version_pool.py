@@ -14,7 +14,7 @@ from modelmill_service_kit.errors import (
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeLoader, FakeModels, HeardFacts, plenty_free
 
 
 class Room:
@@ -22,7 +22,7 @@ class Room:
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40, versions=2))
+        room = MemoryRoom(plenty_free, RoomLimits(2**40, versions=2))
         self.pool = VersionPool(self.models, self.loader, self.heard, room, max_in_flight=3)
         for version_id in ("mv-1", "mv-2", "mv-3"):
             self.models.add(version_id)

@@ -43,9 +43,14 @@ class Target:
 
 
 class AliasNames:
-    """The newest state of each alias; a tenant's own name hides a shared one."""
+    """The newest state of each alias; a tenant's own name hides a shared one.
 
-    def __init__(self) -> None:
+    Args:
+        can_serve: whether a tenant has a version, by tenant and id, that an engine here can run.
+    """
+
+    def __init__(self, can_serve: Callable[[str, str], bool]) -> None:
+        self._can_serve = can_serve
         self._told: dict[Alias, Stored[AliasState]] = {}
         self._followed: dict[Alias, Target] = {}
         """What requests go to."""
@@ -80,13 +85,20 @@ class AliasNames:
             if may_name_it and version_id in self._followed[alias].versions():
                 self._followed[alias] = _target(stored.body)
 
-    def target_of(self, tenant: str, model: str) -> Target:
-        """What the tenant means; what is no alias, or a removed one, is taken for a version."""
+    def target_of(self, tenant: str, model: str, fallback_version_id: str = "") -> Target:
+        """Resolve an alias or version id, once per request: one version gives the whole answer.
+
+        Args:
+            fallback_version_id: used if `model` is neither a known alias nor a version that can be
+                served here.
+        """
         for owner in (tenant, SHARED_TENANT):
             target = self._followed.get((owner, model))
             if target is not None and target.version_id:
                 return target
-        return Target(model)
+        if not fallback_version_id or self._can_serve(tenant, model):
+            return Target(model)
+        return Target(fallback_version_id)
 
     def named(self) -> dict[Named, Stored[AliasState]]:
         """What aliases name by their newest state, with the move that came last to name it."""

@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from typing import Protocol
 
-from google.protobuf.message import Message
 from modelmill.registry.v1.model_events_pb2 import ModelServing
+from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_SERVING
 from modelmill_service_kit.errors import UnavailableError
 from opentelemetry import context
@@ -16,12 +15,6 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 
 
-class Publishes(Protocol):
-    """The part of the bus that this needs."""
-
-    async def publish(self, subject: str, body: Message, *, msg_id: str | None = None) -> int: ...
-
-
 class ServingAnnouncer:
     """Publishes `model.serving` in the background; while the bus is away it keeps what is newest.
 
@@ -30,9 +23,7 @@ class ServingAnnouncer:
         retry_seconds: between two tries while the bus is away.
     """
 
-    def __init__(
-        self, bus: Publishes, replica: str, *, retry_seconds: float = RETRY_SECONDS
-    ) -> None:
+    def __init__(self, bus: Bus, replica: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._bus = bus
         self._replica = replica
         self._retry_seconds = retry_seconds

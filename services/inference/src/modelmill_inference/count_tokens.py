@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from modelmill_inference.demand_call import demanded_call
-from modelmill_inference.load_version import LoadedVersion, Versions
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.render_prompt import Prompt, prompt_tokens
 
 
@@ -18,7 +19,7 @@ class CountedPrompt:
 class CountTokens:
     """Renders and encodes; no engine has to do anything, so that nobody waits for a turn."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: VersionPool) -> None:
         self._versions = versions
 
     async def __call__(

@@ -9,7 +9,7 @@ from modelmill_inference.account_generation import accounted
 from modelmill_inference.admit_requests import Admissions
 from modelmill_inference.domain.asking import Ask
 from modelmill_inference.domain.generation import EngineCannotError, check_tokens
-from modelmill_inference.load_version import Versions
+from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import encoded_texts
 from modelmill_inference.resumed_answer import asked_again
 
@@ -41,7 +41,7 @@ class Vectors:
 class EmbedTexts:
     """Encodes the texts and asks the engine once."""
 
-    def __init__(self, versions: Versions, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
         self._versions = versions
         self._admissions = admissions
 

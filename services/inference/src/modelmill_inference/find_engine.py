@@ -3,27 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.default_build import is_slower
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_inference.engine import EngineKind
 
 ADAPTER = "adapter"
-
-
-class Catalogue(Protocol):
-    """The model versions that exist."""
-
-    def get(self, tenant: str, version_id: str) -> ModelReady:
-        """NotFoundError when it does not exist, is another tenant's, or is retired."""
-
-    def builds_of(
-        self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
-    ) -> list[ModelReady]:
-        """Versions made directly from it, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +52,7 @@ class FindEngine:
 
     def __init__(
         self,
-        models: Catalogue,
+        models: ModelCatalogue,
         kinds: Sequence[EngineKind],
         missing: Mapping[str, str] = MappingProxyType({}),
     ) -> None:

@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelRetired
-from modelmill_bus.envelope import Stored
+from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_RETIRED
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 from opentelemetry import context
@@ -28,15 +26,6 @@ MAX_TRIES = 3
 """Of a version that is not known or does not answer, until it counts as failed for good."""
 
 
-class Follows(Protocol):
-    """The part of the bus that this needs."""
-
-    def follow(
-        self, subjects: Sequence[str], *, on_current: Callable[[], None] | None = None
-    ) -> AsyncIterator[Stored[Any]]:
-        """Every message of the subjects, from the first one on."""
-
-
 class FollowNames:
     """Loads each version that an alias of any tenant names, and warms it, before anybody asks.
 
@@ -47,7 +36,7 @@ class FollowNames:
 
     def __init__(
         self,
-        bus: Follows,
+        bus: Bus,
         pool: VersionPool,
         *,
         look_seconds: float = LOOK_SECONDS,
@@ -57,7 +46,7 @@ class FollowNames:
         self._retry_seconds = retry_seconds
         self._bus = bus
         self._pool = pool
-        self.names = AliasNames()
+        self.names = AliasNames(pool.can_serve)
         """Kept up to date for those who resolve requests."""
         self._changed = asyncio.Event()
         self._not_before: dict[Named, float] = {}

@@ -23,7 +23,8 @@ from modelmill_inference.domain.grammar.constrained_output import ConstrainedOut
 from modelmill_inference.domain.sampling import SamplingOptions, check_options
 from modelmill_inference.end_in_time import ended_in_time
 from modelmill_inference.hold_answer import constrained_output, held_pieces
-from modelmill_inference.load_version import LoadedVersion, Versions
+from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.render_prompt import Prompt, prompt_tokens
 
 Item = TypeVar("Item")
@@ -118,7 +119,7 @@ class GenerateCommand:
 class GenerateText:
     """Checks, renders, generates; frees the slots when its iterator is closed."""
 
-    def __init__(self, versions: Versions, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
         self._versions = versions
         self._admissions = admissions
 

@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
 
 from modelmill.registry.v1.model_events_pb2 import (
     ModelReady,
@@ -19,6 +19,8 @@ from modelmill.registry.v1.model_events_pb2 import (
     ServingAbilities,
     ServingState,
 )
+from modelmill_bus.read_model import FreshLook
+from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_service_kit.errors import (
     DomainError,
     NotFoundError,
@@ -27,10 +29,16 @@ from modelmill_service_kit.errors import (
 )
 from opentelemetry import trace
 
+from modelmill_inference.announce_serving import ServingAnnouncer
 from modelmill_inference.load_records import LoadRecords
-from modelmill_inference.load_version import LoadedVersion, PreparedVersion
+from modelmill_inference.load_version import LoadedVersion, LoadVersion, PreparedVersion
 from modelmill_inference.memory_room import MemoryRoom
 from modelmill_inference.metrics import IN_FLIGHT, MODELS_LOADED, QUEUED
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+IDLE_POLL_SECONDS = 5.0
 
 
 def ready_fact(loaded: LoadedVersion) -> ModelServing:
@@ -52,44 +60,6 @@ def ready_fact(loaded: LoadedVersion) -> ModelServing:
     )
 
 
-class Looks(Protocol):
-    """See `modelmill_bus.read_model.FreshLook`."""
-
-    async def __call__(self, find: Callable[[], ModelReady]) -> ModelReady: ...
-
-
-async def look_once(find: Callable[[], ModelReady]) -> ModelReady:
-    """What is known here is all there is."""
-    return find()
-
-
-log = logging.getLogger(__name__)
-tracer = trace.get_tracer(__name__)
-
-
-class Models(Protocol):
-    """The model versions that exist."""
-
-    def get(self, tenant: str, version_id: str) -> ModelReady:
-        """NotFoundError when it does not exist, is another tenant's, or is retired."""
-
-
-class Loader(Protocol):
-    """Brings a version up; see `load_version.LoadVersion`."""
-
-    def check(self, model: ModelReady) -> str: ...
-
-    async def prepare(self, model: ModelReady) -> PreparedVersion: ...
-
-    async def open(self, prepared: PreparedVersion) -> LoadedVersion: ...
-
-
-class Announcements(Protocol):
-    """Tells everybody what this replica serves; never waits and never fails."""
-
-    def say(self, fact: ModelServing) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
     """One loaded version, for a listing."""
@@ -105,25 +75,25 @@ class VersionPool:
     Args:
         room: memory for them; the least recently used idle one makes room for another.
         max_in_flight: requests per version, those that wait for it to load included.
-        look: how a version is looked up that another process may have heard of first.
+        look: finds versions that this process has not read yet; None to look once.
         records: of its loads; a fresh one without any.
     """
 
     def __init__(
         self,
-        models: Models,
-        loader: Loader,
-        announcements: Announcements,
+        models: ModelCatalogue,
+        loader: LoadVersion,
+        announcer: ServingAnnouncer,
         room: MemoryRoom,
         *,
         max_in_flight: int,
-        look: Looks = look_once,
+        look: FreshLook | None = None,
         records: LoadRecords | None = None,
     ) -> None:
         self._models = models
         self._look = look
         self._loader = loader
-        self._announcements = announcements
+        self._announcer = announcer
         self._room = room
         self._max_in_flight = max_in_flight
         self._loads: dict[str, asyncio.Task[LoadedVersion]] = {}
@@ -153,7 +123,8 @@ class VersionPool:
                 loaded by the deadline.
             PreconditionError: it does not verify, is too large, or the engine refused it.
         """
-        model = await self._look(lambda: self._models.get(tenant, version_id))
+        find = partial(self._models.get, tenant, version_id)
+        model = find() if self._look is None else await self._look(find)
         self._loader.check(model)
         if self._in_flight[version_id] >= self._max_in_flight:
             raise OverloadedError(
@@ -218,6 +189,19 @@ class VersionPool:
         """Unload an idle version; return when its memory is back."""
         await asyncio.shield(self._unload(version_id, ServingState.SERVING_STATE_STOPPED))
 
+    async def free_idle(self, idle_seconds: float) -> None:
+        """Unload versions that no alias names and nobody used for that long, until cancelled.
+
+        Args:
+            idle_seconds: long enough that a rollback finds the previous version still loaded.
+        """
+        while True:
+            await asyncio.sleep(min(idle_seconds, IDLE_POLL_SECONDS))
+            # Listed again after each: while one unloads, the next may be requested.
+            while idle := self.idle(for_seconds=idle_seconds):
+                log.info("%s was idle for %g s", idle[0], idle_seconds)
+                await self.free(idle[0])
+
     async def close(self) -> None:
         """Stop loading, and unload everything."""
         self._closed = True
@@ -265,13 +249,13 @@ class VersionPool:
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
         self._last_used[version_id] = time.monotonic()
         MODELS_LOADED.inc()
-        self._announcements.say(ready_fact(loaded))
+        self._announcer.say(ready_fact(loaded))
         return loaded
 
     async def _open(self, prepared: PreparedVersion) -> LoadedVersion:
         version_id = prepared.model.version_id
         await self._room.take(version_id, prepared.need, self)
-        self._announcements.say(self._records.loading_fact(version_id))
+        self._announcer.say(self._records.loading_fact(version_id))
         loaded = None
         try:
             loaded = await self._loader.open(prepared)
@@ -326,7 +310,7 @@ class VersionPool:
         reason: str = "",
     ) -> None:
         fact = ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
-        self._announcements.say(fact)
+        self._announcer.say(fact)
 
 
 def _done_well(task: asyncio.Task[LoadedVersion] | None) -> bool:

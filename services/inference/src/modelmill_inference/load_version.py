@@ -4,16 +4,17 @@ import asyncio
 import json
 import time
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_registry.manifest import Manifest
+from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.safetensors_header import safetensors_problem
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from modelmill_tokenization.bounded.opened import OpenTokenizer, PromptEncoder
+from modelmill_tokenization.bounded.pool import TokenizerPool
 from modelmill_tokenization.token_decoder import TokenDecoder
 
 from modelmill_inference.domain.adapter_fit import adapter_problems
@@ -101,16 +102,6 @@ WARM_TEXT = "Hello"
 WARM_TOKENS = 2
 
 
-class Artifacts(Protocol):
-    """Where the files of a version are."""
-
-    def materialise(self, digest: str) -> Path:
-        """A local folder with verified files; blocks. NotFoundError, PreconditionError."""
-
-    def manifest(self, digest: str) -> Manifest:
-        """What an artifact consists of and was made from. Raises as `materialise`."""
-
-
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
     """What engines may keep of keys and values."""
@@ -151,31 +142,17 @@ class LoadedVersion:
     load_seconds: float
 
 
-class Tokenizers(Protocol):
-    """Runs the foreign code of models; see `modelmill_tokenization.bounded.pool.TokenizerPool`."""
-
-    async def open(self, tenant: str, folder: Path) -> OpenTokenizer: ...
-
-
-class Versions(Protocol):
-    """Where loaded versions are had; see `lease_version.VersionPool`."""
-
-    def lease(
-        self, tenant: str, version_id: str, deadline: float | None = None
-    ) -> AbstractAsyncContextManager[LoadedVersion]: ...
-
-
 class LoadVersion:
     """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
 
     def __init__(
         self,
-        artifacts: Artifacts,
+        store: ArtifactStore,
         find_engine: FindEngine,
         cache: CacheSettings,
-        tokenizers: Tokenizers,
+        tokenizers: TokenizerPool,
     ) -> None:
-        self._artifacts = artifacts
+        self._store = store
         self._tokenizers = tokenizers
         self._find_engine = find_engine
         self._cache = cache
@@ -207,11 +184,11 @@ class LoadVersion:
         return PreparedVersion(model, runs, folder, adapter, files, tokenizer, need, began)
 
     def _files(self, model: ModelReady, runs: Runs) -> tuple[Path, Path | None, ModelFiles]:
-        folder = self._artifacts.materialise(runs.weights.digest)
+        folder = self._store.materialise(runs.weights.digest)
         adapter = None
         if runs.base is not None:
             self._refuse_foreign(model, runs.base)
-            adapter = self._artifacts.materialise(model.digest)
+            adapter = self._store.materialise(model.digest)
             check_adapter(adapter, folder)
         return folder, adapter, read_files(folder, adapter, model.context_tokens)
 
@@ -227,7 +204,7 @@ class LoadVersion:
 
     def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
         """The manifest, which nobody can change, has the last word on what it was trained on."""
-        trained_on = self._artifacts.manifest(adapter.digest).made_from.get("base")
+        trained_on = self._store.manifest(adapter.digest).made_from.get("base")
         if trained_on is not None and trained_on != base.digest:
             raise PreconditionError(
                 f"adapter {adapter.version_id} was not trained on {base.version_id}, "

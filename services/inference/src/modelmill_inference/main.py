@@ -35,7 +35,6 @@ from modelmill_inference.engine_kinds import engine_kinds, missing_kinds, spare_
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.follow_names import FollowNames
-from modelmill_inference.free_idle import FreeIdle
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
@@ -60,31 +59,10 @@ class Running:
     replica: str
 
 
-def cache_settings(settings: Settings) -> CacheSettings:
-    """What each engine may keep of keys and values."""
-    return CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
-
-
 def room_limits(settings: Settings) -> RoomLimits:
     """What versions may hold; a twentieth of the machine is left to whatever else runs on it."""
     memory = settings.memory_bytes or this_machine().memory_bytes * 19 // 20
     return RoomLimits(memory, settings.max_loaded)
-
-
-def version_pool(
-    settings: Settings,
-    bus: Bus,
-    models: ModelCatalogue,
-    loader: LoadVersion,
-    announcer: ServingAnnouncer,
-    room: MemoryRoom,
-) -> VersionPool:
-    """The versions of this process, in the memory of this machine."""
-    return VersionPool(
-        *(models, loader, announcer, room),
-        max_in_flight=settings.max_in_flight,
-        look=FreshLook(bus, (models, MODEL_READY)),
-    )
 
 
 def rpc_server(
@@ -102,13 +80,6 @@ def tokenizer_pool(settings: Settings) -> TokenizerPool:
     seconds = settings.tokenizer_cpu_seconds
     limits = Limits(cpu_seconds=seconds, seconds=2 * seconds)
     return TokenizerPool(limits, TokenizerFigures(), settings.tokenizer_processes)
-
-
-class ThisMachine:
-    """`memory_room.Machine`: the one that this process runs on."""
-
-    def free_bytes(self) -> int:
-        return free_memory()
 
 
 def admission_plan(settings: Settings) -> AdmissionPlan:
@@ -136,11 +107,13 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        spare, room = spare_child(settings), MemoryRoom(ThisMachine(), room_limits(settings))
+        spare, room = spare_child(settings), MemoryRoom(free_memory, room_limits(settings))
         find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds())
         tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
-        loader = LoadVersion(store, find_engine, cache_settings(settings), tokenizers)
-        pool = version_pool(settings, bus, models, loader, announcer, room)
+        cache = CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
+        loader = LoadVersion(store, find_engine, cache, tokenizers)
+        look, max_in_flight = FreshLook(bus, (models, MODEL_READY)), settings.max_in_flight
+        pool = VersionPool(models, loader, announcer, room, max_in_flight=max_in_flight, look=look)
         follow_names = FollowNames(bus, pool)
         start(models.run())
         await _caught_up(models.ready, "which models there are")
@@ -149,7 +122,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(announcer.run())
         stack.push_async_callback(pool.close)
         start(follow_names.run())
-        start(FreeIdle(pool, settings.idle_seconds).run())
+        start(pool.free_idle(settings.idle_seconds))
         await _caught_up(follow_names.current, "what aliases name")
         newest = await bus.last_sequence(stream_of((MODEL_READY,)))
         start(PrepareVersions(bus, store, find_engine, after=newest).run())

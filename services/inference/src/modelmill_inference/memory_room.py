@@ -18,12 +18,6 @@ SPARE = "spare process"
 """Its name in the book; no version's id has a space."""
 
 
-class Machine(Protocol):
-    """The machine's memory, control groups included; blocks for milliseconds."""
-
-    def free_bytes(self) -> int: ...
-
-
 class Occupants(Protocol):
     """Who could leave."""
 
@@ -57,10 +51,14 @@ class RoomLimits:
 
 
 class MemoryRoom:
-    """Keeps the sum of what versions hold below what there is."""
+    """Keeps the sum of what versions hold below what there is.
 
-    def __init__(self, machine: Machine, limits: RoomLimits) -> None:
-        self._machine = machine
+    Args:
+        free_bytes: free memory of the machine or control group; blocks for milliseconds.
+    """
+
+    def __init__(self, free_bytes: Callable[[], int], limits: RoomLimits) -> None:
+        self._free_bytes = free_bytes
         self._limits = limits
         self._book = MemoryBook()
         self._seen: dict[str, int] = {}
@@ -173,7 +171,7 @@ class MemoryRoom:
 
         def measure() -> tuple[dict[str, int], int]:
             taken = {name: resident() for name, resident in loaded.items()}
-            return taken, self._machine.free_bytes()
+            return taken, self._free_bytes()
 
         taken, free = await asyncio.to_thread(measure)
         for name, resident in taken.items():

@@ -2,28 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
 from modelmill_bus.subjects import MODEL_READY
+from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import DomainError, NotFoundError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from modelmill_inference.find_engine import FindEngine
-from modelmill_inference.load_version import Artifacts
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
-
-
-class FollowsAfter(Protocol):
-    """The part of the bus that this needs."""
-
-    def follow(self, subjects: Sequence[str], *, after: int = 0) -> AsyncIterator[Stored[Any]]:
-        """Every message of the subjects that comes after that sequence."""
 
 
 class PrepareVersions:
@@ -34,10 +26,10 @@ class PrepareVersions:
     """
 
     def __init__(
-        self, bus: FollowsAfter, artifacts: Artifacts, find_engine: FindEngine, *, after: int
+        self, bus: Bus, store: ArtifactStore, find_engine: FindEngine, *, after: int
     ) -> None:
         self._bus = bus
-        self._artifacts = artifacts
+        self._store = store
         self._find_engine = find_engine
         self._after = after
 
@@ -59,7 +51,7 @@ class PrepareVersions:
             attributes={"modelmill.model.version": model.version_id},
         ) as span:
             try:
-                await asyncio.to_thread(self._artifacts.materialise, model.digest)
+                await asyncio.to_thread(self._store.materialise, model.digest)
             except (DomainError, OSError) as error:
                 # Loading it will say so to whoever asks; here it is only noted.
                 log.warning("%s cannot be prepared: %s", model.version_id, error)

@@ -9,7 +9,7 @@ from modelmill_inference.account_generation import accounted
 from modelmill_inference.admit_requests import Admissions
 from modelmill_inference.domain.asking import Ask
 from modelmill_inference.domain.generation import ContinuationScore, plan_score
-from modelmill_inference.load_version import Versions
+from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import Prompt, encoded_texts, prompt_tokens
 from modelmill_inference.resumed_answer import asked_again
 
@@ -42,7 +42,7 @@ class Scores:
 class ScoreTexts:
     """Encodes prompt and continuations apart, as training does, and asks the engine once."""
 
-    def __init__(self, versions: Versions, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
         self._versions = versions
         self._admissions = admissions
 

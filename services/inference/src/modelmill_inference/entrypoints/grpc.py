@@ -20,7 +20,6 @@ from modelmill_inference.cascade_text import CascadeText
 from modelmill_inference.count_tokens import CountTokens
 from modelmill_inference.domain.sampling import Constraint, SamplingOptions
 from modelmill_inference.embed_texts import EmbedCommand, EmbedTexts
-from modelmill_inference.find_target import FindTarget
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import Prompt, functions_of
@@ -33,7 +32,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
     def __init__(self, versions: VersionPool, admissions: Admissions, names: AliasNames) -> None:
-        self._find_target = FindTarget(names, versions)
+        self._names = names
         self._generate_text = GenerateText(versions, admissions)
         self._cascade_text = CascadeText(self._generate_text)
         self._calibrate_cascade = CalibrateCascade(self._generate_text)
@@ -45,7 +44,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
         command = _command(request, target.version_id, context)
         if target.cascade is None:
             answer = self._generate_text(command)
@@ -60,7 +59,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         command = ScoreCommand(
             tenant=request.tenant,
-            version_id=self._find_target(request.tenant, request.model).version_id,
+            version_id=self._names.target_of(request.tenant, request.model).version_id,
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
             deadline=_deadline(context),
@@ -79,7 +78,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
         command = EmbedCommand(
             tenant=request.tenant,
             version_id=target.version_id,
@@ -96,7 +95,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: Context
     ) -> pb.CountTokensResponse:
-        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
         counted = await self._count_tokens(
             request.tenant, target.version_id, _prompt(request), _deadline(context)
         )
@@ -116,7 +115,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.CalibrateCascadeRequest, context: Context
     ) -> pb.CalibrateCascadeResponse:
         small, large = (
-            self._find_target(request.tenant, name).version_id
+            self._names.target_of(request.tenant, name).version_id
             for name in (request.small, request.large)
         )
         command = CalibrateCommand(

@@ -8,12 +8,11 @@ from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.envelope import Stored
 from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
-from modelmill_inference.find_target import FindTarget
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeLoader, FakeModels, HeardFacts, plenty_free
 
 BUILD, ADAPTER = "mv-build", "mv-adapter"
 
@@ -22,11 +21,12 @@ class House:
     """A pool whose engine runs builds and nothing else, and the aliases that it has heard of."""
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
-        self.models, self.names = FakeModels(), AliasNames()
-        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        self.models = FakeModels()
+        room = MemoryRoom(plenty_free, RoomLimits(2**40))
         loader = FakeLoader(tokenizer)
         self.pool = VersionPool(self.models, loader, HeardFacts(), room, max_in_flight=8)
-        self.find = FindTarget(self.names, self.pool)
+        self.names = AliasNames(self.pool.can_serve)
+        self.find = self.names.target_of
         self.models.add(BUILD)
         self.models.add(ADAPTER, form="adapter")
 
