@@ -36,7 +36,6 @@ OPEN: frozenset[str] = frozenset(
         "Admission",
         "Alias",
         "Aliases",
-        "Announcements",
         "Ask",
         "AuditTrail",
         "Bucket",
@@ -69,7 +68,6 @@ OPEN: frozenset[str] = frozenset(
         "Models",
         "Moderation",
         "ModerationResult",
-        "News",
         "Page",
         "Part",
         "Policies",
@@ -78,7 +76,6 @@ OPEN: frozenset[str] = frozenset(
         "PolicyProcedures",
         "Prompt",
         "PromptTokenizer",
-        "Publishes",
         "Question",
         "QueueTicket",
         "ReadReport",
@@ -99,7 +96,6 @@ OPEN: frozenset[str] = frozenset(
         "Turn",
         "Usage",
         "Verdict",
-        "Versions",
         "Worker",
     }
 )

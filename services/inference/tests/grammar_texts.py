@@ -2,7 +2,7 @@
 
 import random
 
-from modelmill_inference.domain.grammar.lengths import Measures
+from modelmill_inference.domain.grammar.closing import Measures
 from modelmill_inference.domain.grammar.tree import (
     Characters,
     Choice,

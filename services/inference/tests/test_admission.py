@@ -5,8 +5,7 @@ from itertools import cycle
 
 import pytest
 from modelmill_inference.admit_requests import AdmissionPlan
-from modelmill_inference.domain.admission import Admission
-from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.admission import Admission, AdmissionLimits, Ask, Place, Ticket
 from modelmill_inference.domain.generation import ModelLimits
 from modelmill_inference.domain.memory import token_bytes
 from modelmill_service_kit.errors import DeadlineError, OverloadedError, TooLargeError

@@ -7,8 +7,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from modelmill_inference.domain.admission import Admission
-from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.admission import Admission, AdmissionLimits, Ask, Place, Ticket
 from modelmill_service_kit.errors import (
     DeadlineError,
     DomainError,

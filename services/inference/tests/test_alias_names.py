@@ -13,7 +13,7 @@ from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
 from modelmill_inference.follow_names import LOADS_AT_A_TIME, MAX_TRIES, FollowNames
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_records import LoadRecords
+from modelmill_inference.load_version import LoadRecords
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually

@@ -1,6 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_inference.domain.answer_text import AnswerText, StopScanner
+from modelmill_inference.answer_writer import AnswerText, StopScanner
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 FEW_LETTERS = st.text(alphabet="abc", max_size=30)

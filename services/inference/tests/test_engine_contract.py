@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from modelmill_inference.domain.generation import EngineCannotError
-from modelmill_inference.domain.grammar.printing import printed
-from modelmill_inference.domain.grammar.tree import Grammar, Literal
+from modelmill_inference.domain.grammar.tree import Grammar, Literal, printed
 from modelmill_inference.domain.sampling import MIN_TOP_P, Constraint
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_tokenization import Turn

@@ -1,6 +1,6 @@
 """When a child tells what its steps brought: seldom, but nothing that somebody waits for late."""
 
-from modelmill_inference.children.gathered_news import GatheredNews, News
+from modelmill_inference.children.runner import GatheredNews, News
 
 SECONDS = 0.1
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
+from modelmill_inference.domain.grammar.closing import Measures
 from modelmill_inference.domain.grammar.constrained_output import END_TOKEN, ConstrainedOutput, hold
-from modelmill_inference.domain.grammar.lengths import Measures
 from modelmill_inference.domain.sampling import Constraint
 from modelmill_service_kit.errors import InvalidInputError
 

@@ -14,8 +14,7 @@ from modelmill_inference.admit_requests import Admissions
 from modelmill_inference.alias_names import AliasNames
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_records import LoadRecords
-from modelmill_inference.load_version import LoadedVersion, PreparedVersion
+from modelmill_inference.load_version import LoadedVersion, LoadRecords, PreparedVersion
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from modelmill_inference.children import openvino_forward
+from modelmill_inference.children import openvino_reading
 from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.domain.generation import ScoreRequest
 from modelmill_testkit.cancelling import cancelled_after
@@ -106,7 +106,7 @@ async def test_little_memory_for_copies_changes_no_score(
                 return [log_likelihood for log_likelihood, _ in end.value]
 
     side_by_side = scores()
-    monkeypatch.setattr(openvino_forward, "CACHE_BYTES", 1)
+    monkeypatch.setattr(openvino_reading, "CACHE_BYTES", 1)
 
     assert scores() == pytest.approx(side_by_side, rel=1e-5)
 

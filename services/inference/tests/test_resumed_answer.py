@@ -9,9 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
-from modelmill_inference.domain.resume import resume
 from modelmill_inference.engine import EngineRestartingError
-from modelmill_inference.resumed_answer import MAX_DEATHS, EnginePatience, asked_again, resumed
+from modelmill_inference.resumed_answer import (
+    MAX_DEATHS,
+    EnginePatience,
+    asked_again,
+    resume,
+    resumed,
+)
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 

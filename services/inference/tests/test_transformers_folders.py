@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from modelmill_inference.children.transformers_opening import open_model
+from modelmill_inference.children.transformers_model import open_model
 from modelmill_inference.domain.adapter_fit import adapter_problems
 from peft import (
     IA3Config,

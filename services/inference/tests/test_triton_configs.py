@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format, text_format
-from modelmill_inference.adapters.triton_model import ENGINE, READER, TritonModel
+from modelmill_inference.adapters.triton_server import ENGINE, READER, TritonModel
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "triton"

@@ -9,7 +9,7 @@ from modelmill_inference.domain.memory import (
     MemoryNeed,
 )
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_records import LoadRecords
+from modelmill_inference.load_version import LoadRecords
 from modelmill_inference.memory_room import MemoryRoom, RoomLimits
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 from modelmill_testkit.waiting import eventually

@@ -8,13 +8,12 @@ from weakref import WeakKeyDictionary
 
 from modelmill_service_kit.errors import DomainError
 
-from modelmill_inference.domain.admission import Admission
-from modelmill_inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.admission import Admission, AdmissionLimits, Ask, Place, Ticket
 from modelmill_inference.domain.generation import ModelLimits
-from modelmill_inference.end_in_time import time_to_end
 from modelmill_inference.engine import Engine
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.metrics import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
+from modelmill_inference.resumed_answer import time_to_end
 
 REASONS = ("queue_full", "no_time", "too_large", "deadline_exceeded", "unavailable")
 """Why a request may not come to its turn."""

@@ -7,7 +7,7 @@ from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.account_generation import accounted
 from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.domain.asking import Ask
+from modelmill_inference.domain.admission import Ask
 from modelmill_inference.domain.generation import EngineCannotError, check_tokens
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import encoded_texts

@@ -13,7 +13,7 @@ from modelmill_inference.account_generation import GenerationAccount, accounted
 from modelmill_inference.admit_requests import Admissions, QueueTicket
 from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from modelmill_inference.demand_call import demanded_call
-from modelmill_inference.domain.asking import Ask
+from modelmill_inference.domain.admission import Ask
 from modelmill_inference.domain.generation import (
     AnswerReason,
     GenerationRequest,
@@ -21,11 +21,11 @@ from modelmill_inference.domain.generation import (
 )
 from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput
 from modelmill_inference.domain.sampling import SamplingOptions, check_options
-from modelmill_inference.end_in_time import ended_in_time
 from modelmill_inference.hold_answer import constrained_output, held_pieces
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.render_prompt import Prompt, prompt_tokens
+from modelmill_inference.resumed_answer import ended_in_time
 
 Item = TypeVar("Item")
 

@@ -10,8 +10,7 @@ from modelmill_tokenization.token_decoder import TokenDecoder
 
 from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
 from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold, is_large
-from modelmill_inference.domain.grammar.printing import printed
-from modelmill_inference.domain.grammar.tree import Grammar
+from modelmill_inference.domain.grammar.tree import Grammar, printed
 from modelmill_inference.domain.sampling import Constraint
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.resumed_answer import resumed

@@ -30,8 +30,12 @@ from modelmill_service_kit.errors import (
 from opentelemetry import trace
 
 from modelmill_inference.announce_serving import ServingAnnouncer
-from modelmill_inference.load_records import LoadRecords
-from modelmill_inference.load_version import LoadedVersion, LoadVersion, PreparedVersion
+from modelmill_inference.load_version import (
+    LoadedVersion,
+    LoadRecords,
+    LoadVersion,
+    PreparedVersion,
+)
 from modelmill_inference.memory_room import MemoryRoom
 from modelmill_inference.metrics import IN_FLIGHT, MODELS_LOADED, QUEUED
 

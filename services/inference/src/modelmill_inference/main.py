@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -101,10 +102,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-
-        def start(work: Coroutine[Any, Any, None]) -> None:
-            stack.callback(tasks.create_task(work).cancel)
-
+        start = partial(_start, stack, tasks)
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         spare, room = spare_child(settings), MemoryRoom(free_memory, room_limits(settings))
@@ -132,9 +130,14 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         servicer = InferenceServicer(pool, admissions, follow_names.names)
         server = await stack.enter_async_context(rpc_server(settings, servicer, follow_names))
         stack.callback(admissions.close)
-        start(_ready_once(follow_names.settled, server))
-        start(_keep_spare(follow_names.settled, room, spare))
+        start(_once_settled(follow_names.settled, server, room, spare))
         yield Running(server.port, page.port, replica)
+
+
+def _start(
+    stack: AsyncExitStack, tasks: asyncio.TaskGroup, work: Coroutine[Any, Any, None]
+) -> None:
+    stack.callback(tasks.create_task(work).cancel)
 
 
 async def _caught_up(told: asyncio.Event, what: str) -> None:
@@ -145,14 +148,12 @@ async def _caught_up(told: asyncio.Event, what: str) -> None:
         raise UnavailableError(f"the bus did not tell {what}") from None
 
 
-async def _ready_once(settled: asyncio.Event, server: RpcServer) -> None:
+async def _once_settled(
+    settled: asyncio.Event, server: RpcServer, room: MemoryRoom, spare: SpareChild | None
+) -> None:
+    """Report ready, then keep a spare process: versions that aliases name load first."""
     await settled.wait()
     await server.set_ready(True)
-
-
-async def _keep_spare(settled: asyncio.Event, room: MemoryRoom, spare: SpareChild | None) -> None:
-    # What is named loads first, with all the cores.
-    await settled.wait()
     if spare is not None and await room.hold_spare(spare):
         await spare.run()
 

@@ -6,7 +6,7 @@ Only a few times: a request that kills its engine would take its neighbours with
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -14,9 +14,37 @@ from typing import TypeVar
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
-from modelmill_inference.domain.resume import Resumption, resume
 from modelmill_inference.engine import Engine, EngineRestartingError
 from modelmill_inference.metrics import RESUMED
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What to ask the new engine for, and what of it the caller has already."""
+
+    request: GenerationRequest
+    known: tuple[int, ...]
+    """Tokens that the new answer begins with; if it does not, it is another answer."""
+
+
+def resume(request: GenerationRequest, told: Sequence[int], *, exact: bool) -> Resumption:
+    """The rest of an answer of which `told` was handed out.
+
+    An exact engine says the same again: it is asked anew, and what is known is left out. Another
+    one may choose other words, which would not fit what was told; it goes on behind that instead.
+    Where that would be another request (a grammar that is half done, penalties that count only
+    generated tokens), it too is asked anew, and held to what was told.
+    """
+    starts_over = exact or request.grammar or request.presence_penalty or request.frequency_penalty
+    if starts_over or not told:
+        return Resumption(request, tuple(told))
+    rest = replace(
+        request,
+        prompt=(*request.prompt, *told),
+        max_new_tokens=request.max_new_tokens - len(told),
+    )
+    return Resumption(rest, ())
+
 
 log = logging.getLogger(__name__)
 
@@ -105,3 +133,26 @@ async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece,
             del known[:size]
             if size < len(piece.tokens) or piece.finish_reason is not None:
                 yield replace(piece, tokens=piece.tokens[size:], chosen=piece.chosen[size:])
+
+
+SHARE = 0.05
+MOST_SECONDS = 2.0
+"""Kept of a request's time for what comes behind the engine."""
+
+
+def time_to_end(now: float, deadline: float) -> float:
+    """When to end an answer that could go on, by the clock of both."""
+    return deadline - min(MOST_SECONDS, SHARE * max(0.0, deadline - now))
+
+
+async def ended_in_time(
+    pieces: AsyncGenerator[TokenPiece, None], ends_at: float
+) -> AsyncGenerator[TokenPiece, None]:
+    """The pieces; the first that comes at or behind `ends_at` is the last, for its length."""
+    clock = asyncio.get_running_loop().time
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if piece.finish_reason is None and clock() >= ends_at:
+                yield replace(piece, finish_reason="length")
+                return
+            yield piece

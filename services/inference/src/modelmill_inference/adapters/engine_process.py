@@ -10,9 +10,9 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.child_process import GRACE_SECONDS, ChildProcess
@@ -25,8 +25,6 @@ from modelmill_service_kit.errors import (
 from modelmill_service_kit.machine_size import resident_memory
 
 from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
-from modelmill_inference.adapters.engine_peer import EnginePeer
-from modelmill_inference.adapters.gathered_answer import GatheredAnswer, News
 from modelmill_inference.adapters.spare_child import SpareChild
 from modelmill_inference.domain.generation import (
     Abilities,
@@ -41,10 +39,69 @@ from modelmill_inference.domain.generation import (
 from modelmill_inference.engine import EngineRestartingError
 from modelmill_inference.metrics import ENGINE_RESTARTS, ENGINE_TOKENS
 
+
+class EnginePeer(Protocol):
+    """Who does the work: a child process, or something that is spoken to like one."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id; None when it is not a process of this machine."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Queue a message; one to a peer that is gone is dropped."""
+
+    async def receive(self) -> dict[str, Any]:
+        """The peer's next message; UnavailableError: it is gone."""
+
+    async def close(self, grace_seconds: float = 0.0) -> int:
+        """End it; its exit status.
+
+        Args:
+            grace_seconds: how long it may take to leave by itself.
+        """
+
+
+@dataclass(slots=True)
+class EngineNews:
+    """What the child said about one request."""
+
+    tokens: list[int] = field(default_factory=list)
+    end: str | None = None
+    chosen: list[Any] = field(default_factory=list)
+    """As in `children.runner`, one for each token; empty when not asked for."""
+
+
+class GatheredAnswer:
+    """What the child said about one request and its reader has not taken."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Queue[EngineNews | DomainError] = asyncio.Queue()
+
+    def add(self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None) -> None:
+        """Take news of the child."""
+        self._told.put_nowait(EngineNews(list(tokens), end, list(chosen or ())))
+
+    def fail(self, error: DomainError) -> None:
+        """Tell the reader that nothing more comes."""
+        self._told.put_nowait(error)
+
+    async def next_news(self) -> EngineNews:
+        """All that came since the last look, as one: a slow reader gets fewer, longer pieces."""
+        heard = await self._told.get()
+        if isinstance(heard, DomainError):
+            raise heard
+        while heard.end is None and not self._told.empty():
+            more = self._told.get_nowait()
+            if isinstance(more, DomainError):
+                raise more
+            heard = EngineNews(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
+        return heard
+
+
 _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
-def piece_of(heard: News) -> TokenPiece:
+def piece_of(heard: EngineNews) -> TokenPiece:
     """The piece that some news make.
 
     Raises:
@@ -92,7 +149,7 @@ class ProcessPlan:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.runner`."""
 
     spare: SpareChild | None = None
     """Of the same module; taken in place of a new child when it is warm."""

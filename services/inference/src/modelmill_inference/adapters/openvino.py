@@ -35,7 +35,7 @@ class PipelineOptions:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.runner`."""
 
     def load_message(self) -> dict[str, Any]:
         """What `children.openvino` is told, beside the folder."""

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmill_inference.adapters.engine_peer import EnginePeer
-from modelmill_inference.adapters.engine_process import EngineProcess, ProcessPlan
+from modelmill_inference.adapters.engine_process import EnginePeer, EngineProcess, ProcessPlan
 from modelmill_inference.adapters.openvino import PipelineOptions
 from modelmill_inference.adapters.triton_peer import TritonPeer
 from modelmill_inference.adapters.triton_server import TritonAddress

@@ -15,8 +15,9 @@ from typing import Any
 
 from modelmill_service_kit.errors import UnavailableError
 
-from modelmill_inference.adapters.triton_model import ENGINE, READER
 from modelmill_inference.adapters.triton_server import (
+    ENGINE,
+    READER,
     FullError,
     RefusedError,
     TritonAddress,

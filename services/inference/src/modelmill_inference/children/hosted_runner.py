@@ -13,8 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modelmill_inference.children.gathered_news import GatheredNews
-from modelmill_inference.children.runner import News, Runner
+from modelmill_inference.children.runner import GatheredNews, News, Runner
 
 LOOK_SECONDS = 1.0
 LEAVE_SECONDS = 5.0
@@ -64,7 +63,7 @@ class HostedRunner:
 
     Args:
         abilities: told to who asks `{"describe": {}}`.
-        piece_seconds: as of `gathered_news`; a response of a host costs more than a line of a pipe.
+        piece_seconds: see `runner.GatheredNews`; a response costs more than a line of a pipe.
         expire_seconds: a runner that nobody asked for so long is given up; 0 is never.
         on_expired: what giving up is.
     """

@@ -18,8 +18,7 @@ from transformers.generation.logits_process import (
 )
 
 from modelmill_inference.children.runner import News, Slices
-from modelmill_inference.children.transformers_model import CausalModel, Memory
-from modelmill_inference.children.transformers_opening import open_model
+from modelmill_inference.children.transformers_model import CausalModel, Memory, open_model
 
 MIN_TEMPERATURE = 0.001
 """Below it logits overflow when they are divided; 0 itself is greedy."""

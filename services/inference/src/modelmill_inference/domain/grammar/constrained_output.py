@@ -13,12 +13,9 @@ from functools import lru_cache, partial
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.domain.grammar import characters, matching
-from modelmill_inference.domain.grammar.automaton import determined
-from modelmill_inference.domain.grammar.closing import fitted
+from modelmill_inference.domain.grammar.automaton import determined, one_of
+from modelmill_inference.domain.grammar.closing import Measures, fitted
 from modelmill_inference.domain.grammar.json_schema import parse_json_schema
-from modelmill_inference.domain.grammar.lengths import Measures
-from modelmill_inference.domain.grammar.listed import one_of
-from modelmill_inference.domain.grammar.printing import printed
 from modelmill_inference.domain.grammar.regex import parse_regex
 from modelmill_inference.domain.grammar.tree import (
     Characters,
@@ -28,6 +25,7 @@ from modelmill_inference.domain.grammar.tree import (
     Repeat,
     children,
     choice,
+    printed,
     sequence,
 )
 from modelmill_inference.domain.sampling import CallForm, Constraint

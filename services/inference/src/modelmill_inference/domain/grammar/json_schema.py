@@ -11,14 +11,13 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.domain.grammar import json_text
-from modelmill_inference.domain.grammar.automaton import determined
+from modelmill_inference.domain.grammar.automaton import determined, one_of
 from modelmill_inference.domain.grammar.characters import of
-from modelmill_inference.domain.grammar.disjoint import are_disjoint
-from modelmill_inference.domain.grammar.listed import one_of
 from modelmill_inference.domain.grammar.regex import parse_regex
-from modelmill_inference.domain.grammar.schema_document import SchemaDocument
 from modelmill_inference.domain.grammar.schema_keywords import (
     Keywords,
+    SchemaDocument,
+    are_disjoint,
     number_bounds,
     unknown_keywords,
 )

@@ -1,13 +1,210 @@
 """The keywords of one schema: which are understood, and their values once they are checked."""
 
+import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_inference.domain.grammar.disjoint import TYPES
+Resolve = Callable[[Any], Any]
+"""The schema itself behind a reference."""
+
+TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
+
+
+def are_disjoint(schemas: Sequence[Any], resolve: Resolve) -> bool:
+    """Each of them from each other."""
+    return all(
+        _two(resolve(one), resolve(other), resolve) for one, other in combinations(schemas, 2)
+    )
+
+
+def _two(one: Any, other: Any, resolve: Resolve) -> bool:
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one is False or other is False
+    if _types(one).isdisjoint(_types(other)):
+        return True
+    mine, yours = _values(one), _values(other)
+    if mine is not None and yours is not None:
+        return mine.isdisjoint(yours)
+    return _by_a_property(one, other, resolve)
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    """Those that it takes; whole numbers are numbers too."""
+    if "const" in schema or "enum" in schema:
+        values = [schema["const"]] if "const" in schema else schema["enum"]
+        return {_type(value) for value in values} if isinstance(values, list) else set(TYPES)
+    said = schema.get("type", list(TYPES))
+    types = {said} if isinstance(said, str) else {one for one in said if isinstance(one, str)}
+    return types - {"integer"} | {"number"} if "integer" in types else types
+
+
+def _type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    names = {str: "string", int: "number", float: "number", list: "array", dict: "object"}
+    return names[type(value)]
+
+
+def _values(schema: dict[str, Any]) -> set[str] | None:
+    """Its values, each in one spelling; None if it does not list them."""
+    if "const" in schema:
+        return {_spelled(schema["const"])}
+    values = schema.get("enum")
+    return set(map(_spelled, values)) if isinstance(values, list) else None
+
+
+def _spelled(value: Any) -> str:
+    """The same for equal values: 1 and 1.0 are equal to JSON Schema."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, list):
+        return f"[{','.join(map(_spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{json.dumps(k)}:{_spelled(value[k])}' for k in sorted(value))}}}"
+    return json.dumps(value)
+
+
+def _by_a_property(one: dict[str, Any], other: dict[str, Any], resolve: Resolve) -> bool:
+    """Both are objects that must have a property with values of their own."""
+    if _types(one) != {"object"} or _types(other) != {"object"}:
+        return False
+    mine, yours = one.get("properties"), other.get("properties")
+    if not isinstance(mine, dict) or not isinstance(yours, dict):
+        return False
+    for name in mine.keys() & yours.keys():
+        if _requires(one, name) and _requires(other, name):
+            values = [resolve(schema) for schema in (mine[name], yours[name])]
+            sets = [_values(value) for value in values if isinstance(value, dict)]
+            if len(sets) == 2 and None not in sets and sets[0].isdisjoint(sets[1] or ()):  # type: ignore[union-attr]
+                return True
+    return False
+
+
+def _requires(schema: dict[str, Any], name: str) -> bool:
+    required = schema.get("required")
+    return isinstance(required, list) and name in required
+
+
+MAX_CHARACTERS = 64_000
+MAX_DEPTH = 64
+
+
+class SchemaDocument:
+    """The parsed text."""
+
+    def __init__(self, text: str) -> None:
+        self.root = _parsed(text)
+        self._loops: dict[str, bool] = {}
+        self._called: dict[str, list[str]] = {}
+
+    def at(self, reference: str) -> Any:
+        """What a local reference, as `#/$defs/node`, points to.
+
+        Raises:
+            InvalidInputError: it leaves the document or points to nothing.
+        """
+        if reference != "#" and not reference.startswith("#/"):
+            raise InvalidInputError("only references within the schema, as #/$defs/x, are followed")
+        found = self.root
+        for part in reference.split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, dict) and key in found:
+                found = found[key]
+            elif isinstance(found, list) and key.isdecimal() and int(key[:9]) < len(found):
+                found = found[int(key)]
+            else:
+                raise InvalidInputError(f"{reference[:80]!r} points to nothing")
+        return found
+
+    def resolved(self, schema: Any) -> Any:
+        """The schema behind a chain of references; None when it has no end."""
+        seen: set[str] = set()
+        while isinstance(schema, dict) and isinstance(schema.get("$ref"), str):
+            if schema["$ref"] in seen:
+                return None
+            seen.add(schema["$ref"])
+            try:
+                schema = self.at(schema["$ref"])
+            except InvalidInputError:
+                return None
+        return schema
+
+    def is_recursive(self, reference: str) -> bool:
+        """Whether what it points to contains it again."""
+        if reference not in self._loops:
+            seen: set[str] = set()
+            left = [*self._references_in(reference)]
+            while left:
+                one = left.pop()
+                if one not in seen:
+                    seen.add(one)
+                    left += self._references_in(one)
+            self._loops[reference] = reference in seen
+        return self._loops[reference]
+
+    def _references_in(self, reference: str) -> list[str]:
+        if reference not in self._called:
+            try:
+                self._called[reference] = list(set(_references(self.at(reference))))
+            except InvalidInputError:
+                self._called[reference] = []
+        return self._called[reference]
+
+
+def _references(schema: Any) -> Iterator[str]:
+    left = [schema]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            if isinstance(one.get("$ref"), str):
+                yield one["$ref"]
+            # Definitions are not part of a value until something refers to them.
+            left += [one[key] for key in one if key not in ("$defs", "definitions")]
+        elif isinstance(one, list):
+            left += one
+
+
+def _parsed(text: str) -> Any:
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidInputError(f"the schema has more than {MAX_CHARACTERS} characters")
+    try:
+        schema = json.loads(text, parse_constant=_refused, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidInputError(f"the schema is not JSON: {reason[:200]}") from error
+    if not isinstance(schema, dict | bool):
+        raise InvalidInputError("the schema must be an object")
+    _check_depth(schema)
+    return schema
+
+
+def _check_depth(schema: Any) -> None:
+    level, depth = [[schema]], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise InvalidInputError(f"the schema is nested deeper than {MAX_DEPTH}")
+        inner = [it for values in level for it in values if isinstance(it, dict | list)]
+        level = [[*one.values()] if isinstance(one, dict) else one for one in inner]
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("an object has a name twice")
+    return names
+
 
 _ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs"}
