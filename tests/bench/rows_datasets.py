@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+from modelmill_data_prep.domain.tally import measure_lengths
 from modelmill_data_prep.domain.text_form import comparison_key, normalise
-from modelmill_data_prep.domain.text_length import measure_lengths
 
 SHARES = {"valid": 0.1, "test": 0.1}
 SEED = 1

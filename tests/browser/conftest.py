@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
 from playwright.sync_api import Browser
 

@@ -5,18 +5,21 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from modelmill_data_prep.domain.blocks import RAW_CHARACTERS, RejectedRow
 from modelmill_data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
-from modelmill_data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF16, FileForm
-from modelmill_data_prep.domain.reading.file_formats import (
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import (
+    CODECS,
+    DELIMITERS,
+    UTF16,
+    FileForm,
     FileFormat,
     compression_of,
     row_format_of,
 )
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
-from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from modelmill_data_prep.domain.rows import RAW_CHARACTERS, RejectedRow
 from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import broken_file, seeds_of

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import openpyxl
 import pyarrow as pa
-from modelmill_data_prep.domain.reading.file_formats import (
+from modelmill_data_prep.domain.reading.file_form import (
     FileFormat,
     compression_of,
     row_format_of,

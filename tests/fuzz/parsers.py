@@ -2,7 +2,7 @@
 
 from typing import get_args
 
-from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.file_form import FileFormat
 
 from tests.fuzz.file_parsers import FileParser
 from tests.fuzz.gateway_parsers import Events, Forms, Tokens

@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
-from modelmill_data_prep.domain.reading.file_formats import FileFormat
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import FileFormat
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import read_blocks
-from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
 from modelmill_data_prep.domain.stages import StageResult
 from modelmill_data_prep.domain.written_rows import write_rows
 

@@ -6,7 +6,6 @@ from random import Random
 from typing import Any, NoReturn
 
 from google.protobuf.json_format import MessageToDict
-from modelmill_data_prep.cleaners import clean_transforms
 from modelmill_data_prep.domain.cleaning.clean_plan import TRANSFORMS, plan_clean
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.entities.entity_plan import plan_entities
@@ -19,6 +18,7 @@ from modelmill_data_prep.domain.reading.parse_block import (
     NestedTooDeeplyError,
     parse_json,
 )
+from modelmill_data_prep.pipeline.worker_parts import clean_transforms
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.schemas.datasets import DatasetSpecBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_body

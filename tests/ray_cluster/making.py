@@ -16,7 +16,7 @@ from modelmill_data_prep import child
 from modelmill_data_prep.adapters import ray_pool
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
 from modelmill_data_prep.prepare_in_child import tokens_plan
 from modelmill_jobs.child import ChildPort

@@ -13,20 +13,24 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.adapters.synonym_groups import load_synonyms
-from modelmill_data_prep.domain.augmenting.generated import (
+from modelmill_data_prep.domain.augmenting.plan import (
+    AugmentPlan,
+    AugmentStep,
+    SimilarityLimits,
+    pair_similarity,
+    plan_augment,
+)
+from modelmill_data_prep.domain.augmenting.row_makers import (
     BackTranslations,
     GenerationPrompt,
     Paraphrases,
     PromptTranslator,
+    Synonyms,
 )
-from modelmill_data_prep.domain.augmenting.plan import AugmentPlan, AugmentStep, plan_augment
-from modelmill_data_prep.domain.augmenting.similarity import SimilarityLimits, pair_similarity
-from modelmill_data_prep.domain.augmenting.synonyms import Synonyms
-from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals
-from modelmill_data_prep.domain.duplicates.known_groups import KnownGroups
+from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, KnownGroups
 from modelmill_data_prep.domain.duplicates.row_keys import row_keys
 from modelmill_data_prep.domain.row_batch import ROWS
+from modelmill_data_prep.pipeline.worker_parts import load_synonyms
 from modelmill_service_kit.errors import InvalidInputError
 
 ANY = SimilarityLimits(0.0, 1.0)

@@ -7,7 +7,6 @@ import pytest
 from ftfy.badness import is_bad
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.cleaners import MAKERS, clean_transforms
 from modelmill_data_prep.domain.cleaning.clean_plan import (
     STANDARD,
     TRANSFORMS,
@@ -17,6 +16,7 @@ from modelmill_data_prep.domain.cleaning.clean_plan import (
 from modelmill_data_prep.domain.cleaning.encoding import EncodingRepair
 from modelmill_data_prep.domain.stages import TextTransform
 from modelmill_data_prep.domain.text_form import normalise
+from modelmill_data_prep.pipeline.worker_parts import MAKERS, clean_transforms
 from modelmill_service_kit.errors import InvalidInputError
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))

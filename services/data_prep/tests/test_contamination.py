@@ -14,8 +14,8 @@ from modelmill_data_prep.domain.duplicates.contamination import (
 )
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals
 from modelmill_data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
+from modelmill_data_prep.domain.duplicates.row_keys import signatures
 from modelmill_data_prep.domain.duplicates.signature_store import SignatureStore
-from modelmill_data_prep.domain.duplicates.signatures import signatures
 from modelmill_data_prep.domain.duplicates.split_planner import DROPPED
 from modelmill_data_prep.domain.row_decisions import TEST, TRAIN, VALID
 from modelmill_service_kit.errors import InvalidInputError

@@ -3,9 +3,8 @@
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.classification_answers import classification_answers
 from modelmill_data_prep.domain.mapping.mapped_row import MappedRow, mapped_batch
-from modelmill_data_prep.domain.row_batch import texts_without_system
+from modelmill_data_prep.domain.row_batch import classification_answers, texts_without_system
 
 TURN = st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text("ab好\n", max_size=3))
 CONVERSATION = st.tuples(st.lists(TURN, max_size=4), st.text("ab好", min_size=1, max_size=3)).map(

@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.curriculum.curriculum_plan import CurriculumPlan, plan_curriculum
-from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from modelmill_data_prep.domain.curriculum.readability import readability_of
-from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures, difficulties, ranks
-from modelmill_data_prep.domain.curriculum.row_order import order_rows
-from modelmill_data_prep.domain.curriculum.text_units import units_of
+from modelmill_data_prep.domain.curriculum.row_order import (
+    RowMeasures,
+    difficulties,
+    order_rows,
+    ranks,
+)
+from modelmill_data_prep.domain.curriculum.text_units import FrequencySketch, units_of
 from modelmill_service_kit.errors import InvalidInputError
 
 TEXTS = st.lists(

@@ -8,9 +8,8 @@ import pyarrow as pa
 from data_prep_support.preparing import prepare, questions
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.lineage.difference import Difference, difference
-from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE
-from modelmill_data_prep.previews import SHOWN_BYTES, dataset_difference
+from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE, Difference, difference
+from modelmill_data_prep.inspector_child import SHOWN_BYTES, dataset_difference
 
 rows = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "test"])))
 

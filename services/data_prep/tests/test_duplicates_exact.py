@@ -10,8 +10,12 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates
-from modelmill_data_prep.domain.duplicates.row_keys import RowKeys, row_keys
-from modelmill_data_prep.domain.duplicates.signatures import row_signatures, signatures
+from modelmill_data_prep.domain.duplicates.row_keys import (
+    RowKeys,
+    row_keys,
+    row_signatures,
+    signatures,
+)
 from modelmill_data_prep.domain.row_batch import ROWS, texts_without_system
 from modelmill_data_prep.domain.text_form import comparison_key
 

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import (
     AS_DETECTED,
     CODECS,
     DELIMITERS,
     FileForm,
+    FileFormat,
     plan_reading,
 )
-from modelmill_data_prep.domain.reading.file_formats import FileFormat
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
-from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
 from modelmill_service_kit.errors import InvalidInputError
 
 WORDS = {

@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
-from modelmill_data_prep.domain.entities.masking import mask_entities
+from modelmill_data_prep.domain.entities.entity_plan import (
+    ACTIONS,
+    MODEL_TYPES,
+    TYPES,
+    EntityPlan,
+    Span,
+    plan_entities,
+    without_overlaps,
+)
 from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
-from modelmill_data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
+from modelmill_data_prep.domain.entities.rule_finder import mask_entities
 from modelmill_data_prep.domain.entities.stage import EntityStage
 from modelmill_service_kit.errors import InvalidInputError
 

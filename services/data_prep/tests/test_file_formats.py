@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from modelmill_data_prep.domain.reading.file_formats import FileFormat
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.blocks import SourceRow
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import FileFormat
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from modelmill_data_prep.domain.rows import SourceRow
 from modelmill_service_kit.errors import InvalidInputError
 from pyarrow import parquet
 

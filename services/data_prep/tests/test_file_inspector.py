@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelmill_data_prep.adapters.file_inspector import CHILD, FileInspector
+from modelmill_data_prep.file_inspector import CHILD, FileInspector
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 

@@ -3,10 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.filtering.filter_plan import plan_filter
-from modelmill_data_prep.domain.filtering.rule import FilterRule
-from modelmill_data_prep.domain.filtering.thresholds import BY_NAME, THRESHOLDS
-from modelmill_data_prep.domain.filtering.values import VALUES
+from modelmill_data_prep.domain.filtering.filter_plan import BY_NAME, THRESHOLDS, plan_filter
+from modelmill_data_prep.domain.filtering.rule import VALUES, FilterRule
 from modelmill_service_kit.errors import InvalidInputError
 
 GOOD = (

@@ -9,15 +9,15 @@ from functools import cache
 
 import pyarrow as pa
 import pytest
-from modelmill_data_prep.cleaners import MAKERS
 from modelmill_data_prep.domain.cleaning.clean_plan import TRANSFORMS
-from modelmill_data_prep.domain.duplicates.signatures import signatures
+from modelmill_data_prep.domain.duplicates.row_keys import signatures
+from modelmill_data_prep.domain.entities.entity_plan import without_overlaps
 from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
-from modelmill_data_prep.domain.entities.spans import without_overlaps
 from modelmill_data_prep.domain.filtering.filter_plan import plan_filter
 from modelmill_data_prep.domain.filtering.rule import FilterRule
 from modelmill_data_prep.domain.stages import TextTransform
-from modelmill_data_prep.domain.text_length import measure_lengths
+from modelmill_data_prep.domain.tally import measure_lengths
+from modelmill_data_prep.pipeline.worker_parts import MAKERS
 
 TEXT_BYTES = 256 * 1024
 CPU_SECONDS = 2.0

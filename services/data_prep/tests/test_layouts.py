@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
-from modelmill_data_prep.domain.rows import SourceRow
 from modelmill_data_prep.domain.stages import StageResult
 from modelmill_data_prep.domain.written_rows import write_rows
 from modelmill_service_kit.errors import InvalidInputError

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.dataset_plan import SplitShares, check_columns, plan_dataset
 from modelmill_data_prep.domain.mapping.map_block import map_block
-from modelmill_data_prep.domain.rows import SourceRow
 from modelmill_service_kit.errors import InvalidInputError
 
 WORDS = {"user_template": "{word}: {gloss}", "answer_template": "{label}"}

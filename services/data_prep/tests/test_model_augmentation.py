@@ -14,7 +14,7 @@ from modelmill_data_prep.adapters.parent_models import (
     NOTHING_TO_SCORE,
     score_requests,
 )
-from modelmill_data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
+from modelmill_data_prep.domain.augmenting.row_makers import MAX_TURN_CHARACTERS
 from modelmill_data_prep.domain.row_batch import ROWS
 from modelmill_data_prep.pipeline.model_augmentation import NoLossError
 from modelmill_testkit.fake_inference import VERSION, FakeInference

@@ -11,20 +11,25 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.duplicates.clusters import Cluster, UnionFind, summarise_clusters
-from modelmill_data_prep.domain.duplicates.near import deduplicate, near_leaders
-from modelmill_data_prep.domain.duplicates.ordinals import new_array, release_pages
+from modelmill_data_prep.domain.duplicates.disk_arrays import new_array, release_pages
+from modelmill_data_prep.domain.duplicates.near import (
+    Cluster,
+    UnionFind,
+    deduplicate,
+    near_leaders,
+    summarise_clusters,
+)
+from modelmill_data_prep.domain.duplicates.row_keys import (
+    PERMUTATIONS,
+    SHINGLE,
+    WIDE_SHINGLE,
+    signatures,
+)
 from modelmill_data_prep.domain.duplicates.signature_store import (
     CANDIDATE_RECALL,
     SignatureStore,
     band_places,
     candidate_probability,
-)
-from modelmill_data_prep.domain.duplicates.signatures import (
-    PERMUTATIONS,
-    SHINGLE,
-    WIDE_SHINGLE,
-    signatures,
 )
 from modelmill_data_prep.domain.text_form import comparison_key
 

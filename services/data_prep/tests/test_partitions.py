@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.duplicates.partitions import PartitionedRecords
+from modelmill_data_prep.domain.duplicates.disk_arrays import PartitionedRecords
 
 BITS = 3
 KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=20)

@@ -13,12 +13,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.reading.file_formats import FileFormat, format_of
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.blocks import Block, RejectedRow, SourceRow
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import FileFormat, format_of
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import read_blocks
-from modelmill_data_prep.domain.rows import RejectedRow, SourceRow
 from modelmill_service_kit.errors import InvalidInputError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.report_page import report_page
+from modelmill_data_prep.domain.report import report_page
 from modelmill_data_prep.domain.row_decisions import (
     CONTAMINATED,
     EXACT_DUPLICATE,

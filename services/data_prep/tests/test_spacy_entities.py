@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmill_data_prep.adapters.spacy_entities import SpacyEntityFinder, check_models
-from modelmill_data_prep.adapters.spacy_import import import_spacy
-from modelmill_data_prep.domain.entities.spans import Span
+from modelmill_data_prep.adapters.spacy_pipelines import (
+    SpacyEntityFinder,
+    check_models,
+    import_spacy,
+)
+from modelmill_data_prep.domain.entities.entity_plan import Span
 from modelmill_service_kit.errors import InvalidInputError
 
 
@@ -75,7 +78,8 @@ def test_pipelines_that_are_not_there_are_refused_all_at_once() -> None:
 
 def test_naming_a_pipeline_loads_nothing() -> None:
     code = (
-        "import sys, modelmill_data_prep.adapters.spacy_entities, modelmill_data_prep.cleaners\n"
+        "import sys, modelmill_data_prep.adapters.spacy_pipelines, "
+        "modelmill_data_prep.pipeline.worker_parts\n"
         "print([name for name in ('spacy', 'opencc', 'torch') if name in sys.modules])"
     )
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_data_prep.domain.mapping.templates import parse_template
+from modelmill_data_prep.domain.mapping.row_mapping import parse_template
 from modelmill_service_kit.errors import InvalidInputError
 
 plain_text = st.text(st.characters(exclude_characters="{}"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from modelmill_data_prep.domain.code_points import LETTERS, CharacterClass, CodePoints
 from modelmill_data_prep.domain.language_names import Language
 from modelmill_data_prep.domain.languages import language_of, languages_of
-from modelmill_data_prep.domain.text_length import TextLength, measure_lengths
+from modelmill_data_prep.domain.tally import TextLength, measure_lengths
 
 
 @pytest.mark.parametrize(

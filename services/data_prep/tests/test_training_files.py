@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from data_prep_support.preparing import SPLITS, Dataset, prepare
-from modelmill_data_prep.adapters.synonym_groups import load_synonyms
+from modelmill_data_prep.pipeline.worker_parts import load_synonyms
 from modelmill_data_prep.prepare_dataset import NoValidRowsError
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_token_files.token_file import TokenFile, read_packs

@@ -4,12 +4,12 @@ from functools import cache
 
 import pyarrow as pa
 import pytest
-from modelmill_data_prep.cleaners import MAKERS, clean_transforms
 from modelmill_data_prep.domain.cleaning.boilerplate import LINE_RULES
 from modelmill_data_prep.domain.cleaning.clean_plan import plan_clean
 from modelmill_data_prep.domain.cleaning.stage import CleanStage
 from modelmill_data_prep.domain.row_batch import ROWS
 from modelmill_data_prep.domain.stages import TextTransform
+from modelmill_data_prep.pipeline.worker_parts import MAKERS, clean_transforms
 
 BOILERPLATE = {
     "en.cookies": "This website uses cookies to improve your experience.",

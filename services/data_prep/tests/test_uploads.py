@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
-from modelmill_data_prep.adapters.upload_folder import KEPT_SECONDS, UploadFolder
 from modelmill_data_prep.receive_upload import AddUploadPart, CancelUpload, CreateUpload
-from modelmill_data_prep.uploads import UPLOAD_SECONDS
+from modelmill_data_prep.uploads import KEPT_SECONDS, UPLOAD_SECONDS, UploadFolder
 from modelmill_service_kit.errors import (
     InvalidInputError,
     NotFoundError,

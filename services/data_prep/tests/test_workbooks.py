@@ -12,13 +12,13 @@ import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.reading import xlsx_blocks
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import FileForm
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
-from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
-from modelmill_data_prep.domain.rows import SourceRow
 from modelmill_service_kit.errors import InvalidInputError
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any, Protocol
+from pathlib import PurePath
+from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, ReadingSpec, SplitShares
@@ -11,43 +11,15 @@ from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import DATASET, dataset_id_of, prefix_of
 from modelmill_jobs.submit import JobQueue
-from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.base_tokens import BaseTokens
 from modelmill_data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
     DatasetPlan,
     plan_dataset,
 )
-from modelmill_data_prep.domain.reading.file_formats import FileFormat, format_of
 from modelmill_data_prep.domain.resource_estimate import dataset_needs, dataset_seconds
-
-
-class Files(Protocol):
-    async def record(
-        self, *, tenant: str, file_id: str, include_deleted: bool = False
-    ) -> FileState:
-        """Raises NotFoundError that names the file."""
-        ...
-
-    async def content(self, file: FileState) -> Path:
-        """A local copy of the file."""
-        ...
-
-
-class SpecChecker(Protocol):
-    async def check_spec(
-        self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
-    ) -> Mapping[str, str]:
-        """Reject a spec that does not fit the file's first rows.
-
-        Returns:
-            How the file is read, as fields of `ReadingSpec`.
-
-        Raises:
-            InvalidInputError: A column is missing, or the file is not of its format.
-        """
-        ...
+from modelmill_data_prep.file_inspector import FileInspector
+from modelmill_data_prep.records import BaseTokens, FileRecords, file_format_of
 
 
 @dataclass(frozen=True)
@@ -69,8 +41,8 @@ class CreateDataset:
 
     def __init__(
         self,
-        files: Files,
-        inspector: SpecChecker,
+        files: FileRecords,
+        inspector: FileInspector,
         base_tokens: BaseTokens,
         queue: JobQueue,
         *,
@@ -103,7 +75,7 @@ class CreateDataset:
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer. Nothing was accepted.
         """
-        file = await self._files.record(tenant=tenant, file_id=spec.file_id)
+        file = await self._files.get(tenant, spec.file_id)
         fields = spec_fields(spec)
         plan = plan_dataset(fields, models_unavailable=self._models_unavailable)
         size_bytes = file.size_bytes + await self._check_names(tenant, spec)
@@ -133,7 +105,7 @@ class CreateDataset:
             Total bytes of the evaluation files.
         """
         named = spec.duplicates.evaluation_file_ids
-        files = [await self._files.record(tenant=tenant, file_id=each) for each in named]
+        files = [await self._files.get(tenant, each) for each in named]
         await self._base_tokens.base(tenant, spec.tokenize)
         return sum(each.size_bytes for each in files)
 
@@ -141,18 +113,6 @@ class CreateDataset:
 def spec_fields(spec: DatasetSpec) -> dict[str, Any]:
     """The spec as a mapping, as `plan_dataset` expects it."""
     return MessageToDict(spec, preserving_proto_field_name=True)
-
-
-def file_format_of(file: FileState) -> FileFormat:
-    """The format that the file was stored as.
-
-    Raises:
-        InvalidInputError: The format is unknown; another release wrote the record.
-    """
-    file_format = format_of(file.filename)
-    if file_format is None:
-        raise InvalidInputError(f"file {file.file_id} has an unknown format. Upload it again")
-    return file_format
 
 
 def _with_defaults(

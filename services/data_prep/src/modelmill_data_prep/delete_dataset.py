@@ -1,44 +1,11 @@
-"""Use case: retire a dataset and announce it."""
+"""Use cases: retire a dataset, and delete a file."""
 
-from collections.abc import Collection
-from typing import Protocol
-
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired, FileState
+from modelmill.registry.v1.model_events_pb2 import DatasetRetired
+from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_registry.catalogue import DATASETS, FILES
 from modelmill_service_kit.nearest import no_such
 
-
-class FileRecords(Protocol):
-    async def get(self, tenant: str, file_id: str) -> FileState:
-        """Raises NotFoundError and UnavailableError."""
-        ...
-
-    async def delete(self, tenant: str, file_id: str) -> int:
-        """Mark as deleted; returns the stream sequence.
-
-        Raises:
-            NotFoundError: It is unknown, deleted, or another tenant's.
-            UnavailableError: The bus does not answer.
-        """
-        ...
-
-
-class Datasets(Protocol):
-    async def get(self, tenant: str, dataset_id: str) -> DatasetReady:
-        """Raises NotFoundError and UnavailableError."""
-        ...
-
-    async def retire(self, retired: DatasetRetired) -> int:
-        """Publish; returns the stream sequence. Raises UnavailableError."""
-        ...
-
-
-class Jobs(Protocol):
-    """See `modelmill_job_index.unfinished.UnfinishedJobs`."""
-
-    async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
-        """Raises PreconditionError that names the jobs, and UnavailableError."""
-        ...
+from modelmill_data_prep.records import DatasetRecords, FileRecords
 
 
 class DeleteDataset:
@@ -47,7 +14,7 @@ class DeleteDataset:
     That includes a job accepted between the check and the announcement.
     """
 
-    def __init__(self, datasets: Datasets, jobs: Jobs) -> None:
+    def __init__(self, datasets: DatasetRecords, jobs: UnfinishedJobs) -> None:
         self._datasets = datasets
         self._jobs = jobs
 
@@ -72,8 +39,8 @@ class DeleteDataset:
 class DeleteFile:
     """Deletes files; a job accepted concurrently still runs."""
 
-    def __init__(self, records: FileRecords, jobs: Jobs) -> None:
-        self._records = records
+    def __init__(self, files: FileRecords, jobs: UnfinishedJobs) -> None:
+        self._files = files
         self._jobs = jobs
 
     async def __call__(self, *, tenant: str, file_id: str) -> int:
@@ -86,8 +53,8 @@ class DeleteFile:
             PreconditionError: Unfinished jobs need it.
             UnavailableError: The bus does not answer.
         """
-        file = await self._records.get(tenant, file_id)
+        file = await self._files.get(tenant, file_id)
         if file.tenant != tenant:
             raise no_such("file of your own", file_id, FILES)
         await self._jobs.refuse_use(tenant, f"file {file_id!r}", [file_id])
-        return await self._records.delete(tenant, file_id)
+        return await self._files.delete(tenant, file_id)

@@ -8,12 +8,218 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
+from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
+from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile, difference
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import (
+    FileForm,
+    FileFormat,
+    form_of_rows,
+    row_format_of,
+)
+from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.parse_block import parse_block
+from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.stages import Stage
+from modelmill_data_prep.domain.written_rows import write_rows
 from modelmill_data_prep.pipeline.worker_parts import stages_of
-from modelmill_data_prep.previews import inspect
+
+SHOWN_BYTES = 2 * 1024 * 1024
+"""Limit of returned rows, which must fit into one gRPC message."""
+
+
+def line_provenance(folder: Path, line: int) -> list[dict[str, Any]]:
+    """Provenance of a source line, as fields of `modelmill.data_prep.v1.RowStory`.
+
+    Args:
+        folder: The dataset's folder.
+        line: From 1.
+    """
+    return [
+        _provenance(folder, row) for row in ProvenanceFile(folder / PROVENANCE_FILE).of_line(line)
+    ]
+
+
+def dataset_difference(first: Path, second: Path, samples: int) -> dict[str, Any]:
+    """Difference of two datasets, as fields of `DiffDatasetsResponse`."""
+    old, new = ProvenanceFile(first / PROVENANCE_FILE), ProvenanceFile(second / PROVENANCE_FILE)
+    found = difference(old.batches(), new.batches(), samples=samples)
+    return {
+        "rows_common": found.common,
+        "rows_moved": found.moved,
+        "rows_removed": found.removed,
+        "rows_added": found.added,
+        "removed": _rows(first, found.removed_samples),
+        "added": _rows(second, found.added_samples),
+    }
+
+
+def _provenance(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "line": row["line"],
+        "source_sha256": row["source"].hex(),
+        "outcome": row["outcome"],
+        "rule": row["rule"] or "",
+        "detail": row["detail"] or "",
+        "changes": row["changes"],
+        "made_by": row["made_by"] or "",
+    }
+    if row["split"] is not None:
+        written = KeptRow(row["split"], row["offset"], row["length"])
+        shown |= {"split": row["split"], "position": row["position"]}
+        shown["row_json"] = _row(folder, written)
+    return shown
+
+
+def _rows(folder: Path, rows: Iterable[KeptRow]) -> list[str]:
+    """Rows up to `SHOWN_BYTES`, at least one."""
+    shown: list[str] = []
+    size = 0
+    for row in rows:
+        size += row.length
+        if shown and size > SHOWN_BYTES:
+            break
+        shown.append(_row(folder, row))
+    return shown
+
+
+def _row(folder: Path, row: KeptRow) -> str:
+    with (folder / f"{row.split}.jsonl").open("rb") as lines:
+        lines.seek(row.offset)
+        return lines.read(row.length).decode().removesuffix("\n")
+
+
+PEEK_ROWS = 100
+SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200
+
+StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
+"""Creates the (name, stage) list of a plan, given the pseudonym key."""
+
+
+def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
+    """Dispatch a request of the file inspector, by its action `look`.
+
+
+    Raises:
+        InvalidInputError: File or spec are invalid.
+    """
+    if request["look"] == "provenance":
+        return line_provenance(Path(request["folder"]), request["line"])
+    if request["look"] == "difference":
+        folders = Path(request["first"]), Path(request["second"])
+        return dataset_difference(*folders, request["samples"])
+    path, file_format = Path(request["path"]), request["format"]
+    if request["look"] == "opening":
+        check_opening(path, file_format)
+        return None
+    plan = plan_dataset(request["spec"])
+    count = PEEK_ROWS if request["look"] == "spec" else request["rows"]
+    limits = ReadLimits(max_row_bytes=request["max_row_bytes"], block_rows=count)
+    form = inspect_file(path, file_format, plan.reading, limits)
+    rows = first_rows(path, file_format, form, limits)
+    reading = form_of_rows(form, row_format_of(file_format))
+    if request["look"] == "spec":
+        check_fit(rows, plan)
+        return reading
+    stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
+    return {**preview(rows, plan, stages), "reading": reading}
+
+
+def first_rows(
+    path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits
+) -> list[SourceRow | RejectedRow]:
+    """The first block of rows of a file, parsed."""
+    with closing(read_blocks(path, file_format, limits, form)) as blocks:
+        rows = (row for block in blocks for row in parse_block(block))
+        return list(islice(rows, limits.block_rows))
+
+
+def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> None:
+    """Reject a plan that reads a column which no row has.
+
+    Raises:
+        InvalidInputError: Names every missing column.
+    """
+    columns = columns_of(rows)
+    # Without a readable row the columns are unknown; the job reports the rows' faults.
+    if columns:
+        check_columns(plan.mapping, columns)
+
+
+def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
+    """Distinct columns, in order of first appearance."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, SourceRow):
+            columns.update(dict.fromkeys(row.columns))
+    return list(columns)
+
+
+def preview(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> dict[str, Any]:
+    """Preview rows: {"columns": [...], "rows": [{"line", "row_json", "reason", "changes"}]}.
+
+    Rows are in file order, limited to `SHOWN_BYTES`, with at least one.
+
+
+    Raises:
+        InvalidInputError: The plan reads a missing column.
+    """
+    check_fit(rows, plan)
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for row in sorted(_shown(rows, plan, stages), key=lambda row: int(row["line"])):
+        size += len(row["row_json"].encode())
+        if shown and size > SHOWN_BYTES:
+            break
+        shown.append(row)
+    columns = [name[:SHOWN_NAME_CHARACTERS] for name in columns_of(rows)]
+    return {"columns": columns[:SHOWN_COLUMNS], "rows": shown}
+
+
+def _shown(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> Iterable[dict[str, Any]]:
+    passed = map_block(rows, plan.mapping)
+    yield from _dropped(passed.dropped)
+    for _, stage in stages:
+        passed = stage(passed.rows)
+        yield from _dropped(passed.dropped)
+    kept = passed.rows
+    parts = (kept.column("line").to_pylist(), kept.column("changes").to_pylist())
+    for line, changes, row in zip(*parts, write_rows(kept).lines, strict=True):
+        yield _entry(line, row_json=row.decode(), changes=changes)
+
+
+def _dropped(dropped: pa.RecordBatch) -> Iterable[dict[str, Any]]:
+    for row in dropped.to_pylist():
+        detail = row["detail"]
+        reason = row["rule"] if detail is None else f"{row['rule']}: {detail}"
+        yield _entry(row["line"], reason=reason)
+
+
+def _entry(
+    line: int, *, row_json: str = "", reason: str = "", changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {"line": line, "row_json": row_json, "reason": reason, "changes": list(changes)}
+
 
 MEMORY_BYTES = 8 << 30
 """Address-space limit; libraries reserve more than they use."""

@@ -26,34 +26,26 @@ from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_data_prep.adapters.file_inspector import FileInspector
-from modelmill_data_prep.adapters.file_spool import FileSpool
-from modelmill_data_prep.adapters.records import (
-    DatasetRecords,
-    FileRecords,
-    JobRecords,
-    ModelRecords,
-)
-from modelmill_data_prep.adapters.upload_folder import UploadFolder
-from modelmill_data_prep.base_tokens import BaseTokens
-from modelmill_data_prep.complete_upload import CompleteUpload
 from modelmill_data_prep.create_dataset import CreateDataset
-from modelmill_data_prep.dataset_folders import DatasetFolders
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
-from modelmill_data_prep.diff_datasets import DiffDatasets
-from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, ProvenanceUseCases
+from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, UseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
-from modelmill_data_prep.entrypoints.upload_rpcs import UploadUseCases
-from modelmill_data_prep.explain_row import ExplainRow
+from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
 from modelmill_data_prep.model_requests import MODELS_UNAVAILABLE
 from modelmill_data_prep.preview_dataset import PreviewDataset
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
-from modelmill_data_prep.read_file import ReadFile
-from modelmill_data_prep.read_report import ReadReport
-from modelmill_data_prep.receive_upload import AddUploadPart, CancelUpload, CreateUpload
+from modelmill_data_prep.read_dataset import DiffDatasets, ExplainRow, ReadReport
+from modelmill_data_prep.receive_upload import (
+    AddUploadPart,
+    CancelUpload,
+    CompleteUpload,
+    CreateUpload,
+)
+from modelmill_data_prep.records import BaseTokens, DatasetRecords, FileRecords
 from modelmill_data_prep.settings import Settings
 from modelmill_data_prep.store_file import StoreFile
+from modelmill_data_prep.uploads import UploadFolder
 
 SERVICE = "data-prep"
 CALLERS = ("gateway",)
@@ -66,13 +58,10 @@ class _Dependencies:
 
     bus: Bus
     store: ArtifactStore
-    files: FileCatalogue
-    datasets: DatasetCatalogue
-    models: ModelCatalogue
-    unfinished: UnfinishedJobs
-    """Used in role serve only."""
-    records: FileRecords
-    read_file: ReadFile
+    followed: tuple[ReadModel, ...]
+    files: FileRecords
+    datasets: DatasetRecords
+    base_tokens: BaseTokens
     pseudonym_keys: PseudonymKeys
     inference_models: InferenceModels | None
     """None if no inference service is configured."""
@@ -81,19 +70,16 @@ class _Dependencies:
     def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Dependencies":
         store = store_of(settings)
         files, datasets, models = FileCatalogue(bus), DatasetCatalogue(bus), ModelCatalogue(bus)
-        records = FileRecords(bus, files)
-        keys = PseudonymKeys(settings.service_secret.get_secret_value())
-        read_file = ReadFile(store, records)
-        unfinished = UnfinishedJobs(bus)
-        return cls(bus, store, files, datasets, models, unfinished, records, read_file, keys, asked)
-
-    @property
-    def followed(self) -> tuple[ReadModel, ...]:
-        return self.files, self.datasets, self.models
-
-    @property
-    def base_tokens(self) -> BaseTokens:
-        return BaseTokens(ModelRecords(self.models), self.store)
+        return cls(
+            bus=bus,
+            store=store,
+            followed=(files, datasets, models),
+            files=FileRecords(bus, files, store),
+            datasets=DatasetRecords(bus, datasets, store),
+            base_tokens=BaseTokens(models, store),
+            pseudonym_keys=PseudonymKeys(settings.service_secret.get_secret_value()),
+            inference_models=asked,
+        )
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -105,10 +91,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         asked = await stack.enter_async_context(
             models_at(settings.inference_address, secret, identity)
         )
-        parts = _Dependencies.of(settings, bus, asked)
+        parts, unfinished = _Dependencies.of(settings, bus, asked), UnfinishedJobs(bus)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            servicer = await _servicer(settings, parts, stack)
+            servicer = await _servicer(settings, parts, unfinished, stack)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             control = JobServicer(ControlJob(parts.bus, [DATASET]))
             add_JobServiceServicer_to_server(control, server.grpc)
@@ -118,7 +104,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
-                following.append(tasks.create_task(parts.unfinished.run()))
+                following.append(tasks.create_task(unfinished.run()))
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
@@ -128,73 +114,73 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 
 async def _servicer(
-    settings: Settings, parts: _Dependencies, stack: AsyncExitStack
+    settings: Settings, parts: _Dependencies, unfinished: UnfinishedJobs, stack: AsyncExitStack
 ) -> DataPrepServicer:
     """The gRPC servicer; its child processes end with `stack`."""
-    max_row_bytes, read_file = settings.max_row_bytes, parts.read_file
-    records = DatasetRecords(parts.bus, parts.datasets)
-    folders = DatasetFolders(records, parts.store)
-    inspector = await stack.enter_async_context(FileInspector(settings.work_root / "looks"))
+    inspector = await stack.enter_async_context(FileInspector(settings.work_root / "inspector"))
     # A second child, so that comparing large datasets does not block uploads and previews.
     provenance_inspector = await stack.enter_async_context(
-        FileInspector(settings.work_root / "stories")
+        FileInspector(settings.work_root / "provenance_inspector")
     )
-    models_unavailable = "" if parts.inference_models else MODELS_UNAVAILABLE
-    read_report = ReadReport(folders, parts.store, JobRecords(parts.bus))
-    store_file = _store_file(settings, inspector, parts.store, parts.records)
-    return DataPrepServicer(
-        store_file,
-        read_file,
-        DeleteFile(parts.records, parts.unfinished),
-        CreateDataset(
-            *(read_file, inspector, parts.base_tokens, JobQueue(parts.bus)),
-            max_row_bytes=max_row_bytes,
-            models_unavailable=models_unavailable,
-            processes=_processes_beside(settings),
-        ),
-        DeleteDataset(records, parts.unfinished),
-        _uploads(settings, store_file, parts.records),
-        PreviewDataset(
-            *(read_file, inspector, parts.pseudonym_keys),
-            max_row_bytes=max_row_bytes,
-            models_unavailable=models_unavailable,
-        ),
-        ProvenanceUseCases(
-            ExplainRow(folders, provenance_inspector),
-            DiffDatasets(folders, provenance_inspector),
-            read_report,
-        ),
-    )
-
-
-def _store_file(
-    settings: Settings, inspector: FileInspector, store: ArtifactStore, records: FileRecords
-) -> StoreFile:
-    return StoreFile(
-        FileSpool(settings.work_root / "uploads"),
+    store_file = StoreFile(
+        settings.work_root / "uploads",
         inspector,
-        store,
-        records,
+        parts.store,
+        parts.files,
         max_bytes=settings.max_upload_bytes,
         max_uploads=settings.max_uploads,
     )
-
-
-def _uploads(settings: Settings, store_file: StoreFile, records: FileRecords) -> UploadUseCases:
+    create_dataset, preview_dataset = _spec_use_cases(settings, parts, inspector)
     uploads = UploadFolder(settings.work_root / "uploads_in_parts")
-    return UploadUseCases(
-        CreateUpload(
+    use_cases = UseCases(
+        files=parts.files,
+        store_file=store_file,
+        delete_file=DeleteFile(parts.files, unfinished),
+        create_upload=CreateUpload(
             uploads, max_bytes=settings.max_upload_bytes, max_open=settings.max_open_uploads
         ),
-        AddUploadPart(uploads, max_parts_at_once=settings.max_uploads),
-        CompleteUpload(uploads, store_file, records),
-        CancelUpload(uploads),
+        add_upload_part=AddUploadPart(uploads, max_parts_at_once=settings.max_uploads),
+        complete_upload=CompleteUpload(uploads, store_file, parts.files),
+        cancel_upload=CancelUpload(uploads),
+        create_dataset=create_dataset,
+        preview_dataset=preview_dataset,
+        delete_dataset=DeleteDataset(parts.datasets, unfinished),
+        explain_row=ExplainRow(parts.datasets, provenance_inspector),
+        diff_datasets=DiffDatasets(parts.datasets, provenance_inspector),
+        read_report=ReadReport(parts.datasets, parts.store, parts.bus),
     )
+    return DataPrepServicer(use_cases)
+
+
+def _spec_use_cases(
+    settings: Settings, parts: _Dependencies, inspector: FileInspector
+) -> tuple[CreateDataset, PreviewDataset]:
+    models_unavailable = "" if parts.inference_models else MODELS_UNAVAILABLE
+    create_dataset = CreateDataset(
+        parts.files,
+        inspector,
+        parts.base_tokens,
+        JobQueue(parts.bus),
+        max_row_bytes=settings.max_row_bytes,
+        models_unavailable=models_unavailable,
+        processes=_processes_beside(settings),
+    )
+    preview_dataset = PreviewDataset(
+        parts.files,
+        inspector,
+        parts.pseudonym_keys,
+        max_row_bytes=settings.max_row_bytes,
+        models_unavailable=models_unavailable,
+    )
+    return create_dataset, preview_dataset
 
 
 def _worker(settings: Settings, parts: _Dependencies) -> Worker:
     make_dataset = MakeDataset(
-        *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
+        parts.files,
+        parts.store,
+        parts.pseudonym_keys,
+        parts.base_tokens,
         max_row_bytes=settings.max_row_bytes,
         processes=_processes(settings),
         ask_at_once=settings.inference_at_once,

@@ -15,12 +15,12 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
-from modelmill_data_prep.base_tokens import BaseTokens
-from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
+from modelmill_data_prep.create_dataset import spec_fields
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.metrics import count_rows
 from modelmill_data_prep.model_requests import resolve_job_models
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
+from modelmill_data_prep.records import BaseTokens, FileRecords, file_format_of
 
 CHILD = "modelmill_data_prep.child"
 
@@ -51,7 +51,7 @@ class MakeDataset:
 
     def __init__(
         self,
-        files: Files,
+        files: FileRecords,
         store: ArtifactStore,
         pseudonym_keys: PseudonymKeys,
         base_tokens: BaseTokens,
@@ -131,10 +131,7 @@ class MakeDataset:
         """Source file, evaluation files, and the base model for token ids."""
         wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
         try:
-            files = [
-                await self._files.record(tenant=tenant, file_id=each, include_deleted=True)
-                for each in wanted
-            ]
+            files = [await self._files.get(tenant, each, include_deleted=True) for each in wanted]
         except NotFoundError as error:
             raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
         try:

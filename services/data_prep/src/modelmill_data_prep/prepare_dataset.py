@@ -20,27 +20,28 @@ from modelmill_token_files.tokens_plan import TokensPlan
 from modelmill_data_prep.domain.blocks import Block
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import dataset_root
-from modelmill_data_prep.domain.reading.file_form import FileForm, form_of_rows
-from modelmill_data_prep.domain.reading.file_formats import FileFormat, row_format_of
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import (
+    FileForm,
+    FileFormat,
+    form_of_rows,
+    row_format_of,
+)
 from modelmill_data_prep.domain.reading.read_blocks import read_blocks
-from modelmill_data_prep.domain.report import failed_report_of, report_of
-from modelmill_data_prep.domain.report_page import report_page
+from modelmill_data_prep.domain.report import failed_report_of, report_of, report_page
 from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
 from modelmill_data_prep.domain.row_decisions import SPLITS, TRAIN
 from modelmill_data_prep.domain.tally import Tally
-from modelmill_data_prep.pipeline.block_files import BlockFileWriter
 from modelmill_data_prep.pipeline.dataset_output import DatasetOutput
 from modelmill_data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
-from modelmill_data_prep.pipeline.intermediate_store import IntermediateStore
+from modelmill_data_prep.pipeline.intermediate_store import BlockFileWriter, IntermediateStore
 from modelmill_data_prep.pipeline.model_augmentation import (
     ModelAugmentation,
     RowModels,
     compute_losses,
 )
-from modelmill_data_prep.pipeline.row_worker import FirstPart, SecondPart
+from modelmill_data_prep.pipeline.row_worker import FirstPart, SecondPart, WorkerPool
 from modelmill_data_prep.pipeline.training_extras import MadeRows
-from modelmill_data_prep.pipeline.worker_pool import WorkerPool
 
 
 class NoValidRowsError(InvalidInputError):

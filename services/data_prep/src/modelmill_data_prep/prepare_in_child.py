@@ -15,12 +15,11 @@ from modelmill_tokenization.bounded import LimitError
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.domain.duplicates.split_planner import TooFewTextsError
-from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm
-from modelmill_data_prep.domain.reading.file_formats import FileFormat
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm, FileFormat
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
-from modelmill_data_prep.domain.reading.limits import ReadLimits
 from modelmill_data_prep.pipeline.model_augmentation import NoLossError, RowModels
-from modelmill_data_prep.pipeline.worker_pool import WorkerPool
+from modelmill_data_prep.pipeline.row_worker import WorkerPool
 from modelmill_data_prep.prepare_dataset import (
     NoValidRowsError,
     PrepareDataset,

@@ -1,9 +1,5 @@
 """Use case: preview a spec on a file's first rows, without a job."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
-
 from modelmill.data_prep.v1.data_prep_service_pb2 import (
     DatasetSpec,
     PreviewDatasetResponse,
@@ -12,26 +8,13 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import (
 )
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.create_dataset import Files, file_format_of, spec_fields
+from modelmill_data_prep.create_dataset import spec_fields
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
+from modelmill_data_prep.records import FileRecords, file_format_of
 
 DEFAULT_ROWS, MAX_ROWS = 10, 100
-
-
-class Previewer(Protocol):
-    async def preview(
-        self,
-        path: Path,
-        file_format: str,
-        *,
-        spec: Mapping[str, Any],
-        rows: int,
-        max_row_bytes: int,
-        pseudonym_key: bytes,
-    ) -> dict[str, Any]:
-        """As `modelmill_data_prep.previews.preview`; raises InvalidInputError."""
-        ...
 
 
 class PreviewDataset:
@@ -44,8 +27,8 @@ class PreviewDataset:
 
     def __init__(
         self,
-        files: Files,
-        inspector: Previewer,
+        files: FileRecords,
+        inspector: FileInspector,
         pseudonym_keys: PseudonymKeys,
         *,
         max_row_bytes: int,
@@ -68,7 +51,7 @@ class PreviewDataset:
         """
         if rows > MAX_ROWS:
             raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
-        file = await self._files.record(tenant=tenant, file_id=spec.file_id)
+        file = await self._files.get(tenant, spec.file_id)
         fields = spec_fields(spec)
         plan_dataset(fields, models_unavailable=self._models_unavailable)
         shown = await self._inspector.preview(

@@ -1,96 +1,64 @@
 """Use case: store an uploaded file."""
 
 import asyncio
+import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from io import RawIOBase
 from pathlib import Path
-from typing import Protocol
+from tempfile import TemporaryDirectory
 
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, TooLargeError
 
-from modelmill_data_prep.domain.capacity import NoCapacityError
-from modelmill_data_prep.domain.reading.file_form import UTF8
-from modelmill_data_prep.domain.reading.file_formats import (
+from modelmill_data_prep.domain.reading.file_form import (
     ENDINGS,
     PLAIN_FORMATS,
+    UTF8,
     FileFormat,
     format_of,
     row_format_of,
 )
-from modelmill_data_prep.domain.reading.text_opening import (
+from modelmill_data_prep.domain.reading.text_encoding import (
     SNIFFED_BYTES,
     check_rows_opening,
     check_text_opening,
 )
-
-CONTENT = "content"
-"""File name inside the artifact; a caller's file name is never used as a path."""
+from modelmill_data_prep.file_inspector import FileInspector
+from modelmill_data_prep.records import CONTENT, FileRecords
+from modelmill_data_prep.uploads import NoCapacityError
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
+_STALE_SECONDS = 24 * 3600
 _MAX_FILENAME_CHARACTERS = 255
 _MAX_PURPOSE_CHARACTERS = 64
 _OF_REQUESTS = ("batch", "evals")
 """Purposes whose files must be JSONL."""
 
 
-class SpooledFile(Protocol):
-    """A temporary file during an upload."""
-
-    folder: Path
-    """Folder that contains only the file."""
-
-    async def write(self, chunk: bytes) -> None: ...
-
-
-class Spool(Protocol):
-    def open(self, name: str) -> AbstractAsyncContextManager[SpooledFile]:
-        """A new file in a folder of its own; both are deleted when the block ends."""
-        ...
-
-
-class OpeningChecker(Protocol):
-    async def check_opening(self, path: Path, file_format: str) -> None:
-        """Reject a file that is not of its format.
-
-        Raises:
-            InvalidInputError: The file is not of its format.
-        """
-        ...
-
-
-class FileRecords(Protocol):
-    async def create(self, file: FileState) -> None:
-        """Create a record; durable and listed on return.
-
-        Raises:
-            AlreadyExistsError: The id exists.
-            UnavailableError: The bus does not answer.
-        """
-        ...
-
-
 class StoreFile:
     """Stores uploads, with bounded concurrency.
 
     Args:
+        spool: Folder of running uploads; what killed processes left there is removed after a day.
         max_bytes: Size limit of a file.
         max_uploads: Limit of concurrent uploads.
     """
 
     def __init__(
         self,
-        spool: Spool,
-        inspector: OpeningChecker,
+        spool: Path,
+        inspector: FileInspector,
         store: ArtifactStore,
         records: FileRecords,
         *,
         max_bytes: int,
         max_uploads: int,
     ) -> None:
+        _remove_stale(spool)
         self._spool = spool
         self._inspector = inspector
         self._store = store
@@ -141,13 +109,17 @@ class StoreFile:
         self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str, encoding: str
     ) -> tuple[str, int]:
         """Spool and commit; returns digest and size."""
-        async with self._spool.open(CONTENT) as spooled:
-            size = await self._receive(chunks, spooled, file_format, encoding)
+        # Unbuffered, so that the inspector and the store read what was written.
+        with (
+            TemporaryDirectory(dir=self._spool) as folder,
+            (Path(folder) / CONTENT).open("xb", buffering=0) as file,
+        ):
+            size = await self._receive(chunks, file, file_format, encoding)
             if file_format not in PLAIN_FORMATS:
-                await self._inspector.check_opening(spooled.folder / CONTENT, file_format)
+                await self._inspector.check_opening(Path(folder) / CONTENT, file_format)
             manifest = await asyncio.to_thread(
                 self._store.commit,
-                spooled.folder,
+                Path(folder),
                 kind="file",
                 form=file_format.replace(".", "-"),
                 attributes={"filename": filename},
@@ -157,7 +129,7 @@ class StoreFile:
     async def _receive(
         self,
         chunks: AsyncIterator[bytes],
-        spooled: SpooledFile,
+        file: RawIOBase,
         file_format: FileFormat,
         encoding: str,
     ) -> int:
@@ -173,12 +145,20 @@ class StoreFile:
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
-            await spooled.write(chunk)
+            await asyncio.to_thread(file.write, chunk)
         if not size:
             raise InvalidInputError("the file is empty")
         if len(opening) < SNIFFED_BYTES:
             _check_opening(opening, file_format, encoding)
         return size
+
+
+def _remove_stale(spool: Path) -> None:
+    spool.mkdir(parents=True, exist_ok=True)
+    oldest = time.time() - _STALE_SECONDS
+    for left in spool.iterdir():
+        if left.stat().st_mtime < oldest:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _check_opening(opening: bytes, file_format: FileFormat, encoding: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.lineage.row_provenance import ProvenanceFile
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.pipeline.model_augmentation import RowModels
 from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
 from modelmill_data_prep.prepare_in_child import tokens_plan
@@ -31,7 +31,7 @@ class Dataset:
         self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
         self.quarantine = self._lines("quarantine.jsonl")
         self.report = json.loads(self.bytes["report.json"])
-        provenance = ProvenanceFile(folder / "stories.arrow")
+        provenance = ProvenanceFile(folder / "provenance.arrow")
         self.provenance = [row for batch in provenance.batches() for row in batch.to_pylist()]
 
     def _lines(self, name: str) -> list[dict[str, Any]]:

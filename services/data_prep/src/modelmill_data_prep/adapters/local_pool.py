@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from modelmill_data_prep.adapters.worker_server import without_pandas, worker_context
-from modelmill_data_prep.pipeline.row_worker import RowWorker
-from modelmill_data_prep.pipeline.worker_pool import Step
+from modelmill_data_prep.pipeline.row_worker import RowWorker, Step
 
 TASKS_AHEAD = 2
 """Tasks per process: one running, one queued."""

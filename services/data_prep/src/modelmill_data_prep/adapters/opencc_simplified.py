@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from modelmill_data_prep.domain.cleaning.batches import SEPARATOR, until_stable
+from modelmill_data_prep.domain.cleaning.stage import SEPARATOR, until_stable
 
 _HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _HAN_CODES = (*range(0x3400, 0xA000), *range(0xF900, 0xFB00))

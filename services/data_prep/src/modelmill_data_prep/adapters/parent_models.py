@@ -17,8 +17,8 @@ from modelmill_tokenization.conversations import Conversation
 from modelmill_tokenization.tool_turns import Function, Turn
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.augmenting.generated import GenerationPrompt, TextGenerator
-from modelmill_data_prep.domain.tokens.row_turns import conversations_of
+from modelmill_data_prep.domain.augmenting.row_makers import GenerationPrompt, TextGenerator
+from modelmill_data_prep.domain.tokens.encode_rows import conversations_of
 from modelmill_data_prep.pipeline.model_augmentation import ModelUse
 
 HEAD_CHARACTERS = 64

@@ -28,9 +28,8 @@ from ray.exceptions import (
 )
 
 from modelmill_data_prep.adapters.installed_code import code_fingerprint
-from modelmill_data_prep.pipeline.row_worker import RowWorker
+from modelmill_data_prep.pipeline.row_worker import RowWorker, Step
 from modelmill_data_prep.pipeline.worker_parts import worker_of
-from modelmill_data_prep.pipeline.worker_pool import Step
 
 TASKS_AHEAD = 2
 """Tasks per worker: one running, one queued."""

@@ -1,4 +1,4 @@
 """File name of row provenance; separate, so that the service does not import Arrow."""
 
-PROVENANCE_FILE = "stories.arrow"
+PROVENANCE_FILE = "provenance.arrow"
 """File in a dataset's folder."""

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from modelmill_data_prep.domain.flat_lists import as_list, lists_of
 from modelmill_data_prep.domain.lineage.merkle import leaf_hash
+from modelmill_data_prep.domain.row_batch import as_list, lists_of
 
 _ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder().decode

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,106 +14,46 @@ from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
-from modelmill_data_prep.diff_datasets import DiffDatasets
-from modelmill_data_prep.entrypoints.upload_rpcs import UploadRpcs, UploadUseCases
-from modelmill_data_prep.explain_row import ExplainRow
 from modelmill_data_prep.preview_dataset import PreviewDataset
-from modelmill_data_prep.read_file import ReadFile
-from modelmill_data_prep.read_report import ReadReport
+from modelmill_data_prep.read_dataset import DiffDatasets, ExplainRow, ReadReport
+from modelmill_data_prep.receive_upload import (
+    AddUploadPart,
+    CancelUpload,
+    CompleteUpload,
+    CreateUpload,
+)
+from modelmill_data_prep.records import FileRecords
 from modelmill_data_prep.store_file import StoreFile
+
+CHUNK_BYTES = 256 * 1024
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class PreviewRpcs(pb_grpc.DataPrepServiceServicer):
-    """Mix-in with the preview RPC; the subclass sets `_preview_dataset`."""
-
-    _preview_dataset: PreviewDataset
-
-    async def PreviewDataset(
-        self, request: pb.PreviewDatasetRequest, context: Context
-    ) -> pb.PreviewDatasetResponse:
-        return await self._preview_dataset(
-            tenant=token(request.tenant, "tenant"), spec=request.spec, rows=request.rows
-        )
-
-
-CHUNK_BYTES = 256 * 1024
-
-
 @dataclass(frozen=True)
-class ProvenanceUseCases:
-    """Use cases that inspect datasets."""
+class UseCases:
+    """What callers can ask of data-prep."""
 
-    explain: ExplainRow
-    diff: DiffDatasets
-    report: ReadReport
-
-
-class ProvenanceRpcs(pb_grpc.DataPrepServiceServicer):
-    """Mix-in with RPCs that inspect datasets; the subclass sets `_provenance`."""
-
-    _provenance: ProvenanceUseCases
-
-    async def ExplainRow(
-        self, request: pb.ExplainRowRequest, context: Context
-    ) -> pb.ExplainRowResponse:
-        stories = await self._provenance.explain(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            line=request.line,
-        )
-        return pb.ExplainRowResponse(stories=stories)
-
-    async def DiffDatasets(
-        self, request: pb.DiffDatasetsRequest, context: Context
-    ) -> pb.DiffDatasetsResponse:
-        return await self._provenance.diff(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            other_dataset_id=request.other_dataset_id,
-            samples=request.samples,
-        )
-
-    async def DownloadReport(
-        self, request: pb.DownloadReportRequest, context: Context
-    ) -> AsyncIterator[pb.DownloadReportResponse]:
-        path = await self._provenance.report(
-            tenant=token(request.tenant, "tenant"),
-            dataset_id=request.dataset_id,
-            report_format=request.format,
-            job_id=request.job_id and token(request.job_id),
-        )
-        with await asyncio.to_thread(path.open, "rb") as report:
-            while chunk := await asyncio.to_thread(report.read, CHUNK_BYTES):
-                yield pb.DownloadReportResponse(chunk=chunk)
+    files: FileRecords
+    store_file: StoreFile
+    delete_file: DeleteFile
+    create_upload: CreateUpload
+    add_upload_part: AddUploadPart
+    complete_upload: CompleteUpload
+    cancel_upload: CancelUpload
+    create_dataset: CreateDataset
+    preview_dataset: PreviewDataset
+    delete_dataset: DeleteDataset
+    explain_row: ExplainRow
+    diff_datasets: DiffDatasets
+    read_report: ReadReport
 
 
-DOWNLOAD_CHUNK_BYTES = 256 * 1024
+class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
+    """RPCs for files, uploads and datasets."""
 
-
-class DataPrepServicer(UploadRpcs, PreviewRpcs, ProvenanceRpcs):
-    """RPCs for files and datasets; other RPCs are mixed in."""
-
-    def __init__(
-        self,
-        store_file: StoreFile,
-        read_file: ReadFile,
-        delete_file: DeleteFile,
-        create_dataset: CreateDataset,
-        delete_dataset: DeleteDataset,
-        uploads: UploadUseCases,
-        preview_dataset: PreviewDataset,
-        stories: ProvenanceUseCases,
-    ) -> None:
-        self._store_file = store_file
-        self._read_file = read_file
-        self._delete_file = delete_file
-        self._create_dataset = create_dataset
-        self._delete_dataset = delete_dataset
-        self._uploads = uploads
-        self._preview_dataset = preview_dataset
-        self._provenance = stories
+    def __init__(self, use_cases: UseCases) -> None:
+        self._use_cases = use_cases
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
@@ -120,7 +61,7 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, ProvenanceRpcs):
         first = await anext(aiter(request_iterator), pb.UploadFileRequest())
         if first.WhichOneof("part") != "header":
             raise InvalidInputError("the first message must carry the header")
-        file = await self._store_file(
+        file = await self._use_cases.store_file(
             tenant=token(first.header.tenant, "tenant"),
             filename=first.header.filename,
             purpose=first.header.purpose,
@@ -131,40 +72,77 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, ProvenanceRpcs):
 
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
         tenant = token(request.tenant, "tenant")
-        file = await self._read_file.record(tenant=tenant, file_id=request.file_id)
+        file = await self._use_cases.files.get(tenant, request.file_id)
         return pb.GetFileResponse(file=file)
 
     async def ListFiles(
         self, request: pb.ListFilesRequest, context: Context
     ) -> pb.ListFilesResponse:
-        files = await self._read_file.records(tenant=token(request.tenant, "tenant"))
+        files = await self._use_cases.files.list(token(request.tenant, "tenant"))
         return pb.ListFilesResponse(files=files)
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Context
     ) -> AsyncIterator[pb.DownloadFileResponse]:
         tenant = token(request.tenant, "tenant")
-        file = await self._read_file.record(
-            tenant=tenant,
-            file_id=request.file_id,
-            include_deleted=request.include_deleted,
+        file = await self._use_cases.files.get(
+            tenant, request.file_id, include_deleted=request.include_deleted
         )
-        path = await self._read_file.content(file)
-        with await asyncio.to_thread(path.open, "rb") as content:
-            while chunk := await asyncio.to_thread(content.read, DOWNLOAD_CHUNK_BYTES):
-                yield pb.DownloadFileResponse(chunk=chunk)
+        path = await self._use_cases.files.content(file)
+        async for chunk in _read(path):
+            yield pb.DownloadFileResponse(chunk=chunk)
 
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, context: Context
     ) -> pb.DeleteFileResponse:
         tenant = token(request.tenant, "tenant")
-        sequence = await self._delete_file(tenant=tenant, file_id=request.file_id)
+        sequence = await self._use_cases.delete_file(tenant=tenant, file_id=request.file_id)
         return pb.DeleteFileResponse(sequence=sequence)
+
+    async def CreateUpload(
+        self, request: pb.CreateUploadRequest, context: Context
+    ) -> pb.CreateUploadResponse:
+        token(request.header.tenant, "tenant")
+        upload = await self._use_cases.create_upload(
+            header=request.header, size_bytes=request.size_bytes
+        )
+        return pb.CreateUploadResponse(upload=upload)
+
+    async def AddUploadPart(
+        self, request_iterator: AsyncIterator[pb.AddUploadPartRequest], context: Context
+    ) -> pb.AddUploadPartResponse:
+        first = await anext(aiter(request_iterator), pb.AddUploadPartRequest())
+        if first.WhichOneof("part") != "header":
+            raise InvalidInputError("the first message must carry the header")
+        part = await self._use_cases.add_upload_part(
+            tenant=token(first.header.tenant, "tenant"),
+            upload_id=first.header.upload_id,
+            chunks=_chunks(request_iterator),
+        )
+        return pb.AddUploadPartResponse(part_id=part.part_id, created_at=part.created_at)
+
+    async def CompleteUpload(
+        self, request: pb.CompleteUploadRequest, context: Context
+    ) -> pb.CompleteUploadResponse:
+        upload = await self._use_cases.complete_upload(
+            tenant=token(request.tenant, "tenant"),
+            upload_id=request.upload_id,
+            part_ids=list(request.part_ids),
+            md5=request.md5,
+        )
+        return pb.CompleteUploadResponse(upload=upload)
+
+    async def CancelUpload(
+        self, request: pb.CancelUploadRequest, context: Context
+    ) -> pb.CancelUploadResponse:
+        tenant = token(request.tenant, "tenant")
+        upload = await self._use_cases.cancel_upload(tenant=tenant, upload_id=request.upload_id)
+        return pb.CancelUploadResponse(upload=upload)
 
     async def CreateDataset(
         self, request: pb.CreateDatasetRequest, context: Context
     ) -> pb.CreateDatasetResponse:
-        accepted = await self._create_dataset(
+        accepted = await self._use_cases.create_dataset(
             tenant=token(request.tenant, "tenant"),
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
@@ -177,19 +155,66 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, ProvenanceRpcs):
             sequence=accepted.sequence,
         )
 
+    async def PreviewDataset(
+        self, request: pb.PreviewDatasetRequest, context: Context
+    ) -> pb.PreviewDatasetResponse:
+        return await self._use_cases.preview_dataset(
+            tenant=token(request.tenant, "tenant"), spec=request.spec, rows=request.rows
+        )
+
     async def DeleteDataset(
         self, request: pb.DeleteDatasetRequest, context: Context
     ) -> pb.DeleteDatasetResponse:
-        sequence = await self._delete_dataset(
+        sequence = await self._use_cases.delete_dataset(
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             requested_by=request.requested_by,
         )
         return pb.DeleteDatasetResponse(sequence=sequence)
 
+    async def ExplainRow(
+        self, request: pb.ExplainRowRequest, context: Context
+    ) -> pb.ExplainRowResponse:
+        rows = await self._use_cases.explain_row(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            line=request.line,
+        )
+        return pb.ExplainRowResponse(stories=rows)
 
-async def _chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
+    async def DiffDatasets(
+        self, request: pb.DiffDatasetsRequest, context: Context
+    ) -> pb.DiffDatasetsResponse:
+        return await self._use_cases.diff_datasets(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            other_dataset_id=request.other_dataset_id,
+            samples=request.samples,
+        )
+
+    async def DownloadReport(
+        self, request: pb.DownloadReportRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadReportResponse]:
+        path = await self._use_cases.read_report(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            report_format=request.format,
+            job_id=request.job_id and token(request.job_id),
+        )
+        async for chunk in _read(path):
+            yield pb.DownloadReportResponse(chunk=chunk)
+
+
+async def _chunks(
+    requests: AsyncIterator[pb.UploadFileRequest] | AsyncIterator[pb.AddUploadPartRequest],
+) -> AsyncIterator[bytes]:
     async for request in requests:
         if request.WhichOneof("part") != "chunk":
             raise InvalidInputError("every message after the first must carry a chunk")
         yield request.chunk
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(path.open, "rb") as file:
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield chunk

@@ -11,8 +11,7 @@ from modelmill_token_files.tokens_plan import TokensPlan
 from modelmill_token_files.training_order import TrainingOrder
 
 from modelmill_data_prep.domain.curriculum.curriculum_plan import NONE, CurriculumPlan
-from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
-from modelmill_data_prep.domain.curriculum.row_order import order_rows
+from modelmill_data_prep.domain.curriculum.row_order import RowMeasures, order_rows
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import MerkleTree
 from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE, Bases, placed
@@ -20,7 +19,7 @@ from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
 from modelmill_data_prep.domain.row_decisions import SPLITS
 from modelmill_data_prep.domain.tally import Tally
 from modelmill_data_prep.domain.tokens.packing import plan_packs
-from modelmill_data_prep.pipeline.block_files import BlockFileWriter
+from modelmill_data_prep.pipeline.intermediate_store import BlockFileWriter
 from modelmill_data_prep.pipeline.row_worker import SecondPart
 from modelmill_data_prep.pipeline.training_extras import TrainMeasures
 

@@ -8,22 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
-from modelmill_data_prep.domain.duplicates.clusters import Cluster, summarise_clusters
 from modelmill_data_prep.domain.duplicates.contamination import (
     MATCH,
     OWN_TEST,
     EvaluationRows,
     contaminated_rows,
 )
-from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates
-from modelmill_data_prep.domain.duplicates.known_groups import KnownGroups
-from modelmill_data_prep.domain.duplicates.near import near_leaders
-from modelmill_data_prep.domain.duplicates.ordinals import (
+from modelmill_data_prep.domain.duplicates.disk_arrays import (
     Leaders,
     chunks,
     identity_leaders,
     release_pages,
 )
+from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates, KnownGroups
+from modelmill_data_prep.domain.duplicates.near import Cluster, near_leaders, summarise_clusters
 from modelmill_data_prep.domain.duplicates.signature_store import SignatureStore
 from modelmill_data_prep.domain.duplicates.split_planner import DROPPED, SplitPlanner, Splits
 from modelmill_data_prep.domain.row_decisions import (

@@ -1,22 +1,66 @@
-"""Intermediate store: files on disk between the passes of a dataset job."""
+"""Intermediate store: blocks on disk between the passes of a dataset job, read by number."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
 
-from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
-from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates
-from modelmill_data_prep.domain.duplicates.known_groups import KnownGroups
-from modelmill_data_prep.domain.duplicates.ordinals import is_leader
+from modelmill_data_prep.domain.curriculum.text_units import FrequencySketch
+from modelmill_data_prep.domain.duplicates.disk_arrays import is_leader
+from modelmill_data_prep.domain.duplicates.exact import ExactDuplicates, KnownGroups
 from modelmill_data_prep.domain.duplicates.row_keys import row_keys
 from modelmill_data_prep.domain.row_batch import ROWS, one_batch
-from modelmill_data_prep.pipeline.block_files import BlockFile, BlockFileWriter
 from modelmill_data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
 from modelmill_data_prep.pipeline.row_worker import SecondTask
 from modelmill_data_prep.pipeline.training_extras import MadeRows, UnitCounts
+
+
+class BlockFileWriter:
+    """Appends batches of one schema.
+
+    Args:
+        compression: Arrow codec of the buffers; None for files that are read soon and removed.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, compression: str | None = None) -> None:
+        self._file = pa.OSFile(str(path), "wb")
+        options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._writer = pa.ipc.new_file(self._file, schema, options=options)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a block, which may be empty."""
+        self._writer.write_batch(batch)
+
+    def __enter__(self) -> "BlockFileWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._writer.close()
+        self._file.close()
+
+
+class BlockFile:
+    """Reads single blocks on demand."""
+
+    def __init__(self, path: Path) -> None:
+        # Not memory-mapped: touched pages would count as this process' memory.
+        self._reader = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
+
+    def __len__(self) -> int:
+        blocks: int = self._reader.num_record_batches
+        return blocks
+
+    def __getitem__(self, block: int) -> pa.RecordBatch:
+        return self._reader.get_batch(block)
+
 
 LOSSES = pa.schema([pa.field("loss", pa.float64(), nullable=False)])
 """Loss of each train row of a block; NaN if unknown."""

@@ -14,18 +14,22 @@ import pyarrow as pa
 from modelmill_service_kit.errors import InvalidInputError
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.augmenting.generated import (
+from modelmill_data_prep.domain.augmenting.plan import AugmentStep
+from modelmill_data_prep.domain.augmenting.row_makers import (
     BackTranslations,
     Paraphrases,
     PromptTranslator,
+    RowMaker,
     TextGenerator,
+    chosen_rows,
 )
-from modelmill_data_prep.domain.augmenting.plan import AugmentStep
-from modelmill_data_prep.domain.augmenting.row_maker import RowMaker, chosen_rows
 from modelmill_data_prep.domain.row_batch import one_batch
-from modelmill_data_prep.pipeline.block_files import BlockFileWriter
 from modelmill_data_prep.pipeline.disk_decider import DiskDecisions
-from modelmill_data_prep.pipeline.intermediate_store import LOSSES, IntermediateStore
+from modelmill_data_prep.pipeline.intermediate_store import (
+    LOSSES,
+    BlockFileWriter,
+    IntermediateStore,
+)
 
 SLICE_ROWS = 64
 """Rows per batch of model calls, between progress reports."""

@@ -4,9 +4,10 @@ A worker is created once per process from a JSON request. It keeps no state betw
 worker on any machine can process any block.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -15,22 +16,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.classification_answers import classification_answers
-from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
-from modelmill_data_prep.domain.duplicates.row_keys import RowKeys
-from modelmill_data_prep.domain.duplicates.signatures import Signatures
+from modelmill_data_prep.domain.curriculum.text_units import FrequencySketch
+from modelmill_data_prep.domain.duplicates.row_keys import RowKeys, Signatures
 from modelmill_data_prep.domain.lineage.merkle import leaf_hash
 from modelmill_data_prep.domain.lineage.row_provenance import PROVENANCE
 from modelmill_data_prep.domain.row_batch import (
     DROPPED,
+    classification_answers,
     dropped_rows,
     one_batch,
     texts_without_system,
 )
 from modelmill_data_prep.domain.row_decisions import KEPT, SPLITS, TRAIN, RowDecisions
 from modelmill_data_prep.domain.stages import Stage, StageResult
-from modelmill_data_prep.domain.tally import Tally
-from modelmill_data_prep.domain.text_length import TextLength
+from modelmill_data_prep.domain.tally import Tally, TextLength
 from modelmill_data_prep.domain.written_rows import WrittenRows, write_rows
 from modelmill_data_prep.pipeline.training_extras import (
     MadeRows,
@@ -306,3 +305,29 @@ def _quarantine(dropped: pa.RecordBatch) -> bytes:
         + b"\n"
         for row in rows.to_pylist()
     )
+
+
+Step = Literal["first", "make", "vet", "second"]
+
+
+class WorkerPool(Protocol):
+    """Ordered parallel map over `RowWorker` methods.
+
+    Results are in task order. Prefetching is bounded, so that memory is too. Exceptions of workers
+    are re-raised.
+    """
+
+    def map(self, step: Step, tasks: Iterable[Any]) -> Iterator[Any]:
+        """Call `step` with each task."""
+        ...
+
+    def __enter__(self) -> "WorkerPool": ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop all workers; pending tasks are dropped."""
+        ...

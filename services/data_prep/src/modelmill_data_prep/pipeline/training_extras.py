@@ -8,9 +8,9 @@ import pyarrow as pa
 from modelmill_tokenization.conversations import ConversationEncoder
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.augmenting.row_maker import RowMaker
-from modelmill_data_prep.domain.curriculum.frequency_sketch import FrequencySketch
-from modelmill_data_prep.domain.curriculum.row_measures import RowMeasures
+from modelmill_data_prep.domain.augmenting.row_makers import RowMaker
+from modelmill_data_prep.domain.curriculum.row_order import RowMeasures
+from modelmill_data_prep.domain.curriculum.text_units import FrequencySketch
 from modelmill_data_prep.domain.duplicates.row_keys import Keys, row_keys
 from modelmill_data_prep.domain.row_batch import DROPPED, one_batch, texts_without_system
 from modelmill_data_prep.domain.row_decisions import SPLITS

@@ -1,35 +1,78 @@
 """Creates row workers from their request."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from modelmill_tokenization.bounded.here import BoundedConversations, BoundedTokenizer
 
-from modelmill_data_prep.adapters.synonym_groups import load_synonyms
-from modelmill_data_prep.cleaners import clean_transforms
-from modelmill_data_prep.domain.augmenting.synonyms import Synonyms
+from modelmill_data_prep.adapters.opencc_simplified import SimplifiedChinese
+from modelmill_data_prep.adapters.spacy_pipelines import spacy_stop_words
+from modelmill_data_prep.domain.augmenting.row_makers import Synonyms
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.cleaning.stage import CleanStage
+from modelmill_data_prep.domain.cleaning.boilerplate import Boilerplate
+from modelmill_data_prep.domain.cleaning.clean_plan import CleanPlan
+from modelmill_data_prep.domain.cleaning.encoding import (
+    EncodingRepair,
+    Invisible,
+    Spaces,
+    UnicodeForm,
+)
+from modelmill_data_prep.domain.cleaning.markup import Markup
+from modelmill_data_prep.domain.cleaning.repeats import Repeats
+from modelmill_data_prep.domain.cleaning.stage import CleanStage, IdempotentTransform
+from modelmill_data_prep.domain.cleaning.stop_words import StopWords
 from modelmill_data_prep.domain.curriculum.curriculum_plan import NONE
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
-from modelmill_data_prep.domain.duplicates.row_keys import row_keys
-from modelmill_data_prep.domain.duplicates.signatures import row_signatures
-from modelmill_data_prep.domain.entities.entity_plan import EntityPlan
-from modelmill_data_prep.domain.entities.masking import mask_entities
+from modelmill_data_prep.domain.duplicates.row_keys import row_keys, row_signatures
+from modelmill_data_prep.domain.entities.entity_plan import EntityFinder, EntityPlan
 from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
-from modelmill_data_prep.domain.entities.rule_finder import RuleFinder
-from modelmill_data_prep.domain.entities.spans import EntityFinder
+from modelmill_data_prep.domain.entities.rule_finder import RuleFinder, mask_entities
 from modelmill_data_prep.domain.entities.stage import NAME, EntityStage
 from modelmill_data_prep.domain.filtering.rule import FilterRule
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.row_mapping import RowMapping
 from modelmill_data_prep.domain.reading.parse_block import parse_block
-from modelmill_data_prep.domain.stages import RuleStage, Stage, StageResult
-from modelmill_data_prep.domain.text_length import measure_lengths
+from modelmill_data_prep.domain.stages import RuleStage, Stage, StageResult, TextTransform
+from modelmill_data_prep.domain.tally import measure_lengths
 from modelmill_data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
 from modelmill_data_prep.pipeline.training_extras import RowMakers, RowTokenizer
+
+MAKERS: Mapping[str, Callable[[], TextTransform]] = {
+    "encoding": EncodingRepair,
+    "markup": Markup,
+    "unicode": UnicodeForm,
+    "invisible": Invisible,
+    "spaces": Spaces,
+    "boilerplate": Boilerplate,
+    "repeats": Repeats,
+    "simplified": SimplifiedChinese,
+    "stop_words": lambda: StopWords(spacy_stop_words),
+}
+"""Factory by transform name."""
+
+
+def clean_transforms(plan: CleanPlan) -> list[TextTransform]:
+    """Transforms of a plan in order; the whole chain is idempotent."""
+    transforms: list[TextTransform] = []
+    for name in plan.transforms:
+        transforms.append(IdempotentTransform(MAKERS[name](), transforms))
+    return transforms
+
+
+_LANGUAGES = ("en", "zh")
+
+
+def load_synonyms() -> list[tuple[str, ...]]:
+    """Groups of interchangeable words, English and Chinese."""
+    folder = files("modelmill_data_prep") / "resources" / "synonyms"
+    return [
+        tuple(line.split())
+        for language in _LANGUAGES
+        for line in (folder / f"{language}.txt").read_text("utf-8").splitlines()
+    ]
 
 
 def worker_of(request: Mapping[str, Any]) -> RowWorker:
@@ -83,7 +126,7 @@ def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
     finders: list[EntityFinder] = [RuleFinder()]
     if plan.spacy_models:
         # Imported lazily, because it loads spaCy.
-        from modelmill_data_prep.adapters.spacy_entities import SpacyEntityFinder
+        from modelmill_data_prep.adapters.spacy_pipelines import SpacyEntityFinder
 
         finders.append(SpacyEntityFinder(plan.spacy_models))
     return EntityStage(plan, finders, Pseudonymiser(pseudonym_key))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelmill_data_prep.domain.cleaning.batches import SEPARATOR
+from modelmill_data_prep.domain.cleaning.stage import SEPARATOR
 
 MAX_LINE_CHARACTERS = 160
 """Longer lines are assumed to have content."""

@@ -7,12 +7,21 @@ replacement character ("锟斤拷") is lost, and becomes U+FFFD again, so that a
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from ftfy import TextFixerConfig, fix_encoding
 from ftfy.badness import MOJIBAKE_CATEGORIES as _MOJIBAKE
 
-from modelmill_data_prep.domain.cleaning.batches import SEPARATOR, until_stable
+from modelmill_data_prep.domain.cleaning.stage import SEPARATOR, apply_where, until_stable
+from modelmill_data_prep.domain.text_form import (
+    BLANKS,
+    LINE_BREAK,
+    MAY_BE_INVISIBLE,
+    in_form,
+    with_tidy_spaces,
+    without_invisible,
+)
 
 _ODD = "".join(
     _MOJIBAKE[name]
@@ -100,3 +109,49 @@ def _from_gbk(run: re.Match[str]) -> str:
 def _is_common(character: str) -> bool:
     pair = character.encode("gb2312", errors="ignore")
     return len(pair) == 2 and (pair < b"\xa4" or _LEVEL_ONE[0] <= pair <= _LEVEL_ONE[1])
+
+
+_LINE_BREAKS = ("\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029")
+_UNTIDY_BLANKS = re.compile(f"{BLANKS}(?:{BLANKS}|\n|\\Z)")
+
+
+class UnicodeForm:
+    """Converts to Unicode NFC, and line breaks to line feeds."""
+
+    name = "unicode"
+    version = 2
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Each text in its canonical form."""
+        joined = SEPARATOR.join(texts)
+        result = list(texts)
+        # Searching single characters is much faster than a regular expression.
+        if any(mark in joined for mark in _LINE_BREAKS):
+            result = [LINE_BREAK.sub("\n", text) for text in result]
+        if not unicodedata.is_normalized("NFC", joined):
+            result = [in_form("NFC", text) for text in result]
+        return result
+
+
+class Invisible:
+    """Removes control, bidirectional and zero-width characters, except where a script or emoji
+    needs them."""
+
+    name = "invisible"
+    version = 2
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Remove invisible characters."""
+        return apply_where(texts, MAY_BE_INVISIBLE, without_invisible)
+
+
+class Spaces:
+    """Collapses runs of spaces and trims lines; fenced Markdown code stays."""
+
+    name = "spaces"
+    version = 2
+
+    def __call__(self, texts: Sequence[str]) -> list[str]:
+        """Normalise spaces; indentation stays."""
+        stripped = [text.strip() for text in texts]
+        return apply_where(stripped, _UNTIDY_BLANKS, with_tidy_spaces)

@@ -6,7 +6,7 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.cleaning.batches import SEPARATOR
+from modelmill_data_prep.domain.cleaning.stage import SEPARATOR
 
 MAX_CHARACTER_REPEATS = 5
 """Longer runs of one character are cut to this length: "哈哈哈哈哈"."""

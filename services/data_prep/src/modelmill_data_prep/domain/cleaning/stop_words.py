@@ -7,7 +7,7 @@ word.
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from modelmill_data_prep.domain.cleaning.batches import until_stable
+from modelmill_data_prep.domain.cleaning.stage import until_stable
 
 _WORD_WITH_BLANK = re.compile("[A-Za-z]+(?:['\u2019][A-Za-z]+)?[ \t]?")
 _BLANKS_BEFORE_MARK = re.compile("[ \t]+(?=[ \t]|[,.;:!?)]|\n|\\Z)")

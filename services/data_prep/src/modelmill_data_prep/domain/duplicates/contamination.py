@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from modelmill_data_prep.domain.duplicates.disk_arrays import chunks, new_array
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from modelmill_data_prep.domain.duplicates.ordinals import chunks, new_array
-from modelmill_data_prep.domain.duplicates.row_keys import Keys
+from modelmill_data_prep.domain.duplicates.row_keys import Keys, Signatures
 from modelmill_data_prep.domain.duplicates.signature_store import (
     BandGroups,
     Rows,
     SignatureStore,
     agree,
 )
-from modelmill_data_prep.domain.duplicates.signatures import Signatures
 from modelmill_data_prep.domain.row_decisions import TEST, TRAIN, VALID
 
 MATCH = np.dtype([("file", np.int32), ("row", np.int64)])

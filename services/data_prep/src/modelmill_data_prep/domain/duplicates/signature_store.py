@@ -14,8 +14,8 @@ import numpy as np
 from modelmill_service_kit.errors import InvalidInputError
 from numpy.typing import NDArray
 
-from modelmill_data_prep.domain.duplicates.partitions import PartitionedRecords
-from modelmill_data_prep.domain.duplicates.signatures import PERMUTATIONS, Signatures
+from modelmill_data_prep.domain.duplicates.disk_arrays import PartitionedRecords
+from modelmill_data_prep.domain.duplicates.row_keys import PERMUTATIONS, Signatures
 from modelmill_data_prep.domain.mixing import mixed
 
 CANDIDATE_RECALL = 0.85

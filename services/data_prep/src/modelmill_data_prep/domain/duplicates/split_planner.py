@@ -16,8 +16,8 @@ from modelmill_service_kit.errors import InvalidInputError
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.dataset_plan import SplitShares
+from modelmill_data_prep.domain.duplicates.disk_arrays import Leaders, chunks, is_leader, new_array
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from modelmill_data_prep.domain.duplicates.ordinals import Leaders, chunks, is_leader, new_array
 from modelmill_data_prep.domain.row_decisions import SPLITS, TEST, TRAIN, VALID
 
 DROPPED = -1

@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping
 
 from modelmill_pii.numbers import cn_id_check_digit, is_cn_credit_code
 
-from modelmill_data_prep.domain.entities.addresses import PSEUDONYM_ROAD_CN, PSEUDONYM_STREET_US
-from modelmill_data_prep.domain.entities.recognisers import digits_of, letters_and_digits_of
-from modelmill_data_prep.domain.entities.widths import to_half_width
+from modelmill_data_prep.domain.entities.recognisers import (
+    PSEUDONYM_ROAD_CN,
+    PSEUDONYM_STREET_US,
+    digits_of,
+    letters_and_digits_of,
+    to_half_width,
+)
 
 _LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile("[0-9]")

@@ -1,24 +1,34 @@
-"""Rule-based entity finder that skips texts by cheap hints."""
+"""Rule-based entity finder that skips texts by cheap hints, and masking of displayed texts."""
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 
-from modelmill_data_prep.domain.entities import addresses
-from modelmill_data_prep.domain.entities.recognisers import RECOGNISERS, Hint
-from modelmill_data_prep.domain.entities.spans import Span
-from modelmill_data_prep.domain.entities.widths import WIDE, to_half_width
+from modelmill_data_prep.domain.entities.entity_plan import EntityFinder, Span, without_overlaps
+from modelmill_data_prep.domain.entities.recognisers import (
+    CN_ADDRESS_HINT,
+    RECOGNISERS,
+    US_ADDRESS_HINT,
+    WIDE,
+    Hint,
+    find_chinese_addresses,
+    find_us_addresses,
+    to_half_width,
+)
 
 _SEPARATOR = "\n"
 """Separator of joined texts; hints never span lines."""
+
+MAX_ROUNDS = 8
+"""Rounds of masking."""
 
 Find = Callable[[str], Iterator[tuple[int, int]]]
 
 _RULES: tuple[tuple[str, Hint, Find], ...] = (
     *((one.type, one.hint, one) for one in RECOGNISERS),
-    ("address", addresses.CN_HINT, addresses.find_chinese),
-    ("address", addresses.US_HINT, addresses.find_american),
+    ("address", CN_ADDRESS_HINT, find_chinese_addresses),
+    ("address", US_ADDRESS_HINT, find_us_addresses),
 )
 
 
@@ -71,3 +81,27 @@ def _texts_of(find: Callable[[int], int], starts: Sequence[int]) -> Iterator[int
         yield text
         # One match per text suffices.
         place = find(starts[text + 1])
+
+
+def mask_entities(texts: Sequence[str], find: EntityFinder, types: Collection[str]) -> list[str]:
+    """Replace entities of the given types by "[EMAIL]" etc.
+
+    Repeated until nothing is found, at most `MAX_ROUNDS` times, because a replacement can reveal an
+    adjacent entity.
+    """
+    left = list(texts)
+    pending = list(range(len(left)))
+    for _ in range(MAX_ROUNDS):
+        found = find([left[place] for place in pending])
+        again = []
+        for place, spans in zip(pending, found, strict=True):
+            wanted = without_overlaps(span for span in spans if span.type in types)
+            for span in reversed(wanted):
+                text = left[place]
+                left[place] = f"{text[: span.start]}[{span.type.upper()}]{text[span.end :]}"
+            if wanted:
+                again.append(place)
+        pending = again
+        if not pending:
+            break
+    return left

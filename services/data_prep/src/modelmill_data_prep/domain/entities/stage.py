@@ -1,16 +1,185 @@
-"""Stage that masks or pseudonymises entities in rows, or drops rows with entities."""
+"""Stage that masks or pseudonymises entities in rows, or drops rows with entities.
 
+It sees all texts of a batch in a flat view, including texts inside JSON extras.
+"""
+
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
 
+import msgspec
 import pyarrow as pa
 
-from modelmill_data_prep.domain.entities.entity_plan import EntityPlan
+from modelmill_data_prep.domain.entities.entity_plan import (
+    EntityFinder,
+    EntityPlan,
+    Span,
+    without_overlaps,
+)
 from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
-from modelmill_data_prep.domain.entities.row_texts import RowTexts
-from modelmill_data_prep.domain.entities.spans import EntityFinder, Span, without_overlaps
-from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows, rows_with_equal_answers
+from modelmill_data_prep.domain.reading.parse_block import parse_json
+from modelmill_data_prep.domain.row_batch import (
+    ROWS,
+    dropped_rows,
+    kept_rows,
+    like_lists,
+    rows_with_equal_answers,
+)
 from modelmill_data_prep.domain.stages import StageResult
+
+_ARGUMENTS = "arguments"
+"""Field of a tool call that holds JSON as a string."""
+
+_NO_TEXTS = ("id", "tool_call_id", "type")
+"""Fields that link messages, and must not change."""
+
+_OPENED = 2
+"""Levels of JSON-in-JSON that are parsed; deeper ones are treated as text. Together with the
+nesting limit of values this bounds recursion on untrusted input."""
+
+
+def read_json(text: str) -> Any:
+    """Parse JSON; returns the text itself if it is invalid or nested too deeply."""
+    try:
+        return parse_json(text)
+    except ValueError:
+        return text
+
+
+def write_json(value: Any) -> str:
+    """Encode as JSON, including integers beyond 64 bits."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except OverflowError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def leaves(tree: Any, opened: int = 0) -> Iterator[str]:
+    """All strings and numbers of a JSON value, as texts in document order.
+
+    Args:
+        opened: Current level of JSON-in-JSON.
+    """
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield str(tree)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from leaves(item, opened)
+    elif isinstance(tree, dict):
+        for name, item in tree.items():
+            if name not in _NO_TEXTS:
+                inner = _opened(name, item, opened)
+                yield from leaves(inner, opened + (inner is not item))
+
+
+def with_leaves(tree: Any, texts: Iterator[str], opened: int = 0) -> Any:
+    """The value with replaced texts, one per leaf; a changed number becomes a string."""
+    if isinstance(tree, str):
+        return next(texts)
+    if isinstance(tree, int | float) and not isinstance(tree, bool):
+        text = next(texts)
+        return tree if text == str(tree) else text
+    if isinstance(tree, list):
+        return [with_leaves(item, texts, opened) for item in tree]
+    if isinstance(tree, dict):
+        return {name: _with_leaves_of(name, item, texts, opened) for name, item in tree.items()}
+    return tree
+
+
+def _with_leaves_of(name: str, item: Any, texts: Iterator[str], opened: int) -> Any:
+    if name in _NO_TEXTS:
+        return item
+    inner = _opened(name, item, opened)
+    if inner is item:
+        return with_leaves(item, texts, opened)
+    changed = with_leaves(inner, texts, opened + 1)
+    # Without a change the original string is kept byte for byte.
+    return item if changed == inner else write_json(changed)
+
+
+def _opened(name: str, item: Any, opened: int) -> Any:
+    """Parse JSON arguments to an object or list."""
+    if name == _ARGUMENTS and isinstance(item, str) and opened < _OPENED:
+        value = read_json(item)
+        return value if isinstance(value, dict | list) else item
+    return item
+
+
+class RowTexts:
+    """Message contents, then texts in extras, then rejected answers."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        self._rows = rows
+        self._contents = rows.column("contents")
+        turns: list[str] = self._contents.flatten().to_pylist()
+        rows_of_turns: list[int] = pa.compute.list_parent_indices(self._contents).to_pylist()
+        self._turns = len(turns)
+        self._extras: list[str | None] = []
+        self._trees: list[tuple[int, Any, int]] = []
+        """(Message index, parsed extras, number of texts) of messages with extras."""
+        self.texts = turns
+        self.row_of = rows_of_turns
+        """Row index of each text."""
+        self._read_extras(rows_of_turns[:])
+        rejected = rows.column("rejected")
+        self._rejected = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
+        self.texts += rejected.drop_null().to_pylist()
+        self.row_of += self._rejected
+
+    def with_texts(self, texts: Sequence[str], change: str) -> tuple[pa.RecordBatch, list[int]]:
+        """Replace texts; returns the batch and the indices of changed rows.
+
+        Args:
+            texts: Replacement for each of `self.texts`.
+            change: Entry appended to `changes` of changed rows.
+        """
+        differs = [new != old for new, old in zip(texts, self.texts, strict=True)]
+        rows = sorted({self.row_of[place] for place, one in enumerate(differs) if one})
+        if not rows:
+            return self._rows, []
+        columns = {name: self._rows.column(name) for name in ROWS.names}
+        columns["contents"] = like_lists(self._contents, texts[: self._turns])
+        rest = iter(texts[self._turns :])
+        if self._trees:
+            extras = self._written_extras(rest)
+            columns["extras"] = like_lists(self._rows.column("extras"), extras)
+        if self._rejected:
+            rejected = self._rows.column("rejected").to_pylist()
+            for row, text in zip(self._rejected, rest, strict=True):
+                rejected[row] = text
+            columns["rejected"] = pa.array(rejected, pa.string())
+        changes = self._rows.column("changes").to_pylist()
+        for row in rows:
+            changes[row] = [*changes[row], change]
+        columns["changes"] = pa.array(changes, pa.list_(pa.string()))
+        return pa.RecordBatch.from_arrays(list(columns.values()), schema=ROWS), rows
+
+    def _read_extras(self, rows_of_turns: Sequence[int]) -> None:
+        flat = self._rows.column("extras").flatten()
+        if flat.null_count == len(flat):
+            return
+        self._extras = flat.to_pylist()
+        for turn, extra in enumerate(self._extras):
+            if extra is not None:
+                tree = read_json(extra)
+                found = list(leaves(tree))
+                self._trees.append((turn, tree, len(found)))
+                self.texts += found
+                self.row_of += [rows_of_turns[turn]] * len(found)
+
+    def _written_extras(self, rest: Iterator[str]) -> list[str | None]:
+        extras = list(self._extras)
+        for turn, tree, count in self._trees:
+            changed = with_leaves(tree, iter(list(islice(rest, count))))
+            # Unchanged JSON is kept byte for byte.
+            if changed != tree:
+                extras[turn] = write_json(changed)
+        return extras
+
 
 NAME, VERSION = "entities", 4
 MAX_ROUNDS = 8

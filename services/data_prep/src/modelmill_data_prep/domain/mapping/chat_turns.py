@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from modelmill_data_prep.domain.mapping.refusals import RowRefusedError, check_text, encode_json
+from modelmill_data_prep.domain.mapping.mapped_row import RowRefusedError, check_text, encode_json
 from modelmill_data_prep.domain.reading.parse_block import parse_json
 
 ROLES = ("system", "user", "assistant", "tool")

@@ -13,8 +13,8 @@ from modelmill_data_prep.domain.mapping.chat_turns import (
     read_tools,
     written_extras,
 )
-from modelmill_data_prep.domain.mapping.mapped_row import MappedRow
-from modelmill_data_prep.domain.mapping.refusals import (
+from modelmill_data_prep.domain.mapping.mapped_row import (
+    MappedRow,
     RowRefusedError,
     check_text,
     column_of,

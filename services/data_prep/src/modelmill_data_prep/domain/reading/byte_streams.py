@@ -8,16 +8,21 @@ from typing import Protocol
 import pyarrow as pa
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.domain.reading.file_form import UTF8, UTF16
-from modelmill_data_prep.domain.reading.file_formats import Compression, FileFormat, compression_of
-from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.domain.reading.text_opening import (
+from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.file_form import (
+    UTF8,
+    UTF16,
+    Compression,
+    FileFormat,
+    compression_of,
+)
+from modelmill_data_prep.domain.reading.text_encoding import MARKS as UTF16_MARKS
+from modelmill_data_prep.domain.reading.text_encoding import (
     SNIFFED_BYTES,
     UTF8_MARK,
+    Utf16Text,
     check_text_opening,
 )
-from modelmill_data_prep.domain.reading.utf16 import MARKS as UTF16_MARKS
-from modelmill_data_prep.domain.reading.utf16 import Utf16Text
 
 _MAGIC: dict[Compression, bytes] = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _CODEC: dict[Compression, str] = {"gz": "gzip", "zst": "zstd"}

@@ -10,28 +10,29 @@ from functools import partial
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.reading.block_making import BlockMaker, RawRow
 from modelmill_data_prep.domain.reading.byte_streams import ContentStream
 from modelmill_data_prep.domain.reading.faults import (
     MALFORMED_CSV,
     UNCLOSED_QUOTE,
     Fault,
+    ReadLimits,
     not_in,
     too_long,
 )
 from modelmill_data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF8, UTF16, FileForm
-from modelmill_data_prep.domain.reading.header import column_names
-from modelmill_data_prep.domain.reading.jsonl_blocks import blank_lines
-from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.domain.reading.line_runs import (
+from modelmill_data_prep.domain.reading.line_blocks import (
+    BlockMaker,
     Line,
     LineRun,
+    RawRow,
+    blank_lines,
     kept_bytes_of,
     lines_of,
     read_line_runs,
 )
-from modelmill_data_prep.domain.reading.parse_csv import allow_long_fields, csv_fields
-from modelmill_data_prep.domain.reading.source_text import in_utf8
+from modelmill_data_prep.domain.reading.parse_block import allow_long_fields, csv_fields
+from modelmill_data_prep.domain.reading.table_rows import column_names
+from modelmill_data_prep.domain.reading.text_encoding import in_utf8
 
 
 def _one_line_record(delimiter: str) -> re.Pattern[bytes]:

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from modelmill_data_prep.domain.reading.byte_streams import open_content
+from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import (
     CODECS,
     DELIMITERS,
@@ -14,12 +15,11 @@ from modelmill_data_prep.domain.reading.file_form import (
     UTF8,
     UTF16,
     FileForm,
+    FileFormat,
+    row_format_of,
 )
-from modelmill_data_prep.domain.reading.file_formats import FileFormat, row_format_of
-from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.domain.reading.parse_csv import allow_long_fields
-from modelmill_data_prep.domain.reading.text_opening import SNIFFED_BYTES
-from modelmill_data_prep.domain.reading.utf16 import utf16_of
+from modelmill_data_prep.domain.reading.parse_block import allow_long_fields
+from modelmill_data_prep.domain.reading.text_encoding import SNIFFED_BYTES, utf16_of
 from modelmill_data_prep.domain.reading.xlsx_blocks import sheet_of
 
 SCANNED_BYTES = 16 * 1024**2

@@ -12,12 +12,10 @@ from modelmill_service_kit.errors import InvalidInputError
 from pyarrow import parquet
 
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.reading.block_making import BlockMaker, RawRow
-from modelmill_data_prep.domain.reading.faults import NOT_UTF8
+from modelmill_data_prep.domain.reading.faults import NOT_UTF8, ReadLimits
 from modelmill_data_prep.domain.reading.file_form import FileForm
-from modelmill_data_prep.domain.reading.json_rows import json_row
-from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.domain.reading.line_runs import kept_bytes_of
+from modelmill_data_prep.domain.reading.line_blocks import BlockMaker, RawRow, kept_bytes_of
+from modelmill_data_prep.domain.reading.table_rows import json_row
 
 _READ_ROWS = 256
 """Rows per decoded batch."""

@@ -1,5 +1,6 @@
 """Parses the rows of a block to columns; an invalid row is rejected individually."""
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -7,9 +8,10 @@ from typing import Any, NoReturn
 import msgspec
 import numpy as np
 
-from modelmill_data_prep.domain.blocks import Block, RowForm
+from modelmill_data_prep.domain.blocks import Block, RejectedRow, RowForm, SourceRow, rejected
 from modelmill_data_prep.domain.reading.faults import (
     FEWER_FIELDS,
+    MALFORMED_CSV,
     MORE_FIELDS,
     NOT_AN_OBJECT,
     NOT_JSON,
@@ -19,9 +21,32 @@ from modelmill_data_prep.domain.reading.faults import (
     not_in,
 )
 from modelmill_data_prep.domain.reading.file_form import UTF8
-from modelmill_data_prep.domain.reading.parse_csv import csv_fields
-from modelmill_data_prep.domain.reading.source_text import in_file, in_utf8
-from modelmill_data_prep.domain.rows import RejectedRow, SourceRow, rejected
+from modelmill_data_prep.domain.reading.text_encoding import in_file, in_utf8
+
+_LARGEST_FIELD = 2**31 - 1
+
+
+def csv_fields(raw: bytes, delimiter: str = ",") -> list[str] | Fault:
+    """Fields of one record in UTF-8, with or without line end."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return NOT_UTF8
+    if '"' not in text:
+        text = text.removesuffix("\n").removesuffix("\r")
+        if "\r" not in text and "\n" not in text:
+            return text.split(delimiter)
+    allow_long_fields()
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration):
+        return MALFORMED_CSV
+
+
+def allow_long_fields() -> None:
+    """Raise the field limit of the csv module; rows are bounded as a whole."""
+    csv.field_size_limit(_LARGEST_FIELD)
+
 
 MAX_DEPTH = 100
 """Nesting limit of JSON; fixed, so that results do not depend on the stack size."""

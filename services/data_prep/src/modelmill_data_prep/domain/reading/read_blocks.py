@@ -4,17 +4,26 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.reading.block_making import BlockMaker, RawRow
 from modelmill_data_prep.domain.reading.byte_streams import ContentStream, open_content
 from modelmill_data_prep.domain.reading.csv_blocks import read_csv_blocks
-from modelmill_data_prep.domain.reading.faults import too_long
-from modelmill_data_prep.domain.reading.file_form import FileForm
-from modelmill_data_prep.domain.reading.file_formats import FileFormat, RowFormat, row_format_of
-from modelmill_data_prep.domain.reading.jsonl_blocks import blocks_of_lines, read_jsonl_blocks
-from modelmill_data_prep.domain.reading.limits import ReadLimits
-from modelmill_data_prep.domain.reading.line_runs import kept_bytes_of, lines_of, read_line_runs
+from modelmill_data_prep.domain.reading.faults import ReadLimits, too_long
+from modelmill_data_prep.domain.reading.file_form import (
+    FileForm,
+    FileFormat,
+    RowFormat,
+    row_format_of,
+)
+from modelmill_data_prep.domain.reading.line_blocks import (
+    BlockMaker,
+    RawRow,
+    blocks_of_lines,
+    kept_bytes_of,
+    lines_of,
+    read_jsonl_blocks,
+    read_line_runs,
+)
 from modelmill_data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_blocks
-from modelmill_data_prep.domain.reading.text_opening import SNIFFED_BYTES, check_rows_opening
+from modelmill_data_prep.domain.reading.text_encoding import SNIFFED_BYTES, check_rows_opening
 from modelmill_data_prep.domain.reading.xlsx_blocks import read_xlsx_blocks, sheet_of
 
 

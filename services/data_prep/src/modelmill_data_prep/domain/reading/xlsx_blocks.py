@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.domain.blocks import Block
-from modelmill_data_prep.domain.reading.block_making import BlockMaker, RawRow
-from modelmill_data_prep.domain.reading.faults import MORE_FIELDS
+from modelmill_data_prep.domain.reading.faults import MORE_FIELDS, ReadLimits
 from modelmill_data_prep.domain.reading.file_form import FileForm
-from modelmill_data_prep.domain.reading.header import column_names
-from modelmill_data_prep.domain.reading.json_rows import json_row
-from modelmill_data_prep.domain.reading.limits import ReadLimits
+from modelmill_data_prep.domain.reading.line_blocks import BlockMaker, RawRow
+from modelmill_data_prep.domain.reading.table_rows import column_names, json_row
 
 MAX_HELD_BYTES = 512 * 1024**2
 MAX_TEXTS_BYTES = 64 * 1024**2

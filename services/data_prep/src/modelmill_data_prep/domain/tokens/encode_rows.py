@@ -5,6 +5,7 @@ every token but the first; for a preference pair the chosen answer. Too long row
 never truncated, because a cut answer teaches the model to stop early.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
@@ -18,9 +19,40 @@ from modelmill_tokenization.conversations import (
     ConversationEncoder,
     EncodedConversation,
 )
+from modelmill_tokenization.tool_turns import Turn
+from modelmill_tokenization.written_turns import add_calls, functions_of
 
 from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows
-from modelmill_data_prep.domain.tokens.row_turns import conversations_of
+
+
+def conversations_of(rows: pa.RecordBatch) -> list[Conversation | InvalidInputError]:
+    """Conversation of each row of `ROWS`, or the error of its tools."""
+    names = ("roles", "contents", "extras", "tools", "rejected")
+    return [
+        _conversation(*row)
+        for row in zip(*(rows.column(n).to_pylist() for n in names), strict=True)
+    ]
+
+
+def _conversation(
+    roles: Sequence[str],
+    contents: Sequence[str],
+    extras: Sequence[str | None],
+    tools: str | None,
+    rejected: str | None,
+) -> Conversation | InvalidInputError:
+    turns: list[Turn] = [
+        {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
+    ]
+    try:
+        for turn, extra in zip(turns, extras, strict=True):
+            if extra is not None:
+                add_calls(turn, json.loads(extra))
+        functions = functions_of(json.loads(tools)) if tools is not None else ()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return InvalidInputError(f"tools are not in OpenAI's format: {error!r}")
+    return Conversation(turns, functions, rejected)
+
 
 TOO_LONG = "tokenize.too_long"
 NOT_RENDERABLE = "tokenize.not_renderable"

@@ -82,7 +82,7 @@ class FileInspector:
         max_row_bytes: int,
         pseudonym_key: bytes,
     ) -> dict[str, Any]:
-        """Preview of the first rows, in the format of `modelmill_data_prep.previews.preview`.
+        """Preview of the first rows, in the format of `inspector_child.preview`.
 
         Raises:
             InvalidInputError: Spec or file are invalid, or the file crashes its reader.
@@ -95,13 +95,13 @@ class FileInspector:
         return shown
 
     async def provenance(self, folder: Path, line: int) -> list[dict[str, Any]]:
-        """Provenance of a source line, in the format of `row_inspection.line_provenance`."""
-        request = {"look": "stories", "folder": str(folder), "line": line}
+        """Provenance of a source line, in the format of `inspector_child.line_provenance`."""
+        request = {"look": "provenance", "folder": str(folder), "line": line}
         provenance: list[dict[str, Any]] = await self._ask(request)
         return provenance
 
     async def compare(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
-        """Difference of two datasets, in the format of `row_inspection.dataset_difference`."""
+        """Difference of two datasets, in the format of `inspector_child.dataset_difference`."""
         request = {"look": "difference", "first": str(first), "second": str(second)}
         found: dict[str, Any] = await self._ask({**request, "samples": samples})
         return found

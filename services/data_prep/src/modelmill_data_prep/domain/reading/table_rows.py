@@ -1,12 +1,39 @@
-"""Converts rows of binary tables (Parquet, Excel) to JSON objects."""
+"""Header and rows of tables; rows of binary tables (Parquet, Excel) become JSON objects."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.domain.reading.block_making import RawRow
 from modelmill_data_prep.domain.reading.faults import NO_JSON_VALUE, NOT_UTF8, too_long
-from modelmill_data_prep.domain.reading.line_runs import kept_bytes_of
+from modelmill_data_prep.domain.reading.line_blocks import RawRow, kept_bytes_of
+
+_LISTED_ERRORS = 20
+
+
+def column_names(fields: Sequence[str], table: str) -> tuple[str, ...]:
+    """Stripped column names.
+
+    Args:
+        table: Name of the table kind, for error messages.
+
+    Raises:
+        InvalidInputError: A column has no name, or a duplicate name.
+    """
+    names = [name.strip() for name in fields]
+    errors = [
+        f"column {place} of the {table} header has no name"
+        for place, name in enumerate(names, start=1)
+        if not name
+    ]
+    twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
+    errors += [f"the {table} header names column {name[:64]!r} twice" for name in twice]
+    if errors:
+        raise InvalidInputError(errors[:_LISTED_ERRORS])
+    return tuple(names)
+
 
 _JSON = msgspec.json.Encoder(decimal_format="string")
 

@@ -1,19 +1,48 @@
-"""Entity finder for persons and organisations, by installed spaCy pipelines; never downloads any.
+"""spaCy without torch: stop words, and names of persons and organisations by installed pipelines.
 
-Loading a pipeline runs code of its package. So only packages published by Explosion are loaded,
-checked by their metadata before anything is imported.
+Nothing is ever downloaded. Loading a pipeline runs code of its package. So only packages published
+by Explosion are loaded, checked by their metadata before anything is imported.
 """
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.adapters.spacy_import import import_spacy
-from modelmill_data_prep.domain.entities.spans import TYPES, Span
+from modelmill_data_prep.domain.entities.entity_plan import TYPES, Span
 from modelmill_data_prep.domain.languages import languages_of
+
+
+def import_spacy() -> Any:
+    """Import spaCy while torch is hidden.
+
+    Its backend imports torch if installed, which takes seconds and hundreds of megabytes. A None in
+    `sys.modules` makes the import fail as if torch were not installed.
+    """
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import spacy
+    finally:
+        if hidden:
+            del sys.modules["torch"]
+    return spacy
+
+
+def spacy_stop_words() -> Mapping[str, frozenset[str]]:
+    """Lower-case stop words for zh and en."""
+    import_spacy()
+    return {
+        language: frozenset(
+            word.lower() for word in import_module(f"spacy.lang.{language}.stop_words").STOP_WORDS
+        )
+        for language in ("zh", "en")
+    }
+
 
 _PUBLISHER = "Explosion"
 _NAME = re.compile("[a-z]{2}(?:_[a-z0-9]{1,20}){1,4}")
