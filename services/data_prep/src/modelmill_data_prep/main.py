@@ -28,7 +28,7 @@ from modelmill_service_kit.process import announce_ready, run_service
 
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
-from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, UseCases
+from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, DataPrepUseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
@@ -132,7 +132,7 @@ async def _servicer(
     )
     create_dataset, preview_dataset = _spec_use_cases(settings, parts, inspector)
     uploads = UploadFolder(settings.work_root / "uploads_in_parts")
-    use_cases = UseCases(
+    use_cases = DataPrepUseCases(
         files=parts.files,
         store_file=store_file,
         delete_file=DeleteFile(parts.files, unfinished),

@@ -31,7 +31,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(frozen=True)
-class UseCases:
+class DataPrepUseCases:
     """What callers can ask of data-prep."""
 
     files: FileRecords
@@ -52,7 +52,7 @@ class UseCases:
 class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
     """RPCs for files, uploads and datasets."""
 
-    def __init__(self, use_cases: UseCases) -> None:
+    def __init__(self, use_cases: DataPrepUseCases) -> None:
         self._use_cases = use_cases
 
     async def UploadFile(
