@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypedDict
 
 from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import BATCH, prefix_of
+from modelmill_bus.kinds import BATCH, DATASET, EVALUATE, OPTIMIZE, prefix_of
 from modelmill_job_index.index import Announcements, JobWatcher
 from modelmill_registry.stores import store_of
 from modelmill_service_kit.errors import UnavailableError
@@ -46,15 +45,11 @@ from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
 from modelmill_gateway.ordering.control_job import ControlJob
-from modelmill_gateway.ordering.create_dataset import CreateDataset
-from modelmill_gateway.ordering.create_evaluation import CreateEvaluation
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
-from modelmill_gateway.ordering.create_optimization import CreateOptimization
-from modelmill_gateway.ordering.delete_dataset import DeleteDataset
-from modelmill_gateway.ordering.delete_file import DeleteFile
+from modelmill_gateway.ordering.create_job import CreateJob, ResolveSpecs
 from modelmill_gateway.ordering.find_file import FindFile
+from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import OrderJob, PendingJobQuota
-from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ordering.watch_job import WatchJob
 from modelmill_gateway.ports import JobOwner
 from modelmill_gateway.read_models import ReadModels
@@ -68,8 +63,7 @@ from modelmill_gateway.spending.manage_budget import ManageBudget
 from modelmill_gateway.spending.price_of_model import PriceOfModel
 from modelmill_gateway.spending.quotas import Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
-from modelmill_gateway.use_cases import UseCases, Webhooks
-from modelmill_gateway.webhooks.change_webhook import ChangeWebhook, RegisterWebhook
+from modelmill_gateway.webhooks.change_webhook import ChangeWebhook, RegisterWebhook, Webhooks
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery, DeliverWebhooks
 from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_gateway.webhooks.tell_webhooks import Facts, TellWebhooks
@@ -99,87 +93,108 @@ class Parts:
     work: WorkApart
 
 
-def all_use_cases(parts: Parts) -> UseCases:
-    """Everything that callers can do."""
-    settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model, show_datasets, order_job = _jobs(known, settings)
-    manage_evals, (batches, runs) = ManageEvals(known.evals), _own_orders(parts.bus)
-    return UseCases(
-        require_models=RequireModels(known.jobs, known.evals, settings.default_model),
-        **_asking(parts, find_model),
-        manage_budget=ManageBudget(known.budgets),
-        manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
-        manage_policy=ManagePolicy(peers.policies),
-        record_changes=parts.record_changes,
-        record_feedback=parts.record_feedback,
-        show_models=_showing(known, find_model),
-        move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
-        delete_model=_deleting(parts),
-        delete_file=DeleteFile(peers.data_prep),
-        find_file=FindFile(peers.data_prep, known.jobs, peers.trainer),
-        create_dataset=CreateDataset(peers.orders.datasets, find_model, order_job),
-        show_datasets=show_datasets,
-        delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
-        create_fine_tuning_job=_training(parts, find_model, show_datasets, order_job),
-        create_optimization=CreateOptimization(peers.orders.builds, find_model, order_job),
-        create_evaluation=CreateEvaluation(peers.orders.evaluations, find_model, order_job),
-        show_usage=ShowUsage(known.usage),
-        create_batch=CreateBatch(peers.data_prep, batches, order_job),
-        manage_evals=manage_evals,
-        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, find_model, runs, order_job),
-        show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
-        control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
-        watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
-        event_ids=SealedEventIds(parts.settings.service_secret.get_secret_value()),
-        webhooks=parts.webhooks,
-    )
+class UseCases:
+    """Everything that callers can do, made once for both servers: a rule holds for both."""
 
+    def __init__(self, parts: Parts) -> None:
+        settings, known, peers = parts.settings, parts.known, parts.peers
+        find_model = FindModel(
+            known.aliases,
+            known.models,
+            known.default_builds,
+            known.fresh_models,
+            settings.default_model,
+        )
+        self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
+        self.manage_budget = ManageBudget(known.budgets)
+        self.manage_keys = ManageKeys(known.keys, known.key_limits, time.time)
+        self.manage_policy = ManagePolicy(peers.policies)
+        self.record_changes = parts.record_changes
+        self.record_feedback = parts.record_feedback
+        self.show_usage = ShowUsage(known.usage)
+        self.webhooks = parts.webhooks
+        self.show_models = ShowModels(
+            find_model, known.aliases, known.models, known.default_builds, known.served
+        )
+        self.move_alias = MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds)
+        self.delete_alias = DeleteAlias(known.aliases, known.fresh_models)
+        self.delete_model = DeleteModel(
+            peers.trainer, known.models, self.delete_alias, known.fresh_models
+        )
+        self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
+        self._answer(parts, find_model)
+        self._order(parts, find_model)
 
-def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
-    return ShowModels(
-        *(find_model, known.aliases, known.models, known.default_builds, known.served)
-    )
+    def _order(self, parts: Parts, find_model: FindModel) -> None:
+        """Jobs of every kind, and what they are made from."""
+        settings, known, peers = parts.settings, parts.known, parts.peers
+        order_job = OrderJob(known.jobs, PendingJobQuota(known.jobs, settings.max_waiting_jobs))
+        orders, resolve = peers.orders, ResolveSpecs(find_model)
+        self.manage_datasets = ManageDatasets(
+            known.datasets, known.jobs, known.fresh_datasets, peers.data_prep
+        )
+        self.create_dataset = CreateJob(DATASET, orders.datasets, resolve.dataset, order_job)
+        self.create_optimization = CreateJob(OPTIMIZE, orders.builds, resolve.build, order_job)
+        self.create_evaluation = CreateJob(
+            EVALUATE, orders.evaluations, resolve.evaluation, order_job
+        )
+        self.create_fine_tuning_job = CreateFineTuningJob(
+            orders.training,
+            orders.datasets,
+            find_model,
+            self.manage_datasets,
+            known.datasets,
+            known.jobs,
+            order_job,
+        )
+        batches: OwnOrders[BatchSpec] = OwnOrders(parts.bus, BATCH, prefix_of(BATCH))
+        runs: OwnOrders[EvalRunSpec] = OwnOrders(parts.bus, BATCH, EVAL_RUN_PREFIX)
+        evals = self.manage_evals = ManageEvals(known.evals)
+        self.create_batch = CreateBatch(peers.data_prep, batches, order_job)
+        self.create_eval_run = CreateEvalRun(evals, peers.data_prep, find_model, runs, order_job)
+        self.show_eval_runs = ShowEvalRuns(evals, known.jobs, partial(store_of, settings))
+        owners: dict[str, JobOwner] = {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
+        self.control_job = ControlJob(owners, known.jobs, known.datasets, peers.data_prep)
+        self.watch_job = WatchJob(parts.watcher, known.jobs, peers.trainer)
+        self.event_ids = SealedEventIds(settings.service_secret.get_secret_value())
 
-
-def _deleting(parts: Parts) -> DeleteModel:
-    known = parts.known
-    delete_alias = DeleteAlias(known.aliases, known.fresh_models)
-    return DeleteModel(parts.peers.trainer, known.models, delete_alias, known.fresh_models)
-
-
-def _own_orders(bus: Bus) -> tuple[OwnOrders[BatchSpec], OwnOrders[EvalRunSpec]]:
-    return OwnOrders(bus, BATCH, prefix_of(BATCH)), OwnOrders(bus, BATCH, EVAL_RUN_PREFIX)
-
-
-def _jobs(known: ReadModels, settings: Settings) -> tuple[FindModel, ShowDatasets, OrderJob]:
-    """What jobs are made from, and how they are ordered."""
-    find_model = FindModel(
-        *(known.aliases, known.models, known.default_builds, known.fresh_models),
-        settings.default_model,
-    )
-    show_datasets = ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
-    quota = PendingJobQuota(known.jobs, settings.max_waiting_jobs)
-    return find_model, show_datasets, OrderJob(known.jobs, quota)
-
-
-def _job_owners(parts: Parts) -> dict[str, JobOwner]:
-    """Who steers a job, by its kind."""
-    return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
-
-
-def _training(
-    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, order_job: OrderJob
-) -> CreateFineTuningJob:
-    known, peers = parts.known, parts.peers
-    return CreateFineTuningJob(
-        peers.orders.training,
-        peers.orders.datasets,
-        find_model,
-        show_datasets,
-        known.datasets,
-        known.jobs,
-        order_job,
-    )
+    def _answer(self, parts: Parts, find_model: FindModel) -> None:
+        """All that asks inference or judges: by one queue, one circuit breaker, one price list."""
+        settings, known, peers = parts.settings, parts.known, parts.peers
+        queue, seconds = AdmissionQueue(parts.admission), settings.request_seconds
+        price_of = PriceOfModel(Prices(settings.prices), find_model)
+        moderation = CircuitBreakerModeration(peers.moderation, settings.moderation_seconds)
+        policies, audit, work = known.policies, parts.audit, parts.work
+        judge_inputs = JudgeInputs(
+            moderation, policies, audit, work, here_chars=settings.rules_here_chars
+        )
+        self.answer_chat = AnswerChat(
+            quotas=parts.quotas,
+            queue=queue,
+            find_model=find_model,
+            moderation=judge_inputs,
+            engines=RoutedEngines(peers.engines, parts.shadows),
+            policies=policies,
+            judges=AskJudges(moderation),
+            audit=audit,
+            usage=parts.usage,
+            work=work,
+            price_of=price_of,
+            request_seconds=seconds,
+            most_tokens=settings.ledger_answer_tokens,
+        )
+        self.embed_texts = EmbedTexts(
+            parts.quotas,
+            queue,
+            find_model,
+            judge_inputs,
+            peers.engines,
+            parts.usage,
+            price_of,
+            seconds,
+        )
+        self.count_prompt = CountPrompt(queue, find_model, peers.engines, seconds)
+        self.judge_texts = JudgeTexts(parts.quotas, queue, judge_inputs, seconds)
 
 
 def admission_of(settings: Settings) -> Admission:
@@ -193,54 +208,6 @@ def admission_of(settings: Settings) -> Admission:
     TOKENS_IN_HAND.set_function(lambda: admission.tokens)
     TOKENS_LIMIT.set(settings.tokens_in_hand)
     return admission
-
-
-class _Asking(TypedDict):
-    answer_chat: AnswerChat
-    count_prompt: CountPrompt
-    embed_texts: EmbedTexts
-    judge_texts: JudgeTexts
-
-
-def _asking(parts: Parts, find_model: FindModel) -> _Asking:
-    """All that asks inference or judges: by one queue, one circuit breaker and one price list."""
-    settings, known, peers = parts.settings, parts.known, parts.peers
-    queue, seconds = AdmissionQueue(parts.admission), settings.request_seconds
-    price_of = PriceOfModel(Prices(settings.prices), find_model)
-    moderation = CircuitBreakerModeration(peers.moderation, settings.moderation_seconds)
-    judge_inputs = JudgeInputs(
-        *(moderation, known.policies, parts.audit, parts.work),
-        here_chars=settings.rules_here_chars,
-    )
-    return _Asking(
-        answer_chat=AnswerChat(
-            quotas=parts.quotas,
-            queue=queue,
-            find_model=find_model,
-            moderation=judge_inputs,
-            engines=RoutedEngines(peers.engines, parts.shadows),
-            policies=known.policies,
-            judges=AskJudges(moderation),
-            audit=parts.audit,
-            usage=parts.usage,
-            work=parts.work,
-            price_of=price_of,
-            request_seconds=seconds,
-            most_tokens=settings.ledger_answer_tokens,
-        ),
-        count_prompt=CountPrompt(queue, find_model, peers.engines, seconds),
-        embed_texts=EmbedTexts(
-            quotas=parts.quotas,
-            queue=queue,
-            find_model=find_model,
-            moderation=judge_inputs,
-            engines=peers.engines,
-            usage=parts.usage,
-            price_of=price_of,
-            request_seconds=seconds,
-        ),
-        judge_texts=JudgeTexts(parts.quotas, queue, judge_inputs, seconds),
-    )
 
 
 @asynccontextmanager

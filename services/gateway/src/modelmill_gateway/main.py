@@ -36,13 +36,11 @@ from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.usage_spill import open_spill
 from modelmill_gateway.batches.answer_batch import AnswerBatch, KeepBatchFiles
 from modelmill_gateway.batches.answer_many import AnswerMany
-from modelmill_gateway.composition import Parts, admission_of, all_use_cases, open_webhooks
+from modelmill_gateway.composition import Parts, UseCases, admission_of, open_webhooks
 from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.webhooks import Schedule
-from modelmill_gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
 from modelmill_gateway.entrypoints.http.middleware import App
-from modelmill_gateway.entrypoints.http.routes import gateway_http_app
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
 from modelmill_gateway.evals.run_eval import RunEval
@@ -51,11 +49,12 @@ from modelmill_gateway.identity.credentials import Credentials, DelegatedIdentit
 from modelmill_gateway.identity.record_changes import ChangeTrail, RecordChanges, change_log
 from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.routed_engines import ShadowAnswers
+from modelmill_gateway.servers import gateway_http_app, gateway_rpc_handlers
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.several_processes import serve_by_several
 from modelmill_gateway.spending.budget_book import milliseconds
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
-from modelmill_gateway.use_cases import UseCases, Webhooks
+from modelmill_gateway.webhooks.change_webhook import Webhooks
 from modelmill_gateway.webhooks.secret_vault import SecretVault
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -72,21 +71,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         parts = await _parts(stack, settings, bus, background, stopping)
         tokens = await stack.enter_async_context(open_verifier(settings, background))
         verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand)
-        use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
-        procedures = gateway_rpc_handlers(
-            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
-            *(known.jobs, verifier),
-            max_upload_bytes=settings.max_upload_bytes,
-            stopping=stopping,
-        )
-        stack.enter_context(known.measured())
+        use_cases = UseCases(parts)
+        procedures = gateway_rpc_handlers(use_cases, parts, verifier, stopping)
+        stack.enter_context(parts.known.measured())
         page = stack.enter_context(_metrics(settings))
-        app = gateway_http_app(
-            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
-            *(known.jobs, verifier),
-            settings=settings,
-            stopping=stopping,
-        )
+        app = gateway_http_app(use_cases, parts, verifier, stopping)
         if settings.role != "serve":
             await stack.enter_async_context(_working(_worker(parts, use_cases), stopping))
         if settings.role == "work":
@@ -106,7 +95,10 @@ def _worker(parts: Parts, use_cases: UseCases) -> Worker:
     settings, files, store = parts.settings, parts.peers.data_prep, store_of(parts.settings)
     most = settings.batch_parallel
     ask = BatchRequests(
-        *(use_cases, parts.known.in_hand, parts.record_feedback.request_ids),
+        use_cases.answer_chat,
+        use_cases.embed_texts,
+        parts.known.in_hand,
+        parts.record_feedback.request_ids,
         max_bytes=settings.max_body_bytes,
     )
     answer_many = AnswerMany(

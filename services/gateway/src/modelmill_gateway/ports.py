@@ -124,9 +124,21 @@ class DataPrep(Protocol):
         self, spec: data_prep.DatasetSpec, *, tenant: str, rows: int
     ) -> data_prep.PreviewDatasetResponse: ...
 
+    async def explain_row(
+        self, *, tenant: str, dataset_id: str, line: int
+    ) -> Sequence[data_prep.RowStory]: ...
+
+    async def diff_datasets(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
+    ) -> data_prep.DiffDatasetsResponse: ...
+
+    def report(
+        self, *, tenant: str, dataset_id: str, report_format: str, job_id: str
+    ) -> AsyncIterator[bytes]: ...
+
 
 class Trainer(Protocol):
-    """Knows what its jobs made, and retires it."""
+    """Knows what its jobs made and measured, and retires it."""
 
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None
@@ -135,6 +147,8 @@ class Trainer(Protocol):
     async def retire_model(
         self, *, tenant: str, version_id: str, requested_by: str
     ) -> RetiredVersions: ...
+
+    def read_evaluation(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]: ...
 
 
 class Owner(Protocol[SpecT_contra]):

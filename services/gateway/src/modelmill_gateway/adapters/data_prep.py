@@ -1,7 +1,7 @@
 """The data-prep service: files and datasets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
 import grpc
@@ -13,6 +13,8 @@ from modelmill_service_kit.grpc_client import domain_errors
 
 PEER = "data-prep"
 CALL_SECONDS = 30.0
+DATASET_SECONDS = 60.0
+"""A dataset may have to be fetched first."""
 TRANSFER_SECONDS = 3600.0
 
 
@@ -112,7 +114,7 @@ class GrpcDataPrep:
             request = pb.ListFilesRequest(tenant=tenant)
             return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
 
-    async def content(
+    def content(
         self, *, tenant: str, file_id: str, include_deleted: bool = False
     ) -> AsyncIterator[bytes]:
         """The file's bytes as they come. Raises NotFoundError on the first step.
@@ -123,13 +125,7 @@ class GrpcDataPrep:
         request = pb.DownloadFileRequest(
             tenant=tenant, file_id=file_id, include_deleted=include_deleted
         )
-        rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
-        try:
-            with domain_errors(PEER):
-                async for response in rpc:
-                    yield response.chunk
-        finally:
-            rpc.cancel()
+        return downloaded(self._stub.DownloadFile, request, PEER)
 
     async def delete_file(self, *, tenant: str, file_id: str) -> int:
         """Take a file out of use; gives the sequence of its record.
@@ -167,6 +163,47 @@ class GrpcDataPrep:
         request = pb.PreviewDatasetRequest(tenant=tenant, spec=spec, rows=rows)
         with domain_errors(PEER):
             return await self._stub.PreviewDataset(request, timeout=CALL_SECONDS)
+
+    async def explain_row(
+        self, *, tenant: str, dataset_id: str, line: int
+    ) -> Sequence[pb.RowStory]:
+        """What became of a source row. Raises NotFoundError."""
+        request = pb.ExplainRowRequest(tenant=tenant, dataset_id=dataset_id, line=line)
+        with domain_errors(PEER):
+            return (await self._stub.ExplainRow(request, timeout=DATASET_SECONDS)).stories
+
+    async def diff_datasets(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
+    ) -> pb.DiffDatasetsResponse:
+        """What two datasets do not have in common. Raises NotFoundError."""
+        request = pb.DiffDatasetsRequest(
+            tenant=tenant, dataset_id=dataset_id, other_dataset_id=other_dataset_id, samples=samples
+        )
+        with domain_errors(PEER):
+            return await self._stub.DiffDatasets(request, timeout=DATASET_SECONDS)
+
+    def report(
+        self, *, tenant: str, dataset_id: str, report_format: str, job_id: str
+    ) -> AsyncIterator[bytes]:
+        """The report's bytes as they come, of a failed dataset its job's.
+
+        Raises NotFoundError on the first step.
+        """
+        request = pb.DownloadReportRequest(
+            tenant=tenant, dataset_id=dataset_id, format=report_format, job_id=job_id
+        )
+        return downloaded(self._stub.DownloadReport, request, PEER)
+
+
+async def downloaded(method: Any, request: Message, peer: str) -> AsyncGenerator[bytes]:
+    """Chunks of a download as they come; leaving the generator ends the call."""
+    rpc = method(request, timeout=TRANSFER_SECONDS)
+    try:
+        with domain_errors(peer):
+            async for response in rpc:
+                yield response.chunk
+    finally:
+        rpc.cancel()
 
 
 async def _streamed(rpc: Any, header: Message, chunks: AsyncIterator[Message]) -> Any:

@@ -24,12 +24,11 @@ from modelmill_service_kit.mutual_tls import MutualTls
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
-from modelmill_gateway.adapters.dataset_stories import GrpcDatasetStories
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
 from modelmill_gateway.adapters.job_owner import GrpcJobOwner, GrpcOrders
 from modelmill_gateway.adapters.moderation import GrpcModeration, GrpcPolicies
-from modelmill_gateway.adapters.trainer import GrpcEvaluations, GrpcTrainer
+from modelmill_gateway.adapters.trainer import GrpcTrainer
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
 
 OPTIMIZER_BUILDER = "the optimizer-builder"
@@ -53,9 +52,7 @@ class Peers:
     moderation: GrpcModeration
     policies: GrpcPolicies
     data_prep: GrpcDataPrep
-    dataset_stories: GrpcDatasetStories
     trainer: GrpcTrainer
-    evaluations: GrpcEvaluations
     orders: Orders
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
@@ -94,9 +91,7 @@ async def open_peers(
             moderation=GrpcModeration(to_moderation),
             policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
-            dataset_stories=GrpcDatasetStories(to_data_prep),
             trainer=GrpcTrainer(to_trainer),
-            evaluations=GrpcEvaluations(to_trainer),
             orders=_orders(to_data_prep, to_trainer, to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
         )

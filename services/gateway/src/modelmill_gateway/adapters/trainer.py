@@ -1,4 +1,4 @@
-"""The trainer service: training jobs, and the end of model versions."""
+"""The trainer service: training jobs, evaluations, and the end of model versions."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -12,7 +12,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_service_kit.grpc_client import domain_errors
 
-from modelmill_gateway.adapters.data_prep import TRANSFER_SECONDS
+from modelmill_gateway.adapters.data_prep import downloaded
 from modelmill_gateway.ports import RetiredVersions
 
 PEER = "the trainer"
@@ -59,20 +59,7 @@ class GrpcTrainer:
             response = await self._stub.RetireModel(request, timeout=CALL_SECONDS)
         return RetiredVersions(tuple(response.version_ids), response.sequence)
 
-
-class GrpcEvaluations:
-    """The trainer behind its gRPC port."""
-
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stub = TrainerServiceStub(channel)
-
-    async def read(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]:
-        """What it found, as the bytes come. Raises NotFoundError on the first step."""
+    def read_evaluation(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]:
+        """What an evaluation found, as the bytes come. Raises NotFoundError on the first step."""
         request = pb.DownloadEvaluationRequest(tenant=tenant, job_id=job_id, format=wanted)
-        rpc = self._stub.DownloadEvaluation(request, timeout=TRANSFER_SECONDS)
-        try:
-            with domain_errors(PEER):
-                async for response in rpc:
-                    yield response.chunk
-        finally:
-            rpc.cancel()
+        return downloaded(self._stub.DownloadEvaluation, request, PEER)

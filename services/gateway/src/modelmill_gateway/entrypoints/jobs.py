@@ -13,6 +13,8 @@ from modelmill_bus.kinds import BATCH
 from modelmill_jobs.active import ActiveJob
 from modelmill_service_kit.errors import TooLargeError
 
+from modelmill_gateway.answers.answer_chat import AnswerChat
+from modelmill_gateway.answers.embed_texts import EmbedTexts
 from modelmill_gateway.batches.answer_batch import AnswerBatch
 from modelmill_gateway.batches.answer_many import BatchResponse
 from modelmill_gateway.domain.access import CHAT, Caller
@@ -34,7 +36,6 @@ from modelmill_gateway.entrypoints.schemas.chat import parse_chat
 from modelmill_gateway.entrypoints.schemas.completions import parse_completion
 from modelmill_gateway.entrypoints.schemas.responses import parse_response
 from modelmill_gateway.evals.run_eval import RunEval
-from modelmill_gateway.use_cases import UseCases
 
 Answer = Callable[[bytes, RequestContext], Awaitable[tuple[Mapping[str, Any], Any]]]
 OK = 200
@@ -49,7 +50,8 @@ class BatchRequests:
 
     def __init__(
         self,
-        use_cases: UseCases,
+        answer_chat: AnswerChat,
+        embed_texts: EmbedTexts,
         in_hand: RequestsInHand,
         request_ids: RequestIds,
         max_bytes: int,
@@ -57,7 +59,7 @@ class BatchRequests:
         self._in_hand = in_hand
         self._request_ids = request_ids
         self._max_bytes = max_bytes
-        self._answers = _answers(use_cases)
+        self._answers = _answers(answer_chat, embed_texts)
 
     async def __call__(self, path: str, body: bytes, caller: Caller) -> BatchResponse:
         """Answer one request; what it brings about becomes the response and is not raised."""
@@ -80,11 +82,10 @@ class BatchRequests:
         return response
 
 
-def _answers(use_cases: UseCases) -> dict[str, Answer]:
+def _answers(answer_chat: AnswerChat, embed_texts: EmbedTexts) -> dict[str, Answer]:
     """By path, how a request that is not streamed is read and answered."""
-    chat, completion = ChatRoute(use_cases.answer_chat), CompletionRoute(use_cases.answer_chat)
-    response = ResponsesRoute(use_cases.answer_chat)
-    embedding = EmbeddingRoute(use_cases.embed_texts)
+    chat, completion = ChatRoute(answer_chat), CompletionRoute(answer_chat)
+    response, embedding = ResponsesRoute(answer_chat), EmbeddingRoute(embed_texts)
     return {
         "/v1/chat/completions": lambda body, asked: chat.completion(parse_chat(body), asked),
         "/v1/completions": lambda body, asked: completion.completion(parse_completion(body), asked),

@@ -33,9 +33,9 @@ from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
+from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import OrderJob
 from modelmill_gateway.ordering.rows_of_file import said_of_rows
-from modelmill_gateway.ordering.show_datasets import ShowDatasets
 from modelmill_gateway.ports import Owner
 from modelmill_gateway.routing.find_model import FindModel
 
@@ -99,7 +99,7 @@ class CreateFineTuningJob:
         training: Owner[TrainSpec],
         dataset_orders: Owner[DatasetSpec],
         find_model: FindModel,
-        find_dataset: ShowDatasets,
+        find_dataset: ManageDatasets,
         datasets: DatasetCatalogue,
         jobs: JobIndex,
         order_job: OrderJob,

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
@@ -15,7 +16,8 @@ from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.webhooks import OVERLAP, SECRET_BYTES, written_secret
 from modelmill_gateway.ports import WebhookSending
 from modelmill_gateway.webhooks.secret_vault import SecretVault
-from modelmill_gateway.webhooks.webhook_book import WebhookBook
+from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
+from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 
 MOST_OF_A_TENANT = 20
 TOLD_STREAMS = ("JOBS", "MODELS", "DATASETS")
@@ -136,3 +138,14 @@ class ChangeWebhook:
     async def _write(self, state: WebhookState, sequence: int, caller: Caller) -> None:
         state.changed_by = caller.subject
         await until_seen(self._book, await self._book.write(state, expected=sequence))
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """What callers can do, and what there is to see."""
+
+    register: RegisterWebhook
+    change: ChangeWebhook
+    tell: TellWebhooks
+    book: WebhookBook
+    attempts: WebhookLog

@@ -5,23 +5,19 @@ from functools import cache
 from typing import Any
 
 from modelmill_gateway.domain import access
-from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from modelmill_gateway.domain.purposes import PURPOSES
 from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Route
-from modelmill_gateway.entrypoints.document.operation import Operation
-from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.document.operations import OPERATIONS, Operation
 from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses
 from modelmill_gateway.entrypoints.document.schemas import Schemas
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
 from modelmill_gateway.entrypoints.schemas.errors import AnthropicError, Error
 from modelmill_gateway.entrypoints.schemas.evaluations import RESULTS
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
-from modelmill_gateway.entrypoints.schemas.usage import QUERY
+from modelmill_gateway.entrypoints.schemas.queries import Query
 from modelmill_gateway.entrypoints.schemas.webhooks import WebhookEvent
 
 RESPONSES = "#/components/responses/{name}"
-PAGED = "list_"
-UNPAGED = frozenset({"list_models", "list_aliases", "list_policies"})
 
 GENERATING = frozenset({"chat", "complete", "generate", "messages"})
 
@@ -102,7 +98,7 @@ def _operation(route: Route, operation: Operation, schemas: Schemas) -> dict[str
     described: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,
-        "parameters": _parameters(route),
+        "parameters": _parameters(route, operation.parameters),
         "responses": {
             str(operation.status): {
                 "description": "Success.",
@@ -195,7 +191,7 @@ def _refusals(route: Route, operation: Operation) -> list[int]:
         statuses |= {400, 413, 415}
     if operation.body is not None and issubclass(operation.body, StrictBody):
         statuses.add(422)
-    if _is_paged(route):
+    if operation.parameters is not None:
         statuses.add(400)
     return sorted(statuses)
 
@@ -205,44 +201,28 @@ def _refusal_name(status: int, dialect: Dialect) -> str:
     return ANTHROPIC.format(name=name) if dialect is Dialect.ANTHROPIC else name
 
 
-def _is_paged(route: Route) -> bool:
-    return route.name.startswith(PAGED) and route.name not in UNPAGED
-
-
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    text = {"type": "string"}
-    named: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": text}
+def _parameters(route: Route, query: type[Query] | None) -> list[dict[str, Any]]:
+    named = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", route.path)
     ]
-    if _is_paged(route):
-        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-        named.append(_query("after", text, "Cursor: id of the last entry of the previous page."))
-        named.append(_query("limit", limit, "Maximum number of entries."))
-    if route.name.startswith("list_eval") and route.path.startswith("/v1/evals"):
-        order = {"enum": ["asc", "desc"], "default": "asc"}
-        named.append(_query("order", order, "Sort order by creation time."))
-    if route.name in ("list_eval_runs", "list_eval_items"):
-        named.append(_query("status", text, "Filter by status."))
-    if route.scope == access.USAGE:
-        named += [_query(*each) for each in QUERY]
-    if route.name == "list_jobs":
-        named.append(_query("kind", text, "Filter by job kind."))
-    if route.name == "get_policy":
-        named.append(
-            _query("version", {"type": "integer"}, "Version to show instead of the one in force.")
-        )
-    if route.name == "list_fine_tuning":
-        pairs = {"type": "object", "maxProperties": 16, "additionalProperties": text}
-        said = "Filter by metadata, as metadata[key]=value."
-        named.append(_query("metadata", pairs, said) | {"style": "deepObject", "explode": True})
-    if route.name == "list_files":
-        named.append(_query("purpose", text, "Filter by purpose."))
-        order = {"enum": ["asc", "desc"], "default": "desc"}
-        named.append(
-            _query("order", order, "Sort order by creation time; desc begins with the newest.")
-        )
+    if query is not None:
+        schema = query.model_json_schema()
+        required = schema.get("required", ())
+        for name, field in schema["properties"].items():
+            named.append(_query(name, field) | ({"required": True} if name in required else {}))
     return named + _headers(route)
+
+
+def _query(name: str, field: dict[str, Any]) -> dict[str, Any]:
+    """A parameter as the field of its model says; nothing is said of what is empty or null."""
+    schema = field | field.get("anyOf", [{}])[0]
+    description = schema["description"]
+    left_out = ["title", "description", "anyOf", *([] if schema.get("default") else ["default"])]
+    schema = {key: value for key, value in schema.items() if key not in left_out}
+    # Pairs as metadata[key]=value.
+    style = {"style": "deepObject", "explode": True} if schema["type"] == "object" else {}
+    return {"name": name, "in": "query", "schema": schema, "description": description} | style
 
 
 def _headers(route: Route) -> list[dict[str, Any]]:
@@ -261,10 +241,6 @@ def _headers(route: Route) -> list[dict[str, Any]]:
             )
         )
     return named
-
-
-def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
 
 
 def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

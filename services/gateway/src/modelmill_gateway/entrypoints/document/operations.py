@@ -1,6 +1,10 @@
 """What each route of the table takes and gives: the table behind the API document."""
 
-from modelmill_gateway.entrypoints.document.operation import Operation
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
 from modelmill_gateway.entrypoints.schemas import (
     audit,
     batches,
@@ -20,11 +24,33 @@ from modelmill_gateway.entrypoints.schemas import (
     moderations,
     optimizations,
     policies,
+    queries,
     responses,
     usage,
     webhooks,
 )
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Health, Page, WholeList
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route. `refusals` are those beyond what its scope, path and body bring with them."""
+
+    response: type[Any] | None
+    """A response model or typed dict; None when it is no JSON of a shape of its own."""
+    body: type[BaseModel] | None = None
+    status: int = 200
+    events: type[Any] | None = None
+    """What a stream of server-sent events carries, for who asks for one."""
+    refusals: tuple[int, ...] = ()
+    query: type[queries.Query] | None = None
+
+    @property
+    def parameters(self) -> type[queries.Query] | None:
+        """Those of its query; a page of a list has its own."""
+        is_page = isinstance(self.response, type) and issubclass(self.response, Page)
+        return self.query or (queries.PageQuery if is_page else None)
+
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 409, 429, *NEIGHBOUR)
@@ -76,7 +102,7 @@ OPERATIONS = {
     ),
     "list_feedback": Operation(Page[feedback.FeedbackRecord], refusals=(503,)),
     "get_feedback": Operation(feedback.FeedbackRecord, refusals=(503,)),
-    "get_policy": Operation(policies.Policy, refusals=(400, 404, *NEIGHBOUR)),
+    "get_policy": Operation(policies.Policy, refusals=(404, *NEIGHBOUR), query=queries.PolicyQuery),
     "put_policy": Operation(policies.PolicyChange, policies.PolicyBody, refusals=STEER),
     "list_policies": Operation(WholeList[policies.PolicyVersion], refusals=NEIGHBOUR),
     "revert_policy": Operation(
@@ -89,7 +115,7 @@ OPERATIONS = {
     "move_alias": Operation(models.Alias, models.AliasBody, refusals=STEER),
     "delete_alias": Operation(Deleted, refusals=STEER),
     "upload_file": Operation(files.File, refusals=(429, *NEIGHBOUR)),
-    "list_files": Operation(Page[files.File], refusals=NEIGHBOUR),
+    "list_files": Operation(Page[files.File], refusals=NEIGHBOUR, query=queries.FileQuery),
     "get_file": Operation(files.File, refusals=NEIGHBOUR),
     "delete_file": Operation(Deleted, refusals=STEER),
     "get_content": Operation(None, refusals=NEIGHBOUR),
@@ -109,17 +135,17 @@ OPERATIONS = {
     "get_dataset": Operation(datasets.Dataset),
     "delete_dataset": Operation(Deleted, refusals=STEER),
     "explain_row": Operation(datasets.ExplainedRow, refusals=(400, *NEIGHBOUR)),
-    "diff_datasets": Operation(datasets.DatasetDiff, refusals=(400, *NEIGHBOUR)),
-    "get_report": Operation(None, refusals=(400, *NEIGHBOUR)),
+    "diff_datasets": Operation(datasets.DatasetDiff, refusals=NEIGHBOUR, query=queries.DiffQuery),
+    "get_report": Operation(None, refusals=NEIGHBOUR, query=queries.ReportQuery),
     "create_fine_tuning": Operation(
         fine_tuning.FineTuningJob, fine_tuning.FineTuningBody, refusals=ORDER
     ),
-    "list_fine_tuning": Operation(Page[fine_tuning.FineTuningJob]),
+    "list_fine_tuning": Operation(Page[fine_tuning.FineTuningJob], query=queries.FineTuningQuery),
     "get_fine_tuning": Operation(fine_tuning.FineTuningJob),
     "list_fine_tuning_events": Operation(
         Page[jobs.JobEvent], events=jobs.JobEvent, refusals=(422,)
     ),
-    "list_fine_tuning_checkpoints": Operation(Page[fine_tuning.Checkpoint], refusals=(400,)),
+    "list_fine_tuning_checkpoints": Operation(Page[fine_tuning.Checkpoint]),
     "cancel_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "pause_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "resume_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
@@ -140,9 +166,11 @@ OPERATIONS = {
     ),
     "list_evaluations": Operation(Page[evaluations.Evaluation]),
     "get_evaluation": Operation(evaluations.Evaluation),
-    "get_evaluation_report": Operation(None, refusals=(400, *NEIGHBOUR)),
+    "get_evaluation_report": Operation(
+        None, refusals=NEIGHBOUR, query=queries.EvaluationReportQuery
+    ),
     "cancel_evaluation": Operation(evaluations.Evaluation, refusals=STEER),
-    "list_jobs": Operation(Page[jobs.Job]),
+    "list_jobs": Operation(Page[jobs.Job], query=queries.JobQuery),
     "get_job": Operation(jobs.Job),
     "list_job_events": Operation(Page[jobs.JobEvent], events=jobs.JobEvent, refusals=(422,)),
     "cancel_job": Operation(jobs.Job, refusals=STEER),
@@ -150,19 +178,21 @@ OPERATIONS = {
     "resume_job": Operation(jobs.Job, refusals=STEER),
     "get_budget": Operation(keys.Budget),
     "put_budget": Operation(keys.Budget, keys.BudgetBody, refusals=HOOK),
-    "get_usage": Operation(usage.UsagePage, refusals=(400, 503)),
-    "get_organization_usage": Operation(usage.UsagePage, refusals=(400, 503)),
+    "get_usage": Operation(usage.UsagePage, refusals=(503,), query=queries.UsageQuery),
+    "get_organization_usage": Operation(usage.UsagePage, refusals=(503,), query=queries.UsageQuery),
     "create_eval": Operation(evals.Eval, evals.EvalBody, refusals=(409, 422, 503)),
-    "list_evals": Operation(Page[evals.Eval]),
+    "list_evals": Operation(Page[evals.Eval], query=queries.EvalQuery),
     "get_eval": Operation(evals.Eval),
     "change_eval": Operation(evals.Eval, evals.ChangedEvalBody, refusals=(503,)),
     "delete_eval": Operation(evals.DeletedEval, refusals=(503,)),
     "create_eval_run": Operation(evals.EvalRun, evals.EvalRunBody, refusals=(422, 429, *NEIGHBOUR)),
-    "list_eval_runs": Operation(Page[evals.EvalRun]),
+    "list_eval_runs": Operation(Page[evals.EvalRun], query=queries.EvalRunQuery),
     "get_eval_run": Operation(evals.EvalRun),
     "cancel_eval_run": Operation(evals.EvalRun, refusals=STEER),
     "delete_eval_run": Operation(evals.DeletedEvalRun, refusals=(409, 503)),
-    "list_eval_items": Operation(Page[evals.EvalOutputItem], refusals=(503,)),
+    "list_eval_items": Operation(
+        Page[evals.EvalOutputItem], refusals=(503,), query=queries.EvalRunQuery
+    ),
     "get_eval_item": Operation(evals.EvalOutputItem, refusals=(503,)),
     "create_batch": Operation(batches.Batch, batches.BatchBody, refusals=(422, *ORDER)),
     "list_batches": Operation(Page[batches.Batch]),

@@ -1,4 +1,4 @@
-"""Answers over gRPC, whole or streamed."""
+"""Answers over gRPC, whole or streamed, and verdicts beside them."""
 
 from collections.abc import AsyncGenerator
 
@@ -20,6 +20,7 @@ from modelmill_gateway.domain.chat import (
     ChatCall,
     Constraint,
     End,
+    Moderated,
     Sampling,
     TokenLogprob,
     Tool,
@@ -27,11 +28,7 @@ from modelmill_gateway.domain.chat import (
     Turn,
 )
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.verdicts import (
-    mode_errors,
-    requested_moderation,
-    verdicts_message,
-)
+from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.schemas.chat import (
     LEAST_TEMPERATURE,
     LEAST_TOP_P,
@@ -67,7 +64,7 @@ class ChatProcedures:
             for answer in whole
         ]
         return pb.ChatResponse(
-            text=said[0].text, end=said[0].end, answers=said, verdicts=verdicts_message(answers)
+            text=said[0].text, end=said[0].end, answers=said, verdicts=_verdicts_message(answers)
         )
 
     async def StreamChat(
@@ -92,7 +89,7 @@ class ChatProcedures:
                         if running:
                             yield last
         if answers.tells_verdicts:
-            yield pb.StreamChatResponse(verdicts=verdicts_message(answers))
+            yield pb.StreamChatResponse(verdicts=_verdicts_message(answers))
         yield last
 
 
@@ -128,7 +125,7 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         answers=asked.answers or 1,
         tools=tuple(Tool(it.name, it.description, it.parameters_schema) for it in asked.tools),
         tool_choice=asked.tool_choice or "auto",
-        moderation=requested_moderation(asked),
+        moderation=_requested_moderation(asked),
     )
 
 
@@ -180,7 +177,7 @@ def _errors(asked: pb.ChatCall) -> list[str]:
         ("logprobs", asked.logprobs <= MAX_ALTERNATIVES, f"must be at most {MAX_ALTERNATIVES}"),
     )
     errors = [f"{field}: {rule}" for field, kept, rule in rules if not kept]
-    errors += mode_errors(asked)
+    errors += _mode_errors(asked)
     for number, message in enumerate(asked.messages):
         if message.role not in ROLES:
             errors.append(f"messages.{number}.role: must be one of {', '.join(ROLES)}")
@@ -222,3 +219,41 @@ def _end(ended: End, answers: FilteredAnswers) -> pb.ChatEnd:
             TokenUsage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
         )
     return end
+
+
+def _mode_errors(asked: pb.ChatCall) -> list[str]:
+    """What is wrong with how it asks."""
+    modes = {"input": asked.moderation.input, "output": asked.moderation.output}
+    return [
+        f"moderation.{side}: must be score or block"
+        for side, mode in modes.items()
+        if mode not in pb.ModerationMode.values()
+    ]
+
+
+def _requested_moderation(asked: pb.ChatCall) -> Moderated | None:
+    """Which verdicts the caller wants, if any."""
+    if not asked.HasField("moderation"):
+        return None
+    return Moderated(
+        blocks_input=asked.moderation.input == pb.MODERATION_MODE_BLOCK,
+        blocks_output=asked.moderation.output == pb.MODERATION_MODE_BLOCK,
+    )
+
+
+def _verdicts_message(answers: FilteredAnswers) -> pb.ChatVerdicts | None:
+    """What the policy said, when the caller hears of it."""
+    if not answers.tells_verdicts:
+        return None
+    return pb.ChatVerdicts(input=_verdict(answers.input), outputs=map(_verdict, answers.outputs))
+
+
+def _verdict(judged: ModerationResult) -> pb.ChatVerdict:
+    rules = dict.fromkeys((hit.rule_id, hit.category) for hit in judged.hits)
+    return pb.ChatVerdict(
+        flagged=judged.flagged,
+        blocked=judged.blocked,
+        rules=[pb.MatchedRule(id=rule_id, category=category) for rule_id, category in rules],
+        policy_digest=judged.policy_digest,
+        unanswered_judges=judged.unanswered,
+    )

@@ -8,26 +8,23 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import alike, dataset_message, page_request
-from modelmill_gateway.entrypoints.http.datasets import MAX_LINE, DatasetStories
-from modelmill_gateway.ordering.delete_dataset import DeleteDataset
-from modelmill_gateway.ordering.show_datasets import ReadReport, ShowDatasets
+from modelmill_gateway.entrypoints.http.datasets import MAX_LINE
+from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ports import DataPrep
 
 
 class DatasetProcedures:
-    """PreviewDataset, ListDatasets, GetDataset and DeleteDataset."""
+    """PreviewDataset, ListDatasets, GetDataset, DeleteDataset, ExplainRow, DiffDatasets and
+    DownloadReport."""
 
-    def __init__(
-        self, previews: DataPrep, datasets: ShowDatasets, delete_dataset: DeleteDataset
-    ) -> None:
-        self._previews = previews
+    def __init__(self, datasets: ManageDatasets, data_prep: DataPrep) -> None:
         self._datasets = datasets
-        self._delete_dataset = delete_dataset
+        self._data_prep = data_prep
 
     async def PreviewDataset(
         self, request: pb.PreviewDatasetRequest, call: RequestContext
     ) -> pb.PreviewDatasetResponse:
-        shown = await self._previews.preview_dataset(
+        shown = await self._data_prep.preview_dataset(
             request.spec, tenant=call.caller.tenant, rows=request.rows
         )
         return alike(shown, pb.PreviewDatasetResponse)
@@ -50,23 +47,15 @@ class DatasetProcedures:
     async def DeleteDataset(
         self, request: pb.DeleteDatasetRequest, call: RequestContext
     ) -> pb.DeleteDatasetResponse:
-        await self._delete_dataset(request.dataset_id, call.caller)
+        await self._datasets.delete(request.dataset_id, call.caller)
         return pb.DeleteDatasetResponse()
-
-
-class DatasetStoryProcedures:
-    """ExplainRow, DiffDatasets and DownloadReport."""
-
-    def __init__(self, stories: DatasetStories, read_report: ReadReport) -> None:
-        self._stories = stories
-        self._read_report = read_report
 
     async def ExplainRow(
         self, request: pb.ExplainRowRequest, call: RequestContext
     ) -> pb.ExplainRowResponse:
         if not 1 <= request.line <= MAX_LINE:
             raise BadRequestError(f"line must be from 1 to {MAX_LINE}", param="line")
-        stories = await self._stories.explain_row(
+        stories = await self._data_prep.explain_row(
             tenant=call.caller.tenant, dataset_id=request.dataset_id, line=request.line
         )
         return pb.ExplainRowResponse(stories=stories)
@@ -74,7 +63,7 @@ class DatasetStoryProcedures:
     async def DiffDatasets(
         self, request: pb.DiffDatasetsRequest, call: RequestContext
     ) -> pb.DiffDatasetsResponse:
-        found = await self._stories.diff_datasets(
+        found = await self._data_prep.diff_datasets(
             tenant=call.caller.tenant,
             dataset_id=request.dataset_id,
             other_dataset_id=request.other_dataset_id,
@@ -85,7 +74,7 @@ class DatasetStoryProcedures:
     async def DownloadReport(
         self, request: pb.DownloadReportRequest, call: RequestContext
     ) -> AsyncGenerator[pb.DownloadReportResponse]:
-        chunks = self._read_report(
+        chunks = self._datasets.report(
             tenant=call.caller.tenant,
             dataset_id=request.dataset_id,
             report_format=request.format,

@@ -1,38 +1,44 @@
-"""Files over gRPC: in and out in pieces, never whole in memory."""
+"""Files over gRPC: in and out in pieces, never whole in memory; and uploads in parts.
+
+Bytes come in messages, a header first, then pieces, which are passed on as they come.
+"""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, TooLargeError
 
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from modelmill_gateway.entrypoints.grpc.messages import page_request
-from modelmill_gateway.ordering.delete_file import DeleteFile
+from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ports import DataPrep
 
+MAX_CHUNK_BYTES = 1024 * 1024
+
 
 class FileProcedures:
-    """UploadFile, ListFiles, GetFile, DownloadFile and DeleteFile."""
+    """Files, and uploads in parts.
 
-    def __init__(
-        self, files: DataPrep, delete_file: DeleteFile, find_file: FindFile, *, max_bytes: int
-    ) -> None:
+    Args:
+        max_bytes: of a file or a part; whoever keeps the parts may allow less.
+    """
+
+    def __init__(self, files: DataPrep, find_file: FindFile, *, max_bytes: int) -> None:
         self._files = files
-        self._delete_file = delete_file
         self._find_file = find_file
         self._max_bytes = max_bytes
 
     async def UploadFile(
         self, requests: AsyncIterator[pb.UploadFileRequest], call: RequestContext
     ) -> pb.UploadFileResponse:
-        header = await header_of(requests)
-        check_file_header(header)
+        header = await _header_of(requests)
+        _check_header(header)
         file = await self._files.upload(
-            chunks_of(requests, self._max_bytes),
+            _chunks_of(requests, self._max_bytes),
             tenant=call.caller.tenant,
             filename=header.filename,
             purpose=header.purpose,
@@ -62,11 +68,55 @@ class FileProcedures:
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, call: RequestContext
     ) -> pb.DeleteFileResponse:
-        await self._delete_file(request.file_id, call.caller)
+        await self._files.delete_file(tenant=call.caller.tenant, file_id=request.file_id)
         return pb.DeleteFileResponse()
 
+    async def CreateUpload(
+        self, request: pb.CreateUploadRequest, call: RequestContext
+    ) -> pb.CreateUploadResponse:
+        _check_header(request.header)
+        upload = await self._files.create_upload(
+            tenant=call.caller.tenant,
+            filename=request.header.filename,
+            purpose=request.header.purpose,
+            size_bytes=request.size_bytes,
+        )
+        return pb.CreateUploadResponse(upload=upload)
 
-def check_file_header(header: pb.FileHeader) -> None:
+    async def AddUploadPart(
+        self, requests: AsyncIterator[pb.AddUploadPartRequest], call: RequestContext
+    ) -> pb.AddUploadPartResponse:
+        header = await _header_of(requests)
+        part = await self._files.add_upload_part(
+            _chunks_of(requests, self._max_bytes),
+            tenant=call.caller.tenant,
+            upload_id=header.upload_id,
+        )
+        return pb.AddUploadPartResponse(part_id=part.part_id, created_at=part.created_at)
+
+    async def CompleteUpload(
+        self, request: pb.CompleteUploadRequest, call: RequestContext
+    ) -> pb.CompleteUploadResponse:
+        if len(request.part_ids) > MAX_PARTS:
+            raise InvalidInputError(f"part_ids: must be at most {MAX_PARTS}")
+        upload = await self._files.complete_upload(
+            tenant=call.caller.tenant,
+            upload_id=request.upload_id,
+            part_ids=request.part_ids,
+            md5=request.md5,
+        )
+        return pb.CompleteUploadResponse(upload=upload)
+
+    async def CancelUpload(
+        self, request: pb.CancelUploadRequest, call: RequestContext
+    ) -> pb.CancelUploadResponse:
+        upload = await self._files.cancel_upload(
+            tenant=call.caller.tenant, upload_id=request.upload_id
+        )
+        return pb.CancelUploadResponse(upload=upload)
+
+
+def _check_header(header: pb.FileHeader) -> None:
     """Refuse a header that does not say enough of its file.
 
     Raises:
@@ -78,3 +128,34 @@ def check_file_header(header: pb.FileHeader) -> None:
         wrong.append(f"header.{WRONG_PURPOSE}")
     if wrong:
         raise InvalidInputError(wrong)
+
+
+async def _header_of(requests: AsyncIterator[Any]) -> Any:
+    """What the first message says of the bytes to come.
+
+    Raises:
+        InvalidInputError: it says nothing.
+    """
+    first = await anext(aiter(requests), None)
+    if first is None or first.WhichOneof("part") != "header":
+        raise InvalidInputError("the first message must carry the header")
+    return first.header
+
+
+async def _chunks_of(requests: AsyncIterator[Any], max_bytes: int) -> AsyncIterator[bytes]:
+    """The bytes behind the header; the next message is read once this one is passed on.
+
+    Raises:
+        InvalidInputError: a message carries no chunk, or one that is too large.
+        TooLargeError: all together have more bytes than `max_bytes`.
+    """
+    seen = 0
+    async for request in requests:
+        if request.WhichOneof("part") != "chunk":
+            raise InvalidInputError("every message after the first must carry a chunk")
+        if len(request.chunk) > MAX_CHUNK_BYTES:
+            raise InvalidInputError(f"chunk: must be at most {MAX_CHUNK_BYTES} bytes")
+        seen += len(request.chunk)
+        if seen > max_bytes:
+            raise TooLargeError(f"the file is larger than {max_bytes} bytes")
+        yield request.chunk

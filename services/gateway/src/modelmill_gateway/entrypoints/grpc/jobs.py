@@ -1,16 +1,20 @@
-"""Datasets, training, builds and the jobs that make them, over gRPC."""
+"""Jobs over gRPC: ordered, shown, steered and watched."""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
     JOB_DESIRED_STATE_RUN,
+    JobDesiredState,
     JobPriority,
 )
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from modelmill_bus.kinds import KINDS, dataset_id_of
 from modelmill_job_index.index import JobIndex
@@ -26,32 +30,35 @@ from modelmill_gateway.entrypoints.grpc.messages import (
     page_request,
 )
 from modelmill_gateway.ordering.control_job import ControlJob
-from modelmill_gateway.ordering.create_dataset import CreateDataset
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
-from modelmill_gateway.ordering.create_optimization import CreateOptimization
+from modelmill_gateway.ordering.create_job import CreateJob
 from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
+from modelmill_gateway.ports import Trainer
 
 
 class OrderProcedures:
-    """CreateDataset, CreateFineTuningJob and CreateOptimization."""
+    """CreateDataset, CreateFineTuningJob, CreateOptimization, CreateEvaluation and
+    DownloadEvaluation."""
 
     def __init__(
         self,
-        create_dataset: CreateDataset,
+        create_dataset: CreateJob[DatasetSpec],
         create_fine_tuning_job: CreateFineTuningJob,
-        create_optimization: CreateOptimization,
+        create_optimization: CreateJob[BuildSpec],
+        create_evaluation: CreateJob[EvaluationSpec],
+        trainer: Trainer,
     ) -> None:
         self._create_dataset = create_dataset
         self._create_fine_tuning_job = create_fine_tuning_job
         self._create_optimization = create_optimization
+        self._create_evaluation = create_evaluation
+        self._trainer = trainer
 
     async def CreateDataset(
         self, request: pb.CreateDatasetRequest, call: RequestContext
     ) -> pb.CreateDatasetResponse:
-        key = checked_key(request.idempotency_key)
-        record = await self._create_dataset(request.spec, call.caller, key, request.priority)
-        dataset_id = dataset_id_of(record.requested.job_id)
-        return pb.CreateDatasetResponse(job=job_message(record), dataset_id=dataset_id)
+        job = await _ordered(self._create_dataset, request, call)
+        return pb.CreateDatasetResponse(job=job, dataset_id=dataset_id_of(job.id))
 
     async def CreateFineTuningJob(
         self, request: pb.CreateFineTuningJobRequest, call: RequestContext
@@ -65,9 +72,28 @@ class OrderProcedures:
     async def CreateOptimization(
         self, request: pb.CreateOptimizationRequest, call: RequestContext
     ) -> pb.CreateOptimizationResponse:
-        key = checked_key(request.idempotency_key)
-        record = await self._create_optimization(request.spec, call.caller, key, request.priority)
-        return pb.CreateOptimizationResponse(job=job_message(record))
+        job = await _ordered(self._create_optimization, request, call)
+        return pb.CreateOptimizationResponse(job=job)
+
+    async def CreateEvaluation(
+        self, request: pb.CreateEvaluationRequest, call: RequestContext
+    ) -> pb.CreateEvaluationResponse:
+        job = await _ordered(self._create_evaluation, request, call)
+        return pb.CreateEvaluationResponse(job=job)
+
+    async def DownloadEvaluation(
+        self, request: pb.DownloadEvaluationRequest, call: RequestContext
+    ) -> AsyncGenerator[pb.DownloadEvaluationResponse]:
+        chunks = self._trainer.read_evaluation(
+            tenant=call.caller.tenant, job_id=request.job_id, wanted=request.format or "json"
+        )
+        async for chunk in chunks:
+            yield pb.DownloadEvaluationResponse(chunk=chunk)
+
+
+async def _ordered(create_job: CreateJob[Any], request: Any, call: RequestContext) -> pb.Job:
+    key = checked_key(request.idempotency_key)
+    return job_message(await create_job(request.spec, call.caller, key, request.priority))
 
 
 class JobProcedures:
@@ -109,20 +135,24 @@ class JobProcedures:
     async def CancelJob(
         self, request: pb.CancelJobRequest, call: RequestContext
     ) -> pb.CancelJobResponse:
-        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_CANCEL, call.caller)
-        return pb.CancelJobResponse(job=job_message(record))
+        return pb.CancelJobResponse(
+            job=await self._steered(request, JOB_DESIRED_STATE_CANCEL, call)
+        )
 
     async def PauseJob(
         self, request: pb.PauseJobRequest, call: RequestContext
     ) -> pb.PauseJobResponse:
-        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_PAUSE, call.caller)
-        return pb.PauseJobResponse(job=job_message(record))
+        return pb.PauseJobResponse(job=await self._steered(request, JOB_DESIRED_STATE_PAUSE, call))
 
     async def ResumeJob(
         self, request: pb.ResumeJobRequest, call: RequestContext
     ) -> pb.ResumeJobResponse:
-        record = await self._control_job(request.job_id, JOB_DESIRED_STATE_RUN, call.caller)
-        return pb.ResumeJobResponse(job=job_message(record))
+        return pb.ResumeJobResponse(job=await self._steered(request, JOB_DESIRED_STATE_RUN, call))
+
+    async def _steered(
+        self, request: Any, desired_state: JobDesiredState.ValueType, call: RequestContext
+    ) -> pb.Job:
+        return job_message(await self._control_job(request.job_id, desired_state, call.caller))
 
     async def WatchJob(
         self, request: pb.WatchJobRequest, call: RequestContext

@@ -22,9 +22,10 @@ from modelmill_gateway.domain.model_names import Named, Reach, names_at
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
 from modelmill_gateway.domain.requests_in_hand import RequestInHand
-from modelmill_gateway.domain.routes import ROUTES, Route
+from modelmill_gateway.domain.routes import ROUTES, Route, is_change
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.identity.credentials import Credentials
+from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
@@ -258,3 +259,44 @@ def _token(context: Context) -> str:
     if scheme.lower() != "bearer":
         raise UnauthenticatedError("send metadata authorization: Bearer <token>")
     return token
+
+
+NAMING = ("name", "model")
+"""Fields beside those that end in `id` by which a request names what it changes."""
+
+
+def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
+    """The handlers; those whose equal routes change something record what succeeds."""
+    changing = {route.name for route in ROUTES if is_change(route)}
+    return {
+        name: _recorded(ROUTE_OF[name], handler, changes) if _route(name) in changing else handler
+        for name, handler in handlers.items()
+    }
+
+
+def _route(procedure: str) -> str:
+    # A procedure without a route is the middleware's business, which stops the process.
+    return ROUTE_OF.get(procedure, "")
+
+
+def _recorded(
+    route: str, handler: Any, changes: RecordChanges
+) -> Callable[[Any, RequestContext], Awaitable[Any]]:
+    async def answer(request: Any, call: RequestContext) -> Any:
+        response = await handler(request, call)
+        object_id = _named(request) or _named(response)
+        changes.record(route, object_id, call.request_id, call.caller)
+        return response
+
+    return answer
+
+
+def _named(message: Any) -> str:
+    """The first id that a message or one within it has; empty for what is no message."""
+    for field, value in message.ListFields() if hasattr(message, "ListFields") else ():
+        named = field.name in NAMING or field.name.endswith("id")
+        if named and isinstance(value, str):
+            return value
+        if hasattr(value, "ListFields") and (found := _named(value)):
+            return found
+    return ""

@@ -11,6 +11,13 @@ MAX_NAME_CHARS = 200
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 """A page has texts of a tenant's in it: whatever they say, nothing of it runs or calls out."""
 
+MEDIA_TYPES = {
+    "json": "application/json",
+    "rows": "application/jsonl",
+    "html": "text/html; charset=utf-8",
+}
+"""Of reports, by their format."""
+
 
 async def download(
     chunks: AsyncIterator[bytes], name: str, media_type: str, **headers: str
@@ -24,6 +31,13 @@ async def download(
     return StreamingResponse(
         with_first(first, chunks), media_type=media_type, headers=disposition | headers
     )
+
+
+async def report(chunks: AsyncIterator[bytes], name: str, report_format: str) -> StreamingResponse:
+    """A report under the name of what it is about."""
+    kind = MEDIA_TYPES[report_format]
+    policy = {"content-security-policy": PAGE_POLICY}
+    return await download(chunks, f"{name}.{report_format}", kind, **policy)
 
 
 def attachment(name: str) -> str:

@@ -7,7 +7,7 @@ from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 
-from modelmill_gateway.domain.errors import BadRequestError, unsupported
+from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.entrypoints.http.requests import (
     caller_of,
     idempotency_key_of,
@@ -26,6 +26,7 @@ from modelmill_gateway.entrypoints.schemas.evals import (
     parse_run,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
+from modelmill_gateway.entrypoints.schemas.queries import EvalQuery, EvalRunQuery
 from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest
 from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
 from modelmill_gateway.ordering.control_job import ControlJob
@@ -63,7 +64,8 @@ class EvalRoutes:
     async def list_evals(self, request: Request) -> Page[Eval]:
         if request.query_params.get("order_by", "created_at") != "created_at":
             raise unsupported("order_by")
-        found = _ordered(request, self._manage_evals.list(caller_of(request)))
+        query = EvalQuery.of(request.query_params)
+        found = _ordered(query, self._manage_evals.list(caller_of(request)))
         return page(request, found, Eval.of, lambda state: state.eval_id)
 
     async def get_eval(self, request: Request) -> Eval:
@@ -98,9 +100,9 @@ class EvalRoutes:
 
     async def list_eval_runs(self, request: Request) -> Page[EvalRun]:
         runs = self._show_runs.list(request.path_params["eval_id"], caller_of(request))
-        wanted = request.query_params.get("status")
-        found = [each for each in runs if wanted in (None, STATUS[each.state.status])]
-        ordered = _ordered(request, found)
+        query = EvalRunQuery.of(request.query_params)
+        found = [each for each in runs if query.status in (None, STATUS[each.state.status])]
+        ordered = _ordered(query, found)
         return page(request, ordered, EvalRun.of_record, lambda run: run.requested.job_id)
 
     async def get_eval_run(self, request: Request) -> EvalRun:
@@ -121,9 +123,9 @@ class EvalRoutes:
 
     async def list_eval_items(self, request: Request) -> Page[EvalOutputItem]:
         record = self._show_runs.get(*_run_of(request), caller_of(request))
-        wanted = request.query_params.get("status")
+        query = EvalRunQuery.of(request.query_params)
         items = await self._show_runs.items(record)
-        shown = _ordered(request, [it for it in items if wanted in (None, it["status"])])
+        shown = _ordered(query, [it for it in items if query.status in (None, it["status"])])
         run_id = record.requested.job_id
         return page(
             request,
@@ -146,9 +148,5 @@ def _run_of(request: Request) -> tuple[str, str]:
     return request.path_params["eval_id"], request.path_params["run_id"]
 
 
-def _ordered(request: Request, oldest_first: Sequence[T]) -> Sequence[T]:
-    """As `order` says. Raises BadRequestError when it says something else."""
-    order = request.query_params.get("order", "asc")
-    if order not in ("asc", "desc"):
-        raise BadRequestError("order: must be asc or desc", param="order")
-    return oldest_first if order == "asc" else oldest_first[::-1]
+def _ordered(query: EvalQuery, oldest_first: Sequence[T]) -> Sequence[T]:
+    return oldest_first if query.order == "asc" else oldest_first[::-1]

@@ -1,4 +1,4 @@
-"""DataPrep: in and out in pieces, never whole in memory; and uploads in parts."""
+"""Files: in and out in pieces, never whole in memory; and uploads in parts."""
 
 from modelmill_service_kit.errors import InvalidInputError
 from starlette.requests import Request
@@ -18,17 +18,16 @@ from modelmill_gateway.entrypoints.schemas.files import (
     UploadPart,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.ordering.delete_file import DeleteFile
+from modelmill_gateway.entrypoints.schemas.queries import FileQuery
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ports import DataPrep
 
 
 class FileRoutes:
-    """/v1/files."""
+    """/v1/files and /v1/uploads."""
 
-    def __init__(self, files: DataPrep, delete_file: DeleteFile, find_file: FindFile) -> None:
+    def __init__(self, files: DataPrep, find_file: FindFile) -> None:
         self._files = files
-        self._delete_file = delete_file
         self._find_file = find_file
 
     async def upload_file(self, request: Request) -> File:
@@ -54,13 +53,10 @@ class FileRoutes:
         return File.of(file)
 
     async def list_files(self, request: Request) -> Page[File]:
-        purpose = request.query_params.get("purpose")
+        query = FileQuery.of(request.query_params)
         found = await self._files.list(tenant=caller_of(request).tenant)
-        files = [file for file in found if purpose in (None, file.purpose)]
-        order = request.query_params.get("order", "desc")
-        if order not in ("asc", "desc"):
-            raise BadRequestError("order must be asc or desc", param="order")
-        files = files[::-1] if order == "asc" else files
+        files = [file for file in found if query.purpose in (None, file.purpose)]
+        files = files[::-1] if query.order == "asc" else files
         return page(request, files, File.of, lambda file: file.file_id)
 
     async def get_file(self, request: Request) -> File:
@@ -69,7 +65,7 @@ class FileRoutes:
 
     async def delete_file(self, request: Request) -> Deleted:
         file_id = request.path_params["file_id"]
-        await self._delete_file(file_id, caller_of(request))
+        await self._files.delete_file(tenant=caller_of(request).tenant, file_id=file_id)
         return Deleted(id=file_id, object="file")
 
     async def get_content(self, request: Request) -> Response:
@@ -78,16 +74,9 @@ class FileRoutes:
         chunks = self._files.content(tenant=tenant, file_id=file_id)
         return await download(chunks, file.filename, "application/octet-stream")
 
-
-class UploadRoutes:
-    """/v1/uploads."""
-
-    def __init__(self, uploads: DataPrep) -> None:
-        self._uploads = uploads
-
     async def begin_upload(self, request: Request) -> Upload:
         body = await read_body(request, UploadBody)
-        upload = await self._uploads.create_upload(
+        upload = await self._files.create_upload(
             tenant=caller_of(request).tenant,
             filename=body.filename,
             purpose=body.purpose,
@@ -100,14 +89,14 @@ class UploadRoutes:
         form = MultipartUpload(content_type, request.stream(), file_field="data")
         await form.open()
         upload_id = request.path_params["upload_id"]
-        part = await self._uploads.add_upload_part(
+        part = await self._files.add_upload_part(
             form.chunks(), tenant=caller_of(request).tenant, upload_id=upload_id
         )
         return UploadPart.of(part, upload_id=upload_id)
 
     async def complete_upload(self, request: Request) -> Upload:
         body = await read_body(request, CompleteUploadBody)
-        upload = await self._uploads.complete_upload(
+        upload = await self._files.complete_upload(
             tenant=caller_of(request).tenant,
             upload_id=request.path_params["upload_id"],
             part_ids=body.part_ids,
@@ -116,7 +105,7 @@ class UploadRoutes:
         return Upload.of_upload(upload)
 
     async def cancel_upload(self, request: Request) -> Upload:
-        upload = await self._uploads.cancel_upload(
+        upload = await self._files.cancel_upload(
             tenant=caller_of(request).tenant, upload_id=request.path_params["upload_id"]
         )
         return Upload.of_upload(upload)

@@ -1,8 +1,5 @@
 """Training jobs, as OpenAI's clients order, read and control them."""
 
-import re
-from collections.abc import Callable
-
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
@@ -12,11 +9,9 @@ from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import TRAIN
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
-from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
 from modelmill_gateway.entrypoints.http.jobs import JobsOfKind
 from modelmill_gateway.entrypoints.http.requests import (
@@ -34,10 +29,9 @@ from modelmill_gateway.entrypoints.schemas.fine_tuning import (
     order_from,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
+from modelmill_gateway.entrypoints.schemas.queries import FineTuningQuery
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
-
-METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
 
 class FineTuningRoutes:
@@ -70,9 +64,9 @@ class FineTuningRoutes:
         return self._shown(record)
 
     async def list_fine_tuning(self, request: Request) -> Page[FineTuningJob]:
-        is_wanted = _wanted_metadata(request.query_params)
+        wanted = FineTuningQuery.of(request.query_params).metadata
         known = self._jobs.list(caller_of(request).tenant, TRAIN)
-        return self._training.page(request, [job for job in known if is_wanted(job)])
+        return self._training.page(request, [job for job in known if _has(job, wanted)])
 
     async def list_fine_tuning_events(self, request: Request) -> Response | ResponseModel:
         job = self._training.record(request)
@@ -102,23 +96,10 @@ class FineTuningRoutes:
         return source
 
 
-def _wanted_metadata(query: QueryParams) -> Callable[[JobRecord], bool]:
-    """Whether a job has the pairs that `metadata[key]=value` asks for; `metadata=null`: none."""
-    pairs = {}
-    for name, value in query.items():
-        if (found := METADATA.fullmatch(name)) is not None:
-            pairs[found[1]] = value
-        elif name.startswith("metadata") and (name, value) != ("metadata", "null"):
-            raise BadRequestError(
-                "metadata: must be null, or pairs as metadata[key]=value", param="metadata"
-            )
-    wants_none = "metadata" in query
-
-    def has(record: JobRecord) -> bool:
-        spec = record.requested.spec.fields
-        own = spec["metadata"].struct_value.fields if "metadata" in spec else {}
-        if wants_none and own:
-            return False
-        return all(key in own and own[key].string_value == pairs[key] for key in pairs)
-
-    return has
+def _has(record: JobRecord, wanted: dict[str, str] | None) -> bool:
+    """Whether a job has these pairs of metadata; for None, whether it has no metadata at all."""
+    spec = record.requested.spec.fields
+    own = spec["metadata"].struct_value.fields if "metadata" in spec else {}
+    if wanted is None:
+        return not own
+    return all(key in own and own[key].string_value == wanted[key] for key in wanted)

@@ -17,9 +17,10 @@ from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import KeyEndedError
 from modelmill_gateway.entrypoints.http.errors import error_body
-from modelmill_gateway.entrypoints.http.requests import context_of, page_request_of, shown_page
+from modelmill_gateway.entrypoints.http.requests import context_of, shown_page
 from modelmill_gateway.entrypoints.schemas.base import Page
 from modelmill_gateway.entrypoints.schemas.jobs import JobEvent
+from modelmill_gateway.entrypoints.schemas.queries import PageQuery
 from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
 
 EVENT_STREAM = "text/event-stream"
@@ -65,7 +66,7 @@ class JobEventReplies:
         """
         if EVENT_STREAM in request.headers.get("accept", ""):
             return await self._stream(request, job, kind)
-        job_id, wanted = job.requested.job_id, page_request_of(request)
+        job_id, wanted = job.requested.job_id, PageQuery.of(request.query_params).page
         try:
             wanted = replace(wanted, after=self._ids.unseal(job_id, wanted.after))
         except InvalidInputError as error:

@@ -9,18 +9,31 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_RUN,
     JobDesiredState,
 )
-from modelmill_bus.kinds import KINDS
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill_bus.kinds import EVALUATE, OPTIMIZE
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.http.downloads import report
 from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.requests import Handler, caller_of, page
+from modelmill_gateway.entrypoints.http.requests import (
+    Handler,
+    caller_of,
+    idempotency_key_of,
+    page,
+)
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
 from modelmill_gateway.entrypoints.schemas.jobs import Job
+from modelmill_gateway.entrypoints.schemas.optimizations import Optimization, OptimizationBody
+from modelmill_gateway.entrypoints.schemas.parsing import JobBody, read_body
+from modelmill_gateway.entrypoints.schemas.queries import EvaluationReportQuery, JobQuery
 from modelmill_gateway.ordering.control_job import ControlJob
+from modelmill_gateway.ordering.create_job import CreateJob
+from modelmill_gateway.ports import Trainer
 
 
 class JobsOfKind:
@@ -80,6 +93,20 @@ class JobsOfKind:
         return handler
 
 
+def creating(
+    create_job: CreateJob[Any], kind: type[JobBody], model: Callable[[JobRecord], ResponseModel]
+) -> Handler:
+    """A handler that orders a job, and shows it by `model`."""
+
+    async def handler(request: Request) -> ResponseModel:
+        body = await read_body(request, kind)
+        key = idempotency_key_of(request)
+        record = await create_job(body.spec(), caller_of(request), key, body.job_priority)
+        return model(record)
+
+    return handler
+
+
 class JobRoutes:
     """/v1/jobs."""
 
@@ -93,10 +120,45 @@ class JobRoutes:
         self.resume_job = self._all.control(JOB_DESIRED_STATE_RUN)
 
     async def list_jobs(self, request: Request) -> Page[Any]:
-        kind = request.query_params.get("kind")
-        if kind is not None and kind not in KINDS:
-            raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
+        kind = JobQuery.of(request.query_params).kind
         return self._all.page(request, self._jobs.list(caller_of(request).tenant, kind))
 
     async def list_job_events(self, request: Request) -> Response | ResponseModel:
         return await self._events.reply(request, self._all.record(request), "job.event")
+
+
+class OptimizationRoutes:
+    """/v1/optimizations: smaller, faster forms of a model, scored before they are offered."""
+
+    def __init__(
+        self, create_job: CreateJob[BuildSpec], control_job: ControlJob, jobs: JobIndex
+    ) -> None:
+        builds = JobsOfKind(jobs, control_job, OPTIMIZE, "optimization", Optimization.of_record)
+        self.create_optimization = creating(create_job, OptimizationBody, Optimization.of_record)
+        self.list_optimizations = builds.list
+        self.get_optimization = builds.get
+        self.cancel_optimization = builds.control(JOB_DESIRED_STATE_CANCEL)
+
+
+class EvaluationRoutes:
+    """/v1/evaluations: how good a model is, and what the figures come from."""
+
+    def __init__(
+        self,
+        create_job: CreateJob[EvaluationSpec],
+        control_job: ControlJob,
+        jobs: JobIndex,
+        trainer: Trainer,
+    ) -> None:
+        self._trainer = trainer
+        self._jobs = JobsOfKind(jobs, control_job, EVALUATE, "evaluation", Evaluation.of_record)
+        self.create_evaluation = creating(create_job, EvaluationBody, Evaluation.of_record)
+        self.list_evaluations = self._jobs.list
+        self.get_evaluation = self._jobs.get
+        self.cancel_evaluation = self._jobs.control(JOB_DESIRED_STATE_CANCEL)
+
+    async def get_evaluation_report(self, request: Request) -> Response:
+        wanted = EvaluationReportQuery.of(request.query_params).format
+        job_id, tenant = self._jobs.record(request).requested.job_id, caller_of(request).tenant
+        chunks = self._trainer.read_evaluation(tenant=tenant, job_id=job_id, wanted=wanted)
+        return await report(chunks, job_id, wanted)

@@ -2,7 +2,6 @@
 
 from starlette.requests import Request
 
-from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.requests import caller_of
 from modelmill_gateway.entrypoints.schemas.base import WholeList
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
@@ -14,6 +13,7 @@ from modelmill_gateway.entrypoints.schemas.policies import (
     PolicyVersion,
     RevertBody,
 )
+from modelmill_gateway.entrypoints.schemas.queries import PolicyQuery
 from modelmill_gateway.guarding.manage_policy import ManagePolicy
 
 
@@ -24,7 +24,7 @@ class PolicyRoutes:
         self._manage_policy = manage_policy
 
     async def get_policy(self, request: Request) -> Policy:
-        version = _version_of(request)
+        version = PolicyQuery.of(request.query_params).version
         found = await self._manage_policy.get(version, caller_of(request))
         return Policy.of(found.policy, found)
 
@@ -52,10 +52,3 @@ class PolicyRoutes:
             expected_digest=body.expected_digest,
         )
         return PolicyReverted.of(answer.policy, answer, written=True)
-
-
-def _version_of(request: Request) -> int:
-    written = request.query_params.get("version", "0")
-    if not (written.isascii() and written.isdigit() and len(written) < 16):
-        raise BadRequestError("version must be a whole number", param="version")
-    return int(written)

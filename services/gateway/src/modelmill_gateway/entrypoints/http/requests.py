@@ -9,11 +9,12 @@ from starlette.types import Scope
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest, T, page_of
 from modelmill_gateway.domain.pages import Page as Items
+from modelmill_gateway.domain.pages import T, page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.queries import PageQuery
 
 Handler = Callable[[Request], Awaitable[Response | ResponseModel]]
 Handlers = dict[str, Handler]
@@ -53,19 +54,6 @@ def idempotency_key_of(request: Request) -> str:
     return key
 
 
-def page_request_of(request: Request) -> PageRequest:
-    """The `after` and `limit` of a list.
-
-    Raises:
-        BadRequestError: limit is not a whole number from 1 to 100.
-    """
-    written = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    limit = int(written) if written.isascii() and written.isdigit() and len(written) < 4 else 0
-    if not 1 <= limit <= MAX_LIMIT:
-        raise BadRequestError(f"limit must be from 1 to {MAX_LIMIT}", param="limit")
-    return PageRequest(request.query_params.get("after", ""), limit)
-
-
 def page(
     request: Request,
     items: Sequence[T],
@@ -81,7 +69,8 @@ def page(
     Raises:
         BadRequestError: there is no such page.
     """
-    return shown_page(page_of(items, page_request_of(request), id_of), model)
+    wanted = PageQuery.of(request.query_params).page
+    return shown_page(page_of(items, wanted, id_of), model)
 
 
 def shown_page(some: Items[T], model: Callable[[T], Any]) -> Page[Any]:

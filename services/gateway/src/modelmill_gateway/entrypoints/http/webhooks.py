@@ -18,7 +18,7 @@ from modelmill_gateway.entrypoints.schemas.webhooks import (
     WebhookDelivery,
     WebhookTest,
 )
-from modelmill_gateway.use_cases import Webhooks
+from modelmill_gateway.webhooks.change_webhook import Webhooks
 
 
 class WebhookRoutes:

@@ -24,7 +24,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     UnixSeconds,
 )
 from modelmill_gateway.entrypoints.schemas.jobs import STATUS, JobFailure
-from modelmill_gateway.entrypoints.schemas.parsing import PRIORITY_MEANING, Priority, StrictBody
+from modelmill_gateway.entrypoints.schemas.parsing import JobBody, StrictBody
 
 UINT32 = 2**32
 MAX_LISTED = 100
@@ -184,10 +184,8 @@ class DatasetSpecBody(StrictBody):
         return ParseDict(fields, DatasetSpec())
 
 
-class DatasetBody(DatasetSpecBody):
+class DatasetBody(DatasetSpecBody, JobBody):
     """Request body of POST /v1/datasets."""
-
-    priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
 
 class PreviewBody(DatasetSpecBody):
@@ -205,6 +203,12 @@ class AcceptedDataset(ResponseModel):
     object: Literal["dataset"] = "dataset"
     status: Literal["queued"] = "queued"
     job_id: JobId
+
+    @classmethod
+    def of_record(cls, record: JobRecord) -> Self:
+        """What its job will make."""
+        job_id = record.requested.job_id
+        return cls(id=dataset_id_of(job_id), job_id=job_id)
 
 
 class Dataset(ResponseModel):

@@ -2,19 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from modelmill.trainer.v1.evaluation_pb2 import (
-    EvaluationSlice,
-    EvaluationSpec,
-    EvaluationTask,
-    Protection,
-)
+from google.protobuf.json_format import ParseDict
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobRecord
 from pydantic import Field
 
 from modelmill_gateway.entrypoints.schemas.base import DatasetId, ModelName, OrNull, VersionId
 from modelmill_gateway.entrypoints.schemas.jobs import Job
-from modelmill_gateway.entrypoints.schemas.parsing import PRIORITY_MEANING, Priority, StrictBody
+from modelmill_gateway.entrypoints.schemas.parsing import JobBody, StrictBody
 
 UINT32, UINT64 = 2**32, 2**64
 Name = Annotated[str, Field(max_length=256)]
@@ -51,7 +47,7 @@ class TaskBody(StrictBody):
     )
 
 
-class EvaluationBody(StrictBody):
+class EvaluationBody(JobBody):
     """Request body of POST /v1/evaluations."""
 
     model: Name = Field(
@@ -99,24 +95,12 @@ class EvaluationBody(StrictBody):
     resamples: int = Field(
         0, ge=0, lt=UINT32, description="Resamples of the bootstrap; 0 means 1,000."
     )
-    priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
     def spec(self) -> EvaluationSpec:
         """As the trainer takes it."""
-        return EvaluationSpec(
-            model=self.model,
-            compare_to=self.compare_to,
-            dataset_id=self.dataset_id,
-            split=self.split if self.dataset_id else "",
-            tasks=[EvaluationTask(**task.model_dump()) for task in self.tasks],
-            measures=self.measures,
-            slices=[EvaluationSlice(**each.model_dump()) for each in self.slices],
-            protections=[Protection(**each.model_dump()) for each in self.protections],
-            max_rows=self.max_rows,
-            max_new_tokens=self.max_new_tokens,
-            seed=self.seed,
-            resamples=self.resamples,
-        )
+        left_out = {"priority"} if self.dataset_id else {"priority", "split"}
+        fields = self.model_dump(exclude=left_out, exclude_none=True)
+        return ParseDict(fields, EvaluationSpec())
 
 
 class Evaluation(Job):

@@ -33,10 +33,8 @@ from modelmill_gateway.entrypoints.schemas.jobs import (
     trained_tokens,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import (
-    PRIORITIES,
-    PRIORITY_MEANING,
+    JobBody,
     Metadata,
-    Priority,
     StrictBody,
 )
 from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
@@ -233,7 +231,7 @@ class MethodBody(StrictBody):
     dpo: PreferenceBody | None = None
 
 
-class FineTuningBody(StrictBody):
+class FineTuningBody(JobBody):
     """Request body of POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`,
     `teacher_answers`, `evaluate`, `limits` and `priority`.
     """
@@ -267,7 +265,6 @@ class FineTuningBody(StrictBody):
     )
     limits: TrainingLimitsBody = TrainingLimitsBody()
     distribution: DistributionBody | None = None
-    priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: str | None = Field(
         None,
         min_length=1,
@@ -305,7 +302,7 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         validation_file=body.validation_file or "",
         metadata=body.metadata or {},
         distribution=None if body.distribution is None else body.distribution.message(),
-        priority=PRIORITIES[body.priority],
+        priority=body.job_priority,
     )
 
 

@@ -2,17 +2,18 @@
 
 from typing import Any, Literal
 
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobRecord
 from pydantic import Field
 
 from modelmill_gateway.entrypoints.schemas.base import OrNull, VersionId
 from modelmill_gateway.entrypoints.schemas.jobs import Job
-from modelmill_gateway.entrypoints.schemas.parsing import PRIORITY_MEANING, Priority, StrictBody
-from modelmill_gateway.ordering.create_optimization import DEFAULT_FORM
+from modelmill_gateway.entrypoints.schemas.parsing import JobBody
+from modelmill_gateway.ordering.create_job import DEFAULT_FORM
 
 
-class OptimizationBody(StrictBody):
+class OptimizationBody(JobBody):
     """Request body of POST /v1/optimizations."""
 
     model: str = Field(
@@ -37,7 +38,11 @@ class OptimizationBody(StrictBody):
         ),
     )
     max_rows: int = Field(0, ge=0, lt=2**32, description="Maximum test rows to score; 0 means all.")
-    priority: Priority = Field("normal", description=PRIORITY_MEANING)
+
+    def spec(self) -> BuildSpec:
+        """As optimizer-builder takes it."""
+        fields = self.model_dump(exclude={"model", "priority"})
+        return BuildSpec(source_version_id=self.model, **fields)
 
 
 class Optimization(Job):

@@ -3,7 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_HIGH,
+    JOB_PRIORITY_LOW,
+    JOB_PRIORITY_NORMAL,
+    JobPriority,
+)
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean, nearest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -11,9 +16,6 @@ from starlette.requests import Request
 
 from modelmill_gateway.domain.errors import BadRequestError
 
-Priority = Literal["low", "normal", "high"]
-"""Which of a tenant's own jobs go first."""
-PRIORITY_MEANING = "Priority among the tenant's own jobs."
 PRIORITIES = {
     "low": JOB_PRIORITY_LOW,
     "normal": JOB_PRIORITY_NORMAL,
@@ -51,6 +53,23 @@ class StrictBody(BaseModel):
     """A body of our own routes: unknown fields are refused, types are not guessed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class JobBody(StrictBody):
+    """A body that orders a job."""
+
+    priority: Literal["low", "normal", "high"] = Field(
+        "normal", description="Priority among the tenant's own jobs."
+    )
+
+    @property
+    def job_priority(self) -> JobPriority.ValueType:
+        """As its owner takes it."""
+        return PRIORITIES[self.priority]
+
+    def spec(self) -> Any:
+        """The rest as the job's owner takes it."""
+        raise NotImplementedError
 
 
 class OpenBody(BaseModel):

@@ -1,32 +1,11 @@
 """What a tenant used, in the shape of OpenAI's usage API."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from modelmill_gateway.domain.usage_rows import GROUPS, Bucket
 from modelmill_gateway.entrypoints.schemas.base import ResponseModel, UnixSeconds, VersionId
-
-QUERY: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("start_time", {"type": "integer"}, "Start in Unix seconds, required."),
-    ("end_time", {"type": "integer"}, "End in Unix seconds, exclusive; defaults to now."),
-    ("bucket_width", {"enum": ["1m", "1h", "1d"], "default": "1d"}, "Width of a bucket, by UTC."),
-    (
-        "group_by",
-        {"type": "array", "items": {"enum": ["model", "api_key_id", "key", "user_id", "caller"]}},
-        "Fields to group sums by.",
-    ),
-    ("models", {"type": "array", "items": {"type": "string"}}, "Filter by model versions."),
-    ("api_key_ids", {"type": "array", "items": {"type": "string"}}, "Filter by API keys."),
-    ("user_ids", {"type": "array", "items": {"type": "string"}}, "Filter by callers."),
-    (
-        "limit",
-        {"type": "integer", "minimum": 1},
-        "Maximum number of buckets: 1,440 minutes, 168 hours or 31 days.",
-    ),
-    ("page", {"type": "string"}, "Cursor: `next_page` of the previous page."),
-)
-"""Parameters of the query: name, schema, meaning."""
 
 
 class UsageResult(ResponseModel):

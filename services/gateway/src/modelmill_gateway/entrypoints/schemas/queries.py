@@ -1,0 +1,178 @@
+"""Query parameters: each set is one model, by which handlers read it and the document shows it."""
+
+import re
+from typing import Annotated, Any, Literal, Self, get_origin
+
+from modelmill_bus.kinds import KINDS
+from modelmill_service_kit.errors import InvalidInputError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.datastructures import QueryParams
+
+from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
+
+MAX_SAMPLES = 100
+WORD = re.compile(r"\w+")
+METADATA = re.compile(r"metadata\[(.{1,64})\]")
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"must be one of {', '.join(KINDS)}")
+    return kind
+
+
+Whole = Annotated[int, BeforeValidator(_digits)]
+Moment = Annotated[int, Field(lt=10**10), BeforeValidator(_digits)]
+Order = Literal["asc", "desc"]
+Group = Literal["model", "api_key_id", "key", "user_id", "caller"]
+
+
+class Query(BaseModel):
+    """Parameters of a query; those that are not known are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def of(cls, given: QueryParams) -> Self:
+        """The parameters that a request gives.
+
+        Raises:
+            BadRequestError: one is wrong; `param` is its name.
+        """
+        fields = cls.read(given)
+        try:
+            return parse_fields(fields, cls)
+        except InvalidInputError as error:
+            raise BadRequestError(error.errors, param=WORD.findall(error.errors[0])[0]) from None
+
+    @classmethod
+    def read(cls, given: QueryParams) -> dict[str, Any]:
+        """By name, as text; a list is read however a client writes lists."""
+        found: dict[str, Any] = {}
+        for name, field in cls.model_fields.items():
+            if get_origin(field.annotation) is list:
+                written = [*given.getlist(name), *given.getlist(f"{name}[]")]
+                found[name] = [value for each in written for value in each.split(",") if value]
+            elif name in given:
+                found[name] = given[name]
+        return found
+
+
+class PageQuery(Query):
+    """A page of a list."""
+
+    after: str = Field("", description="Cursor: id of the last entry of the previous page.")
+    limit: Whole = Field(
+        DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Maximum number of entries."
+    )
+
+    @property
+    def page(self) -> PageRequest:
+        """As the domain has it."""
+        return PageRequest(self.after, self.limit)
+
+
+class FileQuery(PageQuery):
+    """A list of files."""
+
+    purpose: str | None = Field(None, description="Filter by purpose.")
+    order: Order = Field(
+        "desc", description="Sort order by creation time; desc begins with the newest."
+    )
+
+
+class EvalQuery(PageQuery):
+    """A list of evals."""
+
+    order: Order = Field("asc", description="Sort order by creation time.")
+
+
+class EvalRunQuery(EvalQuery):
+    """A list of runs, or of their output items."""
+
+    status: str | None = Field(None, description="Filter by status.")
+
+
+class JobQuery(PageQuery):
+    """A list of jobs."""
+
+    kind: Annotated[str, AfterValidator(_kind)] | None = Field(
+        None, description="Filter by job kind."
+    )
+
+
+class FineTuningQuery(PageQuery):
+    """A list of fine-tuning jobs: with these pairs of metadata; with none at all for null."""
+
+    metadata: dict[str, str] | None = Field(
+        {},
+        max_length=16,
+        description="Filter by metadata, as metadata[key]=value.",
+    )
+
+    @classmethod
+    def read(cls, given: QueryParams) -> dict[str, Any]:
+        """With the pairs, which have names of their own."""
+        pairs = {}
+        for name, value in given.items():
+            if (found := METADATA.fullmatch(name)) is not None:
+                pairs[found[1]] = value
+            elif name.startswith("metadata") and (name, value) != ("metadata", "null"):
+                raise BadRequestError(
+                    "metadata: must be null, or pairs as metadata[key]=value", param="metadata"
+                )
+        return super().read(given) | {"metadata": None if "metadata" in given else pairs}
+
+
+class PolicyQuery(Query):
+    """A version of the policy; 0 is the one in force."""
+
+    version: Whole = Field(0, lt=2**53, description="Version to show instead of the one in force.")
+
+
+class DiffQuery(Query):
+    """A difference of two datasets."""
+
+    samples: Whole = Field(
+        10, ge=1, le=MAX_SAMPLES, description="Maximum number of rows shown of each side."
+    )
+
+
+class ReportQuery(Query):
+    """A dataset's report."""
+
+    format: Literal["json", "html"] = Field("json", description="Format of the report.")
+
+
+class EvaluationReportQuery(Query):
+    """An evaluation's report."""
+
+    format: Literal["json", "rows", "html"] = Field("json", description="Format of the report.")
+
+
+class UsageQuery(Query):
+    """What is asked about use."""
+
+    start_time: Moment = Field(description="Start in Unix seconds, required.")
+    end_time: Moment | None = Field(
+        None, description="End in Unix seconds, exclusive; defaults to now."
+    )
+    bucket_width: Literal["1m", "1h", "1d"] = Field("1d", description="Width of a bucket, by UTC.")
+    group_by: list[Group] = Field([], description="Fields to group sums by.")
+    models: list[str] = Field([], description="Filter by model versions.")
+    api_key_ids: list[str] = Field([], description="Filter by API keys.")
+    user_ids: list[str] = Field([], description="Filter by callers.")
+    limit: Annotated[int, Field(ge=1), BeforeValidator(_digits)] | None = Field(
+        None, description="Maximum number of buckets: 1,440 minutes, 168 hours or 31 days."
+    )
+    page: Annotated[str, Field(pattern=r"^page_[0-9]{1,10}$")] | None = Field(
+        None, description="Cursor: `next_page` of the previous page."
+    )
