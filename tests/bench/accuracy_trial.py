@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmill_cli.demo import recipe
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import LORA, decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.train_model import CHILD_ENVIRONMENT
 
 from tests.bench.accuracy_arms import COPIES_SHARE, Arm, arm_spec, source_spec, with_copies

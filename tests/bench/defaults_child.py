@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_jobs.children import start_child
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.train_model import CHILD_ENVIRONMENT
 
 from tests.bench.worker import WorkerFailedError

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_cli.demo import recipe
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.methods import DPO
-from modelmill_trainer.domain.train_request import TrainRequest
 
 from tests.bench.child_run import child_result
 from tests.bench.defaults_cells import CORPORA, Cell, Unit

@@ -15,10 +15,9 @@ from pathlib import Path
 import torch
 from modelmill_jobs.child import ChildPort
 from modelmill_service_kit.machine_size import resident_memory
+from modelmill_trainer.training.failures import peak_bytes
 from modelmill_trainer.training.loop import TrainingLoop
-from modelmill_trainer.training.memory import peak_bytes
-from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.precision import compute_dtype
+from modelmill_trainer.training.model import TrainedModel, compute_dtype
 
 from tests.bench.train_task import choices_for, examples_and_plan, scratch_folder
 from tests.bench.worker import Bench

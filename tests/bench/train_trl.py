@@ -20,7 +20,7 @@ import torch
 from datasets import Dataset
 from modelmill_service_kit.machine_size import resident_memory
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.training.memory import peak_bytes
+from modelmill_trainer.training.failures import peak_bytes
 from peft import LoraConfig, TaskType
 from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast, TrainerCallback

@@ -23,8 +23,8 @@ from modelmill_token_files.tokenizer_digest import tokenizer_digest
 from modelmill_token_files.tokens_plan import TokensPlan
 from modelmill_token_files.training_order import TrainingOrder
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 
 from tests.chaos.training_site import write_rows
 

@@ -10,13 +10,12 @@ import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_trainer.domain.auto_choices import AutoChoices
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.auto_choices import auto_choices_of
-from modelmill_trainer.training.checkpoint import STATE
+from modelmill_trainer.training.checkpoint import STATE, TrainingProgress
 from modelmill_trainer.training.distributed.ranks import SingleRank
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.progress import TrainingProgress
 from trainer_support.loops import Port
 
 Rows = Callable[..., list[dict[str, Any]]]

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_trainer.reporting.curves import MAX_POINTS, WIDTH, curves_of, draw_curves
+from modelmill_trainer.run_report import MAX_POINTS, WIDTH, curves_of, draw_curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)

@@ -9,13 +9,12 @@ import torch
 from modelmill_jobs.child import ChildFailure
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
 from modelmill_trainer.domain.methods import DISTILLATION
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training import model as model_module
-from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.objective import held_out_loss
+from modelmill_trainer.training.objective import answer_loss, held_out_loss
 from modelmill_trainer.training.objectives import distillation
 from modelmill_trainer.training.objectives.distillation import DistillationObjective
 from modelmill_trainer.training.objectives.make_objective import make_objective

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.machine_size import MachineSize
-from modelmill_trainer.distributions import distribution_of, write_distribution
+from modelmill_trainer.choices import distribution_of, write_distribution
 from modelmill_trainer.domain.distribution import (
     BF16,
     FP32,

@@ -9,13 +9,13 @@ import pytest
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
 from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected, Slice
-from modelmill_trainer.evaluating.answer_store import AnswerStore
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import MeasuredSuite
 from modelmill_trainer.evaluating.items import Item, Prompt, Suite
 from modelmill_trainer.evaluating.questions import Question, questions_of
 from modelmill_trainer.evaluating.report_page import page_of
 from modelmill_trainer.evaluating.run import check_protections, outcomes_of
+from modelmill_trainer.evaluating.send_questions import AnswerStore
 
 ASK = {"role": "user", "content": "What barks?"}
 SAY = {"role": "assistant", "content": "animal"}

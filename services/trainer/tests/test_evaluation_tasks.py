@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from modelmill_jobs.child import ChildFailure
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
-from modelmill_trainer.evaluating.items import Suite
-from modelmill_trainer.evaluating.row_files import drawn, read_rows
+from modelmill_trainer.evaluating.items import Suite, drawn, read_rows
 from modelmill_trainer.evaluating.tasks.config import read_config
 from modelmill_trainer.evaluating.tasks.task_items import task_suite
 from modelmill_trainer.evaluating.tasks.templates import TemplateFailed, rendered, template_errors

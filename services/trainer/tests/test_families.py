@@ -13,8 +13,8 @@ from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_t
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import HyperParameters, decide
 from modelmill_trainer.training import model as model_module
-from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import answer_loss
 from modelmill_trainer.training.packs import TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
 from peft import PeftModel

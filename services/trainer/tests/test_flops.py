@@ -8,8 +8,8 @@ import pytest
 import torch
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import answer_loss
 from modelmill_trainer.training.packs import Pack, pack
 from modelmill_trainer.training.rows import encode_rows
 from torch.utils.flop_counter import FlopCounterMode

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.training import model as model_module
-from modelmill_trainer.training.fused import tree_blocks
+from modelmill_trainer.training.fused import block_attention
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.token_tree import TokenTree
 from torch import Tensor
@@ -83,7 +83,7 @@ def test_any_tree_and_block_size_give_the_modules_results(
 ) -> None:
     tree = tree_of(rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tree_blocks, "BLOCK_NODES", block)
+        patch.setattr(block_attention, "BLOCK_NODES", block)
         ours = said_and_taught(load(bases[family]), tree)
     assert_same(ours, said_and_taught(by_modules(load(bases[family])), tree))
 

@@ -17,8 +17,8 @@ from modelmill_tokenization.bounded.call import CallLimits
 from modelmill_tokenization.bounded.trial import try_tokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_tokenization.prompt_facts import prompt_facts
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.goldens import (
     check_artifact,
     require_special_tokens,

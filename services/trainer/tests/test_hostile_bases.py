@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from modelmill_jobs.child import ChildFailure, ChildPort
 from modelmill_testkit.hostile_models import HOSTILE, TRIGGER
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.fine_tune import fine_tune
 
 pytestmark = pytest.mark.heavy

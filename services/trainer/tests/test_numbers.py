@@ -15,12 +15,12 @@ from modelmill_evaluation.choices import (
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.training import model as model_module
+from modelmill_trainer.training.final_eval import TreeScorer
 from modelmill_trainer.training.lora_linear import fuse
-from modelmill_trainer.training.loss import answer_loss, mean_loss
 from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import answer_loss, mean_loss
 from modelmill_trainer.training.packs import Pack, TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
-from modelmill_trainer.training.scorer import TreeScorer
 from modelmill_trainer.training.token_tree import TokenTree
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
@@ -242,7 +242,7 @@ def test_questions_beyond_one_tree_are_scored_in_several_passes(
     questions = choice_questions(toy_rows(5), ("animal", "plant", "food"), tokenizer)
     at_once = TreeScorer(model)(questions)
 
-    monkeypatch.setattr("modelmill_trainer.training.scorer.FULL_NODES", 60)
+    monkeypatch.setattr("modelmill_trainer.training.final_eval.FULL_NODES", 60)
 
     for scores, expected in zip(TreeScorer(model)(questions), at_once, strict=True):
         assert scores == pytest.approx(expected, rel=1e-4)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.methods import DPO, KTO
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training.answer_packs import (
     CandidateAnswer,
@@ -19,14 +19,12 @@ from modelmill_trainer.training.answer_packs import (
     pack_answers,
     rejected_answer,
 )
-from modelmill_trainer.training.loss_selection import LossSelection
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective, held_out_loss
-from modelmill_trainer.training.objectives.dpo import DpoObjective
-from modelmill_trainer.training.objectives.kto import KtoObjective
 from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
+from modelmill_trainer.training.objectives.preferences import DpoObjective, KtoObjective
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.rows import encode_rows
+from modelmill_trainer.training.rows import LossSelection, encode_rows
 from trainer_support.runs import QUICK, gradients_of, pair_rows, run, stir
 
 pytestmark = pytest.mark.heavy

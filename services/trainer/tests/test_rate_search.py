@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from modelmill_jobs.child import ChildFailure, Preempted
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.distribution import Distribution, undivided
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.fine_tune import fine_tune
 from trainer_support.loops import Port
 

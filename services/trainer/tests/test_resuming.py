@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.model import TrainedModel
 from trainer_support.runs import pair_rows, stir
 

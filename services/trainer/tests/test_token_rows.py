@@ -11,8 +11,8 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training import run_setup
-from modelmill_trainer.training.loss import answer_loss
 from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.objective import answer_loss
 from modelmill_trainer.training.packs import TrainingExample, pack
 from modelmill_trainer.training.rows import encode_rows
 from modelmill_trainer.training.token_rows import TokenExamples

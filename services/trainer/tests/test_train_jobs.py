@@ -16,9 +16,8 @@ from modelmill_jobs.child import ChildFailure
 from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.launching.kubernetes import KubernetesLauncher
-from modelmill_trainer.launching.kubernetes_api import KubernetesError, TrainJobs
 from modelmill_trainer.launching.launcher import Launch
-from modelmill_trainer.launching.train_job import how_ended, train_job
+from modelmill_trainer.launching.train_job import KubernetesError, TrainJobs, how_ended, train_job
 
 CRD = Path(__file__).parent / "support" / "kubeflow" / "trainer.kubeflow.org_trainjobs.yaml"
 PATH = "/apis/trainer.kubeflow.org/v1alpha1/namespaces/mills/trainjobs"

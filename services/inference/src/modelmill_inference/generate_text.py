@@ -28,6 +28,10 @@ from modelmill_inference.render_prompt import Prompt, prompt_tokens
 from modelmill_inference.resumed_answer import ended_in_time
 
 Item = TypeVar("Item")
+SEEDS = 2**64
+UNLIMITED_TOKENS = 512
+"""What an answer without a limit holds of the budget: few become longer, and engines make room for
+those by holding others up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,6 @@ class _Readers(Generic[Item]):
         # A task that was cancelled before its first step has not touched its source.
         for source in self._sources:
             await source.aclose()
-
-
-SEEDS = 2**64
-UNLIMITED_TOKENS = 512
-"""What an answer without a limit holds of the budget: few become longer, and engines make room for
-those by holding others up."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,12 @@ from modelmill_inference.find_engine import FindEngine, Runs
 WEIGHT_SUFFIXES = frozenset({".bin", ".safetensors", ".gguf", ".onnx", ".data", ".plan"})
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 TOKENIZER = "tokenizer.json"
+WARM_TEXT = "Hello"
+WARM_TOKENS = 2
+RETRY_SECONDS = 30.0
+"""After which a caller asks again at most, where nothing is known of the time that is left."""
+ALIKE = 2.0
+"""A version at most so many times as large as another takes about as long to load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,6 @@ def _config(folder: Path) -> dict[str, Any]:
 
 def _weight_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
-
-
-WARM_TEXT = "Hello"
-WARM_TOKENS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,12 +261,6 @@ async def _warm(engine: Engine, tokens: list[int], limits: ModelLimits) -> None:
     async with aclosing(engine.generate(request)) as pieces:
         async for _ in pieces:
             pass
-
-
-RETRY_SECONDS = 30.0
-"""After which a caller asks again at most, where nothing is known of the time that is left."""
-ALIKE = 2.0
-"""A version at most so many times as large as another takes about as long to load."""
 
 
 @dataclass(frozen=True, slots=True)

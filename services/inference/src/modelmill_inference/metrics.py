@@ -83,28 +83,6 @@ TOKENIZER_WAIT = Histogram(
     "Seconds that requests waited for a process for their chat template and tokenizer.",
     buckets=(0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
 )
-
-
-class TokenizerFigures:
-    """`modelmill_tokenization.bounded.pool.Observer`: what happens to foreign code, as
-    figures."""
-
-    def running(self, processes: int) -> None:
-        TOKENIZER_PROCESSES.set(processes)
-
-    def waited(self, seconds: float) -> None:
-        TOKENIZER_WAIT.observe(seconds)
-
-    def worked(self, cpu_seconds: float) -> None:
-        TOKENIZER_CPU.inc(cpu_seconds)
-
-    def stopped(self) -> None:
-        TOKENIZER_STOPS.inc()
-
-    def refused(self) -> None:
-        TOKENIZER_REFUSALS.inc()
-
-
 REFUSALS = Counter(
     "modelmill_refusals",
     "Requests that were not let to their engine, by reason.",
@@ -139,3 +117,23 @@ FREE_BYTES = Gauge(
     "modelmill_machine_free_bytes",
     "Memory that was free, within control groups, when room for a version was last looked for.",
 )
+
+
+class TokenizerFigures:
+    """`modelmill_tokenization.bounded.pool.Observer`: what happens to foreign code, as
+    figures."""
+
+    def running(self, processes: int) -> None:
+        TOKENIZER_PROCESSES.set(processes)
+
+    def waited(self, seconds: float) -> None:
+        TOKENIZER_WAIT.observe(seconds)
+
+    def worked(self, cpu_seconds: float) -> None:
+        TOKENIZER_CPU.inc(cpu_seconds)
+
+    def stopped(self) -> None:
+        TOKENIZER_STOPS.inc()
+
+    def refused(self) -> None:
+        TOKENIZER_REFUSALS.inc()

@@ -17,6 +17,14 @@ from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
 from modelmill_inference.engine import Engine, EngineRestartingError
 from modelmill_inference.metrics import RESUMED
 
+log = logging.getLogger(__name__)
+MAX_DEATHS = 2
+"""Of the engine during one request; the next one is the caller's to see."""
+Result = TypeVar("Result")
+SHARE = 0.05
+MOST_SECONDS = 2.0
+"""Kept of a request's time for what comes behind the engine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
@@ -44,14 +52,6 @@ def resume(request: GenerationRequest, told: Sequence[int], *, exact: bool) -> R
         max_new_tokens=request.max_new_tokens - len(told),
     )
     return Resumption(rest, ())
-
-
-log = logging.getLogger(__name__)
-
-MAX_DEATHS = 2
-"""Of the engine during one request; the next one is the caller's to see."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,6 @@ async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece,
             del known[:size]
             if size < len(piece.tokens) or piece.finish_reason is not None:
                 yield replace(piece, tokens=piece.tokens[size:], chosen=piece.chosen[size:])
-
-
-SHARE = 0.05
-MOST_SECONDS = 2.0
-"""Kept of a request's time for what comes behind the engine."""
 
 
 def time_to_end(now: float, deadline: float) -> float:

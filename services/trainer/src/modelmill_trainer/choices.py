@@ -1,10 +1,18 @@
-"""Converts hyper-parameters between TrainSpec messages and the domain type."""
+"""Converts the choices of a TrainSpec between messages and domain types."""
 
 from typing import Any
 
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1.trainer_service_pb2 import TeacherAnswers
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_trainer.domain.distribution import (
+    BF16,
+    FP16,
+    FP32,
+    Distribution,
+    decide_distribution,
+)
 from modelmill_trainer.domain.hyper_parameters import LISTS, HyperParameters, decide
 from modelmill_trainer.domain.limits import TrainingLimits
 from modelmill_trainer.domain.methods import (
@@ -20,7 +28,6 @@ from modelmill_trainer.domain.methods import (
     TEXT,
     has_meaning,
 )
-from modelmill_trainer.teaching.answer_options import answer_option_errors, answer_tokens
 
 METHODS = {
     pb.TRAINING_METHOD_UNSPECIFIED: LORA,
@@ -41,6 +48,14 @@ OBJECTIVES = {
 
 TAUGHT = (ANSWERS, DISTILLATION)
 """Objectives that can train on a teacher's answers."""
+ANSWER_TOKENS = 256
+MAX_ANSWER_TOKENS = 32_768
+MAX_TEMPERATURE = 2.0
+PRECISIONS = {
+    pb.TRAINING_PRECISION_FP32: FP32,
+    pb.TRAINING_PRECISION_BF16: BF16,
+    pb.TRAINING_PRECISION_FP16: FP16,
+}
 
 
 def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> HyperParameters:
@@ -153,3 +168,66 @@ def _key_of(names: dict[Any, str], name: str) -> Any:
 def _names(enum: Any) -> str:
     words = [name.split("_", 2)[2] for name, number in enum.items() if number]
     return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def answer_tokens(asked: TeacherAnswers) -> int:
+    """Maximum tokens of an answer."""
+    return asked.max_new_tokens or ANSWER_TOKENS
+
+
+def answer_option_errors(asked: TeacherAnswers) -> list[str]:
+    """All errors of the options."""
+    errors = []
+    if asked.max_new_tokens > MAX_ANSWER_TOKENS:
+        errors.append(
+            f"teacher_answers.max_new_tokens must be at most {MAX_ANSWER_TOKENS}, "
+            f"got {asked.max_new_tokens}"
+        )
+    if not 0 <= asked.temperature <= MAX_TEMPERATURE:
+        errors.append(
+            f"teacher_answers.temperature must be between 0 and {MAX_TEMPERATURE:g}, "
+            f"got {asked.temperature:g}"
+        )
+    return errors
+
+
+def distribution_of(spec: pb.TrainSpec, *, batch_size: int) -> Distribution | None:
+    """The distribution of a spec with defaults; None for a single process.
+
+    Raises:
+        InvalidInputError: lists everything that is wrong with it.
+    """
+    if not spec.HasField("distribution"):
+        return None
+    wanted = spec.distribution
+    given: dict[str, Any] = {
+        name: getattr(wanted, name)
+        for name in ("ranks", "zero_stage", "preset")
+        if getattr(wanted, name)
+    }
+    if wanted.HasField("offload_optimizer"):
+        given["offload_optimizer"] = wanted.offload_optimizer
+    if wanted.HasField("offload_parameters"):
+        given["offload_parameters"] = wanted.offload_parameters
+    unknown = []
+    if wanted.precision in PRECISIONS:
+        given["precision"] = PRECISIONS[wanted.precision]
+    elif wanted.precision:
+        unknown = [f"distribution.precision {wanted.precision} is not known"]
+    try:
+        decided = decide_distribution(given, batch_size=batch_size)
+    except InvalidInputError as error:
+        raise InvalidInputError([*unknown, *error.errors]) from error
+    if unknown:
+        raise InvalidInputError(unknown)
+    return decided
+
+
+def write_distribution(spec: pb.TrainSpec, decided: Distribution | None) -> None:
+    """Write every value into `spec`, so that the job record is complete."""
+    if decided is None:
+        return
+    names = {name: precision for precision, name in PRECISIONS.items()}
+    spec.distribution.CopyFrom(
+        pb.Distribution(**decided.as_json() | {"precision": names[decided.precision]})
+    )

@@ -2,39 +2,25 @@
 
 import asyncio
 from functools import partial
-from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
-from modelmill.registry.v1.model_events_pb2 import AliasState, FileState
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import EVALUATE, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_trainer.domain.resource_estimate import evaluation_seconds
 from modelmill_trainer.evaluating.tasks.config import TaskConfig
 from modelmill_trainer.evaluation_spec import decided_spec, plan_of
-from modelmill_trainer.inherit_adapter_shape import Models
-from modelmill_trainer.named_datasets import Datasets
 from modelmill_trainer.retry_until_known import retry_until_known
+from modelmill_trainer.stored_records import AliasReader
 
 WHY_NO_MODELS = "the trainer has no inference service. Set TRAINER_INFERENCE_ADDRESS"
 NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)
 """Of the child process; the evaluated models run in the inference service."""
-
-
-class Aliases(Protocol):
-    async def find(self, tenant: str, name: str) -> AliasState | None:
-        """Raises InvalidInputError for a malformed name, and UnavailableError."""
-        ...
-
-
-class Files(Protocol):
-    def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
-        """Raises NotFoundError."""
-        ...
 
 
 class CreateEvaluationJob:
@@ -46,10 +32,10 @@ class CreateEvaluationJob:
 
     def __init__(
         self,
-        models: Models,
-        aliases: Aliases,
-        datasets: Datasets,
-        files: Files,
+        models: ModelCatalogue,
+        aliases: AliasReader,
+        datasets: DatasetCatalogue,
+        files: FileCatalogue,
         queue: JobQueue,
         *,
         can_ask: bool,

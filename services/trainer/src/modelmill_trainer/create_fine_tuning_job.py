@@ -11,6 +11,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 )
 from modelmill_bus.kinds import TRAIN, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
@@ -20,20 +21,30 @@ from modelmill_trainer.choices import (
     OBJECTIVES,
     decide_spec,
     decided_spec,
+    distribution_of,
     is_auto,
     limits_of,
     set_method,
+    write_distribution,
 )
-from modelmill_trainer.distributions import distribution_of, write_distribution
 from modelmill_trainer.domain.distribution import Distribution, divided_needs, undivided
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.limits import MachinePrice, check_limits
 from modelmill_trainer.domain.method_choice import choose_method
 from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTHER_TEACHER
 from modelmill_trainer.domain.resource_estimate import needed_memory, training_needs
-from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape, Models
+from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
 from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.retry_until_known import retry_until_known
+
+TRAINABLE_FORM = "safetensors"
+MAX_NAME_CHARACTERS = 64
+MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
+"""Of metadata, as OpenAI bounds it."""
+WHY_NO_TEACHER = (
+    "teacher_answers needs an inference service, and none is configured. Set "
+    "TRAINER_INFERENCE_ADDRESS"
+)
 
 
 class Teachers:
@@ -68,16 +79,6 @@ class Teachers:
         return read
 
 
-TRAINABLE_FORM = "safetensors"
-MAX_NAME_CHARACTERS = 64
-MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
-"""Of metadata, as OpenAI bounds it."""
-WHY_NO_TEACHER = (
-    "teacher_answers needs an inference service, and none is configured. Set "
-    "TRAINER_INFERENCE_ADDRESS"
-)
-
-
 class CreateFineTuningJob:
     """Validates the whole spec and reports every error at once.
 
@@ -88,7 +89,7 @@ class CreateFineTuningJob:
 
     def __init__(
         self,
-        models: Models,
+        models: ModelCatalogue,
         datasets: NamedDatasets,
         queue: JobQueue,
         price: MachinePrice,

@@ -15,18 +15,18 @@ from modelmill_inference_client.open_models import Ability, find_versions
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
 from modelmill_registry.artifact_store import ArtifactStore
+from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue
 from modelmill_registry.errors import CorruptArtifactError
 from modelmill_registry.job_checkpoints import JobCheckpoints
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 from modelmill_trainer.checkpoint_retention import CheckpointRetention
-from modelmill_trainer.create_evaluation_job import WHY_NO_MODELS, Files
+from modelmill_trainer.create_evaluation_job import WHY_NO_MODELS
+from modelmill_trainer.domain.child_requests import EvaluationRequest, TaskFiles
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
-from modelmill_trainer.domain.evaluation_request import EvaluationRequest, TaskFiles
 from modelmill_trainer.evaluation_spec import plan_of
 from modelmill_trainer.model_requests import ModelRequestHandler
-from modelmill_trainer.named_datasets import Datasets
 from modelmill_trainer.retry_until_known import retry_until_known
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ class EvaluateModel:
 
     def __init__(
         self,
-        datasets: Datasets,
-        files: Files,
+        datasets: DatasetCatalogue,
+        files: FileCatalogue,
         store: ArtifactStore,
         models: AskedModels | None,
         *,
@@ -136,7 +136,8 @@ class EvaluateModel:
         assert self._models is not None, "checked at the start"
 
         kept = CheckpointRetention(
-            *(self._store, job),
+            self._store,
+            job,
             form="evaluate",
             made_from=inputs.made_from,
             attributes={"versions": list(request.versions)},

@@ -1,31 +1,75 @@
 """Use case: look up models and datasets of a training spec when its job starts."""
 
-from typing import Protocol
+from dataclasses import dataclass
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_jobs.errors import JobFailed
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
+from modelmill_registry.manifest import Manifest
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_trainer.choices import decide_spec
-from modelmill_trainer.distributions import distribution_of
-from modelmill_trainer.inherit_adapter_shape import Models
-from modelmill_trainer.named_datasets import TRAINING, VALIDATION, Datasets, ids_of
+from modelmill_trainer.choices import decide_spec, distribution_of
+from modelmill_trainer.domain.distribution import Distribution
+from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.methods import DISTILLATION
+from modelmill_trainer.domain.resource_estimate import training_needs
+from modelmill_trainer.named_datasets import TRAINING, VALIDATION, ids_of
 from modelmill_trainer.retry_until_known import retry_until_known
-from modelmill_trainer.training_inputs import TrainingInputs
+from modelmill_trainer.stored_records import JobReader
 
 
-class JobStates(Protocol):
-    async def state(self, job_id: str) -> JobState | None:
-        """The newest JobState; None before the first claim."""
-        ...
+@dataclass(frozen=True)
+class TrainingInputs:
+    """Models, datasets and hyper-parameters of one run."""
+
+    base: ModelReady
+    dataset: DatasetReady
+    choices: HyperParameters
+    distribution: Distribution | None = None
+    teacher: ModelReady | None = None
+    adapter: ModelReady | None = None
+    """LoRA adapter to continue from."""
+    validation: DatasetReady | None = None
+    """Dataset whose rows replace the valid split."""
+    rows: Manifest | None = None
+    """Artifact with the teacher's answers, which replace the dataset's rows."""
+
+    @property
+    def needs(self) -> MachineSize:
+        """Estimated machine size of one process."""
+        teacher_bytes = self.loaded_teacher.size_bytes if self.loaded_teacher else 0
+        return training_needs(self.choices, self.base.size_bytes, teacher_bytes)
+
+    @property
+    def loaded_teacher(self) -> ModelReady | None:
+        """The teacher, if the run itself loads its weights (objective distillation)."""
+        return self.teacher if self.choices.objective == DISTILLATION else None
+
+    @property
+    def context_tokens(self) -> int:
+        """Context of the trained model, less the tokens of its soft prompt."""
+        return max(self.base.context_tokens - self.choices.soft_prompt_tokens, 0)
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Digest by role, for manifests."""
+        roles = {"base": self.base.digest, "dataset": self.dataset.digest}
+        if self.teacher is not None:
+            roles["teacher"] = self.teacher.digest
+        if self.adapter is not None:
+            roles["adapter"] = self.adapter.digest
+        if self.validation is not None:
+            roles["validation"] = self.validation.digest
+        return roles if self.rows is None else roles | {"rows": self.rows.digest}
 
 
 class FindTrainingInputs:
     """Looks inputs up, and reports why a missing one is missing."""
 
-    def __init__(self, models: Models, datasets: Datasets, jobs: JobStates) -> None:
+    def __init__(self, models: ModelCatalogue, datasets: DatasetCatalogue, jobs: JobReader) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs

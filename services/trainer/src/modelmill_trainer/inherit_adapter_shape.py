@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import (
@@ -11,6 +11,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_KTO,
     TrainSpec,
 )
+from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
@@ -24,16 +25,10 @@ INHERITED_FIELDS = ("lora_rank", "lora_alpha", "target_modules", "target_paramet
 WHY_LORA = "lora, because the run continues from an adapter"
 
 
-class Models(Protocol):
-    def get(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError."""
-        ...
-
-
 class InheritAdapterShape:
     """Copies rank, alpha and target layers from an adapter's manifest into a spec."""
 
-    def __init__(self, models: Models, store: ArtifactStore) -> None:
+    def __init__(self, models: ModelCatalogue, store: ArtifactStore) -> None:
         self._models = models
         self._store = store
 

@@ -7,27 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from modelmill_bus.kinds import TRAIN
 from modelmill_registry.materialised import in_use
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.nearest import no_such
 
+from modelmill_trainer.stored_records import JobReader
+
 METRICS = "metrics.jsonl"
 MAX_STEPS = 1000
 """Page size; equal to what the event stream keeps of a job."""
-
-
-class Jobs(Protocol):
-    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for a malformed id, and UnavailableError."""
-        ...
-
-    async def state(self, job_id: str) -> JobState | None:
-        """The newest JobState; None before the first claim."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,7 @@ class StepFigures:
 class ListStepFigures:
     """Reads `metrics.jsonl`, because the event stream keeps metrics for one hour only."""
 
-    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
+    def __init__(self, jobs: JobReader, store: ArtifactStore) -> None:
         self._jobs = jobs
         self._store = store
 
@@ -54,11 +45,10 @@ class ListStepFigures:
             NotFoundError: the tenant has no such training job, or it has not succeeded.
             UnavailableError: the bus or the store does not answer.
         """
-        known = await self._jobs.is_known(tenant=tenant, kind=TRAIN, job_id=job_id)
-        state = await self._jobs.state(job_id) if known else None
-        if state is None or state.status != JOB_STATUS_SUCCEEDED:
+        digest = await self._jobs.result_digest(tenant=tenant, kind=TRAIN, job_id=job_id)
+        if digest is None:
             raise no_such("finished training job", job_id, "/v1/fine_tuning/jobs")
-        return await asyncio.to_thread(self._read, state.result.digest, after_step)
+        return await asyncio.to_thread(self._read, digest, after_step)
 
     def _read(self, digest: str, after_step: int | None) -> Sequence[StepFigures]:
         folder = self._store.materialise(digest)

@@ -1,10 +1,11 @@
 """Composition root of the trainer: gRPC API and worker for fine-tuning and evaluation jobs."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import httpx
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from modelmill_bus.bus import Bus
@@ -24,7 +25,6 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_trainer.adapters.model_records import AliasReader, JobReader, ModelCatalogueWriter
 from modelmill_trainer.checkpoint_retention import checkpoint_deleter
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob, Teachers
@@ -38,8 +38,10 @@ from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
+from modelmill_trainer.stored_records import AliasReader, JobReader
+from modelmill_trainer.tracking.mlflow import Mlflow
+from modelmill_trainer.tracking.tensorboard import TensorBoard
 from modelmill_trainer.tracking.tracker import Tracker
-from modelmill_trainer.tracking.trackers import trackers_of
 from modelmill_trainer.train_model import TrainModel
 
 SERVICE = "trainer"
@@ -115,7 +117,8 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
         CreateFineTuningJob(
             parts.models,
             NamedDatasets(parts.datasets, parts.jobs),
-            *(queue, settings.price),
+            queue,
+            settings.price,
             InheritAdapterShape(parts.models, parts.store),
             Teachers(parts.store),
             machine=settings.worker_size,
@@ -123,9 +126,13 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
             can_ask=parts.inference_models is not None,
         ),
         ListStepFigures(parts.jobs, parts.store),
-        RetireModel(ModelCatalogueWriter(parts.bus, parts.models), aliases, parts.unfinished),
+        RetireModel(parts.bus, parts.models, aliases, parts.unfinished),
         CreateEvaluationJob(
-            *(parts.models, aliases, parts.datasets, parts.files, queue),
+            parts.models,
+            aliases,
+            parts.datasets,
+            parts.files,
+            queue,
             can_ask=parts.inference_models is not None,
         ),
         ReadEvaluation(parts.jobs, parts.store),
@@ -134,7 +141,10 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
 
 def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker]) -> Worker:
     train_model = TrainModel(
-        *(parts.models, parts.datasets, parts.jobs, parts.store),
+        parts.models,
+        parts.datasets,
+        parts.jobs,
+        parts.store,
         threads=settings.threads,
         price=settings.price,
         seconds_between_interruptions=settings.seconds_between_interruptions,
@@ -145,7 +155,10 @@ def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker
         ),
     )
     evaluate_model = EvaluateModel(
-        *(parts.datasets, parts.files, parts.store, parts.inference_models),
+        parts.datasets,
+        parts.files,
+        parts.store,
+        parts.inference_models,
         at_once=settings.inference_at_once,
     )
     return Worker(
@@ -160,6 +173,24 @@ def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker
         claim_seconds=settings.claim_seconds,
         after_success=checkpoint_deleter(parts.store),
     )
+
+
+@asynccontextmanager
+async def trackers_of(settings: Settings) -> AsyncIterator[list[Tracker]]:
+    """Trackers for use within the block; none is contacted before a job runs."""
+    trackers: list[Tracker] = []
+    async with AsyncExitStack() as stack:
+        if settings.mlflow_url:
+            token = settings.mlflow_token.get_secret_value()
+            client = httpx.AsyncClient(
+                base_url=settings.mlflow_url,
+                headers={"authorization": f"Bearer {token}"} if token else {},
+            )
+            await stack.enter_async_context(client)
+            trackers.append(Mlflow(client, settings.mlflow_experiment))
+        if settings.tensorboard_folder is not None:
+            trackers.append(TensorBoard(settings.tensorboard_folder))
+        yield trackers
 
 
 def main() -> None:

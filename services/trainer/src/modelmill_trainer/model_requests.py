@@ -14,7 +14,7 @@ from modelmill_inference_client.asked_models import AskedModels
 from modelmill_inference_client.open_models import model_gone
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_trainer.evaluating.question_kinds import SCORE
+from modelmill_trainer.evaluating.items import SCORE
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,17 @@
 """Use case: check that the datasets of a spec exist, or that jobs are making them."""
 
-from typing import Protocol
-
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.kinds import DATASET, dataset_id_of
+from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 
 from modelmill_trainer.retry_until_known import retry_until_known
+from modelmill_trainer.stored_records import JobReader
 
 TRAINING, VALIDATION = "dataset", "validation_dataset"
 """Prefixes of the spec's fields `<role>_id` and `<role>_job_id`."""
-
-
-class Datasets(Protocol):
-    def get(self, tenant: str, dataset_id: str, *, include_retired: bool = False) -> DatasetReady:
-        """Raises NotFoundError."""
-        ...
-
-
-class Jobs(Protocol):
-    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for a malformed id, and UnavailableError."""
-        ...
 
 
 def ids_of(spec: TrainSpec, role: str) -> tuple[str, str]:
@@ -35,7 +23,7 @@ class NamedDatasets:
     """Appends errors to `errors` or `missing`, and fills in dataset ids that follow from job
     ids."""
 
-    def __init__(self, datasets: Datasets, jobs: Jobs) -> None:
+    def __init__(self, datasets: DatasetCatalogue, jobs: JobReader) -> None:
         self._datasets = datasets
         self._jobs = jobs
 

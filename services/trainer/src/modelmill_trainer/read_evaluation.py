@@ -3,34 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from modelmill_bus.kinds import EVALUATE
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import no_such
 
+from modelmill_trainer.stored_records import JobReader
+
 FILES = {"json": "results.json", "rows": "rows.jsonl", "html": "report.html"}
 """File by requested format."""
 CHUNK_BYTES = 64 * 1024
 
 
-class Jobs(Protocol):
-    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for a malformed id, and UnavailableError."""
-        ...
-
-    async def state(self, job_id: str) -> JobState | None:
-        """The newest JobState; None before the first claim."""
-        ...
-
-
 class ReadEvaluation:
     """Streams one file of an evaluation's artifact."""
 
-    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
+    def __init__(self, jobs: JobReader, store: ArtifactStore) -> None:
         self._jobs = jobs
         self._store = store
 
@@ -44,11 +34,10 @@ class ReadEvaluation:
         """
         if wanted not in FILES:
             raise InvalidInputError(f"format must be {', '.join(FILES)}, got {wanted[:40]!r}")
-        known = await self._jobs.is_known(tenant=tenant, kind=EVALUATE, job_id=job_id)
-        state = await self._jobs.state(job_id) if known else None
-        if state is None or state.status != JOB_STATUS_SUCCEEDED:
+        digest = await self._jobs.result_digest(tenant=tenant, kind=EVALUATE, job_id=job_id)
+        if digest is None:
             raise no_such("finished evaluation", job_id, "/v1/evaluations")
-        folder = await asyncio.to_thread(self._store.materialise, state.result.digest)
+        folder = await asyncio.to_thread(self._store.materialise, digest)
         with in_use(folder):
             async for chunk in _chunks(folder / FILES[wanted]):
                 yield chunk

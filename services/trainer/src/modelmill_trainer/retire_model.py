@@ -1,50 +1,23 @@
 """Use case: retire a model version and all builds made from it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
+from modelmill_bus.bus import Bus
+from modelmill_bus.read_model import until_seen
+from modelmill_bus.subjects import MODEL_RETIRED
+from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_registry.aliases import split_versions
-from modelmill_registry.catalogue import MODELS
+from modelmill_registry.catalogue import MODELS, ModelCatalogue
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.nearest import no_such
+
+from modelmill_trainer.stored_records import AliasReader
 
 ADAPTER = "adapter"
 TRAINED_FORMS = (ADAPTER, "safetensors")
 """Forms made by training, which are models of their own; any other form is a build."""
-
-
-class Models(Protocol):
-    async def catch_up(self) -> None:
-        """Read all announcements made before this call. Raises UnavailableError."""
-        ...
-
-    def get(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError, also for a retired version."""
-        ...
-
-    def made_from(self, version_id: str) -> list[ModelReady]:
-        """Versions of all tenants that name it as parent or base and are not retired."""
-        ...
-
-    async def retire(self, retired: ModelRetired) -> int:
-        """Publish; returns the stream sequence. Raises UnavailableError."""
-        ...
-
-
-class Aliases(Protocol):
-    async def naming(self, version_ids: Collection[str]) -> list[AliasState]:
-        """Aliases of all tenants that resolve to one of the versions. Raises UnavailableError."""
-        ...
-
-
-class Jobs(Protocol):
-    """See `modelmill_job_index.unfinished.UnfinishedJobs`."""
-
-    async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
-        """Raises PreconditionError that names the jobs, and UnavailableError."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +34,10 @@ class RetireModel:
     A job accepted between the check and the announcement fails with the reason.
     """
 
-    def __init__(self, models: Models, aliases: Aliases, jobs: Jobs) -> None:
+    def __init__(
+        self, bus: Bus, models: ModelCatalogue, aliases: AliasReader, jobs: UnfinishedJobs
+    ) -> None:
+        self._bus = bus
         self._models = models
         self._aliases = aliases
         self._jobs = jobs
@@ -89,10 +65,12 @@ class RetireModel:
             reason = f"retired by {requested_by}"
             if each is not version:
                 reason = f"made from {version_id}, {reason}"
-            sequence = await self._models.retire(
-                ModelRetired(version_id=each.version_id, tenant=each.tenant, reason=reason)
+            retired = ModelRetired(version_id=each.version_id, tenant=each.tenant, reason=reason)
+            sequence = await self._bus.publish(
+                MODEL_RETIRED, retired, msg_id=f"{each.version_id}-retired"
             )
-        return Retirement([each.version_id for each in going], sequence)
+            await until_seen(self._models, sequence)
+        return Retirement(ids, sequence)
 
     def _with_builds(self, version: ModelReady) -> list[ModelReady]:
         going = [version]

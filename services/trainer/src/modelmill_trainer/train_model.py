@@ -14,6 +14,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.kinds import version_id_of
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.progress import Report
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.errors import CorruptArtifactError
 from modelmill_registry.job_checkpoints import JobCheckpoints
 from modelmill_registry.manifest import Manifest
@@ -24,20 +25,19 @@ from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_trainer.checkpoint_retention import CheckpointRetention
 from modelmill_trainer.choices import limits_of
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.domain.limits import MachinePrice
 from modelmill_trainer.domain.methods import FULL
-from modelmill_trainer.domain.train_request import TrainRequest
-from modelmill_trainer.find_training_inputs import FindTrainingInputs, JobStates
+from modelmill_trainer.find_training_inputs import FindTrainingInputs, TrainingInputs
 from modelmill_trainer.generate_teacher_answers import (
     TEACHER_ANSWERS,
     TRAINED,
     GenerateTeacherAnswers,
 )
-from modelmill_trainer.inherit_adapter_shape import Models
 from modelmill_trainer.metrics import measure_step
-from modelmill_trainer.named_datasets import Datasets
-from modelmill_trainer.reporting.write_report import write_report
+from modelmill_trainer.run_report import write_report
+from modelmill_trainer.stored_records import JobReader
 from modelmill_trainer.tracking.tracker import (
     RunEnd,
     TrackedRun,
@@ -45,7 +45,19 @@ from modelmill_trainer.tracking.tracker import (
     Tracker,
     tracked_run,
 )
-from modelmill_trainer.training_inputs import TrainingInputs
+
+log = logging.getLogger(__name__)
+CHILD = "modelmill_trainer.child"
+CHILD_ENVIRONMENT = {
+    # All inputs are local folders; an access to the Hugging Face Hub would be a bug.
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Progress bars would push a crash's last lines out of the log tail.
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 def announcement_of(
@@ -94,21 +106,6 @@ def figures_of(summary: Mapping[str, Any]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-log = logging.getLogger(__name__)
-
-CHILD = "modelmill_trainer.child"
-CHILD_ENVIRONMENT = {
-    # All inputs are local folders; an access to the Hugging Face Hub would be a bug.
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    # Progress bars would push a crash's last lines out of the log tail.
-    "TQDM_DISABLE": "1",
-    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-
-
 @dataclass(frozen=True)
 class TunedModel:
     """Result of a training job."""
@@ -132,9 +129,9 @@ class TrainModel:
 
     def __init__(
         self,
-        models: Models,
-        datasets: Datasets,
-        jobs: JobStates,
+        models: ModelCatalogue,
+        datasets: DatasetCatalogue,
+        jobs: JobReader,
         store: ArtifactStore,
         *,
         threads: int,
@@ -184,7 +181,10 @@ class TrainModel:
         if not spec.HasField("teacher_answers"):
             return inputs
         rows = await self._generate_teacher_answers(
-            *(job, inputs.dataset, spec.teacher_version_id, spec.teacher_answers),
+            job,
+            inputs.dataset,
+            spec.teacher_version_id,
+            spec.teacher_answers,
             {role: inputs.made_from[role] for role in ("dataset", "teacher")},
             inputs.choices.seed,
         )
@@ -307,7 +307,10 @@ def _parent_summary(spec: TrainSpec, inputs: TrainingInputs) -> dict[str, Any]:
 
 def _facts_of(job: ActiveJob, spec: TrainSpec, inputs: TrainingInputs) -> TrackedRunInfo:
     return TrackedRunInfo(
-        *(job.job_id, job.tenant, name_of(spec, inputs.base), job.attempt),
+        job_id=job.job_id,
+        tenant=job.tenant,
+        name=name_of(spec, inputs.base),
+        attempt=job.attempt,
         choices=inputs.choices.as_shown(),
         made_from=inputs.made_from,
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from modelmill_jobs.child import Preempted
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.training import run_setup
 from modelmill_trainer.training.fine_tune import fine_tune
 from modelmill_trainer.training.model import TrainedModel

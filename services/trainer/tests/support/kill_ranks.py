@@ -24,9 +24,9 @@ from modelmill_service_kit.child_process import ChildProcess
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.processes import children_that_run
 from modelmill_testkit.waiting import eventually
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.distributed.process_names import RANK_MODULE
 
 STEPS = 5

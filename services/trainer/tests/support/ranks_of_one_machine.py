@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from modelmill_jobs.child import ChildFailure, Preempted
 from modelmill_testkit.ports import free_port
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.launching.run_ranks import checkpoint_for_ranks
 from modelmill_trainer.training import model as model_module
 from modelmill_trainer.training import run_setup

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from modelmill_jobs.child import ChildPort
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.domain.training_plan import TrainingPlan
 from modelmill_trainer.training import run_setup
 from modelmill_trainer.training.fine_tune import fine_tune

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.limits import MachinePrice, TrainingLimits
-from modelmill_trainer.domain.train_request import TrainRequest
 
 SCRIPT = Path(__file__).parents[1] / "support" / "ranks_of_one_machine.py"
 CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01, "epochs": 1}

@@ -39,6 +39,12 @@ from modelmill_inference.domain.generation import (
 from modelmill_inference.engine import EngineRestartingError
 from modelmill_inference.metrics import ENGINE_RESTARTS, ENGINE_TOKENS
 
+_ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
+
 
 class EnginePeer(Protocol):
     """Who does the work: a child process, or something that is spoken to like one."""
@@ -98,9 +104,6 @@ class GatheredAnswer:
         return heard
 
 
-_ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
-
-
 def piece_of(heard: EngineNews) -> TokenPiece:
     """The piece that some news make.
 
@@ -119,13 +122,6 @@ def piece_of(heard: EngineNews) -> TokenPiece:
 def _chosen(row: Any) -> ChosenToken:
     logprob, alternatives = row
     return ChosenToken(logprob, tuple(LikelyToken(*pair) for pair in alternatives))
-
-
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 1.0
-EMBED_AT_A_TIME = 16
-"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
 
 @dataclass(frozen=True, slots=True)

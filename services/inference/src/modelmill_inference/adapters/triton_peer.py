@@ -26,6 +26,15 @@ from modelmill_inference.adapters.triton_server import (
 
 PULSES = 3
 """Signs of life in the time after which a model without any ends."""
+log = logging.getLogger(__name__)
+CONNECT_SECONDS = 10.0
+PULSE_SECONDS = 1.0
+"""A model whose process died answers nothing and still counts as ready: only asking it tells."""
+EXPIRE_SECONDS = 60.0
+"""A model that nobody asked for so long belongs to a service that is gone; it frees its memory."""
+LEAVE_SECONDS = 3.0
+UNLOAD_SECONDS = 5.0
+ENDED = 0
 
 
 class TritonReader:
@@ -94,18 +103,6 @@ class TritonReader:
             except (UnavailableError, FullError):
                 # Who asks next is told, and has it loaded again.
                 continue
-
-
-log = logging.getLogger(__name__)
-
-CONNECT_SECONDS = 10.0
-PULSE_SECONDS = 1.0
-"""A model whose process died answers nothing and still counts as ready: only asking it tells."""
-EXPIRE_SECONDS = 60.0
-"""A model that nobody asked for so long belongs to a service that is gone; it frees its memory."""
-LEAVE_SECONDS = 3.0
-UNLOAD_SECONDS = 5.0
-ENDED = 0
 
 
 class TritonPeer:

@@ -26,6 +26,29 @@ READER_BATCH = 32
 READER_DELAY_MICROSECONDS = 2000
 READER_QUEUE = 1024
 FOLDER_LETTERS = 40
+_JSON_IN_AND_OUT = {
+    "backend": "python",
+    "input": [{"name": INPUT, "data_type": "TYPE_STRING", "dims": [1]}],
+    "output": [{"name": OUTPUT, "data_type": "TYPE_STRING", "dims": [1]}],
+    "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
+}
+TOKEN_HEADER = "triton-grpc-protocol-token"
+"""Header that Triton looks into for the token of `--grpc-restricted-protocol=...:token=...`."""
+CHANNEL_OPTIONS = (
+    # A server that comes back is found at once, not after gRPC's two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.max_receive_message_length", -1),
+)
+BYTES_HEAD = 4
+"""A BYTES element begins with its length in four bytes."""
+DEAD, FULL = "not healthy", "queue size"
+"""What Triton says of a model whose process is gone, and of one that has too much to do."""
+CALL_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +72,6 @@ class TritonModel:
         return json.dumps({"name": name, **self.config, "parameters": told})
 
 
-_JSON_IN_AND_OUT = {
-    "backend": "python",
-    "input": [{"name": INPUT, "data_type": "TYPE_STRING", "dims": [1]}],
-    "output": [{"name": OUTPUT, "data_type": "TYPE_STRING", "dims": [1]}],
-    "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
-}
 ENGINE = TritonModel(
     "modelmill-engine-",
     ENGINE_SOURCE,
@@ -76,25 +93,6 @@ READER = TritonModel(
         },
     },
 )
-
-
-TOKEN_HEADER = "triton-grpc-protocol-token"
-"""Header that Triton looks into for the token of `--grpc-restricted-protocol=...:token=...`."""
-CHANNEL_OPTIONS = (
-    # A server that comes back is found at once, not after gRPC's two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.max_receive_message_length", -1),
-)
-BYTES_HEAD = 4
-"""A BYTES element begins with its length in four bytes."""
-DEAD, FULL = "not healthy", "queue size"
-"""What Triton says of a model whose process is gone, and of one that has too much to do."""
-CALL_SECONDS = 5.0
-ASK_AGAIN_SECONDS = 0.1
 
 
 class RefusedError(Exception):

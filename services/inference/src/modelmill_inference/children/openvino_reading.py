@@ -43,6 +43,9 @@ FULL_PRECISION = {
     "KV_CACHE_PRECISION": "f32",
 }
 """On a CPU; other devices compute as their properties say."""
+LOOK_SECONDS = 0.001
+DECIMALS = 8
+"""Of a vector's values: all that single precision has of numbers below 1."""
 
 
 class ReadingModel:
@@ -162,11 +165,6 @@ def _padded(rows: Rows) -> NDArray[np.int64]:
     for number, row in enumerate(rows):
         padded[number, : len(row)] = row
     return padded
-
-
-LOOK_SECONDS = 0.001
-DECIMALS = 8
-"""Of a vector's values: all that single precision has of numbers below 1."""
 
 
 class Reader:

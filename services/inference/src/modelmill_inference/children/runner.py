@@ -21,6 +21,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 
+SIGN_OF_LIFE_SECONDS = 1.0
+"""Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
+Result = TypeVar("Result")
+Slices = Generator[None, None, Result]
+"""Work that stops between its parts, so that the batch goes on meanwhile."""
+
 
 class News(NamedTuple):
     """What a step brought one request; the JSON of a message's row."""
@@ -89,15 +95,6 @@ class GatheredNews:
 def _joined(before: News, after: News) -> News:
     chosen = None if before.chosen is None else before.chosen + (after.chosen or [])
     return News(before.number, before.tokens + after.tokens, after.end, chosen)
-
-
-SIGN_OF_LIFE_SECONDS = 1.0
-"""Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
-
-
-Result = TypeVar("Result")
-Slices = Generator[None, None, Result]
-"""Work that stops between its parts, so that the batch goes on meanwhile."""
 
 
 class Runner(Protocol):

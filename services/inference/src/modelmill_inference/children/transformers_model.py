@@ -19,6 +19,9 @@ PREFILL_TOKENS = 512
 """A long prompt is computed in pieces of so many, so that others have their turn in between."""
 AGREEMENT = 0.05
 """Two computations of the same logits differ by less than this part of their length."""
+KINDS = ("PREFIX_TUNING", "PROMPT_TUNING")
+"""Of PEFT's adapters."""
+WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 class Memory:
@@ -150,11 +153,6 @@ class CausalModel:
 
 def _agree(one: Tensor, other: Tensor) -> bool:
     return bool((one - other).norm() <= AGREEMENT * other.norm())
-
-
-KINDS = ("PREFIX_TUNING", "PROMPT_TUNING")
-"""Of PEFT's adapters."""
-WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 @torch.inference_mode()

@@ -22,6 +22,8 @@ from modelmill_inference.children.transformers_model import CausalModel, Memory,
 
 MIN_TEMPERATURE = 0.001
 """Below it logits overflow when they are divided; 0 itself is greedy."""
+CACHE_BYTES = 64 * 1024 * 1024
+"""Of compiled grammars."""
 
 
 class Sampler:
@@ -125,10 +127,6 @@ def embed_in_slices(model: CausalModel, texts: list[list[int]]) -> Slices[list[l
         vectors.append(model.vector(tokens))
         yield
     return vectors
-
-
-CACHE_BYTES = 64 * 1024 * 1024
-"""Of compiled grammars."""
 
 
 class DeadEndError(Exception):

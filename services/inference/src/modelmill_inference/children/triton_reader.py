@@ -16,6 +16,7 @@ from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.children.triton_wire import leave, message_in, parameters_in, response_of
 
 Message = dict[str, Any]
+LOOK_SECONDS = 1.0
 
 
 class BatchedReader:
@@ -100,9 +101,6 @@ def _finish(work: Generator[None, None, Any]) -> Any:
             next(work)
         except StopIteration as end:
             return end.value
-
-
-LOOK_SECONDS = 1.0
 
 
 class TritonPythonModel:

@@ -24,6 +24,20 @@ from modelmill_service_kit.fair_queue import FairQueue
 from modelmill_inference.domain.pace import Pace
 
 LEAST_RETRY_SECONDS = 1.0
+QUEUE_SHARE = 0.6
+"""Of the time to its deadline, what a request that has to wait may be expected to need in all.
+
+Estimates err: room is freed in bursts, and a queue as long as deadlines allow would make every
+other answer late, and other refusals too.
+"""
+TURN_SHARE = 0.9
+"""Of what is left of it when its turn has come, what its answer may be expected to need."""
+NEARLY = 0.9
+"""Share of the budget in use from which an engine counts as full."""
+CUT_SECONDS = 0.1
+"""Who leaves so shortly before its deadline was cut off by it: callers' clocks run ahead."""
+STRAINED_SECONDS = 1.0
+"""It also does for so long after something was refused, or was cut off by its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +141,6 @@ def _overloaded(message: str, seconds: float | None) -> OverloadedError:
     return OverloadedError(
         message, retry_after_seconds=max(LEAST_RETRY_SECONDS, round(seconds or 0.0, 1))
     )
-
-
-QUEUE_SHARE = 0.6
-"""Of the time to its deadline, what a request that has to wait may be expected to need in all.
-
-Estimates err: room is freed in bursts, and a queue as long as deadlines allow would make every
-other answer late, and other refusals too.
-"""
-TURN_SHARE = 0.9
-"""Of what is left of it when its turn has come, what its answer may be expected to need."""
-NEARLY = 0.9
-"""Share of the budget in use from which an engine counts as full."""
-CUT_SECONDS = 0.1
-"""Who leaves so shortly before its deadline was cut off by it: callers' clocks run ahead."""
-STRAINED_SECONDS = 1.0
-"""It also does for so long after something was refused, or was cut off by its deadline."""
 
 
 class Admission(FairQueue[Ticket]):

@@ -15,6 +15,10 @@ from typing import Any
 
 VALUE_BYTES = 2
 """Of a key's or value's number, as bf16. Engines that keep them in 8 bits have room to spare."""
+MIB = 2**20
+GIB = 2**30
+CACHE_ITEM_BYTES = 4
+"""Of a key or value; the widest that engines keep, so that a setting cannot make it too little."""
 
 
 def token_bytes(config: Mapping[str, Any]) -> int:
@@ -26,12 +30,6 @@ def token_bytes(config: Mapping[str, Any]) -> int:
         return int(2 * config["num_hidden_layers"] * cached_heads * width * VALUE_BYTES)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return 0
-
-
-MIB = 2**20
-GIB = 2**30
-CACHE_ITEM_BYTES = 4
-"""Of a key or value; the widest that engines keep, so that a setting cannot make it too little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,12 @@ beside fixed rates.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.json_value import JsonValue
 from modelmill_trainer.domain.methods import DPO, FULL, KTO, LORA, PREFIX, PROMPT
 
 RATES = {LORA: 5e-4, FULL: 5e-5}
@@ -49,7 +50,7 @@ class RunSize:
 
 
 @dataclass(frozen=True)
-class AutoChoices:
+class AutoChoices(JsonValue):
     """Resolved automatic values; part of every checkpoint, so that a resume keeps them."""
 
     chosen: Mapping[str, Any]
@@ -66,15 +67,6 @@ class AutoChoices:
         if not self.chosen:
             return {}
         return {"chosen": dict(self.chosen), "choice_reasons": list(self.reasons)}
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "AutoChoices":
-        """Read what `as_json` wrote."""
-        return cls(document["chosen"], tuple(document["reasons"]))
 
 
 def decide_auto_choices(choices: HyperParameters, facts: RunSize) -> AutoChoices:

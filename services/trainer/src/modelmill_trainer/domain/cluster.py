@@ -1,12 +1,12 @@
 """Kubernetes cluster with Kubeflow Trainer, on which ranks of a distributed run are started."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+from modelmill_trainer.domain.json_value import JsonValue
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubernetesCluster:
+class KubernetesCluster(JsonValue):
     """Access to the cluster, and the resources of one rank."""
 
     address: str
@@ -30,15 +30,6 @@ class KubernetesCluster:
     """Cores of a rank."""
     rank_memory_bytes: int = 0
     """Memory of a rank; depends on the size of the base model."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "KubernetesCluster":
-        """Read what `as_json` wrote."""
-        return cls(**document)
 
     def nodes_for(self, ranks: int) -> tuple[int, int]:
         """Pods, and ranks per pod: the largest allowed divisor of `ranks`."""

@@ -1,13 +1,14 @@
 """Distributed training (ZeRO) options: defaults, bounds and valid combinations."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.json_value import JsonValue
 from modelmill_trainer.domain.methods import ANSWERS, FULL, LORA, TEXT
 
 FP32 = "fp32"
@@ -25,7 +26,7 @@ DIVIDED_METHODS, DIVIDED_OBJECTIVES = (LORA, FULL), (ANSWERS, TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distribution:
+class Distribution(JsonValue):
     """Options of a distributed run, defaults filled in."""
 
     ranks: int = 1
@@ -40,15 +41,6 @@ class Distribution:
     """Compute dtype; master weights and optimizer state are float32 in each case."""
     preset: str = ""
     """Name of the DeepSpeed preset; empty for none."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "Distribution":
-        """Read what `as_json` wrote."""
-        return cls(**document)
 
 
 PRESETS = {

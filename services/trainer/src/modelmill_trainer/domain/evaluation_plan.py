@@ -2,13 +2,14 @@
 whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 from modelmill_evaluation.groups import ANSWER, DEFAULT_EDGES, LENGTH, SCRIPT
 from modelmill_evaluation.score_names import MEASURES
 from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_trainer.domain.json_value import JsonValue
 
 SPLITS = ("train", "valid", "test")
 DATASET_SUITE = "dataset"
@@ -44,7 +45,7 @@ class Protected:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
+class EvaluationPlan(JsonValue):
     """Sampling and metrics of an evaluation; models, datasets and tasks are elsewhere."""
 
     split: str
@@ -56,18 +57,6 @@ class EvaluationPlan:
     max_new_tokens: int
     seed: int
     resamples: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "EvaluationPlan":
-        """Read what `as_json` wrote."""
-        slices = tuple(Slice(each["by"], tuple(each["edges"])) for each in document["slices"])
-        protections = tuple(Protected(**each) for each in document["protections"])
-        rest = {"measures": tuple(document["measures"]), "slices": slices}
-        return cls(**{**document, **rest, "protections": protections})
 
 
 def decide_plan(

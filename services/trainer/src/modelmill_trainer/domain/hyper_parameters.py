@@ -1,12 +1,13 @@
 """Hyper-parameters of a training run: defaults, bounds and valid combinations."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from math import isfinite
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_trainer.domain.json_value import JsonValue
 from modelmill_trainer.domain.methods import (
     ANSWERS,
     KTO,
@@ -28,7 +29,7 @@ AUTO_FIELDS = ("learning_rate", "epochs", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
-class HyperParameters:
+class HyperParameters(JsonValue):
     """Hyper-parameters; a 0 in one of `AUTO_FIELDS` is resolved once the dataset is read."""
 
     method: str
@@ -87,19 +88,9 @@ class HyperParameters:
         """Context tokens that the soft prompt takes; 0 for methods without one."""
         return self.virtual_tokens if self.method in VIRTUAL else 0
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
     def as_shown(self) -> dict[str, Any]:
         """As `as_json`, with "auto" for fields that are still automatic."""
         return self.as_json() | dict.fromkeys(self.auto_fields, "auto")
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "HyperParameters":
-        """Read what `as_json` wrote."""
-        lists = {name: tuple(document[name]) for name in LISTS if name in document}
-        return cls(**dict(document) | lists)
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,18 @@
 """Early-stopping limits of a run, and the price of the machine."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_trainer.domain.json_value import JsonValue
 
 MAX_SECONDS, MAX_COST = "max_seconds", "max_cost"
 SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingLimits:
+class TrainingLimits(JsonValue):
     """Limits of one run; 0 means no limit."""
 
     max_seconds: float = 0.0
@@ -26,15 +26,6 @@ class TrainingLimits:
     """Validations without improvement before training stops; the best weights are the result."""
     min_improvement: float = 0.0
     """Smallest decrease of the loss that counts as an improvement."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, as `from_json` reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> "TrainingLimits":
-        """Read what `as_json` wrote."""
-        return cls(**document)
 
     def reached(self, work_seconds: float, cost: float) -> str:
         """Name of the limit that a run has reached; empty for none."""
@@ -62,7 +53,7 @@ def check_limits(limits: TrainingLimits, *, has_price: bool) -> None:
     """Raises InvalidInputError with every error."""
     errors = [
         f"limits.{name} must be a number from 0, got {value:g}"
-        for name, value in limits.as_json().items()
+        for name, value in asdict(limits).items()
         if not (isfinite(value) and value >= 0)
     ]
     if limits.max_cost and not has_price:

@@ -1,20 +1,24 @@
 """modelmill.trainer.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+from modelmill.trainer.v1 import evaluation_pb2 as evaluation
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
 from modelmill_bus.subjects import token
 
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
-from modelmill_trainer.entrypoints.evaluation_rpcs import EvaluationServicer
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 
+Context = grpc.aio.ServicerContext[Any, Any]
 
-class TrainerServicer(EvaluationServicer):
+
+class TrainerServicer(TrainerServiceServicer):
     def __init__(
         self,
         create_fine_tuning_job: CreateFineTuningJob,
@@ -23,13 +27,14 @@ class TrainerServicer(EvaluationServicer):
         create_evaluation_job: CreateEvaluationJob,
         read_evaluation: ReadEvaluation,
     ) -> None:
-        super().__init__(create_evaluation_job, read_evaluation)
         self._create_fine_tuning_job = create_fine_tuning_job
         self._list_step_figures = list_step_figures
         self._retire_model = retire_model
+        self._create_evaluation_job = create_evaluation_job
+        self._read_evaluation = read_evaluation
 
     async def CreateFineTuningJob(
-        self, request: pb.CreateFineTuningJobRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.CreateFineTuningJobRequest, context: Context
     ) -> pb.CreateFineTuningJobResponse:
         accepted = await self._create_fine_tuning_job(
             tenant=token(request.tenant, "tenant"),
@@ -41,7 +46,7 @@ class TrainerServicer(EvaluationServicer):
         return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)
 
     async def ListStepFigures(
-        self, request: pb.ListStepFiguresRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.ListStepFiguresRequest, context: Context
     ) -> pb.ListStepFiguresResponse:
         steps = await self._list_step_figures(
             tenant=token(request.tenant, "tenant"),
@@ -53,7 +58,7 @@ class TrainerServicer(EvaluationServicer):
         )
 
     async def RetireModel(
-        self, request: pb.RetireModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: pb.RetireModelRequest, context: Context
     ) -> pb.RetireModelResponse:
         retired = await self._retire_model(
             tenant=token(request.tenant, "tenant"),
@@ -61,3 +66,26 @@ class TrainerServicer(EvaluationServicer):
             requested_by=request.requested_by,
         )
         return pb.RetireModelResponse(version_ids=retired.version_ids, sequence=retired.sequence)
+
+    async def CreateEvaluationJob(
+        self, request: evaluation.CreateEvaluationJobRequest, context: Context
+    ) -> evaluation.CreateEvaluationJobResponse:
+        accepted = await self._create_evaluation_job(
+            tenant=token(request.tenant, "tenant"),
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+            priority=request.priority,
+        )
+        return evaluation.CreateEvaluationJobResponse(
+            job_id=accepted.job_id, sequence=accepted.sequence
+        )
+
+    async def DownloadEvaluation(
+        self, request: evaluation.DownloadEvaluationRequest, context: Context
+    ) -> AsyncIterator[evaluation.DownloadEvaluationResponse]:
+        chunks = self._read_evaluation(
+            tenant=token(request.tenant, "tenant"), job_id=request.job_id, wanted=request.format
+        )
+        async for chunk in chunks:
+            yield evaluation.DownloadEvaluationResponse(chunk=chunk)

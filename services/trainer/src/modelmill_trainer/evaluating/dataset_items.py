@@ -13,8 +13,7 @@ from modelmill_evaluation.score_names import (
 )
 
 from modelmill_trainer.domain.evaluation_plan import DATASET_SUITE, EvaluationPlan
-from modelmill_trainer.evaluating.items import Item, Prompt, Suite
-from modelmill_trainer.evaluating.row_files import count_rows, drawn, read_rows
+from modelmill_trainer.evaluating.items import Item, Prompt, Suite, count_rows, drawn, read_rows
 
 MAX_CHOICES = 256
 """Maximum continuations of one Score request."""

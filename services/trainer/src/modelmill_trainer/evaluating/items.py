@@ -1,11 +1,17 @@
-"""Evaluation items and suites, independent of their source (dataset or task)."""
+"""Evaluation items and suites of any source (dataset or task), and the rows that they are from."""
 
-from collections.abc import Mapping
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from modelmill_jobs.child import ChildFailure
 
 Turns = tuple[Mapping[str, Any], ...]
 """Messages in OpenAI's format."""
+SCORE, WRITE = "score", "write"
 
 
 @dataclass(frozen=True)
@@ -60,3 +66,44 @@ class Suite:
     """Sampled rows that could not become items."""
     first_skipped: str = ""
     """Reason for the first skipped row."""
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    """Non-empty lines."""
+    return sum(1 for _ in _lines(files))
+
+
+def drawn(count: int, most: int, seed: int) -> set[int]:
+    """Sampled indices of at most `most` of `count` rows; deterministic."""
+    if count <= most:
+        return set(range(count))
+    return set(random.Random(f"{seed}/{count}").sample(range(count), most))
+
+
+def read_rows(files: Sequence[Path], places: set[int] | None = None) -> Iterator[tuple[int, Any]]:
+    """Rows at the given indices (None for all) over all files, each with its index.
+
+    Raises:
+        ChildFailure: a line is not a JSON object; the message names it.
+    """
+    for place, (file, number, line) in enumerate(_lines(files)):
+        if places is None or place in places:
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                row = None
+            if not isinstance(row, dict):
+                raise ChildFailure(
+                    "BAD_ROWS",
+                    f"line {number} of {file.name} is not a JSON object",
+                    "Write one JSON object per line (JSONL).",
+                )
+            yield place, row
+
+
+def _lines(files: Sequence[Path]) -> Iterator[tuple[Path, int, bytes]]:
+    for file in files:
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield file, number, line

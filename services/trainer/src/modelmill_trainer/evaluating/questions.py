@@ -15,8 +15,7 @@ from modelmill.inference.v1.inference_service_pb2 import (
 )
 from modelmill_evaluation.score_names import OF_CHOICES, OF_LIKELIHOODS, OF_TEXTS
 
-from modelmill_trainer.evaluating.items import Item, Prompt, Suite
-from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE
+from modelmill_trainer.evaluating.items import SCORE, WRITE, Item, Prompt, Suite
 
 
 @dataclass(frozen=True)

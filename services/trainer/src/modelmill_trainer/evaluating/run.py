@@ -14,20 +14,23 @@ from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_evaluation.score_names import LOWER_IS_BETTER
 from modelmill_jobs.child import ChildFailure, ChildPort
 
+from modelmill_trainer.domain.child_requests import EvaluationRequest
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected
-from modelmill_trainer.domain.evaluation_request import EvaluationRequest
-from modelmill_trainer.evaluating.answer_store import AnswerStore
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite
-from modelmill_trainer.evaluating.items import Item, Suite
-from modelmill_trainer.evaluating.question_kinds import SCORE, WRITE
+from modelmill_trainer.evaluating.items import SCORE, WRITE, Item, Suite
 from modelmill_trainer.evaluating.questions import questions_of
 from modelmill_trainer.evaluating.report_page import write_page
-from modelmill_trainer.evaluating.send_questions import send_questions
+from modelmill_trainer.evaluating.send_questions import AnswerStore, send_questions
 from modelmill_trainer.evaluating.tasks.config import read_config
 from modelmill_trainer.evaluating.tasks.task_items import task_suite
 
 NOT_FINITE = "a likelihood is not a finite number"
+ROUNDING = 1e-12
+"""Tolerance, so that a value equal to its threshold passes."""
+RESULTS, ROWS = "results.json", "rows.jsonl"
+MEASURING_SILENCE_SECONDS = 600.0
+"""Per metrics table: all rows of a suite, or one slice."""
 
 
 @dataclass
@@ -95,10 +98,6 @@ def _value(answer: dict[str, Any] | None, asks: str, unanswered: Unanswered) -> 
     return answer["value"]
 
 
-ROUNDING = 1e-12
-"""Tolerance, so that a value equal to its threshold passes."""
-
-
 def check_protections(
     protections: Sequence[Protected], suites: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -145,9 +144,6 @@ def _measured(each: Protected, suites: Sequence[Mapping[str, Any]]) -> Mapping[s
             found: Mapping[str, Any] = group.get("measures", {}).get(each.measure, {})
             return found
     return {}
-
-
-RESULTS, ROWS = "results.json", "rows.jsonl"
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
@@ -207,10 +203,6 @@ def _row_output(item: Item, outcome: RowOutcome) -> dict[str, Any]:
             "choice_scores": list(outcome.choice_scores),
         }
     return output
-
-
-MEASURING_SILENCE_SECONDS = 600.0
-"""Per metrics table: all rows of a suite, or one slice."""
 
 
 def evaluate(port: ChildPort) -> Mapping[str, Any]:

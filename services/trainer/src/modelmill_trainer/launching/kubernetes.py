@@ -9,9 +9,8 @@ from typing import Any
 
 from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.launching.file_channel import FileChannel
-from modelmill_trainer.launching.kubernetes_api import KubernetesError, TrainJobs
 from modelmill_trainer.launching.launcher import Launch, Rank
-from modelmill_trainer.launching.train_job import how_ended, train_job
+from modelmill_trainer.launching.train_job import KubernetesError, TrainJobs, how_ended, train_job
 
 log = logging.getLogger(__name__)
 

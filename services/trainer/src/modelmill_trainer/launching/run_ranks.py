@@ -14,7 +14,7 @@ from typing import Any
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted
 from modelmill_service_kit.ports import held_port
 
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.launching.kubernetes import KubernetesLauncher
 from modelmill_trainer.launching.launcher import Launch, Launcher, Rank, RunningRanks
 from modelmill_trainer.launching.socket_channel import SocketChannel
@@ -26,6 +26,12 @@ from modelmill_trainer.training.distributed.process_names import (
 )
 
 HERE = "127.0.0.1"
+START_SECONDS = 300.0
+POLL_SECONDS = 0.2
+"""Interval of checks for a stop request and for ended processes."""
+LEADER = 0
+LAST_WORDS_SECONDS = 5.0
+"""After a rank has ended, how long to wait for a failure message of another rank."""
 
 
 class LocalRanks:
@@ -101,14 +107,6 @@ def _torchrun(ranks: int, environment: dict[str, str]) -> Iterator[subprocess.Po
 
 def _cores_for_each(ranks: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // ranks)
-
-
-START_SECONDS = 300.0
-POLL_SECONDS = 0.2
-"""Interval of checks for a stop request and for ended processes."""
-LEADER = 0
-LAST_WORDS_SECONDS = 5.0
-"""After a rank has ended, how long to wait for a failure message of another rank."""
 
 
 class RanksDiedError(RuntimeError):

@@ -147,7 +147,9 @@ class TrackerFeed:
                 expected = isinstance(error, TrackingError)
                 log.warning(
                     "%s of job %s: %s",
-                    *(self._tracker.name, self._facts.job_id, error),
+                    self._tracker.name,
+                    self._facts.job_id,
+                    error,
                     exc_info=not expected,
                 )
                 self._problem = str(error) if expected else type(error).__name__

@@ -13,9 +13,10 @@ written for readers, and verified on load.
 """
 
 import json
+import random
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,102 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from modelmill_trainer.domain.training_plan import TrainingPlan
-from modelmill_trainer.training.progress import TrainingProgress
-from modelmill_trainer.training.random_state import random_state, set_random_state
 from modelmill_trainer.training.update import Update
 
+RandomState = dict[str, Any]
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
+
+
+class MetricsLog:
+    """Appends to the log of this attempt.
+
+    Args:
+        path: The file; created empty, or as a copy of `earlier`.
+        earlier: Log in the checkpoint to resume from.
+    """
+
+    def __init__(self, path: Path, earlier: Path | None) -> None:
+        self.path = path
+        if earlier is not None:
+            shutil.copyfile(earlier, path)
+        else:
+            path.write_bytes(b"")
+
+    def write(self, **figures: float) -> None:
+        """Add a line."""
+        with self.path.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(figures) + "\n")
+
+
+@dataclass
+class TrainingProgress:
+    """Counters and results that a resume continues with."""
+
+    step: int = 0
+    """Optimizer steps done."""
+    tokens: int = 0
+    """Tokens read in training, prompts and answers."""
+    seconds: float = 0.0
+    """Time in optimizer steps."""
+    flops: float = 0.0
+    """FLOPs of the steps' matrix products."""
+    work_seconds: float = 0.0
+    """Total time of all attempts up to their last checkpoint, with loading and evaluation."""
+    first_loss: float | None = None
+    last_loss: float | None = None
+    base_correct: list[bool] | None = None
+    """The base model's results on the test split."""
+    micro_batch_rows: int = 0
+    """Reduced micro-batch size after an out-of-memory error; 0 if it was never reduced."""
+    best_step: int = 0
+    """Step with the lowest validation loss; 0 before the first validation."""
+    best_valid_loss: float | None = None
+    valid_losses: list[tuple[int, float]] = field(default_factory=list)
+    """Pairs of step and validation loss."""
+    stopped_by: str = ""
+    """Reason for early stopping; empty if training was not stopped early."""
+    decision: dict[str, Any] | None = None
+    """Resolved automatic values, as JSON of `AutoChoices`."""
+    first_valid_loss: float | None = None
+    """Validation loss before the first step."""
+
+
+def random_state() -> RandomState:
+    """States of Python's, torch's and each GPU's generator."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {
+        "python": random.getstate(),
+        "torch": _hex(torch.get_rng_state()),
+        "cuda": [_hex(state) for state in devices],
+    }
+
+
+def set_random_state(state: RandomState) -> None:
+    """Restore what `random_state` returned.
+
+    Raises:
+        ValueError: The number of GPUs differs.
+    """
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    torch.set_rng_state(_tensor(state["torch"]))
+    devices = [_tensor(one) for one in state["cuda"]]
+    if len(devices) != (torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        raise ValueError(f"the state is of a machine with {len(devices)} GPUs")
+    if devices:
+        torch.cuda.set_rng_state_all(devices)
+
+
+def _hex(state: torch.Tensor) -> str:
+    return bytes(state.tolist()).hex()
+
+
+def _tensor(state: str) -> torch.Tensor:
+    return torch.tensor(list(bytes.fromhex(state)), dtype=torch.uint8)
 
 
 def save_checkpoint(

@@ -4,16 +4,65 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from modelmill_evaluation.choices import ChoiceQuestion, answer_in_batches
 from modelmill_evaluation.intervals import accuracy, paired_difference
 from modelmill_jobs.child import ChildPort, Preempted
 
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.scorer import TreeScorer
+from modelmill_trainer.training.token_tree import TokenTree
 
+FULL_NODES = 384
+"""A tree of this size takes no further question."""
 QUESTIONS_SECONDS = 120.0
 QUESTIONS_AT_A_TIME = 4
 """Batch size: enough to fill matrix products; more only increases the cost of attention."""
+
+
+class TreeScorer:
+    """Scores all choices of several questions in one forward pass over a token tree.
+
+    Shared prefixes of prompts and of choices are computed once, and the last token of a choice is
+    only predicted. One pass per label would compute the prompt 25 times for 25 labels.
+    """
+
+    def __init__(self, model: TrainedModel) -> None:
+        self._model = model
+
+    def __call__(self, questions: Sequence[ChoiceQuestion], /) -> list[list[float]]:
+        """Summed log-likelihood of each choice, per question."""
+        scores: list[list[float]] = []
+        while len(scores) < len(questions):
+            scores += self._score_some(questions[len(scores) :])
+        return scores
+
+    @torch.no_grad()
+    def _score_some(self, questions: Sequence[ChoiceQuestion]) -> list[list[float]]:
+        """Scores of as many leading questions as fit into a pass, at least one."""
+        tree = TokenTree()
+        rows: list[list[list[int]]] = []
+        for question in questions:
+            rows.append(_lay_out(tree, question))
+            if len(tree) >= FULL_NODES:
+                break
+        nodes = sorted({node for choices in rows for nodes in choices for node in nodes})
+        place = {node: index for index, node in enumerate(nodes)}
+        likelihoods_P_V = torch.log_softmax(  # noqa: N806 - shape suffix
+            self._model.logits(tree, nodes), dim=-1
+        )
+        return [
+            [
+                float(likelihoods_P_V[[place[node] for node in row], list(tokens)].sum())
+                for row, tokens in zip(choices, question.choices, strict=True)
+            ]
+            for choices, question in zip(rows, questions, strict=False)
+        ]
+
+
+def _lay_out(tree: TokenTree, question: ChoiceQuestion) -> list[list[int]]:
+    """Per choice, the nodes whose logits predict its tokens."""
+    last = tree.add(question.prompt_ids)[-1]
+    return [[last, *tree.add(tokens[:-1], below=last)] for tokens in question.choices]
 
 
 def score_test_split(

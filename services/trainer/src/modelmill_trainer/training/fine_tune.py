@@ -9,12 +9,13 @@ from modelmill_evaluation.choices import ChoiceQuestion
 from modelmill_jobs.child import ChildPort
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.auto_choices import auto_choices_of
+from modelmill_trainer.training.checkpoint import TrainingProgress
 from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
+from modelmill_trainer.training.failures import limits_as_failure
 from modelmill_trainer.training.final_eval import evaluation_report, score_test_split
-from modelmill_trainer.training.foreign_code import limits_as_failure
 from modelmill_trainer.training.goldens import (
     Parity,
     check_artifact,
@@ -26,7 +27,6 @@ from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective, held_out_loss
 from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.progress import TrainingProgress
 from modelmill_trainer.training.run_result import assessment_of, summary_of, write_folder
 from modelmill_trainer.training.run_setup import (
     DistributedRun,

@@ -1,13 +1,18 @@
 """Takes goldens of a trained model, and verifies that the artifact reproduces them."""
 
-from collections.abc import Mapping, Sequence
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from modelmill_evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
+from modelmill_evaluation.parity.conversations import Conversation
 from modelmill_evaluation.parity.errors import REMEDIES, SPECIAL_TOKEN_MISSING, ParityError
-from modelmill_evaluation.parity.goldens import Goldens
+from modelmill_evaluation.parity.goldens import Goldens, Logits
 from modelmill_evaluation.parity.prompts import check_prompts
 from modelmill_evaluation.parity.taking import TokenizerFacts, take_goldens
 from modelmill_jobs.child import ChildFailure
@@ -18,13 +23,13 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_tokenization.prompt_facts import PromptFacts, prompt_facts
 from modelmill_tokenization.tool_turns import Turn
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
 
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.training.golden_generator import TrainedModelGenerator
-from modelmill_trainer.training.golden_rows import golden_rows
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.reloaded import reloaded_logits
 from modelmill_trainer.training.transformers_prompts import check_in_transformers
 
 RELOADED_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
@@ -32,6 +37,14 @@ RELOADED_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
 differs. Correct artifacts were within 0.00002; tokens of equal likelihood may swap."""
 
 UNREADABLE_REMEDY = "Fix the base's tokenizer files, import it again and train that version."
+FORMAT = torch.float32
+"""Compute dtype of the transformers engine on CPU; 16-bit weights are represented exactly."""
+ROWS = 3
+CANDIDATES = 1000
+"""Rows from the start of the split that are sampled from, so that large splits are not read
+fully."""
+MAX_PROMPT_TOKENS = 512
+"""Longer prompts would dominate the time for all goldens."""
 
 
 def require_special_tokens(folder: Path, tokenizer: ChatTokenizer) -> None:
@@ -150,4 +163,73 @@ def _facts_of(folder: Path, tokenizer: ChatTokenizer) -> TokenizerFacts:
         dict(found.special_tokens),
         tokenizer.knows_tools,
         found.dated,
+    )
+
+
+@torch.no_grad()
+def reloaded_logits(artifact: Path, base: Path, goldens: Goldens) -> Iterator[Logits]:
+    """(P, V) logits of each golden; an adapter is applied to `base`."""
+    is_adapter = (artifact / "adapter_config.json").is_file()
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        base if is_adapter else artifact,
+        dtype=FORMAT,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    if is_adapter:
+        model = PeftModel.from_pretrained(model, artifact, local_files_only=True)
+    model.eval()
+    for golden in goldens.prompts:
+        ids = [*golden.prompt_ids, *golden.continuation[:-1]]
+        rows = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0]
+        # Counted from the end: soft prompts add positions before the prompt.
+        yield rows[-len(golden.continuation) :].float().numpy()
+
+
+def golden_rows(
+    dataset: Path,
+    splits: Mapping[str, Sequence[TrainingExample]],
+    tokenizer: ChatTokenizer,
+    *,
+    seed: int,
+) -> list[Conversation]:
+    """Sample rows of the test split (else valid, else train), with their training token ids.
+
+    Only conversations that end with an assistant message and have no tool calls, which the fixed
+    goldens cover.
+    """
+    split = next((name for name in ("test", "valid", "train") if splits[name]), None)
+    if split is None:
+        return []
+    with (dataset / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in islice(lines, CANDIDATES) if line.strip()]
+    places = list(range(min(len(rows), len(splits[split]))))
+    random.Random(f"{seed}/goldens").shuffle(places)
+    found: list[Conversation] = []
+    for place in places:
+        if not _is_plain(rows[place]):
+            continue
+        messages = tuple(rows[place]["messages"][:-1])
+        ids = tokenizer.encode_prompt(messages)
+        if len(ids) > MAX_PROMPT_TOKENS:
+            continue
+        # Prompt and answer are encoded separately and joined, so a row starts with its prompt's
+        # ids.
+        example: TrainingExample = splits[split][place]
+        trained = tuple(example.ids)[: len(ids)]
+        name = f"{split} row {rows[place].get('row', place + 1)}"
+        found.append(Conversation(name, messages, trained_ids=trained))
+        if len(found) == ROWS:
+            break
+    return found
+
+
+def _is_plain(row: Mapping[str, Any]) -> bool:
+    messages: Sequence[Any] = row.get("messages") or ()
+    return (
+        len(messages) > 1
+        and messages[-1]["role"] == "assistant"
+        and "tools" not in row
+        and not any(turn.get("tool_calls") or turn.get("tool_call_id") for turn in messages)
     )

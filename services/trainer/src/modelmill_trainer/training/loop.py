@@ -10,16 +10,20 @@ from modelmill_jobs.child import ChildPort, Preempted
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.limits import TrainingLimits
 from modelmill_trainer.domain.training_plan import TrainingPlan
-from modelmill_trainer.training.checkpoint import METRICS, load_checkpoint, save_checkpoint
+from modelmill_trainer.training.checkpoint import (
+    METRICS,
+    MetricsLog,
+    TrainingProgress,
+    load_checkpoint,
+    save_checkpoint,
+)
 from modelmill_trainer.training.checkpoint_schedule import CheckpointSchedule
 from modelmill_trainer.training.cost_meter import CostMeter
-from modelmill_trainer.training.disk import disk_full_as_failure
 from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
-from modelmill_trainer.training.metrics_log import MetricsLog
+from modelmill_trainer.training.failures import disk_full_as_failure
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import AnswerObjective, Objective
 from modelmill_trainer.training.packs import TrainingExample, read_tokens
-from modelmill_trainer.training.progress import TrainingProgress
 from modelmill_trainer.training.step import Stepper
 from modelmill_trainer.training.token_rows import longest_of
 from modelmill_trainer.training.update import LocalUpdate, Update
@@ -141,7 +145,11 @@ class TrainingLoop:
         rows = [self._examples[number] for number in numbers]
         rate = self._plan.learning_rate(progress.step)
         result = self._stepper.run_step(
-            *(progress.step, numbers, rows), rate=rate, abandon=lambda: self._gives_up(began)
+            progress.step,
+            numbers,
+            rows,
+            rate=rate,
+            abandon=lambda: self._gives_up(began),
         )
         if result is None:
             return None

@@ -14,11 +14,9 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import FULL, LORA
 from modelmill_trainer.training import attention, soft_prompts
 from modelmill_trainer.training.adapters import add_lora, load_adapter, save_adapter
-from modelmill_trainer.training.architectures import fix_deepseek_v2
 from modelmill_trainer.training.flops import FlopCounter, PassFlops
 from modelmill_trainer.training.fused.decoder import fused
 from modelmill_trainer.training.packs import FUSED_PACK_NODES, PACK_NODES
-from modelmill_trainer.training.precision import compute_dtype
 from modelmill_trainer.training.soft_prompts import SoftPrompt, TreeInputs, new_soft_prompt
 from modelmill_trainer.training.token_tree import TokenTree
 
@@ -284,3 +282,27 @@ def _needed(model: PreTrainedModel) -> PassFlops:
     width = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)
     features = heads * (width or config.hidden_size // heads) * config.num_hidden_layers
     return PassFlops.of(model, model.get_output_embeddings(), features)
+
+
+def fix_deepseek_v2(model: torch.nn.Module) -> None:
+    """Set the attribute `num_experts` that large DeepSeek V2 models need.
+
+    With "group_limited_greedy" routing, transformers 5.5.4 reads it without ever setting it.
+    """
+    for module in model.modules():
+        experts = getattr(getattr(module, "config", None), "n_routed_experts", None)
+        if experts and hasattr(module, "topk_method") and not hasattr(module, "num_experts"):
+            module.num_experts = experts
+
+
+def compute_dtype() -> torch.dtype:
+    """bfloat16 if the hardware multiplies it natively, else float32.
+
+
+    Measured on Zen 5 at the shapes of a 135M model: 470 against 105 GFLOP/s a core. Without native
+    support bfloat16 is emulated and slower.
+    """
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    found = torch.cpu.get_capabilities()
+    return torch.bfloat16 if found.get("avx512_bf16") or found.get("amx_bf16") else torch.float32

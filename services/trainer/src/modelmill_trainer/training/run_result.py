@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_trainer.domain.assessment import assess_training
-from modelmill_trainer.training.checkpoint import METRICS
-from modelmill_trainer.training.memory import peak_bytes
+from modelmill_trainer.training.checkpoint import METRICS, TrainingProgress
+from modelmill_trainer.training.failures import peak_bytes
 from modelmill_trainer.training.model import TrainedModel
-from modelmill_trainer.training.progress import TrainingProgress
 
 EVALUATION = "evaluation.json"
 

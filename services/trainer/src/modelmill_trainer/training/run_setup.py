@@ -13,18 +13,16 @@ from modelmill_jobs.child import ChildFailure, ChildPort, Preempted
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
 
-from modelmill_trainer.domain.train_request import TrainRequest
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed.ranks import Ranks
 from modelmill_trainer.training.flops import peak_flops
 from modelmill_trainer.training.loop import TrainingLoop
-from modelmill_trainer.training.loss_selection import LossSelection
-from modelmill_trainer.training.model import TrainedModel
+from modelmill_trainer.training.model import TrainedModel, compute_dtype
 from modelmill_trainer.training.objective import Objective
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.precision import compute_dtype
-from modelmill_trainer.training.rows import encode_rows, read_split
+from modelmill_trainer.training.rows import LossSelection, encode_rows, read_split
 from modelmill_trainer.training.token_rows import read_order, token_examples, tokens_for
 from modelmill_trainer.training.update import Update
 from modelmill_trainer.training.validation import TrainableWeights, Validation
@@ -168,23 +166,36 @@ def loop_of(
     update = distributed.update_of(model) if distributed else None
     ranks = distributed.ranks if distributed else None
     weights = distributed.weights if distributed else None
+    validation = Validation(
+        model,
+        splits["valid"],
+        request.limits,
+        plan.steps,
+        objective,
+        ranks=ranks,
+        weights=weights,
+        watched=request.validation_folder is not None,
+    )
     loop = TrainingLoop(
-        *(model, splits["train"], plan, request.hyper_parameters, port),
+        model,
+        splits["train"],
+        plan,
+        request.hyper_parameters,
+        port,
         objective=objective,
-        validation=Validation(
-            *(model, splits["valid"], request.limits, plan.steps, objective),
-            ranks=ranks,
-            weights=weights,
-            watched=request.validation_folder is not None,
-        ),
+        validation=validation,
         update=update,
         ranks=ranks,
         limits=request.limits,
         cost_meter=cost_meter,
         seconds_between_interruptions=request.seconds_between_interruptions,
     )
+    _restore(loop, request)
+    return loop
+
+
+def _restore(loop: TrainingLoop, request: TrainRequest) -> None:
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
     elif request.base_correct is not None:
         loop.progress.base_correct = list(request.base_correct)
-    return loop

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from modelmill_jobs.child import ChildFailure
 
+from modelmill_trainer.training.checkpoint import RandomState, random_state, set_random_state
 from modelmill_trainer.training.distributed.ranks import Ranks
-from modelmill_trainer.training.memory import is_out_of_memory
+from modelmill_trainer.training.failures import is_out_of_memory
 from modelmill_trainer.training.objective import Objective
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.random_state import RandomState, random_state, set_random_state
 from modelmill_trainer.training.update import Update
 
 log = logging.getLogger(__name__)

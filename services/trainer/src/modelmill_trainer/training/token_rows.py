@@ -13,9 +13,8 @@ from modelmill_token_files.tokenizer_digest import tokenizer_digest
 from modelmill_token_files.tokens_plan import TokensPlan
 from modelmill_token_files.training_order import TrainingOrder
 
-from modelmill_trainer.training.loss_selection import LossSelection, not_pairs
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.rows import rows_too_long
+from modelmill_trainer.training.rows import LossSelection, not_pairs, rows_too_long
 
 
 class TokenExamples(Sequence[TrainingExample]):

@@ -6,11 +6,11 @@ from typing import Protocol
 from torch import Tensor
 
 from modelmill_trainer.domain.limits import TrainingLimits
+from modelmill_trainer.training.checkpoint import TrainingProgress
 from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import AnswerObjective, Objective, held_out_loss
 from modelmill_trainer.training.packs import TrainingExample
-from modelmill_trainer.training.progress import TrainingProgress
 
 PLATEAU = "plateau"
 

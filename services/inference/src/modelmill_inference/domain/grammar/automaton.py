@@ -28,6 +28,8 @@ MAX_WORK = 15_000
 """Positions that are looked at; about a millisecond for a thousand."""
 
 Edges = Mapping[Ranges, int]
+MAX_FORKS = 100
+"""In one text."""
 
 
 def determined(
@@ -140,18 +142,18 @@ def _rule(
     return choice(branches)
 
 
-MAX_FORKS = 100
-"""In one text."""
-
-
 def one_of(texts: Sequence[str], name: str) -> tuple[Node, dict[str, Node]]:
-    """The node and its rules.
+    """One of some texts, as a prefix tree: a node and its rules.
+
+    XGrammar in OpenVINO GenAI 2026.4 violates a choice of texts with a common prefix: of "number 1
+    of" and "number 11 of" it makes "number 1111111 of". It follows rules whose first characters
+    differ.
 
     Args:
-        name: what the rules' names begin with.
+        name: prefix of the rules' names.
 
     Raises:
-        InvalidInputError: texts that are the beginnings of each other, too many of them.
+        InvalidInputError: too many texts are prefixes of each other.
     """
     rules: dict[str, Node] = {}
     waiting = [(f"{name}0", sorted(set(texts)), 0)]

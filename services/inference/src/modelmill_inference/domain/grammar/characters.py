@@ -10,6 +10,7 @@ _WIDTH_ENDS = (0x7F, 0x7FF, 0xFFFF, LAST)
 """The last code points that UTF-8 writes in one, two, three and four bytes."""
 _NEVER: Ranges = ((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0xD800, 0xDFFF))
 """Control characters, which no answer needs, and surrogates, which UTF-8 has not."""
+_ASCII: Ranges = ((0, 0x7F),)
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -53,7 +54,6 @@ ANY: Ranges = without(((0, LAST),), _NEVER)
 """Every character that an answer may have."""
 
 
-_ASCII: Ranges = ((0, 0x7F),)
 BEYOND_ASCII: Ranges = without(ANY, _ASCII)
 
 

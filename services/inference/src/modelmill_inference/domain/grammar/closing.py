@@ -20,9 +20,16 @@ from modelmill_inference.domain.grammar.tree import (
     sequence,
 )
 
+MOST_COUNTED = 6
+"""Characters of a string; each counted one costs the engine some milliseconds, once."""
+
 
 class Measures:
-    """Of one grammar."""
+    """How long the texts of a grammar are, in bytes: the most tokens that a text can take.
+
+    A token stands for at least one byte, and a model may generate the shortest ones: only bytes
+    give an upper bound in tokens.
+    """
 
     def __init__(self, grammar: Grammar) -> None:
         self._rules = grammar.rules
@@ -157,10 +164,6 @@ def references(node: Node) -> list[str]:
             found.append(one.name)
         left.extend(children(one))
     return found
-
-
-MOST_COUNTED = 6
-"""Characters of a string; each counted one costs the engine some milliseconds, once."""
 
 
 def fitted(grammar: Grammar, room: int) -> Grammar | None:

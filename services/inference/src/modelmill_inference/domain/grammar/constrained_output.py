@@ -37,6 +37,16 @@ MAX_WIDE_PLACES = 256
 _WIDE = 30
 _COUNTED = 128
 """XGrammar writes a longer repeat out so often, and counts beyond."""
+END_TOKEN = 1
+MOST_SPARE = 48
+"""Bytes kept beyond the shortest end, so that what is still missing can be said and not only be."""
+LEVELS = (8, 4, 2, 1, 0)
+"""How often a schema may stand in itself: as deep as leaves half of the limit for the answer."""
+MAX_CHOICES = 1_000
+MAX_CHOICE_CHARACTERS = 64_000
+LARGE_CHARACTERS = 2_000
+"""A longer constraint is worth a thread."""
+CACHED = 64
 
 
 def check_cost(grammar: Grammar) -> None:
@@ -62,18 +72,6 @@ def _places(node: Node, *, wide: bool) -> int:
             return _places(item, wide=wide) * min(times, _COUNTED)
         case _:
             return sum(_places(child, wide=wide) for child in children(node))
-
-
-END_TOKEN = 1
-MOST_SPARE = 48
-"""Bytes kept beyond the shortest end, so that what is still missing can be said and not only be."""
-LEVELS = (8, 4, 2, 1, 0)
-"""How often a schema may stand in itself: as deep as leaves half of the limit for the answer."""
-MAX_CHOICES = 1_000
-MAX_CHOICE_CHARACTERS = 64_000
-LARGE_CHARACTERS = 2_000
-"""A longer constraint is worth a thread."""
-CACHED = 64
 
 
 class LeftFormError(Exception):

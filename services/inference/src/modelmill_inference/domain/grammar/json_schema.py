@@ -39,6 +39,29 @@ Member = tuple[str, Node | None, bool]
 
 MAX_MEMBERS = 100
 _NAME = Repeat(Characters(of("abcdefghijklmnopqrstuvwxyz_0123456789")), 1, 24)
+_YEAR = "[12][0-9]{3}"
+_DAY_28 = "(0[1-9]|1[0-9]|2[0-8])"
+_DATE = (
+    f"{_YEAR}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
+    f"|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-{_DAY_28})"
+)
+_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+_HEX = "[0-9a-f]"
+_LABEL = "[a-z0-9]([a-z0-9]|-[a-z0-9])*"
+FORMATS = {
+    "date": _DATE,
+    "time": _TIME,
+    "date-time": f"({_DATE})T{_TIME}",
+    "uuid": f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}",
+    "email": rf"[a-z0-9]([a-z0-9_-]|\.[a-z0-9_-])*@{_LABEL}(\.{_LABEL})*\.[a-z]{{2,8}}",
+}
+"""29 February is left out of dates, and years are from 1000 to 2999."""
+MAX_ERRORS = 20
+MAX_NESTING = 40
+MAX_RULES = 3_000
+_SCALARS = ("string", "number", "boolean", "null")
+_ALONE = ("$ref", "anyOf", "oneOf", "allOf")
+"""Each of them says all that its schema says."""
 
 
 def array(
@@ -100,34 +123,6 @@ def object_of(
     if not any(must for _, must in pairs):
         starts.append(NOTHING)
     return sequence("{", choice(starts), "}")
-
-
-_YEAR = "[12][0-9]{3}"
-_DAY_28 = "(0[1-9]|1[0-9]|2[0-8])"
-_DATE = (
-    f"{_YEAR}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])"
-    f"|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-{_DAY_28})"
-)
-_TIME = "([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
-_HEX = "[0-9a-f]"
-_LABEL = "[a-z0-9]([a-z0-9]|-[a-z0-9])*"
-
-FORMATS = {
-    "date": _DATE,
-    "time": _TIME,
-    "date-time": f"({_DATE})T{_TIME}",
-    "uuid": f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}",
-    "email": rf"[a-z0-9]([a-z0-9_-]|\.[a-z0-9_-])*@{_LABEL}(\.{_LABEL})*\.[a-z]{{2,8}}",
-}
-"""29 February is left out of dates, and years are from 1000 to 2999."""
-
-
-MAX_ERRORS = 20
-MAX_NESTING = 40
-MAX_RULES = 3_000
-_SCALARS = ("string", "number", "boolean", "null")
-_ALONE = ("$ref", "anyOf", "oneOf", "allOf")
-"""Each of them says all that its schema says."""
 
 
 def parse_json_schema(text: str, levels: int, prefix: str = "") -> tuple[Grammar, bool]:

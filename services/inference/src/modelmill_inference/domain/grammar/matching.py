@@ -29,6 +29,7 @@ Step = tuple[Ranges | str, Position]
 MAX_READINGS = 2_000
 MAX_POSITIONS = 256
 """More are dropped: whatever can still follow from those that are kept is right."""
+_contain = characters.contain
 
 
 def start(grammar: Grammar) -> frozenset[Position]:
@@ -111,9 +112,6 @@ def advance(
     if len(reached) > MAX_POSITIONS:
         reached = set(list(reached)[:MAX_POSITIONS])
     return frozenset(reached)
-
-
-_contain = characters.contain
 
 
 def behind(text: str, grammar: Grammar) -> frozenset[Position]:

@@ -28,7 +28,6 @@ _WORD: Ranges = ((0x30, 0x39), (0x41, 0x5A), (0x5F, 0x5F), (0x61, 0x7A))
 _SPACE = of(" \t\n\r")
 _CLASSES = {"d": _DIGITS, "w": _WORD, "s": _SPACE}
 _NOT_SPACE = without(ANY, of(" \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f"))
-_CLASSES |= {"D": without(ANY, _DIGITS), "W": without(ANY, _WORD), "S": _NOT_SPACE}
 _CONTROLS = {"n": "\n", "r": "\r", "t": "\t"}
 _HEXADECIMAL = {"x": 2, "u": 4, "U": 8}
 _REFUSED_GROUPS = {
@@ -42,6 +41,9 @@ _REFUSED_GROUPS = {
     "?#": "a comment",
 }
 _REFUSED_ESCAPES = {"b": "a word boundary", "B": "a word boundary", "A": "an anchor"}
+
+
+_CLASSES |= {"D": without(ANY, _DIGITS), "W": without(ANY, _WORD), "S": _NOT_SPACE}
 _REFUSED_ESCAPES |= {"Z": "an anchor", "z": "an anchor", "G": "an anchor", "k": "a backreference"}
 _REFUSED_ESCAPES |= {"p": "a Unicode class", "P": "a Unicode class"}
 _REFUSED_ESCAPES |= dict.fromkeys("123456789", "a backreference")

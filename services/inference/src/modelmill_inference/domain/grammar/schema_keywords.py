@@ -1,4 +1,4 @@
-"""The keywords of one schema: which are understood, and their values once they are checked."""
+"""JSON schemas: the parsed document, and its supported keywords with checked values."""
 
 import json
 import math
@@ -13,10 +13,26 @@ Resolve = Callable[[Any], Any]
 """The schema itself behind a reference."""
 
 TYPES = frozenset({"null", "boolean", "object", "array", "number", "integer", "string"})
+MAX_CHARACTERS = 64_000
+MAX_DEPTH = 64
+_ANNOTATIONS = frozenset(
+    {"title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs"}
+    | {"definitions", "deprecated", "readOnly", "writeOnly"}
+)
+_UNDERSTOOD = frozenset(
+    {"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf"}
+    | {"properties", "required", "additionalProperties"}
+    | {"items", "prefixItems", "minItems", "maxItems"}
+    | {"minLength", "maxLength", "pattern", "format"}
+    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+)
+MAX_LISTED = 1_000
+MAX_COUNT = 1_000_000_000
+MAX_BOUND = 10**15
 
 
 def are_disjoint(schemas: Sequence[Any], resolve: Resolve) -> bool:
-    """Each of them from each other."""
+    """Whether no value is valid by two of the schemas; False if that is not obvious."""
     return all(
         _two(resolve(one), resolve(other), resolve) for one, other in combinations(schemas, 2)
     )
@@ -92,12 +108,8 @@ def _requires(schema: dict[str, Any], name: str) -> bool:
     return isinstance(required, list) and name in required
 
 
-MAX_CHARACTERS = 64_000
-MAX_DEPTH = 64
-
-
 class SchemaDocument:
-    """The parsed text."""
+    """A JSON schema as a caller sent it: parsed once, with its references and their cycles."""
 
     def __init__(self, text: str) -> None:
         self.root = _parsed(text)
@@ -204,22 +216,6 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) < len(pairs):
         raise ValueError("an object has a name twice")
     return names
-
-
-_ANNOTATIONS = frozenset(
-    {"title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs"}
-    | {"definitions", "deprecated", "readOnly", "writeOnly"}
-)
-_UNDERSTOOD = frozenset(
-    {"type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf"}
-    | {"properties", "required", "additionalProperties"}
-    | {"items", "prefixItems", "minItems", "maxItems"}
-    | {"minLength", "maxLength", "pattern", "format"}
-    | {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
-)
-MAX_LISTED = 1_000
-MAX_COUNT = 1_000_000_000
-MAX_BOUND = 10**15
 
 
 def unknown_keywords(schema: Mapping[str, Any]) -> Iterator[str]:

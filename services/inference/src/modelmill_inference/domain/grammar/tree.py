@@ -11,6 +11,11 @@ from types import MappingProxyType
 from modelmill_inference.domain.grammar import characters
 from modelmill_inference.domain.grammar.characters import Ranges
 
+_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;{}<>=+*/.!()")
+"""Written as they are in a literal; everything else by its number."""
+_MISREAD = re.compile(r"(?<=[\x00-\x1f\x7f-\xff])(?=[0-9a-fA-F])")
+_SAFE_IN_CLASS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal:
@@ -99,14 +104,8 @@ def children(node: Node) -> tuple[Node, ...]:
             return ()
 
 
-_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;{}<>=+*/.!()")
-"""Written as they are in a literal; everything else by its number."""
-_MISREAD = re.compile(r"(?<=[\x00-\x1f\x7f-\xff])(?=[0-9a-fA-F])")
-_SAFE_IN_CLASS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;")
-
-
 def printed(grammar: Grammar) -> str:
-    """The text that engines are given; its rule `root` is the answer."""
+    """The grammar as XGrammar's EBNF, with rule `root`. No text of a caller is copied unescaped."""
     lines = [f"root ::= {_node(grammar.root)}"]
     lines += [f"{name} ::= {_node(node)}" for name, node in grammar.rules.items()]
     return "\n".join(lines) + "\n"

@@ -9,8 +9,7 @@ from typing import Any
 from modelmill_jobs.child import ChildFailure
 
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
-from modelmill_trainer.evaluating.items import Item, Prompt, Suite
-from modelmill_trainer.evaluating.row_files import count_rows, drawn, read_rows
+from modelmill_trainer.evaluating.items import Item, Prompt, Suite, count_rows, drawn, read_rows
 from modelmill_trainer.evaluating.tasks.config import GENERATE, MULTIPLE_CHOICE, TaskConfig
 from modelmill_trainer.evaluating.tasks.templates import TemplateFailed, rendered
 

@@ -23,9 +23,9 @@ def train(port: ChildPort) -> Mapping[str, Any]:
     """Join the process group and train."""
     # Imported after the parent watchdog runs: imports take seconds in which the parent may end.
     with uncollected():
-        from modelmill_trainer.training.distributed.zero_run import ZeroRun
+        from modelmill_trainer.training.distributed.zero_update import ZeroRun
+        from modelmill_trainer.training.failures import out_of_memory_as_failure
         from modelmill_trainer.training.fine_tune import fine_tune
-        from modelmill_trainer.training.memory import out_of_memory_as_failure
 
     # DeepSpeed calls deprecated names of torch's collectives, several times a step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")

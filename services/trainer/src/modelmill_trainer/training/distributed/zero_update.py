@@ -6,6 +6,7 @@ betas outside its state, so a resume would differ in bits, and needs a compiler 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import deepspeed
@@ -15,6 +16,7 @@ from modelmill_jobs.child import ChildFailure
 from peft.tuners.lora import Linear as LoraLayer
 from torch import Tensor
 
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.distribution import FP16, FP32, Distribution
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.training.distributed.pass_synchronizer import PassSynchronizer
@@ -168,3 +170,48 @@ def _refuse_without_float16() -> None:
             "the workers' processors do not support float16",
             "Choose precision BF16 or FP32.",
         )
+
+
+class ZeroRun:
+    """See `modelmill_trainer.training.run_setup.DistributedRun`."""
+
+    def __init__(self, request: TrainRequest, ranks: RankGroup) -> None:
+        self.ranks = ranks
+        self._request = request
+        self._update: ZeroUpdate | None = None
+        self._replacement: dict[str, Tensor] = {}
+
+    @classmethod
+    @contextmanager
+    def joined(cls, request: Mapping[str, Any]) -> Iterator["ZeroRun"]:
+        """Join the process group for the duration of the block."""
+        ranks = RankGroup()
+        yield cls(TrainRequest.from_json(request), ranks)
+        # Not after a failure: closing waits for ranks that may be waiting for this one.
+        ranks.close()
+
+    def update_of(self, model: TrainedModel) -> ZeroUpdate:
+        """See `DistributedRun`."""
+        distribution = self._request.distribution
+        assert distribution is not None
+        self._update = ZeroUpdate(model, self._request.hyper_parameters, distribution, self.ranks)
+        return self._update
+
+    @property
+    def weights(self) -> "ZeroRun":
+        """See `DistributedRun`."""
+        return self
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """See `TrainableWeights`."""
+        assert self._update is not None
+        return self._update.gathered_weights()
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """See `TrainableWeights`."""
+        self._replacement = dict(weights)
+
+    def result(self) -> dict[str, Tensor]:
+        """See `DistributedRun`."""
+        gathered = self.snapshot()
+        return self._replacement or gathered

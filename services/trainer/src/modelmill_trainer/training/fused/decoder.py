@@ -17,9 +17,13 @@ from modelmill_trainer.training.fused.adapted_product import (
     LoraLinearGroup,
     Outputs,
 )
-from modelmill_trainer.training.fused.block_attention import BlockAttention, Heads
+from modelmill_trainer.training.fused.block_attention import (
+    AttentionBlock,
+    BlockAttention,
+    Heads,
+    blocks_of,
+)
 from modelmill_trainer.training.fused.operations import NormLinear, ResidualLinear, SwigluLinear
-from modelmill_trainer.training.fused.tree_blocks import AttentionBlock, blocks_of
 from modelmill_trainer.training.lora_linear import ADAPTER, is_plain
 from modelmill_trainer.training.token_tree import TokenTree
 

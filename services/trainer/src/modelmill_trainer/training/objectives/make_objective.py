@@ -8,6 +8,7 @@ from typing import overload
 from modelmill_jobs.child import ChildFailure
 from modelmill_token_files.tokenizer_digest import files_of, reads_alike
 
+from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.methods import (
     DISTILLATION,
     DPO,
@@ -16,7 +17,6 @@ from modelmill_trainer.domain.methods import (
     KTO,
     OTHER_TEACHER,
 )
-from modelmill_trainer.domain.train_request import TrainRequest
 from modelmill_trainer.training.answer_packs import (
     chosen_answer,
     first_likelihoods,
@@ -26,8 +26,7 @@ from modelmill_trainer.training.answer_packs import (
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import AnswerObjective, Objective
 from modelmill_trainer.training.objectives.distillation import DistillationObjective
-from modelmill_trainer.training.objectives.dpo import DpoObjective
-from modelmill_trainer.training.objectives.kto import KtoObjective
+from modelmill_trainer.training.objectives.preferences import DpoObjective, KtoObjective
 from modelmill_trainer.training.packs import TrainingExample
 
 ROWS_AT_A_TIME = 32

@@ -1,11 +1,13 @@
-"""Loss and learning-rate curves as self-contained SVG: no script, font or link."""
+"""Report of a finished run: model card, and curves as self-contained SVG."""
 
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+
+from modelmill_registry.model_card import CARD, CardFacts, model_card
 
 CURVES = "curves.svg"
 WIDTH, PANEL_HEIGHT = 720, 220
@@ -26,6 +28,8 @@ text{font:12px system-ui,sans-serif;fill:#444}.title{font-weight:600}
 @media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ccc}
 .raw{stroke:#7fb2e5}.mean{stroke:#f0894f}}
 """
+METRICS = "metrics.jsonl"
+EVALUATION = "evaluation.json"
 
 
 def curves_of(metrics: Path) -> str:
@@ -184,3 +188,11 @@ def _label(panels: Sequence[_Panel]) -> str:
 
 def _nothing() -> str:
     return f'<text x="{LEFT}" y="{TOP}">no step was measured</text>'
+
+
+def write_report(folder: Path, facts: CardFacts) -> None:
+    """Write curves and card; evaluation results are read from the folder."""
+    evaluation = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
+    (folder / CURVES).write_text(curves_of(folder / METRICS), encoding="utf-8")
+    complete = replace(facts, evaluation=evaluation, pictures=(CURVES,))
+    (folder / CARD).write_text(model_card(complete), encoding="utf-8")

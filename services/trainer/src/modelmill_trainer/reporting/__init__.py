@@ -1,1 +1,0 @@
-"""Model card and loss curves, which the parent process adds to the artifact."""
