@@ -15,6 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 OWN_FOLDERS = ("libs", "services", "tests", "deploy", "proto")
 NOT_PRODUCT = ("contracts", "testkit")
+CLIENT = ROOT / "libs" / "client" / "src" / "modelmill_client"
+GENERATED = (CLIENT / "types.py", CLIENT / "_sync")
+"""The gateway's names, and those of the asynchronous half."""
 
 SHARED = {
     "Settings": "each service has one, of the same base",
@@ -165,7 +168,8 @@ def _public_types() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for file in _sources():
         path = file.relative_to(ROOT)
-        if "src" not in path.parts or path.parts[1] in NOT_PRODUCT:
+        is_product = "src" in path.parts and path.parts[1] not in NOT_PRODUCT
+        if not is_product or any(map(file.is_relative_to, GENERATED)):
             continue
         for name in PUBLIC_TYPE.findall(file.read_text("utf-8")):
             found[name].append(str(path))

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-GENERATED = ROOT / "libs" / "contracts" / "src"
+GENERATED = (
+    ROOT / "libs" / "contracts" / "src",
+    ROOT / "libs" / "client" / "src" / "modelmill_client" / "types.py",
+)
 LONG_FILE_LINES, MAX_FILE_LINES = 400, 600
 MAX_FUNCTION_LINES = 40
 FILES = sorted(
     file
     for folder in ("libs", "services", "tests", "deploy")
     for file in (ROOT / folder).rglob("*.py")
-    if not file.is_relative_to(GENERATED) and "node_modules" not in file.parts
+    if not any(map(file.is_relative_to, GENERATED)) and "node_modules" not in file.parts
 )
 
 

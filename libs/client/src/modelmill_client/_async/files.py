@@ -1,0 +1,130 @@
+"""Files and the datasets that are made of them."""
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any, Literal, Unpack, cast
+
+from modelmill_client import types
+from modelmill_client._async.transport import AsyncTransport
+from modelmill_client.wire import PAGE, Content, path_of
+
+Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
+
+
+class AsyncFiles:
+    """/v1/files."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def upload(
+        self, content: Content, *, purpose: Purpose = "fine-tune", name: str | None = None
+    ) -> types.File:
+        """Send a file, read from the disk while it is sent.
+
+        Args:
+            content: a path, bytes or an open file.
+            name: what the file is called, where that is not its own name.
+
+        Raises:
+            OSError: a path that cannot be read.
+        """
+        sent = await self._transport.upload("/v1/files", "file", content, name, purpose=purpose)
+        return cast(types.File, sent)
+
+    def list(
+        self,
+        *,
+        purpose: Purpose | None = None,
+        order: Literal["asc", "desc"] | None = None,
+        after: str | None = None,
+        page_size: int = PAGE,
+    ) -> AsyncIterator[types.File]:
+        """Every file, newest first, fetched page by page as it is read."""
+        return self._transport.each(
+            "/v1/files", purpose=purpose, order=order, after=after, page_size=page_size
+        )
+
+    async def retrieve(self, file_id: str) -> types.File:
+        """A file's record."""
+        return cast(types.File, await self._transport.call("GET", path_of("files", file_id)))
+
+    async def content(self, file_id: str) -> bytes:
+        """What is in a file, in memory."""
+        return await self._transport.content(path_of("files", file_id, "content"))
+
+    async def download(self, file_id: str, target: str | os.PathLike[str]) -> None:
+        """Write what is in a file to the disk, whole or not at all."""
+        await self._transport.download(path_of("files", file_id, "content"), target)
+
+    async def delete(self, file_id: str) -> types.Deleted:
+        """Delete a file."""
+        return cast(types.Deleted, await self._transport.call("DELETE", path_of("files", file_id)))
+
+
+class AsyncDatasets:
+    """/v1/datasets."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self, *, idempotency_key: str | None = None, **body: Unpack[types.DatasetBody]
+    ) -> types.AcceptedDataset:
+        """Order a dataset made of a file; a call repeated with the same key gives the same one."""
+        made = await self._transport.call(
+            "POST", "/v1/datasets", json=body, idempotency_key=idempotency_key
+        )
+        return cast(types.AcceptedDataset, made)
+
+    async def preview(self, **body: Unpack[types.PreviewBody]) -> types.DatasetPreview:
+        """What would become of a file's first rows."""
+        shown = await self._transport.call(
+            "POST", "/v1/datasets/preview", json=body, changes_nothing=True
+        )
+        return cast(types.DatasetPreview, shown)
+
+    def list(
+        self, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Dataset]:
+        """Every dataset that is ready, fetched page by page as it is read."""
+        return self._transport.each("/v1/datasets", after=after, page_size=page_size)
+
+    async def retrieve(self, dataset_id: str) -> types.Dataset:
+        """A dataset that is ready."""
+        found = await self._transport.call("GET", path_of("datasets", dataset_id))
+        return cast(types.Dataset, found)
+
+    async def delete(self, dataset_id: str) -> types.Deleted:
+        """Delete a dataset."""
+        gone = await self._transport.call("DELETE", path_of("datasets", dataset_id))
+        return cast(types.Deleted, gone)
+
+    async def row(self, dataset_id: str, line: int) -> types.ExplainedRow:
+        """The provenance of a row of the file: what became of it, and why."""
+        found = await self._transport.call("GET", path_of("datasets", dataset_id, "rows", line))
+        return cast(types.ExplainedRow, found)
+
+    async def diff(
+        self, dataset_id: str, other_dataset_id: str, *, samples: int | None = None
+    ) -> types.DatasetDiff:
+        """What differs between two datasets, with up to `samples` rows of each."""
+        path = path_of("datasets", dataset_id, "diff", other_dataset_id)
+        params = {"samples": samples} if samples is not None else None
+        return cast(types.DatasetDiff, await self._transport.call("GET", path, params=params))
+
+    async def report(self, dataset_id: str) -> dict[str, Any]:
+        """The report of a dataset."""
+        path = path_of("datasets", dataset_id, "report")
+        return cast(dict[str, Any], await self._transport.call("GET", path))
+
+    async def download_report(
+        self,
+        dataset_id: str,
+        target: str | os.PathLike[str],
+        *,
+        format: Literal["json", "html"] = "html",
+    ) -> None:
+        """Write the report to the disk, whole or not at all."""
+        path = path_of("datasets", dataset_id, "report")
+        await self._transport.download(path, target, format=format)

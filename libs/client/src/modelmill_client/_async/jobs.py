@@ -1,0 +1,196 @@
+"""Jobs: fine-tuning and every other kind; what orders, follows and steers them."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Unpack, cast
+
+from modelmill_client import types
+from modelmill_client._async.transport import AsyncJobStream, AsyncTransport
+from modelmill_client.errors import JobFailedError, WaitTimeoutError
+from modelmill_client.wire import ENDED, PAGE, PATIENCE_SECONDS, path_of
+
+TUNING = ("fine_tuning", "jobs")
+
+
+class AsyncJobs:
+    """/v1/jobs: jobs of every kind, by any job's id."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(
+        self, *, kind: str | None = None, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Job]:
+        """Every job, newest first, fetched page by page as it is read."""
+        return self._transport.each("/v1/jobs", kind=kind, after=after, page_size=page_size)
+
+    async def retrieve(self, job_id: str) -> types.Job:
+        """A job as it stands."""
+        return cast(types.Job, await self._transport.call("GET", path_of("jobs", job_id)))
+
+    def events(
+        self, job_id: str, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.JobEvent]:
+        """What has happened so far, newest first."""
+        path = path_of("jobs", job_id, "events")
+        return self._transport.each(path, after=after, page_size=page_size)
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AsyncIterator[types.JobEvent]:
+        """Every event from the first to the last, as it happens, each once.
+
+        Lost connections are made again, and go on where the last one ended.
+
+        Args:
+            after: id of the event behind which to begin.
+            patience_seconds: how long the gateway may be away.
+
+        Raises:
+            ApiStatusError: no such job, or it may not be seen.
+            ConnectionFailedError: the gateway stayed away.
+        """
+        path = path_of("jobs", job_id, "events")
+        stream = AsyncJobStream(
+            self._transport, path, after=after, patience_seconds=patience_seconds
+        )
+        return stream.events()
+
+    async def wait(
+        self,
+        job_id: str,
+        *,
+        timeout: float | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> types.Job:
+        """The job once it has succeeded.
+
+        Args:
+            timeout: seconds to wait at most; without one until the job ends. A quiet stream is
+                looked at every 15 s.
+
+        Raises:
+            JobFailedError: it failed or was cancelled.
+            WaitTimeoutError: it has not ended yet.
+        """
+        give_up = time.monotonic() + timeout if timeout is not None else None
+        job = await self.retrieve(job_id)
+        if job["status"] not in ENDED:
+            stream = AsyncJobStream(
+                self._transport,
+                path_of("jobs", job_id, "events"),
+                patience_seconds=patience_seconds,
+                silence_seconds=min(timeout or patience_seconds, patience_seconds),
+            )
+            async for _ in stream.beats():
+                if give_up is not None and time.monotonic() >= give_up:
+                    break
+            job = await self.retrieve(job_id)
+        if job["status"] not in ENDED:
+            raise WaitTimeoutError(
+                f"job {job_id} is {job['status']} after {timeout:g} s. Wait again, or cancel it"
+            )
+        if job["status"] != "succeeded":
+            raise JobFailedError(job)
+        return job
+
+    async def cancel(self, job_id: str) -> types.Job:
+        """Cancel a job for good."""
+        return cast(types.Job, await self._steer(job_id, "cancel"))
+
+    async def pause(self, job_id: str) -> types.Job:
+        """Pause a job; its worker saves a checkpoint."""
+        return cast(types.Job, await self._steer(job_id, "pause"))
+
+    async def resume(self, job_id: str) -> types.Job:
+        """Resume a paused or failed job."""
+        return cast(types.Job, await self._steer(job_id, "resume"))
+
+    async def _steer(self, job_id: str, action: str) -> Any:
+        return await self._transport.call("POST", path_of("jobs", job_id, action))
+
+
+class AsyncFineTuningJobs:
+    """/v1/fine_tuning/jobs."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def create(
+        self, *, idempotency_key: str | None = None, **body: Unpack[types.FineTuningBody]
+    ) -> types.FineTuningJob:
+        """Order a fine-tuning; a call repeated with the same key gives the same job."""
+        made = await self._transport.call(
+            "POST", path_of(*TUNING), json=body, idempotency_key=idempotency_key
+        )
+        return cast(types.FineTuningJob, made)
+
+    def list(
+        self,
+        *,
+        metadata: dict[str, str] | None = None,
+        after: str | None = None,
+        page_size: int = PAGE,
+    ) -> AsyncIterator[types.FineTuningJob]:
+        """Every fine-tuning job with this metadata, newest first."""
+        filters = {f"metadata[{key}]": value for key, value in (metadata or {}).items()}
+        return self._transport.each(path_of(*TUNING), after=after, page_size=page_size, **filters)
+
+    async def retrieve(self, job_id: str) -> types.FineTuningJob:
+        """A fine-tuning job as it stands."""
+        found = await self._transport.call("GET", path_of(*TUNING, job_id))
+        return cast(types.FineTuningJob, found)
+
+    def events(
+        self, job_id: str, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.JobEvent]:
+        """What has happened so far, newest first."""
+        path = path_of(*TUNING, job_id, "events")
+        return self._transport.each(path, after=after, page_size=page_size)
+
+    def follow(
+        self,
+        job_id: str,
+        *,
+        after: str | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> AsyncIterator[types.JobEvent]:
+        """Every event as it happens, like that of `jobs`, in OpenAI's words."""
+        path = path_of(*TUNING, job_id, "events")
+        stream = AsyncJobStream(
+            self._transport, path, after=after, patience_seconds=patience_seconds
+        )
+        return stream.events()
+
+    def checkpoints(
+        self, job_id: str, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Checkpoint]:
+        """Saved states of a job, newest first."""
+        path = path_of(*TUNING, job_id, "checkpoints")
+        return self._transport.each(path, after=after, page_size=page_size)
+
+    async def cancel(self, job_id: str) -> types.FineTuningJob:
+        """Cancel a job for good."""
+        return cast(types.FineTuningJob, await self._steer(job_id, "cancel"))
+
+    async def pause(self, job_id: str) -> types.FineTuningJob:
+        """Pause a job; its worker saves a checkpoint."""
+        return cast(types.FineTuningJob, await self._steer(job_id, "pause"))
+
+    async def resume(self, job_id: str) -> types.FineTuningJob:
+        """Resume a paused or failed job."""
+        return cast(types.FineTuningJob, await self._steer(job_id, "resume"))
+
+    async def _steer(self, job_id: str, action: str) -> Any:
+        return await self._transport.call("POST", path_of(*TUNING, job_id, action))
+
+
+class AsyncFineTuning:
+    """/v1/fine_tuning."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.jobs = AsyncFineTuningJobs(transport)

@@ -1,0 +1,8 @@
+"""How the synchronous half waits."""
+
+import time
+
+
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)

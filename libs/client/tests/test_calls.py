@@ -1,0 +1,177 @@
+"""Calls against a running gateway, by both halves of the client."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_support.house import ADAPTER, BASE, BUILD, House
+from gateway_support.job_orders import MAPPING, say_state
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobError,
+)
+from modelmill_client import ApiStatusError, JobFailedError, WaitTimeoutError
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Connect = Callable[..., Any]
+ROWS = b'{"q": "a", "a": "b"}\n' * 1000
+
+
+async def test_a_file_is_uploaded_listed_read_and_deleted(connect: Connect, tmp_path: Path):
+    client, source = connect(tenant="of-files"), tmp_path / "rows.jsonl"
+    source.write_bytes(ROWS)
+
+    sent = await client.files.upload(source)
+    assert (sent["filename"], sent["bytes"], sent["purpose"]) == (
+        source.name,
+        len(ROWS),
+        "fine-tune",
+    )
+    assert sent["id"] in [file["id"] async for file in client.files.list(purpose="fine-tune")]
+    assert await client.files.retrieve(sent["id"]) == sent
+
+    assert await client.files.content(sent["id"]) == ROWS
+    target = tmp_path / "copy.jsonl"
+    await client.files.download(sent["id"], target)
+    assert target.read_bytes() == ROWS
+
+    assert (await client.files.delete(sent["id"]))["deleted"] is True
+    with pytest.raises(ApiStatusError, match="404") as refused:
+        await client.files.retrieve(sent["id"])
+    assert refused.value.code == "not_found"
+    assert not refused.value.may_pass
+
+
+async def test_a_list_is_read_page_by_page_to_its_end(connect: Connect, half: str):
+    client = connect(tenant=f"many-{half}")
+    sent = [(await client.files.upload(b"{}", name=f"{at}.jsonl"))["id"] for at in range(5)]
+
+    listed = [file["id"] async for file in client.files.list(page_size=2, order="asc")]
+    assert listed == sent
+    after = client.files.list(page_size=2, order="asc", after=sent[2])
+    assert [file["id"] async for file in after] == sent[3:]
+
+
+async def test_an_order_that_is_repeated_with_its_key_gives_the_same_job(connect: Connect):
+    client = connect()
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+    order = {"model": "tiny", "training_file": file["id"]}
+
+    first = await client.fine_tuning.jobs.create(**order, idempotency_key=file["id"])
+    again = await client.fine_tuning.jobs.create(**order, idempotency_key=file["id"])
+    other = await client.fine_tuning.jobs.create(**order)
+
+    assert first["id"] == again["id"] != other["id"]
+    assert (await client.fine_tuning.jobs.retrieve(first["id"]))["object"] == "fine_tuning.job"
+    listed = {job["id"] async for job in client.fine_tuning.jobs.list()}
+    assert {first["id"], other["id"]} <= listed
+
+
+async def test_a_dataset_is_ordered_and_what_is_wrong_with_an_order_is_told(connect: Connect):
+    client = connect()
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+
+    made = await client.datasets.create(file_id=file["id"], mapping=MAPPING)
+    assert made["object"] == "dataset"
+    assert (await client.jobs.retrieve(made["job_id"]))["kind"] == "dataset"
+    jobs = [job["id"] async for job in client.jobs.list(kind="dataset")]
+    assert made["job_id"] in jobs
+
+    with pytest.raises(ApiStatusError) as refused:
+        await client.datasets.create(file_id=file["id"], mapping={"user_tamplate": "{q}"})
+    assert refused.value.status == 422
+    assert any("user_tamplate" in error for error in refused.value.errors)
+    assert str(refused.value).startswith("POST /v1/datasets: 422: ")
+
+
+async def test_jobs_are_cancelled_paused_and_resumed(connect: Connect):
+    client = connect()
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+    order = {"model": "tiny", "training_file": file["id"]}
+    first = (await client.fine_tuning.jobs.create(**order))["id"]
+
+    assert (await client.fine_tuning.jobs.pause(first))["desired_state"] == "pause"
+    assert (await client.jobs.resume(first))["desired_state"] == "run"
+    assert (await client.jobs.cancel(first))["desired_state"] == "cancel"
+
+
+async def test_a_job_is_followed_to_its_end_and_waited_for(
+    connect: Connect, house: House, half: str
+):
+    client, tenant = connect(tenant=f"follow-{half}"), f"follow-{half}"
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+    job = await client.fine_tuning.jobs.create(model="tiny", training_file=file["id"])
+    waiting = asyncio.ensure_future(_awaited(client.jobs.wait(job["id"])))
+
+    seen: list[Any] = []
+    await say_state(house, job["id"], tenant, status=JOB_STATUS_RUNNING, attempt=1)
+    async for event in client.jobs.follow(job["id"]):
+        seen.append(event["data"]["status"])
+        if seen == ["running"]:
+            await say_state(house, job["id"], tenant, status=JOB_STATUS_SUCCEEDED, attempt=1)
+    assert seen == ["running", "succeeded"]
+    assert (await waiting)["status"] == "succeeded"
+
+    newest_first = [each["data"]["status"] async for each in client.jobs.events(job["id"])]
+    assert newest_first == seen[::-1]
+    tuning = client.fine_tuning.jobs
+    assert [it["object"] async for it in tuning.follow(job["id"])] == ["fine_tuning.job.event"] * 2
+    assert [it["object"] async for it in tuning.events(job["id"])] == ["fine_tuning.job.event"] * 2
+    checkpoints = [each["object"] async for each in tuning.checkpoints(job["id"])]
+    assert checkpoints == ["fine_tuning.job.checkpoint"]
+
+
+async def _awaited(pending: Any) -> Any:
+    return await pending
+
+
+async def test_a_failed_job_is_an_error_with_its_remedy_and_a_resumed_one_is_followed_on(
+    connect: Connect, house: House, half: str
+):
+    client, tenant = connect(tenant=f"fail-{half}"), f"fail-{half}"
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+    job = await client.fine_tuning.jobs.create(model="tiny", training_file=file["id"])
+
+    with pytest.raises(WaitTimeoutError, match=r"is queued after 0\.2 s"):
+        await client.jobs.wait(job["id"], timeout=0.2)
+    error = JobError(code="disk_full", message="no room.", remedy="Free some.")
+    await say_state(house, job["id"], tenant, status=JOB_STATUS_FAILED, error=error)
+    with pytest.raises(JobFailedError, match=r"train job .*: no room\. Free some\.") as failed:
+        await client.jobs.wait(job["id"])
+    assert failed.value.job["id"] == job["id"]
+
+    await say_state(house, job["id"], tenant, status=JOB_STATUS_RUNNING, attempt=2)
+    await say_state(house, job["id"], tenant, status=JOB_STATUS_SUCCEEDED, attempt=2)
+    seen = [event["data"]["status"] async for event in client.jobs.follow(job["id"])]
+    assert seen == ["failed", "running", "succeeded"]
+
+
+async def test_models_and_aliases(connect: Connect, half: str):
+    client = connect(tenant=f"names-{half}")
+
+    listed = await client.models.list()
+    assert {BASE, BUILD, ADAPTER} <= {model["id"] for model in listed}
+    assert (await client.models.retrieve("kinds"))["id"]
+
+    alias = await client.aliases.set("mine", version_id=BUILD)
+    assert alias["id"] == "mine"
+    assert alias["id"] in [each["id"] for each in await client.aliases.list()]
+    assert (await client.aliases.delete(alias["id"]))["deleted"] is True
+
+
+async def test_the_openai_sdk_is_pointed_at_the_gateway(connect: Connect, half: str):
+    sdk = connect().openai()
+    create = sdk.chat.completions.create
+    asked = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
+    if half == "sync":
+        answer = await asyncio.to_thread(create, **asked)
+        await asyncio.to_thread(sdk.close)
+    else:
+        answer = await create(**asked)
+        await sdk.close()
+    assert answer.choices[0].message.content
