@@ -12,9 +12,9 @@ from pathlib import Path
 from modelmill_bus.bus import Bus
 from modelmill_data_prep.settings import Settings
 from modelmill_registry.model_folder import check_model_folder, import_model
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.errors import DomainError
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 
 
 async def bring_in(folder: Path, *, name: str, tenant: str) -> str:

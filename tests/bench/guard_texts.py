@@ -6,9 +6,8 @@ from itertools import cycle, islice
 from random import Random
 
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
-from modelmill_guard.entry import Severity
 from modelmill_guard.policy import Policy
-from modelmill_guard.rule import Rule
+from modelmill_guard.rule import Rule, Severity
 from modelmill_guard.verdict import Action, Direction
 
 from tests.bench.prep_rows import NOUNS, rows_of

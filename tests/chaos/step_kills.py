@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.token_file import TrainingOrder
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
-from modelmill_token_files.tokens_plan import TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
+from modelmill_token_files.tokens_plan import TOKEN_ROWS, TokensPlan
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide

@@ -16,7 +16,7 @@ from modelmill_registry.store import FolderStore
 from modelmill_service_kit.bus_access import Credential
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 
 from tests.chaos.fleet import Place
 from tests.chaos.plan import Plan

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed, Preempted

@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 from google.protobuf.struct_pb2 import Struct
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from modelmill.jobs.v1 import job_pb2 as pb
-from modelmill_bus import ids
+from modelmill_bus import kinds
 from modelmill_testkit.fake_nats.broker import Mishap
 from modelmill_testkit.simulation import virtual_time
 
@@ -93,7 +93,7 @@ class ProtocolMachine(RuleBasedStateMachine):
         self, owner: Node, key: str, desired_state: "pb.JobDesiredState.ValueType", wait: float
     ) -> None:
         tenant = TENANT_OF[key]
-        job_id = ids.job_id("ftjob", tenant=tenant, kind="train", idempotency_key=key)
+        job_id = kinds.job_id("ftjob", tenant=tenant, kind="train", idempotency_key=key)
         if job_id in self.world.book.jobs:
             self.world.desired_state(owner, tenant, job_id, desired_state)
         self.world.loop.advance(wait)

@@ -4,9 +4,15 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_audit.metrics import AUDIT_DROPPED, MAX_RULES, MAX_TENANTS, RULE_MATCHES, FirstNames
-from modelmill_audit.text_judged import TextJudged
-from modelmill_audit.trail import AuditTrail
+from modelmill_audit.trail import (
+    AUDIT_DROPPED,
+    MAX_RULES,
+    MAX_TENANTS,
+    RULE_MATCHES,
+    AuditTrail,
+    FirstNames,
+    TextJudged,
+)
 from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
 
 

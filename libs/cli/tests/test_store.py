@@ -25,7 +25,7 @@ def test_a_sweep_says_what_it_removed_and_leaves_what_is_named(
     assert run_app(sweep) == 0
     assert capsys.readouterr().out == "0 contents of 0 bytes, 0 unfinished uploads\n"
     a_day_later = time.time() + 25 * 3600
-    monkeypatch.setattr("modelmill_registry.stores.FolderStore", lambda root: at(root, a_day_later))
+    monkeypatch.setattr("modelmill_registry.store.FolderStore", lambda root: at(root, a_day_later))
     assert run_app(sweep) == 0
     assert capsys.readouterr().out == "1 contents of 6 bytes, 0 unfinished uploads\n"
     assert store.verify(kept.digest) == kept

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from modelmill_evaluation.bootstrap import compare, estimate
 from modelmill_evaluation.groups import (
     MAX_GROUPS,
     NONE,
@@ -12,10 +11,8 @@ from modelmill_evaluation.groups import (
     script_label,
     value_label,
 )
-from modelmill_evaluation.intervals import accuracy
-from modelmill_evaluation.row_outcome import RowOutcome
-from modelmill_evaluation.scores import measure_of
-from modelmill_evaluation.statistics import Statistics
+from modelmill_evaluation.intervals import Statistics, accuracy, compare, estimate
+from modelmill_evaluation.scores import RowOutcome, measure_of
 
 MEAN = measure_of("exact_match")
 
@@ -95,7 +92,7 @@ def test_of_a_loss_the_smaller_one_wins() -> None:
 def test_the_same_seed_gives_the_same_interval_and_memory_bounds_nothing(monkeypatch) -> None:
     rows = rows_of([n / 50 for n in range(50)])
     whole = estimate(MEAN, rows, seed=5, resamples=100)
-    monkeypatch.setattr("modelmill_evaluation.bootstrap.DRAWN_AT_ONCE", 200)
+    monkeypatch.setattr("modelmill_evaluation.intervals.DRAWN_AT_ONCE", 200)
 
     assert estimate(MEAN, rows, seed=5, resamples=100) == whole
     assert estimate(MEAN, rows, seed=6, resamples=100) != whole

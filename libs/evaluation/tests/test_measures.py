@@ -6,9 +6,8 @@ from math import exp, log
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_evaluation.bootstrap import compare, estimate
+from modelmill_evaluation.intervals import compare, estimate
 from modelmill_evaluation.rouge import common_subsequence, rouge_l, rouge_n
-from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_evaluation.score_names import (
     LOWER_IS_BETTER,
     MEASURES,
@@ -16,7 +15,7 @@ from modelmill_evaluation.score_names import (
     OF_LIKELIHOODS,
     OF_TEXTS,
 )
-from modelmill_evaluation.scores import measure_of
+from modelmill_evaluation.scores import RowOutcome, measure_of
 from sacrebleu import corpus_bleu, corpus_chrf
 
 ANSWERS = ["我很喜欢猫", "the cat sat on the mat", "", "Hello, world! 你好"]

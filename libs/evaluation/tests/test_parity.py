@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_evaluation.parity.comparison import Limit, check_likeness, compare
-from modelmill_evaluation.parity.conversations import Conversation
-from modelmill_evaluation.parity.errors import ParityError
-from modelmill_evaluation.parity.goldens import Goldens, KeptLogits, Logits
-from modelmill_evaluation.parity.prompts import check_prompts
-from modelmill_evaluation.parity.taking import NEW_TOKENS, TokenizerFacts, take_goldens
+from modelmill_evaluation.parity.comparison import Limit, check_likeness, check_prompts, compare
+from modelmill_evaluation.parity.goldens import Goldens, KeptLogits, Logits, ParityError
+from modelmill_evaluation.parity.taking import (
+    NEW_TOKENS,
+    Conversation,
+    TokenizerFacts,
+    take_goldens,
+)
 
 VOCABULARY = 2000
 END = "<end>"

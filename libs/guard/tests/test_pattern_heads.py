@@ -5,11 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.pattern import parse_pattern
 from modelmill_guard.scan import RuleScan, RuleSet
-from modelmill_guard.verdict import Action
+from modelmill_guard.verdict import Action, Found, RuleHead
 
 
 @pytest.mark.parametrize(

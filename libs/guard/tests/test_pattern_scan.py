@@ -2,11 +2,10 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.pattern import parse_pattern
 from modelmill_guard.pattern_scan import PatternScan, PatternSet
-from modelmill_guard.verdict import Action
+from modelmill_guard.verdict import Action, Found, RuleHead
 
 PATTERNS = [
     r"\b[a-z0-9.]{1,6}@[a-z0-9]{1,5}\.[a-z]{2,4}\b",

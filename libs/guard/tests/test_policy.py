@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from modelmill_guard.entry import Severity
 from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.rule import Severity
 from modelmill_guard.verdict import Action, Direction
 
 

@@ -10,8 +10,13 @@ from modelmill.inference.v1.inference_service_pb2 import (
     ScoreRequest,
 )
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from modelmill_inference_client.answers import Likelihood, ModelAnswer, Text
-from modelmill_inference_client.inference_models import PATIENCE_SECONDS, InferenceModels
+from modelmill_inference_client.inference_models import (
+    PATIENCE_SECONDS,
+    InferenceModels,
+    Likelihood,
+    ModelAnswer,
+    Text,
+)
 from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.fake_inference import (

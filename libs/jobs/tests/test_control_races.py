@@ -28,7 +28,7 @@ from modelmill_jobs.claims import Claim
 from modelmill_jobs.control import finalize_unclaimed
 from modelmill_jobs.control_signals import ControlSignal, StopOrder
 from modelmill_jobs.errors import Fenced, Preempted
-from modelmill_jobs.job_view import JobView
+from modelmill_jobs.job_status import JobView
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_testkit.waiting import eventually
 

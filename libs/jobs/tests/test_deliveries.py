@@ -6,7 +6,7 @@ from chain_worker import ChainHandler, InProcess
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill_bus.subjects import job_progress, job_requested
 from modelmill_jobs.claims import Claim
-from modelmill_jobs.job_view import JobView
+from modelmill_jobs.job_status import JobView
 from modelmill_testkit.waiting import eventually
 
 

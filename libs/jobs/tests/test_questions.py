@@ -14,8 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
-from modelmill_jobs import active
-from modelmill_jobs import heartbeat as heartbeat
+from modelmill_jobs import active, progress
 from modelmill_jobs.errors import JobFailed
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
@@ -55,7 +54,7 @@ async def test_questions_are_answered_side_by_side_and_no_more_at_once_than_the_
 
 async def test_a_child_that_is_answered_is_not_silent(working, jobs, store, monkeypatch):
     seconds = 0.0
-    monkeypatch.setattr(heartbeat, "time", SimpleNamespace(monotonic=lambda: seconds))
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: seconds))
 
     async def slowly(question: Mapping[str, Any]) -> int:
         nonlocal seconds

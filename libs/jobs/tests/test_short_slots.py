@@ -12,8 +12,8 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JOB_STATUS_UNSPECIFIED,
 )
-from modelmill_jobs.short_slots import ShortJobs
 from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_jobs.waiting import ShortJobs
 from modelmill_service_kit.machine_size import MachineSize
 from modelmill_testkit.waiting import eventually
 

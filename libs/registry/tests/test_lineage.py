@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_registry.errors import CorruptArtifactError
-from modelmill_registry.lineage import Edge, verify, walk
+from modelmill_registry.manifest import Edge, verify, walk
 from modelmill_registry.verifying_store import VerifyingStore
 from modelmill_service_kit.errors import NotFoundError
 from registry_support.places import Place

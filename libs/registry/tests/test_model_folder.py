@@ -17,7 +17,7 @@ from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.hostile_models import HOSTILE
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 from registry_support.model_folders import GOOD, MALICIOUS, WEIGHTS
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from modelmill_registry.durable import make_read_only
+from modelmill_registry.blobs import make_read_only
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o444), (0o027, 0o440), (0o077, 0o400)])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmill_registry.durable import make_folder
+from modelmill_registry.blobs import make_folder
 from modelmill_registry.errors import CommitAbandonedError
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import DiskFullError

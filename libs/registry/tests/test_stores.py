@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_registry.s3_store import S3Store
-from modelmill_registry.store import FolderStore
-from modelmill_registry.stores import open_store, store_of
+from modelmill_registry.store import FolderStore, open_store, store_of
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.settings import ServiceSettings
 from registry_support.places import BucketPlace

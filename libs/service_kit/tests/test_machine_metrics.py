@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
-from modelmill_service_kit.machine_metrics import ProcessTreeCollector, machine_metrics, version_of
+from modelmill_service_kit.metrics import ProcessTreeCollector, machine_metrics, version_of
 from prometheus_client import CollectorRegistry
 
 MEGABYTE = 1_000_000

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from modelmill_service_kit.retry_after import retry_after_seconds
+from modelmill_service_kit.breaker import retry_after_seconds
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 

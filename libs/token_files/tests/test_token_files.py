@@ -9,12 +9,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modelmill_token_files.layout import ORDER_FILE, TOKEN_ROWS, TOKENS_FOLDER, TokenFilesError
-from modelmill_token_files.token_file import TokenFile, read_packs
+from modelmill_token_files.token_file import TokenFile, TrainingOrder, read_packs
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokenizer_digest import files_of, reads_alike, tokenizer_digest
-from modelmill_token_files.tokens_plan import SplitCounts, TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
+from modelmill_token_files.tokens_plan import (
+    ORDER_FILE,
+    TOKEN_ROWS,
+    TOKENS_FOLDER,
+    SplitCounts,
+    TokenFilesError,
+    TokensPlan,
+)
 
 PLAN = TokensPlan(model="mv-1", tokenizer="sha256:1", max_tokens=64, pack_tokens=128)
 IDS = st.lists(st.integers(0, 2**31 - 1), min_size=2, max_size=9)

@@ -8,7 +8,7 @@ from modelmill_testkit.hostile_models import HOSTILE
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.tool_templates import FAMILIES
 from modelmill_tokenization.bounded import Limits
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 
 pytestmark = pytest.mark.tier("test")
 

@@ -14,7 +14,7 @@ from modelmill_data_prep.domain.tokens.encode_rows import EncodedRows, encode_ro
 from modelmill_testkit.models import CHAT_TEMPLATE, make_tiny_llama
 from modelmill_testkit.models import SPECIAL as PLAIN_SPECIAL
 from modelmill_testkit.tool_templates import DEEPSEEK, HERMES, LLAMA, SPECIAL
-from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.tokens_plan import TOKEN_ROWS
 from modelmill_tokenization import ChatTokenizer
 from modelmill_tokenization.conversations import ConversationEncoder
 

@@ -19,7 +19,7 @@ from modelmill_data_prep.domain.row_batch import ROWS
 from modelmill_data_prep.pipeline.model_augmentation import NoLossError
 from modelmill_testkit.fake_inference import VERSION, FakeInference
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_token_files.training_order import TrainingOrder
+from modelmill_token_files.token_file import TrainingOrder
 
 GIVEN: list[object] = [
     {"q": f"Where shall I begin to repair automobile number {n}?", "a": "abcdefghij"[: n % 10 + 1]}

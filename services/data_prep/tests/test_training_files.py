@@ -9,9 +9,8 @@ from data_prep_support.preparing import SPLITS, Dataset, prepare
 from modelmill_data_prep.pipeline.worker_parts import load_synonyms
 from modelmill_data_prep.prepare_dataset import NoValidRowsError
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_token_files.token_file import TokenFile, read_packs
+from modelmill_token_files.token_file import TokenFile, TrainingOrder, read_packs
 from modelmill_token_files.tokens_plan import TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 ROWS: list[object] = [

@@ -25,7 +25,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainSpec
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import job_progress, job_state
 from modelmill_testkit.waiting import eventually
 

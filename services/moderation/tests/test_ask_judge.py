@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from modelmill_guard.judge import Judge, Window
 from modelmill_guard.verdict import Direction
-from modelmill_moderation.ask_judge import LOG_SECONDS, AskJudge
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_moderation.domain.judge_answers import Failure, NoOpinionError
+from modelmill_moderation.judge_window import LOG_SECONDS, AskJudge
 from moderation_support.judged import compiled, judges
 from moderation_support.safety_client import Clock
 

@@ -13,8 +13,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill_guard.judge import DEFAULT_INSTRUCTION, Judge, Window
 from modelmill_guard.policy import parse_policy
 from modelmill_moderation.adapters.classifier_judge import ClassifierJudge, inference_at, shares_of
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
-from modelmill_moderation.domain.score_cache import ScoreCache
+from modelmill_moderation.domain.judge_answers import Failure, NoOpinionError, ScoreCache
 from modelmill_service_kit.errors import (
     DeadlineError,
     InvalidInputError,

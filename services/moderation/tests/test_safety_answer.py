@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_moderation.adapters.safety_http import STYLES, scores_in
-from modelmill_moderation.domain.no_opinion import NoOpinionError
-from modelmill_moderation.domain.score_cache import Scores
+from modelmill_moderation.domain.judge_answers import NoOpinionError, Scores
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 VALUES = st.recursive(

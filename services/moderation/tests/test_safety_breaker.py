@@ -12,7 +12,7 @@ from modelmill_moderation.adapters.safety_service import (
     BREAKER_SECONDS,
     SafetyService,
 )
-from modelmill_moderation.domain.no_opinion import Failure
+from modelmill_moderation.domain.judge_answers import Failure
 from modelmill_testkit.waiting import eventually
 from moderation_support.safety_client import Clock, failure_of, service_at
 from moderation_support.safety_server import SafetyServer, hang, serving, status

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from modelmill_moderation.adapters.safety_service import SafetyService
-from modelmill_moderation.domain.no_opinion import Failure
+from modelmill_moderation.domain.judge_answers import Failure
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.ports import free_port

@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_moderation.domain.score_cache import ScoreCache
+from modelmill_moderation.domain.judge_answers import ScoreCache
 
 SECONDS = 10
 STEPS = st.lists(

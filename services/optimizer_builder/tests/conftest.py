@@ -22,7 +22,7 @@ from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.service_process import SECRET, running_service, service_settings
 from modelmill_testkit.waiting import eventually
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 
 from .builders import (
     TENANT,

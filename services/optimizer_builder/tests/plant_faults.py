@@ -15,7 +15,7 @@ from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 forbid_telemetry()
 
 import torch  # noqa: E402
-from modelmill_evaluation.parity.errors import ParityError  # noqa: E402
+from modelmill_evaluation.parity.goldens import ParityError  # noqa: E402
 from modelmill_evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
 from modelmill_optimizer_builder.adapters.merge_check import check_merge  # noqa: E402

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from modelmill_evaluation.parity.errors import ParityError
+from modelmill_evaluation.parity.goldens import ParityError
 from modelmill_optimizer_builder.domain.build_plan import SourceVersion, source_errors, spec_errors
 from modelmill_optimizer_builder.domain.parity import (
     LogitDistance,

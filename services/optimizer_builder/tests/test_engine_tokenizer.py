@@ -13,7 +13,7 @@ from modelmill_testkit.hostile_models import HOSTILE, wake_in_engines
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.call import CallLimits
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 
 pytestmark = pytest.mark.heavy
 

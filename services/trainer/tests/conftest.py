@@ -19,7 +19,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 from modelmill_bus.bus import Bus
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore
@@ -29,12 +29,11 @@ from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
 from modelmill_testkit.waiting import eventually
-from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.token_file import TrainingOrder
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
-from modelmill_token_files.tokens_plan import TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_token_files.tokens_plan import TOKEN_ROWS, TokensPlan
+from modelmill_tokenization.bounded.here import try_tokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.main import serve
 from modelmill_trainer.settings import Settings

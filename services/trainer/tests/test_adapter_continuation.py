@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_bus.subjects import job_requested
 from modelmill_jobs.child import ChildFailure
-from modelmill_registry.lineage import walk
+from modelmill_registry.manifest import walk
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.waiting import eventually
 from modelmill_trainer.domain.hyper_parameters import decide

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
-from modelmill_evaluation.row_outcome import RowOutcome
+from modelmill_evaluation.scores import RowOutcome
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected, Slice
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import MeasuredSuite

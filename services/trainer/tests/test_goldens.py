@@ -14,7 +14,7 @@ from modelmill_jobs.child import ChildFailure
 from modelmill_testkit.hostile_models import wake_in_transformers
 from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.call import CallLimits
-from modelmill_tokenization.bounded.trial import try_tokenizer
+from modelmill_tokenization.bounded.here import try_tokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_tokenization.prompt_facts import prompt_facts
 from modelmill_trainer.domain.child_requests import TrainRequest

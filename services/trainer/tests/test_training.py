@@ -20,7 +20,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import job_state
 from modelmill_evaluation.parity.goldens import Goldens
 from modelmill_jobs.submit import JobQueue

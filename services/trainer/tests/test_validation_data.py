@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill_registry.lineage import walk
+from modelmill_registry.manifest import walk
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.waiting import eventually
 

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
@@ -9,18 +10,77 @@ from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from modelmill_bus.bus import Publishes
 from modelmill_bus.record_queue import RecordQueue
 from modelmill_bus.subjects import audit
-from modelmill_guard.verdict import Direction
+from modelmill_guard.verdict import Action, Direction, Verdict
+from prometheus_client import Counter
 
-from modelmill_audit.metrics import (
-    AUDIT_DROPPED,
-    MAX_RULES,
-    MAX_TENANTS,
-    OTHER,
-    RULE_MATCHES,
-    VERDICTS,
-    FirstNames,
+VERDICTS = Counter("modelmill_verdicts", "Texts that were judged.", ["action", "direction"])
+for _action in Action:
+    for _direction in Direction:
+        # There from the start: a rate sees the first block only if there was a zero before it.
+        VERDICTS.labels(_action.name.lower(), _direction.value)
+
+RULE_MATCHES = Counter(
+    "modelmill_rule_matches",
+    "Texts in which a rule matched, by rule and by whose texts they were.",
+    ["rule", "category", "tenant"],
 )
-from modelmill_audit.text_judged import TextJudged
+AUDIT_DROPPED = Counter("modelmill_audit_dropped", "Audit records that were lost.")
+
+OTHER = "other"
+MAX_RULES = 500
+MAX_TENANTS = 50
+
+
+class FirstNames:
+    """Names as labels of a metric: the first `limit` that come are themselves, the rest "other".
+
+    Callers choose tenants' names and write rules: without a bound they would choose our memory.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def __call__(self, name: str) -> str:
+        """The label for a name, always the same once given."""
+        if name in self._known:
+            return name
+        if len(self._known) >= self._limit:
+            return OTHER
+        self._known.add(name)
+        return name
+
+
+@dataclass(frozen=True)
+class TextJudged:
+    """A text was judged. It carries the text's hash, so that the text itself goes nowhere."""
+
+    tenant: str
+    direction: Direction
+    action: Action
+    matched: frozenset[tuple[str, str]]
+    """Ids of rules and judges that matched, each with a category."""
+    policy_digest: str
+    text_sha256: str
+    """Hex."""
+    unanswered: tuple[str, ...] = ()
+    """Judges that gave no opinion, where the policy lets the text pass then."""
+
+    @classmethod
+    def by(
+        cls, verdict: Verdict, *, tenant: str, direction: Direction, text_sha256: str
+    ) -> "TextJudged":
+        """What is remembered of a verdict of the guard."""
+        return cls(
+            tenant=tenant,
+            direction=direction,
+            action=verdict.action,
+            matched=frozenset((match.rule_id, match.category) for match in verdict.matches),
+            policy_digest=verdict.policy_digest,
+            text_sha256=text_sha256,
+            unanswered=verdict.unanswered,
+        )
+
 
 DIRECTIONS = {Direction.INPUT: pb.DIRECTION_INPUT, Direction.OUTPUT: pb.DIRECTION_OUTPUT}
 

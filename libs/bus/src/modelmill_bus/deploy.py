@@ -12,7 +12,7 @@ from pathlib import Path
 
 from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed
 from modelmill_service_kit.errors import DomainError, InvalidInputError
-from modelmill_service_kit.secret_files import secret_in
+from modelmill_service_kit.settings import secret_in
 
 from modelmill_bus.link import open_link
 from modelmill_bus.permissions import DEPLOY

@@ -1,8 +1,9 @@
 """The measures: from what a model made of rows to statistics, and from their sums to one value."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
-from math import log
+from math import isfinite, log
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +13,51 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from modelmill_evaluation import score_names as names
+from modelmill_evaluation.intervals import Statistics
 from modelmill_evaluation.rouge import rouge_l, rouge_n
-from modelmill_evaluation.row_outcome import RowOutcome
-from modelmill_evaluation.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class RowOutcome:
+    """One row's right answer and what the model said; None is what it did not say."""
+
+    reference: str
+    """The right answer."""
+    log_likelihood: float | None = None
+    """Of the right answer after the prompt, in nats; finite."""
+    tokens: int = 0
+    """Of the right answer."""
+    choices: tuple[str, ...] = ()
+    right: int | None = None
+    """Index of the right choice."""
+    choice_scores: tuple[float, ...] | None = None
+    """Log-likelihood of each choice, in nats."""
+    is_greedy: bool | None = None
+    """Whether the right answer is what the model says unasked; only where no choices are given."""
+    answer: str | None = None
+    """What was generated."""
+
+    @property
+    def chosen(self) -> int | None:
+        """Index of the likeliest choice, the first of equals."""
+        return _likeliest(self.choice_scores)
+
+    @property
+    def chosen_by_length(self) -> int | None:
+        """The same by likelihood per character: long choices are not at a loss."""
+        if self.choice_scores is None:
+            return None
+        lengths = [max(len(choice), 1) for choice in self.choices]
+        return _likeliest([s / n for s, n in zip(self.choice_scores, lengths, strict=True)])
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether there is a finite one, of at least a token."""
+        return self.log_likelihood is not None and isfinite(self.log_likelihood) and self.tokens > 0
+
+
+def _likeliest(scores: Sequence[float] | None) -> int | None:
+    return None if scores is None else max(range(len(scores)), key=scores.__getitem__)
 
 
 def bleu() -> Metric:
@@ -80,11 +123,11 @@ class Measure(Protocol):
         ...
 
     def aggregate(self, sums: Floats, rows: int) -> Floats:
-        """See `modelmill_evaluation.bootstrap.Aggregates`."""
+        """See `modelmill_evaluation.intervals.Aggregates`."""
         ...
 
     def row_values(self, distinct: Floats) -> Floats:
-        """See `modelmill_evaluation.bootstrap.Aggregates`."""
+        """See `modelmill_evaluation.intervals.Aggregates`."""
         ...
 
 

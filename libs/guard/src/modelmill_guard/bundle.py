@@ -9,18 +9,16 @@ from threading import Lock
 import yaml
 
 from modelmill_guard.detectors import detector_pattern
-from modelmill_guard.found import RuleHead
 from modelmill_guard.han_ways import PINYIN
 from modelmill_guard.judge import Judge
 from modelmill_guard.normalise import normalise
 from modelmill_guard.pattern import BoundedPattern, PatternError, parse_pattern
-from modelmill_guard.policy import Policy, PolicyError, policy_from_objects
+from modelmill_guard.policy import Policy, PolicyError, WhenUnavailable, policy_from_objects
 from modelmill_guard.rule import MAX_KEYWORD_CHARACTERS, Rule
 from modelmill_guard.scan import RuleSet
 from modelmill_guard.stream import StreamGuard
 from modelmill_guard.variants import LEET, OF_HAN, has_leet, in_pinyin
-from modelmill_guard.verdict import Action, Direction, Verdict
-from modelmill_guard.when_unavailable import WhenUnavailable
+from modelmill_guard.verdict import Action, Direction, RuleHead, Verdict
 
 
 def rule_sets(

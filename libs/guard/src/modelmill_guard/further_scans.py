@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
-from modelmill_guard.beginnings import any_of
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.leet_scan import LeetKeywords, LeetScan
 from modelmill_guard.loose import LooseKeywords, LooseScan, is_loose
-from modelmill_guard.mixed import MixedKeywords
-from modelmill_guard.mixed_scan import MixedScan
+from modelmill_guard.mixed import MixedKeywords, MixedScan
 from modelmill_guard.normalise import ShadowWindow
+from modelmill_guard.reading import any_of
 from modelmill_guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
 from modelmill_guard.variants import LEET_SIGNS
+from modelmill_guard.verdict import Found, RuleHead
 
 
 class _Scan(Protocol):

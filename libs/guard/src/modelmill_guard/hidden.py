@@ -7,9 +7,9 @@ one are read as a space; more of them end it.
 
 import re
 
-from modelmill_guard.found import Found
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.scan import RuleScan, RuleSet
+from modelmill_guard.verdict import Found
 
 MOST_BETWEEN = 3
 MOST_PASSAGES = 32

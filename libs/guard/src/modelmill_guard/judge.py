@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from modelmill_guard.entry import (
+from modelmill_guard.rule import (
     ACTIONS,
     DIRECTIONS,
     SEVERITIES,

@@ -1,14 +1,45 @@
 """What judges let pass of a growing text that the rules released."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelmill_guard.judge import Judge, Window
 from modelmill_guard.stream import MASK
 from modelmill_guard.verdict import Action, RuleMatch
-from modelmill_guard.windows import Windows
+
+CONTEXT_CHARACTERS = 100
+"""What a judge reads before a window, so that no phrase escapes by lying across two."""
+
+
+class Windows:
+    """Cuts a text, given in pieces cut anywhere, into windows of one size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._start = 0
+        self._context = ""
+        self._text = ""
+
+    def push(self, text: str) -> Iterator[Window]:
+        """The windows that are complete with this piece."""
+        self._text += text
+        while len(self._text) >= self.size:
+            yield self._next(self.size)
+
+    def finish(self) -> Iterator[Window]:
+        """The last window, if there is text left."""
+        if self._text:
+            yield self._next(len(self._text))
+
+    def _next(self, length: int) -> Window:
+        window = Window(self._start, self._context, self._text[:length])
+        self._start += length
+        self._context = (self._context + window.text)[-CONTEXT_CHARACTERS:]
+        self._text = self._text[length:]
+        return window
+
 
 MAX_ASKED_AT_ONCE = 8
 """Windows of one text that are being judged at a time."""

@@ -4,10 +4,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from modelmill_guard.found import Found, RuleHead, SeenHead
 from modelmill_guard.normalise import WORD_CHARACTERS, ShadowWindow, is_word_character
 from modelmill_guard.reading import HYPHENED, Reading
 from modelmill_guard.remembered import LONGEST_REMEMBERED, remember
+from modelmill_guard.verdict import Found, RuleHead, SeenHead
 
 KEYWORD_ENDS, HEAD_ENDS = 1, 2
 

@@ -7,12 +7,12 @@ the scans begin with the first sign, at the first character that is kept for wha
 import re
 from collections.abc import Sequence
 
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.keywords import KeywordAutomaton, KeywordScan
 from modelmill_guard.loose import LooseKeywords, LooseScan, is_found_loosely, is_loose
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.spaced import SpacedKeywords, SpacedScan
 from modelmill_guard.variants import LEET_SIGNS, LEETSPEAK, LEETSPEAK_APART
+from modelmill_guard.verdict import Found, RuleHead
 
 _SIGN = re.compile(f"[{re.escape(LEET_SIGNS)}]")
 

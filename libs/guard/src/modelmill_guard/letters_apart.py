@@ -5,8 +5,8 @@ Scans read its attributes in their own loops, because a call for each letter wou
 
 from collections import deque
 
-from modelmill_guard.found import Found
 from modelmill_guard.normalise import is_word_character
+from modelmill_guard.verdict import Found
 
 MOST_SEPARATORS = 3
 _CLAUSE_ENDS = frozenset(",;:!?。、")

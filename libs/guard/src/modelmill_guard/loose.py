@@ -21,12 +21,11 @@ from itertools import islice, pairwise, product
 from operator import methodcaller
 from typing import NamedTuple
 
-from modelmill_guard.beginnings import MOST_BETWEEN_WORDS, any_of, beginnings
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.keywords import KeywordAutomaton
 from modelmill_guard.letters_apart import CLAUSE_END, KINDS, SPACED, UNSPACED
 from modelmill_guard.normalise import ShadowWindow
-from modelmill_guard.reading import AS_WRITTEN, Reading
+from modelmill_guard.reading import AS_WRITTEN, MOST_BETWEEN_WORDS, Reading, any_of, beginnings
+from modelmill_guard.verdict import Found, RuleHead
 
 
 def starts_word(window: ShadowWindow, start: int) -> bool:

@@ -12,8 +12,17 @@ from dataclasses import dataclass
 import re2
 
 from modelmill_guard.normalise import normalise
-from modelmill_guard.pattern_heads import begins_at_boundary, characters_of, heads_of
-from modelmill_guard.pattern_tree import Boundary, Character, Choice, Concatenation, Node, Repeat
+from modelmill_guard.pattern_tree import (
+    Boundary,
+    Character,
+    Choice,
+    Concatenation,
+    Node,
+    Repeat,
+    begins_at_boundary,
+    characters_of,
+    heads_of,
+)
 from modelmill_guard.shown_as import simplified
 
 

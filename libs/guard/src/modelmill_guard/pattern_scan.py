@@ -1,16 +1,63 @@
-"""Patterns over a growing text: each finds its leftmost longest matches, none overlapping."""
+"""Pattern scan of a growing text: each pattern finds leftmost longest matches, none overlapping.
+
+Some matches must prove themselves, by a check digit or a date, before they count. A pattern with
+heads is searched for only once the keyword automaton saw one of them; RE2 then follows it for as
+long as a match of it may be growing.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import re2
 
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.pattern import BoundedPattern, compile_pattern, ending_in
-from modelmill_guard.proof import proofs_of
 from modelmill_guard.remembered import LONGEST_REMEMBERED, remember
+from modelmill_guard.verdict import Found, RuleHead, SeenHead
+
+_WORD_END = re.compile(r"\w\b", re.ASCII)
+"""What RE2's `\\b` takes for the end of a word."""
+
+
+class Proof:
+    """What a pattern's certain matches are taken for."""
+
+    def __init__(self, pattern: BoundedPattern) -> None:
+        self._verify = pattern.verify
+        self._shortens = pattern.shortens
+        self._matching: Any = compile_pattern(pattern.source) if pattern.shortens else None
+
+    def of(self, window: ShadowWindow, match: tuple[int, int]) -> tuple[int, int] | None:
+        """What is found: all, a part, or the longest shorter match that verifies; else None.
+
+        The match is certain, so this depends on the text alone, like the match itself.
+        """
+        if self._verify is None:
+            return match
+        start, end = match
+        text = window.text[start - window.start : end - window.start]
+        for length in _lengths(text) if self._shortens else [len(text)]:
+            # Proofs come first: they are cheap, and few hold. These patterns end with a word, so
+            # that a slice has the boundaries that the text has.
+            offset = self._verify(text[:length])
+            if offset is not None and (
+                length == len(text) or self._matching.fullmatch(text[:length]) is not None
+            ):
+                return start + offset, start + length
+        return None
+
+
+def proofs_of(patterns: Iterable[BoundedPattern]) -> tuple[Proof, ...]:
+    """One for each."""
+    return tuple(map(Proof, patterns))
+
+
+def _lengths(text: str) -> list[int]:
+    """The whole length, then every shorter one at which a word ends, longest first."""
+    ends = [found.end() for found in _WORD_END.finditer(text) if found.end() < len(text)]
+    return [len(text), *reversed(ends)]
+
 
 _UNANCHORED = re2._Anchor.UNANCHORED
 _TOGETHER = 32
@@ -171,3 +218,75 @@ def first_growing(pattern: Any, window: ShadowWindow, start: int) -> int:
     """Where a match may be growing, by the pattern's closure; the end when none may."""
     match = first_match(pattern, window, start)
     return window.end if match is None else match[0]
+
+
+class HeadedPatterns:
+    """Patterns with heads, compiled; built once, shared by all scans."""
+
+    def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
+        """Each of `patterns` has heads."""
+        self.rules = tuple(rule for _, rule in patterns)
+        self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
+        self.growing = tuple(
+            compile_pattern(ending_in([pattern.prefixes])) for pattern, _ in patterns
+        )
+        self.proofs = proofs_of(pattern for pattern, _ in patterns)
+        self.heads = [
+            (head, index, pattern.at_boundary)
+            for index, (pattern, _) in enumerate(patterns)
+            for head in sorted(pattern.heads)
+        ]
+        """Head, number of its pattern, whether it counts only at a word boundary."""
+
+
+class HeadedScan:
+    """One text's way through them."""
+
+    def __init__(self, patterns: HeadedPatterns) -> None:
+        self._patterns = patterns
+        self.open: dict[int, int] = {}
+        """Patterns of which a match may be growing, and where the next one may start."""
+        self._after: dict[int, int] = {}
+        """Where the last match of a pattern ended; the next cannot start before."""
+        self.growing_at = 0
+        """The first position at which a match may still be growing, as of the last `feed`."""
+
+    def feed(
+        self, window: ShadowWindow, seen: Sequence[SeenHead], *, finished: bool
+    ) -> list[Found]:
+        """Follow what is open in what the window has gained; return what is now certain."""
+        self.growing_at = window.end
+        found: list[Found] = []
+        # Of what was dropped no match can start; the one character before that is there to look at.
+        earliest = window.start + 1 if window.start else 0
+        for index, head_start in seen:
+            start = max(head_start, earliest, self._after.get(index, 0))
+            self.open[index] = min(start, self.open.get(index, start))
+        for index in list(self.open):
+            still_at = self._follow(index, window, found, finished=finished)
+            if still_at < window.end:
+                self.open[index] = still_at
+                self.growing_at = min(self.growing_at, still_at)
+            else:
+                del self.open[index]
+        return found
+
+    def _follow(
+        self, index: int, window: ShadowWindow, found: list[Found], *, finished: bool
+    ) -> int:
+        """Collect one pattern's certain matches; return where it may still be growing."""
+        patterns, start = self._patterns, self.open[index]
+        still_at = window.end
+        if not finished:
+            still_at = first_growing(patterns.growing[index], window, start)
+        while start < still_at:
+            match = first_match(patterns.matching[index], window, start)
+            if match is None or match[0] >= still_at:
+                break
+            proven = patterns.proofs[index].of(window, match)
+            if proven is not None:
+                found.append(Found(*proven, patterns.rules[index]))
+            start = self._after[index] = proven[1] if proven else match[0] + 1
+            if not finished and start > still_at:
+                still_at = first_growing(patterns.growing[index], window, start)
+        return max(start, still_at)

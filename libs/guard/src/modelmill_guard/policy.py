@@ -1,7 +1,8 @@
 """Policies as people write them: YAML rules, validated with all errors at once."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol, TypeVar
 
 import yaml
@@ -9,7 +10,36 @@ import yaml
 from modelmill_guard.judge import Judge, JudgeReader, OnFailure
 from modelmill_guard.rule import Rule, RuleReader
 from modelmill_guard.verdict import Direction
-from modelmill_guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
+
+
+class WhenUnavailable(StrEnum):
+    """What becomes of an input while the service that judges inputs does not answer."""
+
+    CLOSED = "closed"
+    """Nothing passes."""
+
+    RULES_ONLY = "rules_only"
+    """The policy's rules judge it where it arrives, and no record is kept."""
+
+
+_BEHAVIOURS = {behaviour.value: behaviour for behaviour in WhenUnavailable}
+
+
+def read_when_unavailable(
+    name: str, document: Mapping[str, object], errors: list[str]
+) -> Iterator[WhenUnavailable]:
+    """What a document says, if it says anything."""
+    written = document.get("when_unavailable")
+    if isinstance(written, str) and written in _BEHAVIOURS:
+        yield _BEHAVIOURS[written]
+    elif "when_unavailable" in document:
+        errors.append(f"{name}: when_unavailable must be one of {', '.join(_BEHAVIOURS)}")
+
+
+def strictest(said: Iterable[WhenUnavailable]) -> WhenUnavailable:
+    """Closed, unless all that was said is that rules may judge alone."""
+    return min(said, default=WhenUnavailable.CLOSED, key=list(WhenUnavailable).index)
+
 
 DEFAULT_MAX_CHECK_CHARACTERS = 100_000
 MAX_CHECK_CHARACTERS = 1_000_000

@@ -5,17 +5,16 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import TypeVar, cast
 
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.further_scans import FurtherKeywords, FurtherScans
-from modelmill_guard.headed_scan import HeadedPatterns, HeadedScan
 from modelmill_guard.keywords import KeywordAutomaton, KeywordScan
 from modelmill_guard.leet_scan import LeetScan
 from modelmill_guard.loose import LooseScan, is_found_loosely
-from modelmill_guard.mixed_scan import MixedScan
+from modelmill_guard.mixed import MixedScan
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.pattern import BoundedPattern
-from modelmill_guard.pattern_scan import PatternScan, PatternSet
+from modelmill_guard.pattern_scan import HeadedPatterns, HeadedScan, PatternScan, PatternSet
 from modelmill_guard.spaced import SpacedScan, is_unspaced
+from modelmill_guard.verdict import Found, RuleHead
 
 
 class RuleSet:

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.keywords import KeywordAutomaton
 from modelmill_guard.letters_apart import (
     CLAUSE_END,
@@ -28,6 +27,7 @@ from modelmill_guard.letters_apart import (
 )
 from modelmill_guard.normalise import ShadowWindow, is_word_character
 from modelmill_guard.reading import AS_WRITTEN, Reading
+from modelmill_guard.verdict import Found, RuleHead
 
 _LEAST_LETTERS = 3
 """Of a keyword with letters of a spaced script: two single letters are met by chance."""

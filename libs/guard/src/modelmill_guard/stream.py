@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from modelmill_guard.escapes import Unescape, first_escape, may_escape
-from modelmill_guard.found import Found, RuleHead
 from modelmill_guard.hidden import HiddenText, has_hidden
 from modelmill_guard.normalise import ShadowWindow
 from modelmill_guard.scan import RuleScan, RuleSet
-from modelmill_guard.verdict import Action, Released, RuleMatch, Verdict
+from modelmill_guard.verdict import Action, Found, Released, RuleHead, RuleMatch, Verdict
 
 
 class Meant(NamedTuple):

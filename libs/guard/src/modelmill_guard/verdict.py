@@ -1,4 +1,7 @@
-"""What the engine says of a text: plain values, equal to what goes over the wire."""
+"""Verdicts of the rule engine: plain values, equal to what goes over the wire.
+
+A match has shadow positions while it is counted, and positions of the text in the verdict.
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -66,3 +69,27 @@ class Released(NamedTuple):
     """Next characters, masks applied; never taken back."""
     verdict: Verdict | None
     """Set by `finish`, or by the push in which a block was found; nothing is released after it."""
+
+
+@dataclass(frozen=True)
+class RuleHead:
+    """What a match says of its rule."""
+
+    rule_id: str
+    category: str
+    action: Action
+
+
+class Found(NamedTuple):
+    """One rule matched from `start` to before `end`."""
+
+    start: int
+    end: int
+    rule: RuleHead
+
+
+class SeenHead(NamedTuple):
+    """A place where a match of a pattern may begin."""
+
+    pattern: int
+    start: int

@@ -4,9 +4,8 @@ import asyncio
 
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judge import Judge, Opinion, Window
-from modelmill_guard.judging import Ruling
+from modelmill_guard.judging import CONTEXT_CHARACTERS, Ruling
 from modelmill_guard.verdict import Action, Direction
-from modelmill_guard.windows import CONTEXT_CHARACTERS
 
 TELLING = {"block": "vile", "mask": "rude", "flag": "odd"}
 """What a judge of each action finds."""

@@ -1,9 +1,13 @@
-"""Models behind the inference service, asked by the service itself, patiently."""
+"""Models behind the inference service, asked by the service itself, patiently.
+
+`AskedModels` is what a job asks of them, whoever answers: inference, or a fake in unit tests.
+"""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
@@ -24,7 +28,52 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.grpc_client import domain_errors
 
-from modelmill_inference_client.answers import Likelihood, ModelAnswer, Text
+Value = TypeVar("Value", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAnswer(Generic[Value]):
+    """To one question."""
+
+    value: Value | None
+    """None where the model has no answer to this question."""
+    version_id: str
+    """Of who answered; empty for a refusal."""
+    refusal: str = ""
+    """Why there is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """How likely a continuation is."""
+
+    log_likelihood: float
+    """Natural logarithm, summed over its tokens."""
+    tokens: int
+    is_greedy: bool
+    """Greedy generation would say just this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What was generated."""
+
+    text: str
+    finish_reason: str
+    """"stop", "length" or "tool_calls"."""
+
+
+class AskedModels(Protocol):
+    """See `modelmill_inference_client.inference_models.InferenceModels`."""
+
+    async def scorer(self, tenant: str, model: str) -> str: ...
+
+    async def writer(self, tenant: str, model: str) -> str: ...
+
+    async def likelihoods(self, request: ScoreRequest) -> ModelAnswer[tuple[Likelihood, ...]]: ...
+
+    async def text(self, request: GenerateRequest) -> ModelAnswer[Text]: ...
+
 
 if TYPE_CHECKING:
     # Only the types know it.
@@ -41,7 +90,7 @@ PATIENCE_SECONDS = 600.0
 """So long a question waits for a service that has no room or is away."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 
-Value = TypeVar("Value")
+Answered = TypeVar("Answered")
 
 
 class InferenceModels:
@@ -144,8 +193,8 @@ class InferenceModels:
         return ask
 
     async def _answer(
-        self, ask: Callable[[], Awaitable[ModelAnswer[Value]]], patience_seconds: float
-    ) -> ModelAnswer[Value]:
+        self, ask: Callable[[], Awaitable[ModelAnswer[Answered]]], patience_seconds: float
+    ) -> ModelAnswer[Answered]:
         """The answer, asked for until the service has one or patience has an end."""
         waited, pause = 0.0, FIRST_PAUSE_SECONDS
         while True:
@@ -166,7 +215,7 @@ class InferenceModels:
             waited, pause = waited + seconds, pause * 2
 
 
-def _able(model: str, answer: ModelAnswer[Value]) -> ModelAnswer[Value]:
+def _able(model: str, answer: ModelAnswer[Answered]) -> ModelAnswer[Answered]:
     if answer.value is None:
         raise PreconditionError(f"{model} cannot be asked: {answer.refusal}")
     return answer

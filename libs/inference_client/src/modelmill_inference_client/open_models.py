@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, Protocol
+from typing import Literal
 
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill_jobs.active import ActiveJob
@@ -11,18 +11,10 @@ from modelmill_service_kit.errors import NotFoundError, PreconditionError
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_service_kit.mutual_tls import MutualTls
 
-from modelmill_inference_client.inference_models import PEER, InferenceModels
+from modelmill_inference_client.inference_models import PEER, AskedModels, InferenceModels
 
 Ability = Literal["score", "write"]
 """What is asked of a model: how likely texts are, or texts."""
-
-
-class Finds(Protocol):
-    """See `InferenceModels`."""
-
-    async def scorer(self, tenant: str, model: str) -> str: ...
-
-    async def writer(self, tenant: str, model: str) -> str: ...
 
 
 @asynccontextmanager
@@ -38,7 +30,7 @@ async def models_at(
 
 
 async def find_versions(
-    models: Finds, job: ActiveJob, wanted: Sequence[tuple[Ability, str]]
+    models: AskedModels, job: ActiveJob, wanted: Sequence[tuple[Ability, str]]
 ) -> list[str]:
     """Load what `wanted` names, and see which versions answer, in its order.
 

@@ -6,21 +6,25 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from google.protobuf import json_format
-from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, Checkpoint, JobRequested, JobState
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_DESIRED_STATE_CANCEL,
+    Checkpoint,
+    JobRequested,
+    JobResult,
+    JobState,
+)
 from modelmill_bus.envelope import M
 from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import UnavailableError
 
-from modelmill_jobs.children import start_child, why_it_died
+from modelmill_jobs.children import OnQuestion, Questions, start_child, why_it_died
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, JobFailed, Preempted
-from modelmill_jobs.heartbeat import HANDLER_SILENCE_SECONDS, Heartbeat
-from modelmill_jobs.progress import ProgressReporter, Report
-from modelmill_jobs.questions import OnQuestion, Questions
+from modelmill_jobs.progress import HANDLER_SILENCE_SECONDS, Heartbeat, ProgressReporter, Report
 
 log = logging.getLogger(__name__)
 
@@ -307,3 +311,30 @@ def _say(state: JobState, summary: Mapping[str, Any]) -> None:
 
 def _ignore(_report: Report) -> None:
     pass
+
+
+class JobHandler(Protocol):
+    """Work of one kind."""
+
+    kind: str
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        """False leaves the job queued; it is offered again a second later."""
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        """Do the work.
+
+        Raises:
+            JobFailed: it cannot succeed. Any other exception counts as a failure and the job is
+                tried again, up to the limit.
+        """
+
+
+async def is_ready(handler: JobHandler, request: JobRequested) -> bool:
+    """Whether the job can be begun; one of which that cannot be told is begun."""
+    try:
+        return await handler.is_ready(request)
+    except Exception:
+        # Whatever it stumbled over, the handler meets it too, where it is counted and told.
+        log.exception("cannot tell whether %s is ready", request.job_id)
+        return True

@@ -1,6 +1,11 @@
-"""The work process of a job, as its worker starts it."""
+"""The work process of a job, and the questions that it asks while it works.
 
-from collections.abc import Mapping
+Questions are answered side by side, until the process is gone.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,3 +50,58 @@ def _say_status(status: int) -> str:
     if status < 0:
         return f"the work process crashed (signal {-status})"
     return f"the work process ended with status {status} and no result"
+
+
+log = logging.getLogger(__name__)
+
+OnQuestion = Callable[[Mapping[str, Any]], Awaitable[Any]]
+"""From a question to its answer, plain JSON both. What it raises ends the attempt."""
+
+
+class Questions:
+    """The open questions of one child.
+
+    Args:
+        answered: Called after each answer: a child that is answered is not silent.
+    """
+
+    def __init__(
+        self, child: ChildProcess, on_question: OnQuestion | None, answered: Callable[[], None]
+    ) -> None:
+        self._child = child
+        self._on_question = on_question
+        self._answered = answered
+        self._open: set[asyncio.Task[None]] = set()
+        self.failure: Exception | None = None
+        """Why a question was not answered; the child has been ended for it."""
+
+    def take(self, number: int, question: Mapping[str, Any]) -> None:
+        """Begin to answer.
+
+        Raises:
+            TypeError: nobody is there to answer.
+        """
+        if self._on_question is None:
+            raise TypeError("the child asks, but run_child was given no on_question")
+        task = asyncio.create_task(self._answer(self._on_question, number, question))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def close(self) -> None:
+        """Nobody waits for what is still open."""
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    async def _answer(
+        self, on_question: OnQuestion, number: int, question: Mapping[str, Any]
+    ) -> None:
+        try:
+            answer = await on_question(question)
+            self._child.send({"answered": number, "answer": answer})
+        except Exception as error:
+            # The first one says why; the others are ended with the child.
+            self.failure = self.failure or error
+            self._child.kill()
+        else:
+            self._answered()

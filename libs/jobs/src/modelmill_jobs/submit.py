@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobPriority,
     JobRequested,
 )
-from modelmill_bus import ids
+from modelmill_bus import kinds
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import BrokerDiskFullError, StaleWriteError, StreamFullError
 from modelmill_bus.subjects import job_requested
@@ -80,7 +80,7 @@ class JobQueue:
                 as STREAM_FULL, the JOBS stream is nearly full; the message says what to do.
             InvalidInputError: kind, tenant or prefix is no token of a subject, or no such priority.
         """
-        job_id = ids.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
+        job_id = kinds.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
         request = _request(spec, job_id, kind, tenant, requested_by)
         _place(request, priority, needs, expected_seconds)
         try:

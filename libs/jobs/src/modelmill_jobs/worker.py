@@ -24,6 +24,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
+from modelmill_jobs.active import JobHandler, is_ready
 from modelmill_jobs.announcements import announce_unless_stored
 from modelmill_jobs.attempt import (
     AfterSuccess,
@@ -37,11 +38,9 @@ from modelmill_jobs.claims import Claim
 from modelmill_jobs.control import finalize_unclaimed
 from modelmill_jobs.control_signals import ControlSignal, ControlSignals, StopOrder
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
-from modelmill_jobs.handlers import JobHandler, is_ready
-from modelmill_jobs.job_view import JobView
-from modelmill_jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
+from modelmill_jobs.job_status import JobView
 from modelmill_jobs.sizes import WorkerCapacity, size_of
-from modelmill_jobs.waiting import Undelivered, WaitingJobs
+from modelmill_jobs.waiting import NO_SHORT_JOBS, ShortJobs, ShortSlots, Undelivered, WaitingJobs
 
 tracer = trace.get_tracer(__name__)
 

@@ -14,10 +14,10 @@ from chain_job import chain
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill_bus.bus import Bus
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.questions import OnQuestion
+from modelmill_jobs.children import OnQuestion
 from modelmill_jobs.worker import Worker
 from modelmill_service_kit.errors import DomainError, UnavailableError
 

@@ -6,8 +6,7 @@ Its ids follow from the version's, so that whoever knows the version can tell wh
 from dataclasses import dataclass
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_bus.ids import job_id
-from modelmill_bus.kinds import OPTIMIZE, prefix_of, version_id_of
+from modelmill_bus.kinds import OPTIMIZE, job_id, prefix_of, version_id_of
 
 FORM = "openvino-int8"
 SOURCE_FORMS = ("adapter", "safetensors")

@@ -17,8 +17,7 @@ from typing import BinaryIO
 
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
-from modelmill_registry.blobs import BlobFolder
-from modelmill_registry.durable import make_folder, make_read_only, write_durably
+from modelmill_registry.blobs import BlobFolder, make_folder, make_read_only, write_durably
 from modelmill_registry.errors import disk_full_on
 from modelmill_registry.manifest import FileEntry, Manifest, decode_manifest, manifest_name
 from modelmill_registry.materialised import MaterialisedFolders

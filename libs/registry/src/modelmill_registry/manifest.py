@@ -7,9 +7,10 @@ have the same name, and a changed byte anywhere has another one.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
@@ -216,3 +217,58 @@ def _key_problems(value: object, where: str) -> list[str]:
     if isinstance(value, list | tuple):
         return [problem for item in value for problem in _key_problems(item, where)]
     return []
+
+
+class ManifestSource(Protocol):
+    """The part of a store that a walk needs."""
+
+    def manifest(self, digest: str) -> Manifest: ...
+
+
+class VerifyingSource(Protocol):
+    """The part of a store that a check of all bytes needs."""
+
+    def verify(self, digest: str) -> Manifest: ...
+
+
+@dataclass(frozen=True)
+class Edge:
+    """`made` was made from `source`, which had the part `role` in it."""
+
+    made: str
+    role: str
+    source: str
+
+
+def walk(store: ManifestSource, digest: str) -> tuple[Edge, ...]:
+    """Every edge below `digest`, nearest first, each once.
+
+    Raises:
+        NotFoundError: An artifact of the chain is not in the store.
+        CorruptArtifactError: A manifest of the chain changed since its commit.
+    """
+    edges: list[Edge] = []
+    for manifest in _chain(store.manifest, digest):
+        edges += [Edge(manifest.digest, *item) for item in sorted(manifest.made_from.items())]
+    return tuple(edges)
+
+
+def verify(store: VerifyingSource, digest: str) -> tuple[Manifest, ...]:
+    """Read every byte of the artifact and of all that it was made from; nearest first.
+
+    Raises:
+        NotFoundError: An artifact of the chain is not in the store.
+        CorruptArtifactError: A byte of the chain changed since its commit.
+    """
+    return tuple(_chain(store.verify, digest))
+
+
+def _chain(read: Callable[[str], Manifest], digest: str) -> Iterator[Manifest]:
+    waiting, met = deque([digest]), {digest}
+    while waiting:
+        manifest = read(waiting.popleft())
+        yield manifest
+        for _, source in sorted(manifest.made_from.items()):
+            if source not in met:
+                met.add(source)
+                waiting.append(source)

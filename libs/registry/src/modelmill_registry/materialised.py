@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from modelmill_registry.durable import make_folder, sync_folder, write_durably
+from modelmill_registry.blobs import make_folder, sync_folder, write_durably
 from modelmill_registry.errors import disk_full_on
-from modelmill_registry.folder_scan import scan_folder
 from modelmill_registry.manifest import FileEntry, Manifest, hex_of
-from modelmill_registry.staging import Staging
+from modelmill_registry.staging import Staging, scan_folder
 
 
 class MaterialisedFolder:

@@ -1,8 +1,12 @@
-"""Work in progress: the copy of a file that is hashed, judged and kept, not the original."""
+"""Staging of artifacts: the copy of a file is hashed, judged and kept, not the original.
+
+The original folder is nobody's responsibility: regular files only, no link is ever followed.
+"""
 
 import hashlib
 import os
 import shutil
+import stat
 import threading
 import time
 import uuid
@@ -10,14 +14,76 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_registry.durable import make_folder, make_read_only
+from modelmill_registry.blobs import make_folder, make_read_only
 from modelmill_registry.errors import CommitAbandonedError
-from modelmill_registry.folder_scan import open_inside
-from modelmill_registry.manifest import FileEntry
+from modelmill_registry.manifest import FileEntry, path_problem
 from modelmill_registry.unsafe_content import unsafe_reason
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What a folder holds."""
+
+    paths: tuple[str, ...]
+    """Relative paths of its regular files, sorted."""
+    problems: tuple[str, ...]
+    """One line for each thing that is no regular file, or whose name cannot be kept."""
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """List `folder` and everything below it; the folder itself may not be a link either."""
+    if folder.is_symlink() or not folder.is_dir():
+        return FolderScan((), (f"{folder.name} is not a folder",))
+    paths: list[str] = []
+    problems: list[str] = []
+    _scan(folder, "", paths, problems)
+    return FolderScan(tuple(sorted(paths)), tuple(sorted(problems)))
+
+
+def _scan(folder: Path, prefix: str, paths: list[str], problems: list[str]) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = prefix + entry.name
+            problem = path_problem(path)
+            if problem:
+                problems.append(f"{path!r} {problem}")
+            elif entry.is_symlink():
+                problems.append(f"{path} is a link")
+            elif entry.is_dir(follow_symlinks=False):
+                _scan(folder / entry.name, f"{path}/", paths, problems)
+            elif entry.is_file(follow_symlinks=False):
+                paths.append(path)
+            else:
+                problems.append(f"{path} is neither a file nor a folder")
+
+
+@contextmanager
+def open_inside(folder: Path, path: str) -> Iterator[BinaryIO]:
+    """Open a regular file below `folder`, refusing a link at any step of the way.
+
+    Raises:
+        OSError: A part of the path is, or has meanwhile become, a link or something else.
+    """
+    *parents, name = path.split("/")
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            inner = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        # O_NONBLOCK: opening a pipe that replaced the file must not wait for a writer.
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+    with os.fdopen(file, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        yield stream
+
 
 _CHUNK_BYTES = 1 << 20
 _STALE_SECONDS = 24 * 3600

@@ -11,10 +11,14 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.settings import ServiceSettings, local_path
 
 from modelmill_registry.artifact_store import ArtifactStore, SweepReport
-from modelmill_registry.blobs import BlobFolder, touched_at
-from modelmill_registry.durable import make_folder, sync_folder, write_durably
+from modelmill_registry.blobs import BlobFolder, make_folder, sync_folder, touched_at, write_durably
+from modelmill_registry.local_cache import CACHE_BYTES, LocalCache
 from modelmill_registry.manifest import FileEntry, is_digest, manifest_name
 from modelmill_registry.materialised import MaterialisedFolders
 from modelmill_registry.staging import StagedFile, Staging
@@ -96,3 +100,39 @@ class FolderStore(VerifyingStore):
         for folder in self._folders.oldest_first():
             if f"sha256:{folder.name}" not in kept:
                 self._folders.discard(folder)
+
+
+def store_of(settings: ServiceSettings) -> ArtifactStore:
+    """The store that a service is told to use; raises as `open_store` does."""
+    return open_store(
+        settings.artifact_root,
+        settings.artifact_disk,
+        cache_bytes=settings.artifact_cache_bytes,
+    )
+
+
+def open_store(location: str, cache: Path, *, cache_bytes: int = CACHE_BYTES) -> ArtifactStore:
+    """The store at `location`; a server is not asked before it is needed.
+
+    Args:
+        location: A path or `file://` for a folder, `s3://bucket/prefix` for a bucket, whose server
+            and credentials are in the `AWS_*` variables.
+        cache: Folder on this machine for copies of what a server has; a folder needs none.
+        cache_bytes: What the cache may hold.
+
+    Raises:
+        InvalidInputError: It is neither.
+    """
+    folder = local_path(location)
+    if folder is not None:
+        return FolderStore(folder)
+    parts = urlsplit(location)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise InvalidInputError(
+            "an artifact root is a folder, file:///folder or s3://bucket/prefix"
+        )
+    # Takes long to load, and most machines have a folder.
+    from modelmill_registry.s3_bucket import Bucket
+    from modelmill_registry.s3_store import S3Store
+
+    return S3Store(Bucket(parts.netloc, parts.path), LocalCache(cache, cache_bytes))

@@ -17,7 +17,6 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError, Preco
 
 from modelmill_registry.artifact_store import SWEEP_SECONDS, PrivateStore, SweepReport
 from modelmill_registry.errors import CorruptArtifactError, disk_full_on
-from modelmill_registry.folder_scan import open_inside, scan_folder
 from modelmill_registry.manifest import (
     FileEntry,
     Manifest,
@@ -25,7 +24,7 @@ from modelmill_registry.manifest import (
     encode_manifest,
     manifest_name,
 )
-from modelmill_registry.staging import StagedFile, Staging
+from modelmill_registry.staging import StagedFile, Staging, open_inside, scan_folder
 from modelmill_registry.unsafe_content import unsafe_reason
 
 _PART_NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?")

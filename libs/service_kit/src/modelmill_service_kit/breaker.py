@@ -1,6 +1,8 @@
-"""When a peer that keeps failing is left alone for a while."""
+"""Circuit breaker for a peer that keeps failing, and the Retry-After header of HTTP servers."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 
 class Breaker:
@@ -71,3 +73,16 @@ class Breaker:
         self._failed = 0
         self._trying = False
         self._open_until = open_until
+
+
+def retry_after_seconds(written: str | None, now: datetime) -> float | None:
+    """What a Retry-After header asks for: seconds, or a date; None when it is neither."""
+    if not written:
+        return None
+    if written.isascii() and written.isdigit() and len(written) < 10:
+        return float(written)
+    try:
+        at = parsedate_to_datetime(written).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, (at - now).total_seconds())

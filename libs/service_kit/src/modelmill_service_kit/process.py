@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from modelmill_service_kit.errors import DomainError
-from modelmill_service_kit.machine_metrics import machine_metrics
+from modelmill_service_kit.metrics import machine_metrics
 from modelmill_service_kit.settings import ServiceSettings
 from modelmill_service_kit.telemetry import telemetry
 

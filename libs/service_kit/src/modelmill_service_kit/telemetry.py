@@ -24,7 +24,7 @@ from opentelemetry.trace import (
     get_current_span,
 )
 
-from modelmill_service_kit.machine_metrics import version_of
+from modelmill_service_kit.metrics import version_of
 from modelmill_service_kit.settings import ServiceSettings
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from modelmill_token_files.layout import (
+from modelmill_token_files.tokens_plan import (
     PACKS,
     PACKS_FILE,
     TOKEN_ROWS,
     TOKENS_FOLDER,
+    SplitCounts,
+    TokensPlan,
     token_file_name,
 )
-from modelmill_token_files.tokens_plan import SplitCounts, TokensPlan
 
 _PACKS_OF_A_BATCH = 10_000
 

@@ -7,7 +7,7 @@ tokens up and joins them by steps whose cost is known, so it may run beside othe
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,41 @@ from modelmill_service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
 from modelmill_tokenization.tool_format import ToolFormat
-from modelmill_tokenization.tool_marks import ToolMarks
 from modelmill_tokenization.tool_turns import TurnShape
+
+FIRST_MARK = 0xDC00
+"""Half a surrogate pair: no text of a tokenizer has one, so a mark is never mistaken for text."""
+MAX_MARKS = 0x400
+
+
+class ToolMarks:
+    """A character for each special token that a call is written with.
+
+    Args:
+        special: names of special tokens by id.
+        texts: what calls are written with.
+    """
+
+    def __init__(self, special: Mapping[int, str], texts: Iterable[str]) -> None:
+        written = "\n".join(texts)
+        found = [(token, name) for token, name in special.items() if name and name in written]
+        # A name may be part of another; the longer one is the token.
+        found.sort(key=lambda entry: (-len(entry[1]), entry[0]))
+        marks = {name: chr(FIRST_MARK + place) for place, (_, name) in enumerate(found[:MAX_MARKS])}
+        self.by_id: dict[int, str] = {token: marks[name] for token, name in found[:MAX_MARKS]}
+        self._by_name = marks
+        self._names = {ord(mark): name for name, mark in marks.items()}
+
+    def mark(self, text: str) -> str:
+        """The text with a mark for each name of such a token."""
+        for name, mark in self._by_name.items():
+            text = text.replace(name, mark)
+        return text
+
+    def unmark(self, text: str) -> str:
+        """The text with the name of each marked token."""
+        return text.translate(self._names) if self._names else text
+
 
 _BYTE_NAME = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 SPACE_MARK = "\N{LOWER ONE EIGHTH BLOCK}"

@@ -1,7 +1,7 @@
 """Functions that a model may call, and calls that it made, as chat templates read them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
@@ -90,3 +90,54 @@ def _call(call: FunctionCall, *, as_text: bool) -> dict[str, Any]:
 def _name_of(call_id: str, before: Sequence[Turn]) -> str | None:
     calls = (call for turn in reversed(before) for call in turn.get("tool_calls", ()))
     return next((call["name"] for call in calls if call["id"] == call_id), None)
+
+
+def turns_of(messages: Iterable[Mapping[str, Any]]) -> list[Turn]:
+    """The turns; what a template has no use for is left out.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a message is not as OpenAI writes it.
+    """
+    turns: list[Turn] = []
+    for message in messages:
+        turn: Turn = {"role": message["role"], "content": message["content"] or ""}
+        add_calls(turn, message)
+        turns.append(turn)
+    return turns
+
+
+def add_calls(turn: Turn, message: Mapping[str, Any]) -> None:
+    """What a turn has beside its text; a name means nothing to chat templates.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a call is not as OpenAI writes it.
+    """
+    if calls := message.get("tool_calls"):
+        turn["tool_calls"] = [_written_call(call) for call in calls]
+    if call_id := message.get("tool_call_id"):
+        turn["tool_call_id"] = call_id
+
+
+def functions_of(tools: Iterable[Mapping[str, Any]]) -> list[Function]:
+    """The functions that a model may call.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a tool is not as OpenAI writes it.
+    """
+    found = (tool.get("function", tool) for tool in tools)
+    return [
+        {
+            "name": function["name"],
+            "description": function.get("description") or "",
+            "parameters": function.get("parameters") or {"type": "object", "properties": {}},
+        }
+        for function in found
+    ]
+
+
+def _written_call(call: Mapping[str, Any]) -> FunctionCall:
+    function = call["function"]
+    arguments = function.get("arguments", "{}")
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return {"id": call.get("id", ""), "name": function["name"], "arguments": arguments}

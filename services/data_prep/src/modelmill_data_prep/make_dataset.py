@@ -9,7 +9,7 @@ from typing import Any
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, ModelReady
 from modelmill_bus.kinds import dataset_id_of
-from modelmill_inference_client.asked_models import AskedModels
+from modelmill_inference_client.inference_models import AskedModels
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore

@@ -16,8 +16,7 @@ from modelmill.inference.v1.inference_service_pb2 import (
     SamplingOptions,
     ScoreRequest,
 )
-from modelmill_inference_client.answers import ModelAnswer
-from modelmill_inference_client.asked_models import AskedModels
+from modelmill_inference_client.inference_models import AskedModels, ModelAnswer
 from modelmill_inference_client.open_models import Ability, find_versions, model_gone
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed

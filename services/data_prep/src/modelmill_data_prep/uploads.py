@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from google.protobuf.json_format import MessageToJson, Parse
 from modelmill.data_prep.v1.data_prep_service_pb2 import Upload
-from modelmill_registry.durable import make_folder, publish, write_durably
+from modelmill_registry.blobs import make_folder, publish, write_durably
 from modelmill_service_kit.errors import NotFoundError, UnavailableError
 
 

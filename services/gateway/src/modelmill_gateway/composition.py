@@ -17,7 +17,7 @@ from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import BATCH, DATASET, EVALUATE, OPTIMIZE, prefix_of
 from modelmill_job_index.index import Announcements, JobWatcher
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.work_apart import WorkApart
 

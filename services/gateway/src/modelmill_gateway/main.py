@@ -19,7 +19,7 @@ from modelmill_bus.bus import Bus
 from modelmill_job_index.index import JobWatcher
 from modelmill_jobs.worker import Worker
 from modelmill_registry.job_checkpoints import forget_checkpoints
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service

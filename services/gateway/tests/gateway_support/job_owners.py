@@ -12,7 +12,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired, FileState, ModelRetired
 from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
 from modelmill_bus.bus import Bus
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import DATASET_RETIRED, MODEL_RETIRED
 from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_jobs.submit import JobQueue

@@ -13,7 +13,7 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
 from modelmill_registry.artifact_store import ArtifactStore
-from modelmill_registry.safetensors_header import safetensors_problem
+from modelmill_registry.model_folder import safetensors_problem
 from modelmill_service_kit.errors import (
     DomainError,
     InvalidInputError,

@@ -19,7 +19,7 @@ from modelmill_bus.filters import stream_of
 from modelmill_bus.read_model import FreshLook
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.machine_size import free_memory, this_machine

@@ -22,12 +22,13 @@ from modelmill_moderation.domain.policy_documents import (
     compile_on_top,
     unknown_names,
 )
-from modelmill_moderation.history import History, unknown_version
 from modelmill_moderation.policy_states import (
+    History,
     are_equivalent,
     check_size,
     documents_of,
     recompiled,
+    unknown_version,
     write_compiled,
 )
 from modelmill_moderation.publish_default_policy import CHANGED_BY

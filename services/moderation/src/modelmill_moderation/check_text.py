@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 
-from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import TextJudged
 from modelmill_guard.judged_text import judge_whole
 from modelmill_guard.verdict import Direction, RuleMatch, Verdict
 from modelmill_service_kit.work_apart import Rests, WorkApart

@@ -4,7 +4,7 @@ import hashlib
 from functools import partial
 from typing import Protocol
 
-from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import TextJudged
 from modelmill_guard.judged_text import JudgedText, RunsRules
 from modelmill_guard.stream import StreamGuard
 from modelmill_guard.verdict import Direction, Released, Verdict

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import TextJudged
 from modelmill_guard.judge import Judge, Window
 from modelmill_guard.judging import AsksJudge, Ruling
 from modelmill_service_kit.errors import InvalidInputError
@@ -33,7 +33,7 @@ class AuditTrail(Protocol):
 
 
 class AsksJudges(Protocol):
-    """See `modelmill_moderation.ask_judge.AskJudge`."""
+    """See `modelmill_moderation.judge_window.AskJudge`."""
 
     async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling: ...
 

@@ -22,20 +22,17 @@ from modelmill_service_kit.process import announce_ready, run_service
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_moderation.adapters.classifier_judge import ClassifierJudge, inference_at
-from modelmill_moderation.adapters.policy_feed import PolicyFeed
+from modelmill_moderation.adapters.policies_on_bus import PolicyFeed, PolicyHistory
 from modelmill_moderation.adapters.policy_files import load_policy
-from modelmill_moderation.adapters.policy_history import PolicyHistory
-from modelmill_moderation.adapters.safety_judge import SafetyJudge, safety_services
-from modelmill_moderation.ask_judge import AskJudge
+from modelmill_moderation.adapters.safety_service import SafetyJudge, safety_services
 from modelmill_moderation.change_policy import ChangePolicy
 from modelmill_moderation.check_text import CheckText
+from modelmill_moderation.domain.judge_answers import ScoreCache
 from modelmill_moderation.domain.policies import ConfiguredJudges, CostLimit, PoliciesInForce
-from modelmill_moderation.domain.score_cache import ScoreCache
 from modelmill_moderation.entrypoints.grpc import ModerationServicer
 from modelmill_moderation.guard_text import GuardText
-from modelmill_moderation.judge_window import JudgeWindow
-from modelmill_moderation.publish_default_policy import PublishDefaultPolicy
-from modelmill_moderation.renew_defaults import RenewDefaults
+from modelmill_moderation.judge_window import AskJudge, JudgeWindow
+from modelmill_moderation.publish_default_policy import PublishDefaultPolicy, RenewDefaults
 from modelmill_moderation.settings import Settings
 from modelmill_moderation.show_policy import ShowPolicy
 

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from prometheus_client import Counter, Histogram
 
-from modelmill_moderation.domain.no_opinion import Failure
+from modelmill_moderation.domain.judge_answers import Failure
 
 CHECK_SECONDS = Histogram(
     "modelmill_check_seconds",

@@ -1,14 +1,32 @@
-"""Stored policy versions: written from compiled documents, and recompiled."""
+"""Stored policy versions: their history, written from compiled documents, and recompiled."""
 
 from collections.abc import Collection, Mapping
+from typing import Protocol
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
+from modelmill_bus.envelope import Stored
 from modelmill_guard.bundle import Bundle, CompiledPolicy, as_yaml
 from modelmill_guard.policy import PolicyError
-from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
 from modelmill_moderation.domain.policy_documents import Compiled, compile_documents, compile_on_top
+
+
+class History(Protocol):
+    """See `modelmill_moderation.adapters.policies_on_bus.PolicyHistory`."""
+
+    async def newest(self, tenant: str) -> Stored[PolicyState] | None: ...
+    async def versions(self, tenant: str) -> list[PolicyState]: ...
+    async def add(self, state: PolicyState, *, after: int) -> None: ...
+
+
+def unknown_version(version: int) -> NotFoundError:
+    """Error for a version that does not exist."""
+    return NotFoundError(
+        f"the policy has no version {version}. GET /v1/moderation/policy/versions lists them"
+    )
+
 
 MAX_RECORD_BYTES = 900_000
 """NATS accepts messages up to 1 MB by default."""

@@ -10,7 +10,7 @@ from modelmill_guard.policy import PolicyError
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_moderation.domain.policies import SHARED_TENANT
-from modelmill_moderation.history import History, unknown_version
+from modelmill_moderation.policy_states import History, unknown_version
 
 MAX_VERSIONS = 100
 

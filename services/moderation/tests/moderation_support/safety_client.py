@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from modelmill_moderation.adapters.safety_service import SafetyService
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
+from modelmill_moderation.domain.judge_answers import Failure, NoOpinionError
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 from modelmill_testkit.fake_inference import Sleeper
 

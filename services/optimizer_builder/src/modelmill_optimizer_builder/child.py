@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmill_evaluation.parity.errors import ParityError
+from modelmill_evaluation.parity.goldens import ParityError
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.large_imports import uncollected

@@ -13,7 +13,7 @@ from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service

@@ -8,7 +8,7 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TeacherAnswers
-from modelmill_inference_client.asked_models import AskedModels
+from modelmill_inference_client.inference_models import AskedModels
 from modelmill_inference_client.open_models import find_versions
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed

@@ -15,12 +15,12 @@ from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_jobs.control import ControlJob, JobServicer
-from modelmill_jobs.short_slots import ShortJobs
 from modelmill_jobs.submit import JobQueue
+from modelmill_jobs.waiting import ShortJobs
 from modelmill_jobs.worker import Worker
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
-from modelmill_registry.stores import store_of
+from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
-from modelmill_inference_client.asked_models import AskedModels
+from modelmill_inference_client.inference_models import AskedModels
 from modelmill_inference_client.open_models import model_gone
 from modelmill_service_kit.errors import NotFoundError
 

@@ -12,7 +12,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CARD
 from modelmill_registry.model_folder import check_model_folder, import_model
-from modelmill_registry.stores import open_store
+from modelmill_registry.store import open_store
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from rich.console import Console
 from rich.markdown import Markdown
@@ -126,7 +126,7 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
     """Copy a model folder into the artifact store of a running instance and announce it."""
     # The client of the bus and tokenizers take long to load, and only an import uses them.
     from modelmill_bus.bus import Bus
-    from modelmill_tokenization.bounded.trial import try_tokenizer
+    from modelmill_tokenization.bounded.here import try_tokenizer
 
     runtime = state.read_runtime()
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:

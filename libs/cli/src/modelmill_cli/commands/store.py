@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from modelmill_registry.stores import open_store
+from modelmill_registry.store import open_store
 
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import megabytes

@@ -3,7 +3,6 @@
 Each in a child process that has limits on time, memory and output, and is killed past them.
 """
 
-from modelmill_tokenization.bounded.errors import LimitError
-from modelmill_tokenization.bounded.limits import Limits
+from modelmill_tokenization.bounded.limits import LimitError, Limits
 
 __all__ = ["LimitError", "Limits"]

@@ -10,10 +10,15 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
-from modelmill_tokenization.bounded.asked import AskedProcess
-from modelmill_tokenization.bounded.errors import LimitError, limit_error
+from modelmill_tokenization.bounded.call import AskedProcess
 from modelmill_tokenization.bounded.frames import unpacked
-from modelmill_tokenization.bounded.limits import SECONDS_A_CHARACTER, Limits
+from modelmill_tokenization.bounded.limits import (
+    SECONDS_A_CHARACTER,
+    LimitError,
+    Limits,
+    limit_error,
+)
+from modelmill_tokenization.bounded.probes import PROBES
 from modelmill_tokenization.bounded.process import Reply
 from modelmill_tokenization.bounded.spawn import limit_of_death
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -227,3 +232,31 @@ def _conversations(
         own = next(lists)
         rejected = next(lists) if is_pair else None
         yield EncodedConversation(own, [(first, last) for first, last in spans], rejected, unfound)
+
+
+def try_tokenizer(folder: Path, limits: Limits | None = None) -> None:
+    """Load, render, encode and decode with it, in a process that is bounded.
+
+    Blocks for some tenths of a second. A template may refuse conversations with systems, tools or
+    several turns, as those of good models do; it may not pass a limit on any.
+
+    Raises:
+        InvalidInputError: It cannot be loaded, takes not even the simplest conversation, or passes
+            a limit; says on what.
+    """
+    on = "loading"
+    try:
+        tokenizer = BoundedTokenizer(folder, limits or Limits())
+        try:
+            for on in PROBES:
+                tokenizer.probe(on)
+        finally:
+            tokenizer.close()
+    except LimitError as error:
+        raise InvalidInputError(
+            f"the chat template or tokenizer {error.what} ({on}). Mend it and import again"
+        ) from error
+    except InvalidInputError as error:
+        raise InvalidInputError(
+            [f"the chat template or tokenizer cannot be used ({on}): {e}" for e in error.errors]
+        ) from error

@@ -1,6 +1,8 @@
-"""What the foreign code of a model may take."""
+"""Limits of the foreign code of a model, and what a caller is told when it went past them."""
 
 from dataclasses import dataclass
+
+from modelmill_service_kit.errors import PreconditionError
 
 MEGABYTE = 1 << 20
 SECONDS_A_CHARACTER = 1e-5
@@ -47,3 +49,28 @@ MAX_ANSWER_BYTES = 128 * MEGABYTE
 """Of what a child says at a time."""
 MAX_MESSAGE_CHARACTERS = 2000
 """Of the message of an error that foreign code wrote."""
+
+
+LIMIT_REASON = "TEMPLATE_LIMIT"
+
+
+class LimitError(PreconditionError):
+    """The chat template or tokenizer of a model needed more than it may have."""
+
+    reason = LIMIT_REASON
+    what = "was stopped at its limit"
+    """Which limit it passed, for messages of others."""
+
+
+def limit_error(what: str) -> LimitError:
+    """The error for one request.
+
+    Args:
+        what: the limit that was passed, as "took more than 1 s of CPU time".
+    """
+    error = LimitError(
+        f"the model's chat template or tokenizer {what} for this request and was stopped. "
+        "Send a shorter request, or import the model with a template that ends"
+    )
+    error.what = what
+    return error

@@ -19,9 +19,8 @@ from typing import Any, Protocol
 
 from modelmill_service_kit.errors import DomainError, InvalidInputError, OverloadedError
 
-from modelmill_tokenization.bounded.errors import limit_error
 from modelmill_tokenization.bounded.frames import unpacked
-from modelmill_tokenization.bounded.limits import Limits
+from modelmill_tokenization.bounded.limits import Limits, limit_error
 from modelmill_tokenization.bounded.opened import FolderEncoder, OpenTokenizer
 from modelmill_tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
 from modelmill_tokenization.bounded.refusals import (

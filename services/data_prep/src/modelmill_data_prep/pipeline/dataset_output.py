@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from modelmill_token_files.token_file import TrainingOrder
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokens_plan import TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
 
 from modelmill_data_prep.domain.curriculum.curriculum_plan import NONE, CurriculumPlan
 from modelmill_data_prep.domain.curriculum.row_order import RowMeasures, order_rows

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
-from modelmill_service_kit.retry_after import retry_after_seconds
+from modelmill_service_kit.breaker import retry_after_seconds
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.public_addresses import (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
-from modelmill_bus.ids import derived_id
+from modelmill_bus.kinds import derived_id
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed, Preempted
 from modelmill_registry.artifact_store import ArtifactStore

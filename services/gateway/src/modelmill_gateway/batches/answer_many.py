@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill_jobs.active import ActiveJob
-from modelmill_jobs.heartbeat import HANDLER_SILENCE_SECONDS
+from modelmill_jobs.progress import HANDLER_SILENCE_SECONDS
 from modelmill_service_kit.errors import UnauthenticatedError
 
 from modelmill_gateway.batches.batch_journal import BatchJournal

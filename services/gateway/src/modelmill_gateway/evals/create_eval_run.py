@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
-from modelmill_bus.ids import derived_id
-from modelmill_bus.kinds import BATCH
+from modelmill_bus.kinds import BATCH, derived_id
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 

@@ -10,9 +10,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StaleWriteError
-from modelmill_bus.ids import job_id
 from modelmill_bus.keyed_store import KeyedStore
-from modelmill_bus.kinds import BATCH
+from modelmill_bus.kinds import BATCH, job_id
 from modelmill_bus.read_model import until_seen
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_registry.artifact_store import ArtifactStore

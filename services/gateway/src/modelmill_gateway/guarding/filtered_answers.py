@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from hashlib import sha256
 
-from modelmill_audit.text_judged import TextJudged
+from modelmill_audit.trail import TextJudged
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.judged_text import RunsRules
 from modelmill_guard.judging import AsksJudge

@@ -13,13 +13,12 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 
-from modelmill_audit.text_judged import TextJudged
-from modelmill_audit.trail import AuditTrail
+from modelmill_audit.trail import AuditTrail, TextJudged
 from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.judge import Judge, OnFailure, Window
 from modelmill_guard.judging import AsksJudge, Ruling
+from modelmill_guard.policy import WhenUnavailable
 from modelmill_guard.verdict import Direction, Verdict
-from modelmill_guard.when_unavailable import WhenUnavailable
 from modelmill_service_kit.breaker import Breaker
 from modelmill_service_kit.errors import DeadlineError, UnavailableError
 from modelmill_service_kit.work_apart import Rests, WorkApart

@@ -8,8 +8,7 @@ from contextlib import suppress
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
-from modelmill_bus.ids import derived_id
-from modelmill_bus.kinds import TRAIN
+from modelmill_bus.kinds import TRAIN, derived_id
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import AlreadyExistsError, NotFoundError
 

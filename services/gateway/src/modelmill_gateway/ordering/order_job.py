@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobState,
 )
-from modelmill_bus import ids
+from modelmill_bus import kinds
 from modelmill_bus.kinds import prefix_of
 from modelmill_bus.read_model import until_seen
 from modelmill_job_index.index import JobIndex, JobRecord
@@ -64,7 +64,7 @@ class PendingJobQuota:
     def _is_repeat(self, tenant: str, kind: str, idempotency_key: str) -> bool:
         if not idempotency_key:
             return False
-        job_id = ids.job_id(
+        job_id = kinds.job_id(
             prefix_of(kind), tenant=tenant, kind=kind, idempotency_key=idempotency_key
         )
         try:

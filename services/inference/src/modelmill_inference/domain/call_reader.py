@@ -4,8 +4,8 @@ import json
 from collections.abc import Collection, Generator
 from typing import Any, NamedTuple
 
+from modelmill_tokenization.token_decoder import ToolMarks
 from modelmill_tokenization.tool_format import ToolFormat
-from modelmill_tokenization.tool_marks import ToolMarks
 
 LONGEST_NAME = 64
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from modelmill_tokenization import Function, Turn
-from modelmill_tokenization.token_decoder import TokenDecoder
+from modelmill_tokenization.token_decoder import TokenDecoder, ToolMarks
 from modelmill_tokenization.tool_format import ToolFormat
-from modelmill_tokenization.tool_marks import ToolMarks
 from modelmill_tokenization.tool_turns import TurnShape
 
 PLAIN_FORM = ToolFormat(

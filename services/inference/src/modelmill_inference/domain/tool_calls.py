@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from modelmill_tokenization.token_decoder import ToolMarks
 from modelmill_tokenization.tool_format import ToolFormat
-from modelmill_tokenization.tool_marks import ToolMarks
 
 from modelmill_inference.domain.call_reader import CallReader, NotACallError, ReadCall
 

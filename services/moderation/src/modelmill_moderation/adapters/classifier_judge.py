@@ -25,8 +25,13 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
-from modelmill_moderation.domain.score_cache import ScoreCache, Scores
+from modelmill_moderation.domain.judge_answers import (
+    Failure,
+    NoOpinionError,
+    ScoreCache,
+    Scores,
+    bad_answer,
+)
 
 if TYPE_CHECKING:
     # grpcio-tools generates this name in the stub file only.

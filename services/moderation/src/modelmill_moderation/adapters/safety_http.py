@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from modelmill_service_kit.breaker import retry_after_seconds
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.retry_after import retry_after_seconds
 
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
-from modelmill_moderation.domain.score_cache import Scores
+from modelmill_moderation.domain.judge_answers import Failure, NoOpinionError, Scores, bad_answer
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 
 MAX_CATEGORIES = 200

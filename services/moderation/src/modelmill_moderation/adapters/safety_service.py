@@ -1,16 +1,23 @@
-"""Content-safety service with deadline, retries, cache and circuit breaker."""
+"""Content-safety service with deadline, retries, cache and circuit breaker, and its judges."""
 
 import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
+from modelmill_guard.judge import Judge, Opinion, Window
 from modelmill_service_kit.breaker import Breaker
 
 from modelmill_moderation.adapters.safety_http import SafetyHttp
-from modelmill_moderation.domain.no_opinion import Failure, NoOpinionError
-from modelmill_moderation.domain.score_cache import ScoreCache, Scores
+from modelmill_moderation.domain.judge_answers import (
+    Failure,
+    NoOpinionError,
+    ScoreCache,
+    Scores,
+    bad_answer,
+)
 from modelmill_moderation.safety_service_settings import SafetyServiceSettings
 
 log = logging.getLogger(__name__)
@@ -115,3 +122,46 @@ class SafetyService:
             await self._sleep(wait)
             longest = min(2 * longest, LONGEST_WAIT_SECONDS)
         raise AssertionError("the last attempt returns or raises")
+
+
+class SafetyJudge:
+    """`ask_judge.JudgesWindows` for judges that name a service.
+
+    Args:
+        services: Services by the name used in policies.
+    """
+
+    def __init__(self, services: Mapping[str, SafetyService]) -> None:
+        self._services = services
+
+    async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
+        """Scores of the judge's categories for the window with its context.
+
+        Raises:
+            NoOpinionError: There is no such service, or no valid response.
+        """
+        service = self._services.get(judge.service or "")
+        if service is None:
+            raise NoOpinionError(Failure.UNKNOWN, "no service of that name is configured")
+        scores = await service.scores(window.context + window.text)
+        # A category unknown to the service would never match, silently.
+        if missing := [theirs for theirs, _ in judge.categories if theirs not in scores]:
+            raise bad_answer(f"has no score for {', '.join(missing)}")
+        return [Opinion(ours, scores[theirs]) for theirs, ours in judge.categories]
+
+
+@asynccontextmanager
+async def safety_services(
+    settings: Mapping[str, SafetyServiceSettings],
+) -> AsyncIterator[dict[str, SafetyService]]:
+    """Open the services while the block lasts.
+
+    Raises:
+        InvalidInputError: A file named in the settings cannot be used.
+    """
+    services = {name: SafetyService(name, each) for name, each in settings.items()}
+    try:
+        yield services
+    finally:
+        for service in services.values():
+            await service.close()

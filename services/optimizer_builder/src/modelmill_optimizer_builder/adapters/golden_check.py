@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from modelmill_evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
+from modelmill_evaluation.parity.comparison import (
+    Likeness,
+    Limit,
+    check_likeness,
+    check_prompts,
+    compare,
+)
 from modelmill_evaluation.parity.goldens import Goldens, Logits
-from modelmill_evaluation.parity.prompts import check_prompts
 from modelmill_evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.prompt_facts import prompt_facts

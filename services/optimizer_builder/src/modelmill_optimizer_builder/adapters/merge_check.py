@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modelmill_evaluation.parity.errors import MERGE_DTYPE, ParityError
+from modelmill_evaluation.parity.goldens import MERGE_DTYPE, ParityError
 from safetensors import safe_open
 from torch import Tensor
 

@@ -12,9 +12,13 @@ import openvino as ov
 import openvino_genai
 import torch
 from modelmill_evaluation.choices import ChoiceQuestion
-from modelmill_evaluation.parity.comparison import Likeness, check_likeness, compare
+from modelmill_evaluation.parity.comparison import (
+    Likeness,
+    check_likeness,
+    check_special_tokens,
+    compare,
+)
 from modelmill_evaluation.parity.goldens import Goldens, Logits
-from modelmill_evaluation.parity.prompts import check_special_tokens
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from openvino import opset13 as ops
 from optimum.exporters.openvino import export_from_model, utils

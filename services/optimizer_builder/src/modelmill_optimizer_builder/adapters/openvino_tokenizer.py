@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelmill_evaluation.parity.errors import TOKENIZER_MISMATCH, ParityError
+from modelmill_evaluation.parity.goldens import TOKENIZER_MISMATCH, ParityError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 

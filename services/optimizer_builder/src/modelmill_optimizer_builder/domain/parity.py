@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 
 from modelmill_evaluation.parity.comparison import Limit
-from modelmill_evaluation.parity.errors import LOGITS_DIFFER, ParityError
+from modelmill_evaluation.parity.goldens import LOGITS_DIFFER, ParityError
 
 EXPORT_TOLERANCE = 0.001
 """Largest difference of a logit, as a share of the logits' standard deviation.

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from modelmill_evaluation.bootstrap import compare, estimate
 from modelmill_evaluation.groups import (
     ANSWER,
     LENGTH,
@@ -15,9 +14,8 @@ from modelmill_evaluation.groups import (
     script_label,
     value_label,
 )
-from modelmill_evaluation.row_outcome import RowOutcome
-from modelmill_evaluation.scores import Measure, measure_of
-from modelmill_evaluation.statistics import Statistics
+from modelmill_evaluation.intervals import Statistics, compare, estimate
+from modelmill_evaluation.scores import Measure, RowOutcome, measure_of
 from numpy.typing import NDArray
 
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Slice

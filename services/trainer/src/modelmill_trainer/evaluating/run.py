@@ -10,8 +10,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from modelmill_evaluation.row_outcome import RowOutcome
 from modelmill_evaluation.score_names import LOWER_IS_BETTER
+from modelmill_evaluation.scores import RowOutcome
 from modelmill_jobs.child import ChildFailure, ChildPort
 
 from modelmill_trainer.domain.child_requests import EvaluationRequest

@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from modelmill_evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
-from modelmill_evaluation.parity.conversations import Conversation
-from modelmill_evaluation.parity.errors import REMEDIES, SPECIAL_TOKEN_MISSING, ParityError
-from modelmill_evaluation.parity.goldens import Goldens, Logits
-from modelmill_evaluation.parity.prompts import check_prompts
-from modelmill_evaluation.parity.taking import TokenizerFacts, take_goldens
+from modelmill_evaluation.parity.comparison import (
+    Likeness,
+    Limit,
+    check_likeness,
+    check_prompts,
+    compare,
+)
+from modelmill_evaluation.parity.goldens import (
+    REMEDIES,
+    SPECIAL_TOKEN_MISSING,
+    Goldens,
+    Logits,
+    ParityError,
+)
+from modelmill_evaluation.parity.taking import Conversation, TokenizerFacts, take_goldens
 from modelmill_jobs.child import ChildFailure
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_token_files.tokenizer_digest import tokenizer_digest

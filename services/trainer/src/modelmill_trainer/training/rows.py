@@ -14,7 +14,7 @@ from modelmill_tokenization.conversations import (
     ConversationEncoder,
     EncodedConversation,
 )
-from modelmill_tokenization.written_turns import functions_of, turns_of
+from modelmill_tokenization.tool_turns import functions_of, turns_of
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import ANSWERS, DPO, PREFERENCES, TEXT

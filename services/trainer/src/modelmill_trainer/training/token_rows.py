@@ -7,11 +7,9 @@ from typing import overload
 
 import numpy as np
 from modelmill_jobs.child import ChildFailure
-from modelmill_token_files.layout import TokenFilesError
-from modelmill_token_files.token_file import Int32s, TokenFile
+from modelmill_token_files.token_file import Int32s, TokenFile, TrainingOrder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
-from modelmill_token_files.tokens_plan import TokensPlan
-from modelmill_token_files.training_order import TrainingOrder
+from modelmill_token_files.tokens_plan import TokenFilesError, TokensPlan
 
 from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import LossSelection, not_pairs, rows_too_long

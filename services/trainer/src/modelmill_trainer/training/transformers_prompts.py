@@ -10,9 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from modelmill_evaluation.parity.errors import ParityError
-from modelmill_evaluation.parity.goldens import Goldens
-from modelmill_evaluation.parity.prompts import check_prompts
+from modelmill_evaluation.parity.comparison import check_prompts
+from modelmill_evaluation.parity.goldens import Goldens, ParityError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_token_files.training_order import TrainingOrder
+from modelmill_token_files.token_file import TrainingOrder
 
 from modelmill_data_prep.domain.curriculum.curriculum_plan import (
     COMPETENCE,

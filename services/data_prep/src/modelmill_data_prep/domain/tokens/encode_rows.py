@@ -13,14 +13,13 @@ from itertools import accumulate, chain
 import numpy as np
 import pyarrow as pa
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_token_files.layout import TOKEN_ROWS
+from modelmill_token_files.tokens_plan import TOKEN_ROWS
 from modelmill_tokenization.conversations import (
     Conversation,
     ConversationEncoder,
     EncodedConversation,
 )
-from modelmill_tokenization.tool_turns import Turn
-from modelmill_tokenization.written_turns import add_calls, functions_of
+from modelmill_tokenization.tool_turns import Turn, add_calls, functions_of
 
 from modelmill_data_prep.domain.row_batch import dropped_rows, kept_rows
 
