@@ -23,10 +23,11 @@ from modelmill_gateway.adapters.key_set import Keys, SigningKey, parse_jwks
 from modelmill_gateway.adapters.tokens import OidcIssuer, TokenVerifier, TrustedIssuer
 from modelmill_gateway.domain.chat import Piece
 from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.entrypoints.http.chat import ChatChunks, CompletionChunks
 from modelmill_gateway.entrypoints.http.errors import error_body
 from modelmill_gateway.entrypoints.http.job_event_replies import sse_event
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
-from modelmill_gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks
+from modelmill_gateway.entrypoints.http.text_replies import DONE
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser

@@ -10,7 +10,7 @@ from gateway_support.anthropic_kinds import KINDS
 from gateway_support.events import told_events
 from gateway_support.house import BLOCKED, House
 from gateway_support.messages import PATH, TOOL, asking, calls, post
-from modelmill_gateway.entrypoints.http.message_events import STOP_REASONS
+from modelmill_gateway.entrypoints.http.messages import STOP_REASONS
 from modelmill_gateway.entrypoints.schemas.messages import StopReason as OurStopReason
 from pydantic import BaseModel, TypeAdapter
 

@@ -19,10 +19,9 @@ from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.batches import BatchRoutes
 from modelmill_gateway.entrypoints.http.budget import BudgetRoutes
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
-from modelmill_gateway.entrypoints.http.chat import ChatRoute, GenerateRoute
-from modelmill_gateway.entrypoints.http.completions import CompletionRoute
+from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
-from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute
+from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, ModerationRoute
 from modelmill_gateway.entrypoints.http.evals import EvalRoutes
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes
@@ -33,7 +32,6 @@ from modelmill_gateway.entrypoints.http.keys import KeyRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from modelmill_gateway.entrypoints.http.middleware import Middleware
 from modelmill_gateway.entrypoints.http.models import ModelRoutes
-from modelmill_gateway.entrypoints.http.moderations import ModerationRoute
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
 from modelmill_gateway.entrypoints.http.requests import handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute

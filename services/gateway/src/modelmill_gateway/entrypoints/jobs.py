@@ -1,7 +1,6 @@
 """Jobs of kind batch: unpack, call the use case, pack. No rules live here."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,9 +21,8 @@ from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.request_ids import RequestIds
 from modelmill_gateway.domain.requests_in_hand import RequestsInHand
 from modelmill_gateway.entrypoints.access_log import log_access
-from modelmill_gateway.entrypoints.http.chat import ChatRoute
-from modelmill_gateway.entrypoints.http.completions import CompletionRoute
-from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, parse_embedding
+from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute
+from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute
 from modelmill_gateway.entrypoints.http.errors import (
     error_fields,
     http_status,
@@ -32,12 +30,9 @@ from modelmill_gateway.entrypoints.http.errors import (
     retry_after,
 )
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
-from modelmill_gateway.entrypoints.schemas.chat import parse_chat
-from modelmill_gateway.entrypoints.schemas.completions import parse_completion
-from modelmill_gateway.entrypoints.schemas.responses import parse_response
+from modelmill_gateway.entrypoints.http.text_replies import JsonRoute
 from modelmill_gateway.evals.run_eval import RunEval
 
-Answer = Callable[[bytes, RequestContext], Awaitable[tuple[Mapping[str, Any], Any]]]
 OK = 200
 
 
@@ -59,7 +54,12 @@ class BatchRequests:
         self._in_hand = in_hand
         self._request_ids = request_ids
         self._max_bytes = max_bytes
-        self._answers = _answers(answer_chat, embed_texts)
+        self._routes: dict[str, JsonRoute[Any]] = {
+            "/v1/chat/completions": ChatRoute(answer_chat),
+            "/v1/completions": CompletionRoute(answer_chat),
+            "/v1/responses": ResponsesRoute(answer_chat),
+            "/v1/embeddings": EmbeddingRoute(embed_texts),
+        }
 
     async def __call__(self, path: str, body: bytes, caller: Caller) -> BatchResponse:
         """Answer one request; what it brings about becomes the response and is not raised."""
@@ -71,27 +71,15 @@ class BatchRequests:
             held = self._in_hand.holding(caller.key_id) if caller.key_id else nullcontext()
             with held as in_hand:
                 request = RequestContext(caller, request_id, in_hand=in_hand)
-                shown, _ = await self._answers[path](body, request)
+                shown = await self._routes[path].answer(body, request)
             response = BatchResponse(OK, request_id, shown)
         except Exception as error:
             refusal = refusal_in(error, path, request_id)
-            shown = {"error": error_fields(refusal, request_id)}
-            response = BatchResponse(http_status(refusal), request_id, shown, retry_after(refusal))
+            fields = {"error": error_fields(refusal, request_id)}
+            response = BatchResponse(http_status(refusal), request_id, fields, retry_after(refusal))
         seconds = time.perf_counter() - started
         log_access("batch", path, response.status, seconds, request_id, caller.tenant)
         return response
-
-
-def _answers(answer_chat: AnswerChat, embed_texts: EmbedTexts) -> dict[str, Answer]:
-    """By path, how a request that is not streamed is read and answered."""
-    chat, completion = ChatRoute(answer_chat), CompletionRoute(answer_chat)
-    response, embedding = ResponsesRoute(answer_chat), EmbeddingRoute(embed_texts)
-    return {
-        "/v1/chat/completions": lambda body, asked: chat.completion(parse_chat(body), asked),
-        "/v1/completions": lambda body, asked: completion.completion(parse_completion(body), asked),
-        "/v1/responses": lambda body, asked: response.response(parse_response(body), asked),
-        "/v1/embeddings": lambda body, asked: embedding.embeddings(parse_embedding(body), asked),
-    }
 
 
 class BatchHandler:

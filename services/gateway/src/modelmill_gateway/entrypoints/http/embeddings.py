@@ -1,49 +1,50 @@
-"""Embeddings in OpenAI's shape, behind the policy on inputs."""
+"""Texts that are embedded or judged, and not answered."""
 
 import base64
+import math
 import struct
 
-from modelmill_gateway.answers.embed_texts import EmbedTexts
+from modelmill_gateway.answers.embed_texts import EmbedTexts, JudgeTexts
 from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.http.errors import Headers
-from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
-from modelmill_gateway.entrypoints.http.request_head import whole_body
-from modelmill_gateway.entrypoints.http.requests import context_of
-from modelmill_gateway.entrypoints.http.text_replies import send_fields, while_listening
+from modelmill_gateway.entrypoints.http.text_replies import JsonRoute
 from modelmill_gateway.entrypoints.schemas.embeddings import EmbeddingBody, EmbeddingList
+from modelmill_gateway.entrypoints.schemas.moderations import (
+    Moderation,
+    ModerationBody,
+    moderation_result,
+)
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 
 FLOAT_BYTES = 4
 
 
-class EmbeddingRoute:
-    """POST /v1/embeddings, as plain ASGI: a client that leaves gives up its place in the queue."""
+class EmbeddingRoute(JsonRoute[EmbeddingBody]):
+    """POST /v1/embeddings, in OpenAI's shape, behind the policy on inputs."""
 
     def __init__(self, embed_texts: EmbedTexts) -> None:
         self._embed_texts = embed_texts
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        body = parse_embedding(await whole_body(receive))
-        await while_listening(receive, self._reply(body, context_of(scope), send))
+    def parse(self, body: bytes) -> EmbeddingBody:
+        parsed = parse_open(body, EmbeddingBody)
+        if (parsed.model_extra or {}).get("dimensions") is not None:
+            raise unsupported("dimensions")
+        return parsed
 
-    async def _reply(self, body: EmbeddingBody, request: RequestContext, send: Send) -> None:
-        await send_fields(send, *await self.embeddings(body, request))
-
-    async def embeddings(
-        self, body: EmbeddingBody, request: RequestContext
+    async def whole(
+        self, asked: EmbeddingBody, request: RequestContext
     ) -> tuple[EmbeddingList, Headers]:
-        """The vectors as OpenAI shows them, and what is said beside them."""
-        embedded = await self._embed_texts(body.model, body.input, request)
-        shown = _base64 if body.encoding_format == "base64" else _floats
+        """The vectors as OpenAI shows them."""
+        embedded = await self._embed_texts(asked.model, asked.input, request)
+        shown = _base64 if asked.encoding_format == "base64" else _floats
         view: EmbeddingList = {
             "object": "list",
             "data": [
                 {"object": "embedding", "index": index, "embedding": shown(vector)}
                 for index, vector in enumerate(embedded.vectors)
             ],
-            "model": body.model,
+            "model": asked.model,
             "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
         }
         headers = [
@@ -55,17 +56,34 @@ class EmbeddingRoute:
         return view, headers
 
 
-def parse_embedding(body: bytes) -> EmbeddingBody:
-    """Raises BadRequestError; `param` is the first field at fault."""
-    parsed = parse_open(body, EmbeddingBody)
-    if (parsed.model_extra or {}).get("dimensions") is not None:
-        raise unsupported("dimensions")
-    return parsed
-
-
 def _base64(vector: bytes) -> str:
     return base64.b64encode(vector).decode()
 
 
 def _floats(vector: bytes) -> list[float]:
-    return list(struct.unpack(f"<{len(vector) // FLOAT_BYTES}f", vector))
+    floats = list(struct.unpack(f"<{len(vector) // FLOAT_BYTES}f", vector))
+    if not all(map(math.isfinite, floats)):
+        raise ValueError("the engine's vector is not finite")  # JSON has no such numbers
+    return floats
+
+
+class ModerationRoute(JsonRoute[ModerationBody]):
+    """POST /v1/moderations, in OpenAI's shape, by the policy that judges what goes into a chat."""
+
+    def __init__(self, judge_texts: JudgeTexts) -> None:
+        self._judge_texts = judge_texts
+
+    def parse(self, body: bytes) -> ModerationBody:
+        return parse_open(body, ModerationBody)
+
+    async def whole(
+        self, asked: ModerationBody, request: RequestContext
+    ) -> tuple[Moderation, Headers]:
+        """A result for each text."""
+        verdicts = await self._judge_texts(asked.input, request)
+        shown: Moderation = {
+            "id": f"modr-{request.request_id.removeprefix('req-')}",
+            "model": verdicts[0].policy_digest,
+            "results": [moderation_result(verdict) for verdict in verdicts],
+        }
+        return shown, [(b"x-policy-digest", verdicts[0].policy_digest.encode())]

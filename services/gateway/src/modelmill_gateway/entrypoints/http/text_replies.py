@@ -1,24 +1,30 @@
-"""What all routes that generate text do alike: read, listen for the caller's end, and answer."""
+"""What all routes that are plain ASGI do alike: read, listen for the client's end, and answer."""
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
+from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import End, Piece
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.requests_in_hand import key_ends
 from modelmill_gateway.entrypoints.http.errors import JSON, Headers, Refusal, error_body, refusal_in
-from modelmill_gateway.entrypoints.http.middleware import Receive, Send
-from modelmill_gateway.entrypoints.http.sse import DONE
+from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
+from modelmill_gateway.entrypoints.http.request_head import whole_body
+from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.metrics import ACTIVE_STREAMS
 
+AskedT = TypeVar("AskedT")
+DONE = b"data: [DONE]\n\n"
+EVENT_STREAM: Headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")]
+
 
 class AnswerEvents(Protocol):
-    """How one answer is told in a stream: see
-    `modelmill_gateway.entrypoints.http.sse.ChatChunks`."""
+    """How one answer is told in a stream: see `ChatChunks`."""
 
     def opening(self) -> bytes: ...
     def more(self, piece: Piece) -> bytes: ...
@@ -40,7 +46,10 @@ class TextStream:
         if not self.opened:
             self.opened = True
             ACTIVE_STREAMS.inc()
-            await self._send(_start(answers, b"text/event-stream", (b"cache-control", b"no-store")))
+            headers = [each for each in answer_headers(answers) if each[1]]
+            await self._send(
+                {"type": "http.response.start", "status": 200, "headers": EVENT_STREAM + headers}
+            )
 
     async def write(self, answers: FilteredAnswers, chunks: Sequence[AnswerEvents]) -> None:
         """Send what is released of each answer, by its own chunks.
@@ -146,35 +155,80 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def send_fields(send: Send, fields: Mapping[str, Any], headers: Headers) -> None:
-    """An answer that is no text of a model, whole; headers without a value are left out."""
-    body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+async def send_json(send: Send, fields: Mapping[str, Any], headers: Headers) -> None:
+    """A whole answer; headers without a value are left out."""
+    body = json.dumps(fields, ensure_ascii=False).encode()
     length = (b"content-length", str(len(body)).encode())
     said = [*JSON, length, *(each for each in headers if each[1])]
     await send({"type": "http.response.start", "status": 200, "headers": said})
     await send({"type": "http.response.body", "body": body})
 
 
-async def send_json(send: Send, fields: Mapping[str, Any], answers: FilteredAnswers) -> None:
-    """A whole answer."""
-    body = json.dumps(fields, ensure_ascii=False).encode()
-    length = (b"content-length", str(len(body)).encode())
-    reason = (b"x-finish-reason", answers.end.finish_reason.encode())
-    await send(_start(answers, b"application/json", length, reason))
-    await send({"type": "http.response.body", "body": body})
-
-
-def _start(answers: FilteredAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
-    headers = [
-        (b"content-type", content_type),
+def answer_headers(answers: FilteredAnswers, *, whole: bool = False) -> Headers:
+    """What the headers of an answer say: who answered, by which policy, and what is left."""
+    return [
         (b"x-model-version", answers.version_id.encode()),
+        (b"x-model-variant", answers.variant.encode()),
         (b"x-policy-digest", answers.policy_digest.encode()),
         *(answers.meter.headers if answers.meter is not None else ()),
-        *more,
+        (b"x-finish-reason", answers.end.finish_reason.encode() if whole else b""),
     ]
-    if answers.variant:
-        headers.append((b"x-model-variant", answers.variant.encode()))
-    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+class JsonRoute(ABC, Generic[AskedT]):
+    """A route as plain ASGI; a client that leaves takes the work for it with it."""
+
+    @abstractmethod
+    def parse(self, body: bytes) -> AskedT:
+        """What a body asks for. Raises what its schema says."""
+
+    @abstractmethod
+    async def whole(
+        self, asked: AskedT, request: RequestContext
+    ) -> tuple[Mapping[str, Any], Headers]:
+        """The whole answer, and what is said beside it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        asked = self.parse(await whole_body(receive))
+        await while_listening(receive, self.reply(asked, context_of(scope), send))
+
+    async def reply(self, asked: AskedT, request: RequestContext, send: Send) -> None:
+        """Send the answer."""
+        await send_json(send, *await self.whole(asked, request))
+
+    async def answer(self, body: bytes, request: RequestContext) -> Mapping[str, Any]:
+        """The whole answer to a request that came another way, as within a batch."""
+        shown, _ = await self.whole(self.parse(body), request)
+        return shown
+
+
+class Streamable(Protocol):
+    """A parsed request that says how its answer is sent."""
+
+    @property
+    def stream(self) -> bool: ...
+
+
+StreamableT = TypeVar("StreamableT", bound=Streamable)
+
+
+class TextRoute(JsonRoute[StreamableT]):
+    """A route that generates text: nothing stands between a token and the socket."""
+
+    def __init__(self, answer_chat: AnswerChat) -> None:
+        self._answer_chat = answer_chat
+
+    async def reply(self, asked: StreamableT, request: RequestContext, send: Send) -> None:
+        """Send the answer, whole or as it comes."""
+        if asked.stream:
+            await self.stream(asked, request, send)
+        else:
+            await super().reply(asked, request, send)
+
+    @abstractmethod
+    async def stream(self, asked: StreamableT, request: RequestContext, send: Send) -> None:
+        """Send the answer as it comes."""
 
 
 def _more(body: bytes) -> Any:
