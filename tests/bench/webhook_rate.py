@@ -22,8 +22,7 @@ from modelmill_gateway.composition import open_webhooks
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
-from modelmill_gateway.webhooks.change_webhook import Webhooks
-from modelmill_gateway.webhooks.secret_vault import SecretVault
+from modelmill_gateway.webhooks.change_webhook import SecretVault, Webhooks
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually

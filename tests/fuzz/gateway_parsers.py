@@ -25,7 +25,7 @@ from modelmill_gateway.domain.chat import Piece
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.chat import ChatChunks, CompletionChunks
 from modelmill_gateway.entrypoints.http.errors import error_body
-from modelmill_gateway.entrypoints.http.job_event_replies import sse_event
+from modelmill_gateway.entrypoints.http.jobs import sse_event
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload
 from modelmill_gateway.entrypoints.http.text_replies import DONE
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnauthenticatedError

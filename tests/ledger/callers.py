@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
-from modelmill_gateway.domain.ledger.amounts import prompt_bound
+from modelmill_gateway.domain.ledger.budget import prompt_bound
 
 from tests.ledger.site import MODEL, Replica, Shown
 

@@ -3,8 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import tenant_budget
+from modelmill_gateway.domain.ledger.budget import Limits, tenant_budget
 
 from tests.ledger.callers import Callers
 from tests.ledger.counting_inference import CountingInference

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelmill_gateway.domain.ledger.amounts import Amounts, Limits
+from modelmill_gateway.domain.ledger.budget import Amounts, Limits
 from modelmill_testkit.nats_server import NatsServer
 
 from tests.ledger import trees

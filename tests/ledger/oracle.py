@@ -5,16 +5,16 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from modelmill_gateway.domain.ledger.amounts import (
+from modelmill_gateway.domain.ledger.budget import (
     MICROS,
     MINUTE_TOKENS,
     PARALLEL,
     RATES,
     REQUESTS,
     TOKENS,
+    Budget,
     Price,
 )
-from modelmill_gateway.domain.ledger.budget import Budget
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import Generated

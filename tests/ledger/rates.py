@@ -6,8 +6,7 @@ from itertools import accumulate
 from math import floor, inf, nextafter
 from typing import NamedTuple
 
-from modelmill_gateway.domain.ledger.amounts import REQUESTS, total
-from modelmill_gateway.domain.ledger.budget import Budget
+from modelmill_gateway.domain.ledger.budget import REQUESTS, Budget, total
 
 from tests.ledger.lives import Life, tokens
 

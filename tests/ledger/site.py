@@ -21,10 +21,9 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, budget_state, policy_state
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
+from modelmill_gateway.domain.ledger.budget import Budget, Limits, tenant_budget
 from modelmill_gateway.entrypoints.schemas.keys import KeyLimits
-from modelmill_gateway.spending.budget_messages import budget_message, budget_of, limits_message
+from modelmill_gateway.spending.budget_book import budget_message, budget_of, limits_message
 from modelmill_guard.bundle import compile_policy
 from modelmill_guard.policy import parse_policy
 from modelmill_service_kit.grpc_server import RpcServer

@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from modelmill_gateway.domain.ledger.budget import MINUTE_MS, Budget, Lease, tenant_budget
+from modelmill_gateway.domain.ledger.budget import (
+    MINUTE_MS,
+    Amounts,
+    Budget,
+    Lease,
+    Limits,
+    Settled,
+    tenant_budget,
+)
 
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import PROMPT_TOKENS, Generated

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from modelmill_gateway.domain.api_keys import MOST_IN_LINE
-from modelmill_gateway.domain.ledger.amounts import Limits
+from modelmill_gateway.domain.access import MOST_IN_LINE
+from modelmill_gateway.domain.ledger.budget import Limits
 
 from tests.ledger.site import Shown, Site
 

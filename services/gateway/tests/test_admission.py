@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_gateway.answers.admission_queue import AdmissionQueue
 from modelmill_gateway.domain.admission import Admission, QueueTicket
-from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import FullError
+from modelmill_gateway.domain.request_context import Deadline
 from modelmill_testkit.waiting import eventually
 
 LIMIT = 100

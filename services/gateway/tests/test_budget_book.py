@@ -7,10 +7,15 @@ from contextlib import AsyncExitStack
 import pytest_asyncio
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import TOKEN
-from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from modelmill_gateway.domain.ledger.budget import Budget, Lease, tenant_budget
-from modelmill_gateway.spending.budget_book import BudgetBook
-from modelmill_gateway.spending.budget_messages import budget_message, budget_of
+from modelmill_gateway.domain.ledger.budget import (
+    Amounts,
+    Budget,
+    Lease,
+    Limits,
+    Settled,
+    tenant_budget,
+)
+from modelmill_gateway.spending.budget_book import BudgetBook, budget_message, budget_of
 from modelmill_testkit.shared_nats import shared_nats
 from modelmill_testkit.waiting import eventually
 

@@ -16,7 +16,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     FeedbackRecorded,
 )
 from modelmill_bus.subjects import feedback_recorded
-from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
+from modelmill_gateway.domain.request_context import RequestIds, nobodys_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,7 +9,7 @@ from gateway_support.house import BLOCKED, BUILD, MASKED, House, compiled
 from gateway_support.peers import prompt_too_long
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.deadline import MARGIN_SECONDS
+from modelmill_gateway.domain.request_context import MARGIN_SECONDS
 from modelmill_service_kit.errors import OverloadedError, UnavailableError
 from modelmill_testkit.waiting import eventually
 

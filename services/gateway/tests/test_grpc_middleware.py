@@ -14,9 +14,7 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.model_names import ModelNames, Named
-from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.request_ids import RequestIds
-from modelmill_gateway.domain.requests_in_hand import RequestInHand
+from modelmill_gateway.domain.request_context import RequestContext, RequestIds, RequestInHand
 from modelmill_gateway.domain.routes import ROUTES
 from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF, build_handlers
 from modelmill_service_kit.grpc_client import open_channel

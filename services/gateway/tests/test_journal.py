@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_gateway.adapters.journal import open_journal
-from modelmill_gateway.domain.ledger.amounts import Price, Prices, Settled
+from modelmill_gateway.domain.ledger.budget import Price, Prices, Settled
 from modelmill_gateway.domain.ledger.slots import NoRoomError, Size, Slots
 
 SIZE = Size(accounts=4, slots=4)
@@ -135,7 +135,7 @@ async def test_a_killed_process_is_counted_by_the_next_one(tmp_path: Path):
 import sys, time
 from pathlib import Path
 from modelmill_gateway.adapters.journal import open_journal
-from modelmill_gateway.domain.ledger.amounts import Price
+from modelmill_gateway.domain.ledger.budget import Price
 with open_journal(Path({str(tmp_path)!r})) as journal:
     slot = journal.slots.begin(["key-1"], 100, Price(1000000, 0))
     slot.asked()

@@ -11,8 +11,7 @@ from gateway_support.key_store import NOW, OWNER, managed_keys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
-from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.api_keys import MOST_IN_LINE
+from modelmill_gateway.domain.access import MOST_IN_LINE, Caller
 from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.identity.manage_keys import KeyRequest, ManageKeys
 from modelmill_service_kit.errors import PermissionDeniedError, PreconditionError

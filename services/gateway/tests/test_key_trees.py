@@ -16,10 +16,9 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill_bus.subjects import budget_state, key_state
-from modelmill_gateway.domain.api_keys import MOST_IN_LINE
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import Budget
-from modelmill_gateway.spending.budget_messages import budget_message
+from modelmill_gateway.domain.access import MOST_IN_LINE
+from modelmill_gateway.domain.ledger.budget import Budget, Limits
+from modelmill_gateway.spending.budget_book import budget_message
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ from gateway_support.faulty_gateway import POINTS
 from gateway_support.house import House
 from gateway_support.process import running, running_until
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
-from modelmill_gateway.domain.ledger.amounts import prompt_bound
+from modelmill_gateway.domain.ledger.budget import prompt_bound
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.tier("drills")]
 

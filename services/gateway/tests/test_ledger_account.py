@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 from gateway_support.holders import PRICE, TERMS, Holder, Request, World
-from modelmill_gateway.domain.ledger.amounts import Amounts, Limits, Settled
-from modelmill_gateway.domain.ledger.budget import Budget, Lease
+from modelmill_gateway.domain.ledger.account import Outcome
+from modelmill_gateway.domain.ledger.budget import Amounts, Budget, Lease, Limits, Settled
 from modelmill_gateway.domain.ledger.plan import release_lease
-from modelmill_gateway.domain.ledger.waiting import Outcome
 
 
 def need(tokens: int) -> Amounts:

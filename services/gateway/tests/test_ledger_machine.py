@@ -7,7 +7,7 @@ from gateway_support.holders import PRICE, TERMS, Holder, World
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from modelmill_gateway.domain.ledger.amounts import Amounts, Limits
+from modelmill_gateway.domain.ledger.budget import Amounts, Limits
 
 FATES = st.sampled_from(["lands", "lands", "lands", "lands in silence", "lands later", "is lost"])
 WALKS = 300

@@ -10,7 +10,7 @@ from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import TokenLogprob
-from modelmill_gateway.guarding.guarded_logprobs import GuardedLogprobs
+from modelmill_gateway.guarding.rule_filtered_stream import GuardedLogprobs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,7 +16,7 @@ from gateway_support.grpc_door import grpc_door
 from gateway_support.house import House
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.ledger.amounts import texts_bound
+from modelmill_gateway.domain.ledger.budget import texts_bound
 from modelmill_gateway.metrics import ADMISSION_REFUSED, ADMISSION_WAITING, TOKENS_IN_HAND
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.ledger.amounts import Limits, Price, need
-from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
+from modelmill_gateway.domain.ledger.account import Terms
+from modelmill_gateway.domain.ledger.budget import Budget, Limits, Price, need, tenant_budget
 from modelmill_gateway.domain.ledger.slots import Size, Slots
-from modelmill_gateway.domain.ledger.waiting import Terms
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
 
 SIZE = Size(accounts=2, slots=2)

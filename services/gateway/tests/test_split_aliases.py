@@ -10,7 +10,7 @@ from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, 
 from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.deadline import MARGIN_SECONDS
+from modelmill_gateway.domain.request_context import MARGIN_SECONDS
 from modelmill_gateway.metrics import SHADOWS
 from modelmill_service_kit.errors import OverloadedError, PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
 from modelmill_bus import record_queue
 from modelmill_bus.errors import StreamFullError
-from modelmill_gateway.adapters.usage import UsageQueue
-from modelmill_gateway.adapters.usage_spill import UsageSpill, open_spill
+from modelmill_gateway.adapters.usage import UsageQueue, UsageSpill, open_spill
 from modelmill_gateway.metrics import USAGE_SPILLED
 from modelmill_testkit.waiting import eventually
 

@@ -15,9 +15,8 @@ from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lo
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
-from modelmill_gateway.webhooks.change_webhook import RegisterWebhook
+from modelmill_gateway.webhooks.change_webhook import RegisterWebhook, SecretVault
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery
-from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from gateway_support.receiver import Received, is_genuine
-from modelmill_gateway.domain.delivery_slots import LONGEST_PUT_OFF_SECONDS, DeliverySlots
 from modelmill_gateway.domain.public_addresses import is_public
 from modelmill_gateway.domain.webhooks import (
     JITTER,
+    LONGEST_PUT_OFF_SECONDS,
+    DeliverySlots,
     Event,
     Schedule,
     delivery_id,

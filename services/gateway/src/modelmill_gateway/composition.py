@@ -23,8 +23,7 @@ from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.event_ids import SealedEventIds
-from modelmill_gateway.adapters.job_owner import OwnJobs, OwnOrders
-from modelmill_gateway.adapters.peers import Peers
+from modelmill_gateway.adapters.peers import OwnJobs, OwnOrders, Peers
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
 from modelmill_gateway.answers.admission_queue import AdmissionQueue
@@ -32,13 +31,12 @@ from modelmill_gateway.answers.answer_chat import AnswerChat, CountPrompt
 from modelmill_gateway.answers.embed_texts import EmbedTexts, JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.admission import Admission
-from modelmill_gateway.domain.ledger.amounts import Prices
+from modelmill_gateway.domain.ledger.budget import Prices
 from modelmill_gateway.domain.webhooks import Schedule
-from modelmill_gateway.evals.create_eval_run import PREFIX as EVAL_RUN_PREFIX
-from modelmill_gateway.evals.create_eval_run import CreateEvalRun
-from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
+from modelmill_gateway.evals.manage_evals import PREFIX as EVAL_RUN_PREFIX
+from modelmill_gateway.evals.manage_evals import CreateEvalRun, ManageEvals, ShowEvalRuns
 from modelmill_gateway.guarding.judge_inputs import AskJudges, CircuitBreakerModeration, JudgeInputs
-from modelmill_gateway.guarding.manage_policy import ManagePolicy
+from modelmill_gateway.guarding.policy_book import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.identity.record_changes import RecordChanges
@@ -46,26 +44,27 @@ from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
-from modelmill_gateway.ordering.create_job import CreateJob, ResolveSpecs
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
-from modelmill_gateway.ordering.order_job import OrderJob, PendingJobQuota
+from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
 from modelmill_gateway.ordering.watch_job import WatchJob
 from modelmill_gateway.ports import JobOwner
 from modelmill_gateway.read_models import ReadModels
-from modelmill_gateway.routing.delete_model import DeleteModel
 from modelmill_gateway.routing.find_model import FindModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
 from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
 from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.spending.manage_budget import ManageBudget
-from modelmill_gateway.spending.price_of_model import PriceOfModel
-from modelmill_gateway.spending.quotas import Quotas
+from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
-from modelmill_gateway.webhooks.change_webhook import ChangeWebhook, RegisterWebhook, Webhooks
+from modelmill_gateway.webhooks.change_webhook import (
+    ChangeWebhook,
+    RegisterWebhook,
+    SecretVault,
+    Webhooks,
+)
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery, DeliverWebhooks
-from modelmill_gateway.webhooks.secret_vault import SecretVault
 from modelmill_gateway.webhooks.tell_webhooks import Facts, TellWebhooks
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 

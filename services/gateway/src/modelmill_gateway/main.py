@@ -24,6 +24,7 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 from modelmill_service_kit.work_apart import WorkApart
+from starlette.types import ASGIApp
 
 from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.http_protocol import ClientLimits
@@ -32,15 +33,13 @@ from modelmill_gateway.adapters.journal import open_journal
 from modelmill_gateway.adapters.peers import Peers, open_peers
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
-from modelmill_gateway.adapters.usage import UsageQueue
-from modelmill_gateway.adapters.usage_spill import open_spill
+from modelmill_gateway.adapters.usage import UsageQueue, open_spill
 from modelmill_gateway.batches.answer_batch import AnswerBatch, KeepBatchFiles
 from modelmill_gateway.batches.answer_many import AnswerMany
 from modelmill_gateway.composition import Parts, UseCases, admission_of, open_webhooks
-from modelmill_gateway.domain.ledger.waiting import Terms
-from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.ledger.account import Terms
+from modelmill_gateway.domain.request_context import RequestIds
 from modelmill_gateway.domain.webhooks import Schedule
-from modelmill_gateway.entrypoints.http.middleware import App
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
 from modelmill_gateway.evals.run_eval import RunEval
@@ -54,8 +53,7 @@ from modelmill_gateway.settings import Settings
 from modelmill_gateway.several_processes import serve_by_several
 from modelmill_gateway.spending.budget_book import milliseconds
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
-from modelmill_gateway.webhooks.change_webhook import Webhooks
-from modelmill_gateway.webhooks.secret_vault import SecretVault
+from modelmill_gateway.webhooks.change_webhook import SecretVault, Webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 YOUNG_OBJECTS = 100_000
@@ -253,7 +251,7 @@ def _tls(settings: Settings) -> ServedCertificate | None:
 
 
 def _http_server(
-    settings: Settings, app: App, tls: ServedCertificate | None
+    settings: Settings, app: ASGIApp, tls: ServedCertificate | None
 ) -> AbstractAsyncContextManager[HttpServer]:
     limits = ClientLimits(
         head_seconds=settings.head_seconds,

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from modelmill_gateway.domain.key_addresses import is_safe_address
+from modelmill_gateway.domain.public_addresses import is_safe_address
 
 
 class OidcSettings(BaseModel):

@@ -15,12 +15,12 @@ from modelmill_service_kit.errors import UnavailableError
 from prometheus_client import REGISTRY
 
 from modelmill_gateway.adapters.background import Background
-from modelmill_gateway.domain.requests_in_hand import RequestsInHand
+from modelmill_gateway.domain.request_context import RequestsInHand
 from modelmill_gateway.evals.manage_evals import EvalBook
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.identity.credentials import EndRequests
 from modelmill_gateway.identity.key_book import KeyBook
-from modelmill_gateway.routing.default_builds import DefaultBuilds
+from modelmill_gateway.routing.find_model import DefaultBuilds
 from modelmill_gateway.routing.show_models import ServedVersions
 from modelmill_gateway.spending.budget_book import BudgetBook
 from modelmill_gateway.spending.key_limits import KeyLimits

@@ -17,7 +17,6 @@ from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.batches import BatchRoutes
-from modelmill_gateway.entrypoints.http.budget import BudgetRoutes
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
@@ -26,9 +25,13 @@ from modelmill_gateway.entrypoints.http.evals import EvalRoutes
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
-from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import EvaluationRoutes, JobRoutes, OptimizationRoutes
-from modelmill_gateway.entrypoints.http.keys import KeyRoutes
+from modelmill_gateway.entrypoints.http.jobs import (
+    EvaluationRoutes,
+    JobEventReplies,
+    JobRoutes,
+    OptimizationRoutes,
+)
+from modelmill_gateway.entrypoints.http.keys import BudgetRoutes, KeyRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from modelmill_gateway.entrypoints.http.middleware import Middleware
 from modelmill_gateway.entrypoints.http.models import ModelRoutes

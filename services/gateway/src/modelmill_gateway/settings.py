@@ -7,8 +7,8 @@ from modelmill_service_kit.settings import WorkerSettings
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from modelmill_gateway.domain.key_addresses import is_safe_address
-from modelmill_gateway.domain.ledger.amounts import Prices
+from modelmill_gateway.domain.ledger.budget import Prices
+from modelmill_gateway.domain.public_addresses import is_safe_address
 from modelmill_gateway.oidc_settings import OidcSettings
 
 WEBHOOK_KEY_CHARS = 32

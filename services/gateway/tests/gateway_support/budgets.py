@@ -5,10 +5,8 @@ from typing import Any
 import httpx
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState
 from modelmill_bus.subjects import budget_state
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
-from modelmill_gateway.spending.budget_book import BudgetBook
-from modelmill_gateway.spending.budget_messages import budget_of
+from modelmill_gateway.domain.ledger.budget import Budget, Limits, tenant_budget
+from modelmill_gateway.spending.budget_book import BudgetBook, budget_of
 from modelmill_testkit.waiting import eventually
 
 from gateway_support.document import checked

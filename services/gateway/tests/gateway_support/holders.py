@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from modelmill_gateway.domain.ledger.account import Account, Write
-from modelmill_gateway.domain.ledger.amounts import (
+from modelmill_gateway.domain.ledger.account import Account, Outcome, Terms, Verdict, Waiter, Write
+from modelmill_gateway.domain.ledger.budget import (
     PARALLEL,
     RATES,
     Amounts,
+    Budget,
     Limits,
     Settled,
     minus,
     plus,
 )
-from modelmill_gateway.domain.ledger.budget import Budget
 from modelmill_gateway.domain.ledger.plan import plan
-from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict, Waiter
 
 TERMS = Terms(ahead=2)
 PRICE = 3

@@ -32,7 +32,6 @@ from modelmill_service_kit.errors import (
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt, Embedded, Piece
 from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.domain.retry_budget import RetryBudget
 from modelmill_gateway.metrics import INFERENCE_RETRIES
 from modelmill_gateway.ports import Engines
 
@@ -216,3 +215,27 @@ def _note(replica: _Replica, period: int, error: BaseException) -> None:
         replica.breaker.succeeded(period)
     else:
         replica.breaker.abandoned(period)
+
+
+MOST = 10
+"""Retries that may be saved up."""
+SUCCESSES = 10
+"""That pay for one."""
+
+
+class RetryBudget:
+    """A bucket that each success fills by a tenth of a retry, full at the beginning."""
+
+    def __init__(self) -> None:
+        self._tenths = MOST * SUCCESSES
+
+    def earn(self) -> None:
+        """A request succeeded."""
+        self._tenths = min(MOST * SUCCESSES, self._tenths + 1)
+
+    def spend(self) -> bool:
+        """Whether one may ask again; then it is paid for."""
+        if self._tenths < SUCCESSES:
+            return False
+        self._tenths -= SUCCESSES
+        return True

@@ -3,15 +3,14 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 
+from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
 from modelmill_gateway.adapters.http_protocol import ClientLimits, LimitedProtocol, sweep
 
-App = Callable[[Any, Any, Any], Awaitable[None]]
 CLOSE = (b"connection", b"close")
 
 
@@ -47,7 +46,7 @@ class HttpServer:
 
 @asynccontextmanager
 async def serve_http(
-    app: App,
+    app: ASGIApp,
     address: str,
     *,
     drain_seconds: float,
@@ -83,7 +82,7 @@ async def serve_http(
 
 
 def _config(
-    app: App, drain_seconds: float, tls: ssl.SSLContext | None, limits: ClientLimits
+    app: ASGIApp, drain_seconds: float, tls: ssl.SSLContext | None, limits: ClientLimits
 ) -> Config:
     return Config(
         app,

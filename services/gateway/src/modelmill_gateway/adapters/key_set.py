@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_gateway.domain.key_addresses import is_safe_address
+from modelmill_gateway.domain.public_addresses import is_safe_address
 
 log = logging.getLogger(__name__)
 

@@ -1,12 +1,17 @@
-"""The services that the gateway calls, one long-lived channel each."""
+"""The services that the gateway calls, one long-lived channel each, and who owns which jobs."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Generic
 
+import grpc
 from grpc.aio import Channel
 from modelmill.data_prep.v1.data_prep_service_pb2 import CreateDatasetRequest, DatasetSpec
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
+from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
+from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
+from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import (
     BuildSpec,
     CreateBuildRequest,
@@ -17,8 +22,11 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 from modelmill.trainer.v1.evaluation_pb2 import CreateEvaluationJobRequest, EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest, TrainSpec
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
-from modelmill_service_kit.grpc_client import open_channel
+from modelmill_jobs.control import ControlJob
+from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.mutual_tls import MutualTls
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
@@ -26,10 +34,139 @@ from modelmill_gateway.adapters import trainer as trainer_adapter
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
-from modelmill_gateway.adapters.job_owner import GrpcJobOwner, GrpcOrders
 from modelmill_gateway.adapters.moderation import GrpcModeration, GrpcPolicies
 from modelmill_gateway.adapters.trainer import GrpcTrainer
+from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
+from modelmill_gateway.ports import AcceptedJob, SpecT_contra
+
+CALL_SECONDS = 30.0
+
+
+class GrpcOrders(Generic[SpecT_contra]):
+    """Orders that a peer takes by an RPC of its own.
+
+    Args:
+        rpc: the stub's method; its response has a job's id and sequence.
+        request: its message.
+    """
+
+    def __init__(self, rpc: Any, request: type[Any], peer: str) -> None:
+        self._rpc = rpc
+        self._request = request
+        self._peer = peer
+
+    async def create(
+        self,
+        spec: SpecT_contra,
+        caller: Caller,
+        *,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob:
+        """Order one.
+
+        Raises:
+            NotFoundError: what the spec names is unknown.
+            InvalidInputError: the spec is wrong; every error is listed.
+            PreconditionError: the peer cannot do such jobs now.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        request = self._request(
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+            spec=spec,
+            priority=priority,
+        )
+        with domain_errors(self._peer):
+            response = await self._rpc(request, timeout=CALL_SECONDS)
+        return AcceptedJob(response.job_id, response.sequence)
+
+
+class OwnOrders(Generic[SpecT_contra]):
+    """Orders that the gateway takes itself.
+
+    Args:
+        prefix: of their ids.
+    """
+
+    def __init__(self, bus: Bus, kind: str, prefix: str) -> None:
+        self._queue = JobQueue(bus)
+        self._kind = kind
+        self._prefix = prefix
+
+    async def create(
+        self,
+        spec: SpecT_contra,
+        caller: Caller,
+        *,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob:
+        """As `GrpcOrders.create`; nothing is looked up here."""
+        submitted = await self._queue.submit(
+            kind=self._kind,
+            prefix=self._prefix,
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+            spec=spec,
+            priority=priority,
+        )
+        return AcceptedJob(submitted.job_id, submitted.sequence)
+
+
+class OwnJobs:
+    """Those that the gateway owns itself."""
+
+    def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
+        self._control_job = ControlJob(bus, kinds)
+
+    async def control(
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
+    ) -> int:
+        """As `GrpcJobOwner.control`."""
+        return await self._control_job(
+            tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by=requested_by
+        )
+
+
+class GrpcJobOwner:
+    """The JobService of one peer."""
+
+    def __init__(self, channel: grpc.aio.Channel, peer: str) -> None:
+        self._stub = JobServiceStub(channel)
+        self._peer = peer
+
+    async def control(
+        self,
+        *,
+        tenant: str,
+        job_id: str,
+        desired_state: JobDesiredState.ValueType,
+        requested_by: str,
+    ) -> int:
+        """Record a desired state; gives its sequence in the JOBS stream.
+
+        Raises:
+            NotFoundError: no such job of the tenant's in this service.
+            PreconditionError: the job has ended, so that the desired state cannot come true.
+            UnavailableError: the bus does not answer; nothing was recorded.
+        """
+        request = ControlJobRequest(
+            tenant=tenant, job_id=job_id, desired_state=desired_state, requested_by=requested_by
+        )
+        with domain_errors(self._peer):
+            response = await self._stub.ControlJob(request, timeout=CALL_SECONDS)
+        return response.sequence
+
 
 OPTIMIZER_BUILDER = "the optimizer-builder"
 

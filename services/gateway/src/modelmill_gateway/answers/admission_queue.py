@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from modelmill_gateway.domain.admission import Admission, QueueTicket
-from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import FullError
+from modelmill_gateway.domain.request_context import Deadline
 from modelmill_gateway.metrics import ADMISSION_REFUSED, ADMISSION_WAIT_SECONDS, ADMISSION_WAITING
 
 CHARS_A_TOKEN = 4

@@ -19,11 +19,10 @@ from opentelemetry import trace
 
 from modelmill_gateway.answers.admission_queue import CHARS_A_TOKEN, AdmissionQueue
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt
-from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.account import Account
-from modelmill_gateway.domain.ledger.amounts import need, prompt_bound
-from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.domain.ledger.budget import need, prompt_bound
+from modelmill_gateway.domain.request_context import Deadline, RequestContext
 from modelmill_gateway.domain.split import sticky_key
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
@@ -34,8 +33,7 @@ from modelmill_gateway.metrics import BLOCKED, FIRST_TEXT_SECONDS
 from modelmill_gateway.ports import Engines, UsageRecords
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.routed_engines import RoutedEngines
-from modelmill_gateway.spending.price_of_model import PriceOfModel
-from modelmill_gateway.spending.quotas import Quotas
+from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 
 tracer = trace.get_tracer(__name__)
 

@@ -10,17 +10,15 @@ from modelmill_service_kit.errors import DomainError
 
 from modelmill_gateway.answers.admission_queue import AdmissionQueue, tokens_in
 from modelmill_gateway.domain.chat import Embedded
-from modelmill_gateway.domain.deadline import Deadline
-from modelmill_gateway.domain.ledger.amounts import Price, need, texts_bound
+from modelmill_gateway.domain.ledger.budget import Price, need, texts_bound
 from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.domain.request_context import RequestContext
+from modelmill_gateway.domain.request_context import Deadline, RequestContext
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.judge_inputs import JudgeInputs
 from modelmill_gateway.metrics import BLOCKED
 from modelmill_gateway.ports import Engines, UsageRecords
 from modelmill_gateway.routing.find_model import FindModel
-from modelmill_gateway.spending.price_of_model import PriceOfModel
-from modelmill_gateway.spending.quotas import Quotas
+from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 
 AT_ONCE = 8
 """Texts of one call that moderation judges at a time, so that one call leaves room for others."""

@@ -1,4 +1,4 @@
-"""Which addresses a webhook may have: public ones, unless the operator says otherwise."""
+"""Addresses: which ones a webhook may have, and where keys of issuers may come from."""
 
 import ipaddress
 import re
@@ -147,3 +147,18 @@ def _is_host(host: str) -> bool:
 
 def _wrong(*errors: str) -> BadRequestError:
     return BadRequestError(errors, param="url")
+
+
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+def is_safe_address(url: str) -> bool:
+    """Whether nobody between can put other keys in their place: https, or http on loopback."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.username is not None or parts.password is not None:
+        return False
+    loopback = parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS
+    return loopback or (parts.scheme == "https" and bool(parts.hostname))

@@ -17,9 +17,7 @@ from modelmill_gateway.answers.embed_texts import EmbedTexts
 from modelmill_gateway.batches.answer_batch import AnswerBatch
 from modelmill_gateway.batches.answer_many import BatchResponse
 from modelmill_gateway.domain.access import CHAT, Caller
-from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.request_ids import RequestIds
-from modelmill_gateway.domain.requests_in_hand import RequestsInHand
+from modelmill_gateway.domain.request_context import RequestContext, RequestIds, RequestsInHand
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute

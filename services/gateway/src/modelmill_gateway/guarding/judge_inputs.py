@@ -23,12 +23,12 @@ from modelmill_service_kit.breaker import Breaker
 from modelmill_service_kit.errors import DeadlineError, UnavailableError
 from modelmill_service_kit.work_apart import Rests, WorkApart
 
-from modelmill_gateway.domain.deadline import Deadline
 from modelmill_gateway.domain.errors import (
     BadRequestError,
     ModerationAwayError,
     ModerationLateError,
 )
+from modelmill_gateway.domain.request_context import Deadline
 from modelmill_gateway.domain.verdict import Hit, InputVerdict
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import MODERATION_SPARED, RULES_ALONE, UNJUDGED_WINDOWS

@@ -14,7 +14,7 @@ from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.feedback import Feedback, Report
-from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.request_context import RequestIds
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import FEEDBACK
 

@@ -9,9 +9,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority
 from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 
-from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.api_keys import BEGINNING
-from modelmill_gateway.domain.requests_in_hand import RequestInHand, RequestsInHand
+from modelmill_gateway.domain.access import BEGINNING, Caller
+from modelmill_gateway.domain.request_context import RequestInHand, RequestsInHand
 from modelmill_gateway.identity.key_book import KeyBook
 
 

@@ -18,17 +18,18 @@ from modelmill_service_kit.errors import (
     PreconditionError,
 )
 
-from modelmill_gateway.domain.access import CHAT, MODELS_READ, Caller
-from modelmill_gateway.domain.api_keys import (
+from modelmill_gateway.domain.access import (
+    CHAT,
+    MODELS_READ,
     MOST_KEPT_OF_A_TENANT,
     MOST_OF_A_TENANT,
     PREFIX_CHARS,
     Authority,
+    Caller,
     new_key,
     sha256_of,
 )
-from modelmill_gateway.identity.key_authority import KeyAuthority, KnownLimits
-from modelmill_gateway.identity.key_book import KeyBook
+from modelmill_gateway.identity.key_book import KeyAuthority, KeyBook, KnownLimits
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
@@ -35,7 +36,6 @@ from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import ModelNotAllowedError
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import OrderJob
-from modelmill_gateway.ordering.rows_of_file import said_of_rows
 from modelmill_gateway.ports import Owner
 from modelmill_gateway.routing.find_model import FindModel
 
@@ -244,3 +244,21 @@ def _name_of(order: FineTuningOrder, start: ModelReady, caller: Caller) -> str:
             " Give it another name"
         )
     return name
+
+
+UNKNOWN_COLUMN = "unknown column"
+"""How data-prep begins where the file's rows do not have what a mapping reads."""
+
+
+@contextmanager
+def said_of_rows(field: str) -> Iterator[None]:
+    """Within the block, a file of other rows is refused with the way to use it all the same."""
+    try:
+        yield
+    except InvalidInputError as error:
+        if not error.errors[0].startswith(UNKNOWN_COLUMN):
+            raise
+        raise InvalidInputError(
+            f"{field}: {error.errors[0]}. Make a dataset of the file whose `mapping` says what a"
+            " row becomes (POST /v1/datasets, shown by /v1/datasets/preview), and give its id here"
+        ) from error

@@ -20,8 +20,7 @@ from modelmill_registry.catalogue import ModelCatalogue
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.models import Loading
-from modelmill_gateway.routing.default_builds import DefaultBuilds
-from modelmill_gateway.routing.find_model import FindModel
+from modelmill_gateway.routing.find_model import DefaultBuilds, FindModel
 
 LONGEST_LOAD_SECONDS = 900.0
 """A load that began longer ago is not shown: its replica was killed and will not tell its end."""

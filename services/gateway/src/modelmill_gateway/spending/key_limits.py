@@ -2,8 +2,7 @@
 
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
 
-from modelmill_gateway.spending.budget_book import BudgetBook
-from modelmill_gateway.spending.budget_messages import limits_message, limits_of
+from modelmill_gateway.spending.budget_book import BudgetBook, limits_message, limits_of
 
 
 class KeyLimits:

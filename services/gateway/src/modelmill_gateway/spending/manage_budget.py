@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.ledger.amounts import Limits
-from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
+from modelmill_gateway.domain.ledger.budget import Budget, Limits, tenant_budget
 from modelmill_gateway.spending.budget_book import BudgetBook
 
 

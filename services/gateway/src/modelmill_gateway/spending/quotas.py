@@ -11,18 +11,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from modelmill_bus.errors import StaleWriteError
-from modelmill_service_kit.errors import PermissionDeniedError, UnavailableError
+from modelmill_service_kit.errors import NotFoundError, PermissionDeniedError, UnavailableError
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import QuotaUnknownError
-from modelmill_gateway.domain.ledger.account import Account
-from modelmill_gateway.domain.ledger.amounts import Amounts, Price
-from modelmill_gateway.domain.ledger.budget import Budget, tenant_budget
-from modelmill_gateway.domain.ledger.meter import Meter
+from modelmill_gateway.domain.ledger.account import Account, Outcome, Terms, Verdict
+from modelmill_gateway.domain.ledger.budget import Amounts, Budget, Price, Prices, tenant_budget
+from modelmill_gateway.domain.ledger.meter import NAMES, Meter, refusal
 from modelmill_gateway.domain.ledger.plan import plan, release_lease
-from modelmill_gateway.domain.ledger.refusals import NAMES, refusal
 from modelmill_gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
-from modelmill_gateway.domain.ledger.waiting import Outcome, Terms, Verdict
 from modelmill_gateway.metrics import (
     QUOTA_BOUNDS_BROKEN,
     QUOTA_LEASES,
@@ -31,6 +28,7 @@ from modelmill_gateway.metrics import (
     QUOTA_SETTLED,
     QUOTA_WAITS,
 )
+from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.spending.budget_book import BudgetBook
 
 log = logging.getLogger(__name__)
@@ -275,3 +273,23 @@ class Quotas:
 def _tell(told: asyncio.Future[Verdict], verdict: Verdict) -> None:
     if not told.done():
         told.set_result(verdict)
+
+
+@dataclass(frozen=True)
+class PriceOfModel:
+    """The model's own name comes first: a tenant's alias for a dear model makes it no cheaper."""
+
+    prices: Prices
+    find_model: FindModel
+
+    def __call__(self, tenant: str, name: str) -> Price:
+        """The price; that of all others for a name without a model."""
+        if not self.prices.are_any:
+            return Price()
+        return self.prices.of(*self._names(tenant, name))
+
+    def _names(self, tenant: str, name: str) -> Sequence[str]:
+        try:
+            return (self.find_model.known_version(tenant, name).name, name)
+        except NotFoundError:
+            return (name,)

@@ -17,18 +17,18 @@ from modelmill_bus.subjects import webhook_due
 from modelmill_service_kit.errors import DomainError, NotFoundError, PreconditionError
 from nats.errors import Error as NatsError
 
-from modelmill_gateway.domain.delivery_slots import DeliverySlots
 from modelmill_gateway.domain.webhooks import (
     DELIVERED,
     GONE,
     TEST_EVENT,
+    DeliverySlots,
     Reply,
     Schedule,
     signed_headers,
 )
 from modelmill_gateway.metrics import WEBHOOK_DELIVERIES
 from modelmill_gateway.ports import WebhookSending
-from modelmill_gateway.webhooks.secret_vault import SecretVault
+from modelmill_gateway.webhooks.change_webhook import SecretVault
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 
 log = logging.getLogger(__name__)

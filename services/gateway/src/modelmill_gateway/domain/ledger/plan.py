@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-from modelmill_gateway.domain.ledger.account import Account, Write
-from modelmill_gateway.domain.ledger.amounts import (
+from modelmill_gateway.domain.ledger.account import Account, Demand, Write
+from modelmill_gateway.domain.ledger.budget import (
     NOTHING,
     Amounts,
+    Budget,
+    Lease,
     minus,
     most,
     plus,
 )
-from modelmill_gateway.domain.ledger.budget import Budget, Lease
-from modelmill_gateway.domain.ledger.waiting import Demand
 
 MODEST_MS = 1_000
 """So long after a recall nothing is taken ahead of need."""

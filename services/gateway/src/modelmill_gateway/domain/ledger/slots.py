@@ -8,8 +8,8 @@ word, then stores the sums: done again, that gives the same sums. Only one slot 
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 
-from modelmill_gateway.domain.api_keys import MOST_IN_LINE
-from modelmill_gateway.domain.ledger.amounts import Price, Settled
+from modelmill_gateway.domain.access import MOST_IN_LINE
+from modelmill_gateway.domain.ledger.budget import Price, Settled
 
 BUDGETS_OF_A_REQUEST = MOST_IN_LINE + 1
 """Of a key, of those that made it, and of the tenant."""

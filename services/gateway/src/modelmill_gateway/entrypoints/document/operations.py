@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelmill_gateway.entrypoints.schemas import (
-    audit,
     batches,
     chat,
     completions,
@@ -22,7 +21,6 @@ from modelmill_gateway.entrypoints.schemas import (
     messages,
     models,
     moderations,
-    optimizations,
     policies,
     queries,
     responses,
@@ -150,14 +148,14 @@ OPERATIONS = {
     "pause_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "resume_fine_tuning": Operation(fine_tuning.FineTuningJob, refusals=STEER),
     "create_optimization": Operation(
-        optimizations.Optimization,
-        optimizations.OptimizationBody,
+        jobs.Optimization,
+        jobs.OptimizationBody,
         status=202,
         refusals=ORDER,
     ),
-    "list_optimizations": Operation(Page[optimizations.Optimization]),
-    "get_optimization": Operation(optimizations.Optimization),
-    "cancel_optimization": Operation(optimizations.Optimization, refusals=STEER),
+    "list_optimizations": Operation(Page[jobs.Optimization]),
+    "get_optimization": Operation(jobs.Optimization),
+    "cancel_optimization": Operation(jobs.Optimization, refusals=STEER),
     "create_evaluation": Operation(
         evaluations.Evaluation,
         evaluations.EvaluationBody,
@@ -206,7 +204,7 @@ OPERATIONS = {
     "rotate_webhook": Operation(webhooks.RotatedWebhook, refusals=HOOK),
     "test_webhook": Operation(webhooks.WebhookTest, status=202, refusals=HOOK),
     "list_webhook_deliveries": Operation(Page[webhooks.WebhookDelivery], refusals=(409,)),
-    "list_changes": Operation(Page[audit.Change]),
+    "list_changes": Operation(Page[keys.Change]),
     "issue_key": Operation(keys.IssuedApiKey, keys.KeyBody, status=201, refusals=HOOK),
     "list_keys": Operation(Page[keys.ApiKey]),
     "get_key": Operation(keys.ShownApiKey),

@@ -36,7 +36,7 @@ from modelmill_gateway.entrypoints.schemas.chat import (
     MAX_STOP_CHARS,
     MAX_STOPS,
 )
-from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS
+from modelmill_gateway.entrypoints.schemas.texts import MAX_TOOLS
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.metrics import ACTIVE_STREAMS
 

@@ -19,9 +19,12 @@ from modelmill_service_kit.status import status_of
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.model_names import Named, Reach, names_at
-from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
-from modelmill_gateway.domain.requests_in_hand import RequestInHand
+from modelmill_gateway.domain.request_context import (
+    RequestContext,
+    RequestIds,
+    RequestInHand,
+    nobodys_id,
+)
 from modelmill_gateway.domain.routes import ROUTES, Route, is_change
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.identity.credentials import Credentials

@@ -9,8 +9,7 @@ from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.schemas.models import AliasBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
-from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
 

@@ -9,7 +9,7 @@ from modelmill_gateway.entrypoints.grpc.messages import alike, checked_key
 from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.entrypoints.schemas.policies import PolicyBody, RevertBody
-from modelmill_gateway.guarding.manage_policy import ManagePolicy
+from modelmill_gateway.guarding.policy_book import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
 
 

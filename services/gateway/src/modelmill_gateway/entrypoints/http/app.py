@@ -13,13 +13,13 @@ from modelmill_service_kit.errors import UnavailableError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
 
-from modelmill_gateway.domain.request_ids import RequestIds
+from modelmill_gateway.domain.request_context import RequestIds
 from modelmill_gateway.domain.routes import ROUTES, Body
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
-from modelmill_gateway.entrypoints.document.page import index_page
-from modelmill_gateway.entrypoints.document.reference_page import reference_page
-from modelmill_gateway.entrypoints.http.middleware import App, Middleware
+from modelmill_gateway.entrypoints.document.reference_page import index_page, reference_page
+from modelmill_gateway.entrypoints.http.middleware import Middleware
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 from modelmill_gateway.entrypoints.schemas.base import Health
 from modelmill_gateway.identity.credentials import Credentials
@@ -56,7 +56,7 @@ def build_http_app(
     require_models: RequireModels,
     request_ids: RequestIds,
     handlers: Mapping[str, Responder],
-    hot: Mapping[str, App],
+    hot: Mapping[str, ASGIApp],
     limits: dict[Body, int],
     stopping: asyncio.Event,
 ) -> Middleware:

@@ -14,8 +14,8 @@ from modelmill_gateway.entrypoints.http.requests import (
     json_response,
     page,
 )
-from modelmill_gateway.entrypoints.schemas.audit import Change
 from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.keys import Change
 from modelmill_gateway.identity.record_changes import RecordChanges
 
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from starlette.types import Send
+
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import ChatCall, End, Piece
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.http.errors import Headers
-from modelmill_gateway.entrypoints.http.middleware import Send
 from modelmill_gateway.entrypoints.http.text_replies import (
     JsonRoute,
     TextRoute,
@@ -44,9 +45,9 @@ from modelmill_gateway.entrypoints.schemas.texts import (
     answer_end,
     cascade_field,
     chat_logprobs,
+    tool_call,
     usage_of,
 )
-from modelmill_gateway.entrypoints.schemas.tools import tool_call
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 

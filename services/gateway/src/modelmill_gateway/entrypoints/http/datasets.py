@@ -5,9 +5,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.http.downloads import report
 from modelmill_gateway.entrypoints.http.jobs import creating
-from modelmill_gateway.entrypoints.http.requests import caller_of, page
+from modelmill_gateway.entrypoints.http.requests import caller_of, page, report
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
 from modelmill_gateway.entrypoints.schemas.datasets import (
     AcceptedDataset,
@@ -21,8 +20,8 @@ from modelmill_gateway.entrypoints.schemas.datasets import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.queries import DiffQuery, ReportQuery
-from modelmill_gateway.ordering.create_job import CreateJob
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
+from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ports import DataPrep
 
 MAX_LINE = 2**53

@@ -27,8 +27,12 @@ from modelmill_gateway.entrypoints.schemas.evals import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 from modelmill_gateway.entrypoints.schemas.queries import EvalQuery, EvalRunQuery
-from modelmill_gateway.evals.create_eval_run import CreateEvalRun, RunRequest
-from modelmill_gateway.evals.manage_evals import ManageEvals, ShowEvalRuns
+from modelmill_gateway.evals.manage_evals import (
+    CreateEvalRun,
+    ManageEvals,
+    RunRequest,
+    ShowEvalRuns,
+)
 from modelmill_gateway.ordering.control_job import ControlJob
 
 T = TypeVar("T")

@@ -12,8 +12,7 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.entrypoints.http.job_event_replies import JobEventReplies
-from modelmill_gateway.entrypoints.http.jobs import JobsOfKind
+from modelmill_gateway.entrypoints.http.jobs import JobEventReplies, JobsOfKind
 from modelmill_gateway.entrypoints.http.requests import (
     caller_of,
     idempotency_key_of,

@@ -1,4 +1,4 @@
-"""API keys: made, shown, changed, revoked."""
+"""API keys, budgets, and the audit log of changes."""
 
 from typing import Any
 
@@ -9,6 +9,8 @@ from modelmill_gateway.entrypoints.http.requests import caller_of, page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
 from modelmill_gateway.entrypoints.schemas.keys import (
     ApiKey,
+    Budget,
+    BudgetBody,
     BudgetUsage,
     ChangedKeyBody,
     IssuedApiKey,
@@ -18,6 +20,7 @@ from modelmill_gateway.entrypoints.schemas.keys import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.identity.manage_keys import ManageKeys
+from modelmill_gateway.spending.budget_book import limits_of
 from modelmill_gateway.spending.manage_budget import ManageBudget
 
 
@@ -64,3 +67,18 @@ class KeyRoutes:
         """What the record of a key does not say itself."""
         limits = KeyLimits.of(self._keys.limits(state.key_id))
         return {"status": self._keys.status(state), "limits": limits}
+
+
+class BudgetRoutes:
+    """/v1/budget."""
+
+    def __init__(self, budget: ManageBudget) -> None:
+        self._budget = budget
+
+    async def get_budget(self, request: Request) -> Budget:
+        return Budget.of_budget(self._budget.show(caller_of(request)))
+
+    async def put_budget(self, request: Request) -> Budget:
+        body = await read_body(request, BudgetBody)
+        limits = limits_of(body.limits.limits())
+        return Budget.of_budget(await self._budget.change(limits, caller_of(request)))

@@ -5,13 +5,14 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from starlette.types import Send
+
 from modelmill_gateway.answers.answer_chat import CountPrompt
 from modelmill_gateway.domain.chat import ChatCall, End, Piece, ToolCall
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.domain.routes import Dialect
 from modelmill_gateway.domain.verdict import ModerationResult
 from modelmill_gateway.entrypoints.http.errors import Headers, Refusal, error_body
-from modelmill_gateway.entrypoints.http.middleware import Send
 from modelmill_gateway.entrypoints.http.text_replies import (
     JsonRoute,
     TextRoute,

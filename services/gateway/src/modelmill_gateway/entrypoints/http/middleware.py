@@ -5,19 +5,22 @@ Pure ASGI, so that streams are neither buffered nor cut off from their client's 
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 from modelmill_service_kit.nearest import did_you_mean
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from modelmill_gateway.domain.access import CHAT
 from modelmill_gateway.domain.errors import MethodNotAllowedError
-from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.request_ids import RequestIds, nobodys_id
-from modelmill_gateway.domain.requests_in_hand import UNENDED_ROUTES
+from modelmill_gateway.domain.request_context import (
+    UNENDED_ROUTES,
+    RequestContext,
+    RequestIds,
+    nobodys_id,
+)
 from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Match, Route, match
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.entrypoints.http.errors import (
@@ -27,11 +30,11 @@ from modelmill_gateway.entrypoints.http.errors import (
     http_status,
     refusal_in,
 )
-from modelmill_gateway.entrypoints.http.head_requests import as_get
-from modelmill_gateway.entrypoints.http.model_names import named_in
 from modelmill_gateway.entrypoints.http.request_head import (
+    as_get,
     caller_choices,
     limited,
+    named_in,
     refuse_encoding,
 )
 from modelmill_gateway.entrypoints.http.span import server_span
@@ -40,12 +43,6 @@ from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 NAMED_BY = {
     Dialect.OPENAI: (b"x-request-id",),
@@ -72,12 +69,12 @@ class Middleware:
 
     def __init__(
         self,
-        app: App,
+        app: ASGIApp,
         verifier: Credentials,
         require_models: RequireModels,
         request_ids: RequestIds,
         limits: dict[Body, int],
-        hot: Mapping[str, App] | None = None,
+        hot: Mapping[str, ASGIApp] | None = None,
     ) -> None:
         self._app = app
         self._hot = hot or {}

@@ -17,8 +17,7 @@ from modelmill_gateway.entrypoints.schemas.models import (
     ModelVersion,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.routing.delete_model import DeleteModel
-from modelmill_gateway.routing.move_alias import DeleteAlias, MoveAlias
+from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
 

@@ -14,7 +14,7 @@ from modelmill_gateway.entrypoints.schemas.policies import (
     RevertBody,
 )
 from modelmill_gateway.entrypoints.schemas.queries import PolicyQuery
-from modelmill_gateway.guarding.manage_policy import ManagePolicy
+from modelmill_gateway.guarding.policy_book import ManagePolicy
 
 
 class PolicyRoutes:

@@ -1,16 +1,15 @@
-"""What the head of a request says about it, and how much of a body it may bring."""
+"""What a request says before a handler sees it: its head, its size, the models that it names."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Mapping
 from typing import Any
 
 from modelmill_service_kit.errors import TooLargeError
+from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive, Scope, Send
 
 from modelmill_gateway.domain.errors import BadRequestError, UnsupportedEncodingError
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names_at
 
 SECONDS_HEADER = b"x-request-timeout"
 STICKY_HEADER = b"x-modelmill-sticky"
@@ -91,3 +90,61 @@ async def whole_body(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+def as_get(scope: Scope, send: Send) -> tuple[Scope, Send]:
+    """The request as GET, and a way out on which the answer ends with its head.
+
+    Whoever streams hears from the server that the request has ended, as when its client leaves.
+    """
+    has_ended = False
+
+    async def send_head(message: Message) -> None:
+        nonlocal has_ended
+        if has_ended:
+            return
+        has_ended = True
+        await send(message)
+        await send({"type": "http.response.body", "body": b""})
+
+    return {**scope, "method": "GET"}, send_head
+
+
+async def named_in(
+    models: ModelNames, places: Mapping[str, str], receive: Receive
+) -> tuple[Named, Receive]:
+    """What is named, and a `receive` that gives the handler the body which was read for it.
+
+    The parser is that of the handlers: names are read as they will be.
+
+    Raises:
+        BadRequestError: the body is not JSON.
+        ClientDisconnect: the client left before it had sent all.
+    """
+    said: tuple[str, ...] = ()
+    if models.body:
+        body = await whole_body(receive)
+        parsed = _parsed(body)
+        said = tuple(name for field in models.body for name in names_at(parsed, field))
+        receive = _again(body, receive)
+    place = places.get(models.path, "")
+    if models.reach in (Reach.JOB, Reach.EVAL):
+        return Named(said, place), receive
+    return Named((*said, place) if place else said), receive
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError as error:
+        message = f"the body is not valid JSON: {error}"
+        raise BadRequestError(message, code="invalid_json") from None
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    events = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receiving() -> Message:
+        return events.pop() if events else await receive()
+
+    return receiving

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any, Literal
 
+from starlette.types import Send
+
 from modelmill_gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.http.errors import Headers, Refusal, error_fields
-from modelmill_gateway.entrypoints.http.middleware import Send
 from modelmill_gateway.entrypoints.http.text_replies import TextRoute, answer_headers, text_stream
 from modelmill_gateway.entrypoints.schemas.responses import (
     ItemStatus,

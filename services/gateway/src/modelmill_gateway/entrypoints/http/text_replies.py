@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from typing import Any, Generic, Protocol, TypeVar
 
+from starlette.types import Receive, Scope, Send
+
 from modelmill_gateway.answers.answer_chat import AnswerChat
 from modelmill_gateway.domain.chat import End, Piece
-from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.requests_in_hand import key_ends
+from modelmill_gateway.domain.request_context import RequestContext, key_ends
 from modelmill_gateway.entrypoints.http.errors import JSON, Headers, Refusal, error_body, refusal_in
-from modelmill_gateway.entrypoints.http.middleware import Receive, Scope, Send
 from modelmill_gateway.entrypoints.http.request_head import whole_body
 from modelmill_gateway.entrypoints.http.requests import context_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers

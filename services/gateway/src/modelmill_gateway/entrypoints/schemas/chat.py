@@ -18,7 +18,6 @@ from modelmill_gateway.domain.chat import (
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds, VersionId
 from modelmill_gateway.entrypoints.schemas.constraints import ConstrainedBody
-from modelmill_gateway.entrypoints.schemas.decided_fields import NEUTRAL, refuse_unserved
 from modelmill_gateway.entrypoints.schemas.moderations import InlineModerationBody, ModerationField
 from modelmill_gateway.entrypoints.schemas.parsing import (
     OpenBody,
@@ -28,22 +27,22 @@ from modelmill_gateway.entrypoints.schemas.parsing import (
     parse_open,
 )
 from modelmill_gateway.entrypoints.schemas.texts import (
+    MAX_TOOLS,
+    NEUTRAL,
     AnswerId,
     CascadeField,
     ChatLogprobs,
     EndFields,
     FinishReason,
-    Usage,
-)
-from modelmill_gateway.entrypoints.schemas.tools import (
-    MAX_TOOLS,
     ToolBody,
     ToolCall,
     ToolCallBody,
     ToolCallDelta,
     ToolChoice,
+    Usage,
     chosen_name,
     may_call_several,
+    refuse_unserved,
 )
 
 MAX_NEW_TOKENS = 2**31 - 1

@@ -9,14 +9,15 @@ from modelmill_gateway.domain.chat import MAX_ALTERNATIVES, MAX_ANSWERS, ChatCal
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds, VersionId
 from modelmill_gateway.entrypoints.schemas.chat import TextBody, refuse_stream_options, sampling_of
-from modelmill_gateway.entrypoints.schemas.decided_fields import NEUTRAL, refuse_unserved
 from modelmill_gateway.entrypoints.schemas.moderations import ModerationField
 from modelmill_gateway.entrypoints.schemas.parsing import OneOrMany, parse_open
 from modelmill_gateway.entrypoints.schemas.texts import (
+    NEUTRAL,
     CascadeField,
     CompletionLogprobs,
     FinishReason,
     Usage,
+    refuse_unserved,
 )
 
 DEFAULT_NEW_TOKENS = 16

@@ -1,20 +1,28 @@
-"""API keys, budgets, and the limits of both."""
+"""API keys, budgets, the limits of both, and the audit log of changes."""
 
 import re
 import time
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from modelmill.gateway.v1.gateway_events_pb2 import Limits
+from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded, Limits
+from modelmill_bus.envelope import Stored
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.budget import Budget as BudgetRecord
-from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds, User
+from modelmill_gateway.entrypoints.schemas.base import (
+    OrNull,
+    RequestId,
+    ResponseModel,
+    UnixSeconds,
+    User,
+    VersionId,
+)
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.identity.manage_keys import KeyRequest
-from modelmill_gateway.spending.budget_messages import limits_message
+from modelmill_gateway.spending.budget_book import limits_message
 
 MICROS = 1_000_000
 TEN_YEARS = 10 * 366 * 24 * 3600
@@ -242,3 +250,24 @@ class ShownApiKey(ApiKey):
     """Record of an API key and its use; `usage` is null for a key that never had limits."""
 
     usage: BudgetUsage | None
+
+
+class Change(ResponseModel):
+    """Audit record of a change. `object_id` is as the path or the response named it.
+
+    The tenant's last thousand are listed.
+    """
+
+    id: str = Field(examples=["change-req-0b8f"])
+    object: Literal["audit.change"] = "audit.change"
+    at: UnixSeconds
+    subject: User
+    key_id: OrNull[str]
+    route: str = Field(examples=["delete_model"])
+    object_id: OrNull[VersionId]
+    request_id: RequestId
+
+    @classmethod
+    def of_stored(cls, stored: Stored[ChangeRecorded]) -> Self:
+        """Who changed what, and when."""
+        return cls.of(stored.body, id=f"change-{stored.event_id}")

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Discriminator, Field
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
-from modelmill_gateway.entrypoints.schemas.tools import FunctionName
+from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 FAILED = "Error: "
 """Stands before what a tool said that failed: turns have no other place for that fact."""

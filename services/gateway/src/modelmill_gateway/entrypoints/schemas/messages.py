@@ -27,8 +27,12 @@ from modelmill_gateway.entrypoints.schemas.message_blocks import (
     unserved_among,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
-from modelmill_gateway.entrypoints.schemas.texts import CascadeField
-from modelmill_gateway.entrypoints.schemas.tools import MAX_TOOLS, FunctionName, checked_choice
+from modelmill_gateway.entrypoints.schemas.texts import (
+    MAX_TOOLS,
+    CascadeField,
+    FunctionName,
+    checked_choice,
+)
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}

@@ -22,7 +22,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     VersionId,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
-from modelmill_gateway.routing.alias_split import alias_split
+from modelmill_gateway.routing.find_model import alias_split
 
 Tenths = Annotated[float, AfterValidator(lambda it: round(it, 1))]
 MAX_VARIANTS = 8

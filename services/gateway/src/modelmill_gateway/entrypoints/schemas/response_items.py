@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
-from modelmill_gateway.entrypoints.schemas.tools import FunctionName
+from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 """Types of parts that are text, and the field that has it."""

@@ -20,7 +20,6 @@ from modelmill_gateway.domain.errors import BadRequestError, unsupported
 from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds
 from modelmill_gateway.entrypoints.schemas.chat import MAX_NEW_TOKENS, QUESTION, greedy_if_certain
 from modelmill_gateway.entrypoints.schemas.constraints import ANY_OBJECT, Schema
-from modelmill_gateway.entrypoints.schemas.decided_fields import refuse_unknown
 from modelmill_gateway.entrypoints.schemas.moderations import (
     InlineModerationBody,
     InlineResult,
@@ -28,12 +27,14 @@ from modelmill_gateway.entrypoints.schemas.moderations import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
 from modelmill_gateway.entrypoints.schemas.response_items import Input, turns_of
-from modelmill_gateway.entrypoints.schemas.texts import CascadeField, ChosenLogprob
-from modelmill_gateway.entrypoints.schemas.tools import (
+from modelmill_gateway.entrypoints.schemas.texts import (
     MAX_TOOLS,
+    CascadeField,
+    ChosenLogprob,
     FunctionName,
     checked_choice,
     may_call_several,
+    refuse_unknown,
 )
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 

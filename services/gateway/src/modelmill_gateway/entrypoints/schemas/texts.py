@@ -1,10 +1,11 @@
-"""What answers of all routes for text consist of: usage, tokens and how they ended.
+"""What routes for text have in common: tools, fields that are not served, usage, tokens, ends.
 
-They are typed dicts and not pydantic models: streams are rendered by hand, once for each answer.
+Answers are typed dicts and not pydantic models: streams are rendered by hand, once for each answer.
 """
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, NotRequired, cast
 
@@ -12,7 +13,9 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from modelmill_gateway.domain import chat
-from modelmill_gateway.domain.chat import End
+from modelmill_gateway.domain.chat import End, Tool
+from modelmill_gateway.domain.errors import BadRequestError, unsupported
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, unknown_field
 
 LEAST_LOGPROB = -9999.0
 """What OpenAI says of a token that could not come; JSON has no infinity."""
@@ -159,3 +162,164 @@ def _text(token: bytes) -> str:
 
 def _bounded(logprob: float) -> float:
     return max(logprob, LEAST_LOGPROB)
+
+
+MAX_TOOLS = 128
+FunctionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class FunctionBody(OpenBody):
+    """Function that the model may call."""
+
+    name: FunctionName
+    description: str | None = None
+    parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
+
+
+class ToolBody(OpenBody):
+    """A tool; functions are the only ones."""
+
+    type: Literal["function"]
+    function: FunctionBody
+
+    @property
+    def tool(self) -> Tool:
+        """As the domain has it."""
+        schema = self.function.parameters
+        text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
+        return Tool(self.function.name, self.function.description or "", text)
+
+
+class CalledFunctionBody(OpenBody):
+    """Called function and its arguments."""
+
+    name: FunctionName
+    arguments: str = Field(description="Arguments: a JSON object as text.")
+
+
+class ToolCallBody(OpenBody):
+    """Tool call that the assistant made."""
+
+    id: str = Field(min_length=1, max_length=256)
+    type: Literal["function"]
+    function: CalledFunctionBody
+
+    @property
+    def call(self) -> chat.ToolCall:
+        """As the domain has it."""
+        return chat.ToolCall(self.id, self.function.name, self.function.arguments)
+
+
+class NamedFunction(OpenBody):
+    """A function by its name."""
+
+    name: FunctionName
+
+
+class ChosenTool(OpenBody):
+    """Tool choice: the function that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+ToolChoice = Literal["none", "auto", "required"] | ChosenTool
+
+
+def chosen_name(choice: ToolChoice | None, tools: tuple[Tool, ...]) -> str:
+    """The choice in one word; see `checked_choice`."""
+    if isinstance(choice, ChosenTool):
+        return checked_choice("", choice.function.name, tools)
+    return checked_choice(choice or "auto", "", tools)
+
+
+def checked_choice(word: str, name: str, tools: tuple[Tool, ...]) -> str:
+    """The choice in one word: auto, none, required, or the name of the tool that must be called.
+
+    Raises:
+        BadRequestError: no tool can be called as it is demanded.
+    """
+    if name and name not in {tool.name for tool in tools}:
+        raise BadRequestError(f"tool_choice: no tool is named {name}", param="tool_choice")
+    if word == "required" and not tools:
+        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
+    return name or word
+
+
+def may_call_several(choice: object, tools: Sequence[object] | None) -> bool:
+    """Whether an answer may have several calls: one that must be a call is one call."""
+    return bool(tools) and choice in (None, "auto")
+
+
+class CalledFunction(TypedDict):
+    """A function and its arguments, a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """Function call that the model asks for. What a policy masks is masked in its arguments."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ToolCallDelta(ToolCall):
+    """Tool call at an index; it comes whole."""
+
+    index: int
+
+
+def tool_call(call: chat.ToolCall) -> ToolCall:
+    """A call as OpenAI shows it."""
+    function: CalledFunction = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "parallel_tool_calls": (None, True),
+    "functions": (None, []),
+    "function_call": (None, "none", "auto"),
+    "logit_bias": (None, {}),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+    "web_search_options": (None,),
+    "reasoning_effort": (None, "none"),
+    "verbosity": (None, "medium"),
+    "store": (None, False),
+}
+"""Fields of OpenAI's that would change the answer and are not served, with the values that would
+not. Anything else is refused by name."""
+IGNORED = frozenset(
+    (
+        *("safety_identifier", "prompt_cache_key", "prompt_cache_options"),
+        *("prompt_cache_retention", "metadata", "prediction", "service_tier"),
+        "parallel_tool_calls",
+    )
+)
+"""Fields of OpenAI's that would change no answer here; of calls, where one at most may come."""
+
+
+def refuse_unserved(parsed: OpenBody, neutral: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise BadRequestError for what would change the answer and is not served, and for what is no
+    field; names all."""
+    extra = parsed.model_extra or {}
+    wrong = [name for name, values in neutral.items() if extra.get(name) not in values]
+    if wrong:
+        raise unsupported(*wrong)
+    refuse_unknown(parsed, neutral.keys() | IGNORED)
+
+
+def refuse_unknown(parsed: OpenBody, decided: Collection[str]) -> None:
+    """Raise BadRequestError for fields that are neither served nor decided; names all.
+
+    One that is misspelt would change nothing, and nobody would know.
+    """
+    extra = parsed.model_extra or {}
+    unknown = [name for name, value in extra.items() if value is not None and name not in decided]
+    if unknown:
+        known = type(parsed).model_fields
+        errors = [unknown_field(name[:80], known) for name in unknown]
+        raise BadRequestError(errors, param=unknown[0][:80], code="unknown_parameter")
