@@ -10,7 +10,7 @@ import pytest_asyncio
 from gateway_support.house import ADAPTER, BUILD, House, run_house
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from modelmill_bus.subjects import MODEL_RETIRED
-from modelmill_gateway.domain.models import served_names
+from modelmill_gateway.routing.find_model import served_names
 from modelmill_testkit.waiting import eventually
 
 

@@ -10,8 +10,8 @@ from gateway_support.house import House
 from gateway_support.key_store import NOW, OWNER, managed_keys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from modelmill.gateway.v1.gateway_events_pb2 import Limits
 from modelmill_gateway.domain.access import MOST_IN_LINE, Caller
+from modelmill_gateway.domain.ledger.budget import Limits
 from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.identity.manage_keys import KeyRequest, ManageKeys
 from modelmill_service_kit.errors import PermissionDeniedError, PreconditionError

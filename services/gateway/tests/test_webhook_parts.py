@@ -15,7 +15,7 @@ from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lo
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
-from modelmill_gateway.webhooks.change_webhook import RegisterWebhook, SecretVault
+from modelmill_gateway.webhooks.change_webhook import ManageWebhooks, SecretVault
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
@@ -108,7 +108,7 @@ async def test_an_event_before_the_registration_is_not_told_however_late_it_is_r
     reading = asyncio.create_task(book.run())
     async with threaded_lookups() as resolve:
         sender = WebhookSender(resolve, allow_private=True)
-        register = RegisterWebhook(bus, book, VAULT, sender)
+        register = ManageWebhooks(bus, book, VAULT, sender).register
         await job_succeeds(bus, "job-1")
         caller = Caller("acme", "ann", frozenset(SCOPES))
         await register("http://127.0.0.1/", ["job.succeeded"], caller)

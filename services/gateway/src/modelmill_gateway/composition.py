@@ -59,8 +59,7 @@ from modelmill_gateway.spending.manage_budget import ManageBudget
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
 from modelmill_gateway.webhooks.change_webhook import (
-    ChangeWebhook,
-    RegisterWebhook,
+    ManageWebhooks,
     SecretVault,
     Webhooks,
 )
@@ -106,7 +105,7 @@ class UseCases:
         )
         self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
         self.manage_budget = ManageBudget(known.budgets)
-        self.manage_keys = ManageKeys(known.keys, known.key_limits, time.time)
+        self.manage_keys = ManageKeys(known.keys, known.budgets, time.time)
         self.manage_policy = ManagePolicy(peers.policies)
         self.record_changes = parts.record_changes
         self.record_feedback = parts.record_feedback
@@ -238,8 +237,7 @@ async def open_webhooks(
         background.start(tell.run(stopping))
         background.start(DeliverWebhooks(bus, attempts, attempt).run(stopping))
         yield Webhooks(
-            RegisterWebhook(bus, book, vault, sender),
-            ChangeWebhook(book, vault, sender),
+            ManageWebhooks(bus, book, vault, sender),
             tell,
             book,
             attempts,

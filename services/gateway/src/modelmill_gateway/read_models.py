@@ -23,7 +23,6 @@ from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.routing.find_model import DefaultBuilds
 from modelmill_gateway.routing.show_models import ServedVersions
 from modelmill_gateway.spending.budget_book import BudgetBook
-from modelmill_gateway.spending.key_limits import KeyLimits
 from modelmill_gateway.spending.show_usage import UsageBook
 
 REPLAY_SECONDS = 300.0
@@ -53,7 +52,6 @@ class ReadModels:
         self.evals = EvalBook(bus)
         self.in_hand = RequestsInHand()
         """Of keys: they end with these."""
-        self.key_limits = KeyLimits(self.budgets)
 
     async def follow(self, background: Background) -> None:
         """Follow the bus in the background; returns once all of them have caught up.

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StaleWriteError
 from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.ledger.budget import Limits
 from modelmill_gateway.identity.key_book import KeyBook
 from modelmill_gateway.identity.manage_keys import ManageKeys
 
@@ -64,7 +65,7 @@ class _Limits:
     def __init__(self) -> None:
         self._limits: dict[str, Limits] = {}
 
-    def get(self, budget_id: str) -> Limits:
+    def limits(self, budget_id: str) -> Limits:
         """Empty when there are none."""
         return self._limits.get(budget_id, Limits())
 

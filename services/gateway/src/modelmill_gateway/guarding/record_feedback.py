@@ -13,7 +13,6 @@ from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
-from modelmill_gateway.domain.feedback import Feedback, Report
 from modelmill_gateway.domain.request_context import RequestIds
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import FEEDBACK
@@ -52,9 +51,11 @@ class FeedbackBook(RecentLog[FeedbackRecorded]):
 
 REPORTS = {
     None: pb.FEEDBACK_REPORT_UNSPECIFIED,
-    Report.FALSE_POSITIVE: pb.FEEDBACK_REPORT_FALSE_POSITIVE,
-    Report.MISSED: pb.FEEDBACK_REPORT_MISSED,
+    "false_positive": pb.FEEDBACK_REPORT_FALSE_POSITIVE,
+    "missed": pb.FEEDBACK_REPORT_MISSED,
 }
+"""A rule matched a text that it should not, or none matched one that it should."""
+WORDS = {message: report or "none" for report, message in REPORTS.items()}
 
 
 class RecordFeedback:
@@ -68,9 +69,12 @@ class RecordFeedback:
         self._records = records
 
     async def __call__(
-        self, feedback: Feedback, caller: Caller, *, idempotency_key: str
+        self, feedback: pb.FeedbackRecorded, caller: Caller, *, idempotency_key: str
     ) -> pb.FeedbackRecorded:
         """What was recorded, once it is stored.
+
+        Args:
+            feedback: what is said; who says it and when is added.
 
         Raises:
             NotFoundError: it is about a request that the tenant did not make, or a rule that its
@@ -84,22 +88,12 @@ class RecordFeedback:
             )
         if feedback.rules:
             self._require_rules(feedback.rules, caller.tenant)
-        record = pb.FeedbackRecorded(
-            request_id=feedback.request_id,
-            tenant=caller.tenant,
-            caller=caller.subject,
-            score=feedback.score,
-            report=REPORTS[feedback.report],
-            text=feedback.text,
-            direction=feedback.direction,
-            categories=feedback.categories,
-            rules=feedback.rules,
-            comment=feedback.comment,
-        )
+        record = pb.FeedbackRecorded(tenant=caller.tenant, caller=caller.subject)
+        record.MergeFrom(feedback)
         record.feedback_id = _id_of(record, idempotency_key)
         record.at.GetCurrentTime()
         await self._records.record(record)
-        FEEDBACK.labels(feedback.report.value if feedback.report else "none").inc()
+        FEEDBACK.labels(WORDS[feedback.report]).inc()
         return record
 
     def _require_rules(self, wanted: Sequence[str], tenant: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
 from modelmill_bus.keyed_store import KeyedStore
@@ -26,6 +26,7 @@ from modelmill_gateway.domain.access import (
     is_key,
     sha256_of,
 )
+from modelmill_gateway.domain.ledger.budget import Limits
 
 Status = Literal["active", "expired", "revoked"]
 
@@ -67,7 +68,7 @@ class KeyBook(KeyedStore[KeyState]):
 
     def authority(self, state: KeyState) -> Authority:
         """What the key may do, within what its makers may."""
-        own, *makers = [_authority(each) for each in self.line(state)]
+        own, *makers = [authority_of(each) for each in self.line(state)]
         for maker in makers:
             own = own.bounded_by(maker)
         return own
@@ -152,7 +153,7 @@ def end_of(state: KeyState) -> float:
     return min(expiry_of(state), state.revoked_at.ToNanoseconds() / 1e9)
 
 
-def _authority(state: KeyState) -> Authority:
+def authority_of(state: KeyState) -> Authority:
     expires = expiry_of(state) if state.HasField("expires_at") else None
     return Authority(frozenset(state.scopes), frozenset(state.models) or None, expires)
 
@@ -174,10 +175,12 @@ AMOUNTS = (
 )
 
 
-class KnownLimits(Protocol):
+class KeyBudgets(Protocol):
     """What may be used at most, by the id of a key."""
 
-    def get(self, budget_id: str) -> Limits: ...
+    def limits(self, budget_id: str) -> Limits: ...
+
+    async def put(self, budget_id: str, tenant: str, limits: Limits) -> object: ...
 
 
 class KeyAuthority:
@@ -188,7 +191,7 @@ class KeyAuthority:
     a token's.
     """
 
-    def __init__(self, keys: KeyBook, budgets: KnownLimits) -> None:
+    def __init__(self, keys: KeyBook, budgets: KeyBudgets) -> None:
         self._keys = keys
         self._budgets = budgets
 
@@ -209,7 +212,7 @@ class KeyAuthority:
         wanted.drawing_on(own.draws_on).require_within(own)
         if limits is None or not caller.key_id:
             return
-        most = self._budgets.get(caller.key_id)
+        most = self._budgets.limits(caller.key_id)
         for name in AMOUNTS:
             bound, asked = getattr(most, name), getattr(limits, name)
             if bound and not 0 < asked <= bound:
@@ -234,6 +237,6 @@ class KeyAuthority:
     def _of_key(self, state: KeyState) -> Authority:
         line = self._keys.line(state)
         limited = frozenset(
-            each.key_id for each in line if self._budgets.get(each.key_id) != Limits()
+            each.key_id for each in line if self._budgets.limits(each.key_id) != Limits()
         )
         return self._keys.authority(state).drawing_on(limited)

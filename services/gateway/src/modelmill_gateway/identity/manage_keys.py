@@ -4,9 +4,8 @@ import logging
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
 
-from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.envelope import Stored
 from modelmill_bus.errors import StreamFullError
 from modelmill_bus.read_model import until_seen
@@ -29,17 +28,18 @@ from modelmill_gateway.domain.access import (
     new_key,
     sha256_of,
 )
-from modelmill_gateway.identity.key_book import KeyAuthority, KeyBook, KnownLimits
+from modelmill_gateway.domain.ledger.budget import Limits
+from modelmill_gateway.identity.key_book import (
+    KeyAuthority,
+    KeyBook,
+    KeyBudgets,
+    Status,
+    authority_of,
+)
 
 log = logging.getLogger(__name__)
 
 USUAL_SCOPES = (CHAT, MODELS_READ)
-
-
-class Budgets(KnownLimits, Protocol):
-    """The same, to be changed."""
-
-    async def put(self, budget_id: str, tenant: str, limits: Limits) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ManageKeys:
     tenant has no such key and StaleWriteError when somebody else changes it at the same time.
     """
 
-    def __init__(self, keys: KeyBook, budgets: Budgets, clock: Callable[[], float]) -> None:
+    def __init__(self, keys: KeyBook, budgets: KeyBudgets, clock: Callable[[], float]) -> None:
         self._keys = keys
         self._budgets = budgets
         self._clock = clock
@@ -76,13 +76,13 @@ class ManageKeys:
         """One of them. Raises NotFoundError."""
         return self._keys.get(caller.tenant, key_id)
 
-    def status(self, state: KeyState) -> Literal["active", "expired", "revoked"]:
+    def status(self, state: KeyState) -> Status:
         """How the key stands: as what made it does, once that has ended."""
         return self._keys.status(state)
 
     def limits(self, key_id: str) -> Limits:
         """What the key may use at most."""
-        return self._budgets.get(key_id)
+        return self._budgets.limits(key_id)
 
     async def create(self, requested: KeyRequest, caller: Caller) -> tuple[KeyState, str]:
         """The key's record and the key itself, which nobody can be shown again.
@@ -109,7 +109,7 @@ class ManageKeys:
         expires = own.expires if "expires" not in requested.given else requested.expires
         self._expire(state, expires)
         state.created_at.FromNanoseconds(int(self._clock() * 1e9))
-        self._authority.require_grant(_authority(state), requested.limits, caller)
+        self._authority.require_grant(authority_of(state), requested.limits, caller)
         key = _new_secret(state)
         if requested.limits != Limits():
             # Before the key, which says that there are some.
@@ -207,7 +207,7 @@ class ManageKeys:
 
     def _wanted(self, state: KeyState, given: frozenset[str]) -> Authority:
         """What is said now as it is said; what stays, as far as makers let it."""
-        said, left = _authority(state), self._keys.authority(state)
+        said, left = authority_of(state), self._keys.authority(state)
         models = said.models if "models" in given else left.models
         expires = said.expires if "expires" in given else left.expires
         return replace(left, models=models, expires=expires)
@@ -229,11 +229,6 @@ class ManageKeys:
     async def _write(self, state: KeyState, sequence: int, caller: Caller) -> None:
         state.changed_by = caller.subject
         await until_seen(self._keys, await self._keys.write(state, expected=sequence))
-
-
-def _authority(state: KeyState) -> Authority:
-    expires = state.expires_at.ToNanoseconds() / 1e9 if state.HasField("expires_at") else None
-    return Authority(frozenset(state.scopes), frozenset(state.models) or None, expires)
 
 
 def _new_secret(state: KeyState) -> str:

@@ -5,7 +5,7 @@ whoever was told by another replica that a model is ready may ask for it here at
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import dataclass
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import (
@@ -24,13 +24,12 @@ from modelmill_registry.default_build import default_build_of, is_slower
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean, where_listed
 
-from modelmill_gateway.domain import models
 from modelmill_gateway.domain.errors import (
     ModelNotFoundError,
     ModelUndecidedError,
     NoDefaultModelError,
 )
-from modelmill_gateway.domain.models import AskedModel, TrainingStart
+from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.split import Split, split_of
 
 ENDED = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
@@ -101,7 +100,23 @@ def alias_split(alias: AliasState) -> Split | None:
     return split_of(MessageToDict(alias.options)) if alias.options.fields else None
 
 
-Found = TypeVar("Found")
+BUILD_PREFIX = "openvino"
+WEIGHTS_FORM = "safetensors"
+ADAPTER_FORM = "adapter"
+
+
+@dataclass(frozen=True)
+class TrainingStart:
+    """What a training run begins from."""
+
+    base: ModelReady
+    adapter: ModelReady | None = None
+    """A LoRA adapter of the base, which the run goes on from."""
+
+    @property
+    def version(self) -> ModelReady:
+        """What was named, or what a build that was named is made from."""
+        return self.adapter or self.base
 
 
 class FindModel:
@@ -197,10 +212,10 @@ class FindModel:
 
     def _servable(self, tenant: str, name: str) -> ModelReady:
         version = self._candidates(tenant, name)[0]
-        builds = [version] if models.is_build(version) else self._builds(version, tenant)
+        builds = [version] if is_build(version) else self._builds(version, tenant)
         return builds[0] if builds else version
 
-    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+    async def trainable(self, tenant: str, name: str) -> TrainingStart:
         """What training of `name` begins from; a build stands for what it was made from.
 
         Raises:
@@ -209,11 +224,11 @@ class FindModel:
         """
         return await self._look(lambda: self._trainable(tenant, name))
 
-    def _trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+    def _trainable(self, tenant: str, name: str) -> TrainingStart:
         found = self._buildable(tenant, name)
-        if found.form == models.WEIGHTS_FORM:
+        if found.form == WEIGHTS_FORM:
             return TrainingStart(found)
-        if found.form != models.ADAPTER_FORM:
+        if found.form != ADAPTER_FORM:
             raise InvalidInputError(
                 f"model: {name!r} is of form {found.form} and cannot be trained. "
                 f"Name its base {found.base_version_id}"
@@ -236,7 +251,7 @@ class FindModel:
     def _buildable(self, tenant: str, name: str) -> ModelReady:
         found = self._candidates(tenant, name)
         for version in found:
-            if not models.is_build(version):
+            if not is_build(version):
                 return version
         try:
             return self._catalogue.get(tenant, found[0].parent_version_id)
@@ -257,14 +272,14 @@ class FindModel:
 
     def _builds(self, version: ModelReady, tenant: str) -> Sequence[ModelReady]:
         """Builds of a version that are not slower than it, newest first."""
-        found = self._catalogue.builds_of(version.version_id, models.BUILD_PREFIX, tenant=tenant)
+        found = self._catalogue.builds_of(version.version_id, BUILD_PREFIX, tenant=tenant)
         return [build for build in found if not is_slower(build)]
 
     def _stand_in(self, version: ModelReady, served: ModelReady | None, tenant: str) -> ModelReady:
         """What answers where no engine runs a version: what serves its name, or its first build."""
         if served is None:
             return version
-        if models.is_build(served):
+        if is_build(served):
             return served
         builds = self._builds(version, tenant)
         return builds[-1] if builds else version
@@ -274,9 +289,9 @@ class FindModel:
         if name != self._default_model or self.alias(tenant, name) is not None:
             return name
         versions = self._catalogue.list(tenant)
-        if models.candidates(name, None, versions, tenant):
+        if candidates(name, None, versions, tenant):
             return name
-        served = models.served_names(self._aliases.list(tenant), versions)
+        served = served_names(self._aliases.list(tenant), versions)
         if len(served) != 1:
             raise NoDefaultModelError(name, len(served))
         return served[0]
@@ -289,7 +304,7 @@ class FindModel:
             # The usual case, without a walk over the whole catalogue.
             return [self._catalogue.get(tenant, aliased or name)]
         except NotFoundError:
-            found = models.candidates(name, aliased, self._catalogue.list(tenant), tenant)
+            found = candidates(name, aliased, self._catalogue.list(tenant), tenant)
         if not found:
             raise ModelNotFoundError(self._unknown(tenant, name))
         return found
@@ -304,3 +319,39 @@ class FindModel:
             f"the model {name[:80]!r} does not exist.{did_you_mean(name, known)}"
             f" {where_listed(MODELS)}"
         )
+
+
+def candidates(
+    wanted: str, aliased: str | None, versions: Sequence[ModelReady], tenant: str
+) -> Sequence[ModelReady]:
+    """Versions that `wanted` may mean, best first.
+
+    Of those with that name the first one, the tenant's own before a shared one, and builds last:
+    a name stays with the version that it was given to.
+
+    Args:
+        wanted: what the caller wrote.
+        aliased: version id that an alias of this name points to; an alias wins over everything.
+        versions: every version that the caller may see, newest first.
+    """
+    version_id = aliased or wanted
+    by_id = [version for version in versions if version.version_id == version_id]
+    if by_id or aliased:
+        return by_id
+    named = [version for version in reversed(versions) if version.name == wanted]
+    return sorted(named, key=lambda version: (version.tenant != tenant, is_build(version)))
+
+
+def served_names(aliases: Sequence[AliasState], versions: Sequence[ModelReady]) -> Sequence[str]:
+    """One name for each model that can be asked for: an alias of it, or else its own.
+
+    Several aliases of one version are one model, and so are versions of one name.
+    """
+    by_version = {alias.version_id: alias.name for alias in reversed(aliases)}
+    aliased = {version.name for version in versions if version.version_id in by_version}
+    return [*by_version.values(), *({version.name for version in versions} - aliased)]
+
+
+def is_build(version: ModelReady) -> bool:
+    """Whether it is a small, fast form, made to be served; every inference runs it."""
+    return version.form.startswith(BUILD_PREFIX)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -37,6 +37,11 @@ class BudgetBook(ReadModel):
         """What is known of a key's or tenant's budget; None when it never had limits."""
         stored = self._budgets.get(budget_id)
         return budget_of(stored.body).at(milliseconds()) if stored is not None else None
+
+    def limits(self, budget_id: str) -> Limits:
+        """The limits of that id; empty when there are none."""
+        stored = self._budgets.get(budget_id)
+        return limits_of(stored.body.limits) if stored is not None else Limits()
 
     def known(self) -> Iterator[tuple[Budget, int]]:
         """All budgets that are known here, as they were written, with their sequences."""
@@ -92,98 +97,64 @@ class BudgetBook(ReadModel):
             self.on_change(budget_of(stored.body), stored.sequence)
 
 
+_SAME = (
+    *("budget_id", "tenant", "spent_tokens", "spent_micros", "faded_at_ms", "recall"),
+    *("grants", "grants_at_recall", "quiet_before", "changed_by"),
+)
+"""Fields of a budget that are written as they are."""
+_SAME_OF_LEASES = ("holder_id", "closed", "answered", "write")
+
+
 def budget_message(budget: Budget) -> pb.BudgetState:
     """The record as it is written."""
     return pb.BudgetState(
-        budget_id=budget.budget_id,
-        tenant=budget.tenant,
+        **{name: getattr(budget, name) for name in _SAME},
         limits=limits_message(budget.limits),
-        spent_tokens=budget.spent_tokens,
-        spent_micros=budget.spent_micros,
         period_start=_timestamp(budget.period_start_ms),
         fading_requests=budget.fading[0],
         fading_tokens=budget.fading[1],
-        faded_at_ms=budget.faded_at_ms,
         leases=map(_lease_message, budget.leases),
-        recall=budget.recall,
-        grants=budget.grants,
-        grants_at_recall=budget.grants_at_recall,
-        quiet_before=budget.quiet_before,
-        changed_by=budget.changed_by,
     )
 
 
 def budget_of(message: pb.BudgetState) -> Budget:
     """The record as it is reckoned with."""
     return Budget(
-        budget_id=message.budget_id,
-        tenant=message.tenant,
+        **{name: getattr(message, name) for name in _SAME},
         limits=limits_of(message.limits),
-        spent_tokens=message.spent_tokens,
-        spent_micros=message.spent_micros,
         period_start_ms=_milliseconds(message.period_start),
         fading=(message.fading_requests, message.fading_tokens),
-        faded_at_ms=message.faded_at_ms,
         leases=tuple(map(_lease_of, message.leases)),
-        recall=message.recall,
-        grants=message.grants,
-        grants_at_recall=message.grants_at_recall,
-        quiet_before=message.quiet_before,
-        changed_by=message.changed_by,
     )
 
 
 def limits_message(limits: Limits) -> pb.Limits:
     """Limits as they are written."""
-    return pb.Limits(
-        requests_per_minute=limits.requests_per_minute,
-        tokens_per_minute=limits.tokens_per_minute,
-        parallel_requests=limits.parallel_requests,
-        tokens=limits.tokens,
-        micros=limits.micros,
-        period=limits.period,
-    )
+    return pb.Limits(**asdict(limits))
 
 
 def limits_of(message: pb.Limits) -> Limits:
     """Limits as they are reckoned with."""
-    return Limits(
-        message.requests_per_minute,
-        message.tokens_per_minute,
-        message.parallel_requests,
-        message.tokens,
-        message.micros,
-        next((period for period in PERIODS if period == message.period), ""),
-    )
+    known = {each.name: getattr(message, each.name) for each in fields(Limits)}
+    return Limits(**{**known, "period": message.period if message.period in PERIODS else ""})
 
 
 def _lease_message(lease: Lease) -> pb.BudgetLease:
-    settled = pb.Amounts(
-        requests=lease.settled.requests, tokens=lease.settled.tokens, micros=lease.settled.micros
-    )
     return pb.BudgetLease(
-        holder_id=lease.holder_id,
+        **{name: getattr(lease, name) for name in _SAME_OF_LEASES},
         leased=pb.Amounts(**lease.leased._asdict()),
-        settled=settled,
+        settled=pb.Amounts(**lease.settled._asdict()),
         expires_at=_timestamp(lease.expires_ms),
-        closed=lease.closed,
-        answered=lease.answered,
-        write=lease.write,
     )
 
 
 def _lease_of(message: pb.BudgetLease) -> Lease:
     leased, settled = message.leased, message.settled
     return Lease(
-        holder_id=message.holder_id,
-        leased=Amounts(
-            leased.requests, leased.minute_tokens, leased.parallel, leased.tokens, leased.micros
-        ),
-        settled=Settled(settled.requests, settled.tokens, settled.micros),
+        **{name: getattr(message, name) for name in _SAME_OF_LEASES},
+        leased=Amounts(*(getattr(leased, name) for name in Amounts._fields)),
+        settled=Settled(*(getattr(settled, name) for name in Settled._fields)),
         expires_ms=_milliseconds(message.expires_at),
-        closed=message.closed,
-        answered=message.answered,
-        write=message.write,
     )
 
 

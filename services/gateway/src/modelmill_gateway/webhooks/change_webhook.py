@@ -62,8 +62,12 @@ MOST_OF_A_TENANT = 20
 TOLD_STREAMS = ("JOBS", "MODELS", "DATASETS")
 
 
-class RegisterWebhook:
-    """Makes the signing secret, too; it is shown once, and stored sealed."""
+class ManageWebhooks:
+    """Each change is one compare-and-set of the endpoint's record.
+
+    All but `register` raise NotFoundError when the tenant has no such endpoint, StaleWriteError
+    when somebody else changes it at the same time, and UnavailableError when the bus is away.
+    """
 
     def __init__(
         self, bus: Bus, book: WebhookBook, vault: SecretVault, sender: WebhookSending
@@ -73,10 +77,12 @@ class RegisterWebhook:
         self._vault = vault
         self._sender = sender
 
-    async def __call__(
+    async def register(
         self, url: str, event_types: Sequence[str], caller: Caller
     ) -> tuple[WebhookState, str]:
         """The endpoint, which is told of all that happens from now on, and its secret.
+
+        The secret is shown once, and stored sealed.
 
         Raises:
             BadRequestError: events may not be sent to that URL.
@@ -103,19 +109,6 @@ class RegisterWebhook:
         state.told_after.update(zip(TOLD_STREAMS, last, strict=True))
         await until_seen(self._book, await self._book.write(state, expected=0))
         return state, written_secret(secret)
-
-
-class ChangeWebhook:
-    """Each change is one compare-and-set of the endpoint's record.
-
-    All raise NotFoundError when the tenant has no such endpoint, StaleWriteError when somebody
-    else changes it at the same time, and UnavailableError when the bus is away.
-    """
-
-    def __init__(self, book: WebhookBook, vault: SecretVault, sender: WebhookSending) -> None:
-        self._book = book
-        self._vault = vault
-        self._sender = sender
 
     async def change(
         self,
@@ -183,8 +176,7 @@ class ChangeWebhook:
 class Webhooks:
     """What callers can do, and what there is to see."""
 
-    register: RegisterWebhook
-    change: ChangeWebhook
+    manage: ManageWebhooks
     tell: TellWebhooks
     book: WebhookBook
     attempts: WebhookLog

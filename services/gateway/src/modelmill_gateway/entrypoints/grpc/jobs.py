@@ -24,8 +24,8 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import (
-    checked_key,
     event_message,
+    idempotency_key_of,
     job_message,
     page_request,
 )
@@ -63,7 +63,7 @@ class OrderProcedures:
     async def CreateFineTuningJob(
         self, request: pb.CreateFineTuningJobRequest, call: RequestContext
     ) -> pb.CreateFineTuningJobResponse:
-        key = checked_key(request.idempotency_key)
+        key = idempotency_key_of(request)
         record = await self._create_fine_tuning_job(
             _order(request.spec, request.priority), call.caller, key
         )
@@ -92,7 +92,7 @@ class OrderProcedures:
 
 
 async def _ordered(create_job: CreateJob[Any], request: Any, call: RequestContext) -> pb.Job:
-    key = checked_key(request.idempotency_key)
+    key = idempotency_key_of(request)
     return job_message(await create_job(request.spec, call.caller, key, request.priority))
 
 

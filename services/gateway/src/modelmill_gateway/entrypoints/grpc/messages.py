@@ -1,6 +1,6 @@
 """What several procedures read from requests, and jobs as they are shown over gRPC."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -19,9 +19,9 @@ from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.log_tail import shown_tail
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.entrypoints.http.requests import checked_key
 from modelmill_gateway.entrypoints.schemas.jobs import trained_tokens
 
-MAX_KEY_CHARS = 255
 MessageT = TypeVar("MessageT", bound=Message)
 
 
@@ -36,18 +36,9 @@ def page_request(after: str, limit: int) -> PageRequest:
     return PageRequest(after, limit or DEFAULT_LIMIT)
 
 
-def checked_key(key: str) -> str:
-    """An idempotency key, within the limits that HTTP sets to its header.
-
-    Raises:
-        BadRequestError: longer than 255 characters, or not printable.
-    """
-    if len(key) > MAX_KEY_CHARS or not key.isprintable():
-        raise BadRequestError(
-            f"idempotency_key must be at most {MAX_KEY_CHARS} printable characters",
-            param="idempotency_key",
-        )
-    return key
+def idempotency_key_of(request: Any) -> str:
+    """A request's key, within the limits that HTTP sets to its header. Raises BadRequestError."""
+    return checked_key(request.idempotency_key, "idempotency_key")
 
 
 def alike(message: Message, kind: type[MessageT]) -> MessageT:

@@ -5,7 +5,7 @@ from typing import Any
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.entrypoints.grpc.messages import alike, checked_key
+from modelmill_gateway.entrypoints.grpc.messages import alike, idempotency_key_of
 from modelmill_gateway.entrypoints.schemas.feedback import FeedbackBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.entrypoints.schemas.policies import PolicyBody, RevertBody
@@ -79,7 +79,7 @@ class PolicyProcedures:
     async def RecordFeedback(
         self, request: pb.RecordFeedbackRequest, call: RequestContext
     ) -> pb.RecordFeedbackResponse:
-        key = checked_key(request.idempotency_key)
+        key = idempotency_key_of(request)
         # What is empty was not said.
         texts = ("request_id", "report", "text", "direction", "comment")
         fields: dict[str, Any] = {name: getattr(request, name) or None for name in texts}

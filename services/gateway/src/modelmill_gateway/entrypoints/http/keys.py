@@ -20,7 +20,6 @@ from modelmill_gateway.entrypoints.schemas.keys import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.identity.manage_keys import ManageKeys
-from modelmill_gateway.spending.budget_book import limits_of
 from modelmill_gateway.spending.manage_budget import ManageBudget
 
 
@@ -80,5 +79,5 @@ class BudgetRoutes:
 
     async def put_budget(self, request: Request) -> Budget:
         body = await read_body(request, BudgetBody)
-        limits = limits_of(body.limits.limits())
-        return Budget.of_budget(await self._budget.change(limits, caller_of(request)))
+        changed = await self._budget.change(body.limits.limits(), caller_of(request))
+        return Budget.of_budget(changed)

@@ -46,12 +46,14 @@ def idempotency_key_of(request: Request) -> str:
     Raises:
         BadRequestError: longer than 255 characters, or not printable.
     """
-    key = request.headers.get("idempotency-key", "")
+    return checked_key(request.headers.get("idempotency-key", ""), "idempotency-key")
+
+
+def checked_key(key: str, field: str) -> str:
+    """An idempotency key that stands in `field`; see `idempotency_key_of`."""
     if len(key) > MAX_KEY_CHARS or not key.isprintable():
-        raise BadRequestError(
-            f"Idempotency-Key must be at most {MAX_KEY_CHARS} printable characters",
-            param="idempotency-key",
-        )
+        message = f"{field}: must be at most {MAX_KEY_CHARS} printable characters"
+        raise BadRequestError(message, param=field)
     return key
 
 

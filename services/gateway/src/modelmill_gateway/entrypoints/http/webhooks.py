@@ -36,7 +36,7 @@ class WebhookRoutes:
         return self._opened
 
     async def register_webhook(self, request: Request) -> RegisteredWebhook:
-        register = self._webhooks.register
+        register = self._webhooks.manage.register
         body = await read_body(request, WebhookBody)
         state, secret = await register(body.url, _once(body.events), caller_of(request))
         return RegisteredWebhook.of(state, secret=secret)
@@ -49,7 +49,7 @@ class WebhookRoutes:
         return Webhook.of(self._endpoint(request))
 
     async def change_webhook(self, request: Request) -> Webhook:
-        change = self._webhooks.change.change
+        change = self._webhooks.manage.change
         body = await read_body(request, ChangedWebhookBody)
         state = await change(
             request.path_params["webhook_id"],
@@ -62,12 +62,12 @@ class WebhookRoutes:
 
     async def delete_webhook(self, request: Request) -> Deleted:
         webhook_id = request.path_params["webhook_id"]
-        await self._webhooks.change.delete(webhook_id, caller_of(request))
+        await self._webhooks.manage.delete(webhook_id, caller_of(request))
         return Deleted(id=webhook_id, object="webhook")
 
     async def rotate_webhook(self, request: Request) -> RotatedWebhook:
         webhook_id = request.path_params["webhook_id"]
-        state, secret = await self._webhooks.change.rotate(webhook_id, caller_of(request))
+        state, secret = await self._webhooks.manage.rotate(webhook_id, caller_of(request))
         return RotatedWebhook.of(state, secret=secret)
 
     async def test_webhook(self, request: Request) -> WebhookTest:

@@ -5,18 +5,15 @@ from typing import Annotated, Literal, Self
 from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded
 from pydantic import Field, model_validator
 
-from modelmill_gateway.domain.feedback import (
-    MAX_COMMENT_CHARACTERS,
-    MAX_NAMED,
-    MAX_TEXT_CHARACTERS,
-    Feedback,
-    Report,
-)
 from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds, User
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.guarding.record_feedback import REPORTS
 
-REPORTED = {message: report.value for report, message in REPORTS.items() if report is not None}
+MAX_TEXT_CHARACTERS = 8_192
+MAX_COMMENT_CHARACTERS = 2_048
+MAX_NAMED = 32
+"""Categories, and rules, that one report names."""
+REPORTED = {message: report for report, message in REPORTS.items()}
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 TEXT, RULES = "how do I pick a lock screen?", ["no-lockpicking"]
 """Examples."""
@@ -76,18 +73,11 @@ class FeedbackBody(StrictBody):
         return self
 
     @property
-    def feedback(self) -> Feedback:
-        """As the domain has it."""
-        return Feedback(
-            request_id=self.request_id or "",
-            score=self.score,
-            report=Report(self.report) if self.report else None,
-            text=self.text or "",
-            direction=self.direction or "",
-            categories=tuple(dict.fromkeys(self.categories)),
-            rules=tuple(dict.fromkeys(self.rules)),
-            comment=self.comment or "",
-        )
+    def feedback(self) -> FeedbackRecorded:
+        """What is said, without who says it and when."""
+        said = self.model_dump(exclude_none=True, exclude={"report"})
+        named = {name: [*dict.fromkeys(said[name])] for name in ("categories", "rules")}
+        return FeedbackRecorded(**(said | named), report=REPORTS[self.report])
 
 
 class RecordedFeedback(ResponseModel):

@@ -44,22 +44,7 @@ UINT32 = 2**32
 SEARCH = "search"
 """A learning rate that the trainer shall look for."""
 TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
-METHODS: dict[TrainingMethod, pb.TrainingMethod.ValueType] = {
-    "lora": pb.TRAINING_METHOD_LORA,
-    "full": pb.TRAINING_METHOD_FULL,
-    "prefix": pb.TRAINING_METHOD_PREFIX,
-    "prompt": pb.TRAINING_METHOD_PROMPT,
-    "qlora": pb.TRAINING_METHOD_QLORA,
-    "auto": pb.TRAINING_METHOD_AUTO,
-}
 Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
-OBJECTIVES: dict[Objective, pb.TrainingObjective.ValueType] = {
-    "answers": pb.TRAINING_OBJECTIVE_ANSWERS,
-    "text": pb.TRAINING_OBJECTIVE_TEXT,
-    "dpo": pb.TRAINING_OBJECTIVE_DPO,
-    "kto": pb.TRAINING_OBJECTIVE_KTO,
-    "distillation": pb.TRAINING_OBJECTIVE_DISTILLATION,
-}
 OWN_NAMES = {"n_epochs": "epochs", "beta": "preference_beta"}
 """The trainer's names of OpenAI's."""
 
@@ -152,13 +137,6 @@ class PreferenceParametersBody(HyperParametersBody):
     beta: Number = Field(None, gt=0)
 
 
-PRECISIONS = {
-    "fp32": pb.TRAINING_PRECISION_FP32,
-    "bf16": pb.TRAINING_PRECISION_BF16,
-    "fp16": pb.TRAINING_PRECISION_FP16,
-}
-
-
 class TrainingLimitsBody(StrictBody):
     """Limits of a run that end it before its epochs; it succeeds with its best weights."""
 
@@ -193,7 +171,8 @@ class DistributionBody(StrictBody):
         """As the trainer takes it."""
         chosen = self.model_dump(exclude_none=True)
         if self.precision is not None:
-            chosen["precision"] = PRECISIONS[self.precision]
+            name = f"TRAINING_PRECISION_{self.precision.upper()}"
+            chosen["precision"] = pb.TrainingPrecision.Value(name)
         return Distribution(**chosen)
 
 
@@ -292,8 +271,8 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         model=body.model,
         training_file=body.training_file,
         name=body.suffix or "",
-        method=METHODS[body.training_method],
-        objective=OBJECTIVES[objective],
+        method=pb.TrainingMethod.Value(f"TRAINING_METHOD_{body.training_method.upper()}"),
+        objective=pb.TrainingObjective.Value(f"TRAINING_OBJECTIVE_{objective.upper()}"),
         teacher=body.teacher or "",
         teacher_answers=_asking(body.teacher_answers),
         hyper_parameters=HyperParameters(**chosen),

@@ -24,27 +24,17 @@ from modelmill_gateway.entrypoints.schemas.base import (
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody
 from modelmill_gateway.ordering.order_job import DEFAULT_FORM
 
-STATUS: dict[pb.JobStatus.ValueType, Any] = {
-    pb.JOB_STATUS_QUEUED: "queued",
-    pb.JOB_STATUS_RUNNING: "running",
-    pb.JOB_STATUS_PAUSED: "paused",
-    pb.JOB_STATUS_SUCCEEDED: "succeeded",
-    pb.JOB_STATUS_FAILED: "failed",
-    pb.JOB_STATUS_CANCELLED: "cancelled",
-}
+
+def words(values: Any, prefix: str) -> dict[int, Any]:
+    """What the values of an enumeration are called: their names without prefix, in lower case; 0 is none."""
+    return {it: name.removeprefix(prefix).lower() for name, it in values.items() if it}
+
+
+STATUS = words(pb.JobStatus, "JOB_STATUS_")
 """Our states under OpenAI's names; they differ from ours in nothing but the missing prefix."""
-DESIRED_STATE = {
-    pb.JOB_DESIRED_STATE_RUN: "run",
-    pb.JOB_DESIRED_STATE_PAUSE: "pause",
-    pb.JOB_DESIRED_STATE_CANCEL: "cancel",
-}
+DESIRED_STATE = words(pb.JobDesiredState, "JOB_DESIRED_STATE_")
 """Differs from the state until the worker has acted."""
-PRIORITY = {
-    pb.JOB_PRIORITY_UNSPECIFIED: "normal",
-    pb.JOB_PRIORITY_LOW: "low",
-    pb.JOB_PRIORITY_NORMAL: "normal",
-    pb.JOB_PRIORITY_HIGH: "high",
-}
+PRIORITY = words(pb.JobPriority, "JOB_PRIORITY_") | {pb.JOB_PRIORITY_UNSPECIFIED: "normal"}
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 DesiredState = Literal["run", "pause", "cancel"]
 Eta = Annotated[float | None, BeforeValidator(lambda it: it if it >= 0 else None)]

@@ -5,13 +5,14 @@ import time
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded, Limits
+from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded
 from modelmill_bus.envelope import Stored
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from modelmill_gateway.domain.access import SCOPES
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.budget import Budget as BudgetRecord
+from modelmill_gateway.domain.ledger.budget import Limits
 from modelmill_gateway.entrypoints.schemas.base import (
     OrNull,
     RequestId,
@@ -22,7 +23,6 @@ from modelmill_gateway.entrypoints.schemas.base import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.identity.manage_keys import KeyRequest
-from modelmill_gateway.spending.budget_book import limits_message
 
 MICROS = 1_000_000
 TEN_YEARS = 10 * 366 * 24 * 3600
@@ -88,14 +88,8 @@ class LimitsBody(StrictBody):
             raise BadRequestError("limits.money: must be more than 0", param="limits")
         if self.period is not None and self.tokens is None and micros is None:
             raise BadRequestError("limits.period: is of tokens or money", param="limits")
-        return Limits(
-            requests_per_minute=self.requests_per_minute or 0,
-            tokens_per_minute=self.tokens_per_minute or 0,
-            parallel_requests=self.parallel_requests or 0,
-            tokens=self.tokens or 0,
-            micros=micros or 0,
-            period=self.period or "",
-        )
+        said = self.model_dump(exclude={"money"}, exclude_none=True)
+        return Limits(**said, micros=micros or 0)
 
 
 class ChangedKeyBody(StrictBody):
@@ -217,8 +211,8 @@ class Budget(ResponseModel):
     @classmethod
     def of_budget(cls, budget: BudgetRecord) -> "Budget":
         """A tenant's budget."""
-        limits, usage = limits_message(budget.limits), BudgetUsage.of_budget(budget)
-        return cls(limits=KeyLimits.of(limits), usage=usage, changed_by=budget.changed_by)
+        limits, usage = KeyLimits.of(budget.limits), BudgetUsage.of_budget(budget)
+        return cls(limits=limits, usage=usage, changed_by=budget.changed_by)
 
 
 class ApiKey(ResponseModel):

@@ -6,7 +6,6 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, Servi
 from modelmill_registry.default_build import is_slower
 from pydantic import AfterValidator, Field, RootModel, model_validator
 
-from modelmill_gateway.domain.models import is_build
 from modelmill_gateway.domain.split import ONLY, Shadow, Split, Variant
 from modelmill_gateway.entrypoints.schemas.base import (
     DatasetId,
@@ -22,7 +21,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     VersionId,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
-from modelmill_gateway.routing.find_model import alias_split
+from modelmill_gateway.routing.find_model import alias_split, is_build
 
 Tenths = Annotated[float, AfterValidator(lambda it: round(it, 1))]
 MAX_VARIANTS = 8

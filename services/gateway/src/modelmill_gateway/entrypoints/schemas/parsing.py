@@ -3,24 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from modelmill.jobs.v1.job_pb2 import (
-    JOB_PRIORITY_HIGH,
-    JOB_PRIORITY_LOW,
-    JOB_PRIORITY_NORMAL,
-    JobPriority,
-)
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean, nearest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
 from modelmill_gateway.domain.errors import BadRequestError
-
-PRIORITIES = {
-    "low": JOB_PRIORITY_LOW,
-    "normal": JOB_PRIORITY_NORMAL,
-    "high": JOB_PRIORITY_HIGH,
-}
 
 Key = Annotated[str, Field(max_length=64)]
 Value = Annotated[str, Field(max_length=512)]
@@ -65,7 +54,7 @@ class JobBody(StrictBody):
     @property
     def job_priority(self) -> JobPriority.ValueType:
         """As its owner takes it."""
-        return PRIORITIES[self.priority]
+        return JobPriority.Value(f"JOB_PRIORITY_{self.priority.upper()}")
 
     def spec(self) -> Any:
         """The rest as the job's owner takes it."""
