@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_gateway.batches.answer_many import LONGEST_PAUSE_SECONDS, BatchPace
 from modelmill_gateway.domain.batch_lines import MAX_ERRORS, MAX_LINES, body_of, read_lines
-from modelmill_gateway.domain.batch_pace import LONGEST_PAUSE_SECONDS, BatchPace
 
 CHAT = "/v1/chat/completions"
 LARGE = 1 << 20

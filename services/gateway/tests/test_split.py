@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import ChatCall, Sampling, Turn
-from modelmill_gateway.domain.split import Shadow, Split, Variant, split_of, sticky_key
+from modelmill_gateway.domain.models import Shadow, Split, Variant, split_of, sticky_key
 
 PLACES = 20_000
 Z = 4.5

@@ -55,7 +55,7 @@ from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveA
 from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
 from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.settings import Settings
-from modelmill_gateway.spending.manage_budget import ManageBudget
+from modelmill_gateway.spending.budget_book import ManageBudget
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
 from modelmill_gateway.webhooks.change_webhook import (

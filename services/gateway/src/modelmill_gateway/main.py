@@ -30,11 +30,11 @@ from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpServer, serve_http
 from modelmill_gateway.adapters.journal import open_journal
-from modelmill_gateway.adapters.peers import Peers, open_peers
+from modelmill_gateway.adapters.peers import open_peers
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
 from modelmill_gateway.adapters.usage import UsageQueue, open_spill
-from modelmill_gateway.batches.answer_batch import AnswerBatch, KeepBatchFiles
+from modelmill_gateway.batches.answer_batch import AnswerBatch
 from modelmill_gateway.batches.answer_many import AnswerMany
 from modelmill_gateway.composition import Parts, UseCases, admission_of, open_webhooks
 from modelmill_gateway.domain.ledger.account import Terms
@@ -105,7 +105,7 @@ def _worker(parts: Parts, use_cases: UseCases) -> Worker:
     )
     standing = DelegatedIdentity(parts.known.keys)
     answer_batch = AnswerBatch(
-        *(files, KeepBatchFiles(files), store, answer_many, standing),
+        *(files, store, answer_many, standing),
         max_bytes=settings.max_body_bytes,
     )
 
@@ -163,7 +163,7 @@ async def _parts(
     audit = AuditTrail(bus, "gateway", settings.audit_queue)
     background.start(audit.run())
     stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
-    peers = await stack.enter_async_context(_peers(settings))
+    peers = await stack.enter_async_context(open_peers(settings))
     shadows = ShadowAnswers(peers.engines, usage, settings.request_seconds, draw=random.random)
     stack.push_async_callback(shadows.close)
     return Parts(
@@ -282,18 +282,6 @@ def _grpc_server(
     )
     server.grpc.add_generic_rpc_handlers((procedures,))
     return server
-
-
-def _peers(settings: Settings) -> AbstractAsyncContextManager[Peers]:
-    return open_peers(
-        inference=settings.inference_addresses,
-        moderation=settings.moderation_address,
-        data_prep=settings.data_prep_address,
-        trainer=settings.trainer_address,
-        optimizer_builder=settings.optimizer_builder_address,
-        secret=settings.service_secret.get_secret_value(),
-        identity=settings.mutual_tls(),
-    )
 
 
 @asynccontextmanager

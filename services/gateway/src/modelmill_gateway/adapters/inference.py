@@ -51,6 +51,11 @@ from modelmill_gateway.domain.models import AskedModel
 
 PEER = "inference"
 UINT64_MASK = 2**64 - 1
+SAME_OPTIONS = (
+    *("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty"),
+    *("repetition_penalty", "stop", "logprobs"),
+)
+"""Options of sampling that inference calls the same."""
 
 
 class GrpcEngines:
@@ -249,17 +254,8 @@ def _message(turn: Turn) -> chat_pb2.ChatMessage:
 
 
 def _options(sampling: Sampling) -> SamplingOptions:
-    options = SamplingOptions(
-        max_new_tokens=sampling.max_tokens,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        repetition_penalty=sampling.repetition_penalty,
-        stop=sampling.stop,
-        logprobs=sampling.logprobs,
-    )
+    same = {name: getattr(sampling, name) for name in SAME_OPTIONS}
+    options = SamplingOptions(max_new_tokens=sampling.max_tokens, **same)
     if sampling.seed is not None:
         # OpenAI's seeds may be negative; the engine's are 64 bits without a sign.
         options.seed = sampling.seed & UINT64_MASK

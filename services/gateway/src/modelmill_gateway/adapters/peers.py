@@ -27,7 +27,6 @@ from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
-from modelmill_service_kit.mutual_tls import MutualTls
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
@@ -39,6 +38,7 @@ from modelmill_gateway.adapters.trainer import GrpcTrainer
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
 from modelmill_gateway.ports import AcceptedJob, SpecT_contra
+from modelmill_gateway.settings import Settings
 
 CALL_SECONDS = 30.0
 
@@ -196,22 +196,14 @@ class Peers:
 
 
 @asynccontextmanager
-async def open_peers(
-    *,
-    inference: Sequence[str],
-    moderation: str,
-    data_prep: str,
-    trainer: str,
-    optimizer_builder: str,
-    secret: str,
-    identity: MutualTls | None,
-) -> AsyncIterator[Peers]:
-    """Channels to the given addresses, closed when the block ends; `identity` proves who calls."""
+async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
+    """Channels to the addresses of the settings, closed when the block ends."""
+    secret, identity = settings.service_secret.get_secret_value(), settings.mutual_tls()
     addresses = {
-        "moderation": moderation,
-        "data-prep": data_prep,
-        "trainer": trainer,
-        "optimizer-builder": optimizer_builder,
+        "moderation": settings.moderation_address,
+        "data-prep": settings.data_prep_address,
+        "trainer": settings.trainer_address,
+        "optimizer-builder": settings.optimizer_builder_address,
     }
     async with AsyncExitStack() as stack:
 
@@ -219,7 +211,9 @@ async def open_peers(
             channel = open_channel(address, secret, identity=identity, peer=name)
             return await stack.enter_async_context(channel)
 
-        to_inference = [await opened("inference", address) for address in inference]
+        to_inference = [
+            await opened("inference", address) for address in settings.inference_addresses
+        ]
         to_moderation, to_data_prep, to_trainer, to_optimizer = [
             await opened(name, address) for name, address in addresses.items()
         ]

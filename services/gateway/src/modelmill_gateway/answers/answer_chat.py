@@ -22,8 +22,8 @@ from modelmill_gateway.domain.chat import ChatCall, CountedPrompt
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.budget import need, prompt_bound
+from modelmill_gateway.domain.models import sticky_key
 from modelmill_gateway.domain.request_context import Deadline, RequestContext
-from modelmill_gateway.domain.split import sticky_key
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 from modelmill_gateway.guarding.guarded_json import strings_together

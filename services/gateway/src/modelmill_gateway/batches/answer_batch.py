@@ -33,38 +33,34 @@ PURPOSE = "batch_output"
 CHUNK_BYTES = 1 << 20
 
 
-class KeepBatchFiles:
-    """Stores the rows of a journal, which is saved already."""
+async def keep_files(
+    files: DataPrep, journal: BatchJournal, *, tenant: str, job_id: str
+) -> dict[str, str]:
+    """Ids of files with the rows of a saved journal, by their kind; none for a kind without rows.
 
-    def __init__(self, files: DataPrep) -> None:
-        self._files = files
+    An id is made of the job and of the rows: an attempt that finds no more of them than one before
+    it, which died behind this, finds its files.
 
-    async def __call__(self, journal: BatchJournal, *, tenant: str, job_id: str) -> dict[str, str]:
-        """Ids of the files by the kind of their rows; none for a kind without rows.
-
-        An id is made of the job and of the rows: an attempt that finds no more of them than one
-        before it, which died behind this, finds its files.
-
-        Raises:
-            UnavailableError: they do not answer.
-        """
-        kept = {}
-        for kind in KINDS:
-            if not journal.counts[kind]:
-                continue
-            path = journal.path(kind)
-            file_id = derived_id("file", job_id, kind, await asyncio.to_thread(_digest, path))
-            # There is one of this id when an attempt died behind this.
-            with suppress(AlreadyExistsError):
-                await self._files.upload(
-                    _chunks(path),
-                    tenant=tenant,
-                    filename=f"{job_id}_{kind}.jsonl",
-                    purpose=PURPOSE,
-                    file_id=file_id,
-                )
-            kept[kind] = file_id
-        return kept
+    Raises:
+        UnavailableError: they do not answer.
+    """
+    kept = {}
+    for kind in KINDS:
+        if not journal.counts[kind]:
+            continue
+        path = journal.path(kind)
+        file_id = derived_id("file", job_id, kind, await asyncio.to_thread(_digest, path))
+        # There is one of this id when an attempt died behind this.
+        with suppress(AlreadyExistsError):
+            await files.upload(
+                _chunks(path),
+                tenant=tenant,
+                filename=f"{job_id}_{kind}.jsonl",
+                purpose=PURPOSE,
+                file_id=file_id,
+            )
+        kept[kind] = file_id
+    return kept
 
 
 def _digest(path: Path) -> str:
@@ -94,14 +90,12 @@ class AnswerBatch:
     def __init__(
         self,
         files: DataPrep,
-        keep_files: KeepBatchFiles,
         store: ArtifactStore,
         answer_many: AnswerMany,
         standing: DelegatedIdentity,
         max_bytes: int,
     ) -> None:
         self._files = files
-        self._keep_files = keep_files
         self._store = store
         self._answer_many = answer_many
         self._standing = standing
@@ -169,7 +163,7 @@ class AnswerBatch:
         await journal.save(work.summary())
         if why == STOPPED and not job.is_cancelled:
             raise Preempted
-        kept = await self._keep_files(journal, tenant=job.tenant, job_id=job.job_id)
+        kept = await keep_files(self._files, journal, tenant=job.tenant, job_id=job.job_id)
         summary = work.summary() | {f"{kind}_file_id": file_id for kind, file_id in kept.items()}
         if why == ALL:
             return summary

@@ -1,8 +1,121 @@
-"""Models as they are asked for: which version answers, and how far its loading is."""
+"""Models as they are asked for: an alias, or one of its variants, or a version."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
 
-from modelmill_gateway.domain.split import Shadow
+from modelmill_gateway.domain.chat import ChatCall
+
+KIND = "split"
+FALLBACK = "fallback"
+"""Variant that an answer names when one of them gave it."""
+ONLY = "default"
+"""Name of the variant of an alias that has just one."""
+HASHED_CHARS = 4096
+"""Of a conversation's beginning."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the versions, and how many of the requests are its, over the sum of all weights."""
+
+    name: str
+    version_id: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Shadow:
+    """A version that is asked the same for a share of the answers, and whose own nobody sees."""
+
+    version_id: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """An alias that means several versions; `fallback` steps in, in order, where one cannot begin.
+
+    Kept in the alias's options under kind "split"; `version_id` of the alias is the first
+    variant's, by which whoever knows no splits reads it.
+    """
+
+    variants: tuple[Variant, ...]
+    shadow: Shadow | None = None
+    fallback: tuple[str, ...] = ()
+
+    @property
+    def version_ids(self) -> tuple[str, ...]:
+        """All that it takes, each once."""
+        shadow = (self.shadow.version_id,) if self.shadow else ()
+        named = (*(each.version_id for each in self.variants), *shadow, *self.fallback)
+        return tuple(dict.fromkeys(named))
+
+    def pick(self, *place: str) -> Variant:
+        """Whose the request is: by rendezvous, so that the same place has the same variant.
+
+        Each variant draws a number from the place and its own name, and the largest wins. Drawn
+        as -ln(u)/weight they win in proportion to their weights; when a weight changes, only those
+        move that it loses or wins.
+
+        Args:
+            place: tenant, alias, and what the request is told apart by.
+        """
+        if len(self.variants) == 1:
+            return self.variants[0]
+        drawn = "\0".join(place).encode("utf-8", "surrogatepass")
+        return min(self.variants, key=lambda each: _draw(drawn, each))
+
+    def options(self) -> dict[str, Any]:
+        """As the alias keeps it."""
+        said: dict[str, Any] = {
+            "kind": KIND,
+            "variants": [vars(variant) for variant in self.variants],
+            "fallback": list(self.fallback),
+        }
+        return said | ({"shadow": vars(self.shadow)} if self.shadow else {})
+
+
+def split_of(options: Mapping[str, Any]) -> Split | None:
+    """What an alias's options say; None when they are of another kind, or not whole."""
+    if options.get("kind") != KIND:
+        return None
+    try:
+        shadow = options.get("shadow")
+        variants = tuple(
+            Variant(str(it["name"]), str(it["version_id"]), float(it["weight"]))
+            for it in options["variants"]
+        )
+        split = Split(
+            variants,
+            Shadow(str(shadow["version_id"]), float(shadow["share"])) if shadow else None,
+            tuple(map(str, options.get("fallback", ()))),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    return split if variants else None
+
+
+def sticky_key(call: ChatCall, given: str = "") -> str:
+    """What tells the request apart: the key that was given, its user, or how its talk began."""
+    own = given or call.user
+    if own:
+        return own
+    begun = []
+    for turn in call.turns:
+        begun.append(turn.content[:HASHED_CHARS])
+        if turn.role == "user":
+            break
+    return "\0".join(begun)
+
+
+def _draw(place: bytes, variant: Variant) -> float:
+    if variant.weight <= 0:
+        return math.inf
+    digest = blake2b(place, digest_size=8, key=variant.name.encode()[:64]).digest()
+    return -math.log((int.from_bytes(digest) + 1) / 2**64) / variant.weight
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ from modelmill_gateway.domain.errors import (
     ModelUndecidedError,
     NoDefaultModelError,
 )
-from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.domain.split import Split, split_of
+from modelmill_gateway.domain.models import AskedModel, Split, split_of
 
 ENDED = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 

@@ -13,8 +13,8 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError, Preco
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.models import Split
 from modelmill_gateway.domain.request_context import Deadline
-from modelmill_gateway.domain.split import Split
 from modelmill_gateway.ports import Engines, Trainer
 from modelmill_gateway.routing.find_model import FindModel, is_build
 

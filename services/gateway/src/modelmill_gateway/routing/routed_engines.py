@@ -11,8 +11,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 
 from modelmill_gateway.domain.chat import ChatCall, End, Piece
-from modelmill_gateway.domain.models import AskedModel
-from modelmill_gateway.domain.split import FALLBACK, Shadow
+from modelmill_gateway.domain.models import FALLBACK, AskedModel, Shadow
 from modelmill_gateway.guarding.filtered_answers import usage_of_answers
 from modelmill_gateway.metrics import FALLBACKS, SHADOW_SECONDS, SHADOWS
 from modelmill_gateway.ports import Engines, UsageRecords

@@ -5,7 +5,6 @@ from functools import cache
 from typing import Any
 
 from modelmill_gateway.domain import access
-from modelmill_gateway.domain.purposes import PURPOSES
 from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Route
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS, Operation
 from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses
@@ -13,6 +12,7 @@ from modelmill_gateway.entrypoints.document.schemas import Schemas
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
 from modelmill_gateway.entrypoints.schemas.errors import AnthropicError, Error
 from modelmill_gateway.entrypoints.schemas.evaluations import RESULTS
+from modelmill_gateway.entrypoints.schemas.files import PURPOSES
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.entrypoints.schemas.queries import Query
 from modelmill_gateway.entrypoints.schemas.webhooks import WebhookEvent

@@ -1,6 +1,7 @@
 """Answers over gRPC, whole or streamed, and verdicts beside them."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 
 from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage
 from modelmill.common.v1.chat_pb2 import ToolCall as ToolCallMessage
@@ -16,7 +17,6 @@ from modelmill_gateway.domain.chat import (
     MAX_ALTERNATIVES,
     MAX_ANSWERS,
     MAX_PENALTY,
-    CascadePath,
     ChatCall,
     Constraint,
     End,
@@ -193,16 +193,6 @@ def _call(call: ToolCall) -> ToolCallMessage:
     return ToolCallMessage(id=call.id, name=call.name, arguments=call.arguments)
 
 
-def _path(path: CascadePath) -> CascadePathMessage:
-    return CascadePathMessage(
-        escalated=path.escalated,
-        confidence=path.confidence,
-        threshold=path.threshold,
-        spared_tokens=path.spared_tokens,
-        extra_tokens=path.extra_tokens,
-    )
-
-
 def _end(ended: End, answers: FilteredAnswers) -> pb.ChatEnd:
     end = pb.ChatEnd(
         finish_reason=ended.finish_reason,
@@ -210,9 +200,10 @@ def _end(ended: End, answers: FilteredAnswers) -> pb.ChatEnd:
         policy_digest=answers.policy_digest,
         variant=answers.variant,
     )
-    path = ended.cascade
-    if path is not None:
-        end.cascade.CopyFrom(_path(path))
+    if ended.cascade is not None:
+        path = asdict(ended.cascade)
+        del path["version_id"]
+        end.cascade.CopyFrom(CascadePathMessage(**path))
     usage = ended.usage
     if usage is not None:
         end.usage.CopyFrom(

@@ -10,10 +10,9 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_service_kit.errors import InvalidInputError, TooLargeError
 
 from modelmill_gateway.domain.pages import page_of
-from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import page_request
-from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS
+from modelmill_gateway.entrypoints.schemas.files import MAX_PARTS, PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ports import DataPrep
 

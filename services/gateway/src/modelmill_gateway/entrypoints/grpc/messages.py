@@ -17,10 +17,9 @@ from modelmill_bus.kinds import dataset_id_of
 from modelmill_job_index.index import JobEvent, JobRecord
 
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.domain.log_tail import shown_tail
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.http.requests import checked_key
-from modelmill_gateway.entrypoints.schemas.jobs import trained_tokens
+from modelmill_gateway.entrypoints.schemas.jobs import shown_tail, trained_tokens
 
 MessageT = TypeVar("MessageT", bound=Message)
 

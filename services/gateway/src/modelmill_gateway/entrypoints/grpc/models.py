@@ -5,8 +5,8 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_gateway.domain.models import Split
 from modelmill_gateway.domain.request_context import RequestContext
-from modelmill_gateway.domain.split import Split
 from modelmill_gateway.entrypoints.schemas.models import AliasBody
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias

@@ -5,11 +5,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload, whole_form
 from modelmill_gateway.entrypoints.http.requests import caller_of, download, page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
 from modelmill_gateway.entrypoints.schemas.files import (
+    PURPOSES,
+    WRONG_PURPOSE,
     CompleteUploadBody,
     File,
     Upload,

@@ -20,7 +20,7 @@ from modelmill_gateway.entrypoints.schemas.keys import (
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.identity.manage_keys import ManageKeys
-from modelmill_gateway.spending.manage_budget import ManageBudget
+from modelmill_gateway.spending.budget_book import ManageBudget
 
 
 class KeyRoutes:

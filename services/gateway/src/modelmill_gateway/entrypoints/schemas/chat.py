@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
@@ -20,9 +21,11 @@ from modelmill_gateway.entrypoints.schemas.base import ModelName, UnixSeconds, V
 from modelmill_gateway.entrypoints.schemas.constraints import ConstrainedBody
 from modelmill_gateway.entrypoints.schemas.moderations import InlineModerationBody, ModerationField
 from modelmill_gateway.entrypoints.schemas.parsing import (
+    TEXT_PART,
     OpenBody,
     StrictBody,
     as_list,
+    or_text,
     parse_body,
     parse_open,
 )
@@ -67,19 +70,9 @@ def _plain_text(content: Any) -> Any:
     return "\n".join(texts)
 
 
-def _text_or_texts(schema: dict[str, Any]) -> None:
-    """Says in the API document that one text may stand for a list of one."""
-    schema["anyOf"] = [{"type": "string", "minLength": 1}, *schema["anyOf"]]
-
-
 def _text_or_parts(schema: dict[str, Any]) -> None:
     """Says in the API document that content may come in parts."""
-    part = {
-        "type": "object",
-        "required": ["type", "text"],
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-    }
-    schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": part}]
+    schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": TEXT_PART}]
 
 
 QUESTION = {"role": "user", "content": "espresso: strong black coffee"}
@@ -136,7 +129,7 @@ class TextBody(ConstrainedBody):
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     stop: Annotated[list[StopText] | None, BeforeValidator(as_list)] = Field(
-        None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
+        None, max_length=MAX_STOPS, json_schema_extra=partial(or_text, minLength=1)
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Number of answers.")

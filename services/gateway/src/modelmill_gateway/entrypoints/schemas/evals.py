@@ -205,12 +205,9 @@ class InputMessagesBody(OpenBody):
         return self
 
 
-class RunSampling(OpenBody):
+class RunSampling(GraderSampling):
     """Sampling parameters; further fields are passed on to the chat."""
 
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     max_completion_tokens: int | None = Field(None, ge=1)
 
 

@@ -1,13 +1,18 @@
 """Files, and uploads of files in parts."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import Upload as UploadMessage
 from pydantic import Field
 
-from modelmill_gateway.domain.purposes import Purpose
 from modelmill_gateway.entrypoints.schemas.base import Digest, FileId, ResponseModel, UnixSeconds
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
+
+Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
+
+PURPOSES = frozenset(get_args(Purpose))
+WRONG_PURPOSE = f"purpose: must be one of {', '.join(get_args(Purpose))}"
+
 
 MAX_PARTS = 4096
 Filename = Annotated[str, Field(examples=["rows.jsonl"])]

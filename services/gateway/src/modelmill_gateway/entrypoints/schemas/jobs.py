@@ -11,7 +11,6 @@ from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobRecord
 from pydantic import BeforeValidator, Field
 
-from modelmill_gateway.domain.log_tail import shown_tail
 from modelmill_gateway.entrypoints.schemas.base import (
     Digest,
     JobId,
@@ -24,9 +23,21 @@ from modelmill_gateway.entrypoints.schemas.base import (
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody
 from modelmill_gateway.ordering.order_job import DEFAULT_FORM
 
+MAX_LINES = 20
+MAX_BYTES = 4096
+
+
+def shown_tail(log: str) -> str:
+    """The last 20 lines, and of these the last 4 KB.
+
+    They go to the job's own tenant and nowhere else: they may quote rows of a training file.
+    """
+    lines = "\n".join(log.splitlines()[-MAX_LINES:])
+    return lines.encode()[-MAX_BYTES:].decode(errors="ignore")
+
 
 def words(values: Any, prefix: str) -> dict[int, Any]:
-    """What the values of an enumeration are called: their names without prefix, in lower case; 0 is none."""
+    """Names of an enumeration's values, without prefix and in lower case; 0 has none."""
     return {it: name.removeprefix(prefix).lower() for name, it in values.items() if it}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Field
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, or_text
 from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 FAILED = "Error: "
@@ -58,14 +58,6 @@ def _of_known_types(*known: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _text_or_blocks(schema: dict[str, Any]) -> None:
-    """Says in the API document that a text may stand for a block of it."""
-    branches = schema.pop("anyOf", None) or [
-        {key: schema.pop(key) for key in ("type", "items") if key in schema}
-    ]
-    schema["anyOf"] = [{"type": "string"}, *branches]
-
-
 class TextBlock(Part):
     """Text block."""
 
@@ -75,9 +67,7 @@ class TextBlock(Part):
     text: str
 
 
-Texts = Annotated[
-    list[TextBlock], _of_known_types("text"), Field(json_schema_extra=_text_or_blocks)
-]
+Texts = Annotated[list[TextBlock], _of_known_types("text"), Field(json_schema_extra=or_text)]
 
 
 class ToolUseBlock(Part):
@@ -153,7 +143,7 @@ class UserTurn(Spoken):
     content: Annotated[
         list[Annotated[TextBlock | ToolResultBlock, Discriminator("type")]],
         _of_known_types("text", "tool_result"),
-        Field(min_length=1, json_schema_extra=_text_or_blocks),
+        Field(min_length=1, json_schema_extra=or_text),
     ]
 
     @property
@@ -173,7 +163,7 @@ class AssistantTurn(Spoken):
     content: Annotated[
         list[Annotated[TextBlock | ToolUseBlock, Discriminator("type")]],
         _of_known_types("text", "tool_use"),
-        Field(min_length=1, json_schema_extra=_text_or_blocks),
+        Field(min_length=1, json_schema_extra=or_text),
     ]
 
     @property

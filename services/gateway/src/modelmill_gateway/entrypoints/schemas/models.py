@@ -6,7 +6,7 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, Servi
 from modelmill_registry.default_build import is_slower
 from pydantic import AfterValidator, Field, RootModel, model_validator
 
-from modelmill_gateway.domain.split import ONLY, Shadow, Split, Variant
+from modelmill_gateway.domain.models import ONLY, Shadow, Split, Variant
 from modelmill_gateway.entrypoints.schemas.base import (
     DatasetId,
     Deleted,

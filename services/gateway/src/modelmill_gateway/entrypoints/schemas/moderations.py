@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from modelmill_gateway.domain import verdict
 from modelmill_gateway.domain.chat import Moderated
 from modelmill_gateway.entrypoints.schemas.base import Digest
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import TEXT_PART, OpenBody, or_text
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
 
 MAX_TEXTS = 64
@@ -48,14 +48,8 @@ def _as_texts(given: Any) -> Any:
 
 
 def _text_texts_or_parts(schema: dict[str, Any]) -> None:
-    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
-    part = {
-        "type": "object",
-        "required": ["type", "text"],
-        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
-    }
-    parts = {"type": "array", "items": part, "minItems": 1}
-    schema["anyOf"] = [{"type": "string"}, many, parts]
+    or_text(schema)
+    schema["anyOf"].append({"type": "array", "items": TEXT_PART, "minItems": 1})
 
 
 class ModerationBody(OpenBody):

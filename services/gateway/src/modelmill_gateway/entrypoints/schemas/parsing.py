@@ -1,6 +1,7 @@
 """JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from modelmill.jobs.v1.job_pb2 import JobPriority
@@ -24,16 +25,25 @@ def as_list(texts: Any) -> Any:
     return [texts] if isinstance(texts, str) else texts
 
 
-def _one_or_many(schema: dict[str, Any]) -> None:
+TEXT_PART = {
+    "type": "object",
+    "required": ["type", "text"],
+    "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+}
+"""Schema of a part of type text."""
+
+
+def or_text(schema: dict[str, Any], **text: Any) -> None:
     """Says in the API document that one text may stand for a list of one."""
-    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
-    schema["anyOf"] = [{"type": "string", "minLength": 1}, many]
+    keys = ("type", "items", "minItems", "maxItems")
+    rest = schema.pop("anyOf", None) or [{key: schema.pop(key) for key in keys if key in schema}]
+    schema["anyOf"] = [{"type": "string", **text}, *rest]
 
 
 OneOrMany = Annotated[
     list[Annotated[str, Field(min_length=1)]],
     BeforeValidator(as_list),
-    Field(json_schema_extra=_one_or_many),
+    Field(json_schema_extra=partial(or_text, minLength=1)),
 ]
 """Texts; one may stand for a list of one. A field of this type bounds their number."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, or_text
 from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
@@ -103,12 +103,6 @@ def _as_items(given: Any) -> Any:
     return given
 
 
-def _text_or_items(schema: dict[str, Any]) -> None:
-    """Says in the API document that a text may stand for a message."""
-    items = {key: schema.pop(key) for key in ("type", "items", "minItems")}
-    schema["anyOf"] = [{"type": "string"}, items]
-
-
 InputItem = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
@@ -118,7 +112,7 @@ InputItem = Annotated[
 Input = Annotated[
     list[InputItem],
     BeforeValidator(_as_items),
-    Field(min_length=1, json_schema_extra=_text_or_items),
+    Field(min_length=1, json_schema_extra=or_text),
 ]
 
 

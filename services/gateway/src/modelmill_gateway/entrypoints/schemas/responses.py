@@ -31,7 +31,8 @@ from modelmill_gateway.entrypoints.schemas.texts import (
     MAX_TOOLS,
     CascadeField,
     ChosenLogprob,
-    FunctionName,
+    FunctionBody,
+    NamedFunction,
     checked_choice,
     may_call_several,
     refuse_unknown,
@@ -63,28 +64,17 @@ TOOL_NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 
 
-class FunctionTool(OpenBody):
+class FunctionTool(FunctionBody):
     """A function that the model may call; OpenAI's built-in tools are not served."""
 
     type: Literal["function"]
-    name: FunctionName
-    description: str | None = None
-    parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
     strict: bool | None = None
 
-    @property
-    def tool(self) -> Tool:
-        """As the domain has it."""
-        schema = self.parameters
-        text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
-        return Tool(self.name, self.description or "", text)
 
-
-class OneFunction(OpenBody):
+class OneFunction(NamedFunction):
     """Tool choice: the function that must be called."""
 
     type: Literal["function"]
-    name: FunctionName
 
 
 class TextFormat(OpenBody):

@@ -175,6 +175,13 @@ class FunctionBody(OpenBody):
     description: str | None = None
     parameters: dict[str, Any] | None = Field(None, description="JSON schema of its arguments.")
 
+    @property
+    def tool(self) -> Tool:
+        """As the domain has it."""
+        schema = self.parameters
+        text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
+        return Tool(self.name, self.description or "", text)
+
 
 class ToolBody(OpenBody):
     """A tool; functions are the only ones."""
@@ -185,9 +192,7 @@ class ToolBody(OpenBody):
     @property
     def tool(self) -> Tool:
         """As the domain has it."""
-        schema = self.function.parameters
-        text = "" if schema is None else json.dumps(schema, ensure_ascii=False)
-        return Tool(self.function.name, self.function.description or "", text)
+        return self.function.tool
 
 
 class CalledFunctionBody(OpenBody):
