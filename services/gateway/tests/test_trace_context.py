@@ -1,7 +1,7 @@
 """A request's span: in its caller's trace, named by the table, and telling how it ended."""
 
 import pytest
-from modelmill_gateway.entrypoints.http import span as http_span
+from modelmill_gateway.entrypoints.http import middleware as http_span
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor

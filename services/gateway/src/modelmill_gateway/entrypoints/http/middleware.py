@@ -271,11 +271,8 @@ def server_span(
         template: the route's; None when there is none, and then the method is not told either.
         headers: of the request, names in lower case.
     """
-    given = {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in headers
-        if name in TRACE_HEADERS
-    }
+    traced = [each for each in headers if each[0] in TRACE_HEADERS]
+    given = {name.decode("latin-1"): value.decode("latin-1") for name, value in traced}
     parent = propagator.extract(given, context=Context())
     told = method if template is not None else UNKNOWN
     span = tracer.start_span(
