@@ -23,7 +23,7 @@ AT_ONCE = Retries(first_wait_seconds=0, reconnect_seconds=0)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """A gateway for a module."""
-    async with run_house(tmp_path_factory.mktemp("house")) as running:
+    async with run_house(tmp_path_factory.mktemp("house"), webhook_allow_private=True) as running:
         yield running
 
 

@@ -28,11 +28,16 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "preview": lambda client: client.datasets.preview(file_id="file-1", mapping={}),
     "keyed": lambda client: client.datasets.create(file_id="file-1", mapping={}, **KEYED),
     "content": lambda client: client.files.content("file-1"),
+    "policy": lambda client: client.policies.set(documents=[]),
+    "moderate": lambda client: client.moderations.create(input="text"),
     "create": lambda client: client.datasets.create(file_id="file-1", mapping={}),
     "upload": lambda client: client.files.upload(b"{}"),
     "pause": lambda client: client.jobs.pause("ftjob-1"),
+    "key": lambda client: client.keys.create(name="ci"),
+    "generate": lambda client: client.generate(prompt="hello"),
+    "expected": lambda client: client.policies.set(documents=[], expected_digest="sha256:1"),
 }
-REPEATED = ("get", "put", "delete", "preview", "keyed", "content")
+REPEATED = ("get", "put", "delete", "preview", "keyed", "content", "policy", "moderate")
 FAULTS: dict[str, Callable[[httpx.Request], httpx.Response]] = {
     "429 with Retry-After": lambda _: httpx.Response(429, headers={"retry-after": "0"}),
     "502": lambda _: httpx.Response(502, text="<html>bad gateway</html>"),
@@ -277,6 +282,16 @@ def test_comments_and_what_is_no_object_are_skipped_and_data_of_many_lines_is_on
     lines = [": ping", "", "data: [DONE]", "", "id:7", 'data: {"a":', "data: 1}", "", "data: {}"]
     events = [event for line in lines if (event := parser.feed(line)) is not None]
     assert [(event.id, event.body) for event in events] == [("7", {"a": 1})]
+
+
+async def test_usage_is_read_page_by_page(faulty: Faulty):
+    pages = [{"data": [1, 2], "next_page": "page_2"}, {"data": [3], "next_page": None}]
+    script = Script(*(lambda _, it=page: httpx.Response(200, json=it) for page in pages))
+    usage = faulty(script).usage.list(start_time=7, group_by=["model", "key"], page_size=2)
+    assert [bucket async for bucket in usage] == [1, 2, 3]
+    first = "start_time=7&group_by=model&group_by=key&limit=2"
+    queries = [request.url.query.decode() for request in script.requests]
+    assert queries == [first, f"{first}&page=page_2"]
 
 
 async def test_a_token_may_be_renewed_between_calls(faulty: Faulty):

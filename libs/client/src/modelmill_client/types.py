@@ -762,6 +762,10 @@ class OptimizationBody(TypedDict):
     Request body of POST /v1/optimizations.
     """
 
+    priority: NotRequired[Literal["low", "normal", "high"]]
+    """
+    Priority among the tenant's own jobs.
+    """
     model: str
     """
     Alias, version id or name; a build stands for what it was made from.
@@ -778,10 +782,6 @@ class OptimizationBody(TypedDict):
     max_rows: NotRequired[int]
     """
     Maximum test rows to score; 0 means all.
-    """
-    priority: NotRequired[Literal["low", "normal", "high"]]
-    """
-    Priority among the tenant's own jobs.
     """
 
 
@@ -1545,6 +1545,10 @@ class DatasetBody(TypedDict):
     Request body of POST /v1/datasets.
     """
 
+    priority: NotRequired[Literal["low", "normal", "high"]]
+    """
+    Priority among the tenant's own jobs.
+    """
     file_id: str
     name: NotRequired[str]
     mapping: MappingBody
@@ -1562,10 +1566,6 @@ class DatasetBody(TypedDict):
     curriculum: NotRequired[CurriculumBody | None]
     tokenize: NotRequired[TokenizeBody | None]
     reading: NotRequired[ReadingBody | None]
-    priority: NotRequired[Literal["low", "normal", "high"]]
-    """
-    Priority among the tenant's own jobs.
-    """
 
 
 class DatasetPage(TypedDict):
@@ -1672,6 +1672,10 @@ class EvaluationBody(TypedDict):
     Request body of POST /v1/evaluations.
     """
 
+    priority: NotRequired[Literal["low", "normal", "high"]]
+    """
+    Priority among the tenant's own jobs.
+    """
     model: str
     """
     Alias, version id or name, as in a chat.
@@ -1707,10 +1711,6 @@ class EvaluationBody(TypedDict):
     resamples: NotRequired[int]
     """
     Resamples of the bootstrap; 0 means 1,000.
-    """
-    priority: NotRequired[Literal["low", "normal", "high"]]
-    """
-    Priority among the tenant's own jobs.
     """
 
 
@@ -2138,6 +2138,10 @@ class FineTuningBody(TypedDict):
     `teacher_answers`, `evaluate`, `limits` and `priority`.
     """
 
+    priority: NotRequired[Literal["low", "normal", "high"]]
+    """
+    Priority among the tenant's own jobs.
+    """
     model: str
     training_file: str
     """
@@ -2166,10 +2170,6 @@ class FineTuningBody(TypedDict):
     """
     limits: NotRequired[TrainingLimitsBody]
     distribution: NotRequired[DistributionBody | None]
-    priority: NotRequired[Literal["low", "normal", "high"]]
-    """
-    Priority among the tenant's own jobs.
-    """
     validation_file: NotRequired[str | None]
     """
     Validation data, as training_file; replaces the valid split.

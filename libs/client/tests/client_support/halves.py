@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 HALVES = ("async", "sync")
@@ -23,7 +23,7 @@ class Awaited:
         if name == "with_options":
             return lambda **options: Awaited(found(**options))
         if inspect.isroutine(found):
-            return lambda *given, **named: Pending(partial(found, *given, **named))
+            return wraps(found)(lambda *given, **named: Pending(partial(found, *given, **named)))
         return Awaited(found)
 
 

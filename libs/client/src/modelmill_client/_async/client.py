@@ -2,13 +2,30 @@
 
 import ssl
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import httpx
 
-from modelmill_client._async.files import AsyncDatasets, AsyncFiles
-from modelmill_client._async.jobs import AsyncFineTuning, AsyncJobs
+from modelmill_client import types
+from modelmill_client._async.files import AsyncDatasets, AsyncFiles, AsyncUploads
+from modelmill_client._async.jobs import (
+    AsyncBatches,
+    AsyncEvaluations,
+    AsyncFineTuning,
+    AsyncJobs,
+    AsyncOptimizations,
+)
 from modelmill_client._async.models import AsyncAliases, AsyncModels
+from modelmill_client._async.tenant import (
+    AsyncAudit,
+    AsyncBudget,
+    AsyncFeedback,
+    AsyncKeys,
+    AsyncModerations,
+    AsyncPolicies,
+    AsyncUsage,
+    AsyncWebhooks,
+)
 from modelmill_client._async.transport import AsyncTransport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -57,11 +74,23 @@ class AsyncModelmill:
     def _use(self, transport: AsyncTransport) -> None:
         self._transport = transport
         self.files = AsyncFiles(transport)
+        self.uploads = AsyncUploads(transport)
         self.datasets = AsyncDatasets(transport)
         self.fine_tuning = AsyncFineTuning(transport)
+        self.optimizations = AsyncOptimizations(transport)
+        self.evaluations = AsyncEvaluations(transport)
+        self.batches = AsyncBatches(transport)
         self.jobs = AsyncJobs(transport)
         self.models = AsyncModels(transport)
         self.aliases = AsyncAliases(transport)
+        self.policies = AsyncPolicies(transport)
+        self.moderations = AsyncModerations(transport)
+        self.feedback = AsyncFeedback(transport)
+        self.keys = AsyncKeys(transport)
+        self.budget = AsyncBudget(transport)
+        self.usage = AsyncUsage(transport)
+        self.webhooks = AsyncWebhooks(transport)
+        self.audit = AsyncAudit(transport)
 
     def with_options(
         self,
@@ -81,6 +110,22 @@ class AsyncModelmill:
             )
         )
         return other
+
+    async def generate(self, **body: Unpack[types.GenerateBody]) -> types.GeneratedText:
+        """One answer to one prompt, by the default model where none is named."""
+        return cast(types.GeneratedText, await self.request("POST", "/generate", json=body))
+
+    async def health(self) -> types.Health:
+        """That the gateway is alive; it is also `ready` when it takes requests."""
+        return cast(types.Health, await self.request("GET", "/healthz"))
+
+    async def ready(self) -> types.Health:
+        """That the gateway takes requests.
+
+        Raises:
+            ApiStatusError: it does not, yet or any more.
+        """
+        return cast(types.Health, await self.request("GET", "/readyz"))
 
     async def request(
         self,

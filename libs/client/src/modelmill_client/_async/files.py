@@ -5,17 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any, Literal, Unpack, cast
 
 from modelmill_client import types
-from modelmill_client._async.transport import AsyncTransport
+from modelmill_client._async.transport import AsyncResource
 from modelmill_client.wire import PAGE, Content, path_of
 
 Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
 
 
-class AsyncFiles:
+class AsyncFiles(AsyncResource):
     """/v1/files."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
 
     async def upload(
         self, content: Content, *, purpose: Purpose = "fine-tune", name: str | None = None
@@ -62,11 +59,34 @@ class AsyncFiles:
         return cast(types.Deleted, await self._transport.call("DELETE", path_of("files", file_id)))
 
 
-class AsyncDatasets:
-    """/v1/datasets."""
+class AsyncUploads(AsyncResource):
+    """/v1/uploads: a file in parts."""
 
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
+    async def create(self, **body: Unpack[types.UploadBody]) -> types.Upload:
+        """Begin an upload."""
+        return cast(types.Upload, await self._transport.call("POST", "/v1/uploads", json=body))
+
+    async def add_part(self, upload_id: str, content: Content) -> types.UploadPart:
+        """Send a part; parts may be sent at once."""
+        path = path_of("uploads", upload_id, "parts")
+        sent = await self._transport.upload(path, "data", content, None)
+        return cast(types.UploadPart, sent)
+
+    async def complete(
+        self, upload_id: str, **body: Unpack[types.CompleteUploadBody]
+    ) -> types.Upload:
+        """Join the parts, in the order of their ids, to a file."""
+        path = path_of("uploads", upload_id, "complete")
+        return cast(types.Upload, await self._transport.call("POST", path, json=body))
+
+    async def cancel(self, upload_id: str) -> types.Upload:
+        """Cancel an upload; its parts are deleted."""
+        path = path_of("uploads", upload_id, "cancel")
+        return cast(types.Upload, await self._transport.call("POST", path))
+
+
+class AsyncDatasets(AsyncResource):
+    """/v1/datasets."""
 
     async def create(
         self, *, idempotency_key: str | None = None, **body: Unpack[types.DatasetBody]
@@ -80,7 +100,7 @@ class AsyncDatasets:
     async def preview(self, **body: Unpack[types.PreviewBody]) -> types.DatasetPreview:
         """What would become of a file's first rows."""
         shown = await self._transport.call(
-            "POST", "/v1/datasets/preview", json=body, changes_nothing=True
+            "POST", "/v1/datasets/preview", json=body, may_repeat=True
         )
         return cast(types.DatasetPreview, shown)
 

@@ -1,22 +1,20 @@
-"""Jobs: fine-tuning and every other kind; what orders, follows and steers them."""
+"""Jobs of every kind; what orders, follows and steers them."""
 
+import os
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Unpack, cast
+from typing import Any, Literal, Unpack, cast
 
 from modelmill_client import types
-from modelmill_client._async.transport import AsyncJobStream, AsyncTransport
+from modelmill_client._async.transport import AsyncJobStream, AsyncResource, AsyncTransport
 from modelmill_client.errors import JobFailedError, WaitTimeoutError
 from modelmill_client.wire import ENDED, PAGE, PATIENCE_SECONDS, path_of
 
 TUNING = ("fine_tuning", "jobs")
 
 
-class AsyncJobs:
+class AsyncJobs(AsyncResource):
     """/v1/jobs: jobs of every kind, by any job's id."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
 
     def list(
         self, *, kind: str | None = None, after: str | None = None, page_size: int = PAGE
@@ -114,11 +112,8 @@ class AsyncJobs:
         return await self._transport.call("POST", path_of("jobs", job_id, action))
 
 
-class AsyncFineTuningJobs:
+class AsyncFineTuningJobs(AsyncResource):
     """/v1/fine_tuning/jobs."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
 
     async def create(
         self, *, idempotency_key: str | None = None, **body: Unpack[types.FineTuningBody]
@@ -194,3 +189,105 @@ class AsyncFineTuning:
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.jobs = AsyncFineTuningJobs(transport)
+
+
+class AsyncOptimizations(AsyncResource):
+    """/v1/optimizations: builds of smaller, faster forms."""
+
+    async def create(
+        self, *, idempotency_key: str | None = None, **body: Unpack[types.OptimizationBody]
+    ) -> types.Optimization:
+        """Order a build; a call repeated with the same key gives the same job."""
+        made = await self._transport.call(
+            "POST", "/v1/optimizations", json=body, idempotency_key=idempotency_key
+        )
+        return cast(types.Optimization, made)
+
+    def list(
+        self, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Optimization]:
+        """Every build, newest first."""
+        return self._transport.each("/v1/optimizations", after=after, page_size=page_size)
+
+    async def retrieve(self, job_id: str) -> types.Optimization:
+        """A build as it stands."""
+        found = await self._transport.call("GET", path_of("optimizations", job_id))
+        return cast(types.Optimization, found)
+
+    async def cancel(self, job_id: str) -> types.Optimization:
+        """Cancel a build for good."""
+        found = await self._transport.call("POST", path_of("optimizations", job_id, "cancel"))
+        return cast(types.Optimization, found)
+
+
+class AsyncEvaluations(AsyncResource):
+    """/v1/evaluations."""
+
+    async def create(
+        self, *, idempotency_key: str | None = None, **body: Unpack[types.EvaluationBody]
+    ) -> types.Evaluation:
+        """Order an evaluation; a call repeated with the same key gives the same job."""
+        made = await self._transport.call(
+            "POST", "/v1/evaluations", json=body, idempotency_key=idempotency_key
+        )
+        return cast(types.Evaluation, made)
+
+    def list(
+        self, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Evaluation]:
+        """Every evaluation, newest first."""
+        return self._transport.each("/v1/evaluations", after=after, page_size=page_size)
+
+    async def retrieve(self, job_id: str) -> types.Evaluation:
+        """An evaluation as it stands."""
+        found = await self._transport.call("GET", path_of("evaluations", job_id))
+        return cast(types.Evaluation, found)
+
+    async def report(self, job_id: str) -> dict[str, Any]:
+        """The report of an evaluation that has succeeded."""
+        path = path_of("evaluations", job_id, "report")
+        return cast(dict[str, Any], await self._transport.call("GET", path))
+
+    async def download_report(
+        self,
+        job_id: str,
+        target: str | os.PathLike[str],
+        *,
+        format: Literal["json", "jsonl", "html"] = "html",
+    ) -> None:
+        """Write the report to the disk, whole or not at all; `jsonl` has a line for each row."""
+        path = path_of("evaluations", job_id, "report")
+        await self._transport.download(path, target, format=format)
+
+    async def cancel(self, job_id: str) -> types.Evaluation:
+        """Cancel an evaluation for good."""
+        found = await self._transport.call("POST", path_of("evaluations", job_id, "cancel"))
+        return cast(types.Evaluation, found)
+
+
+class AsyncBatches(AsyncResource):
+    """/v1/batches: files of requests that are answered in the background."""
+
+    async def create(
+        self, *, idempotency_key: str | None = None, **body: Unpack[types.BatchBody]
+    ) -> types.Batch:
+        """Order a batch; a call repeated with the same key gives the same one."""
+        made = await self._transport.call(
+            "POST", "/v1/batches", json=body, idempotency_key=idempotency_key
+        )
+        return cast(types.Batch, made)
+
+    def list(
+        self, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Batch]:
+        """Every batch, newest first."""
+        return self._transport.each("/v1/batches", after=after, page_size=page_size)
+
+    async def retrieve(self, batch_id: str) -> types.Batch:
+        """A batch as it stands."""
+        return cast(types.Batch, await self._transport.call("GET", path_of("batches", batch_id)))
+
+    async def cancel(self, batch_id: str) -> types.Batch:
+        """Cancel a batch; what is answered by then is kept."""
+        found = await self._transport.call("POST", path_of("batches", batch_id, "cancel"))
+        return cast(types.Batch, found)

@@ -3,15 +3,12 @@
 from typing import Unpack, cast
 
 from modelmill_client import types
-from modelmill_client._async.transport import AsyncTransport
+from modelmill_client._async.transport import AsyncResource
 from modelmill_client.wire import path_of
 
 
-class AsyncModels:
+class AsyncModels(AsyncResource):
     """/v1/models."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
 
     async def list(self) -> list[types.AnyModel]:
         """Every version and alias that the caller may see."""
@@ -28,11 +25,8 @@ class AsyncModels:
         return cast(types.DeletedModel, gone)
 
 
-class AsyncAliases:
+class AsyncAliases(AsyncResource):
     """/v1/aliases."""
-
-    def __init__(self, transport: AsyncTransport) -> None:
-        self._transport = transport
 
     async def list(self) -> list[types.Alias]:
         """Every alias of the tenant and of all tenants."""

@@ -70,12 +70,12 @@ class AsyncTransport:
         json: Any = None,
         params: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
-        changes_nothing: bool = False,
+        may_repeat: bool | None = None,
     ) -> Any:
         """The JSON that the gateway answers.
 
         Args:
-            changes_nothing: of a POST that may be repeated without a key.
+            may_repeat: whether it does no harm twice, where method and key do not tell.
 
         Raises:
             ApiStatusError: the gateway refused.
@@ -84,7 +84,8 @@ class AsyncTransport:
         """
         headers = key_header(idempotency_key)
         once = partial(self._send, method, path, headers=headers, json=json, params=params)
-        may_repeat = method in IDEMPOTENT or bool(idempotency_key) or changes_nothing
+        if may_repeat is None:
+            may_repeat = method in IDEMPOTENT or bool(idempotency_key)
         response = await self._repeated(once, may_repeat)
         try:
             return response.json()
@@ -198,6 +199,13 @@ class AsyncTransport:
                     raise
             attempt += 1
             await sleep(wait)
+
+
+class AsyncResource:
+    """What one part of the API does."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
 
 
 class AsyncJobStream:

@@ -3,13 +3,30 @@
 
 import ssl
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 import httpx
 
-from modelmill_client._sync.files import Datasets, Files
-from modelmill_client._sync.jobs import FineTuning, Jobs
+from modelmill_client import types
+from modelmill_client._sync.files import Datasets, Files, Uploads
+from modelmill_client._sync.jobs import (
+    Batches,
+    Evaluations,
+    FineTuning,
+    Jobs,
+    Optimizations,
+)
 from modelmill_client._sync.models import Aliases, Models
+from modelmill_client._sync.tenant import (
+    Audit,
+    Budget,
+    Feedback,
+    Keys,
+    Moderations,
+    Policies,
+    Usage,
+    Webhooks,
+)
 from modelmill_client._sync.transport import Transport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -58,11 +75,23 @@ class Modelmill:
     def _use(self, transport: Transport) -> None:
         self._transport = transport
         self.files = Files(transport)
+        self.uploads = Uploads(transport)
         self.datasets = Datasets(transport)
         self.fine_tuning = FineTuning(transport)
+        self.optimizations = Optimizations(transport)
+        self.evaluations = Evaluations(transport)
+        self.batches = Batches(transport)
         self.jobs = Jobs(transport)
         self.models = Models(transport)
         self.aliases = Aliases(transport)
+        self.policies = Policies(transport)
+        self.moderations = Moderations(transport)
+        self.feedback = Feedback(transport)
+        self.keys = Keys(transport)
+        self.budget = Budget(transport)
+        self.usage = Usage(transport)
+        self.webhooks = Webhooks(transport)
+        self.audit = Audit(transport)
 
     def with_options(
         self,
@@ -82,6 +111,22 @@ class Modelmill:
             )
         )
         return other
+
+    def generate(self, **body: Unpack[types.GenerateBody]) -> types.GeneratedText:
+        """One answer to one prompt, by the default model where none is named."""
+        return cast(types.GeneratedText, self.request("POST", "/generate", json=body))
+
+    def health(self) -> types.Health:
+        """That the gateway is alive; it is also `ready` when it takes requests."""
+        return cast(types.Health, self.request("GET", "/healthz"))
+
+    def ready(self) -> types.Health:
+        """That the gateway takes requests.
+
+        Raises:
+            ApiStatusError: it does not, yet or any more.
+        """
+        return cast(types.Health, self.request("GET", "/readyz"))
 
     def request(
         self,

@@ -6,17 +6,14 @@ from collections.abc import Iterator
 from typing import Any, Literal, Unpack, cast
 
 from modelmill_client import types
-from modelmill_client._sync.transport import Transport
+from modelmill_client._sync.transport import Resource
 from modelmill_client.wire import PAGE, Content, path_of
 
 Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
 
 
-class Files:
+class Files(Resource):
     """/v1/files."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     def upload(
         self, content: Content, *, purpose: Purpose = "fine-tune", name: str | None = None
@@ -63,11 +60,32 @@ class Files:
         return cast(types.Deleted, self._transport.call("DELETE", path_of("files", file_id)))
 
 
-class Datasets:
-    """/v1/datasets."""
+class Uploads(Resource):
+    """/v1/uploads: a file in parts."""
 
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
+    def create(self, **body: Unpack[types.UploadBody]) -> types.Upload:
+        """Begin an upload."""
+        return cast(types.Upload, self._transport.call("POST", "/v1/uploads", json=body))
+
+    def add_part(self, upload_id: str, content: Content) -> types.UploadPart:
+        """Send a part; parts may be sent at once."""
+        path = path_of("uploads", upload_id, "parts")
+        sent = self._transport.upload(path, "data", content, None)
+        return cast(types.UploadPart, sent)
+
+    def complete(self, upload_id: str, **body: Unpack[types.CompleteUploadBody]) -> types.Upload:
+        """Join the parts, in the order of their ids, to a file."""
+        path = path_of("uploads", upload_id, "complete")
+        return cast(types.Upload, self._transport.call("POST", path, json=body))
+
+    def cancel(self, upload_id: str) -> types.Upload:
+        """Cancel an upload; its parts are deleted."""
+        path = path_of("uploads", upload_id, "cancel")
+        return cast(types.Upload, self._transport.call("POST", path))
+
+
+class Datasets(Resource):
+    """/v1/datasets."""
 
     def create(
         self, *, idempotency_key: str | None = None, **body: Unpack[types.DatasetBody]
@@ -80,9 +98,7 @@ class Datasets:
 
     def preview(self, **body: Unpack[types.PreviewBody]) -> types.DatasetPreview:
         """What would become of a file's first rows."""
-        shown = self._transport.call(
-            "POST", "/v1/datasets/preview", json=body, changes_nothing=True
-        )
+        shown = self._transport.call("POST", "/v1/datasets/preview", json=body, may_repeat=True)
         return cast(types.DatasetPreview, shown)
 
     def list(self, *, after: str | None = None, page_size: int = PAGE) -> Iterator[types.Dataset]:

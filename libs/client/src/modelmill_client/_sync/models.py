@@ -4,15 +4,12 @@
 from typing import Unpack, cast
 
 from modelmill_client import types
-from modelmill_client._sync.transport import Transport
+from modelmill_client._sync.transport import Resource
 from modelmill_client.wire import path_of
 
 
-class Models:
+class Models(Resource):
     """/v1/models."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     def list(self) -> list[types.AnyModel]:
         """Every version and alias that the caller may see."""
@@ -29,11 +26,8 @@ class Models:
         return cast(types.DeletedModel, gone)
 
 
-class Aliases:
+class Aliases(Resource):
     """/v1/aliases."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
 
     def list(self) -> list[types.Alias]:
         """Every alias of the tenant and of all tenants."""
