@@ -15,7 +15,7 @@ from typing import Any
 
 from measure import read_judge
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.demo.base_model import prepare_base
+from modelmill_cli.demo.journey import prepare_base
 from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient

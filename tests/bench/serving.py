@@ -14,8 +14,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from modelmill_cli.stack import Stack, running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_registry.store import FolderStore
 from modelmill_testkit.ports import free_port

@@ -23,8 +23,7 @@ import nats
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.bus import Bus
 from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
-from modelmill_cli.stack import running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.nats_server import run_nats

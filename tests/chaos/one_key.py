@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 from modelmill_bus.bus import Bus
 from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
-from modelmill_cli.stack import Stack, running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.ports import free_port
 

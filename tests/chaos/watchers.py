@@ -14,8 +14,7 @@ from modelmill.jobs.v1.job_pb2 import JobProgress
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state
 from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
-from modelmill_cli.stack import Stack, running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_jobs.submit import JobQueue

@@ -15,8 +15,7 @@ import pytest_asyncio
 from modelmill_bus.bus import Bus
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from modelmill_cli.stack import Stack, running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_registry.aliases import AliasBook
 from modelmill_service_kit.bus_access import NkeySeed

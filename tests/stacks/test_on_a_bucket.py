@@ -6,7 +6,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
 from moto.server import ThreadedMotoServer

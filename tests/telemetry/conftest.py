@@ -10,8 +10,7 @@ import pytest
 import pytest_asyncio
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from modelmill_cli.stack import running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.ports import free_port

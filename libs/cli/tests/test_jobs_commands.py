@@ -14,9 +14,8 @@ from modelmill_bus.kinds import dataset_id_of
 from modelmill_cli.app import run_app
 from modelmill_cli.errors import JobEndedBadlyError
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_watch import LossCurve, watch_job
 from modelmill_cli.job_words import turn_words
-from modelmill_cli.loss_curve import LossCurve
 from modelmill_cli.tables import LiveWords
 from rich.console import Console
 

@@ -4,7 +4,7 @@ import os
 import socket
 
 import pytest
-from modelmill_cli.stack_options import HOST, SERVICES, StackOptions
+from modelmill_cli.stack import HOST, SERVICES, StackOptions
 from modelmill_service_kit.errors import PreconditionError
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.demo import recipe as demo
-from modelmill_cli.demo.base_model import prepare_base
+from modelmill_cli.demo.journey import prepare_base
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from rich.console import Console

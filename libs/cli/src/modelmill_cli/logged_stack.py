@@ -15,8 +15,7 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import LogLine
 
 from modelmill_cli.errors import StackFailedError, folder_error
-from modelmill_cli.stack import Stack, running_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 
 KEPT_BYTES = 16 << 20

@@ -12,12 +12,12 @@ from rich.console import Console
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.commands.up import HttpPort
 from modelmill_cli.demo import recipe
-from modelmill_cli.demo.base_model import prepare_base
-from modelmill_cli.demo.memory_watch import MemoryWatch
+from modelmill_cli.demo.journey import prepare_base
+from modelmill_cli.demo.report import MemoryWatch
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, local_token
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import StateFolder, owner_only
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.job_results import result_facts
-from modelmill_cli.job_watch import figures_line, watch_job
+from modelmill_cli.job_watch import curve_of, figures_line, watch_job
 from modelmill_cli.job_words import (
     dataset_of,
     error_words,
@@ -19,10 +18,10 @@ from modelmill_cli.job_words import (
     log_tail,
     model_of,
     name_of,
+    result_facts,
     seconds_left,
     turn_words,
 )
-from modelmill_cli.loss_curve import curve_of
 from modelmill_cli.short_ids import JOB
 from modelmill_cli.tables import plain, print_table
 

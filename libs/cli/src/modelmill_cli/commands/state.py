@@ -19,7 +19,7 @@ from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.keys import ALL_SCOPES, LocalKeys
 from modelmill_cli.process_group import ProcessGroup, end_leftovers
-from modelmill_cli.stack_options import HOST
+from modelmill_cli.stack import HOST
 from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:

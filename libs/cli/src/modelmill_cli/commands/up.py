@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.logged_stack import is_news, logged_stack, readable
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import StateFolder
 
 COLOURS = {

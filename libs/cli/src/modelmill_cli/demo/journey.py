@@ -1,19 +1,51 @@
 """The steps of `mill demo`, each through the public API, each measured as it happens."""
 
+import asyncio
 import secrets
+import shutil
+import sys
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelmill_service_kit.errors import PreconditionError
 from openai import BadRequestError, OpenAI
 from rich.console import Console
 
 from modelmill_cli.demo import recipe
 from modelmill_cli.errors import DemoError
 from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient
-from modelmill_cli.job_watch import watch_job
-from modelmill_cli.loss_curve import LossCurve
+from modelmill_cli.job_watch import LossCurve, watch_job
+
+
+async def prepare_base(demo_folder: Path, base_folder: Path) -> None:
+    """Make the base model's folder once; later runs find it there.
+
+    Raises:
+        PreconditionError: it could not be made; the message has the last word of who tried.
+    """
+    if (base_folder / "config.json").exists():
+        return
+    unfinished = base_folder.with_name(f"{base_folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    making = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(demo_folder / "base_model.py"), str(unfinished)),
+        stdout=DEVNULL,
+        stderr=PIPE,
+    )
+    try:
+        _, errors = await making.communicate()
+    except asyncio.CancelledError:
+        making.kill()
+        await making.wait()
+        raise
+    if making.returncode != 0:
+        last_line = (errors.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
+        raise PreconditionError(f"the base model could not be made: {last_line}")
+    unfinished.rename(base_folder)
+
 
 BUILD_WAIT_SECONDS = 60.0
 

@@ -154,7 +154,10 @@ class ParentModels:
         """See `RowModels`."""
         return [
             ModelUse(
-                *(purpose, model, use.questions, use.without_answer),
+                purpose,
+                model,
+                use.questions,
+                use.without_answer,
                 versions=dict(sorted(use.versions.items())),
                 refusal=use.first_refusal[1] if use.first_refusal else "",
             )

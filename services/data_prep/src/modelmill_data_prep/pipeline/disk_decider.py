@@ -90,7 +90,10 @@ class DiskDecider:
         matches = None
         if self._plan.evaluation_file_ids or self._plan.contamination_threshold:
             matches = contaminated_rows(
-                *(self._evaluation, self._splits, self._near, splits.split),
+                self._evaluation,
+                self._splits,
+                self._near,
+                splits.split,
                 self._folder / "matches",
             )
         lines: NDArray[np.int64] = np.zeros(0, np.int64)
