@@ -57,7 +57,16 @@ FOUND = [
     ("jwt", JWT),
     ("aws-key", "AKIAIOSFODNN7EXAMPLE"),
     ("github-token", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"),
+    ("github-token", "github_pat_11ABCDEFG0aBcDeFgHiJkL_" + "a1B2c3D4" * 7 + "xYz"),
     ("openai-key", "sk-proj-4f9Kq2LmZ81xTvB0aW7e"),
+    ("aliyun-key", "LTAI5tQ7mZ81xTvB0aW7e"),
+    ("tencent-key", "AKIDz8krbsJ5yKBZQpn74WFkmLPx3"),
+    ("google-api-key", "AIzaSyD4f9Kq2LmZ81xTvB0aW7eR6yU3iO5pA1s"),
+    ("gitlab-token", "glpat-4f9Kq2LmZ81xTvB0aW7e"),
+    ("huggingface-token", "hf_4f9Kq2LmZ81xTvB0aW7eR6yU3iO5pA"),
+    ("npm-token", "npm_4f9Kq2LmZ81xTvB0aW7eR6yU3iO5pA1sD8fG"),
+    ("slack-token", "xoxb-2401-4f9Kq2LmZ81xTvB0aW7e"),
+    ("stripe-key", "sk_live_4f9Kq2LmZ81xTvB0aW7e"),
     ("private-key", "-----BEGIN OPENSSH PRIVATE KEY-----"),
     ("private-key", "-----BEGIN PGP PRIVATE KEY BLOCK-----"),
 ]
@@ -91,6 +100,14 @@ LEFT = [
     ("aws-key", "AKIAIOSFODNN1EXAMPLE"),  # no base32
     ("github-token", "ghp_16C7e42F292c6912"),
     ("openai-key", "sk-learn-and-its-friends-in-one-book"),
+    ("aliyun-key", "ltaiaabbccddeeff"),
+    ("tencent-key", "akidaabbccddeeffgg"),
+    ("google-api-key", "AIza" + "-" * 35),
+    ("gitlab-token", "glpat-the-name-of-a-token-of-gitlab"),
+    ("huggingface-token", "hf_modelsanddatasetsandspacesofmany"),
+    ("npm-token", "npm_configurationofregistriesandscopesofpkg"),
+    ("slack-token", "xoxb-channel-and-team"),
+    ("stripe-key", "sk_live_configurationofaccount"),
     ("private-key", "-----BEGIN PUBLIC KEY-----"),
     ("high-entropy-secret", "password: correcthorsebatterystaple"),
     ("high-entropy-secret", "key=/usr/share/doc/packages"),
@@ -276,7 +293,7 @@ def test_text_of_nothing_but_failing_matches_is_judged_whole(unit: str) -> None:
 
 
 def test_a_policy_names_detectors_that_exist() -> None:
-    with pytest.raises(PolicyError, match="detector must be one of aws-key, card-number"):
+    with pytest.raises(PolicyError, match="detector must be one of aliyun-key, aws-key"):
         parse_policy({"p": "rules:\n- " + RULE.format("tea-leaves")})
     both = RULE.format("iban")[:-1] + ", pattern: 'ab', within_words: true}"
     with pytest.raises(PolicyError) as refusal:

@@ -87,7 +87,7 @@ def _build(rules: list[Rule]) -> RuleSet:
     )
 
 
-FORMAT = "modelmill.guard/7"
+FORMAT = "modelmill.guard/8"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""

@@ -11,6 +11,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from math import log2
 
 from modelmill_pii.numbers import is_card, is_cn_credit_code, is_cn_id, is_iban, is_us_ssn
+from modelmill_pii.secrets import PRIVATE_KEY_HEADER, SECRET_FORMATS, SecretFormat
 
 from modelmill_guard.pattern import BoundedPattern, parse_pattern
 
@@ -118,6 +119,8 @@ US_SSN = detector(r"\b\d{3}(?:-\d{2}-| \d{2} )\d{4}\b", is_us_ssn)
 
 _LEAST_BITS_A_CHARACTER = 3.0
 """Sixteen random hexadecimal digits have more in nine of ten cases; words and paths have less."""
+_UNMISTAKABLE = ("aws-key", "github-token")
+"""Formats whose beginning and length are those of no word."""
 _VALUE = re.compile(r"[:=] ?[\"']?([^ \"':=]+=*)[\"']?$")
 
 
@@ -140,9 +143,16 @@ def is_jwt(text: str) -> bool:
     return len(header) % 4 != 1 and len(payload) > 0
 
 
-def is_openai_key(text: str) -> bool:
-    """Random from some place on: hyphenated words also begin with "sk-"."""
-    return looks_random(text.removeprefix("sk-"))
+def secret_detector(secret: SecretFormat) -> BoundedPattern:
+    """The detector of a published format. Words may begin alike, so the rest must look random."""
+    beginnings = [beginning.lower() for beginning in secret.beginnings]
+
+    def is_random(text: str) -> bool:
+        begun = max((each for each in beginnings if text.startswith(each)), key=len)
+        return looks_random(text[len(begun) :])
+
+    proof = None if secret.name in _UNMISTAKABLE else is_random
+    return detector(rf"\b{secret.pattern.lower()}", proof)
 
 
 def secret_value(text: str) -> int | None:
@@ -151,17 +161,13 @@ def secret_value(text: str) -> int | None:
     return value.start(1) if value and looks_random(value[1]) else None
 
 
-AWS_KEY = detector(r"\b(?:akia|asia|abia|acca)[a-z2-7]{16}\b")
-GITHUB_TOKEN = detector(r"\b(?:gh[pousr]_[a-z0-9]{36}|github_pat_[a-z0-9]{22}_[a-z0-9]{59})\b")
 HIGH_ENTROPY = detector_of_part(
     r"(?:key|token|secret|passwd|password|pwd|credential|密钥|密码|口令|令牌)"
     r"[\"']? ?[:=] ?[\"']?[a-z0-9+/_.~-]{16,128}={0,2}",
     secret_value,
 )
 JWT = detector(r"\beyj[a-z0-9_-]{8,80}\.eyj[a-z0-9_-]{8,100}(?:\.[a-z0-9_-]{0,60})?", is_jwt)
-OPENAI_KEY = detector(r"\bsk-[a-z0-9_-]{20,200}", is_openai_key)
-PRIVATE_KEY = detector(r"-----begin (?:[a-z0-9]{2,12} ){0,3}private key(?: block)?-----")
-
+PRIVATE_KEY = detector(PRIVATE_KEY_HEADER.lower())
 
 _DETECTORS: dict[str, BoundedPattern] = {
     "cn-id-card": ID_CARD,
@@ -175,11 +181,9 @@ _DETECTORS: dict[str, BoundedPattern] = {
     "email": EMAIL,
     "ip-address": IP_ADDRESS,
     "jwt": JWT,
-    "aws-key": AWS_KEY,
-    "github-token": GITHUB_TOKEN,
-    "openai-key": OPENAI_KEY,
     "private-key": PRIVATE_KEY,
     "high-entropy-secret": HIGH_ENTROPY,
+    **{secret.name: secret_detector(secret) for secret in SECRET_FORMATS},
 }
 
 DETECTOR_NAMES = tuple(sorted(_DETECTORS))

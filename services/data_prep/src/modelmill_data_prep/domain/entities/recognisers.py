@@ -18,6 +18,7 @@ from modelmill_pii.numbers import (
     is_iban,
     is_us_ssn,
 )
+from modelmill_pii.secrets import PRIVATE_KEY_HEADER, SECRET_FORMATS
 
 _FIRST, _LAST = 0xFF01, 0xFF5E
 _SHIFT = 0xFEE0
@@ -260,30 +261,14 @@ _PHONES = (
     # International, E.164.
     r"|\+[1-9][0-9]{6,14}|\+[1-9][0-9]{0,2}(?:[ .-]\(?[0-9]{1,5}\)?){2,5}"
 )
-_SECRETS = (
-    r"(?:AKIA|ASIA)[A-Z0-9]{16}|LTAI[0-9A-Za-z]{12,24}|AKID[0-9A-Za-z]{13,40}"
-    r"|gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}|glpat-[0-9A-Za-z_-]{20,64}"
-    r"|sk-[A-Za-z0-9_-]{20,200}|[rs]k_live_[0-9A-Za-z]{16,128}|xox[abprs]-[A-Za-z0-9-]{10,200}"
-    r"|AIza[0-9A-Za-z_-]{35}|hf_[A-Za-z0-9]{30,64}|npm_[A-Za-z0-9]{36}"
-    r"|eyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,1000}"
-    r"|-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----[^-]{1,8000}-----END [A-Z ]{0,20}PRIVATE KEY-----"
+_SECRETS = "|".join(
+    (
+        *(secret.pattern for secret in SECRET_FORMATS),
+        r"eyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,1000}",
+        f"{PRIVATE_KEY_HEADER}[^-]{{1,8000}}-----END [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----",
+    )
 )
-_SECRET_HINT = (
-    *(
-        "AKIA",
-        "ASIA",
-        "LTAI",
-        "AKID",
-        "AIza",
-        "ghp_",
-        "gho_",
-        "ghu_",
-        "ghs_",
-        "ghr_",
-        "github_pat_",
-    ),
-    *("github_pat_", "glpat-", "sk-", "k_live_", "xox", "hf_", "npm_", "eyJ", "-----BEGIN"),
-)
+_SECRET_HINT = (*(each for one in SECRET_FORMATS for each in one.beginnings), "eyJ", "-----BEGIN")
 _CARD = r"[0-9]{4}(?:[ -]?[0-9]{2,6}){2,4}"
 _PLATE_NUMBER = (
     f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
@@ -293,7 +278,7 @@ _PLATE_NUMBER = (
 RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         "secret",
-        re.compile(f"{_NO_WORD_BEFORE}(?:{_SECRETS})"),
+        re.compile(f"{_NO_WORD_BEFORE}(?:{_SECRETS})", re.ASCII),
         _SECRET_HINT,
         _is_real_secret,
     ),
