@@ -16,7 +16,7 @@ from modelmill_bus.subjects import job_progress, job_state
 from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
 from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
-from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_gateway.ordering.watch_job import SealedEventIds
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.ports import free_port
 

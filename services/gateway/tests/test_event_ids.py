@@ -1,7 +1,7 @@
 """Ids carry a reader's place and tell nothing of what other tenants do."""
 
 import pytest
-from modelmill_gateway.adapters.event_ids import SealedEventIds
+from modelmill_gateway.ordering.watch_job import SealedEventIds
 from modelmill_service_kit.errors import InvalidInputError
 
 IDS = SealedEventIds("a-secret-of-the-tests")

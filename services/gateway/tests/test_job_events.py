@@ -18,10 +18,10 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.subjects import job_progress, job_state
-from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.http.jobs import HEARTBEAT, RETRY, JobEventReplies
+from modelmill_gateway.ordering.watch_job import SealedEventIds
 from modelmill_job_index.index import JobEvent, JobRecord
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually

@@ -22,7 +22,6 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.background import Background
-from modelmill_gateway.adapters.event_ids import SealedEventIds
 from modelmill_gateway.adapters.peers import OwnJobs, OwnOrders, Peers
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
@@ -47,7 +46,7 @@ from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJo
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
-from modelmill_gateway.ordering.watch_job import WatchJob
+from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import JobOwner
 from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.find_model import FindModel
@@ -73,7 +72,7 @@ REPLAY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Parts:
-    """What is open while the gateway serves."""
+    """Resources that are open while the gateway serves."""
 
     settings: Settings
     bus: Bus

@@ -25,7 +25,7 @@ SpecT_contra = TypeVar("SpecT_contra", bound=Message, contravariant=True)
 
 @dataclass(frozen=True)
 class AcceptedJob:
-    """A job to come. `sequence` is that of its request in the JOBS stream."""
+    """Accepted job; `sequence` is that of its request in the JOBS stream."""
 
     job_id: str
     sequence: int
@@ -33,7 +33,7 @@ class AcceptedJob:
 
 @dataclass(frozen=True)
 class RetiredVersions:
-    """What went, the asked version first. `sequence` is that of the last `model.retired`."""
+    """Retired versions, the asked one first; `sequence` is that of the last `model.retired`."""
 
     version_ids: Sequence[str]
     sequence: int

@@ -8,20 +8,18 @@ from modelmill_gateway.composition import Parts, UseCases
 from modelmill_gateway.domain.routes import Body
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.grpc.chat import ChatProcedures
-from modelmill_gateway.entrypoints.grpc.datasets import DatasetProcedures
-from modelmill_gateway.entrypoints.grpc.files import FileProcedures
+from modelmill_gateway.entrypoints.grpc.files import DatasetProcedures, FileProcedures
 from modelmill_gateway.entrypoints.grpc.jobs import JobProcedures, OrderProcedures
 from modelmill_gateway.entrypoints.grpc.middleware import SERVICE, build_handlers
 from modelmill_gateway.entrypoints.grpc.middleware import with_records as recorded_procedures
 from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
-from modelmill_gateway.entrypoints.http.batches import BatchRoutes
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, ModerationRoute
-from modelmill_gateway.entrypoints.http.evals import EvalRoutes
+from modelmill_gateway.entrypoints.http.evals import BatchRoutes, EvalRoutes
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Background:
-    """One task that ends or fails stops the service: nothing here is allowed to die in silence.
+    """Background tasks of the service; one that ends or fails stops the service.
 
     Args:
         stopping: set when a task ends before the service does.

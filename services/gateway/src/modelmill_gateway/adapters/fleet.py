@@ -56,7 +56,7 @@ class _Replica:
 
 
 class Fleet:
-    """All addresses as one; the replica with the fewest answers in flight is asked.
+    """Load balancer over inference replicas: the one with the fewest requests in flight is asked.
 
     Args:
         replicas: at least one.
@@ -224,7 +224,7 @@ SUCCESSES = 10
 
 
 class RetryBudget:
-    """A bucket that each success fills by a tenth of a retry, full at the beginning."""
+    """Token bucket of retries: each success adds a tenth of one; it is full at the beginning."""
 
     def __init__(self) -> None:
         self._tenths = MOST * SUCCESSES

@@ -63,7 +63,7 @@ class ClientLimits:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn's fast parser has no limits of its own, neither on bytes nor on time."""
+    """uvicorn's HTTP protocol with limits on bytes and on time, which its parser does not have."""
 
     _head_since = 0.0
     """When the connection stood, or the first byte of the head came."""

@@ -31,7 +31,7 @@ class _QuietServer(Server):
 
 
 class HttpServer:
-    """Where clients are answered."""
+    """Running HTTP server."""
 
     def __init__(self, port: int, server: Server) -> None:
         self.port = port

@@ -50,7 +50,7 @@ MAGIC_AT, HIGH, LOW, ACCOUNTS_AT, SLOTS_AT = range(5)
 
 
 class Journal:
-    """Slots, and the name under which their process is known in budgets."""
+    """Journal of quota use: slots, and the id under which this process holds leases."""
 
     def __init__(self, holder_id: str, slots: Slots, recovered: int) -> None:
         self.holder_id = holder_id

@@ -231,7 +231,7 @@ MAX_URL_CHARS = 2048
 
 
 class OidcKeys(UrlKeys):
-    """`url` is the issuer; each time its document says anew where the JWKS lies."""
+    """Keys of an OpenID provider: `url` is the issuer, whose discovery document names the JWKS."""
 
     async def _read(self) -> bytes:
         found = await read_document(self._client, self._url.rstrip("/") + DISCOVERY)

@@ -14,7 +14,7 @@ MOST_BYTES = 64 * 1024
 
 
 class TickWriter(asyncio.Transport):
-    """A transport that gathers what is written until the loop's turn is over.
+    """Buffered transport: what is written in one turn of the event loop leaves in one write.
 
     uvloop writes at once whatever it is given. Of an answer head and body are given one after the
     other, of a stream the head, its opening and its first words.
@@ -70,7 +70,7 @@ LINGER_BYTES = 64 * 1024 * 1024
 
 
 class LingeringWriter(TickWriter):
-    """A transport that is closed for writing first where more may come.
+    """Transport that is half-closed first where the client may still be sending.
 
     Args:
         may_get_more: asked at the end: whether the client may be in the middle of a request.

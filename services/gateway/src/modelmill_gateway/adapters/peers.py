@@ -44,7 +44,7 @@ CALL_SECONDS = 30.0
 
 
 class GrpcOrders(Generic[SpecT_contra]):
-    """Orders that a peer takes by an RPC of its own.
+    """Job creation by an RPC of the service that owns the kind.
 
     Args:
         rpc: the stub's method; its response has a job's id and sequence.
@@ -86,7 +86,7 @@ class GrpcOrders(Generic[SpecT_contra]):
 
 
 class OwnOrders(Generic[SpecT_contra]):
-    """Orders that the gateway takes itself.
+    """Job creation for kinds that the gateway owns.
 
     Args:
         prefix: of their ids.
@@ -119,7 +119,7 @@ class OwnOrders(Generic[SpecT_contra]):
 
 
 class OwnJobs:
-    """Those that the gateway owns itself."""
+    """Job control for kinds that the gateway owns."""
 
     def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
         self._control_job = ControlJob(bus, kinds)
@@ -139,7 +139,7 @@ class OwnJobs:
 
 
 class GrpcJobOwner:
-    """The JobService of one peer."""
+    """Job control by the JobService of another service."""
 
     def __init__(self, channel: grpc.aio.Channel, peer: str) -> None:
         self._stub = JobServiceStub(channel)
@@ -173,7 +173,7 @@ OPTIMIZER_BUILDER = "the optimizer-builder"
 
 @dataclass(frozen=True)
 class Orders:
-    """Who takes them, by the kind of job."""
+    """Services that create jobs, by the kind of job."""
 
     datasets: GrpcOrders[DatasetSpec]
     training: GrpcOrders[TrainSpec]
@@ -183,7 +183,7 @@ class Orders:
 
 @dataclass(frozen=True)
 class Peers:
-    """Connected on first use."""
+    """Clients of the other services, connected on first use."""
 
     engines: Fleet
     moderation: GrpcModeration

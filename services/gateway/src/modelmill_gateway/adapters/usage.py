@@ -25,7 +25,7 @@ ID_CHARS = 32
 
 
 class Going(NamedTuple):
-    """A batch, and its id for all attempts."""
+    """Batch of records with its message id, the same at each attempt."""
 
     batch: UsageBatch
     msg_id: str

@@ -20,7 +20,7 @@ def tokens_in(texts: Iterable[str]) -> int:
 
 
 class AdmissionQueue:
-    """Gives out places, in turn."""
+    """Admission queue of this process: requests wait here for capacity."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission

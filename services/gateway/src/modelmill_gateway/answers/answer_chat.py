@@ -271,7 +271,7 @@ def _usage(answers: FilteredAnswers, request: RequestContext, started: float) ->
 
 @dataclass(frozen=True)
 class CountPrompt:
-    """Nothing is generated, and nothing comes back but a number: no policy judges it."""
+    """Token count of a prompt. Nothing is generated, so no policy judges it."""
 
     queue: AdmissionQueue
     find_model: FindModel

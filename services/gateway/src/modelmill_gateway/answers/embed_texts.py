@@ -26,7 +26,7 @@ AT_ONCE = 8
 
 @dataclass(frozen=True)
 class JudgeTexts:
-    """The same verdicts as those that chat inputs pass; a limited caller pays a request for them.
+    """Moderation of texts, as of chat inputs; a limited caller is charged one request.
 
     Args:
         request_seconds: how long all of the texts of one call may take together.
@@ -81,7 +81,7 @@ async def verdicts_on(
 
 @dataclass(frozen=True)
 class EmbedTexts:
-    """Vectors of texts that pass the policy on inputs, masked where it masks."""
+    """Embeddings of texts that pass the policy on inputs, masked where it masks."""
 
     quotas: Quotas
     queue: AdmissionQueue

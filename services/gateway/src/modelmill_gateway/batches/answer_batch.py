@@ -81,7 +81,7 @@ OK = 200
 
 
 class AnswerBatch:
-    """Works on jobs of `BatchSpec`.
+    """Job handler of batches (`BatchSpec`).
 
     Args:
         max_bytes: that a request may have, as over HTTP.

@@ -22,7 +22,7 @@ FIRST_PAUSE_SECONDS = 0.5
 
 
 class BatchPace:
-    """Halves with a refusal, grows by one with as many answers as there are requests in flight.
+    """Congestion window of a batch (AIMD): a refusal halves it, a round of answers adds one.
 
     Args:
         most: requests in flight at a time.
@@ -89,7 +89,7 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class BatchResponse:
-    """What a client would have got over HTTP."""
+    """Response to a request of a batch, as a client would get it over HTTP."""
 
     status: int
     request_id: str
@@ -104,7 +104,7 @@ Ask = Callable[[str, bytes, Caller], Awaitable[BatchResponse]]
 
 @dataclass(frozen=True)
 class ManyRequests:
-    """What is to be answered, for whom, and how it is kept."""
+    """Requests of one job: which ones, for whom, and how responses are kept."""
 
     requests: Iterator[BatchRequest]
     caller: Callable[[], Caller]

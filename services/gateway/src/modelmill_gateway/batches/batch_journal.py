@@ -27,7 +27,7 @@ STORE_SECONDS = 300.0
 
 
 class BatchJournal:
-    """Rows of one job, as the holder of one claim writes them.
+    """Journal of one job: rows of responses, as the holder of one claim writes them.
 
     Args:
         form: of the checkpoints.

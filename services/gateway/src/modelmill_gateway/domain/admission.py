@@ -29,7 +29,7 @@ by chance."""
 
 @dataclass(slots=True, eq=False)
 class QueueTicket:
-    """One request's."""
+    """Queue ticket of one request."""
 
     tenant: str
     tokens: int
@@ -92,7 +92,7 @@ class _Holding:
 
 
 class Admission(FairQueue[QueueTicket]):
-    """The budget of a process, and the queue in front of it.
+    """Token budget of a process, with a queue that is fair between tenants.
 
     Args:
         tokens: in hand at a time; 0 sets no limit.

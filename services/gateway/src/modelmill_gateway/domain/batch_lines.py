@@ -29,7 +29,7 @@ class LineError:
 
 @dataclass(frozen=True)
 class BatchLine:
-    """One request, and where its bytes are."""
+    """Position of one request in the file."""
 
     number: int
     custom_id: str
@@ -39,7 +39,7 @@ class BatchLine:
 
 @dataclass
 class ReadLines:
-    """A whole file, looked at."""
+    """Result of checking a whole file."""
 
     lines: list[BatchLine] = field(default_factory=list)
     errors: list[LineError] = field(default_factory=list)

@@ -53,7 +53,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to sample and when to stop.
+    """Sampling parameters and stop conditions.
 
     `max_tokens` 0 is what the context leaves; `temperature` 0 is greedy; `top_k` 0 is all; `seed`
     None is random; `logprobs` is how many alternatives of each token are to be named, if any.
@@ -85,7 +85,7 @@ class Moderated:
 
 @dataclass(frozen=True)
 class ChatCall:
-    """What a caller wants answered.
+    """Chat request of a caller.
 
     `raw` means that the only turn is text to be continued as it is, without a chat template;
     `echo`, that the answer begins with it. `field` is where the caller wrote the text. Of several
@@ -171,7 +171,7 @@ class TokenLogprob(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """What is new of one of the answers, counted from 0; `end` is set on its last piece.
+    """Delta of one of the answers, counted from 0; `end` is set on its last piece.
 
     The request's first piece names the version that answers, which variant of an alias it is, and
     may tell the prompt's tokens; `tokens` are those of this answer by now, where an engine counts.

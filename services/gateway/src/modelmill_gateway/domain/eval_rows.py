@@ -195,7 +195,7 @@ HOW_TO_SCORE = "Answer with one number from {low:g} to {high:g} and nothing else
 
 @dataclass(frozen=True)
 class Grade:
-    """What one criterion says of one answer."""
+    """Grade that one criterion gives to one answer."""
 
     passed: bool
     score: float

@@ -25,7 +25,7 @@ class Reach(Enum):
 
 @dataclass(frozen=True)
 class ModelNames:
-    """Where the names stand. Of a field that is a list, or lies within one, each counts."""
+    """Places where requests name models. Of a list, or of fields within one, each name counts."""
 
     body: tuple[str, ...] = ()
     """Fields of the JSON body, with dots between those that lie within each other."""
@@ -42,7 +42,7 @@ ONE_MODEL = ModelNames(("model",))
 
 @dataclass(frozen=True)
 class Named:
-    """What one request names."""
+    """Models that one request names."""
 
     models: tuple[str, ...] = ()
     other: str = ""

@@ -20,7 +20,7 @@ MARGIN_SECONDS = 0.25
 
 
 class Deadline:
-    """A moment after which nobody waits for the answer any more."""
+    """Deadline of a request, after which nobody waits for the answer."""
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -133,7 +133,7 @@ def key_ends(request: RequestInHand | None) -> Iterator[None]:
 
 
 class RequestsInHand:
-    """Of all keys, in this process."""
+    """Requests in hand of all keys, in this process."""
 
     def __init__(self) -> None:
         self._of_keys: dict[str, set[RequestInHand]] = {}
@@ -172,7 +172,7 @@ DRAWN_BYTES, TAG_BYTES = 10, 6
 
 
 class RequestIds:
-    """Gives ids that end in a tag of their tenant, and knows its own.
+    """Request ids that end in a tag (MAC) of their tenant, by which it is known whose they are.
 
     Args:
         secret: what all gateways share and nobody else has; with another one nothing that was given
@@ -206,7 +206,7 @@ def nobodys_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """Made by the middleware of a server, or by a job, and passed as an argument from there on.
+    """Request context, made by the middleware or by a job and passed as an argument from there on.
 
     The span is the one thing that is not in it: OpenTelemetry carries its own context.
     """

@@ -27,7 +27,7 @@ class UsedRequest:
 
 @dataclass
 class Sums:
-    """Of some requests."""
+    """Sums over some requests."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -37,7 +37,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class UsageQuestion:
-    """Which requests are summed, and how."""
+    """Usage query: which requests are summed, and how."""
 
     start: int
     """Unix seconds."""

@@ -102,7 +102,7 @@ def signed_headers(
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of an attempt."""
+    """Result of a delivery attempt."""
 
     outcome: str
     """`delivered`, `gone` (410), `refused` (any other status), `unreachable`, `timeout`,
@@ -116,7 +116,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a failed delivery is tried again, and when an endpoint is given up.
+    """Retry schedule of deliveries, and when an endpoint is disabled.
 
     Args:
         waits: seconds before each further attempt; after the last one the event is dropped.
@@ -153,7 +153,7 @@ PUT_OFF_SECONDS = {True: 0.1, False: 0.5}
 
 
 class DeliverySlots:
-    """Counts deliveries in hand.
+    """Concurrency limiter of webhook deliveries.
 
     An endpoint works while its last delivery succeeded. Others, new ones among them, are called one
     at a time each, and share half of all: whatever hangs, what works is called at once.

@@ -35,7 +35,7 @@ OK = 200
 
 
 class BatchRequests:
-    """Requests within jobs: read and shown as over HTTP, and answered by the same use cases.
+    """In-process client for requests of batches: the same parsing and use cases as over HTTP.
 
     Args:
         max_bytes: that a request may have, as over HTTP.
@@ -81,7 +81,7 @@ class BatchRequests:
 
 
 class BatchHandler:
-    """What the worker calls."""
+    """Job handler of the kind `batch`."""
 
     kind = BATCH
 

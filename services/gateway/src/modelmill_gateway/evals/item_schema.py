@@ -59,7 +59,7 @@ class _TooDearError(Exception):
 
 
 class ItemSchema:
-    """What each row's item must be like."""
+    """Validator of the items of rows against a JSON schema."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Raises BadSchemaError."""

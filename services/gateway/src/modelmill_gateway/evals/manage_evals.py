@@ -230,7 +230,7 @@ SOURCE = "data_source.source"
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What somebody wants to be run."""
+    """Requested eval run."""
 
     name: str
     source: Mapping[str, Any]

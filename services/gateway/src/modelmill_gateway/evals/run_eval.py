@@ -49,7 +49,7 @@ OK = 200
 
 
 class RunEval:
-    """Works on jobs of `EvalRunSpec`."""
+    """Job handler of eval runs (`EvalRunSpec`)."""
 
     def __init__(
         self,

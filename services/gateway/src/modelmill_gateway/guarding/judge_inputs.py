@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class JudgeInputs:
-    """One verdict, whoever gives it; who judges keeps the record.
+    """Moderation of inputs, here or by the moderation service; who judges keeps the record.
 
     Args:
         here_chars: texts up to this long are judged here, if the policy's rules are all that judges
@@ -131,7 +131,7 @@ JUDGE_SECONDS = 5.0
 
 
 class AskJudges:
-    """Moderation's judges, by the policy that an answer began with."""
+    """Client of moderation's judges, by the policy that an answer began with."""
 
     def __init__(self, moderation: Moderation) -> None:
         self._moderation = moderation
@@ -170,7 +170,7 @@ TRIAL_SECONDS = 1.0
 
 
 class CircuitBreakerModeration:
-    """Moderation that is given `patience_seconds` for a verdict.
+    """Circuit breaker in front of moderation, which has `patience_seconds` for a verdict.
 
     Too late three times in a row, it is left alone for ten seconds, then tried by one request that
     waits for a second. Each tenant's requests count for themselves: what one tenant's judges wait

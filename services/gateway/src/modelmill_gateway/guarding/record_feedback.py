@@ -59,7 +59,7 @@ WORDS = {message: report or "none" for report, message in REPORTS.items()}
 
 
 class RecordFeedback:
-    """Keeps it under the caller's tenant and name."""
+    """Recording of feedback under the caller's tenant and name."""
 
     def __init__(
         self, records: FeedbackBook, request_ids: RequestIds, policies: PolicyBook

@@ -21,7 +21,7 @@ class Tokens(Protocol):
 
 
 class Credentials:
-    """The verifier of both servers. How the text begins decides what it is taken for."""
+    """Authentication for both servers; its prefix tells an API key from a token."""
 
     def __init__(self, keys: KeyBook, tokens: Tokens, in_hand: RequestsInHand) -> None:
         self._keys = keys
@@ -40,7 +40,7 @@ class Credentials:
 
 
 class DelegatedIdentity:
-    """What a caller may do later on: what it might when it ordered, as far as its key still may."""
+    """Delegated identity: what a caller may do later, at most what its key still may."""
 
     def __init__(self, keys: KeyBook) -> None:
         self._keys = keys
@@ -81,7 +81,7 @@ LOOK_SECONDS = 0.25
 
 
 class EndRequests:
-    """Looks at the keys that have requests in hand, whatever may have ended them.
+    """Periodic check that ends requests in hand whose key has ended, whatever ended it.
 
     A revocation, an end that came or was moved nearer, a key that made this one: one rule for all,
     a fraction of a second late.

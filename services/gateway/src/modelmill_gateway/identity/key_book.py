@@ -184,7 +184,7 @@ class KeyBudgets(Protocol):
 
 
 class KeyAuthority:
-    """To a key one may do what one could have made it, whoever did.
+    """Authorization over API keys: one may change a key that one could have made, whoever did.
 
     What a key can make has its scopes, models and end at most, and draws on its limits and on those
     of the keys that made it. A token has scopes alone: its end is its issuer's, and no limits are

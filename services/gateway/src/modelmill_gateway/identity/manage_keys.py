@@ -44,7 +44,7 @@ USUAL_SCOPES = (CHAT, MODELS_READ)
 
 @dataclass(frozen=True)
 class KeyRequest:
-    """What somebody wants a key to be; of a change only what is named in `given`."""
+    """Requested fields of a key; of a change only those that are named in `given`."""
 
     name: str = ""
     scopes: Sequence[str] | None = None

@@ -36,7 +36,7 @@ def change_log(bus: Bus) -> RecentLog[ChangeRecorded]:
 
 
 class RecordChanges:
-    """One record for each change that succeeded; never what was written, only that it was."""
+    """Audit log of changes: one record for each that succeeded, without what was written."""
 
     def __init__(self, trail: ChangeTrail, log: RecentLog[ChangeRecorded]) -> None:
         self._trail = trail

@@ -13,7 +13,7 @@ from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names
 
 
 class RequireModels:
-    """Refuses a caller whose key may not ask for all that its request names.
+    """Authorization by models: refuses a caller whose key may not ask for all that is named.
 
     The list holds names. A key may name what is on it, whatever that means at the time, and nothing
     else: what it makes adds nothing to it.

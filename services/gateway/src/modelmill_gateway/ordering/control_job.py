@@ -19,7 +19,7 @@ from modelmill_gateway.ports import DataPrep, JobOwner
 
 
 class ControlJob:
-    """One way to steer jobs of every kind.
+    """Job control: cancel, pause and resume, for jobs of every kind.
 
     Args:
         owners: who owns the jobs of each kind.

@@ -54,7 +54,7 @@ DATASET_KEYS = {"training_file": "dataset", "validation_file": "validation"}
 
 @dataclass(frozen=True)
 class FineTuningOrder:
-    """What a caller wants trained.
+    """Requested fine-tuning job.
 
     `training_file` is a file of conversations or a dataset; `name` empty is made from the base's.
     """

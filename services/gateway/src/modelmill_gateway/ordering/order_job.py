@@ -33,7 +33,7 @@ SpecT = TypeVar("SpecT", bound=Message)
 
 
 class PendingJobQuota:
-    """A place for each job that comes, until the list of jobs counts it.
+    """Quota of pending jobs: counts one that is being created until the job index lists it.
 
     Exact in one gateway. Several of them let in what they are asked for at the same moment.
 
@@ -88,7 +88,7 @@ def _full(waiting: int, most: int) -> OverloadedError:
 
 
 class OrderJob:
-    """The one path of orders of every kind."""
+    """Job creation, the same for every kind."""
 
     def __init__(self, jobs: JobIndex, quota: PendingJobQuota) -> None:
         self._jobs = jobs

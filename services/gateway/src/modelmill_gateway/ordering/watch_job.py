@@ -4,10 +4,15 @@ Figures of a training job outlast the stream of events, which keeps them for an 
 they come from what the job made, by the service that made it.
 """
 
+import base64
 import logging
+import re
 from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
@@ -26,15 +31,8 @@ STEP = "step"
 """Type of an event that was read back; its id is "step-<number>"."""
 
 
-class EventIds(Protocol):
-    """Ids of events as callers see them; see `modelmill_gateway.adapters.event_ids`."""
-
-    def seal(self, job_id: str, event_id: str) -> str: ...
-    def unseal(self, job_id: str, shown: str) -> str: ...
-
-
 class WatchJob:
-    """However many watch, the bus is followed once."""
+    """Stream of job events; however many watch, the bus is followed once."""
 
     def __init__(self, watcher: JobWatcher, jobs: JobIndex, trainer: Trainer) -> None:
         self._watcher = watcher
@@ -104,3 +102,54 @@ def _event_of(step: StepFigures, at: Timestamp) -> JobEvent:
     body = JobProgress(phase="train", done=step.step, unit="step", metrics=step.metrics, at=at)
     body.eta_seconds = -1
     return JobEvent(step.step, at.ToDatetime(), STEP, say_progress(body), body)
+
+
+PREFIX = "event-"
+PADDED_CHARS = 48
+"""All ids are as long as the longest one."""
+_SEALED = re.compile(r"event-([A-Za-z0-9_-]{86})")
+_COUNTED = re.compile(r"(state|progress)-.*")
+
+
+class SealedEventIds:
+    """Ids of a job's events as callers see them: those that carry a count are encrypted.
+
+    The bus counts the events of all tenants together. An id must bring a reader back to its place,
+    so it carries the count, and must not tell it: from two ids one could read how much others do.
+    The same id is encrypted alike each time.
+
+    Args:
+        secret: what all gateways share, and nobody else: any of them goes on where another was.
+    """
+
+    def __init__(self, secret: str) -> None:
+        derived = HKDF(SHA256(), length=32, salt=None, info=b"modelmill.gateway.event-ids")
+        self._cipher = AESSIV(derived.derive(secret.encode()))
+
+    def seal(self, job_id: str, event_id: str) -> str:
+        """The id for callers."""
+        if _COUNTED.fullmatch(event_id) is None:
+            return event_id
+        sealed = self._cipher.encrypt(event_id.ljust(PADDED_CHARS).encode(), [job_id.encode()])
+        return PREFIX + base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+    def unseal(self, job_id: str, shown: str) -> str:
+        """The id itself.
+
+        Raises:
+            InvalidInputError: it was not given out for an event of this job.
+        """
+        match = _SEALED.fullmatch(shown)
+        if match is None:
+            if _COUNTED.match(shown) is None:
+                return shown
+            raise _unknown(shown)
+        sealed = base64.urlsafe_b64decode(match[1] + "==")
+        try:
+            return self._cipher.decrypt(sealed, [job_id.encode()]).decode().rstrip()
+        except InvalidTag:
+            raise _unknown(shown) from None
+
+
+def _unknown(shown: str) -> InvalidInputError:
+    return InvalidInputError(f"after: no event {shown[:80]!r} of this job")

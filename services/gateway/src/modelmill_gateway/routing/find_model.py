@@ -106,7 +106,7 @@ ADAPTER_FORM = "adapter"
 
 @dataclass(frozen=True)
 class TrainingStart:
-    """What a training run begins from."""
+    """Versions that a training run starts from."""
 
     base: ModelReady
     adapter: ModelReady | None = None

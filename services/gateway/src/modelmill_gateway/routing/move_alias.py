@@ -20,7 +20,7 @@ from modelmill_gateway.routing.find_model import FindModel, is_build
 
 
 class MoveAlias:
-    """The swap is the compare-and-set; streams that run finish on the version they began with."""
+    """Alias moves, each a compare-and-set; running streams finish on their own version."""
 
     def __init__(
         self, find_model: FindModel, engines: Engines, aliases: AliasBook, load_seconds: float

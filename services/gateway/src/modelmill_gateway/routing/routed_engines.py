@@ -23,7 +23,7 @@ AT_A_TIME = 4
 
 
 class ShadowAnswers:
-    """Asks the shadow what somebody was answered, throws the text away and keeps the figures.
+    """Shadow traffic: copies requests to a shadow version, discards the text, keeps the figures.
 
     Args:
         draw: a number from 0 to 1, another each time.
@@ -108,7 +108,7 @@ def _usage(
 
 
 class RoutedEngines:
-    """Engines that know variants; whatever is no variant goes on as it is, at no cost.
+    """Routing to variants of an alias; what is no variant goes on as it is, at no cost.
 
     Before the first piece, a version that nobody serves now (away, not loaded, full) is followed by
     the alias's fallbacks in order; behind it, never.

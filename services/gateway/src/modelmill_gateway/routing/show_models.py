@@ -27,7 +27,7 @@ LONGEST_LOAD_SECONDS = 900.0
 
 
 class ServedVersions(ReadModel):
-    """By version; what was loaded may be freed by now."""
+    """Read model of what engines serve, by version; what was loaded may be freed by now."""
 
     def __init__(self, bus: Bus, clock: Callable[[], float] = time.time) -> None:
         super().__init__(bus, (MODEL_SERVING,))

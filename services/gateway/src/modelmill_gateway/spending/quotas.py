@@ -40,14 +40,14 @@ LOOK_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class QuotaTerms:
-    """How leases are, and how long a request may wait for the bus."""
+    """Terms of leases, and how long a request may wait for the bus."""
 
     leases: Terms
     wait_seconds: float = 1.0
 
 
 class Quotas:
-    """The budgets that are known, as this process has its part of them.
+    """Quota enforcement: reservations out of the leases that this process has of each budget.
 
     Args:
         clock: the time of day in milliseconds.
@@ -277,7 +277,7 @@ def _tell(told: asyncio.Future[Verdict], verdict: Verdict) -> None:
 
 @dataclass(frozen=True)
 class PriceOfModel:
-    """The model's own name comes first: a tenant's alias for a dear model makes it no cheaper."""
+    """Price lookup. The model's own name comes first: an alias for a dear model is no cheaper."""
 
     prices: Prices
     find_model: FindModel

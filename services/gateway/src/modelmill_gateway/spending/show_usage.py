@@ -52,7 +52,7 @@ def _used(record: UsageRecorded) -> UsedRequest:
 
 
 class ShowUsage:
-    """Sums of what is on record; up to date with every record that the bus holds."""
+    """Usage sums, up to date with every record that the bus holds."""
 
     def __init__(self, book: UsageBook) -> None:
         self._book = book

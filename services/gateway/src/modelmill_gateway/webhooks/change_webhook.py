@@ -174,7 +174,7 @@ class ManageWebhooks:
 
 @dataclass(frozen=True)
 class Webhooks:
-    """What callers can do, and what there is to see."""
+    """Webhooks as callers manage and read them."""
 
     manage: ManageWebhooks
     tell: TellWebhooks

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class AttemptDelivery:
-    """Sends once; what failed is put into the queue again, with its time, before this ends."""
+    """One delivery attempt; a failed one is queued again, with its time, before this ends."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ TURN_SECONDS = 0.5
 
 
 class DeliverWebhooks:
-    """Takes from WEBHOOKS what is due; all replicas share one durable consumer."""
+    """Delivery worker on the stream WEBHOOKS; all replicas share one durable consumer."""
 
     def __init__(self, bus: Bus, attempts: WebhookLog, attempt: AttemptDelivery) -> None:
         self._bus = bus

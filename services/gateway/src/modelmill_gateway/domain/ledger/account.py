@@ -29,7 +29,7 @@ from modelmill_gateway.domain.ledger.budget import (
 
 
 class Outcome(Enum):
-    """What a request hears."""
+    """Outcome of a reservation."""
 
     HELD = "held"
     EXCEEDED = "exceeded"
@@ -39,7 +39,7 @@ class Outcome(Enum):
 
 
 class Verdict(NamedTuple):
-    """The outcome, and with EXCEEDED the index of the limit."""
+    """Outcome of a reservation, and with EXCEEDED the index of the limit."""
 
     outcome: Outcome
     limit: int = -1
@@ -63,7 +63,7 @@ class Waiter:
 
 @dataclass(frozen=True)
 class Terms:
-    """How long leases last and how large they are; milliseconds."""
+    """Duration and size of leases; times are in milliseconds."""
 
     lease_ms: int = 6_000
     grace_ms: int = 30_000
@@ -73,7 +73,7 @@ class Terms:
 
 @dataclass
 class Demand:
-    """What is asked for of late, by which the size of a lease is chosen."""
+    """Recent demand, by which the size of a lease is chosen."""
 
     dearest: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
     taken: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
@@ -91,7 +91,7 @@ AFTER_REQUESTS = EVERY[1:]
 
 @dataclass(frozen=True)
 class Write:
-    """A record that should take the place of the one with sequence `expected`."""
+    """Compare-and-set of a record: it replaces the one with sequence `expected`."""
 
     body: Budget
     expected: int
@@ -101,7 +101,7 @@ class Write:
 
 
 class Account:
-    """A budget, as one holder has it.
+    """A budget as one holder of leases sees it.
 
     Args:
         settled: what this holder settled before, as its journal says.

@@ -19,7 +19,7 @@ PERIODS: tuple[Period, ...] = ("", "day", "month")
 
 
 class Amounts(NamedTuple):
-    """One of each: requests and tokens of a minute, requests at a time, tokens, millionths."""
+    """What limits count: requests and tokens a minute, parallel requests, tokens, micros."""
 
     requests: int = 0
     minute_tokens: int = 0
@@ -34,7 +34,7 @@ NOTHING = Amounts()
 
 
 class Settled(NamedTuple):
-    """What was used up, in all; it only grows. A request counts when it begins."""
+    """Total use so far; it only grows. A request counts when it begins."""
 
     requests: int = 0
     tokens: int = 0
@@ -76,7 +76,7 @@ def total(amounts: Iterable[Amounts]) -> Amounts:
 
 @dataclass(frozen=True)
 class Limits:
-    """What may be used at most; 0 sets no limit."""
+    """Limits of a budget; 0 sets no limit."""
 
     requests_per_minute: int = 0
     tokens_per_minute: int = 0
@@ -210,7 +210,7 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Lease:
-    """What one holder may use on top of what it has settled, as it told last.
+    """Lease: what one holder may use beyond what it has settled, as it reported last.
 
     `answered` is the last recall it followed: at that time it had nothing unused. `write` counts
     its writes. A closed lease counts as used; its holder may still come back and tell better.

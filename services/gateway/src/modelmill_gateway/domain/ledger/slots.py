@@ -34,7 +34,7 @@ class NoRoomError(Exception):
 
 @dataclass(frozen=True)
 class Size:
-    """How many accounts and requests at a time there is room for."""
+    """Capacity of the journal: accounts, and requests at a time."""
 
     accounts: int = 4096
     slots: int = 4096
@@ -46,7 +46,7 @@ class Size:
 
 
 class Slot:
-    """One request; every method is a store of a word or some."""
+    """Journal entry of one request; every method stores a few words."""
 
     def __init__(self, slots: "Slots", at: int) -> None:
         self._slots = slots

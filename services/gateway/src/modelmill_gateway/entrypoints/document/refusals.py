@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from modelmill_gateway.entrypoints.http.errors import anthropic_type
+from modelmill_gateway.entrypoints.http.errors import anthropic_type, openai_type
 
 ANTHROPIC = "Anthropic{name}"
 """Of a response object, after that of the refusal."""
@@ -16,67 +16,56 @@ class Refusal:
     name: str
     description: str
     message: str
-    type: str
     code: str
 
-
-WRONG, OURS = "invalid_request_error", "server_error"
 
 REFUSALS = {
     400: Refusal(
         "BadRequest",
-        ("The request is invalid, asks for something unsupported, or violates the content policy."),
+        "The request is invalid, asks for something unsupported, or violates the content policy.",
         "n: this value is not supported",
-        WRONG,
         "unsupported_parameter",
     ),
     401: Refusal(
         "Unauthenticated",
         "No token, or one that does not verify.",
         "the token has expired",
-        "authentication_error",
         "unauthenticated",
     ),
     403: Refusal(
         "Forbidden",
         "The token does not grant the scope of this route.",
         "the token does not grant the scope chat",
-        "permission_error",
         "permission_denied",
     ),
     404: Refusal(
         "NotFound",
         "An object that the request names does not exist, or belongs to another tenant.",
         "the model 'kind' does not exist. Did you mean 'kinds'? GET /v1/models lists what there is",
-        WRONG,
         "model_not_found",
     ),
     409: Refusal(
         "Conflict",
         "The request conflicts with the present state; the message names the obstacle.",
         "job job-1 has succeeded",
-        WRONG,
         "failed_precondition",
     ),
     413: Refusal(
         "TooLarge",
         "The body, or the file in it, is too large.",
         "the body is larger than 1048576 bytes",
-        WRONG,
         "too_large",
     ),
     415: Refusal(
         "UnsupportedEncoding",
         "The body is compressed or encoded; send it as it is, without Content-Encoding.",
         "content-encoding: gzip is not decoded. Send the body as it is, without this header",
-        WRONG,
         "unsupported_encoding",
     ),
     422: Refusal(
         "Unprocessable",
         "The body is wrong; `errors` lists everything.",
         "file_id: field required",
-        WRONG,
         "invalid_input",
     ),
     429: Refusal(
@@ -86,28 +75,24 @@ REFUSALS = {
             "exceeded. Retry after Retry-After seconds."
         ),
         "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
-        "rate_limit_error",
         "rate_limit_exceeded",
     ),
     500: Refusal(
         "Internal",
         "Internal error; the log has it under the request id.",
         "internal error; the request id names it in the log",
-        OURS,
         "internal",
     ),
     503: Refusal(
         "Unavailable",
-        ("A service does not answer, or there is no capacity. Retry after Retry-After seconds."),
+        "A service does not answer, or there is no capacity. Retry after Retry-After seconds.",
         "moderation gives no verdict, so nothing passes",
-        OURS,
         "unavailable",
     ),
     504: Refusal(
         "TooLate",
         "The deadline of the request has passed.",
         "the request's time is over",
-        OURS,
         "deadline_exceeded",
     ),
 }
@@ -119,7 +104,7 @@ def refusal_responses(error: Any, anthropic_error: Any) -> dict[str, Any]:
     for status, refusal in REFUSALS.items():
         fields = {
             "message": refusal.message,
-            "type": refusal.type,
+            "type": openai_type(status),
             "param": None,
             "code": refusal.code,
             "request_id": "req-0b8f",

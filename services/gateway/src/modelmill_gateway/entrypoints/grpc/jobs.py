@@ -32,7 +32,7 @@ from modelmill_gateway.entrypoints.grpc.messages import (
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
 from modelmill_gateway.ordering.order_job import CreateJob
-from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
+from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import Trainer
 
 
@@ -107,7 +107,7 @@ class JobProcedures:
         self,
         control_job: ControlJob,
         watch_job: WatchJob,
-        ids: EventIds,
+        ids: SealedEventIds,
         jobs: JobIndex,
         stopping: asyncio.Event,
     ) -> None:

@@ -4,6 +4,7 @@ Deny by default: the handlers are made from the service's descriptor, and a proc
 in the route table stops the process at its start. The request is parsed once the caller is let in.
 """
 
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
@@ -37,46 +38,21 @@ DATASET_FIELDS = (
     *("spec.tokenize.model", "spec.augment.steps.model", "spec.curriculum.loss_model"),
 )
 
-ROUTE_OF = {
+OTHER_NAMES = {
     "Chat": "chat",
     "StreamChat": "chat",
-    "ListModels": "list_models",
-    "GetModel": "get_model",
-    "DeleteModel": "delete_model",
-    "MoveAlias": "move_alias",
-    "DeleteAlias": "delete_alias",
-    "PutPolicy": "put_policy",
-    "GetPolicy": "get_policy",
     "ListPolicyVersions": "list_policies",
-    "RevertPolicy": "revert_policy",
-    "RecordFeedback": "record_feedback",
-    "UploadFile": "upload_file",
-    "ListFiles": "list_files",
-    "GetFile": "get_file",
     "DownloadFile": "get_content",
-    "DeleteFile": "delete_file",
     "CreateUpload": "begin_upload",
-    "AddUploadPart": "add_upload_part",
-    "CompleteUpload": "complete_upload",
-    "CancelUpload": "cancel_upload",
-    "CreateDataset": "create_dataset",
-    "PreviewDataset": "preview_dataset",
-    "ListDatasets": "list_datasets",
-    "GetDataset": "get_dataset",
-    "DeleteDataset": "delete_dataset",
-    "ExplainRow": "explain_row",
-    "DiffDatasets": "diff_datasets",
-    "DownloadReport": "get_report",
     "CreateFineTuningJob": "create_fine_tuning",
-    "CreateOptimization": "create_optimization",
-    "CreateEvaluation": "create_evaluation",
+    "DownloadReport": "get_report",
     "DownloadEvaluation": "get_evaluation_report",
-    "ListJobs": "list_jobs",
-    "GetJob": "get_job",
-    "CancelJob": "cancel_job",
-    "PauseJob": "pause_job",
-    "ResumeJob": "resume_job",
     "WatchJob": "list_job_events",
+}
+"""Routes of procedures that are not called as they are."""
+ROUTE_OF = {
+    name: OTHER_NAMES.get(name, re.sub(r"\B([A-Z])", r"_\1", name).lower())
+    for name in (method.name for method in SERVICE.methods)
 }
 """The HTTP route that does the same; its scope is the procedure's."""
 
@@ -125,8 +101,7 @@ def build_handlers(
     """
     names = {method.name for method in SERVICE.methods}
     routes = {route.name: route for route in ROUTES}
-    strangers = (names ^ handlers.keys()) | (names ^ ROUTE_OF.keys())
-    strangers |= set(ROUTE_OF.values()) - routes.keys()
+    strangers = (names ^ handlers.keys()) | (set(ROUTE_OF.values()) - routes.keys())
     if strangers:
         raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
     gated = {}
@@ -272,14 +247,9 @@ def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
     """The handlers; those whose equal routes change something record what succeeds."""
     changing = {route.name for route in ROUTES if is_change(route)}
     return {
-        name: _recorded(ROUTE_OF[name], handler, changes) if _route(name) in changing else handler
+        name: _recorded(ROUTE_OF[name], handler, changes) if ROUTE_OF[name] in changing else handler
         for name, handler in handlers.items()
     }
-
-
-def _route(procedure: str) -> str:
-    # A procedure without a route is the middleware's business, which stops the process.
-    return ROUTE_OF.get(procedure, "")
 
 
 def _recorded(

@@ -117,7 +117,7 @@ def error_fields(refusal: Refusal, request_id: str) -> ErrorFields:
         }
     fields: ErrorFields = {
         "message": refusal.message,
-        "type": cast(Any, _type(http_status(refusal), TYPES, "server_error")),
+        "type": cast(Any, openai_type(http_status(refusal))),
         "param": getattr(refusal, "param", None),
         "code": _code(refusal),
         "request_id": request_id,
@@ -130,6 +130,11 @@ def error_fields(refusal: Refusal, request_id: str) -> ErrorFields:
     if isinstance(refusal, DefaultRulesError):
         fields["default_rules"] = list(refusal.rules)
     return fields
+
+
+def openai_type(status: int) -> str:
+    """OpenAI's `type` of a refusal with that status."""
+    return _type(status, TYPES, "server_error")
 
 
 def anthropic_type(status: int) -> str:

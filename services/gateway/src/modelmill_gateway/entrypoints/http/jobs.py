@@ -42,7 +42,7 @@ from modelmill_gateway.entrypoints.schemas.parsing import JobBody, read_body
 from modelmill_gateway.entrypoints.schemas.queries import EvaluationReportQuery, JobQuery, PageQuery
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.order_job import CreateJob
-from modelmill_gateway.ordering.watch_job import EventIds, WatchJob
+from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import Trainer
 
 EVENT_STREAM = "text/event-stream"
@@ -56,7 +56,7 @@ RETRY = b"retry: 2000\n\n"
 
 
 class JobEventReplies:
-    """Answers for both paths that tell of a job's events.
+    """Responses with a job's events: a page, or a stream of server-sent events.
 
     Args:
         stopping: set when the process is to end; streams then end at once, and their clients come
@@ -67,7 +67,7 @@ class JobEventReplies:
     def __init__(
         self,
         watch_job: WatchJob,
-        ids: EventIds,
+        ids: SealedEventIds,
         stopping: asyncio.Event,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:

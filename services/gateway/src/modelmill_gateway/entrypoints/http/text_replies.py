@@ -176,7 +176,7 @@ def answer_headers(answers: FilteredAnswers, *, whole: bool = False) -> Headers:
 
 
 class JsonRoute(ABC, Generic[AskedT]):
-    """A route as plain ASGI; a client that leaves takes the work for it with it."""
+    """JSON route as plain ASGI; its work is cancelled when the client disconnects."""
 
     @abstractmethod
     def parse(self, body: bytes) -> AskedT:
@@ -214,7 +214,7 @@ StreamableT = TypeVar("StreamableT", bound=Streamable)
 
 
 class TextRoute(JsonRoute[StreamableT]):
-    """A route that generates text: nothing stands between a token and the socket."""
+    """Route that generates text, whole or as a stream that is not buffered."""
 
     def __init__(self, answer_chat: AnswerChat) -> None:
         self._answer_chat = answer_chat
