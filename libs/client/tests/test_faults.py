@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ async def test_what_may_pass_is_repeated_where_it_does_no_harm(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", CALLS.keys() - set(REPEATED))
+@pytest.mark.parametrize("call", [name for name in CALLS if name not in REPEATED])
 async def test_what_may_be_done_twice_is_not_repeated(faulty: Faulty, call: str, fault: str):
     script = Script(FAULTS[fault], good)
     with pytest.raises((ApiStatusError, ConnectionFailedError)) as failed:
@@ -266,20 +267,32 @@ async def test_a_gateway_that_stays_away_is_given_up_on_and_a_refusal_ends_it(fa
 
 
 def test_patience_begins_anew_with_whatever_is_heard():
-    now = 0.0
+    now = 1.0
     patience = Patience(60, clock=lambda: now)
-    now = 59.0
+    now = 60.0
     assert not patience.is_over()
     patience.heard()
-    now = 118.0
-    assert not patience.is_over()
     now = 119.0
+    assert not patience.is_over()
+    now = 120.0
     assert patience.is_over()
 
 
 def test_comments_and_what_is_no_object_are_skipped_and_data_of_many_lines_is_one_event():
     parser = EventParser()
-    lines = [": ping", "", "data: [DONE]", "", "id:7", 'data: {"a":', "data: 1}", "", "data: {}"]
+    lines = [
+        ": ping",
+        "",
+        "data: [DONE]",
+        "",
+        "data: [1]",
+        "",
+        "id:7",
+        'data: {"a":',
+        "data: 1}",
+        "",
+        "data: {}",
+    ]
     events = [event for line in lines if (event := parser.feed(line)) is not None]
     assert [(event.id, event.body) for event in events] == [("7", {"a": 1})]
 
@@ -312,6 +325,21 @@ async def test_other_options_share_the_connections(faulty: Faulty):
         await CALLS["get"](hasty)
     assert len(script.requests) == 1
     assert script.requests[0].extensions["timeout"]["read"] == 1
+
+
+async def test_a_closed_client_closes_those_with_other_options(half: str, faulty: Faulty):
+    client = faulty(good)
+    other = client.with_options(timeout=1)
+    await CALLS["get"](client)
+    await (client.aclose() if half == "async" else client.close())
+    with pytest.raises(RuntimeError, match="closed"):
+        await CALLS["get"](other)
+
+
+def test_a_missing_sdk_is_named(monkeypatch: pytest.MonkeyPatch, faulty: Faulty):
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(SetupError, match=r"Add it by `pip install modelmill-client\[openai\]`"):
+        faulty(good).openai()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ TOKENS = (
     ("_async", "_sync"),
     (r"Awaitable\[(\w+)\]", r"\1"),
     ("AsyncIterator", "Iterator"),
+    ("AsyncGenerator", "Generator"),
+    ("aclosing", "closing"),
     ("asynccontextmanager", "contextmanager"),
     ("AsyncModelmill", "Modelmill"),
     (r"Async(\w+)", r"\1"),

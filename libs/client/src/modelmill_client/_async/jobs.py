@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Literal, Unpack, cast
 
 from modelmill_client import types
@@ -39,7 +40,7 @@ class AsyncJobs(AsyncResource):
         *,
         after: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
-    ) -> AsyncIterator[types.JobEvent]:
+    ) -> AsyncGenerator[types.JobEvent, None]:
         """Every event from the first to the last, as it happens, each once.
 
         Lost connections are made again, and go on where the last one ended.
@@ -84,9 +85,10 @@ class AsyncJobs(AsyncResource):
                 patience_seconds=patience_seconds,
                 silence_seconds=min(timeout or patience_seconds, patience_seconds),
             )
-            async for _ in stream.beats():
-                if give_up is not None and time.monotonic() >= give_up:
-                    break
+            async with aclosing(stream.beats()) as beats:
+                async for _ in beats:
+                    if give_up is not None and time.monotonic() >= give_up:
+                        break
             job = await self.retrieve(job_id)
         if job["status"] not in ENDED:
             raise WaitTimeoutError(
@@ -153,7 +155,7 @@ class AsyncFineTuningJobs(AsyncResource):
         *,
         after: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
-    ) -> AsyncIterator[types.JobEvent]:
+    ) -> AsyncGenerator[types.JobEvent, None]:
         """Every event as it happens, like that of `jobs`, in OpenAI's words."""
         path = path_of(*TUNING, job_id, "events")
         stream = AsyncJobStream(

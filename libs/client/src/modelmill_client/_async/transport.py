@@ -2,7 +2,7 @@
 
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -235,7 +235,7 @@ class AsyncJobStream:
         self._patience = Patience(patience_seconds)
         self._silence_seconds = silence_seconds or patience_seconds
 
-    async def events(self) -> AsyncIterator[types.JobEvent]:
+    async def events(self) -> AsyncGenerator[types.JobEvent, None]:
         """Every event as it happens.
 
         Raises:
@@ -246,7 +246,7 @@ class AsyncJobStream:
             if event is not None:
                 yield event
 
-    async def beats(self) -> AsyncIterator[types.JobEvent | None]:
+    async def beats(self) -> AsyncGenerator[types.JobEvent | None, None]:
         """The same, and None at each sign of life in between and each lost connection."""
         while not self._has_ended:
             lost: ApiStatusError | ConnectionFailedError | None = None

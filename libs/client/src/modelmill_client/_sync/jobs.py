@@ -3,7 +3,8 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from typing import Any, Literal, Unpack, cast
 
 from modelmill_client import types
@@ -40,7 +41,7 @@ class Jobs(Resource):
         *,
         after: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
-    ) -> Iterator[types.JobEvent]:
+    ) -> Generator[types.JobEvent, None]:
         """Every event from the first to the last, as it happens, each once.
 
         Lost connections are made again, and go on where the last one ended.
@@ -83,9 +84,10 @@ class Jobs(Resource):
                 patience_seconds=patience_seconds,
                 silence_seconds=min(timeout or patience_seconds, patience_seconds),
             )
-            for _ in stream.beats():
-                if give_up is not None and time.monotonic() >= give_up:
-                    break
+            with closing(stream.beats()) as beats:
+                for _ in beats:
+                    if give_up is not None and time.monotonic() >= give_up:
+                        break
             job = self.retrieve(job_id)
         if job["status"] not in ENDED:
             raise WaitTimeoutError(
@@ -152,7 +154,7 @@ class FineTuningJobs(Resource):
         *,
         after: str | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
-    ) -> Iterator[types.JobEvent]:
+    ) -> Generator[types.JobEvent, None]:
         """Every event as it happens, like that of `jobs`, in OpenAI's words."""
         path = path_of(*TUNING, job_id, "events")
         stream = JobStream(self._transport, path, after=after, patience_seconds=patience_seconds)

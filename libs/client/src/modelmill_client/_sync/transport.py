@@ -3,7 +3,7 @@
 
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -232,7 +232,7 @@ class JobStream:
         self._patience = Patience(patience_seconds)
         self._silence_seconds = silence_seconds or patience_seconds
 
-    def events(self) -> Iterator[types.JobEvent]:
+    def events(self) -> Generator[types.JobEvent, None]:
         """Every event as it happens.
 
         Raises:
@@ -243,7 +243,7 @@ class JobStream:
             if event is not None:
                 yield event
 
-    def beats(self) -> Iterator[types.JobEvent | None]:
+    def beats(self) -> Generator[types.JobEvent | None, None]:
         """The same, and None at each sign of life in between and each lost connection."""
         while not self._has_ended:
             lost: ApiStatusError | ConnectionFailedError | None = None
