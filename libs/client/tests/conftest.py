@@ -41,10 +41,10 @@ async def connect(house: House, half: str) -> AsyncIterator[Callable[..., Any]]:
         def make(**claims: Any) -> Any:
             token = house.issuer.token(**{"tenant": f"client-{half}"} | claims)
             if half == "async":
-                client = AsyncModelmill(house.url, token, timeout=20, verify=NO_TLS)
+                client = AsyncModelmill(f"{house.url}/", token, timeout=20, verify=NO_TLS)
                 stack.push_async_callback(client.aclose)
                 return client
-            blocking = Modelmill(house.url, token, timeout=20, verify=NO_TLS)
+            blocking = Modelmill(f"{house.url}/", token, timeout=20, verify=NO_TLS)
             stack.callback(blocking.close)
             return Awaited(blocking)
 

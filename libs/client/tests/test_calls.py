@@ -164,8 +164,9 @@ async def test_models_and_aliases(connect: Connect, half: str):
     assert (await client.aliases.delete(alias["id"]))["deleted"] is True
 
 
-async def test_the_openai_sdk_is_pointed_at_the_gateway(connect: Connect, half: str):
+async def test_the_openai_sdk_is_pointed_at_the_gateway(connect: Connect, house: House, half: str):
     sdk = connect().openai()
+    assert str(sdk.base_url) == f"{house.url}/v1/"
     create = sdk.chat.completions.create
     asked = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
     if half == "sync":

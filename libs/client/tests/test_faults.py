@@ -127,6 +127,23 @@ def test_waits_double_and_retry_after_decides():
     assert retries.wait_after(0, asked) == 7
 
 
+def test_a_stream_is_made_anew_after_a_second_or_what_the_gateway_asks_for():
+    def asked(seconds: float | None) -> ApiStatusError:
+        return ApiStatusError("GET /", 503, {}, retry_after=seconds)
+
+    retries = Retries()
+    lost = (None, ConnectionFailedError("lost"), asked(None), asked(0), asked(7), asked(3600))
+    assert [retries.wait_to_reconnect(it) for it in lost] == [1, 1, 1, 1, 7, 30]
+
+
+@pytest.mark.parametrize("wrong", ["", ".", ".."])
+async def test_what_would_lead_to_another_path_is_no_id(faulty: Faulty, wrong: str):
+    script = Script(good)
+    with pytest.raises(ModelmillError, match=r"is not an id\. Give one that a list shows"):
+        await faulty(script).files.delete(wrong)
+    assert script.requests == []
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -19,7 +19,12 @@ from urllib.parse import quote
 
 import httpx
 
-from modelmill_client.errors import ApiStatusError, ConnectionFailedError, SetupError
+from modelmill_client.errors import (
+    ApiStatusError,
+    ConnectionFailedError,
+    ModelmillError,
+    SetupError,
+)
 
 PAGE = 100
 """Items that the gateway puts in a page at most."""
@@ -100,6 +105,11 @@ class Retries:
         if wait is None:
             wait = self.first_wait_seconds * 2**attempt * random.uniform(0.5, 1.0)
         return wait if wait <= self.longest_wait_seconds else None
+
+    def wait_to_reconnect(self, lost: ApiStatusError | ConnectionFailedError | None) -> float:
+        """Seconds until a stream that ended so is made anew: at least what the gateway asks for."""
+        asked = lost.retry_after if isinstance(lost, ApiStatusError) else None
+        return max(self.reconnect_seconds, min(asked or 0, self.longest_wait_seconds))
 
 
 @dataclass
@@ -224,7 +234,13 @@ def _certificate_error(error: BaseException | None) -> ssl.SSLCertVerificationEr
 
 
 def path_of(*parts: str | int) -> str:
-    """A path of the API; what stands in it is quoted, whatever it is."""
+    """A path of the API; what stands in it is quoted, whatever it is.
+
+    Raises:
+        ModelmillError: a part that would lead to another path.
+    """
+    if wrong := [part for part in parts if part in ("", ".", "..")]:
+        raise ModelmillError(f"{wrong[0]!r} is not an id. Give one that a list shows")
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 

@@ -265,7 +265,7 @@ class AsyncJobStream:
                 ) from lost
             if not self._has_ended:
                 yield None
-                await sleep(self._transport.retries.reconnect_seconds)
+                await sleep(self._transport.retries.wait_to_reconnect(lost))
 
     async def _of_connection(self) -> AsyncIterator[types.JobEvent | None]:
         """What one connection brings, behind what was seen."""

@@ -262,7 +262,7 @@ class JobStream:
                 ) from lost
             if not self._has_ended:
                 yield None
-                sleep(self._transport.retries.reconnect_seconds)
+                sleep(self._transport.retries.wait_to_reconnect(lost))
 
     def _of_connection(self) -> Iterator[types.JobEvent | None]:
         """What one connection brings, behind what was seen."""
