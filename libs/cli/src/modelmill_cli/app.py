@@ -19,6 +19,7 @@ from modelmill_cli.commands import (
     keys,
     models,
     moderation,
+    recipes,
     state,
     store,
     up,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("run")(recipes.run)
 app.command("token")(keys.token)
 app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)
@@ -53,6 +55,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(moderation.app, name="moderation")
+app.add_typer(recipes.app, name="recipe")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_registry.manifest import Manifest
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, TooLargeError
 
@@ -90,7 +91,7 @@ class StoreFile:
         self._free_uploads -= 1
         try:
             encoding = UTF8 if purpose in _OF_REQUESTS else ""
-            digest, size = await self._keep(chunks, file_format, filename, encoding)
+            manifest = await self._keep(chunks, file_format, filename, encoding)
         finally:
             self._free_uploads += 1
         file = FileState(
@@ -98,8 +99,9 @@ class StoreFile:
             tenant=tenant,
             filename=filename,
             purpose=purpose,
-            digest=digest,
-            size_bytes=size,
+            digest=manifest.digest,
+            size_bytes=manifest.size_bytes,
+            sha256=manifest.files[0].sha256,
         )
         file.created_at.GetCurrentTime()
         await self._records.create(file)
@@ -107,24 +109,23 @@ class StoreFile:
 
     async def _keep(
         self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str, encoding: str
-    ) -> tuple[str, int]:
-        """Spool and commit; returns digest and size."""
+    ) -> Manifest:
+        """Spool and commit, as the one file of an artifact."""
         # Unbuffered, so that the inspector and the store read what was written.
         with (
             TemporaryDirectory(dir=self._spool) as folder,
             (Path(folder) / CONTENT).open("xb", buffering=0) as file,
         ):
-            size = await self._receive(chunks, file, file_format, encoding)
+            await self._receive(chunks, file, file_format, encoding)
             if file_format not in PLAIN_FORMATS:
                 await self._inspector.check_opening(Path(folder) / CONTENT, file_format)
-            manifest = await asyncio.to_thread(
+            return await asyncio.to_thread(
                 self._store.commit,
                 Path(folder),
                 kind="file",
                 form=file_format.replace(".", "-"),
                 attributes={"filename": filename},
             )
-        return manifest.digest, size
 
     async def _receive(
         self,
@@ -132,7 +133,7 @@ class StoreFile:
         file: RawIOBase,
         file_format: FileFormat,
         encoding: str,
-    ) -> int:
+    ) -> None:
         size, opening = 0, b""
         async for chunk in chunks:
             if len(chunk) > MAX_CHUNK_BYTES:
@@ -150,7 +151,6 @@ class StoreFile:
             raise InvalidInputError("the file is empty")
         if len(opening) < SNIFFED_BYTES:
             _check_opening(opening, file_format, encoding)
-        return size
 
 
 def _remove_stale(spool: Path) -> None:

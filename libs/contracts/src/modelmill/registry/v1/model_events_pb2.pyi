@@ -297,6 +297,7 @@ class FileState(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
     """"file-<uuid hex>"."""
     tenant: _builtins.str
@@ -311,6 +312,8 @@ class FileState(_message.Message):
     """Size."""
     deleted: _builtins.bool
     """True once deleted; the id is never used again."""
+    sha256: _builtins.str
+    """SHA-256 of the content, in hex."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Uploaded at."""
@@ -326,10 +329,11 @@ class FileState(_message.Message):
         size_bytes: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         deleted: _builtins.bool = ...,
+        sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deleted", b"deleted", "digest", b"digest", "file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deleted", b"deleted", "digest", b"digest", "file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "sha256", b"sha256", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,7 +5,13 @@ from typing import Annotated, Literal, Self, get_args
 from modelmill.data_prep.v1.data_prep_service_pb2 import Upload as UploadMessage
 from pydantic import Field
 
-from modelmill_gateway.entrypoints.schemas.base import Digest, FileId, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.base import (
+    Digest,
+    FileId,
+    OrNull,
+    ResponseModel,
+    UnixSeconds,
+)
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 
 Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
@@ -53,6 +59,8 @@ class File(ResponseModel):
     purpose: PurposeName
     status: Literal["processed"] = "processed"
     digest: Digest
+    sha256: OrNull[str] = Field(examples=["9f" * 32])
+    """Of the content, in hex."""
 
 
 class Upload(ResponseModel):

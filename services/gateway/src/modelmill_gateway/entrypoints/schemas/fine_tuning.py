@@ -76,9 +76,18 @@ def _rate(value: Any) -> Any:
     return _unset(value, f'"auto" or "{SEARCH}"')
 
 
-Number = Annotated[float | None, BeforeValidator(_unset)]
-Rate = Annotated[float | None, BeforeValidator(_rate)]
-Whole = Annotated[int | None, BeforeValidator(_unset)]
+def _or_auto(schema: dict[str, Any]) -> None:
+    """Says in the API document that the word may stand for the default."""
+    schema["anyOf"].insert(1, {"const": "auto", "type": "string"})
+
+
+def _or_word(schema: dict[str, Any]) -> None:
+    schema["anyOf"].insert(1, {"enum": ["auto", SEARCH], "type": "string"})
+
+
+Number = Annotated[float | None, BeforeValidator(_unset), Field(json_schema_extra=_or_auto)]
+Rate = Annotated[float | None, BeforeValidator(_rate), Field(json_schema_extra=_or_word)]
+Whole = Annotated[int | None, BeforeValidator(_unset), Field(json_schema_extra=_or_auto)]
 Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
 
 

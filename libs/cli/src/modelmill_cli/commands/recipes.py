@@ -1,0 +1,190 @@
+"""`mill run` and `mill recipe`: from rows to a served model by one file."""
+
+import asyncio
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from modelmill_service_kit.errors import DomainError, InvalidInputError, PreconditionError
+from modelmill_service_kit.nearest import did_you_mean
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.job_results import result_facts
+from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_words import duration_words
+from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.tables import print_table
+
+if TYPE_CHECKING:
+    from modelmill_recipes.recipe import Recipe
+    from modelmill_recipes.run_recipe import RecipeResult
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
+
+KINDS = ("classify", "extract", "chat", "continue", "preference", "distill")
+
+app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
+
+
+class StepLines:
+    """Steps as lines, each with what came of it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def kept(self, step: str, words: str) -> None:
+        """It was done before."""
+        self._say("kept", step, words)
+
+    def done(self, step: str, words: str) -> None:
+        """It is done now."""
+        self._say("done", step, words)
+
+    def left(self, step: str, words: str) -> None:
+        """It is left undone."""
+        self._say("left", step, words)
+
+    def _say(self, how: str, step: str, words: str) -> None:
+        self._console.print(f"{how}  {step:<12} {escape(words)}", soft_wrap=True)
+
+
+def run(
+    context: typer.Context,
+    recipe: RecipeFile,
+    move_alias: Annotated[
+        bool, typer.Option("--move-alias", help="Move an alias that was moved by hand, too.")
+    ] = False,
+) -> None:
+    """Run a recipe: rows to a dataset, a fine-tuned model, its builds, a score and an alias.
+
+    What was done with the same inputs is kept; Ctrl-C and failures lose nothing.
+    """
+    # They take a fifth of a second to load, which every other command would pay as well.
+    from modelmill_recipes.recipe import Recipe
+    from modelmill_recipes.run_recipe import RecipeRun
+    from modelmill_recipes.run_record import RunRecord
+
+    state: StateFolder = context.obj
+    console = Console(highlight=False)
+    started = time.monotonic()
+    ordered = Recipe.load(recipe)
+    with GatewayClient(Connection.find(state)) as client:
+        run = RecipeRun(
+            ordered,
+            client,
+            lambda job_id, title: watch_job(client, job_id, title, console),
+            partial(_imported, state),
+            RunRecord.of(state.path / "recipes", ordered.name),
+            StepLines(console),
+        )
+        try:
+            made = run(move_alias=move_alias)
+        except KeyboardInterrupt:
+            typer.echo(f"what was ordered goes on; `mill run {recipe}` follows it again", err=True)
+            raise
+    _print_made(made, ordered, console, time.monotonic() - started)
+
+
+def _imported(state: StateFolder, folder: Path) -> str:
+    bringing = bring_in(state, folder, name=folder.name, tenant=DEFAULT_TENANT)
+    return asyncio.run(bringing).version_id
+
+
+def _print_made(made: "RecipeResult", recipe: "Recipe", console: Console, seconds: float) -> None:
+    table = Table(show_header=False, box=None)
+    job: dict[str, Any] = {
+        "kind": "train",
+        "id": "",
+        "spec": {"name": recipe.name},
+        "result": {"version_id": made.version_id, "summary": dict(made.training)},
+    }
+    for name, value in result_facts(job):
+        if name != "next":
+            table.add_row(name, escape(value))
+    table.add_row("served", made.served_version_id)
+    table.add_row("jobs", f"{len(made.jobs)} in {duration_words(seconds)}")
+    print_table(table)
+    console.print(escape(f"next: mill chat --model {recipe.alias}"))
+
+
+@app.command()
+def new(
+    context: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(help="File of rows: JSON lines, or CSV with a header.")
+    ] = None,
+    kind: Annotated[str, typer.Option(help=f"What it shall learn: {', '.join(KINDS)}.")] = "",
+    output: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.yaml"),
+    base: Annotated[str, typer.Option(help="Base model: a folder, version or name.")] = "",
+    name: Annotated[str, typer.Option(help="Name and alias; by default the file's.")] = "",
+) -> None:
+    """Write a recipe for a file of rows; the mapping is proposed from its columns."""
+    from modelmill_recipes.new_recipe import new_recipe
+    from modelmill_recipes.propose import is_kind
+
+    data = data or Path(_asked_for("data", "File of rows"))
+    if not data.is_file():
+        raise InvalidInputError(f"--data {data}: no such file.{_near(data)}")
+    kind = kind or _asked_for("kind", f"What it shall learn ({', '.join(KINDS)})")
+    if not is_kind(kind):
+        meant = did_you_mean(kind, KINDS)
+        raise InvalidInputError(f"--kind {kind}: must be {', '.join(KINDS)}.{meant}")
+    if output.exists():
+        raise PreconditionError(f"{output} is there already. Give --output another name")
+    text = new_recipe(kind, data, output, base=base or _only_base(context.obj), name=name)
+    output.write_text(text, encoding="utf-8")
+    typer.echo(text, nl=False)
+    typer.echo(f"\nnext: look at the mapping in {output}, then mill run {output}", err=True)
+
+
+def _asked_for(option: str, question: str) -> str:
+    """What a person at a terminal answers; without one it must be given."""
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"--{option} must be given where nobody can be asked")
+    return str(typer.prompt(question))
+
+
+def _near(file: Path) -> str:
+    folder = file.parent
+    return (
+        did_you_mean(file.name, sorted(each.name for each in folder.iterdir()))
+        if (folder.is_dir())
+        else ""
+    )
+
+
+def _only_base(state: StateFolder) -> str:
+    """The newest base model of the instance that runs; or a folder to be filled."""
+    try:
+        with GatewayClient(Connection.find(state)) as client:
+            for model in client.get("/v1/models")["data"]:
+                if model.get("form") == "safetensors" and not model.get("parent_version_id"):
+                    return str(model["name"])
+    except DomainError:
+        pass  # none runs: that is no reason not to write a recipe
+    return "./base-model"
+
+
+@app.command()
+def check(recipe: RecipeFile) -> None:
+    """Check a recipe: every error with its line."""
+    from modelmill_recipes.recipe import Recipe
+
+    Recipe.load(recipe)
+    typer.echo(f"{recipe}: no error found")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes, for editors."""
+    from modelmill_recipes.schema_errors import schema as recipe_schema
+
+    typer.echo(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))

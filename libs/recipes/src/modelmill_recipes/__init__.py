@@ -1,0 +1,1 @@
+"""Recipes: one typed file from rows to a served model."""

@@ -1,0 +1,79 @@
+"""The text of a new recipe, with what it proposes explained in comments."""
+
+import os
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
+
+from modelmill_recipes.propose import Columns, Kind, propose_mapping
+
+HEAD = "# From rows to a served model: mill run {file}. `mill recipe schema` has every field.\n"
+TRAINING = """\
+# Epochs, batch size and learning rate are chosen from rows, method and model.
+# training:
+#   hyperparameters: {epochs: 3, learning_rate: search}
+"""
+GATE = """\
+# The alias moves only to a model that meets this.
+# evaluation:
+#   protections: [{measure: accuracy, worst: 0.8}]
+"""
+OF_KIND: dict[Kind, dict[str, Any]] = {
+    "continue": {"training": {"objective": "text"}},
+    "preference": {"training": {"objective": "dpo"}},
+    "distill": {"training": {"teacher": "TEACHER", "teacher_answers": {"max_new_tokens": 256}}},
+}
+"""Sections that a kind needs."""
+
+
+def new_recipe(kind: Kind, data: Path, output: Path, *, base: str, name: str = "") -> str:
+    """A recipe for a file of rows.
+
+    Args:
+        data: The file; its first rows are read.
+        output: Where the recipe will be: the file is named relative to it.
+        name: Of recipe and alias; defaults to that of the file.
+
+    Raises:
+        InvalidInputError: The rows cannot be read, or have no column that the kind needs.
+    """
+    mapping = propose_mapping(kind, Columns.of(data))
+    relative = os.path.relpath(data.resolve(), output.resolve().parent)
+    shown = {key: _shown(value) for key, value in mapping.items()}
+    own = name or _name_of(data)
+    sections: dict[str, Any] = {
+        "name": own,
+        "base": base,
+        "data": {"files": relative, "mapping": shown},
+        **OF_KIND.get(kind, {}),
+        "alias": own,
+    }
+    text = HEAD.format(file=output)
+    for key, value in sections.items():
+        text += _yaml({key: value})
+        if key == "data":
+            text += GATE if kind in OF_KIND else TRAINING + GATE
+    return text
+
+
+def _shown(text: str) -> str:
+    """As people write templates: over lines, or in quotes, for braces begin a mapping."""
+    shown: str = LiteralScalarString(text) if "\n" in text else DoubleQuotedScalarString(text)
+    return shown
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    target = StringIO()
+    yaml = YAML()
+    yaml.width = 1000
+    yaml.dump(value, target)
+    return target.getvalue()
+
+
+def _name_of(file: Path) -> str:
+    """Its name, with what names may not have turned to hyphens."""
+    kept = "".join(c if (c.isascii() and c.isalnum()) or c in "._-" else "-" for c in file.stem)
+    return kept.strip("._-")[:64] or "model"

@@ -1,0 +1,134 @@
+"""The JSON Schema of recipes: our own fields, and the API's for what the API takes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+COMPONENTS = "#/components/schemas/"
+DEFINITIONS = "#/$defs/"
+
+Schema = dict[str, Any]
+
+NAME: Schema = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    "maxLength": 64,
+}
+FILES: Schema = {
+    "description": "Files of rows, relative to the recipe: a path, a glob, or a list of them.",
+    "anyOf": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+    ],
+}
+FIRST: dict[str, Schema] = {
+    "name": {**NAME, "description": "Name of the recipe, its dataset and its model."},
+    "base": {
+        "type": "string",
+        "minLength": 1,
+        "description": "Base model: a folder (with a slash in it), or a version or name.",
+    },
+}
+"""Our own fields, as they stand in a recipe before the sections."""
+LAST: dict[str, Schema] = {
+    "alias": {**NAME, "description": "Alias to move to the model; defaults to `name`."},
+    "default": {
+        "type": "boolean",
+        "description": "Also make it the model that is asked where none is named.",
+    },
+    "require_learned": {
+        "type": "boolean",
+        "default": True,
+        "description": "Whether the alias stays where it is when training says that the"
+        " model did not learn.",
+    },
+}
+"""Those behind them."""
+SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
+    "data": (
+        "DatasetBody",
+        frozenset({"file_id", "name", "priority"}),
+        "Dataset: the files, and what `POST /v1/datasets` takes.",
+    ),
+    "training": (
+        "FineTuningBody",
+        frozenset(
+            {"model", "training_file", "suffix", "validation_file", "integrations", "priority"}
+        ),
+        "Fine-tuning: what `POST /v1/fine_tuning/jobs` takes; everything has a default.",
+    ),
+    "evaluation": (
+        "EvaluationBody",
+        frozenset({"model", "dataset_id", "tasks", "priority"}),
+        "Evaluation before the alias moves: what `POST /v1/evaluations` takes."
+        " A protection that is not met leaves the alias where it is.",
+    ),
+    "optimizations": (
+        "OptimizationBody",
+        frozenset({"model", "dataset_id", "priority"}),
+        "Builds: what `POST /v1/optimizations` takes.",
+    ),
+}
+"""Sections by name: the API's body, the fields of it that a recipe fills in itself, and words."""
+
+
+def recipe_schema(components: Mapping[str, Schema]) -> Schema:
+    """The schema of a recipe.
+
+    Args:
+        components: `components.schemas` of the gateway's OpenAPI document.
+    """
+    definitions: dict[str, Schema] = {}
+    sections = {name: _section(name, components, definitions) for name in SECTIONS}
+    sections["data"]["properties"] = {"files": FILES, **sections["data"]["properties"]}
+    sections["data"]["required"] = ["files", "mapping"]
+    many = {"type": "array", "items": sections.pop("optimizations"), "maxItems": 16}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Modelmill recipe",
+        "description": "From rows to a served model: `mill run recipe.yaml`.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["name", "base", "data"],
+        "properties": {
+            **FIRST,
+            **sections,
+            "optimizations": many,
+            **LAST,
+        },
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _section(name: str, components: Mapping[str, Schema], definitions: dict[str, Schema]) -> Schema:
+    body, filled, description = SECTIONS[name]
+    found = components[body]
+    fields = {key: each for key, each in found["properties"].items() if key not in filled}
+    required = [each for each in found.get("required", ()) if each not in filled]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "description": description,
+        **({"required": required} if required else {}),
+        "properties": _moved(fields, components, definitions),
+    }
+
+
+def _moved(value: Any, components: Mapping[str, Schema], definitions: dict[str, Schema]) -> Any:
+    """A part of the API's schema with its references turned to ours, and what they refer to
+    taken along; titles, which repeat names, are left out."""
+    if isinstance(value, list):
+        return [_moved(each, components, definitions) for each in value]
+    if not isinstance(value, dict):
+        return value
+    reference = value.get("$ref", "")
+    name = reference.removeprefix(COMPONENTS)
+    if name != reference and name not in definitions:
+        definitions[name] = {}  # it may refer to itself
+        definitions[name] = _moved(components[name], components, definitions)
+    # A property may be called "title"; the word of a schema is a text.
+    moved = {
+        key: _moved(each, components, definitions)
+        for key, each in value.items()
+        if not (key == "title" and isinstance(each, str)) and key != "examples"
+    }
+    return {**moved, "$ref": DEFINITIONS + name} if reference else moved

@@ -1,0 +1,246 @@
+"""Run a recipe: each step is a job whose idempotency key is the digest of its inputs.
+
+The gateway thus remembers what was done: the same order gives the same job, wherever and however
+often it is placed. A second run orders nothing, a change orders what depends on it, and what was
+interrupted goes on. A job that failed is resumed; one that was cancelled is ordered anew.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from modelmill_service_kit.errors import DomainError, InvalidInputError
+
+from modelmill_recipes.api import Api, FollowJob, ImportBase, Record, StepView
+from modelmill_recipes.errors import GateNotMetError
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.run_record import RunRecord
+
+CHUNK_BYTES = 1 << 20
+DATASETS, TRAININGS = "/v1/datasets", "/v1/fine_tuning/jobs"
+EVALUATIONS, OPTIMIZATIONS = "/v1/evaluations", "/v1/optimizations"
+DEFAULT_ALIAS = "default"
+REFUSED = frozenset({400, 404, 409, 422})
+"""Statuses of what is wrong with an order."""
+
+
+@dataclass
+class RecipeResult:
+    """What a run made or found made, step by step."""
+
+    dataset_id: str = ""
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    version_id: str = ""
+    """Of the trained model."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    served_version_id: str = ""
+    """The trained model, or the build of it that serves its name."""
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    """Where each stands now."""
+    jobs: list[str] = field(default_factory=list)
+    """That were not done before."""
+
+
+class RecipeRun:
+    """One run of a recipe."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        api: Api,
+        follow: FollowJob,
+        import_base: ImportBase,
+        record: RunRecord,
+        view: StepView,
+    ) -> None:
+        self._recipe = recipe
+        self._api = api
+        self._follow = follow
+        self._import_base = import_base
+        self._record = record
+        self._view = view
+        self.made = RecipeResult()
+
+    def __call__(self, *, move_alias: bool = False) -> RecipeResult:
+        """Do what is not done.
+
+        Args:
+            move_alias: also where it stands at a version to which no run moved it.
+
+        Raises:
+            InvalidInputError: the API refuses a section; with the line in the recipe.
+            GateNotMetError: the model did not learn, or a protection was not met; the alias
+                was not moved.
+            DomainError: a job ended badly, or the gateway is away. What was done stays done.
+        """
+        base = self._base()
+        self._make_dataset(self._upload())
+        self._train(base)
+        self._build()
+        self._evaluate()
+        for alias in self._aliases():
+            self._move(alias, move_alias)
+        return self.made
+
+    def _base(self) -> str:
+        """The version to begin from: an alias is looked up, so that a move of it trains anew."""
+        base = self._recipe.base
+        if isinstance(base, Path):
+            version_id = self._import_base(base)
+            self._view.done("base", f"{base.name} {version_id}")
+            return version_id
+        with _in_section(self._recipe, "base"):
+            model = self._api.get(f"/v1/models/{quote(base, safe='')}")
+        return str(model.get("version_id") or model["id"])
+
+    def _upload(self) -> str:
+        """A file of the same content that was sent before is not sent again."""
+        (file,) = self._recipe.files
+        sha256 = _sha256_of(file)
+        for stored in self._api.each("/v1/files", purpose="fine-tune"):
+            if stored["sha256"] == sha256:
+                self._view.kept("files", f"{file.name} {stored['id']}")
+                return str(stored["id"])
+        stored = self._api.upload(file)
+        self._view.done("files", f"{file.name} {stored['id']}")
+        return str(stored["id"])
+
+    def _make_dataset(self, file_id: str) -> None:
+        body = {**self._recipe.dataset, "name": self._recipe.name, "file_id": file_id}
+        job, accepted = self._job("dataset", DATASETS, body, section="data")
+        self.made.dataset_id = str(accepted["id"])
+        self.made.dataset = job["result"]["summary"]
+
+    def _train(self, base: str) -> None:
+        body = {
+            **self._recipe.training,
+            "model": base,
+            "training_file": self.made.dataset_id,
+            "suffix": self._recipe.name,
+        }
+        job, _ = self._job("training", TRAININGS, body, section="training")
+        result = job["result"]
+        self.made.version_id, self.made.training = result["version_id"], result["summary"]
+
+    def _build(self) -> None:
+        """The builds that were asked for; and the one that the optimizer-builder orders by itself
+        and that decides what serves the model."""
+        made = self.made
+        while True:
+            model = self._api.get(f"/v1/models/{made.version_id}")
+            if model["serving_version_id"]:
+                made.served_version_id = model["serving_version_id"]
+                break
+            for job in self._api.each("/v1/jobs", kind="optimize"):
+                if job["spec"].get("source_version_id") == made.version_id:
+                    self._follow(job["id"], "build")
+                    break
+        for order in self._recipe.optimizations:
+            body = {**order, "model": made.version_id, "dataset_id": made.dataset_id}
+            title = f"build {order.get('target_form', '')}".rstrip()
+            self._job(title, OPTIMIZATIONS, body, section="optimizations")
+
+    def _evaluate(self) -> None:
+        if self._recipe.requires_learning and self.made.training.get("learned") is False:
+            raise GateNotMetError(
+                f"the model did not learn, so alias {self._recipe.alias} stays where it is:"
+                f" {self.made.training.get('advice', '')} With `require_learned: false` it moves"
+            )
+        if self._recipe.evaluation is None:
+            return
+        body = {
+            **self._recipe.evaluation,
+            "model": self.made.served_version_id,
+            "dataset_id": self.made.dataset_id,
+        }
+        job, _ = self._job("evaluation", EVALUATIONS, body, section="evaluation")
+        self.made.evaluation = job["result"]["summary"]
+        failed = [
+            each for each in self.made.evaluation.get("protections", ()) if not each["passed"]
+        ]
+        if failed:
+            said = "; ".join(f"{each['measure']}: {each['why']}" for each in failed)
+            raise GateNotMetError(f"alias {self._recipe.alias} stays where it is: {said}")
+
+    def _aliases(self) -> Iterator[str]:
+        yield self._recipe.alias
+        if self._recipe.is_default and self._recipe.alias != DEFAULT_ALIAS:
+            yield DEFAULT_ALIAS
+
+    def _move(self, alias: str, also_others: bool) -> None:
+        """Where somebody else has moved it, it is theirs."""
+        wanted, step = self.made.served_version_id, f"alias {alias}"
+        aliases = self._api.get("/v1/aliases")["data"]
+        at = next((str(each["version_id"]) for each in aliases if each["name"] == alias), "")
+        asked, stood_at = self._record.moved(alias)
+        if at and (at == wanted or (asked, stood_at) == (wanted, at)):
+            self._view.kept(step, at)
+        elif at and at != stood_at and not also_others:
+            self._view.left(
+                step,
+                f"stands at {at}, where no run of this recipe put it. `--move-alias` moves it",
+            )
+        else:
+            moved = self._api.put(f"/v1/aliases/{alias}", {"version_id": wanted})
+            at = str(moved["version_id"])
+            self._record.move(alias, wanted, at)
+            self._view.done(step, at)
+        self.made.aliases[alias] = at
+
+    def _job(self, step: str, path: str, body: Record, *, section: str) -> tuple[Record, Record]:
+        """A job that has succeeded, and the answer to its order."""
+        for number in count():
+            headers = {"idempotency-key": order_key(path, body, number)}
+            with _in_section(self._recipe, section):
+                accepted = self._api.post(path, body, headers=headers)
+            job_id = accepted.get("job_id") or accepted["id"]
+            job = self._api.get(f"/v1/jobs/{job_id}")
+            if job["status"] == "succeeded":
+                self._view.kept(step, job_id)
+                return job, accepted
+            if job["status"] == "cancelled":
+                continue
+            if job["status"] in ("failed", "paused"):
+                self._api.post(f"/v1/jobs/{job_id}/resume", {})
+            self.made.jobs.append(job_id)
+            return self._follow(job_id, step), accepted
+        raise AssertionError("numbers do not end")
+
+
+@contextmanager
+def _in_section(recipe: Recipe, section: str) -> Iterator[None]:
+    """Refusals within are of a section of the recipe, and name its line."""
+    try:
+        yield
+    except DomainError as error:
+        if getattr(error, "status", 0) not in REFUSED:
+            raise
+        said = getattr(error, "said", {})
+        messages = said.get("errors") or [said.get("message") or error.message]
+        raise InvalidInputError([recipe.located(each, section) for each in messages]) from error
+
+
+def order_key(path: str, body: Mapping[str, Any], number: int = 0) -> str:
+    """The idempotency key of an order: of its inputs alone.
+
+    Args:
+        number: of orders with the same inputs that were cancelled.
+    """
+    text = json.dumps([path, body], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    key = f"recipe-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+    return f"{key}-{number}" if number else key
+
+
+def _sha256_of(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

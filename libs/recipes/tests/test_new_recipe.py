@@ -1,0 +1,88 @@
+"""A new recipe reads its file as a person would, and is a recipe."""
+
+import json
+from pathlib import Path
+
+import pytest
+from modelmill_recipes.new_recipe import new_recipe
+from modelmill_recipes.propose import KINDS, Kind
+from modelmill_recipes.recipe import Recipe
+from modelmill_service_kit.errors import InvalidInputError
+
+TICKETS = "ticket,team\nno power,hardware\nwrong bill,billing\nbroken,hardware\nlate,billing\n"
+CASES: list[tuple[Kind, str, str, dict[str, str]]] = [
+    ("classify", "t.csv", TICKETS, {"user_template": "{ticket}", "answer_template": "{team}"}),
+    (
+        "classify",
+        "t.csv",
+        "id;subject;body;group\n1;a;b;x\n2;c;d;y\n3;e;f;x\n4;g;h;y\n",
+        {"user_template": "subject: {subject}\nbody: {body}", "answer_template": "{group}"},
+    ),
+    (
+        "extract",
+        "t.jsonl",
+        '{"mail": "hello", "json": "{}"}\n',
+        {"user_template": "{mail}", "answer_template": "{json}"},
+    ),
+    ("chat", "t.jsonl", '{"messages": []}\n', {"layout": "openai_chat"}),
+    ("chat", "t.jsonl", '{"conversations": []}\n', {"layout": "sharegpt"}),
+    ("chat", "t.jsonl", '{"instruction": "a", "output": "b"}\n', {"layout": "alpaca"}),
+    ("chat", "问答.csv", "question,Reply\n好,是\n", {"answer_template": "{Reply}"}),
+    ("continue", "t.jsonl", '{"text": "long"}\n', {"layout": "text"}),
+    ("preference", "t.jsonl", '{"chosen": "a", "rejected": "b"}\n', {"layout": "preference"}),
+    (
+        "preference",
+        "t.tsv",
+        "prompt\tbetter\tworse\na\tb\tc\n",
+        {"rejected_template": "{worse}", "answer_template": "{better}"},
+    ),
+    ("distill", "t.csv", "prompt,answer\na,b\n", {"user_template": "{prompt}"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "content", "mapping"), CASES)
+def test_the_mapping_is_what_the_columns_say_and_the_text_is_a_recipe(
+    tmp_path: Path, kind: Kind, name: str, content: str, mapping: dict[str, str]
+) -> None:
+    data, output = tmp_path / "rows" / name, tmp_path / "recipe.yaml"
+    data.parent.mkdir()
+    data.write_text(content, encoding="utf-8")
+    output.write_text(new_recipe(kind, data, output, base="some-base"), encoding="utf-8")
+    recipe = Recipe.load(output)
+    assert recipe.files == (data.resolve(),)
+    assert mapping.items() <= recipe.dataset["mapping"].items()
+
+
+def test_every_kind_has_a_case() -> None:
+    assert {case[0] for case in CASES} == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("classify", "a,b\n1,2\n3,4\n5,6\n"), ("continue", "body\nx\n"), ("preference", "a,b\n1,2\n")],
+)
+def test_where_no_column_will_do_the_columns_are_named(
+    tmp_path: Path, kind: Kind, content: str
+) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_text(content)
+    with pytest.raises(InvalidInputError, match=f"The file has {content.splitlines()[0][0]}"):
+        new_recipe(kind, data, tmp_path / "r.yaml", base="b")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00a", b"[1]\n", b"{\n", b""])
+def test_a_file_that_is_not_read_here_is_refused_with_the_remedy(
+    tmp_path: Path, content: bytes
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_bytes(content)
+    with pytest.raises(InvalidInputError, match=r"mill data preview|has no rows"):
+        new_recipe("chat", data, tmp_path / "r.yaml", base="b")
+
+
+def test_values_that_are_no_text_count_as_what_they_look_like(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    rows = [{"note": f"n{number}", "stars": number % 3} for number in range(9)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = new_recipe("classify", data, tmp_path / "r.yaml", base="b")
+    assert 'answer_template: "{stars}"' in text

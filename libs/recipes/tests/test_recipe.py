@@ -1,0 +1,169 @@
+"""A recipe is read whole, or every error in it is named with its line."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from modelmill_recipes.recipe import Recipe
+from modelmill_service_kit.errors import InvalidInputError
+
+Change = Callable[[str], str]
+
+
+def errors_in(file: Path) -> list[str]:
+    with pytest.raises(InvalidInputError) as raised:
+        Recipe.load(file)
+    return raised.value.errors
+
+
+def changed(file: Path, old: str, new: str) -> int:
+    """Replaces a part that is there once; the line of it."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1, old
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_the_example_is_read(recipe_file: Path) -> None:
+    recipe = Recipe.load(recipe_file)
+    assert recipe.files == (recipe_file.parents[1].resolve() / "demo" / "wordnet_nouns.jsonl",)
+    assert (recipe.name, recipe.alias, recipe.base) == (
+        "wordnet-kinds",
+        "wordnet",
+        "smollm2-135m-instruct",
+    )
+    assert recipe.dataset["mapping"]["answer_template"] == "{label}"
+    assert "files" not in recipe.dataset
+
+
+TYPOS = [
+    ("name:", "nam:", "name"),
+    ("base:", "bases:", "base"),
+    ("data:", "dta:", "data"),
+    ("training:", "trainig:", "training"),
+    ("evaluation:", "evalution:", "evaluation"),
+    ("alias:", "aliass:", "alias"),
+    ("  files:", "  file:", "files"),
+    ("mapping:", "maping:", "mapping"),
+    ("system_template:", "sytem_template:", "system_template"),
+    ("user_template:", "usr_template:", "user_template"),
+    ("answer_template:", "answer_tmplate:", "answer_template"),
+    ("shares:", "share:", "shares"),
+    ("max_test_rows:", "max_tst_rows:", "max_test_rows"),
+    ("duplicates:", "duplicate:", "duplicates"),
+    ("near_threshold:", "near_treshold:", "near_threshold"),
+    ("training_method:", "trainingmethod:", "training_method"),
+    ("hyperparameters:", "hyper_parameters:", "hyperparameters"),
+    ("epochs:", "epoch:", "epochs"),
+    ("batch_size:", "batchsize:", "batch_size"),
+    ("learning_rate:", "learnin_rate:", "learning_rate"),
+    ("measures:", "measure:", "measures"),
+    ("protections:", "protection:", "protections"),
+    ("worst:", "wurst:", "worst"),
+    ("- measure:", "- mesure:", "measure"),
+]
+WRONG_VALUES = [
+    ("name: wordnet-kinds", "name: wordnet kinds", "name"),
+    ("name: wordnet-kinds", "name: 8", "name"),
+    ("name: wordnet-kinds", "name:", "name"),
+    ("base: smollm2-135m-instruct", "base: [a]", "base"),
+    ("base: smollm2-135m-instruct", "base: ./none", "base"),
+    ("files: ../demo/wordnet_nouns.jsonl", "files: ../demo/wordnet_noun.jsonl", "data.files"),
+    ("files: ../demo/wordnet_nouns.jsonl", "files: ../demo/*.csv", "data.files"),
+    ("files: ../demo/wordnet_nouns.jsonl", "files: []", "data.files"),
+    ("files: ../demo/wordnet_nouns.jsonl", "files: {a: b}", "data.files"),
+    ("shares: {train: 0.78, valid: 0.05, test: 0.17}", "shares: 0.78", "data.shares"),
+    (
+        "shares: {train: 0.78, valid: 0.05, test: 0.17}",
+        "shares: {train: 1, valid: 0}",
+        "data.shares.test",
+    ),
+    ("valid: 0.05", "valid: 1.05", "data.shares.valid"),
+    ("max_test_rows: 200", "max_test_rows: many", "data.max_test_rows"),
+    ("max_test_rows: 200", "max_test_rows: -1", "data.max_test_rows"),
+    ("max_test_rows: 200", "max_test_rows: 0.5", "data.max_test_rows"),
+    ("near_threshold: 0.9", "near_threshold: 9", "data.duplicates.near_threshold"),
+    ("training_method: lora", "training_method: lroa", "training.training_method"),
+    ("training_method: lora", "training_method: 4", "training.training_method"),
+    ("epochs: 1", "epochs: 0", "training.hyperparameters.epochs"),
+    ("epochs: 1", "epochs: one", "training.hyperparameters.epochs"),
+    ("batch_size: 16", "batch_size: 16.5", "training.hyperparameters.batch_size"),
+    ("batch_size: 16", "batch_size: [16]", "training.hyperparameters.batch_size"),
+    ("learning_rate: auto", "learning_rate: best", "training.hyperparameters.learning_rate"),
+    ("measures: [accuracy]", "measures: accuracy", "evaluation.measures"),
+    ("worst: 0.5", "worst: half", "evaluation.protections.0.worst"),
+    ("alias: wordnet", "alias: word net", "alias"),
+    ("alias: wordnet", "alias: wordnet\ndefault: maybe", "default"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "meant"), TYPOS)
+def test_a_misspelt_field_is_refused_with_its_line_and_the_one_that_is_meant(
+    recipe_file: Path, old: str, new: str, meant: str
+) -> None:
+    line = changed(recipe_file, old, new)
+    (error,) = errors_in(recipe_file)
+    assert error.startswith(f"{recipe_file}:{line}: ")
+    assert "unknown field" in error
+    assert f"Did you mean {meant!r}?" in error
+
+
+@pytest.mark.parametrize(("old", "new", "field"), WRONG_VALUES)
+def test_a_wrong_value_is_refused_with_its_line_and_field(
+    recipe_file: Path, old: str, new: str, field: str
+) -> None:
+    line = changed(recipe_file, old, new) + new.count("\n")
+    (error,) = errors_in(recipe_file)
+    assert error.startswith(f"{recipe_file}:{line}: {field}: ")
+
+
+def test_all_errors_are_named_in_the_order_of_their_lines(recipe_file: Path) -> None:
+    lines = [
+        changed(recipe_file, old, new)
+        for old, new in (("worst: 0.5", "worst: half"), ("seed: 7\n  dup", "sed: 7\n  dup"))
+    ]
+    errors = errors_in(recipe_file)
+    assert [int(error.split(":")[1]) for error in errors] == sorted(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("name: [", ":1: not YAML"),
+        ("name: a\nname: b\n", ":2: not YAML: found duplicate key"),
+        ("- a\n", "must be a mapping"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_what_is_no_recipe_at_all_is_refused_in_one_line(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text(content)
+    (error,) = errors_in(file)
+    assert said in error
+
+
+def test_a_recipe_that_is_no_utf8_says_at_which_byte(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_bytes("name: 好".encode("gb18030"))
+    (error,) = errors_in(file)
+    assert "not UTF-8 at byte 6" in error
+
+
+def test_a_number_in_scientific_notation_is_a_number_and_no_is_a_word(recipe_file: Path) -> None:
+    changed(recipe_file, "learning_rate: auto", "learning_rate: 1e-4")
+    changed(recipe_file, "system_template: Name the kind of thing.", "system_template: no")
+    recipe = Recipe.load(recipe_file)
+    assert recipe.training["hyperparameters"]["learning_rate"] == 1e-4
+    assert recipe.dataset["mapping"]["system_template"] == "no"
+
+
+def test_a_glob_names_its_file_and_of_several_all_are_named(recipe_file: Path) -> None:
+    (recipe_file.parent / "a.csv").write_text("word\n")
+    changed(recipe_file, "files: ../demo/wordnet_nouns.jsonl", 'files: "*.csv"')
+    assert [file.name for file in Recipe.load(recipe_file).files] == ["a.csv"]
+
+    (recipe_file.parent / "b.csv").write_text("word\n")
+    (error,) = errors_in(recipe_file)
+    assert "a.csv, b.csv: a dataset is made of one file" in error

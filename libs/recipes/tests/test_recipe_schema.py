@@ -1,0 +1,21 @@
+"""The schema of recipes is that of the API."""
+
+import runpy
+from pathlib import Path
+
+from modelmill_recipes.recipe import Recipe
+
+ROOT = Path(__file__).parents[3]
+PACKAGED = ROOT / "libs/recipes/src/modelmill_recipes/recipe.schema.json"
+
+
+def test_the_packaged_schema_is_made_from_the_api_document() -> None:
+    made = runpy.run_path(str(ROOT / "deploy/recipes/make_schema.py"))["schema_text"]()
+    assert PACKAGED.read_text(encoding="utf-8") == made, "run deploy/recipes/make_schema.py"
+
+
+def test_the_schema_accepts_every_example() -> None:
+    examples = sorted((ROOT / "deploy/recipes").glob("*.yaml"))
+    assert examples
+    for example in examples:
+        Recipe.load(example)

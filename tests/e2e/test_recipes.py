@@ -1,0 +1,176 @@
+"""Recipes over a real stack: what was done with the same inputs is never done again."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelmill_cli.job_watch import watch_job
+from modelmill_recipes.errors import GateNotMetError
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.run_recipe import RecipeResult, RecipeRun
+from modelmill_recipes.run_record import RunRecord
+from modelmill_service_kit.errors import InvalidInputError
+from rich.console import Console
+
+from tests.e2e.conftest import Loop, write_rows
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+RECIPE = """name: {name}
+base: {base}
+data:
+  files: rows.jsonl
+  mapping:
+    system_template: Name the kind of thing.
+    user_template: "{{word}}: {{gloss}}"
+    answer_template: "{{label}}"
+training:
+  hyperparameters: {{learning_rate: 0.01, epochs: 3, batch_size: 8, lora_rank: 4}}
+require_learned: false
+"""
+
+
+class Steps:
+    """What a run says of its steps."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+
+    def kept(self, step: str, words: str) -> None:
+        self.said[step] = "kept"
+
+    def done(self, step: str, words: str) -> None:
+        self.said[step] = "done"
+
+    def left(self, step: str, words: str) -> None:
+        self.said[step] = f"left: {words}"
+
+
+class Bench:
+    """A recipe in a folder, that is run again and again."""
+
+    def __init__(self, loop: Loop, folder: Path, name: str) -> None:
+        self.file = folder / "recipe.yaml"
+        self.text = RECIPE.format(name=name, base=loop.base_version_id)
+        self.record = RunRecord.of(folder / "record", name)
+        write_rows(folder / "rows.jsonl", 60)
+        self._loop = loop
+
+    async def run(self, *, move_alias: bool = False) -> tuple[RecipeResult, dict[str, str], int]:
+        """What was made, what was said of the steps, and how many jobs there are more."""
+        self.file.write_text(self.text)
+        client, steps = self._loop.client, Steps()
+        run = RecipeRun(
+            Recipe.load(self.file),
+            client,
+            lambda job_id, title: watch_job(client, job_id, title, Console(quiet=True)),
+            _no_import,
+            self.record,
+            steps,
+        )
+        before = await self._jobs()
+        made = await asyncio.to_thread(run, move_alias=move_alias)
+        return made, steps.said, await self._jobs() - before
+
+    async def _jobs(self) -> int:
+        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.each("/v1/jobs")])
+        return len(jobs)
+
+
+def _no_import(folder: Path) -> str:
+    raise AssertionError(folder)
+
+
+async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "once")
+    first, _, jobs = await bench.run()
+    assert jobs == 3  # dataset, training and the build that follows by itself
+    assert first.aliases["once"] == first.served_version_id != ""
+
+    again, said, jobs = await bench.run()
+    assert jobs == 0
+    assert set(said.values()) == {"kept"}
+    assert again.jobs == []
+    assert (again.dataset_id, again.version_id) == (first.dataset_id, first.version_id)
+
+
+async def test_a_change_runs_what_depends_on_it_alone(loop: Loop, tmp_path: Path) -> None:
+    bench = Bench(loop, tmp_path, "changed")
+    first, _, _ = await bench.run()
+
+    bench.text += "alias: another\n"
+    made, _, jobs = await bench.run()
+    assert jobs == 0
+    assert made.aliases == {"another": first.served_version_id}
+
+    bench.text = bench.text.replace("learning_rate: 0.01", "learning_rate: 0.02")
+    made, said, jobs = await bench.run()
+    assert jobs == 2
+    assert said["dataset"] == "kept"
+    assert made.version_id != first.version_id
+
+    write_rows(tmp_path / "rows.jsonl", 61)
+    made, _, jobs = await bench.run()
+    assert jobs == 3
+    assert made.dataset_id != first.dataset_id
+
+
+async def test_an_alias_that_was_moved_by_hand_is_left_alone_until_it_is_said(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "moved")
+    first, _, _ = await bench.run()
+    body = {"version_id": loop.base_version_id}
+    by_hand = await asyncio.to_thread(loop.client.put, "/v1/aliases/moved", body)
+
+    made, said, _ = await bench.run()
+    assert said["alias moved"].startswith(f"left: stands at {by_hand['version_id']}")
+    assert made.aliases["moved"] == by_hand["version_id"]
+
+    made, said, _ = await bench.run(move_alias=True)
+    assert made.aliases["moved"] == first.served_version_id
+
+
+async def test_a_protection_that_is_not_met_keeps_the_alias_where_it_is_and_all_that_was_made(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "gated")
+    bench.text += "evaluation:\n  protections: [{measure: accuracy, worst: 1.1}]\n"
+    with pytest.raises(GateNotMetError, match="accuracy"):
+        await bench.run()
+    aliases = await asyncio.to_thread(loop.client.get, "/v1/aliases")
+    assert "gated" not in [alias["name"] for alias in aliases["data"]]
+
+    bench.text = bench.text.replace("worst: 1.1", "worst: 0.0")
+    made, _, jobs = await bench.run()
+    assert jobs == 1  # the evaluation alone
+    assert made.aliases["gated"] == made.served_version_id
+
+
+async def test_a_model_that_did_not_learn_is_served_only_where_the_recipe_says_so(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "unlearned")
+    never = "{learning_rate: 1e-9, max_steps: 1, batch_size: 8, lora_rank: 4}"
+    served = bench.text = bench.text[: bench.text.index("{learning_rate")] + f"{never}\n"
+    with pytest.raises(GateNotMetError, match="did not learn"):
+        await bench.run()
+    bench.text = f"{served}require_learned: false\n"
+    made, _, jobs = await bench.run()
+    assert jobs == 0
+    assert made.aliases["unlearned"] == made.served_version_id
+
+
+async def test_a_refusal_of_the_api_names_the_line_of_the_recipe(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "refused")
+    bench.text = bench.text.replace("lora_rank: 4", "lora_rank: 4000000")
+    with pytest.raises(InvalidInputError, match=r"recipe.yaml:10: .*lora_rank"):
+        await bench.run()
+    bench.text = bench.text.replace(loop.base_version_id, "no-such-base")
+    with pytest.raises(InvalidInputError, match=r"recipe.yaml:2: .*no-such-base"):
+        await bench.run()
