@@ -23,7 +23,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -86,6 +86,9 @@ proto: install ## Generate libs/contracts from proto/
 		--mypy_out=quiet:libs/contracts/src --mypy_grpc_out=quiet:libs/contracts/src $(PROTOS)
 	$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
 		| $(BIN)/python proto/comments.py > libs/contracts/src/modelmill/comments.json
+
+recipe-schema: install ## Generate the JSON Schema of recipes from the gateway's document
+	@$(BIN)/python libs/recipes/tools/make_schema.py
 
 client: install ## Generate the client's types from the gateway's document, and its synchronous half
 	@$(BIN)/python libs/client/tools/generate.py

@@ -1,12 +1,14 @@
 """Recipes over a real stack: what was done with the same inputs is never done again."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from modelmill_cli.job_watch import watch_job
 from modelmill_recipes.errors import GateNotMetError
+from modelmill_recipes.plan_recipe import plan_recipe
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.run_recipe import RecipeResult, RecipeRun
 from modelmill_recipes.run_record import RunRecord
@@ -57,14 +59,16 @@ class Bench:
         write_rows(folder / "rows.jsonl", 60)
         self._loop = loop
 
-    async def run(self, *, move_alias: bool = False) -> tuple[RecipeResult, dict[str, str], int]:
+    async def run(
+        self, *, move_alias: bool = False, client: Any = None
+    ) -> tuple[RecipeResult, dict[str, str], int]:
         """What was made, what was said of the steps, and how many jobs there are more."""
         self.file.write_text(self.text)
-        client, steps = self._loop.client, Steps()
+        client, steps = client or self._loop.client, Steps()
         run = RecipeRun(
             Recipe.load(self.file),
             client,
-            lambda job_id, title: watch_job(client, job_id, title, Console(quiet=True)),
+            lambda job_id, title: watch_job(self._loop.client, job_id, title, Console(quiet=True)),
             _no_import,
             self.record,
             steps,
@@ -72,6 +76,18 @@ class Bench:
         before = await self._jobs()
         made = await asyncio.to_thread(run, move_alias=move_alias)
         return made, steps.said, await self._jobs() - before
+
+    async def plan(self) -> dict[str, bool]:
+        """Steps that a run would keep, and those that it would do."""
+        self.file.write_text(self.text)
+        recipe = Recipe.load(self.file)
+        steps = await asyncio.to_thread(lambda: [*plan_recipe(recipe, self._loop.client)])
+        return {each.step: each.is_kept for each in steps}
+
+    async def jobs_named(self, name: str) -> int:
+        """Jobs of all kinds whose spec has this name."""
+        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.each("/v1/jobs")])
+        return len([job for job in jobs if job["spec"].get("name") == name])
 
     async def _jobs(self) -> int:
         jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.each("/v1/jobs")])
@@ -86,15 +102,55 @@ async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
     loop: Loop, tmp_path: Path
 ) -> None:
     bench = Bench(loop, tmp_path, "once")
+    planned = await bench.plan()
+    assert not any(planned.values())
     first, _, jobs = await bench.run()
     assert jobs == 3  # dataset, training and the build that follows by itself
     assert first.aliases["once"] == first.served_version_id != ""
 
+    assert all((await bench.plan()).values())
     again, said, jobs = await bench.run()
     assert jobs == 0
     assert set(said.values()) == {"kept"}
     assert again.jobs == []
     assert (again.dataset_id, again.version_id) == (first.dataset_id, first.version_id)
+
+
+class Interrupted(Exception):
+    """Stands for Ctrl-C, which a thread cannot be sent."""
+
+
+class Interrupting:
+    """The gateway, of which the answer to one call is never heard."""
+
+    def __init__(self, client: Any, call: int) -> None:
+        self._client = client
+        self.calls_left = call
+
+    def __getattr__(self, name: str) -> Any:
+        def called(*arguments: Any, **named: Any) -> Any:
+            answer = getattr(self._client, name)(*arguments, **named)
+            self.calls_left -= 1
+            if self.calls_left == 0:
+                raise Interrupted
+            return answer
+
+        return called
+
+
+async def test_a_run_that_ends_behind_any_of_its_calls_goes_on_from_there(
+    loop: Loop, tmp_path: Path
+) -> None:
+    bench = Bench(loop, tmp_path, "interrupted")
+    for call in range(1, 100):
+        with suppress(Interrupted):
+            made, _, more = await bench.run(client=Interrupting(loop.client, call))
+            break
+    assert call > 6
+    # One dataset and one training, however often it ended.
+    assert await bench.jobs_named("interrupted") == 2
+    assert more == 0
+    assert made.aliases["interrupted"] == made.served_version_id
 
 
 async def test_a_change_runs_what_depends_on_it_alone(loop: Loop, tmp_path: Path) -> None:
@@ -107,6 +163,8 @@ async def test_a_change_runs_what_depends_on_it_alone(loop: Loop, tmp_path: Path
     assert made.aliases == {"another": first.served_version_id}
 
     bench.text = bench.text.replace("learning_rate: 0.01", "learning_rate: 0.02")
+    done = [step for step, is_kept in (await bench.plan()).items() if not is_kept]
+    assert done == ["training", "build", "alias another"]
     made, said, jobs = await bench.run()
     assert jobs == 2
     assert said["dataset"] == "kept"

@@ -10,8 +10,8 @@ PACKAGED = ROOT / "libs/recipes/src/modelmill_recipes/recipe.schema.json"
 
 
 def test_the_packaged_schema_is_made_from_the_api_document() -> None:
-    made = runpy.run_path(str(ROOT / "deploy/recipes/make_schema.py"))["schema_text"]()
-    assert PACKAGED.read_text(encoding="utf-8") == made, "run deploy/recipes/make_schema.py"
+    made = runpy.run_path(str(ROOT / "libs/recipes/tools/make_schema.py"))["schema_text"]()
+    assert PACKAGED.read_text(encoding="utf-8") == made, "run libs/recipes/tools/make_schema.py"
 
 
 def test_the_schema_accepts_every_example() -> None:

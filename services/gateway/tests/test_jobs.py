@@ -275,6 +275,20 @@ async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):
     assert (await client.get("/v1/jobs?kind=other")).status_code == 400
 
 
+async def test_jobs_are_found_by_the_key_under_which_they_were_ordered(house: House):
+    client = house.http(tenant="keyed")
+    body = {"file_id": await upload(client), "mapping": MAPPING}
+    headers = {"idempotency-key": "mine"}
+    job_id = (await client.post("/v1/datasets", json=body, headers=headers)).json()["job_id"]
+    await client.post("/v1/datasets", json=body)
+
+    found = (await client.get("/v1/jobs?idempotency_key=mine")).json()["data"]
+    assert [job["id"] for job in found] == [job_id]
+    assert (await client.get("/v1/jobs?idempotency_key=other")).json()["data"] == []
+    other = house.http(tenant="another")
+    assert (await other.get("/v1/jobs?idempotency_key=mine")).json()["data"] == []
+
+
 async def test_every_route_that_creates_takes_an_idempotency_key():
     creating = {route.name for route in ROUTES if route.name.startswith("create_")}
     assert creating == {

@@ -401,6 +401,7 @@ class File(TypedDict):
     purpose: str
     status: Literal["processed"]
     digest: str
+    sha256: str | None
 
 
 class FilePage(TypedDict):
@@ -463,10 +464,10 @@ class HyperParametersBody(TypedDict):
     something else. Upper limits are the trainer's to know.
     """
 
-    n_epochs: NotRequired[float | None]
-    epochs: NotRequired[float | None]
-    batch_size: NotRequired[int | None]
-    learning_rate: NotRequired[float | None]
+    n_epochs: NotRequired[float | Literal["auto"] | None]
+    epochs: NotRequired[float | Literal["auto"] | None]
+    batch_size: NotRequired[int | Literal["auto"] | None]
+    learning_rate: NotRequired[float | Literal["auto", "search"] | None]
     """
     Learning rate, or "search": short runs are compared on the valid split.
     """
@@ -474,7 +475,7 @@ class HyperParametersBody(TypedDict):
     """
     `learning_rate` is "search".
     """
-    learning_rate_multiplier: NotRequired[float | None]
+    learning_rate_multiplier: NotRequired[float | Literal["auto"] | None]
     """
     Multiplier on the learning rate that the trainer chooses.
     """
@@ -482,20 +483,20 @@ class HyperParametersBody(TypedDict):
     """
     Fixed epochs, batch size and rate instead of chosen ones.
     """
-    gradient_accumulation_steps: NotRequired[int | None]
-    warmup_ratio: NotRequired[float | None]
-    max_steps: NotRequired[int | None]
-    max_tokens_per_row: NotRequired[int | None]
-    lora_rank: NotRequired[int | None]
-    lora_alpha: NotRequired[float | None]
-    lora_dropout: NotRequired[float | None]
-    weight_decay: NotRequired[float | None]
-    max_grad_norm: NotRequired[float | None]
-    checkpoint_steps: NotRequired[int | None]
-    virtual_tokens: NotRequired[int | None]
-    preference_beta: NotRequired[float | None]
-    distillation_temperature: NotRequired[float | None]
-    distillation_weight: NotRequired[float | None]
+    gradient_accumulation_steps: NotRequired[int | Literal["auto"] | None]
+    warmup_ratio: NotRequired[float | Literal["auto"] | None]
+    max_steps: NotRequired[int | Literal["auto"] | None]
+    max_tokens_per_row: NotRequired[int | Literal["auto"] | None]
+    lora_rank: NotRequired[int | Literal["auto"] | None]
+    lora_alpha: NotRequired[float | Literal["auto"] | None]
+    lora_dropout: NotRequired[float | Literal["auto"] | None]
+    weight_decay: NotRequired[float | Literal["auto"] | None]
+    max_grad_norm: NotRequired[float | Literal["auto"] | None]
+    checkpoint_steps: NotRequired[int | Literal["auto"] | None]
+    virtual_tokens: NotRequired[int | Literal["auto"] | None]
+    preference_beta: NotRequired[float | Literal["auto"] | None]
+    distillation_temperature: NotRequired[float | Literal["auto"] | None]
+    distillation_weight: NotRequired[float | Literal["auto"] | None]
     target_modules: NotRequired[list[str] | None]
     target_parameters: NotRequired[list[str] | None]
     last_turn_only: NotRequired[bool | None]
@@ -872,10 +873,10 @@ class PreferenceParametersBody(TypedDict):
     Hyper-parameters of DPO; `beta` is OpenAI's name of `preference_beta`.
     """
 
-    n_epochs: NotRequired[float | None]
-    epochs: NotRequired[float | None]
-    batch_size: NotRequired[int | None]
-    learning_rate: NotRequired[float | None]
+    n_epochs: NotRequired[float | Literal["auto"] | None]
+    epochs: NotRequired[float | Literal["auto"] | None]
+    batch_size: NotRequired[int | Literal["auto"] | None]
+    learning_rate: NotRequired[float | Literal["auto", "search"] | None]
     """
     Learning rate, or "search": short runs are compared on the valid split.
     """
@@ -883,7 +884,7 @@ class PreferenceParametersBody(TypedDict):
     """
     `learning_rate` is "search".
     """
-    learning_rate_multiplier: NotRequired[float | None]
+    learning_rate_multiplier: NotRequired[float | Literal["auto"] | None]
     """
     Multiplier on the learning rate that the trainer chooses.
     """
@@ -891,24 +892,24 @@ class PreferenceParametersBody(TypedDict):
     """
     Fixed epochs, batch size and rate instead of chosen ones.
     """
-    gradient_accumulation_steps: NotRequired[int | None]
-    warmup_ratio: NotRequired[float | None]
-    max_steps: NotRequired[int | None]
-    max_tokens_per_row: NotRequired[int | None]
-    lora_rank: NotRequired[int | None]
-    lora_alpha: NotRequired[float | None]
-    lora_dropout: NotRequired[float | None]
-    weight_decay: NotRequired[float | None]
-    max_grad_norm: NotRequired[float | None]
-    checkpoint_steps: NotRequired[int | None]
-    virtual_tokens: NotRequired[int | None]
-    preference_beta: NotRequired[float | None]
-    distillation_temperature: NotRequired[float | None]
-    distillation_weight: NotRequired[float | None]
+    gradient_accumulation_steps: NotRequired[int | Literal["auto"] | None]
+    warmup_ratio: NotRequired[float | Literal["auto"] | None]
+    max_steps: NotRequired[int | Literal["auto"] | None]
+    max_tokens_per_row: NotRequired[int | Literal["auto"] | None]
+    lora_rank: NotRequired[int | Literal["auto"] | None]
+    lora_alpha: NotRequired[float | Literal["auto"] | None]
+    lora_dropout: NotRequired[float | Literal["auto"] | None]
+    weight_decay: NotRequired[float | Literal["auto"] | None]
+    max_grad_norm: NotRequired[float | Literal["auto"] | None]
+    checkpoint_steps: NotRequired[int | Literal["auto"] | None]
+    virtual_tokens: NotRequired[int | Literal["auto"] | None]
+    preference_beta: NotRequired[float | Literal["auto"] | None]
+    distillation_temperature: NotRequired[float | Literal["auto"] | None]
+    distillation_weight: NotRequired[float | Literal["auto"] | None]
     target_modules: NotRequired[list[str] | None]
     target_parameters: NotRequired[list[str] | None]
     last_turn_only: NotRequired[bool | None]
-    beta: NotRequired[float | None]
+    beta: NotRequired[float | Literal["auto"] | None]
 
 
 class PreviewedRow(TypedDict):

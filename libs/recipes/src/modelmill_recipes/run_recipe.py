@@ -5,12 +5,9 @@ often it is placed. A second run orders nothing, a change orders what depends on
 interrupted goes on. A job that failed is resumed; one that was cancelled is ordered anew.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,12 +16,18 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 
 from modelmill_recipes.api import Api, FollowJob, ImportBase, Record, StepView
 from modelmill_recipes.errors import GateNotMetError
+from modelmill_recipes.orders import (
+    Order,
+    build_orders,
+    dataset_order,
+    evaluation_order,
+    stored_file,
+    training_order,
+)
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.run_record import RunRecord
 
-CHUNK_BYTES = 1 << 20
-DATASETS, TRAININGS = "/v1/datasets", "/v1/fine_tuning/jobs"
-EVALUATIONS, OPTIMIZATIONS = "/v1/evaluations", "/v1/optimizations"
+KEY_HEADER = "idempotency-key"
 DEFAULT_ALIAS = "default"
 REFUSED = frozenset({400, 404, 409, 422})
 """Statuses of what is wrong with an order."""
@@ -103,29 +106,20 @@ class RecipeRun:
     def _upload(self) -> str:
         """A file of the same content that was sent before is not sent again."""
         (file,) = self._recipe.files
-        sha256 = _sha256_of(file)
-        for stored in self._api.each("/v1/files", purpose="fine-tune"):
-            if stored["sha256"] == sha256:
-                self._view.kept("files", f"{file.name} {stored['id']}")
-                return str(stored["id"])
+        if found := stored_file(self._api, file):
+            self._view.kept("files", f"{file.name} {found['id']}")
+            return str(found["id"])
         stored = self._api.upload(file)
         self._view.done("files", f"{file.name} {stored['id']}")
         return str(stored["id"])
 
     def _make_dataset(self, file_id: str) -> None:
-        body = {**self._recipe.dataset, "name": self._recipe.name, "file_id": file_id}
-        job, accepted = self._job("dataset", DATASETS, body, section="data")
+        job, accepted = self._job(dataset_order(self._recipe, file_id))
         self.made.dataset_id = str(accepted["id"])
         self.made.dataset = job["result"]["summary"]
 
     def _train(self, base: str) -> None:
-        body = {
-            **self._recipe.training,
-            "model": base,
-            "training_file": self.made.dataset_id,
-            "suffix": self._recipe.name,
-        }
-        job, _ = self._job("training", TRAININGS, body, section="training")
+        job, _ = self._job(training_order(self._recipe, base, self.made.dataset_id))
         result = job["result"]
         self.made.version_id, self.made.training = result["version_id"], result["summary"]
 
@@ -142,10 +136,8 @@ class RecipeRun:
                 if job["spec"].get("source_version_id") == made.version_id:
                     self._follow(job["id"], "build")
                     break
-        for order in self._recipe.optimizations:
-            body = {**order, "model": made.version_id, "dataset_id": made.dataset_id}
-            title = f"build {order.get('target_form', '')}".rstrip()
-            self._job(title, OPTIMIZATIONS, body, section="optimizations")
+        for order in build_orders(self._recipe, made.version_id, made.dataset_id):
+            self._job(order)
 
     def _evaluate(self) -> None:
         if self._recipe.requires_learning and self.made.training.get("learned") is False:
@@ -153,14 +145,11 @@ class RecipeRun:
                 f"the model did not learn, so alias {self._recipe.alias} stays where it is:"
                 f" {self.made.training.get('advice', '')} With `require_learned: false` it moves"
             )
-        if self._recipe.evaluation is None:
+        made = self.made
+        order = evaluation_order(self._recipe, made.served_version_id, made.dataset_id)
+        if order is None:
             return
-        body = {
-            **self._recipe.evaluation,
-            "model": self.made.served_version_id,
-            "dataset_id": self.made.dataset_id,
-        }
-        job, _ = self._job("evaluation", EVALUATIONS, body, section="evaluation")
+        job, _ = self._job(order)
         self.made.evaluation = job["result"]["summary"]
         failed = [
             each for each in self.made.evaluation.get("protections", ()) if not each["passed"]
@@ -194,24 +183,23 @@ class RecipeRun:
             self._view.done(step, at)
         self.made.aliases[alias] = at
 
-    def _job(self, step: str, path: str, body: Record, *, section: str) -> tuple[Record, Record]:
+    def _job(self, order: Order) -> tuple[Record, Record]:
         """A job that has succeeded, and the answer to its order."""
-        for number in count():
-            headers = {"idempotency-key": order_key(path, body, number)}
-            with _in_section(self._recipe, section):
-                accepted = self._api.post(path, body, headers=headers)
+        for key in order.idempotency_keys():
+            with _in_section(self._recipe, order.section):
+                accepted = self._api.post(order.path, order.body, headers={KEY_HEADER: key})
             job_id = accepted.get("job_id") or accepted["id"]
             job = self._api.get(f"/v1/jobs/{job_id}")
             if job["status"] == "succeeded":
-                self._view.kept(step, job_id)
+                self._view.kept(order.step, job_id)
                 return job, accepted
             if job["status"] == "cancelled":
                 continue
             if job["status"] in ("failed", "paused"):
                 self._api.post(f"/v1/jobs/{job_id}/resume", {})
             self.made.jobs.append(job_id)
-            return self._follow(job_id, step), accepted
-        raise AssertionError("numbers do not end")
+            return self._follow(job_id, order.step), accepted
+        raise AssertionError("keys do not end")
 
 
 @contextmanager
@@ -225,22 +213,3 @@ def _in_section(recipe: Recipe, section: str) -> Iterator[None]:
         said = getattr(error, "said", {})
         messages = said.get("errors") or [said.get("message") or error.message]
         raise InvalidInputError([recipe.located(each, section) for each in messages]) from error
-
-
-def order_key(path: str, body: Mapping[str, Any], number: int = 0) -> str:
-    """The idempotency key of an order: of its inputs alone.
-
-    Args:
-        number: of orders with the same inputs that were cancelled.
-    """
-    text = json.dumps([path, body], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    key = f"recipe-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
-    return f"{key}-{number}" if number else key
-
-
-def _sha256_of(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

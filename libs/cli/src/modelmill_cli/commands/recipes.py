@@ -4,6 +4,8 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +18,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.gateway_client import (
+    DEFAULT_TENANT,
+    Connection,
+    GatewayClient,
+    local_token,
+)
+from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_results import result_facts
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import duration_words
+from modelmill_cli.logged_stack import logged_stack
+from modelmill_cli.stack_options import StackOptions
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import print_table
 
@@ -29,6 +39,8 @@ if TYPE_CHECKING:
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 
+RUN_LIFE = timedelta(days=7)
+"""Of the token of a run: training takes long."""
 KINDS = ("classify", "extract", "chat", "continue", "preference", "distill")
 
 app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
@@ -62,35 +74,97 @@ def run(
     move_alias: Annotated[
         bool, typer.Option("--move-alias", help="Move an alias that was moved by hand, too.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would be done, and order nothing.")
+    ] = False,
+    http_port: Annotated[
+        int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
+    ] = 0,
 ) -> None:
     """Run a recipe: rows to a dataset, a fine-tuned model, its builds, a score and an alias.
 
-    What was done with the same inputs is kept; Ctrl-C and failures lose nothing.
+    What was done with the same inputs is kept; Ctrl-C and failures lose nothing. Where nothing
+    runs on the state folder, everything is started for the run and stopped behind it.
     """
     # They take a fifth of a second to load, which every other command would pay as well.
     from modelmill_recipes.recipe import Recipe
-    from modelmill_recipes.run_recipe import RecipeRun
-    from modelmill_recipes.run_record import RunRecord
 
     state: StateFolder = context.obj
     console = Console(highlight=False)
     started = time.monotonic()
     ordered = Recipe.load(recipe)
+    if plan:
+        _print_plan(state, ordered, console)
+        return
+    run_on = partial(_run_on, state, ordered, console, move_alias)
+    try:
+        connection = Connection.find(state, life=RUN_LIFE)
+    except PreconditionError:
+        own = _in_own_stack(state, StackOptions(http_port=http_port), console, run_on)
+
+        def say_stopping() -> None:
+            console.print(f"stopping; `mill run {recipe}` goes on from here")
+
+        result = asyncio.run(interruptible(own, say_stopping))
+        following = f"mill up, and in another terminal mill chat --model {ordered.alias}"
+    else:
+        with GatewayClient(connection) as client:
+            try:
+                result = run_on(client)
+            except KeyboardInterrupt:
+                said = f"what was ordered goes on; `mill run {recipe}` follows it again"
+                typer.echo(said, err=True)
+                raise
+        following = f"mill chat --model {ordered.alias}"
+    _print_result(result, ordered, console, time.monotonic() - started)
+    console.print(escape(f"next: {following}"))
+
+
+def _print_plan(state: StateFolder, recipe: "Recipe", console: Console) -> None:
+    from modelmill_recipes.plan_recipe import plan_recipe
+
     with GatewayClient(Connection.find(state)) as client:
-        run = RecipeRun(
-            ordered,
-            client,
-            lambda job_id, title: watch_job(client, job_id, title, console),
-            partial(_imported, state),
-            RunRecord.of(state.path / "recipes", ordered.name),
-            StepLines(console),
-        )
+        for each in plan_recipe(recipe, client):
+            how = "kept" if each.is_kept else "do"
+            console.print(f"{how:<4}  {each.step:<12} {escape(each.words)}", soft_wrap=True)
+
+
+async def _in_own_stack(
+    state: StateFolder,
+    options: StackOptions,
+    console: Console,
+    run_on: Callable[[GatewayClient], "RecipeResult"],
+) -> "RecipeResult":
+    log_file = state.path / "up.log"
+    console.print(f"starting NATS and six services for this run ({log_file} has their logs) ...")
+    async with logged_stack(state, options, log_file) as stack:
+        token = local_token(state, life=RUN_LIFE)
+        client = GatewayClient(Connection(stack.runtime.http_url, token))
         try:
-            made = run(move_alias=move_alias)
-        except KeyboardInterrupt:
-            typer.echo(f"what was ordered goes on; `mill run {recipe}` follows it again", err=True)
-            raise
-    _print_made(made, ordered, console, time.monotonic() - started)
+            return await asyncio.to_thread(run_on, client)
+        finally:
+            client.close()  # ends the thread at its next call
+
+
+def _run_on(
+    state: StateFolder,
+    recipe: "Recipe",
+    console: Console,
+    move_alias: bool,
+    client: GatewayClient,
+) -> "RecipeResult":
+    from modelmill_recipes.run_recipe import RecipeRun
+    from modelmill_recipes.run_record import RunRecord
+
+    run = RecipeRun(
+        recipe,
+        client,
+        lambda job_id, title: watch_job(client, job_id, title, console),
+        partial(_imported, state),
+        RunRecord.of(state.path / "recipes", recipe.name),
+        StepLines(console),
+    )
+    return run(move_alias=move_alias)
 
 
 def _imported(state: StateFolder, folder: Path) -> str:
@@ -98,7 +172,7 @@ def _imported(state: StateFolder, folder: Path) -> str:
     return asyncio.run(bringing).version_id
 
 
-def _print_made(made: "RecipeResult", recipe: "Recipe", console: Console, seconds: float) -> None:
+def _print_result(made: "RecipeResult", recipe: "Recipe", console: Console, seconds: float) -> None:
     table = Table(show_header=False, box=None)
     job: dict[str, Any] = {
         "kind": "train",
@@ -112,7 +186,6 @@ def _print_made(made: "RecipeResult", recipe: "Recipe", console: Console, second
     table.add_row("served", made.served_version_id)
     table.add_row("jobs", f"{len(made.jobs)} in {duration_words(seconds)}")
     print_table(table)
-    console.print(escape(f"next: mill chat --model {recipe.alias}"))
 
 
 @app.command()

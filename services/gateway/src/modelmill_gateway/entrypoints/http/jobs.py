@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
-from modelmill_bus.kinds import EVALUATE, OPTIMIZE
+from modelmill_bus.kinds import EVALUATE, KINDS, OPTIMIZE, job_id, prefix_of
 from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_service_kit.errors import DomainError, InvalidInputError
@@ -251,8 +251,15 @@ class JobRoutes:
         self.resume_job = self._all.control(JOB_DESIRED_STATE_RUN)
 
     async def list_jobs(self, request: Request) -> Page[Any]:
-        kind = JobQuery.of(request.query_params).kind
-        return self._all.page(request, self._jobs.list(caller_of(request).tenant, kind))
+        query, tenant = JobQuery.of(request.query_params), caller_of(request).tenant
+        found = self._jobs.list(tenant, query.kind)
+        if key := query.idempotency_key:
+            ids = {
+                job_id(prefix_of(kind), tenant=tenant, kind=kind, idempotency_key=key)
+                for kind in KINDS
+            }
+            found = [record for record in found if record.requested.job_id in ids]
+        return self._all.page(request, found)
 
     async def list_job_events(self, request: Request) -> Response | ResponseModel:
         return await self._events.reply(request, self._all.record(request), "job.event")

@@ -107,6 +107,9 @@ class JobQuery(PageQuery):
     kind: Annotated[str, AfterValidator(_kind)] | None = Field(
         None, description="Filter by job kind."
     )
+    idempotency_key: str | None = Field(
+        None, description="Filter by the Idempotency-Key under which jobs were ordered."
+    )
 
 
 class FineTuningQuery(PageQuery):

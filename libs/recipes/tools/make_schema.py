@@ -1,6 +1,6 @@
 """Writes the JSON Schema of recipes, of which most is the gateway's API document.
 
-python deploy/recipes/make_schema.py
+python libs/recipes/tools/make_schema.py
 """
 
 import json
