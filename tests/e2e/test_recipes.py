@@ -116,7 +116,7 @@ async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
     assert (again.dataset_id, again.version_id) == (first.dataset_id, first.version_id)
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Stands for Ctrl-C, which a thread cannot be sent."""
 
 
@@ -132,7 +132,7 @@ class Interrupting:
             answer = getattr(self._client, name)(*arguments, **named)
             self.calls_left -= 1
             if self.calls_left == 0:
-                raise Interrupted
+                raise InterruptedRunError
             return answer
 
         return called
@@ -143,7 +143,7 @@ async def test_a_run_that_ends_behind_any_of_its_calls_goes_on_from_there(
 ) -> None:
     bench = Bench(loop, tmp_path, "interrupted")
     for call in range(1, 100):
-        with suppress(Interrupted):
+        with suppress(InterruptedRunError):
             made, _, more = await bench.run(client=Interrupting(loop.client, call))
             break
     assert call > 6
