@@ -39,6 +39,14 @@ if TYPE_CHECKING:
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 
+MoveAlias = Annotated[
+    bool, typer.Option("--move-alias", help="Move an alias that was moved by hand, too.")
+]
+Plan = Annotated[bool, typer.Option("--plan", help="Show what would be done, and order nothing.")]
+OwnPort = Annotated[
+    int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
+]
+RunOn = Callable[[GatewayClient], "RecipeResult"]
 RUN_LIFE = timedelta(days=7)
 """Of the token of a run: training takes long."""
 KINDS = ("classify", "extract", "chat", "continue", "preference", "distill")
@@ -71,15 +79,9 @@ class StepLines:
 def run(
     context: typer.Context,
     recipe: RecipeFile,
-    move_alias: Annotated[
-        bool, typer.Option("--move-alias", help="Move an alias that was moved by hand, too.")
-    ] = False,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Show what would be done, and order nothing.")
-    ] = False,
-    http_port: Annotated[
-        int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
-    ] = 0,
+    move_alias: MoveAlias = False,
+    plan: Plan = False,
+    http_port: OwnPort = 0,
 ) -> None:
     """Run a recipe: rows to a dataset, a fine-tuned model, its builds, a score and an alias.
 
@@ -100,24 +102,43 @@ def run(
     try:
         connection = Connection.find(state, life=RUN_LIFE)
     except PreconditionError:
-        own = _in_own_stack(state, StackOptions(http_port=http_port), console, run_on)
-
-        def say_stopping() -> None:
-            console.print(f"stopping; `mill run {recipe}` goes on from here")
-
-        result = asyncio.run(interruptible(own, say_stopping))
-        following = f"mill up, and in another terminal mill chat --model {ordered.alias}"
+        options = StackOptions(http_port=http_port)
+        result = _run_in_own_stack(state, options, console, run_on)
+        following = "mill up, and in another terminal "
     else:
-        with GatewayClient(connection) as client:
-            try:
-                result = run_on(client)
-            except KeyboardInterrupt:
-                said = f"what was ordered goes on; `mill run {recipe}` follows it again"
-                typer.echo(said, err=True)
-                raise
-        following = f"mill chat --model {ordered.alias}"
+        result = _run_beside(connection, run_on)
+        following = ""
     _print_result(result, ordered, console, time.monotonic() - started)
-    console.print(escape(f"next: {following}"))
+    console.print(escape(f"next: {following}mill chat --model {ordered.alias}"))
+
+
+def _run_beside(connection: Connection, run_on: RunOn) -> "RecipeResult":
+    with GatewayClient(connection) as client:
+        try:
+            return run_on(client)
+        except KeyboardInterrupt:
+            typer.echo("what was ordered goes on; the same run follows it again", err=True)
+            raise
+
+
+def _run_in_own_stack(
+    state: StateFolder, options: StackOptions, console: Console, run_on: RunOn
+) -> "RecipeResult":
+    async def run() -> "RecipeResult":
+        log_file = state.path / "up.log"
+        console.print(f"starting NATS and six services ({log_file} has their logs) ...")
+        async with logged_stack(state, options, log_file) as stack:
+            token = local_token(state, life=RUN_LIFE)
+            client = GatewayClient(Connection(stack.runtime.http_url, token))
+            try:
+                return await asyncio.to_thread(run_on, client)
+            finally:
+                client.close()  # ends the thread at its next call
+
+    def say_stopping() -> None:
+        console.print("stopping; the same run goes on from here")
+
+    return asyncio.run(interruptible(run(), say_stopping))
 
 
 def _print_plan(state: StateFolder, recipe: "Recipe", console: Console) -> None:
@@ -127,23 +148,6 @@ def _print_plan(state: StateFolder, recipe: "Recipe", console: Console) -> None:
         for each in plan_recipe(recipe, client):
             how = "kept" if each.is_kept else "do"
             console.print(f"{how:<4}  {each.step:<12} {escape(each.words)}", soft_wrap=True)
-
-
-async def _in_own_stack(
-    state: StateFolder,
-    options: StackOptions,
-    console: Console,
-    run_on: Callable[[GatewayClient], "RecipeResult"],
-) -> "RecipeResult":
-    log_file = state.path / "up.log"
-    console.print(f"starting NATS and six services for this run ({log_file} has their logs) ...")
-    async with logged_stack(state, options, log_file) as stack:
-        token = local_token(state, life=RUN_LIFE)
-        client = GatewayClient(Connection(stack.runtime.http_url, token))
-        try:
-            return await asyncio.to_thread(run_on, client)
-        finally:
-            client.close()  # ends the thread at its next call
 
 
 def _run_on(
