@@ -167,3 +167,22 @@ def test_a_glob_names_its_file_and_of_several_all_are_named(recipe_file: Path) -
     (recipe_file.parent / "b.csv").write_text("word\n")
     (error,) = errors_in(recipe_file)
     assert "a.csv, b.csv: a dataset is made of one file" in error
+
+
+@pytest.mark.parametrize(
+    ("message", "section", "field"),
+    [
+        ("mapping.user_template: no column", "data", "    user_template:"),
+        ("batch_size must be at most 4", "training", "    batch_size:"),
+        ("worst: must be below 1", "evaluation", "      worst:"),
+        ("no model 'x'", "base", "base:"),
+        ("something else is wrong", "training", "training:"),
+    ],
+)
+def test_an_error_of_the_api_has_the_line_of_the_field_that_it_names(
+    recipe_file: Path, message: str, section: str, field: str
+) -> None:
+    lines = recipe_file.read_text(encoding="utf-8").splitlines()
+    (line,) = [number for number, text in enumerate(lines, 1) if text.startswith(field)]
+    located = Recipe.load(recipe_file).located(message, section)
+    assert located == f"{recipe_file}:{line}: {message}"

@@ -1,5 +1,7 @@
 """A recipe: from rows to a served model, in one file."""
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -9,6 +11,8 @@ from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_recipes.located import LocatedYaml, Place
 from modelmill_recipes.schema_errors import schema_errors
+
+FIELD = re.compile(r"[A-Za-z0-9_.]+")
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,41 @@ class Recipe:
         """An error of the API about a field of a section, with its line in front.
 
         Args:
-            message: Such as `mapping.user_template: ...`.
+            message: Begins with the field, such as `mapping.user_template: ...` or
+                `lora_rank must be ...`.
         """
-        field = message.partition(":")[0]
-        place: Place = (section, *field.split(".")) if " " not in field else (section,)
-        return f"{self.source.at(place)}: {message}"
+        named = FIELD.match(message)
+        parts = named[0].split(".") if named else []
+        return f"{self.source.at(_place(self.source.value, section, parts))}: {message}"
+
+
+def _place(value: dict[str, Any], section: str, parts: list[str]) -> Place:
+    """Where the field is in the section: by its whole path, or else by its last name wherever that
+    is, for a service does not know in which part of the order a field came."""
+    own = value.get(section)
+    whole = _within(own, parts)
+    if whole is None and parts:
+        whole = next((place for place in _places(own) if place[-1] == parts[-1]), None)
+    return (section, *(whole or ()))
+
+
+def _within(value: Any, parts: list[str]) -> Place | None:
+    """The parts themselves where they lead to a value."""
+    for part in parts:
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return tuple(parts)
+
+
+def _places(value: Any) -> Iterator[Place]:
+    """Of all fields, outer ones first."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        found = [*items]
+        yield from ((key,) for key, _ in found)
+        for key, inner in found:
+            yield from ((key, *place) for place in _places(inner))
 
 
 def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Path:
