@@ -1,6 +1,8 @@
 """Recipes over a real stack: what was done with the same inputs is never done again."""
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from modelmill_recipes.run_record import RunRecord
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 
+from tests.bad_input.mill import mill
 from tests.e2e.conftest import Loop, write_rows
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -108,12 +111,58 @@ async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
     assert jobs == 3  # dataset, training and the build that follows by itself
     assert first.aliases["once"] == first.served_version_id != ""
 
+    assert await answer_of(loop, first.version_id) == await answer_without_us(
+        loop, first.version_id, tmp_path / "exported"
+    )
+
     assert all((await bench.plan()).values())
     again, said, jobs = await bench.run()
     assert jobs == 0
     assert set(said.values()) == {"kept"}
     assert again.jobs == []
     assert (again.dataset_id, again.version_id) == (first.dataset_id, first.version_id)
+
+
+ELSEWHERE = """import sys
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+base = AutoModelForCausalLM.from_pretrained("base")
+model = PeftModel.from_pretrained(base, ".").eval()
+tokenizer = AutoTokenizer.from_pretrained(".")
+asked = [{"role": "user", "content": "thing 1: something that grows"}]
+ids = tokenizer.apply_chat_template(
+    asked, add_generation_prompt=True, return_tensors="pt", return_dict=True
+)
+made = model.generate(**ids, max_new_tokens=8, do_sample=False)
+assert not any(name.startswith("modelmill") for name in sys.modules)
+text = tokenizer.decode(made[0][ids["input_ids"].shape[1]:], skip_special_tokens=True)
+sys.stdout.buffer.write(text.encode())
+"""
+
+
+async def answer_of(loop: Loop, version_id: str) -> str:
+    """As it is served."""
+    answer = await loop.openai.chat.completions.create(
+        model=version_id,
+        messages=[{"role": "user", "content": "thing 1: something that grows"}],
+        max_tokens=8,
+        temperature=0,
+    )
+    return (answer.choices[0].message.content or "").strip()
+
+
+async def answer_without_us(loop: Loop, version_id: str, folder: Path) -> str:
+    """Of an exported folder, by transformers and PEFT in a process that loads nothing of ours."""
+    done = await asyncio.to_thread(
+        mill, loop.state.path, "models", "export", version_id, str(folder)
+    )
+    assert done.status == 0, done.err
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ELSEWHERE), cwd=folder, stdout=PIPE, env={"PATH": ""}
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return said.decode().strip()
 
 
 class InterruptedRunError(Exception):

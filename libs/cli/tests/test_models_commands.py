@@ -172,3 +172,35 @@ def test_an_alias_and_a_model_are_deleted_by_their_names(
     assert said(capsys, "models", "unalias", "kinds") == "kinds: no alias any more\n"
     assert said(capsys, "models", "delete", "kinds") == "kinds: deleted mv-tuned mv-int8\n"
     assert gateway.deleted == ["/v1/aliases/kinds", "/v1/models/kinds"]
+
+
+def test_an_adapter_is_exported_with_its_base_beside_it_and_without_our_evidence(
+    gateway: Gateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(tmp_path / "artifacts")
+    base, adapter = tmp_path / "the-base", tmp_path / "the-adapter"
+    make_tiny_llama(base)
+    (adapter / "parity").mkdir(parents=True)
+    (adapter / "parity" / "goldens.json").write_text("[]")
+    (adapter / "adapter_config.json").write_text(
+        json.dumps({"r": 4, "base_model_name_or_path": "mv-base"})
+    )
+    for name, folder, form in (
+        ("mv-base", base, "safetensors"),
+        ("mv-lora", adapter, "adapter"),
+    ):
+        digest = store.commit(folder, kind="model", form=form).digest
+        gateway.models[name] = {"id": name, "digest": digest, "form": form}
+    gateway.models["mv-lora"]["base_version_id"] = "mv-base"
+
+    target = tmp_path / "out"
+    shown = said(capsys, "--state", str(state), "models", "export", "mv-lora", str(target))
+    assert "PeftModel.from_pretrained" in shown
+    config = json.loads((target / "adapter_config.json").read_text())
+    assert config == {"r": 4, "base_model_name_or_path": "base"}
+    assert (target / "base" / "config.json").read_bytes() == (base / "config.json").read_bytes()
+    assert not (target / "parity").exists()
+    assert os.access(target / "adapter_config.json", os.W_OK)
+
+    assert run_app(["--state", str(state), "models", "export", "mv-lora", str(target)]) == 2
+    assert "is there already" in capsys.readouterr().err

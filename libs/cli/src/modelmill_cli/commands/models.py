@@ -21,6 +21,7 @@ from rich.table import Table
 
 from modelmill_cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
 from modelmill_cli.interrupts import interruptible
+from modelmill_cli.model_export import export_model, usage_of
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import loading_words, megabytes, plain, print_table
@@ -231,6 +232,28 @@ def card(
         Console().print(Markdown(text.partition("---\n")[2].partition("---\n")[2] or text))
     else:
         typer.echo(text)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    version: Version,
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+) -> None:
+    """Export a version as a folder that transformers, PEFT, vLLM or OpenVINO GenAI loads.
+
+    An adapter has its base beside it. Works on the machine that has the artifacts.
+    """
+    with GatewayClient(Connection.find(context.obj)) as client:
+        model = _version(client, version)
+        base = model.get("base_version_id") if model["form"] == "adapter" else ""
+        base_digest = client.get(f"/v1/models/{base}")["digest"] if base else ""
+    state: StateFolder = context.obj
+    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    export_model(store, model["digest"], folder, base_digest=base_digest)
+    size = megabytes(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+    typer.echo(f"{folder}  {model['form']}  {size}")
+    typer.echo(usage_of(model["form"], folder), nl=False)
 
 
 def _version(client: GatewayClient, name: str) -> dict[str, Any]:
