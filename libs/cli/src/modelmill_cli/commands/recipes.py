@@ -25,11 +25,10 @@ from modelmill_cli.gateway_client import (
     local_token,
 )
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.job_results import result_facts
 from modelmill_cli.job_watch import watch_job
-from modelmill_cli.job_words import duration_words
+from modelmill_cli.job_words import duration_words, result_facts
 from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack_options import StackOptions
+from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import print_table
 
