@@ -14,8 +14,8 @@ forbid_telemetry()
 import numpy as np  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_int8 import MODEL_FILE, OpenVinoInt8  # noqa: E402
-from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel  # noqa: E402
-from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel  # noqa: E402
+from modelmill_optimizer_builder.domain.build_plan import NotMergeableError  # noqa: E402
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402

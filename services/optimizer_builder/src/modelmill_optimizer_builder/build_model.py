@@ -10,15 +10,16 @@ from typing import Any
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill_bus.kinds import version_id_of
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.manifest import Manifest
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_card
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_optimizer_builder.create_build import BuildSources
 from modelmill_optimizer_builder.domain.build_plan import ADAPTER
 
 CHILD = "modelmill_optimizer_builder.child"
@@ -64,8 +65,11 @@ class BuildInputs:
 class BuildModel:
     """Idempotent: another attempt of a job gives the same version id."""
 
-    def __init__(self, artifacts: BuildSources, store: ArtifactStore) -> None:
-        self._known = artifacts
+    def __init__(
+        self, models: ModelCatalogue, datasets: DatasetCatalogue, store: ArtifactStore
+    ) -> None:
+        self._models = models
+        self._datasets = datasets
         self._store = store
 
     async def __call__(self, job: ActiveJob, spec: BuildSpec) -> ModelReady:
@@ -127,7 +131,7 @@ class BuildModel:
 
     async def _load_inputs(self, tenant: str, spec: BuildSpec) -> BuildInputs:
         try:
-            source = await self._known.version(tenant, spec.source_version_id)
+            source = await self._version(tenant, spec.source_version_id)
             dataset = await self._dataset(tenant, spec)
         except NotFoundError as error:
             raise JobFailed("SOURCE_GONE", error.message, "Name one that exists.") from error
@@ -140,10 +144,13 @@ class BuildModel:
             await self._base_name(tenant, source),
         )
 
+    async def _version(self, tenant: str, version_id: str) -> ModelReady:
+        return await self._models.look(lambda: self._models.get(tenant, version_id), MODEL_READY)
+
     async def _base_name(self, tenant: str, source: ModelReady) -> str:
         base = source.base_version_id or source.version_id
         try:
-            return (await self._known.version(tenant, base)).name
+            return (await self._version(tenant, base)).name
         except NotFoundError:
             return base  # the base was retired, and its name is no longer known
 
@@ -151,7 +158,10 @@ class BuildModel:
         if not spec.dataset_id:
             return None
         # Also a retired one: the dataset existed when the job was accepted.
-        return await self._known.dataset(tenant, spec.dataset_id, include_retired=True)
+        return await self._datasets.look(
+            lambda: self._datasets.get(tenant, spec.dataset_id, include_retired=True),
+            DATASET_READY,
+        )
 
     def _child_request(self, spec: BuildSpec, inputs: BuildInputs) -> dict[str, Any]:
         source_folder = self._store.materialise(inputs.source.digest)

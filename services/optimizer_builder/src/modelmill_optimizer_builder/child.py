@@ -14,8 +14,7 @@ from modelmill_service_kit.large_imports import uncollected
 from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
-from modelmill_optimizer_builder.domain.build_plan import OPENVINO_INT8
-from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError
+from modelmill_optimizer_builder.domain.build_plan import OPENVINO_INT8, NotMergeableError
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 

@@ -1,12 +1,12 @@
 """Use case: validate a build spec and queue a job of kind optimize."""
 
-from typing import Protocol
-
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.kinds import OPTIMIZE, prefix_of
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_jobs.submit import JobQueue, SubmittedJob
+from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.default_build import UNMERGED_METHODS
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
@@ -20,23 +20,12 @@ from modelmill_optimizer_builder.domain.build_plan import (
 )
 
 
-class BuildSources(Protocol):
-    async def version(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError, naming the version."""
-        ...
-
-    async def dataset(
-        self, tenant: str, dataset_id: str, *, include_retired: bool = False
-    ) -> DatasetReady:
-        """Raises NotFoundError, naming the dataset."""
-        ...
-
-
 class CreateBuild:
     """Validates the whole spec and reports every error at once."""
 
-    def __init__(self, artifacts: BuildSources, queue: JobQueue) -> None:
-        self._known = artifacts
+    def __init__(self, models: ModelCatalogue, datasets: DatasetCatalogue, queue: JobQueue) -> None:
+        self._models = models
+        self._datasets = datasets
         self._queue = queue
 
     async def __call__(
@@ -72,9 +61,13 @@ class CreateBuild:
         if source.form != ADAPTER:
             return source.size_bytes
         try:
-            return (await self._known.version(tenant, source.base_version_id)).size_bytes
+            base = await self._version(tenant, source.base_version_id)
         except NotFoundError:
             return 0  # the job itself fails because its base is gone
+        return base.size_bytes
+
+    async def _version(self, tenant: str, version_id: str) -> ModelReady:
+        return await self._models.look(lambda: self._models.get(tenant, version_id), MODEL_READY)
 
     async def _checked_source(self, tenant: str, spec: BuildSpec) -> ModelReady:
         """Validate the spec; returns the version to build from."""
@@ -87,13 +80,15 @@ class CreateBuild:
         missing: list[str] = []
         if spec.source_version_id:
             try:
-                source = await self._known.version(tenant, spec.source_version_id)
+                source = await self._version(tenant, spec.source_version_id)
                 errors += source_errors(version_of(source))
             except NotFoundError as error:
                 missing.append(error.message)
         if spec.dataset_id:
             try:
-                await self._known.dataset(tenant, spec.dataset_id)
+                await self._datasets.look(
+                    lambda: self._datasets.get(tenant, spec.dataset_id), DATASET_READY
+                )
             except NotFoundError as error:
                 missing.append(error.message)
         if errors:

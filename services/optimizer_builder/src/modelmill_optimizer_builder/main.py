@@ -18,7 +18,6 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
-from modelmill_optimizer_builder.adapters.known_artifacts import KnownArtifacts
 from modelmill_optimizer_builder.build_model import BuildModel
 from modelmill_optimizer_builder.create_build import CreateBuild
 from modelmill_optimizer_builder.entrypoints.bus import follow_models
@@ -39,16 +38,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
-        artifacts, queue = KnownArtifacts(models, datasets), JobQueue(bus)
+        queue = JobQueue(bus)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            servicer = OptimizerBuilderServicer(CreateBuild(artifacts, queue))
+            servicer = OptimizerBuilderServicer(CreateBuild(models, datasets, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildHandler(BuildModel(artifacts, store_of(settings)))],
+            [BuildHandler(BuildModel(models, datasets, store_of(settings)))],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from modelmill_optimizer_builder.domain.not_mergeable import NotMergeableError
+from modelmill_optimizer_builder.domain.build_plan import NotMergeableError
 
 Logits = NDArray[np.float32]
 

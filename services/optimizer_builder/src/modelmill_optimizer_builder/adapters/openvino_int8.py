@@ -49,6 +49,16 @@ DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
 """One activation scale per token: faster than OpenVINO's default of one per 32 values."""
 
 _FLOATS = (ov.Type.bf16, ov.Type.f16, ov.Type.f32)
+Ids = Sequence[int]
+MODEL_FILE = "openvino_model.xml"
+LATENT = ("deepseek_v2", "deepseek_v3")
+"""Models with latent attention, which optimum-intel supports for transformers 4.53 only."""
+NEW_TOKENS = 64
+ROUNDS = 6
+CACHE_GIB = 1
+Name = TypeVar("Name", bound=str)
+PARITY_STEPS = 2
+"""Prefill and one decode step: a traced model can be right in one and wrong in the other."""
 
 
 def quantise_weights(source: Path, target: Path) -> None:
@@ -114,9 +124,6 @@ def _replace(node: Any, replacement: Any) -> None:
             reader.replace_source_output(replacement.output(0))
 
 
-Ids = Sequence[int]
-
-
 class MergedModelGenerator:
     """Computes in float32, so that its logits differ only by the merge and rounding."""
 
@@ -151,11 +158,6 @@ def module_logits(
         yield module(ids, use_cache=False, logits_to_keep=len(continuation)).logits[0].numpy()
 
 
-MODEL_FILE = "openvino_model.xml"
-LATENT = ("deepseek_v2", "deepseek_v3")
-"""Models with latent attention, which optimum-intel supports for transformers 4.53 only."""
-
-
 def export_bf16(merged: MergedModel, folder: Path) -> None:
     """Write `openvino_model.xml` and `.bin`, `config.json` and `generation_config.json`."""
     model_type = merged.module.config.model_type
@@ -185,13 +187,6 @@ def _prepare_latent(merged: MergedModel) -> None:
     DeepseekOpenVINOConfig.MAX_TRANSFORMERS_VERSION = "9.9"
     DeepseekOpenVINOConfig._MODEL_PATCHER = OVDecoderModelPatcher
     merged.module.set_experts_implementation("batched_mm")
-
-
-NEW_TOKENS = 64
-ROUNDS = 6
-CACHE_GIB = 1
-
-Name = TypeVar("Name", bound=str)
 
 
 def tokens_per_second(
@@ -235,10 +230,6 @@ def _generate(pipeline: Any, prompt: Sequence[int]) -> float:
     (result,) = pipeline.generate([ov.Tensor(np.array([prompt]))], [config])
     seconds = time.perf_counter() - started
     return len(result.m_generation_ids[0]) / seconds
-
-
-PARITY_STEPS = 2
-"""Prefill and one decode step: a traced model can be right in one and wrong in the other."""
 
 
 class OpenVinoInt8:

@@ -7,7 +7,7 @@ import numpy as np
 from modelmill_evaluation.choices import ChoiceQuestion
 from numpy.typing import NDArray
 
-from modelmill_optimizer_builder.adapters.stateful_model import StatefulModel
+from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel
 
 BLOCK_TOKENS = 192
 """Prompt tokens per call: enough that reading the weights no longer dominates the time."""

@@ -1,14 +1,20 @@
-"""Writes the tokenizer of a build: as OpenVINO models, which GenAI needs, and as HF files."""
+"""Writes the tokenizer of a build: as OpenVINO models, which GenAI needs, and as HF files.
+
+Conversion and engine run a tokenizer with their own libraries, which no earlier import has tested:
+both run in bounded processes.
+"""
 
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from modelmill_evaluation.parity.goldens import TOKENIZER_MISMATCH, ParityError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 
-from modelmill_optimizer_builder.adapters import tokenizer_calls
+from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 PROBES = (
@@ -19,9 +25,6 @@ PROBES = (
 """Probe texts of several scripts, with digits, spaces and emoji, on which tokenizers differ."""
 
 
-CALLS = tokenizer_calls.__name__
-
-
 def write_tokenizer(source: Path, folder: Path) -> None:
     """Convert and copy the tokenizer of a Hugging Face folder.
 
@@ -30,7 +33,7 @@ def write_tokenizer(source: Path, folder: Path) -> None:
         LimitError: Conversion exceeded a time or memory limit.
     """
     given = {"source": str(source), "folder": str(folder)}
-    bounded_call(f"{CALLS}:write_engine_tokenizer", given)
+    bounded_call(f"{__name__}:write_engine_tokenizer", given)
     for name in COPIED:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
@@ -48,7 +51,7 @@ def read_by_engine(
         LimitError: That exceeded a time or memory limit.
     """
     given = {"folder": str(folder), "texts": list(texts)}
-    ids: list[list[int]] = bounded_call(f"{CALLS}:engine_ids", given, limits)
+    ids: list[list[int]] = bounded_call(f"{__name__}:engine_ids", given, limits)
     return ids
 
 
@@ -68,3 +71,31 @@ def check_tokenizer(
             raise ParityError(
                 TOKENIZER_MISMATCH, f"the built tokenizer encodes {text!r} as other tokens"
             )
+
+
+def write_engine_tokenizer(given: Mapping[str, str]) -> None:
+    """Convert the tokenizer of the Hugging Face folder `source` to OpenVINO models in `folder`."""
+    forbid_telemetry()
+    # No tokenizer needs torch, and it is most of the import time of transformers.
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    import openvino as ov
+    from openvino_tokenizers import convert_tokenizer
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(given["source"], local_files_only=True)
+    encoder, decoder = convert_tokenizer(tokenizer, with_detokenizer=True)
+    folder = Path(given["folder"])
+    ov.save_model(encoder, folder / "openvino_tokenizer.xml")
+    ov.save_model(decoder, folder / "openvino_detokenizer.xml")
+
+
+def engine_ids(given: Mapping[str, Any]) -> list[list[int]]:
+    """Token ids of each of `texts` by the engine's tokenizer in `folder`."""
+    forbid_telemetry()
+    import openvino_genai
+
+    engine: Any = openvino_genai.Tokenizer(given["folder"])
+    return [
+        engine.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
+        for text in given["texts"]
+    ]

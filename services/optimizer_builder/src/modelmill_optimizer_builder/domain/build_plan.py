@@ -72,3 +72,7 @@ def build_needs(weights_bytes: int) -> MachineSize:
 
 def _either(words: Sequence[str]) -> str:
     return " or ".join(repr(word) for word in words)
+
+
+class NotMergeableError(ValueError):
+    """The adapter does not change weights; the message says what it is."""
