@@ -15,9 +15,9 @@ from typing import Any
 
 from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from modelmill_inference.answer_writer import AnswerWriter
+from modelmill_inference.constrained_answer import constrained_output, constrained_pieces
 from modelmill_inference.domain.generation import ModelLimits, plan_generation
-from modelmill_inference.domain.sampling import Constraint, SamplingOptions
-from modelmill_inference.hold_answer import constrained_output, held_pieces
+from modelmill_inference.domain.sampling import OutputConstraint, SamplingOptions
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_testkit.in_process_tokenizers import InProcess
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -64,7 +64,7 @@ class HeldEngine:
     async def _one(
         self, asked: Mapping[str, Any], number: int, schema: str | None
     ) -> tuple[str, str, int]:
-        version, constraint = self._version, schema and Constraint("json_schema", schema)
+        version, constraint = self._version, schema and OutputConstraint("json_schema", schema)
         options = SamplingOptions(
             max_new_tokens=asked["max_new_tokens"][number],
             temperature=asked["temperature"],
@@ -83,7 +83,7 @@ class HeldEngine:
             grammar=form.text if form else "",
         )
         writer, text, tokens, reason = AnswerWriter(version.tokenizer, ()), "", 0, ""
-        async with aclosing(held_pieces(version, request, form)) as pieces:
+        async with aclosing(constrained_pieces(version, request, form)) as pieces:
             async for piece in pieces:
                 written = writer.write(piece)
                 text += written.text

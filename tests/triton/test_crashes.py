@@ -114,7 +114,7 @@ async def test_an_engine_whose_server_stays_away_gives_up(
     end_tokens: frozenset[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_process, "MAX_DEATHS", 2)
+    monkeypatch.setattr(engine_process, "MAX_FAILURES", 2)
     monkeypatch.setattr(triton_peer, "CONNECT_SECONDS", 0.2)
     try:
         async with loaded(triton, build, end_tokens) as engine:

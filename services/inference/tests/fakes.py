@@ -22,7 +22,7 @@ from modelmill_inference.domain.generation import (
 )
 from modelmill_inference.domain.memory import MemoryNeed
 from modelmill_inference.domain.sampling import MIN_TOP_P
-from modelmill_inference.find_engine import Runs
+from modelmill_inference.find_engine import EngineChoice
 from modelmill_inference.load_version import LoadedVersion, ModelFiles, PreparedVersion
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 from modelmill_testkit.in_process_tokenizers import InProcess
@@ -161,7 +161,7 @@ class FakeLoader:
         files = ModelFiles({}, Path(), LIMITS, weight_bytes=0)
         opened = OpenTokenizer(self.tokenizer, InProcess(self.tokenizer))
         need = self.needs.get(model.version_id, MemoryNeed(model.version_id, 0, 0))
-        runs = Runs(FakeKind(), model)
+        runs = EngineChoice(FakeKind(), model)
         return PreparedVersion(model, runs, Path(), None, files, opened, need, began=0.0)
 
     async def open(self, prepared: PreparedVersion) -> LoadedVersion:
@@ -234,7 +234,7 @@ class HeardFacts:
 
     facts: list[ModelServing] = field(default_factory=list)
 
-    def say(self, fact: ModelServing) -> None:
+    def announce(self, fact: ModelServing) -> None:
         self.facts.append(fact)
 
     def of(self, version_id: str) -> list[str]:

@@ -2,15 +2,15 @@
 
 import random
 
-from modelmill_inference.domain.grammar.closing import Measures
+from modelmill_inference.domain.grammar.closing import TextLengths
 from modelmill_inference.domain.grammar.tree import (
+    Alternatives,
     Characters,
-    Choice,
     Grammar,
     Literal,
     Node,
     Reference,
-    Repeat,
+    Repetition,
     Sequence,
 )
 
@@ -24,7 +24,7 @@ LONG = 1_500
 
 def drawn(grammar: Grammar, draw: random.Random, more: int = MORE) -> str:
     """One text of it."""
-    shortest = Measures(grammar).shortest
+    shortest = TextLengths(grammar).shortest
     left: list[Node] = [grammar.root]
     text: list[str] = []
     steps = 0
@@ -38,12 +38,12 @@ def drawn(grammar: Grammar, draw: random.Random, more: int = MORE) -> str:
                 text.append(chr(draw.randint(*draw.choice(ranges))))
             case Sequence(parts):
                 left.extend(reversed(parts))
-            case Choice(branches):
+            case Alternatives(branches):
                 free = steps < LONG
                 left.append(draw.choice(branches) if free else min(branches, key=shortest))
             case Reference(name):
                 left.append(grammar.rules[name])
-            case Repeat(item, least, most):
+            case Repetition(item, least, most):
                 end = least + more if most is None else min(most, least + 3 * more)
                 left.extend([item] * (draw.randint(least, end) if steps < LONG else least))
     return "".join(text)

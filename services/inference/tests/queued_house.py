@@ -5,12 +5,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 import pytest
-from modelmill_inference.admit_requests import AdmissionPlan, Admissions
+from modelmill_inference.admit_requests import AdmissionPlan, EngineQueues
 from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.embed_texts import EmbedTexts
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_inference.render_prompt import Prompt
 from modelmill_inference.score_texts import ScoreTexts
 from modelmill_service_kit.errors import DomainError
@@ -38,9 +38,9 @@ class House:
         for tenant in ("acme", "other"):
             models.versions[tenant, VERSION] = models.versions["acme", VERSION]
         self.loader = FakeLoader(tokenizer)
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(models, self.loader, HeardFacts(), room, max_in_flight=100)
-        self.admissions = Admissions(plan)
+        self.admissions = EngineQueues(plan)
         self.generate = GenerateText(self.pool, self.admissions)
         self.score = ScoreTexts(self.pool, self.admissions)
         self.embed = EmbedTexts(self.pool, self.admissions)

@@ -57,8 +57,8 @@ def answers(runner: Runner, *asked: dict[str, Any]) -> dict[int, list[int]]:
         runner.add(PLAIN | add)
     told: dict[int, list[int]] = defaultdict(list)
     while runner.busy:
-        for news in runner.step():
-            told[news.number] += news.tokens
+        for updates in runner.step():
+            told[updates.number] += updates.tokens
     return told
 
 

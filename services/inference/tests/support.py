@@ -55,15 +55,15 @@ class Service:
         version_id: str,
         *,
         text: str = "",
-        turns: list[tuple[str, str]] | None = None,
+        messages: list[tuple[str, str]] | None = None,
         tenant: str = "acme",
         **options: Any,
     ) -> pb.GenerateRequest:
         request = pb.GenerateRequest(
             tenant=tenant, model=version_id, options=pb.SamplingOptions(**options)
         )
-        if turns is not None:
-            messages = [ChatMessage(role=role, content=content) for role, content in turns]
+        if messages is not None:
+            messages = [ChatMessage(role=role, content=content) for role, content in messages]
             request.conversation.CopyFrom(pb.Conversation(messages=messages))
         else:
             request.text = text

@@ -13,7 +13,7 @@ from modelmill_inference.domain.memory import GIB
 from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadedVersion, LoadVersion
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import NotFoundError, PreconditionError
 from modelmill_testkit.in_process_tokenizers import InProcessTokenizers
@@ -37,17 +37,17 @@ class World:
         loader = LoadVersion(
             self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
         )
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.base_digest = self.store.commit(llama, kind="model", form="safetensors").digest
-        self.say(BASE, self.base_digest, form="safetensors", base_version_id=BASE)
+        self.announce(BASE, self.base_digest, form="safetensors", base_version_id=BASE)
         # The fake engine does not read the build; its files only have to be those of the base.
         build = self.store.commit(
             llama, kind="model", form="openvino-int8", made_from={"source": self.base_digest}
         )
-        self.say(BUILD, build.digest, form="openvino-int8", parent_version_id=BASE)
+        self.announce(BUILD, build.digest, form="openvino-int8", parent_version_id=BASE)
 
-    def say(self, version_id: str, digest: str, tenant: str = "acme", **fields: Any) -> str:
+    def announce(self, version_id: str, digest: str, tenant: str = "acme", **fields: Any) -> str:
         model = ModelReady(version_id=version_id, tenant=tenant, digest=digest, **fields)
         self.models.versions[tenant, version_id] = model
         return version_id
@@ -64,7 +64,7 @@ class World:
         digest = self.store.commit(
             folder, kind="model", form="adapter", made_from={"base": base or self.base_digest}
         ).digest
-        return self.say(f"mv-{name}", digest, tenant, form="adapter", parent_version_id=BASE)
+        return self.announce(f"mv-{name}", digest, tenant, form="adapter", parent_version_id=BASE)
 
     async def tokens(self, version: LoadedVersion) -> list[int]:
         return await Bench(version.engine, version.tokenizer).tokens(PROMPTS[0])

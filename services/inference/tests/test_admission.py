@@ -5,7 +5,13 @@ from itertools import cycle
 
 import pytest
 from modelmill_inference.admit_requests import AdmissionPlan
-from modelmill_inference.domain.admission import Admission, AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.admission import (
+    AdmissionLimits,
+    AdmissionRequest,
+    EngineAdmission,
+    Ticket,
+    TicketState,
+)
 from modelmill_inference.domain.generation import ModelLimits
 from modelmill_inference.domain.memory import token_bytes
 from modelmill_service_kit.errors import DeadlineError, OverloadedError, TooLargeError
@@ -18,7 +24,7 @@ class Desk:
     """An engine that takes a step a tenth of a second, and callers in front of it."""
 
     def __init__(self, limits: AdmissionLimits = LIMITS) -> None:
-        self.admission = Admission(limits)
+        self.admission = EngineAdmission(limits)
         self.now = 0.0
         self.running: dict[Ticket, int] = {}
         """And how many tokens each was given."""
@@ -27,7 +33,7 @@ class Desk:
 
     def ask(self, tenant: str = "a", *, seconds: float = 1e6, **asked: int) -> Ticket:
         wanted = {"prompt_tokens": 20, "new_tokens": ANSWER_TOKENS} | asked
-        ask = Ask(tenant, **wanted)
+        ask = AdmissionRequest(tenant, **wanted)
         try:
             return self.admission.ask(ask, deadline=self.now + seconds, now=self.now)
         finally:
@@ -35,7 +41,7 @@ class Desk:
 
     def settle(self) -> list[Ticket]:
         settled = self.admission.settle(self.now)
-        began = [ticket for ticket in settled if ticket.place is Place.RUNNING]
+        began = [ticket for ticket in settled if ticket.place is TicketState.RUNNING]
         self.running |= dict.fromkeys(began, 0)
         self.late += [ticket for ticket in settled if ticket.refusal is not None]
         return began
@@ -44,7 +50,7 @@ class Desk:
         """Each that runs is given a token; answers end at their limit."""
         self.now += seconds
         for ticket in list(self.running):
-            self.admission.hear(ticket, ticket.ask.answers, now=self.now)
+            self.admission.add_tokens(ticket, ticket.ask.answers, now=self.now)
             self.running[ticket] += 1
             if self.running[ticket] == ticket.ask.new_tokens:
                 self.end(ticket)
@@ -62,7 +68,7 @@ def test_one_request_beside_anothers_hundred_begins_when_the_first_of_them_ends(
     many = [desk.ask("a") for _ in range(100)]
     one = desk.ask("b")
 
-    assert one.place is Place.WAITING
+    assert one.place is TicketState.WAITING
     assert desk.end(many[7]) == [one]
     assert desk.end(many[0]) == [many[10]]
 
@@ -77,8 +83,8 @@ def test_tenants_share_tokens_not_requests() -> None:
         desk.end(ticket)
 
     # 200 tokens each for two, 100 each for four.
-    assert [one.place is Place.RUNNING for one in large] == [True, True, True, False]
-    assert all(one.place is Place.RUNNING for one in small)
+    assert [one.place is TicketState.RUNNING for one in large] == [True, True, True, False]
+    assert all(one.place is TicketState.RUNNING for one in small)
 
 
 def test_what_is_freed_is_kept_for_a_large_request() -> None:
@@ -164,7 +170,7 @@ def test_short_answers_are_expected_of_those_who_had_short_ones() -> None:
     desk = full_desk()
     for _ in range(20):
         ticket = desk.ask("b", new_tokens=500, prompt_tokens=1)
-        while ticket.place is Place.WAITING:
+        while ticket.place is TicketState.WAITING:
             desk.step()
         desk.step()
         desk.end(ticket)
@@ -172,7 +178,7 @@ def test_short_answers_are_expected_of_those_who_had_short_ones() -> None:
             desk.ask("a")
 
     expected_short = desk.ask("b", new_tokens=500, prompt_tokens=1, seconds=10)
-    assert expected_short.place is Place.WAITING
+    assert expected_short.place is TicketState.WAITING
     # Of a tenant that had no short ones the same request is expected to take its limit.
     with pytest.raises(OverloadedError) as refused:
         desk.ask("c", new_tokens=500, prompt_tokens=1, seconds=10)
@@ -183,7 +189,7 @@ def test_before_anything_is_known_of_the_pace_nobody_is_refused_for_want_of_time
     desk = Desk()
     asked = [desk.ask("a", seconds=0.1) for _ in range(20)]
 
-    assert {ticket.place for ticket in asked} == {Place.RUNNING, Place.WAITING}
+    assert {ticket.place for ticket in asked} == {TicketState.RUNNING, TicketState.WAITING}
 
 
 def test_whose_turn_comes_too_late_to_be_answered_does_not_run() -> None:

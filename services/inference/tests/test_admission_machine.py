@@ -7,7 +7,13 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from modelmill_inference.domain.admission import Admission, AdmissionLimits, Ask, Place, Ticket
+from modelmill_inference.domain.admission import (
+    AdmissionLimits,
+    AdmissionRequest,
+    EngineAdmission,
+    Ticket,
+    TicketState,
+)
 from modelmill_service_kit.errors import (
     DeadlineError,
     DomainError,
@@ -20,7 +26,7 @@ LIMITS = AdmissionLimits(tokens=100, sequences=8, waiting=4)
 TENANTS = ("a", "b", "c")
 
 asks = st.builds(
-    Ask,
+    AdmissionRequest,
     tenant=st.sampled_from(TENANTS),
     prompt_tokens=st.integers(1, 40),
     new_tokens=st.integers(0, 70),
@@ -34,7 +40,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.admission = Admission(LIMITS)
+        self.admission = EngineAdmission(LIMITS)
         self.closed = False
         self.tickets: list[Ticket] = []
         self.began: list[Ticket] = []
@@ -42,12 +48,12 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.passed: dict[Ticket, Counter[str]] = {}
         """Of each that is first in a line without a running one: who was let in before it."""
 
-    def of(self, place: Place) -> list[Ticket]:
+    def of(self, place: TicketState) -> list[Ticket]:
         return [ticket for ticket in self.tickets if ticket.place is place]
 
     @rule(ask=asks, seconds=st.integers(-1, 30))
-    def come(self, ask: Ask, seconds: int) -> None:
-        before = Counter(one.ask.tenant for one in self.of(Place.WAITING))
+    def come(self, ask: AdmissionRequest, seconds: int) -> None:
+        before = Counter(one.ask.tenant for one in self.of(TicketState.WAITING))
         try:
             ticket = self.admission.ask(ask, deadline=self.now + seconds, now=self.now)
         except DomainError as refusal:
@@ -57,7 +63,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         self.settle()
 
     def _check(
-        self, refusal: DomainError, ask: Ask, seconds: int, waiting: Mapping[str, int]
+        self, refusal: DomainError, ask: AdmissionRequest, seconds: int, waiting: Mapping[str, int]
     ) -> None:
         too_large = ask.tokens > LIMITS.tokens or ask.answers > LIMITS.sequences
         assert isinstance(refusal, UnavailableError) == self.closed
@@ -65,40 +71,42 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert isinstance(refusal, TooLargeError) == too_large
             assert isinstance(refusal, OverloadedError) == (not too_large and seconds > 0)
         if isinstance(refusal, OverloadedError):
-            assert self.of(Place.RUNNING)
+            assert self.of(TicketState.RUNNING)
             assert refusal.retry_after_seconds >= 1
             places = LIMITS.waiting - sum(waiting.values())
             is_full = waiting.get(ask.tenant, 0) >= places
             assert refusal.reason == "NO_TIME" or is_full
 
     @rule(tenant=st.sampled_from(TENANTS), seconds=st.integers(-1, 30))
-    def foresee(self, tenant: str, seconds: int) -> None:
-        before = Counter(one.ask.tenant for one in self.of(Place.WAITING))
+    def refuse_early(self, tenant: str, seconds: int) -> None:
+        before = Counter(one.ask.tenant for one in self.of(TicketState.WAITING))
         try:
-            self.admission.foresee(tenant, deadline=self.now + seconds, now=self.now)
+            self.admission.refuse_early(tenant, deadline=self.now + seconds, now=self.now)
         except DomainError as refusal:
-            self._check(refusal, Ask(tenant, prompt_tokens=1), seconds, before)
+            self._check(refusal, AdmissionRequest(tenant, prompt_tokens=1), seconds, before)
         assert self.settle() == []
 
-    @precondition(lambda self: self.of(Place.RUNNING))
+    @precondition(lambda self: self.of(TicketState.RUNNING))
     @rule(data=st.data(), tenths=st.integers(0, 10))
     def work(self, data: Any, tenths: int) -> None:
-        ticket = data.draw(st.sampled_from(self.of(Place.RUNNING)))
-        self.admission.hear(ticket, tenths * ticket.ask.new_tokens // 10, now=self.now)
+        ticket = data.draw(st.sampled_from(self.of(TicketState.RUNNING)))
+        self.admission.add_tokens(ticket, tenths * ticket.ask.new_tokens // 10, now=self.now)
 
-    @precondition(lambda self: self.of(Place.RUNNING) or self.of(Place.WAITING))
+    @precondition(lambda self: self.of(TicketState.RUNNING) or self.of(TicketState.WAITING))
     @rule(data=st.data(), ended=st.booleans(), again=st.booleans())
     def leave(self, data: Any, ended: bool, again: bool) -> None:
-        ticket = data.draw(st.sampled_from(self.of(Place.RUNNING) + self.of(Place.WAITING)))
+        ticket = data.draw(
+            st.sampled_from(self.of(TicketState.RUNNING) + self.of(TicketState.WAITING))
+        )
         for _ in range(1 + again):
             self.admission.leave(ticket, now=self.now, ended=ended)
         self.settle()
 
-    @precondition(lambda self: self.of(Place.WAITING))
+    @precondition(lambda self: self.of(TicketState.WAITING))
     @rule(data=st.data())
     def leave_in_the_moment_of_being_let_in(self, data: Any) -> None:
         """The engine ends one, and the next one's caller has just left."""
-        for ticket in self.of(Place.RUNNING)[:1]:
+        for ticket in self.of(TicketState.RUNNING)[:1]:
             self.admission.leave(ticket, now=self.now, ended=True)
         settled = self.settle()
         if settled:
@@ -118,10 +126,10 @@ class AdmissionMachine(RuleBasedStateMachine):
                 assert isinstance(ticket.refusal, UnavailableError)
 
     def settle(self) -> list[Ticket]:
-        waiting = self.of(Place.WAITING)
+        waiting = self.of(TicketState.WAITING)
         settled = self.admission.settle(self.now)
         for ticket in settled:
-            if ticket.place is Place.RUNNING:
+            if ticket.place is TicketState.RUNNING:
                 self._let_in(ticket)
                 assert self.now < ticket.deadline
             elif isinstance(ticket.refusal, DeadlineError):
@@ -129,7 +137,7 @@ class AdmissionMachine(RuleBasedStateMachine):
             else:
                 assert ticket.refusal is not None
                 assert ticket.refusal.reason == "NO_TIME"
-        assert set(settled) == {one for one in waiting if one.place is not Place.WAITING}
+        assert set(settled) == {one for one in waiting if one.place is not TicketState.WAITING}
         return settled
 
     def _let_in(self, ticket: Ticket) -> None:
@@ -139,7 +147,7 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_runs_is_within_the_budget_and_the_count_is_right(self) -> None:
-        running, waiting = self.of(Place.RUNNING), self.of(Place.WAITING)
+        running, waiting = self.of(TicketState.RUNNING), self.of(TicketState.WAITING)
         assert self.admission.tokens == sum(one.ask.tokens for one in running) <= LIMITS.tokens
         assert self.admission.answers == sum(one.ask.answers for one in running)
         assert self.admission.answers <= LIMITS.sequences
@@ -147,8 +155,8 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_an_idle_engine_or_past_a_deadline(self) -> None:
-        waiting = self.of(Place.WAITING)
-        assert not waiting or self.of(Place.RUNNING)
+        waiting = self.of(TicketState.WAITING)
+        assert not waiting or self.of(TicketState.RUNNING)
         deadlines = [one.deadline for one in waiting]
         assert self.admission.next_deadline() == min(deadlines, default=None)
         assert all(self.now < deadline for deadline in deadlines)
@@ -162,8 +170,8 @@ class AdmissionMachine(RuleBasedStateMachine):
 
     @invariant()
     def a_tenant_with_nothing_running_is_passed_once_by_each_other(self) -> None:
-        running = {one.ask.tenant for one in self.of(Place.RUNNING)}
-        first = {one.ask.tenant: one for one in reversed(self.of(Place.WAITING))}
+        running = {one.ask.tenant for one in self.of(TicketState.RUNNING)}
+        first = {one.ask.tenant: one for one in reversed(self.of(TicketState.WAITING))}
         patient = {one for tenant, one in first.items() if tenant not in running}
         self.passed = {one: self.passed.get(one, Counter()) for one in patient}
         assert all(most <= 1 for passed in self.passed.values() for most in passed.values())

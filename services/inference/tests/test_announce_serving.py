@@ -49,7 +49,7 @@ async def announcer(bus: AbsentBus) -> AsyncIterator[ServingAnnouncer]:
 async def test_a_fact_is_told_until_it_is_stored_and_counts_once(
     bus: AbsentBus, announcer: ServingAnnouncer
 ) -> None:
-    announcer.say(fact("mv-1"))
+    announcer.announce(fact("mv-1"))
 
     await eventually(lambda: bus.stored)
     assert bus.tried == ["inference-1-0"] * 4
@@ -60,7 +60,7 @@ async def test_of_one_version_only_the_newest_fact_waits(
     bus: AbsentBus, announcer: ServingAnnouncer
 ) -> None:
     for said in (fact("mv-1"), fact("mv-2"), fact("mv-1", STOPPED)):
-        announcer.say(said)
+        announcer.announce(said)
 
     await eventually(lambda: len(bus.stored) == 2)
     assert [(told.version_id, told.state) for told in bus.stored] == [
@@ -72,7 +72,7 @@ async def test_of_one_version_only_the_newest_fact_waits(
 async def test_a_farewell_does_not_wait_for_ever() -> None:
     bus = AbsentBus(failures=1000)
     announcer = ServingAnnouncer(bus, "inference-1")
-    announcer.say(fact("mv-1", STOPPED))
+    announcer.announce(fact("mv-1", STOPPED))
 
     async with asyncio.timeout(20):
         await announcer.drain(0.05)

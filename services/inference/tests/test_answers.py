@@ -11,8 +11,7 @@ import pytest_asyncio
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
-from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.alias_names import AliasNames
+from modelmill_inference.admit_requests import EngineQueues
 from modelmill_inference.answer_writer import AnswerPart
 from modelmill_inference.domain.generation import (
     ChosenToken,
@@ -25,8 +24,9 @@ from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.generate_text import SEEDS, GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_inference.render_prompt import Prompt
+from modelmill_inference.resolve_alias import AliasResolver
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.grpc_server import RpcServer
@@ -69,9 +69,9 @@ class Room:
         self.tokenizer = tokenizer
         models, self.loader = FakeModels(), FakeLoader(tokenizer, kind=Talker)
         models.add(VERSION)
-        memory = MemoryRoom(plenty_free, RoomLimits(2**40))
+        memory = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(models, self.loader, HeardFacts(), memory, max_in_flight=9)
-        self.admissions = Admissions(PATIENT)
+        self.admissions = EngineQueues(PATIENT)
         self.generate = GenerateText(self.pool, self.admissions)
 
     async def engine(self) -> Talker:
@@ -102,7 +102,8 @@ async def door(room: Room) -> AsyncIterator[Any]:
     """The service's own door, on a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     pb_grpc.add_InferenceServiceServicer_to_server(
-        InferenceServicer(room.pool, room.admissions, AliasNames(room.pool.can_serve)), server.grpc
+        InferenceServicer(room.pool, room.admissions, AliasResolver(room.pool.can_serve)),
+        server.grpc,
     )
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:
         yield pb_grpc.InferenceServiceStub(channel)

@@ -17,7 +17,7 @@ from modelmill_inference.domain.memory import GIB
 from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import (
     DomainError,
@@ -60,7 +60,7 @@ class World:
         loader = LoadVersion(
             self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
         )
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.file(GOOD, llama)
 
@@ -68,10 +68,10 @@ class World:
         digest = self.store.commit(
             folder, kind="model", form=form, attributes={"of": version_id}
         ).digest
-        self.say(version_id, digest, form)
+        self.announce(version_id, digest, form)
         return digest
 
-    def say(self, version_id: str, digest: str, form: str = "openvino-int8") -> None:
+    def announce(self, version_id: str, digest: str, form: str = "openvino-int8") -> None:
         model = ModelReady(version_id=version_id, tenant="acme", digest=digest, form=form)
         self.models.versions["acme", version_id] = model
 
@@ -121,7 +121,7 @@ async def test_an_artifact_whose_bytes_changed_is_refused(world: World) -> None:
 
 
 async def test_an_artifact_that_is_gone_is_not_found(world: World) -> None:
-    world.say("mv-gone", f"sha256:{'0' * 64}")
+    world.announce("mv-gone", f"sha256:{'0' * 64}")
 
     assert isinstance(await world.refusal("mv-gone"), NotFoundError)
 

@@ -8,15 +8,19 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.admit_requests import EngineQueues
 from modelmill_inference.answer_writer import AnswerPart
-from modelmill_inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
+from modelmill_inference.calibrate_cascade import (
+    CalibrateCascade,
+    CalibrateCommand,
+    CalibrationExample,
+)
 from modelmill_inference.cascade_text import CascadeText
 from modelmill_inference.domain.cascade import Cascade
 from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_inference.render_prompt import Prompt
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -34,9 +38,9 @@ class House:
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=8)
-        generate = GenerateText(self.pool, Admissions(PATIENT))
+        generate = GenerateText(self.pool, EngineQueues(PATIENT))
         self.cascade, self.calibrate = CascadeText(generate), CalibrateCascade(generate)
         for version_id in (SMALL, LARGE):
             self.models.add(version_id)
@@ -128,7 +132,7 @@ async def test_calibration_asks_both_models_and_finds_what_may_be_believed(house
     answers = [await house.parts(math.inf, prompt) for prompt in prompts]
     texts = ["".join(part.text for part in answer) for answer in answers]
     questions = [
-        Question(Prompt(None, prompt), f" {text}\n" if number % 3 else "something else")
+        CalibrationExample(Prompt(None, prompt), f" {text}\n" if number % 3 else "something else")
         for number, (prompt, text) in enumerate(zip(prompts, texts, strict=True))
     ]
     command = CalibrateCommand("acme", SMALL, LARGE, tuple(questions), 0.0, TOKENS)
@@ -147,7 +151,7 @@ async def test_calibration_asks_both_models_and_finds_what_may_be_believed(house
 async def test_a_calibration_that_makes_no_sense_is_refused(
     house: House, wrong: dict[str, Any]
 ) -> None:
-    questions = (Question(Prompt(None, "x"), "y"),)
+    questions = (CalibrationExample(Prompt(None, "x"), "y"),)
     command = CalibrateCommand("acme", SMALL, LARGE, questions, 0.0, TOKENS)
 
     with pytest.raises(InvalidInputError):
@@ -159,7 +163,7 @@ async def test_a_calibration_that_makes_no_sense_is_refused(
 async def test_a_calibration_fails_as_its_first_answer_does_and_leaves_nothing_running(
     house: House,
 ) -> None:
-    questions = tuple(Question(Prompt(None, f"x {number}"), "y") for number in range(20))
+    questions = tuple(CalibrationExample(Prompt(None, f"x {number}"), "y") for number in range(20))
     command = CalibrateCommand("acme", SMALL, "mv-none", questions, 0.0, TOKENS)
 
     with pytest.raises(NotFoundError):

@@ -6,13 +6,13 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_inference.domain.cascade import NEVER, Example, calibrate, confidence
+from modelmill_inference.domain.cascade import NEVER, AnsweredExample, calibrate, confidence
 from modelmill_service_kit.errors import InvalidInputError
 
 LOGPROBS = st.lists(st.floats(-30, 0), min_size=1, max_size=60)
 EXAMPLES = st.lists(
     st.builds(
-        Example,
+        AnsweredExample,
         confidence=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.9, 1.0]),
         small_is_right=st.booleans(),
         large_is_right=st.booleans(),
@@ -23,7 +23,7 @@ EXAMPLES = st.lists(
 LOSSES = st.sampled_from([0.0, 0.02, 0.1, 1.0])
 
 
-def outcome(examples: list[Example], threshold: float) -> tuple[int, int]:
+def outcome(examples: list[AnsweredExample], threshold: float) -> tuple[int, int]:
     """Right answers of the cascade, and answers by the small model."""
     believed = [each.confidence >= threshold for each in examples]
     right = sum(
@@ -70,7 +70,9 @@ def test_one_doubtful_place_is_not_hidden_by_many_certain_ones() -> None:
 
 
 @given(EXAMPLES, LOSSES)
-def test_the_calibrated_cascade_does_what_it_says(examples: list[Example], loss: float) -> None:
+def test_the_calibrated_cascade_does_what_it_says(
+    examples: list[AnsweredExample], loss: float
+) -> None:
     found = calibrate(examples, max_loss=loss)
 
     right, believed = outcome(examples, found.threshold)
@@ -82,7 +84,7 @@ def test_the_calibrated_cascade_does_what_it_says(examples: list[Example], loss:
 
 @given(EXAMPLES, LOSSES)
 def test_no_other_threshold_spares_the_large_model_more(
-    examples: list[Example], loss: float
+    examples: list[AnsweredExample], loss: float
 ) -> None:
     found = calibrate(examples, max_loss=loss)
 
@@ -95,7 +97,7 @@ def test_no_other_threshold_spares_the_large_model_more(
 
 @given(EXAMPLES, st.randoms())
 def test_the_order_of_examples_does_not_matter(
-    examples: list[Example], shuffle: random.Random
+    examples: list[AnsweredExample], shuffle: random.Random
 ) -> None:
     shuffled = list(examples)
     shuffle.shuffle(shuffled)
@@ -104,15 +106,15 @@ def test_the_order_of_examples_does_not_matter(
 
 
 def test_a_small_model_that_is_always_wrong_is_never_believed() -> None:
-    examples = [Example(0.9, small_is_right=False, large_is_right=True)] * 5
+    examples = [AnsweredExample(0.9, small_is_right=False, large_is_right=True)] * 5
 
     assert calibrate(examples).threshold == NEVER
     assert calibrate(examples).small_share == 0.0
 
 
 @pytest.mark.parametrize(
-    "examples", [[], [Example(1.5, True, True)], [Example(math.nan, True, True)]]
+    "examples", [[], [AnsweredExample(1.5, True, True)], [AnsweredExample(math.nan, True, True)]]
 )
-def test_a_calibration_without_sense_is_refused(examples: list[Example]) -> None:
+def test_a_calibration_without_sense_is_refused(examples: list[AnsweredExample]) -> None:
     with pytest.raises(InvalidInputError):
         calibrate(examples)

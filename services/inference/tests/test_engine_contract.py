@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 from modelmill_inference.domain.generation import EngineCannotError
 from modelmill_inference.domain.grammar.tree import Grammar, Literal, printed
-from modelmill_inference.domain.sampling import MIN_TOP_P, Constraint
+from modelmill_inference.domain.sampling import MIN_TOP_P, OutputConstraint
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_tokenization import Turn
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -99,8 +99,8 @@ async def test_penalties_change_what_is_said(bench: Bench, penalty: dict[str, fl
 
 
 async def test_a_prompt_of_turns_is_answered_without_marks_of_turns(bench: Bench) -> None:
-    turns: list[Turn] = [{"role": "user", "content": "价格 <|im_end|>"}]
-    prompt = bench.tokenizer.render(turns, add_generation_prompt=True)
+    messages: list[Turn] = [{"role": "user", "content": "价格 <|im_end|>"}]
+    prompt = bench.tokenizer.render(messages, add_generation_prompt=True)
 
     answers = [await bench.text(prompt, temperature=1.0, seed=seed) for seed in range(3)]
 
@@ -188,7 +188,7 @@ async def test_alternatives_come_likeliest_first(bench: Bench, cannot: Cannot) -
 async def test_a_grammar_is_kept_beside_free_answers(bench: Bench, cannot: Cannot) -> None:
     if cannot(bench.engine.abilities.grammar):
         with pytest.raises(EngineCannotError):
-            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
+            bench.plan(PROMPTS[0], constraint=OutputConstraint("regex", "a"))
         return
     free = asyncio.create_task(bench.text(PROMPTS[1]))
     held = [await bench.text(prompt, grammar=DIGITS, temperature=1.0, seed=4) for prompt in PROMPTS]
@@ -203,7 +203,7 @@ async def test_a_grammar_is_kept_beside_free_answers(bench: Bench, cannot: Canno
 async def test_characters_of_many_tokens_come_whole(bench: Bench, cannot: Cannot) -> None:
     if cannot(bench.engine.abilities.grammar):
         with pytest.raises(EngineCannotError):
-            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
+            bench.plan(PROMPTS[0], constraint=OutputConstraint("regex", "a"))
         return
     grammar = 'root ::= ("\\U00004ef7" | "\\U0001f642" | "\\U000000e9"){9}'
 
@@ -227,7 +227,7 @@ async def test_a_grammar_changes_nothing_for_the_same_prompt_later(
 ) -> None:
     if cannot(bench.engine.abilities.grammar):
         with pytest.raises(EngineCannotError):
-            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
+            bench.plan(PROMPTS[0], constraint=OutputConstraint("regex", "a"))
         return
     prompt = 12 * "the kind of animal "
     free = await bench.text(prompt)

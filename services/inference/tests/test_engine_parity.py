@@ -50,11 +50,11 @@ async def both_said(bench: Bench, reference: Runner, prompt: str, **options: Any
     tokens = [token for piece in told for token in piece.tokens]
     logprobs = [chosen.logprob for piece in told for chosen in piece.chosen]
     reference.add(asdict(request) | {"id": 1, "eos_ids": [*bench.tokenizer.eos_ids]})
-    news = []
+    updates = []
     while reference.busy:
-        news += reference.step()
-    expected = [token for heard in news for token in heard.tokens]
-    sure = [row[0] for heard in news for row in heard.chosen or ()]
+        updates += reference.step()
+    expected = [token for heard in updates for token in heard.tokens]
+    sure = [row[0] for heard in updates for row in heard.chosen or ()]
     return [(tokens, logprobs), (expected, sure)]
 
 

@@ -30,17 +30,17 @@ def weights(kinds: list[Adapts], *builds: tuple[str, int, dict[str, float]]) -> 
     """Id of the version whose weights the adapter gets, of builds by id, time and figures."""
     models = FakeModels()
 
-    def say(version_id: str, seconds: int, **fields: Any) -> ModelReady:
+    def announce(version_id: str, seconds: int, **fields: Any) -> ModelReady:
         model = ModelReady(version_id=version_id, tenant="acme", **fields)
         model.created_at.FromSeconds(seconds)
         models.versions["acme", version_id] = model
         return model
 
-    say("mv-base", 1, form="safetensors")
-    adapter = say("mv-adapter", ADAPTED_AT, form="adapter", parent_version_id="mv-base")
+    announce("mv-base", 1, form="safetensors")
+    adapter = announce("mv-adapter", ADAPTED_AT, form="adapter", parent_version_id="mv-base")
     for version_id, seconds, figures in sorted(builds, key=lambda build: build[1]):
         fields = {"form": "openvino-int8", "parent_version_id": "mv-base", "metrics": figures}
-        say(version_id, seconds, **fields)
+        announce(version_id, seconds, **fields)
     return FindEngine(models, kinds)(adapter).weights.version_id
 
 

@@ -73,10 +73,10 @@ async def test_twenty_first_requests_cause_one_load(service: Service, digest: st
 async def test_a_streamed_answer_is_the_whole_answer_and_says_what_it_cost(
     service: Service, version: str
 ) -> None:
-    turns = [("system", "Be brief."), ("user", QUESTIONS[0])]
+    messages = [("system", "Be brief."), ("user", QUESTIONS[0])]
 
-    first = await service.answer(version, turns=turns, max_new_tokens=400)
-    again = await service.answer(version, turns=turns, max_new_tokens=400)
+    first = await service.answer(version, messages=messages, max_new_tokens=400)
+    again = await service.answer(version, messages=messages, max_new_tokens=400)
 
     assert first.text == again.text
     assert first.pieces > 1
@@ -163,7 +163,7 @@ async def test_a_prompt_over_the_limit_is_refused_with_both_numbers(
         await service.answer(version, text="1" * 512)
     assert caught.value.reason == "PROMPT_TOO_LONG"
     with pytest.raises(InvalidInputError, match=r"at least \d+ tokens, the limit is 511"):
-        await service.answer(version, turns=[("user", "x" * 1_000_000)])
+        await service.answer(version, messages=[("user", "x" * 1_000_000)])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ async def test_the_span_of_a_call_says_what_it_cost_and_never_what_was_said(
     service: Service, version: str, spans_of: Callable[[int], dict[str, ReadableSpan]]
 ) -> None:
     with trace.get_tracer("test").start_as_current_span("client") as client:
-        answer = await service.answer(version, turns=[("user", "a canary")], max_new_tokens=5)
+        answer = await service.answer(version, messages=[("user", "a canary")], max_new_tokens=5)
     trace_id = client.get_span_context().trace_id
 
     call = "modelmill.inference.v1.InferenceService/Generate"
@@ -268,7 +268,7 @@ async def test_each_request_is_measured_under_the_names_of_the_genai_conventions
     service: Service, digest: str
 ) -> None:
     version = await service.served(digest)
-    answer = await service.answer(version, turns=[("user", "hello")], max_new_tokens=5)
+    answer = await service.answer(version, messages=[("user", "hello")], max_new_tokens=5)
     raw = await service.answer(version, text="hello", max_new_tokens=5)
 
     assert seconds("request_duration", "count", version, error_type="") == 1
@@ -294,6 +294,6 @@ async def test_callers_cannot_make_up_models_in_the_figures(service: Service) ->
 
     before = not_found()
     with pytest.raises(NotFoundError):
-        await service.answer("mv-made-up", turns=[("user", "hello")])
+        await service.answer("mv-made-up", messages=[("user", "hello")])
     assert not_found() == before + 1
     assert "mv-made-up" not in generate_latest().decode()

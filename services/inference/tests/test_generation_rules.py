@@ -9,7 +9,7 @@ from modelmill_inference.domain.generation import (
     check_prompt_length,
     plan_generation,
 )
-from modelmill_inference.domain.sampling import Constraint, SamplingOptions, check_options
+from modelmill_inference.domain.sampling import OutputConstraint, SamplingOptions, check_options
 from modelmill_service_kit.errors import InvalidInputError
 
 LIMITS = ModelLimits(context_tokens=10, vocabulary=100)
@@ -111,7 +111,7 @@ def test_all_that_is_wrong_with_options_is_said_at_once() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        SamplingOptions(constraint=Constraint("regex", "a")),
+        SamplingOptions(constraint=OutputConstraint("regex", "a")),
         SamplingOptions(logprobs=0),
         SamplingOptions(logprobs=3),
     ],

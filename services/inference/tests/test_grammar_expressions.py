@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from modelmill_inference.domain.grammar import matching
-from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold
-from modelmill_inference.domain.sampling import Constraint
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, constrain
+from modelmill_inference.domain.sampling import OutputConstraint
 from modelmill_service_kit.errors import InvalidInputError
 
 from .grammar_texts import drawn
@@ -16,7 +16,7 @@ from .test_grammar_schemas import a_whole_answer
 
 
 def form_of(pattern: str, max_tokens: int = 2_000) -> ConstrainedOutput:
-    return hold(Constraint("regex", pattern), max_tokens)
+    return constrain(OutputConstraint("regex", pattern), max_tokens)
 
 
 SINGLES = st.one_of(
@@ -118,7 +118,7 @@ def test_what_cannot_be_generated_is_refused_by_name_and_position(
 
 def test_an_answer_to_a_choice_is_one_of_its_texts() -> None:
     texts = ("yes", "no", 'a "quoted" one', "价格", "back\\slash ::= [x]")
-    form = hold(Constraint("choice", choices=texts), 40)
+    form = constrain(OutputConstraint("choice", choices=texts), 40)
     draw = random.Random(1)
 
     assert {drawn(form.grammar, draw) for _ in range(100)} == set(texts)
@@ -133,4 +133,4 @@ def test_an_answer_to_a_choice_is_one_of_its_texts() -> None:
 )
 def test_a_choice_without_texts_or_with_too_many_is_refused(choices: tuple[str, ...]) -> None:
     with pytest.raises(InvalidInputError):
-        hold(Constraint("choice", choices=choices), 100_000)
+        constrain(OutputConstraint("choice", choices=choices), 100_000)

@@ -5,8 +5,8 @@ import time
 from typing import Any
 
 import pytest
-from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold
-from modelmill_inference.domain.sampling import Constraint
+from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, constrain
+from modelmill_inference.domain.sampling import OutputConstraint
 from modelmill_service_kit.errors import InvalidInputError
 
 from .test_grammar_schemas import check, texts_of
@@ -15,9 +15,9 @@ SECONDS = 0.1
 """Twice what it may take: a busy machine counts more."""
 
 
-def refused(constraint: Constraint) -> InvalidInputError:
+def refused(constraint: OutputConstraint) -> InvalidInputError:
     with pytest.raises(InvalidInputError) as caught:
-        hold(constraint, 8_000)
+        constrain(constraint, 8_000)
     return caught.value
 
 
@@ -53,7 +53,7 @@ def refused(constraint: Constraint) -> InvalidInputError:
     ],
 )
 def test_what_is_not_understood_is_refused_with_its_path(schema: Any, message: str) -> None:
-    error = refused(Constraint("json_schema", json.dumps(schema)))
+    error = refused(OutputConstraint("json_schema", json.dumps(schema)))
 
     assert message in error.message
 
@@ -61,7 +61,7 @@ def test_what_is_not_understood_is_refused_with_its_path(schema: Any, message: s
 def test_all_that_is_wrong_with_a_schema_is_said_at_once() -> None:
     properties = {"a": {"type": "x"}, "b": {"not": 1}, "c": {"$ref": 5}, "d": {"anyOf": 1}}
 
-    error = refused(Constraint("json_schema", json.dumps({"properties": properties})))
+    error = refused(OutputConstraint("json_schema", json.dumps({"properties": properties})))
 
     paths = [one.split(":")[0] for one in error.errors]
     assert paths == [f"#/properties/{name}" for name in "abcd"]
@@ -71,7 +71,7 @@ def test_all_that_is_wrong_with_a_schema_is_said_at_once() -> None:
     "text", ["", "{", "[]", "3", '{"a": NaN}', '{"type":"null","type":"string"}', "[" * 100_000]
 )
 def test_what_is_no_schema_is_refused(text: str) -> None:
-    refused(Constraint("json_schema", text))
+    refused(OutputConstraint("json_schema", text))
 
 
 def test_annotations_change_nothing() -> None:
@@ -84,7 +84,9 @@ def test_annotations_change_nothing() -> None:
         "$comment": "",
     }
 
-    forms = [hold(Constraint("json_schema", json.dumps(one)), 50) for one in (plain, noted)]
+    forms = [
+        constrain(OutputConstraint("json_schema", json.dumps(one)), 50) for one in (plain, noted)
+    ]
 
     assert forms[0].text == forms[1].text
 
@@ -105,32 +107,34 @@ _WIDE = {
 }
 _BRANCHING = {"anyOf": [{"items": {"$ref": "#"}}] * 50, "$defs": {}}
 HOSTILE = [
-    Constraint("regex", "(a{1000}){1000}"),
-    Constraint("regex", "((((a?){30}){30}){30}){30}"),
-    Constraint("regex", "(" * 20 + "(a|b)*" + "){1,1000}" * 20),
-    Constraint("regex", "(a|b)*a(a|b){20}"),
-    Constraint("regex", "(.{0,30}x){0,30}"),
-    Constraint("regex", "(" * 900),
-    Constraint("regex", "[^x]{1000}"),
-    Constraint("json_schema", json.dumps(_LOOP)),
-    Constraint("json_schema", json.dumps(_ENDLESS)),
-    Constraint("json_schema", json.dumps(_WIDE)),
-    Constraint("json_schema", json.dumps(_nested(50))),
-    Constraint("json_schema", '{"items":' * 5_000 + "{}" + "}" * 5_000),
-    Constraint("json_schema", json.dumps({"enum": [*range(5_000)]})),
-    Constraint("json_schema", json.dumps({"enum": ["x" * 30_000, "y" * 30_000]})),
-    Constraint("json_schema", json.dumps({"properties": {f"p{n}": {} for n in range(2_000)}})),
-    Constraint("json_schema", json.dumps({"minItems": 10**9})),
-    Constraint("json_schema", json.dumps({"minItems": 10**30})),
-    Constraint("json_schema", json.dumps({"minLength": 10**9})),
-    Constraint("json_schema", json.dumps({"pattern": "(a{900}){900}"})),
-    Constraint("json_schema", '{"minimum": ' + "9" * 4_000 + "}"),
-    Constraint("json_schema", '{"enum": [1e999]}'),
+    OutputConstraint("regex", "(a{1000}){1000}"),
+    OutputConstraint("regex", "((((a?){30}){30}){30}){30}"),
+    OutputConstraint("regex", "(" * 20 + "(a|b)*" + "){1,1000}" * 20),
+    OutputConstraint("regex", "(a|b)*a(a|b){20}"),
+    OutputConstraint("regex", "(.{0,30}x){0,30}"),
+    OutputConstraint("regex", "(" * 900),
+    OutputConstraint("regex", "[^x]{1000}"),
+    OutputConstraint("json_schema", json.dumps(_LOOP)),
+    OutputConstraint("json_schema", json.dumps(_ENDLESS)),
+    OutputConstraint("json_schema", json.dumps(_WIDE)),
+    OutputConstraint("json_schema", json.dumps(_nested(50))),
+    OutputConstraint("json_schema", '{"items":' * 5_000 + "{}" + "}" * 5_000),
+    OutputConstraint("json_schema", json.dumps({"enum": [*range(5_000)]})),
+    OutputConstraint("json_schema", json.dumps({"enum": ["x" * 30_000, "y" * 30_000]})),
+    OutputConstraint(
+        "json_schema", json.dumps({"properties": {f"p{n}": {} for n in range(2_000)}})
+    ),
+    OutputConstraint("json_schema", json.dumps({"minItems": 10**9})),
+    OutputConstraint("json_schema", json.dumps({"minItems": 10**30})),
+    OutputConstraint("json_schema", json.dumps({"minLength": 10**9})),
+    OutputConstraint("json_schema", json.dumps({"pattern": "(a{900}){900}"})),
+    OutputConstraint("json_schema", '{"minimum": ' + "9" * 4_000 + "}"),
+    OutputConstraint("json_schema", '{"enum": [1e999]}'),
 ]
 
 
 @pytest.mark.parametrize("constraint", HOSTILE, ids=lambda one: one.text[:30])
-def test_what_is_meant_to_hurt_is_refused_at_once(constraint: Constraint) -> None:
+def test_what_is_meant_to_hurt_is_refused_at_once(constraint: OutputConstraint) -> None:
     spent = []
     for _ in range(3):
         began = time.process_time()
@@ -142,7 +146,9 @@ def test_what_is_meant_to_hurt_is_refused_at_once(constraint: Constraint) -> Non
 
 def test_a_schema_of_many_loops_stays_small() -> None:
     began = time.process_time()
-    form: ConstrainedOutput = hold(Constraint("json_schema", json.dumps(_BRANCHING)), 8_000)
+    form: ConstrainedOutput = constrain(
+        OutputConstraint("json_schema", json.dumps(_BRANCHING)), 8_000
+    )
 
     assert len(form.text) < 20_000
     assert time.process_time() - began < 1

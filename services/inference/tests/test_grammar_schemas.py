@@ -8,16 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
-from modelmill_inference.domain.grammar.closing import Measures
-from modelmill_inference.domain.grammar.constrained_output import END_TOKEN, ConstrainedOutput, hold
-from modelmill_inference.domain.sampling import Constraint
+from modelmill_inference.domain.grammar.closing import TextLengths
+from modelmill_inference.domain.grammar.constrained_output import (
+    END_TOKEN,
+    ConstrainedOutput,
+    constrain,
+)
+from modelmill_inference.domain.sampling import OutputConstraint
 from modelmill_service_kit.errors import InvalidInputError
 
 from .grammar_texts import drawn
 
 
 def form_of(schema: Any, max_tokens: int = 8_000) -> ConstrainedOutput:
-    return hold(Constraint("json_schema", json.dumps(schema)), max_tokens)
+    return constrain(OutputConstraint("json_schema", json.dumps(schema)), max_tokens)
 
 
 def check(schema: Any, text: str) -> None:
@@ -181,6 +185,6 @@ def test_a_form_that_cannot_come_to_its_end_says_how_many_tokens_it_needs() -> N
     needed = next(int(word) for word in refused.value.message.split() if word.isdigit())
 
     form = form_of(schema, needed)
-    assert Measures(form.grammar).shortest(form.grammar.root) < needed
+    assert TextLengths(form.grammar).shortest(form.grammar.root) < needed
     with pytest.raises(InvalidInputError):
         form_of(schema, needed - 1)

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from modelmill_inference.children import hosted_runner
 from modelmill_inference.children.hosted_runner import HostedRunner, Message
-from modelmill_inference.children.runner import News
+from modelmill_inference.children.runner import TokenUpdate
 from modelmill_testkit.waiting import eventually
 
 Told = tuple[Message | None, bool]
 
 
-class Asker:
+class Caller:
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Asker:
 class CountingRunner:
     """Counts up from 0 for each request; a step waits for its turn, if turns are given out."""
 
-    turns: queue.SimpleQueue[None] | None = None
+    messages: queue.SimpleQueue[None] | None = None
     left: dict[int, int] = field(default_factory=dict)
     made: dict[int, int] = field(default_factory=dict)
     fails: bool = False
@@ -62,21 +62,21 @@ class CountingRunner:
     def cancel(self, number: int) -> None:
         self.left.pop(number, None)
 
-    def step(self) -> list[News]:
-        if self.turns is not None:
-            self.turns.get(timeout=10)
+    def step(self) -> list[TokenUpdate]:
+        if self.messages is not None:
+            self.messages.get(timeout=10)
         if self.fails:
             raise RuntimeError("out of memory\nat a place")
-        news = []
+        updates = []
         for number in list(self.left):
             token = self.made[number]
             self.made[number] += 1
             self.left[number] -= 1
             end = None if self.left[number] else "length"
-            news.append(News(number, [token], end, [[-0.5, []]]))
+            updates.append(TokenUpdate(number, [token], end, [[-0.5, []]]))
             if end:
                 del self.left[number]
-        return news
+        return updates
 
     def score(self, prompt: list[int], continuations: list[list[int]]) -> Any:
         def parts() -> Any:
@@ -113,7 +113,7 @@ def tokens_in(messages: list[Message | None]) -> list[int]:
 
 
 def test_two_askers_may_use_one_number_and_each_hears_of_its_own_request() -> None:
-    first, second = Asker(), Asker()
+    first, second = Caller(), Caller()
     with hosted(CountingRunner()) as host:
         host.take(first, add(3))
         host.take(second, add(5))
@@ -125,15 +125,15 @@ def test_two_askers_may_use_one_number_and_each_hears_of_its_own_request() -> No
 
 
 async def test_who_left_is_forgotten_before_the_next_step() -> None:
-    turns: queue.SimpleQueue[None] = queue.SimpleQueue()
-    runner, left, stays = CountingRunner(turns), Asker(), Asker()
+    messages: queue.SimpleQueue[None] = queue.SimpleQueue()
+    runner, left, stays = CountingRunner(messages), Caller(), Caller()
     with hosted(runner) as host:
         host.take(left, add(100))
         host.take(stays, add(3))
-        await eventually(lambda: len(runner.left) == 2 or turns.put(None))
+        await eventually(lambda: len(runner.left) == 2 or messages.put(None))
         left.left = True
         for _ in range(3):
-            turns.put(None)
+            messages.put(None)
         messages = stays.until_last()
         while left.next() != (None, True):
             pass
@@ -143,7 +143,7 @@ async def test_who_left_is_forgotten_before_the_next_step() -> None:
 
 
 async def test_a_message_ends_a_request_that_came_before_it_or_comes_after_it() -> None:
-    runner, early, late, canceller = CountingRunner(), Asker(), Asker(), Asker()
+    runner, early, late, canceller = CountingRunner(), Caller(), Caller(), Caller()
     with hosted(runner) as host:
         host.take(early, add(10**9, key="one"))
         early.next()
@@ -161,7 +161,7 @@ async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_cl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hosted_runner, "LEAVE_SECONDS", 0.01)
-    asker, leaver = Asker(), Asker()
+    asker, leaver = Caller(), Caller()
     expired: list[bool] = []
     with hosted(CountingRunner(), on_expired=lambda: expired.append(True)) as host:
         host.take(asker, add(10**9))
@@ -174,7 +174,7 @@ async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_cl
 
 
 def test_side_by_side_tokens_are_gathered_but_the_first_and_last_do_not_wait() -> None:
-    askers = [Asker(), Asker()]
+    askers = [Caller(), Caller()]
     with hosted(CountingRunner(), piece_seconds=30.0) as host:
         for asker in askers:
             host.take(asker, add(50))
@@ -187,7 +187,7 @@ def test_side_by_side_tokens_are_gathered_but_the_first_and_last_do_not_wait() -
 
 
 def test_an_answer_that_may_stop_at_a_text_is_never_gathered() -> None:
-    askers = [Asker(), Asker()]
+    askers = [Caller(), Caller()]
     with hosted(CountingRunner(), piece_seconds=30.0) as host:
         for asker in askers:
             host.take(asker, add(20, may_gather=False))
@@ -197,7 +197,7 @@ def test_an_answer_that_may_stop_at_a_text_is_never_gathered() -> None:
 
 
 def test_what_the_runner_refuses_is_told_in_one_line_and_harms_nobody() -> None:
-    bad, good = Asker(), Asker()
+    bad, good = Caller(), Caller()
     with hosted(CountingRunner()) as host:
         host.take(good, add(2))
         host.take(bad, add(2, number=8, prompt=[]))
@@ -208,7 +208,7 @@ def test_what_the_runner_refuses_is_told_in_one_line_and_harms_nobody() -> None:
 
 
 def test_scores_in_parts_and_vectors_at_once_come_under_the_askers_number() -> None:
-    scores, vectors = Asker(), Asker()
+    scores, vectors = Caller(), Caller()
     with hosted(CountingRunner()) as host:
         host.take(scores, {"score": {"id": 3, "prompt": [1, 2], "continuations": [[1], [2]]}})
         host.take(vectors, {"embed": {"id": 4, "texts": [[1, 2, 3]]}})
@@ -218,7 +218,7 @@ def test_scores_in_parts_and_vectors_at_once_come_under_the_askers_number() -> N
 
 
 def test_it_tells_what_it_can_and_that_it_lives() -> None:
-    asker = Asker()
+    asker = Caller()
     with hosted(CountingRunner()) as host:
         host.take(asker, {"describe": {}})
         described = asker.until_last()
@@ -229,7 +229,7 @@ def test_it_tells_what_it_can_and_that_it_lives() -> None:
 
 
 def test_after_a_failed_step_all_are_told_and_nothing_is_asked_of_the_runner_again() -> None:
-    running, later = Asker(), Asker()
+    running, later = Caller(), Caller()
     with hosted(CountingRunner(fails=True)) as host:
         host.take(running, add(5))
         assert running.until_last() == [{"died": "out of memory"}]
@@ -244,7 +244,7 @@ async def test_a_runner_that_nobody_asks_for_long_is_given_up() -> None:
 
 
 def test_closing_it_tells_those_who_still_wait() -> None:
-    asker = Asker()
+    asker = Caller()
     with hosted(CountingRunner()) as host:
         host.take(asker, add(10**9))
         asker.next()

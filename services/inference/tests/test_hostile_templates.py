@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.admit_requests import EngineQueues
 from modelmill_inference.count_tokens import CountTokens
 from modelmill_inference.domain.memory import GIB
 from modelmill_inference.domain.sampling import SamplingOptions
@@ -17,7 +17,7 @@ from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_inference.metrics import TokenizerFigures
 from modelmill_inference.render_prompt import Prompt
 from modelmill_registry.store import FolderStore
@@ -42,9 +42,9 @@ class World:
         self.store, self.models, self.heard = FolderStore(folder / "s"), FakeModels(), HeardFacts()
         finder = FindEngine(self.models, [FakeKind()])
         loader = LoadVersion(self.store, finder, CacheSettings(GIB, sequences=4), tokenizers)
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=64)
-        self.generate = GenerateText(self.pool, Admissions(PATIENT))
+        self.generate = GenerateText(self.pool, EngineQueues(PATIENT))
         self.count = CountTokens(self.pool)
         self.file(GOOD, "acme", llama)
 

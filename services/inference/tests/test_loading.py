@@ -10,12 +10,12 @@ import pytest
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ServingState
-from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.alias_names import AliasNames
+from modelmill_inference.admit_requests import EngineQueues
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_version import LoadedVersion, LoadRecords, PreparedVersion
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.load_version import LoadedVersion, LoadHistory, PreparedVersion
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
+from modelmill_inference.resolve_alias import AliasResolver
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.grpc_server import RpcServer
@@ -43,11 +43,11 @@ class SlowLoader(FakeLoader):
 class Room:
     """A pool of one version at a time; each takes 20 s to load."""
 
-    def __init__(self, tokenizer: ChatTokenizer, records: LoadRecords | None = None) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, history: LoadHistory | None = None) -> None:
         self.models, self.loader, self.heard = FakeModels(), SlowLoader(tokenizer), HeardFacts()
-        memory = MemoryRoom(plenty_free, RoomLimits(2**40, versions=1))
+        memory = MemoryBudget(plenty_free, MemoryLimits(2**40, versions=1))
         self.pool = VersionPool(
-            self.models, self.loader, self.heard, memory, max_in_flight=9, records=records
+            self.models, self.loader, self.heard, memory, max_in_flight=9, history=history
         )
 
     def add(self, version_id: str, size_bytes: int = 0, **fields: str) -> None:
@@ -204,7 +204,9 @@ def test_a_load_that_is_given_up_is_told_to_have_stopped(tokenizer: ChatTokenize
 async def door(room: Room) -> AsyncIterator[Any]:
     """The service's own door, on a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-    servicer = InferenceServicer(room.pool, Admissions(PATIENT), AliasNames(room.pool.can_serve))
+    servicer = InferenceServicer(
+        room.pool, EngineQueues(PATIENT), AliasResolver(room.pool.can_serve)
+    )
     pb_grpc.add_InferenceServiceServicer_to_server(servicer, server.grpc)
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:
         yield pb_grpc.InferenceServiceStub(channel)
@@ -215,7 +217,7 @@ async def test_over_grpc_every_caller_hears_that_it_loads_instead_of_a_bare_dead
     tokenizer: ChatTokenizer,
 ) -> None:
     # Much time between the refusal and the deadline, so that a busy machine makes neither late.
-    room = Room(tokenizer, LoadRecords(margin_seconds=9.0))
+    room = Room(tokenizer, LoadHistory(margin_seconds=9.0))
     room.add("mv-1", name="tiny")
     room.loader.seconds = 0.0
     room.loader.open_gate.clear()

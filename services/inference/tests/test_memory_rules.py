@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_inference.domain.memory import GIB, MIB, MemoryBook, cache_ceiling, estimate
+from modelmill_inference.domain.memory import GIB, MIB, MemoryReservations, cache_ceiling, estimate
 
 SMOLLM2 = {
     "num_attention_heads": 9,
@@ -48,18 +48,18 @@ def test_the_book_never_shares_out_more_than_there_is(
     entries: list[tuple[str, str, int]],
 ) -> None:
     """Limit and free memory both hold, whatever was promised, seen and struck before."""
-    book = MemoryBook()
+    book = MemoryReservations()
     promised: dict[str, int] = {}
     taken: dict[str, int] = {}
     for what, name, amount in entries:
         if what == "promise":
-            book.promise(name, amount)
+            book.reserve(name, amount)
             promised[name] = amount
         elif what == "see" and name in promised:
             book.see(name, amount)
             taken[name] = amount
         elif what == "strike":
-            book.strike(name)
+            book.remove(name)
             promised.pop(name, None)
             taken.pop(name, None)
 

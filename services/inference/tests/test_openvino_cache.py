@@ -25,7 +25,7 @@ pytestmark = pytest.mark.heavy
 LONG = tuple(5 + place * place % 300 for place in range(450))
 """Two parts of a prompt: more than one step."""
 
-Ask = Callable[[GenerationRequest], tuple[int, list[int]]]
+AdmissionRequest = Callable[[GenerationRequest], tuple[int, list[int]]]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def load(openvino_folder: Path) -> dict[str, Any]:
     return PipelineOptions(properties=EXACT).load_message() | {"folder": str(openvino_folder)}
 
 
-def asking(runner: OpenVinoRunner) -> Ask:
+def asking(runner: OpenVinoRunner) -> AdmissionRequest:
     """Has a request answered; the steps until its first token, and its tokens."""
     numbers = iter(range(1, 100))
 
@@ -42,7 +42,7 @@ def asking(runner: OpenVinoRunner) -> Ask:
         steps, tokens, first = 0, [], 0
         while runner.busy:
             steps += 1
-            tokens += [token for news in runner.step() for token in news.tokens]
+            tokens += [token for updates in runner.step() for token in updates.tokens]
             first = first or (steps if tokens else 0)
         return first, tokens
 

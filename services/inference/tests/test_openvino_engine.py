@@ -213,7 +213,7 @@ async def test_a_folder_that_is_no_build_is_refused_typed(
 async def test_an_engine_that_keeps_dying_gives_up(
     openvino_folder: Path, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_process, "MAX_DEATHS", 1)
+    monkeypatch.setattr(engine_process, "MAX_FAILURES", 1)
     engine = opened(openvino_folder, tokenizer, OPTIONS)
     await engine.load()
     first = engine.pid

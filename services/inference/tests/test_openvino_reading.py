@@ -105,10 +105,10 @@ async def test_little_memory_for_copies_changes_no_score(
             except StopIteration as end:
                 return [log_likelihood for log_likelihood, _ in end.value]
 
-    side_by_side = scores()
+    interleaved = scores()
     monkeypatch.setattr(openvino_reading, "CACHE_BYTES", 1)
 
-    assert scores() == pytest.approx(side_by_side, rel=1e-5)
+    assert scores() == pytest.approx(interleaved, rel=1e-5)
 
 
 async def test_a_text_that_the_cache_has_no_room_for_is_refused(openvino_folder: Path) -> None:

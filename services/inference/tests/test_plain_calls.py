@@ -37,13 +37,15 @@ RESULTS: Any = [
 ]
 
 
-async def rendered(folder: Path, template: str, *turns: Any, choice: str = "required") -> str:
+async def rendered(folder: Path, template: str, *messages: Any, choice: str = "required") -> str:
     tokenizer = ChatTokenizer.load(make_tiny_llama(folder / "model", chat_template=template))
     engine: Any = None
     version = LoadedVersion(
         "mv-1", "acme", "none", engine, tokenizer, InProcess(tokenizer), LIMITS, 0.0
     )
-    ids = await prompt_tokens(Prompt(turns, tools=(WEATHER,), tool_choice=choice), version, "acme")
+    ids = await prompt_tokens(
+        Prompt(messages, tools=(WEATHER,), tool_choice=choice), version, "acme"
+    )
     return "".join(tokenizer.token_bytes(each).decode("utf-8", "ignore") for each in ids)
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from modelmill_inference.domain.generation import GenerationRequest, ScoreRequest, TokenPiece
 from modelmill_inference.engine import EngineRestartingError
 from modelmill_inference.resumed_answer import (
-    MAX_DEATHS,
-    EnginePatience,
-    asked_again,
+    MAX_FAILURES,
+    RestartPatience,
     resume,
     resumed,
+    retried,
 )
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
@@ -50,11 +50,11 @@ class DyingEngine(FakeEngine):
             yield piece
 
 
-OFTEN = EnginePatience(look_seconds=0.001)
+OFTEN = RestartPatience(poll_seconds=0.001)
 
 
 async def answer(
-    engine: FakeEngine, request: GenerationRequest = PLAIN, patience: EnginePatience = OFTEN
+    engine: FakeEngine, request: GenerationRequest = PLAIN, patience: RestartPatience = OFTEN
 ) -> tuple[list[int], str]:
     pieces = [piece async for piece in resumed(engine, request, patience)]
     ends = [piece.finish_reason for piece in pieces if piece.finish_reason]
@@ -102,7 +102,7 @@ async def test_a_request_that_always_kills_its_engine_is_given_up() -> None:
     with pytest.raises(EngineRestartingError):
         await answer(engine)
 
-    assert len(engine.asked) == MAX_DEATHS + 1
+    assert len(engine.asked) == MAX_FAILURES + 1
 
 
 async def test_an_engine_that_does_not_come_back_is_given_up() -> None:
@@ -123,16 +123,16 @@ async def test_leaving_while_the_engine_is_away_ends_the_wait() -> None:
 
 
 async def test_a_score_is_asked_for_again() -> None:
-    deaths = [EngineRestartingError(died_under_it=True), EngineRestartingError()]
+    backoff = [EngineRestartingError(died_under_it=True), EngineRestartingError()]
     engine = FakeEngine()
     request = ScoreRequest((1, 2), ((3,),))
 
     async def ask() -> object:
-        if deaths:
-            raise deaths.pop(0)
+        if backoff:
+            raise backoff.pop(0)
         return await engine.score(request)
 
-    assert await asked_again(ask) == await engine.score(request)
+    assert await retried(ask) == await engine.score(request)
 
 
 TOLD = st.lists(st.integers(0, 383), max_size=11)

@@ -4,13 +4,13 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.envelope import Stored
-from modelmill_inference.alias_names import AliasNames
+from modelmill_inference.resolve_alias import AliasResolver
 
 
-def known_by(**options: Any) -> AliasNames:
+def known_by(**options: Any) -> AliasResolver:
     state = AliasState(tenant="acme", name="kinds", version_id="mv-1")
     state.options.update({"kind": "split"} | options)
-    names = AliasNames(lambda _tenant, _version: True)
+    names = AliasResolver(lambda _tenant, _version: True)
     names.set(Stored(1, "alias.state.acme.kinds", state, {}), at_once=True)
     return names
 
@@ -23,7 +23,7 @@ def test_such_an_alias_means_its_first_version_and_keeps_all_of_them() -> None:
         fallback=["mv-4", "mv-1"],
     )
 
-    assert known.target_of("acme", "kinds").version_id == "mv-1"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-1"
     assert known.in_use() == {"mv-1", "mv-2", "mv-3", "mv-4"}
 
 

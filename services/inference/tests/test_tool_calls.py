@@ -65,12 +65,12 @@ def said(tokenizer: ChatTokenizer, *calls: tuple[str, Any]) -> str:
         {"id": f"call{number:05}", "name": name, "arguments": json.dumps(arguments)}
         for number, (name, arguments) in enumerate(calls)
     ]
-    turns: list[Any] = [
+    messages: list[Any] = [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": "", "tool_calls": made},
     ]
-    rendered = tokenizer.render(turns, add_generation_prompt=False)
-    prompt = tokenizer.render(turns[:1], add_generation_prompt=True)
+    rendered = tokenizer.render(messages, add_generation_prompt=False)
+    prompt = tokenizer.render(messages[:1], add_generation_prompt=True)
     assert rendered.startswith(prompt)
     return rendered.removeprefix(prompt)
 
@@ -156,9 +156,9 @@ def test_a_special_token_counts_and_its_spelling_does_not(family: Family) -> Non
     assert tokenizer.tool_format is not None
     parser = ToolCallParser(tokenizer.tool_format, tokenizer.tool_marks, NAMES)
 
-    spelled = parser.push('[TOOL_CALLS] [{"name": "look"}]')
+    escaped = parser.push('[TOOL_CALLS] [{"name": "look"}]')
 
-    assert (spelled.text, spelled.calls) == ('[TOOL_CALLS] [{"name": "look"}]', [])
+    assert (escaped.text, escaped.calls) == ('[TOOL_CALLS] [{"name": "look"}]', [])
 
 
 def test_text_is_not_held_longer_than_it_may_become_a_call(family: Family) -> None:
@@ -178,8 +178,8 @@ def test_half_a_surrogate_pair_in_arguments_is_told_as_it_was_spelled(family: Fa
     assert tokenizer.tool_format is not None
     parser = ToolCallParser(tokenizer.tool_format, tokenizer.tool_marks, NAMES)
 
-    spelled = '<tool_call>{"name": "look", "arguments": {"a": "\\ud800", "b": "ü"}}</tool_call>'
-    (call,) = parser.push(spelled).calls
+    escaped = '<tool_call>{"name": "look", "arguments": {"a": "\\ud800", "b": "ü"}}</tool_call>'
+    (call,) = parser.push(escaped).calls
 
     assert json.loads(call.arguments.encode()) == {"a": "\ud800", "b": "ü"}
 

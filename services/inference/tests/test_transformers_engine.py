@@ -66,7 +66,7 @@ async def test_what_the_engine_refuses_leaves_it_and_other_versions_alone(
     digest = store.commit(folder, kind="model", form="safetensors").digest
     torn = await service.announce(digest, form="safetensors")
     before = {child.pid for child in psutil.Process().children()}
-    healthy = asyncio.create_task(service.answer(version, turns=QUESTION, max_new_tokens=40))
+    healthy = asyncio.create_task(service.answer(version, messages=QUESTION, max_new_tokens=40))
 
     with pytest.raises(PreconditionError, match="refused the model"):
         await service.load_when_known(torn)

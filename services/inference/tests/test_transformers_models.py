@@ -120,7 +120,7 @@ def test_a_request_waits_until_there_is_room_and_one_that_never_fits_is_told(
         runner.add(PLAIN | add)
     order = []
     while runner.busy:
-        order += [news.number for news in runner.step()]
+        order += [updates.number for updates in runner.step()]
     assert order == sorted(order)
 
     runner.add(PLAIN | {"id": 9, "max_new_tokens": 400})
@@ -128,7 +128,7 @@ def test_a_request_waits_until_there_is_room_and_one_that_never_fits_is_told(
     runner.cancel(7)
     ends = []
     while runner.busy:
-        ends += [(news.number, news.end) for news in runner.step() if news.end]
+        ends += [(updates.number, updates.end) for updates in runner.step() if updates.end]
     assert ends == [(8, "no_room"), (9, "no_room")]
     assert answers(runner, *alike) == expected
 
@@ -175,9 +175,9 @@ def test_a_bad_grammar_harms_only_the_request_that_has_it(llama_folder: Path) ->
 
     told, ends = [], []
     while runner.busy:
-        for news in runner.step():
-            told += news.tokens if news.number == 1 else []
-            ends += [(news.number, news.end)] if news.end else []
+        for updates in runner.step():
+            told += updates.tokens if updates.number == 1 else []
+            ends += [(updates.number, updates.end)] if updates.end else []
 
     assert told == expected
     assert (3, "dead_end") in ends

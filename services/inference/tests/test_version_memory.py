@@ -9,8 +9,8 @@ from modelmill_inference.domain.memory import (
     MemoryNeed,
 )
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_version import LoadRecords
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.load_version import LoadHistory
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -25,13 +25,13 @@ class House:
     """A pool with room for so much, and what each version says that it needs."""
 
     def __init__(
-        self, tokenizer: ChatTokenizer, *, records: LoadRecords | None = None, **needs: int
+        self, tokenizer: ChatTokenizer, *, history: LoadHistory | None = None, **needs: int
     ) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
         self.machine = FakeMachine()
-        self.room = MemoryRoom(self.machine.free_bytes, RoomLimits(LIMIT))
+        self.room = MemoryBudget(self.machine.free_bytes, MemoryLimits(LIMIT))
         self.pool = VersionPool(
-            self.models, self.loader, self.heard, self.room, max_in_flight=3, records=records
+            self.models, self.loader, self.heard, self.room, max_in_flight=3, history=history
         )
         for version_id, mib in needs.items():
             self.models.add(version_id)
@@ -76,7 +76,7 @@ async def test_the_spare_process_is_counted_and_leaves_before_any_version(
     tokenizer: ChatTokenizer,
 ) -> None:
     house, spare = House(tokenizer, a=400, b=300, c=300, d=100), FakeSpare()
-    assert await house.room.hold_spare(spare)
+    assert await house.room.reserve_spare(spare)
 
     await house.use("a")
     await house.use("b")
@@ -85,7 +85,7 @@ async def test_the_spare_process_is_counted_and_leaves_before_any_version(
 
     assert spare.discarded
     assert house.loaded() == ["a", "b", "c"]
-    assert not await house.room.hold_spare(FakeSpare())
+    assert not await house.room.reserve_spare(FakeSpare())
 
 
 async def test_for_one_that_does_not_fit_the_least_recently_used_leave_and_no_more(
@@ -134,7 +134,7 @@ async def test_nobody_leaves_for_one_that_would_not_fit_all_the_same(
 
 async def test_what_an_alias_names_never_leaves(tokenizer: ChatTokenizer) -> None:
     house = House(tokenizer, named=600, big=500)
-    house.pool.keep(frozenset({"named"}))
+    house.pool.pin(frozenset({"named"}))
     await house.use("named")
 
     with pytest.raises(OverloadedError):
@@ -219,7 +219,7 @@ async def test_one_that_turns_out_larger_makes_others_leave_or_leaves_itself(
 async def test_one_that_is_really_too_large_is_closed_and_not_loaded_again(
     tokenizer: ChatTokenizer,
 ) -> None:
-    house = House(tokenizer, records=LoadRecords(failure_seconds=0.0), a=100)
+    house = House(tokenizer, history=LoadHistory(failure_seconds=0.0), a=100)
     house.loader.resident["a"] = 2000 * MIB
 
     for _ in range(2):
@@ -235,14 +235,14 @@ async def test_two_loads_at_once_do_not_both_take_the_last_room(tokenizer: ChatT
     house = House(tokenizer, a=600, b=600)
     done = asyncio.Event()
 
-    async def hold(version_id: str) -> str:
+    async def constrain(version_id: str) -> str:
         try:
             await house.use(version_id, done)
         except OverloadedError:
             return "refused"
         return "served"
 
-    uses = [asyncio.create_task(hold(name)) for name in "ab"]
+    uses = [asyncio.create_task(constrain(name)) for name in "ab"]
     await eventually(lambda: any(use.done() for use in uses))
     done.set()
 
@@ -280,7 +280,7 @@ async def test_a_failed_load_gives_its_room_back(tokenizer: ChatTokenizer) -> No
 
 async def test_what_nobody_uses_or_names_is_freed_after_a_while(tokenizer: ChatTokenizer) -> None:
     house = House(tokenizer, named=100, unnamed=100)
-    house.pool.keep(frozenset({"named"}))
+    house.pool.pin(frozenset({"named"}))
     sweeping = asyncio.create_task(house.pool.free_idle(0.05))
     done = asyncio.Event()
     using = asyncio.create_task(house.use("unnamed", done))

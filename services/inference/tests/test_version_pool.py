@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_service_kit.errors import (
     NotFoundError,
     OverloadedError,
@@ -22,7 +22,7 @@ class Room:
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
-        room = MemoryRoom(plenty_free, RoomLimits(2**40, versions=2))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40, versions=2))
         self.pool = VersionPool(self.models, self.loader, self.heard, room, max_in_flight=3)
         for version_id in ("mv-1", "mv-2", "mv-3"):
             self.models.add(version_id)
@@ -94,7 +94,7 @@ async def test_the_least_recently_used_version_makes_room(room: Room) -> None:
 
 async def test_a_version_in_use_or_named_by_an_alias_never_makes_room(room: Room) -> None:
     done = asyncio.Event()
-    room.pool.keep(frozenset({"mv-1"}))
+    room.pool.pin(frozenset({"mv-1"}))
     await room.use("mv-1")
     using = asyncio.create_task(room.use("mv-2", done))
     await eventually(lambda: room.loaded() == ["mv-1", "mv-2"])

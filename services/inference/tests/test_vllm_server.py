@@ -116,7 +116,7 @@ async def test_a_server_that_does_not_come_up_in_time_is_a_typed_error_and_ends(
 async def test_a_server_that_keeps_dying_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm_server, "MAX_DEATHS", 1)
+    monkeypatch.setattr(vllm_server, "MAX_FAILURES", 1)
     async with loaded(started(tmp_path)) as engine:
         for _ in range(2):
             pid = await eventually(lambda: engine.server.pid)

@@ -1,4 +1,4 @@
-"""What one generation costs, and how it ended: figures, and the attributes of its span."""
+"""Metrics and span attributes of one generation."""
 
 import asyncio
 import time
@@ -26,11 +26,11 @@ tracer = trace.get_tracer(__name__)
 
 
 class GenerationTrace:
-    """The current span and the phase that the generation is in: render, prefill, decode.
+    """The RPC's span, and a child span for the current phase: render, queue, prefill, decode.
 
-    The span is the RPC's own, which the server begins and ends. Phases are made with explicit
-    parents and never made current: a generation is an async generator, and a context attached in
-    one may be detached in another task when its reader leaves.
+    The server starts and ends the RPC's span. Phases have explicit parents and are never made
+    current: a generation is an async generator, whose context could be detached in another task
+    if its reader leaves.
     """
 
     def __init__(self, operation: str, version_id: str) -> None:
@@ -47,7 +47,7 @@ class GenerationTrace:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """A phase that lasts as long as the block."""
+        """Run the block as a phase."""
         self.start_phase(name)
         try:
             yield
@@ -55,12 +55,12 @@ class GenerationTrace:
             self.end_phase()
 
     def start_phase(self, name: str) -> None:
-        """End the phase before and begin this one; it lasts until the next, or `end_phase`."""
+        """End the current phase and start this one."""
         self.end_phase()
         self._phase = tracer.start_span(f"inference.{name}", context=self._context)
 
     def end_phase(self) -> None:
-        """End the phase, if there is one."""
+        """End the current phase, if any."""
         if self._phase is not None:
             self._phase.end()
             self._phase = None
@@ -73,7 +73,7 @@ class GenerationTrace:
         input_tokens: int,
         output_tokens: int,
     ) -> None:
-        """End the phase and note what the generation cost; the span itself is not ours to end."""
+        """End the phase, and record usage on the RPC's span, which the server ends."""
         self.end_phase()
         self._span.set_attribute("gen_ai.usage.input_tokens", input_tokens)
         self._span.set_attribute("gen_ai.usage.output_tokens", output_tokens)
@@ -84,7 +84,7 @@ class GenerationTrace:
 
 
 class GenerationAccount:
-    """What is known of a generation so far.
+    """Measures one generation.
 
     Args:
         operation: "chat" or "text_completion".
@@ -104,7 +104,7 @@ class GenerationAccount:
         self._answers = 1
 
     def begin(self, prompt_tokens: int, answers: int = 1) -> None:
-        """The version is there, and the engine is given the prompt for so many answers."""
+        """The version is loaded, and the prompt is sent to the engine."""
         self.prompt_tokens = prompt_tokens
         self._answers = answers
         PROMPT_TOKENS.labels(self.version_id).inc(prompt_tokens)
@@ -114,7 +114,7 @@ class GenerationAccount:
         self.trace.start_phase("prefill")
 
     def add(self, tokens: int) -> None:
-        """Count tokens; the first ones end the prefill."""
+        """Count tokens; the first ones end the prefill phase."""
         if tokens and not self.completion_tokens:
             self._leave_queue()
             self.first_token_seconds = time.monotonic() - self._arrived
@@ -124,12 +124,12 @@ class GenerationAccount:
         self._generated.inc(tokens)
 
     def end(self, outcome: str, error_type: str) -> None:
-        """Count how it ended."""
+        """Record the outcome."""
         self._leave_queue()
         GENERATIONS.labels(outcome).inc()
         seconds = time.monotonic() - self._arrived
         REQUEST_SECONDS.labels(*self._labels(), error_type).observe(seconds)
-        # Answers side by side take the time of one.
+        # Answers are generated in parallel.
         each = self.completion_tokens / self._answers
         if self.finish_reason is not None and each > 1:
             OUTPUT_TOKEN_SECONDS.labels(*self._labels()).observe(
@@ -154,7 +154,7 @@ class GenerationAccount:
 
 @asynccontextmanager
 async def accounted(operation: str, version_id: str) -> AsyncIterator[GenerationAccount]:
-    """Count how the generation ended, whichever way the block is left."""
+    """Record how the generation ended, however the block is left."""
     account = GenerationAccount(operation, version_id)
     outcome = error_type = "internal"
     try:
@@ -165,7 +165,7 @@ async def accounted(operation: str, version_id: str) -> AsyncIterator[Generation
         raise
     except DomainError as error:
         outcome = error_type = error.reason.lower()
-        # All other refusals are by a version that the tenant has.
+        # All other errors imply that the tenant has the version.
         account.version_exists |= not isinstance(error, NotFoundError | InvalidInputError)
         raise
     finally:

@@ -1,4 +1,4 @@
-"""Use case: tell on the bus what this replica serves, without anything waiting for the bus."""
+"""Use case: announce on the bus what this replica serves, without waiting for the bus."""
 
 import asyncio
 import logging
@@ -16,24 +16,24 @@ RETRY_SECONDS = 1.0
 
 
 class ServingAnnouncer:
-    """Publishes `model.serving` in the background; while the bus is away it keeps what is newest.
+    """Publishes `model.serving` in the background; while the bus is down it keeps the newest state.
 
     Args:
-        replica: name of this process, unique among all.
-        retry_seconds: between two tries while the bus is away.
+        replica: unique name of this process.
+        retry_seconds: retry interval while the bus is down.
     """
 
     def __init__(self, bus: Bus, replica: str, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._bus = bus
         self._replica = replica
         self._retry_seconds = retry_seconds
-        # One a version: what an observer wants to know is how it stands, not how it went.
+        # One message per version: observers need the current state, not the history.
         self._pending: dict[str, tuple[ModelServing, Context]] = {}
         self._wake = asyncio.Event()
-        self._said = 0
+        self._published = 0
 
-    def say(self, fact: ModelServing) -> None:
-        """Publish it soon, unless a newer fact of the same version comes first."""
+    def announce(self, fact: ModelServing) -> None:
+        """Publish soon, unless a newer state of the same version replaces it."""
         self._pending.pop(fact.version_id, None)
         self._pending[fact.version_id] = (fact, context.get_current())
         self._wake.set()
@@ -46,20 +46,20 @@ class ServingAnnouncer:
             await self._publish_pending()
 
     async def drain(self, seconds: float) -> None:
-        """Publish what is pending, for at most so long."""
+        """Publish pending states, for at most `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._publish_pending()
         except TimeoutError:
-            log.warning("%d facts about serving were not published", len(self._pending))
+            log.warning("%d serving states were not published", len(self._pending))
 
     async def _publish_pending(self) -> None:
         while self._pending:
             version_id, pending = next(iter(self._pending.items()))
             fact, cause = pending
             fact.replica = self._replica
-            # The same for each try: one that only seemed to fail is not stored twice.
-            msg_id = f"{self._replica}-{self._said}"
+            # The same id for each retry, so that JetStream drops duplicates.
+            msg_id = f"{self._replica}-{self._published}"
             attached = context.attach(cause)
             try:
                 await self._bus.publish(MODEL_SERVING, fact, msg_id=msg_id)
@@ -68,6 +68,6 @@ class ServingAnnouncer:
                 continue
             finally:
                 context.detach(attached)
-            self._said += 1
+            self._published += 1
             if self._pending.get(version_id) is pending:
                 del self._pending[version_id]

@@ -1,4 +1,4 @@
-"""From the tokens of one answer to the parts that a caller is told."""
+"""Converts the tokens of one answer to the parts that a caller receives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from dataclasses import dataclass
 from modelmill_tokenization.text_stream import TextStream
 from modelmill_tokenization.token_decoder import TokenDecoder
 
-from modelmill_inference.domain.call_writing import call_writing
-from modelmill_inference.domain.cascade import CascadePath
+from modelmill_inference.domain.call_format import call_format_of
+from modelmill_inference.domain.cascade import CascadeOutcome
 from modelmill_inference.domain.generation import AnswerReason, ChosenToken, TokenPiece
-from modelmill_inference.domain.tool_calls import ToolCall, ToolCallParser
+from modelmill_inference.domain.tool_calls import ParsedToolCall, ToolCallParser
 
 
 class StopScanner:
-    """Lets text through up to the first stop text, which it swallows.
+    """Passes text up to the first stop text.
 
-    What it lets out does not depend on how the text is cut: the stop text that is complete first
-    wins, and of those complete at one place the longest.
+    The result does not depend on how the text is split: the stop text that is complete first
+    counts, and the longest of several that end at the same position.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
         self.stopped_by = ""
-        """The stop text that was found; nothing comes out any more."""
+        """The stop text that was found; no more text follows."""
 
     def push(self, text: str) -> str:
-        """The part of the text so far that no stop text can claim any more."""
+        """Text that cannot be part of a stop text any more."""
         if self.stopped_by:
             return ""
         text = self._held + text
@@ -41,22 +41,22 @@ class StopScanner:
         return out
 
     def flush(self) -> str:
-        """What was held back for a stop text that did not come."""
+        """Text that was buffered for a stop text that did not follow."""
         out, self._held = self._held, ""
         return out
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` with which `stop`, still incomplete, begins."""
+    """Length of the longest suffix of `text` that is a proper prefix of `stop`."""
     longest = min(len(text), len(stop) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
 
 
 class AnswerText:
-    """The text of one generation, while its ids come in.
+    """Decodes the text of one answer from a stream of token ids.
 
     Args:
-        shown: special tokens that are not left out, and what stands for them.
+        shown: text of special tokens that are not left out.
     """
 
     def __init__(
@@ -70,36 +70,36 @@ class AnswerText:
 
     @property
     def stopped(self) -> bool:
-        """A stop text was found: the generation is over, whatever the engine still has."""
+        """A stop text was found: the answer has ended, whatever the engine still generates."""
         return bool(self._scanner.stopped_by)
 
     @property
     def stopped_by(self) -> str:
-        """That stop text; empty as long as none was found."""
+        """The stop text that was found; empty for none."""
         return self._scanner.stopped_by
 
     def push(self, ids: Sequence[int]) -> str:
-        """The text that became certain with `ids`."""
+        """Text that is final after `ids`."""
         return self._scanner.push(self._stream.push(ids))
 
     def finish(self) -> str:
-        """What was kept back, once no more ids come."""
+        """The buffered rest, after the last id."""
         return self._scanner.push(self._stream.finish()) + self._scanner.flush()
 
 
 @dataclass(frozen=True, slots=True)
-class TokenLogprob:
-    """A generated token and how likely it was."""
+class TokenProbability:
+    """A generated token with its log-probability."""
 
     token: bytes
     logprob: float
     alternatives: tuple[tuple[bytes, float], ...]
-    """The likeliest at its place, likeliest first."""
+    """The most likely tokens at this position, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerEnd:
-    """How a generation ended and what it cost."""
+    """Finish reason and usage of an answer."""
 
     finish_reason: AnswerReason
     prompt_tokens: int
@@ -108,47 +108,47 @@ class AnswerEnd:
     first_token_seconds: float
     exact: bool
     stop_text: str = ""
-    """The stop text that ended it, if one did."""
-    cascade: CascadePath | None = None
+    """The stop text that ended it; empty for none."""
+    cascade: CascadeOutcome | None = None
     """Set when a cascade answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerPart:
-    """New text; the last part of an answer carries its end."""
+    """New text; the last part of an answer has `end`."""
 
     text: str
     end: AnswerEnd | None = None
     index: int = 0
-    """Which of the answers it belongs to."""
-    logprobs: tuple[TokenLogprob, ...] = ()
-    calls: tuple[ToolCall, ...] = ()
-    """Calls that became complete."""
+    """Index of the answer."""
+    logprobs: tuple[TokenProbability, ...] = ()
+    calls: tuple[ParsedToolCall, ...] = ()
+    """Complete tool calls."""
     version_id: str = ""
-    """Version that answers."""
+    """Version that generates."""
     prompt_tokens: int = 0
-    """Of the prompt that it answers."""
+    """Length of the prompt."""
     tokens: int = 0
-    """Of this answer, generated so far."""
+    """Tokens generated so far, of this answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenPiece:
-    """What became of a piece of tokens."""
+    """Result of one piece of tokens."""
 
     text: str
     tokens: int
     finish_reason: AnswerReason | None
-    logprobs: tuple[TokenLogprob, ...]
-    calls: tuple[ToolCall, ...]
+    logprobs: tuple[TokenProbability, ...]
+    calls: tuple[ParsedToolCall, ...]
 
 
 class AnswerWriter:
-    """Whole characters, no special tokens, nothing of a stop text and nothing behind it.
+    """Emits whole characters, without special tokens, stop texts and anything after them.
 
     Args:
-        offered: names of functions; their calls are told apart from text.
-        frame: what stands before and behind an answer that is a demanded call.
+        offered: names of functions, whose calls are separated from text.
+        frame: text before and after an answer that is a forced call.
     """
 
     def __init__(
@@ -162,10 +162,10 @@ class AnswerWriter:
         self._parser: ToolCallParser | None = None
         self._behind = ""
         shown: Mapping[int, str] = {}
-        writing = call_writing(tokenizer, must_call=any(frame)) if offered else None
-        if writing is not None:
-            marks = writing.marks
-            self._parser = ToolCallParser(writing.form, marks, frozenset(offered))
+        call_format = call_format_of(tokenizer, must_call=any(frame)) if offered else None
+        if call_format is not None:
+            marks = call_format.marks
+            self._parser = ToolCallParser(call_format.form, marks, frozenset(offered))
             shown = marks.by_id
             self._parser.push(marks.mark(frame[0]))
             self._behind = marks.mark(frame[1])
@@ -174,18 +174,18 @@ class AnswerWriter:
 
     @property
     def stop_text(self) -> str:
-        """The stop text that ended the answer, if one did."""
+        """The stop text that ended the answer; empty for none."""
         return self._text.stopped_by
 
     def write(self, piece: TokenPiece) -> WrittenPiece:
-        """The text that became certain, and whether the answer is over by it."""
+        """Text that is final after this piece, and whether the answer has ended."""
         text = self._text.push(piece.tokens)
         reason: AnswerReason | None = piece.finish_reason
         if reason is not None and not self._text.stopped:
             text += self._text.finish()
         if self._text.stopped:
             reason = "stop"
-        calls: tuple[ToolCall, ...] = ()
+        calls: tuple[ParsedToolCall, ...] = ()
         if self._parser is not None:
             if reason == "stop":
                 text += self._behind
@@ -201,13 +201,15 @@ class AnswerWriter:
         )
         return WrittenPiece(text, len(piece.tokens), reason, logprobs, calls)
 
-    def _logprob(self, token: int, chosen: ChosenToken) -> TokenLogprob:
+    def _logprob(self, token: int, chosen: ChosenToken) -> TokenProbability:
         name = self._tokenizer.token_bytes
         alternatives = tuple((name(it.token), it.logprob) for it in chosen.alternatives)
-        return TokenLogprob(name(token), chosen.logprob, alternatives)
+        return TokenProbability(name(token), chosen.logprob, alternatives)
 
 
-def _parted(parser: ToolCallParser, text: str, *, ended: bool) -> tuple[str, tuple[ToolCall, ...]]:
+def _parted(
+    parser: ToolCallParser, text: str, *, ended: bool
+) -> tuple[str, tuple[ParsedToolCall, ...]]:
     parsed = parser.push(text)
     if not ended:
         return parsed.text, tuple(parsed.calls)

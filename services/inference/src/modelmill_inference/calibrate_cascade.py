@@ -1,4 +1,4 @@
-"""Use case: let both models answer examples, and find how much confidence is enough."""
+"""Use case: calibrate the confidence threshold of a cascade on examples."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_inference.domain.cascade import Calibration, Example, calibrate, confidence
+from modelmill_inference.domain.cascade import AnsweredExample, Calibration, calibrate, confidence
 from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.render_prompt import Prompt
 
 IN_FLIGHT = 8
-"""Examples that are answered side by side; others use the engines too."""
+"""Concurrent examples; other requests use the engines too."""
 MAX_EXAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A prompt and its right answer."""
+class CalibrationExample:
+    """A prompt and its correct answer."""
 
     prompt: Prompt
     answer: str
@@ -27,33 +27,33 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class CalibrateCommand:
-    """What a caller asks for; versions are resolved."""
+    """A request with resolved versions."""
 
     tenant: str
     small: str
     large: str
-    questions: tuple[Question, ...]
+    questions: tuple[CalibrationExample, ...]
     max_loss: float
     max_new_tokens: int
 
 
 class CalibrateCascade:
-    """Answers are greedy: what is measured is what a cascade at temperature 0 will do."""
+    """Generates greedy answers, as a cascade at temperature 0 does."""
 
     def __init__(self, generate_text: GenerateText) -> None:
         self._generate_text = generate_text
 
     async def __call__(self, command: CalibrateCommand) -> Calibration:
-        """The threshold and what it comes to.
+        """The threshold, with its measured accuracy and share.
 
         Raises:
-            InvalidInputError: no examples, too many, no room for an answer, or a loss that is none.
+            InvalidInputError: the number of examples, the answer length or the loss is invalid.
             As of `GenerateText`.
         """
         _check(command)
         slots = asyncio.Semaphore(IN_FLIGHT)
 
-        async def example(question: Question) -> Example:
+        async def example(question: CalibrationExample) -> AnsweredExample:
             async with slots:
                 return await self._example(command, question)
 
@@ -66,14 +66,16 @@ class CalibrateCascade:
             await asyncio.gather(*answering, return_exceptions=True)
         return calibrate(examples, max_loss=command.max_loss)
 
-    async def _example(self, command: CalibrateCommand, question: Question) -> Example:
+    async def _example(
+        self, command: CalibrateCommand, question: CalibrationExample
+    ) -> AnsweredExample:
         small, sure = await self._answer(command, command.small, question)
         large, _ = await self._answer(command, command.large, question)
         right = question.answer.strip()
-        return Example(sure, small_is_right=small == right, large_is_right=large == right)
+        return AnsweredExample(sure, small_is_right=small == right, large_is_right=large == right)
 
     async def _answer(
-        self, command: CalibrateCommand, version_id: str, question: Question
+        self, command: CalibrateCommand, version_id: str, question: CalibrationExample
     ) -> tuple[str, float]:
         is_small = version_id == command.small
         options = SamplingOptions(

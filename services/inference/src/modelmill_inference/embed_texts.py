@@ -1,4 +1,4 @@
-"""Use case: a vector for each text."""
+"""Use case: embed texts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,52 +6,52 @@ from dataclasses import dataclass
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.account_generation import accounted
-from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.domain.admission import Ask
+from modelmill_inference.admit_requests import EngineQueues
+from modelmill_inference.domain.admission import AdmissionRequest
 from modelmill_inference.domain.generation import EngineCannotError, check_tokens
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import encoded_texts
-from modelmill_inference.resumed_answer import asked_again
+from modelmill_inference.resumed_answer import retried
 
 MAX_TEXTS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedCommand:
-    """What a caller asks for."""
+    """A request with its resolved version."""
 
     tenant: str
     version_id: str
     texts: tuple[str, ...]
     deadline: float | None = None
-    """By the event loop's clock."""
+    """On the event loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The answer."""
+    """Embeddings and usage."""
 
     version_id: str
     vectors: tuple[tuple[float, ...], ...]
-    """Each of length 1, in the order of the texts."""
+    """Normalised, in the order of the texts."""
     tokens: int
-    """Of all texts."""
+    """Total tokens of all texts."""
 
 
 class EmbedTexts:
-    """Encodes the texts and asks the engine once."""
+    """Tokenizes the texts, and sends one request to the engine."""
 
-    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: EngineQueues) -> None:
         self._versions = versions
         self._admissions = admissions
 
     async def __call__(self, command: EmbedCommand) -> Vectors:
-        """One vector for each text, in their order.
+        """One vector per text, in order.
 
         Raises:
             NotFoundError, OverloadedError, TooLargeError, DeadlineError, UnavailableError,
-                PreconditionError: as of generating.
-            InvalidInputError: no text, an empty one, too many, or one that does not fit.
+                PreconditionError: as for `GenerateText`.
+            InvalidInputError: the number of texts is invalid, or one is empty or too long.
         """
         async with accounted("embeddings", command.version_id) as account:
             _check(command.texts)
@@ -62,15 +62,17 @@ class EmbedTexts:
                 if not version.engine.abilities.embed:
                     raise EngineCannotError("the engine of this model makes no embeddings")
                 queue = self._admissions.of(version)
-                queue.foresee(command.tenant, command.deadline)
+                queue.refuse_early(command.tenant, command.deadline)
                 encoded = await encoded_texts(command.texts, version, command.tenant)
                 for tokens in encoded:
                     check_tokens(tokens, version.limits)
                 total = sum(map(len, encoded))
                 account.trace.start_phase("queue")
-                async with queue.turn(Ask(command.tenant, total), command.deadline) as turn:
+                async with queue.turn(
+                    AdmissionRequest(command.tenant, total), command.deadline
+                ) as turn:
                     account.begin(total)
-                    vectors = await asked_again(lambda: version.engine.embed(encoded))
+                    vectors = await retried(lambda: version.engine.embed(encoded))
                     turn.ended = True
                 account.finish_reason = "stop"
                 return Vectors(

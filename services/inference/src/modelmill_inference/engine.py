@@ -1,4 +1,4 @@
-"""The interface of engines: what each of them does. One contract suite holds them all to it."""
+"""The engine interface. One contract test suite covers every implementation."""
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ from modelmill_inference.domain.generation import (
 
 
 class EngineRestartingError(UnavailableError):
-    """The engine is being started again; it comes back by itself.
+    """The engine process is restarting, without operator action.
 
     Args:
-        died_under_it: the request was in its hands when it died, and may be the reason.
+        died_under_it: the request was running when the process died, and may be the cause.
     """
 
     def __init__(self, *, died_under_it: bool = False) -> None:
@@ -28,76 +28,75 @@ class EngineRestartingError(UnavailableError):
 
 
 class Engine(Protocol):
-    """Runs one model, from token ids to token ids. Text is made outside, by one rule for all."""
+    """Runs one model, from token ids to token ids; decoding to text is shared by all engines."""
 
     @property
     def abilities(self) -> Abilities:
-        """What it can do; settled once it is loaded."""
+        """Supported features; final once `load` has returned."""
 
     async def load(self) -> None:
-        """Return once requests can be taken. Called once.
+        """Load the model; return once requests are accepted. Called once.
 
         Raises:
-            PreconditionError: the engine refuses the model; trying again will not help.
+            PreconditionError: the engine rejects the model; a retry will not help.
             UnavailableError: the engine could not be reached or did not load in time.
         """
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
-        """Tokens as they come, the last piece with a finish reason. Closing it frees the slot.
+        """Stream tokens; the last piece has a finish reason. Closing the generator frees the slot.
 
-        Temperature 0 is greedy; the same seed gives the same tokens when nothing else runs beside
-        it, and always where the engine is exact. A grammar holds to the end, unless the limit
-        comes first.
+        Temperature 0 is greedy. The same seed gives the same tokens if nothing else runs, and
+        always if the engine is exact. A grammar is enforced up to the end or the token limit.
 
         Raises:
-            EngineRestartingError: the engine died under the request, or is being restarted.
-            UnavailableError: it was closed.
+            EngineRestartingError: the process died during the request, or is restarting.
+            UnavailableError: the engine was closed.
             PreconditionError: the engine has no room for a request of this size.
         """
 
     async def score(self, request: ScoreRequest) -> list[ContinuationScore]:
-        """How likely each continuation is, in their order; the prompt is computed once.
+        """Log-likelihood of each continuation, in order; the prompt is computed once.
 
         Raises:
             UnavailableError, PreconditionError: as of `generate`.
         """
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        """For each text the mean of its tokens' last hidden states, scaled to length 1.
+        """Embedding of each text: the mean of the last hidden states, normalised.
 
         Raises:
             UnavailableError, PreconditionError: as of `generate`.
         """
 
     def resident_bytes(self) -> int:
-        """Memory that it holds now, its share of what it shares; blocks for milliseconds."""
+        """Resident memory, with a share of a shared server's; blocks for milliseconds."""
 
     async def until_broken(self) -> str:
-        """Return when the engine has given up for good, and why; it is then only to be closed."""
+        """Return the reason once the engine has failed permanently; only `close` may follow."""
 
     async def close(self) -> None:
-        """End it and free its memory; whatever still runs fails with UnavailableError."""
+        """Stop and free memory; running requests fail with UnavailableError."""
 
 
 class EngineKind(Protocol):
-    """Makes engines of one kind."""
+    """Factory of engines of one kind."""
 
     @property
     def name(self) -> str:
         """For example "openvino"."""
 
     def can_run(self, form: str) -> bool:
-        """Whether artifacts of this form are for this kind."""
+        """Whether this kind runs artifacts of the form."""
 
     def can_adapt(self, form: str) -> bool:
-        """Whether it can run adapters upon a base of this form."""
+        """Whether this kind runs adapters on a base of the form."""
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
     ) -> Engine:
-        """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer.
+        """Create an engine for the model in `folder`; `end_tokens` end an answer.
 
         Args:
             adapter: folder of an adapter (`adapter_config.json`, `adapter_model.safetensors`) to
-                run upon the model, when `can_adapt` its form.
+                apply; allowed if `can_adapt`.
         """

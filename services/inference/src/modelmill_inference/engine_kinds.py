@@ -1,4 +1,4 @@
-"""Which engines this process has, by its settings and by what is installed."""
+"""Creates the engine kinds that are configured and installed."""
 
 from modelmill_inference.adapters import transformers
 from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
@@ -11,13 +11,13 @@ from modelmill_inference.settings import Settings
 
 
 def spare_child(settings: Settings) -> SpareChild | None:
-    """Of the reference engine, where it is installed: the only one whose imports take seconds."""
+    """A pre-warmed process of the transformers engine, whose imports take seconds."""
     wanted = settings.transformers_spare and transformers.is_installed()
     return SpareChild(transformers.MODULE) if wanted else None
 
 
 def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[EngineKind]:
-    """What there is to run models; the first that can run a form does."""
+    """Engine kinds in order of preference: the first that can run a form is used."""
     kinds: list[EngineKind] = []
     if settings.triton_url:
         kinds.append(_triton_kind(settings))
@@ -30,12 +30,12 @@ def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[En
 
 
 def missing_kinds() -> dict[str, str]:
-    """For forms that only an engine runs which is not installed: how to get it."""
+    """Install hint by form, for forms whose only engine is not installed."""
     return {} if transformers.is_installed() else {transformers.FORM: transformers.HOW_TO_GET}
 
 
 def _triton_kind(settings: Settings) -> EngineKind:
-    # Only where it is wanted: the client takes a while to import.
+    # Imported on demand: the client imports slowly.
     from modelmill_inference.adapters.triton import TritonAddress, TritonKind
 
     token = settings.triton_token.get_secret_value()
@@ -44,7 +44,7 @@ def _triton_kind(settings: Settings) -> EngineKind:
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:
-    """The openvino engine's part of the settings."""
+    """Options of the openvino engine."""
     return PipelineOptions(
         device=settings.engine_device,
         cache_gigabytes=settings.engine_cache_gigabytes,
@@ -59,7 +59,7 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 
 
 def transformers_options(settings: Settings) -> TransformersOptions:
-    """The reference engine's part of the settings."""
+    """Options of the transformers engine."""
     return TransformersOptions(
         device=settings.transformers_device,
         dtype=settings.transformers_dtype,
@@ -72,7 +72,7 @@ def transformers_options(settings: Settings) -> TransformersOptions:
 
 
 def vllm_options(settings: Settings) -> VllmOptions:
-    """vLLM's part of the settings."""
+    """Options of the vllm engine."""
     return VllmOptions(
         url=settings.vllm_url,
         key=settings.vllm_key.get_secret_value(),

@@ -1,4 +1,4 @@
-"""Use case: which engine runs a version, and for an adapter on which build of its base."""
+"""Use case: choose the engine for a version, and for an adapter the build of its base."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ ADAPTER = "adapter"
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
-    """What runs a version."""
+class EngineChoice:
+    """Engine kind and weights for a version."""
 
     kind: EngineKind
     weights: ModelReady
-    """The version whose weights are loaded: itself, or a form of an adapter's base."""
+    """The version whose weights are loaded: itself, or a build of an adapter's base."""
     base: ModelReady | None = None
-    """Of an adapter: what it was trained on."""
+    """The adapter's base; None for other versions."""
 
 
-def forms_for(
+def base_forms_for(
     adapter: ModelReady, base: ModelReady, builds: Sequence[ModelReady]
 ) -> Sequence[ModelReady]:
-    """What an adapter may run upon, best first, whatever is built later.
+    """Forms of the base that an adapter may run on, best first; later builds do not change it.
 
-    The newest build of its base that there was when it was announced, and that is not slower; then
-    the base itself. Later builds, oldest first, and slower ones serve only where nothing else does.
+    First the newest build of the base at the adapter's announcement, unless it is slower; then the
+    base itself. Later builds, oldest first, and slower ones are used only if nothing else works.
     """
     usual = [each for each in builds if not is_slower(each)]
     before = [each for each in usual if _seconds(each) <= _seconds(adapter)]
@@ -44,10 +44,10 @@ def _seconds(version: ModelReady) -> float:
 
 
 class FindEngine:
-    """Kinds are asked in their order; an adapter takes a form of its base, see `forms_for`.
+    """Tries the engine kinds in order; an adapter uses a form of its base, see `base_forms_for`.
 
     Args:
-        missing: for forms that only an engine runs which is not installed: how to get it.
+        missing: install hint by form, for forms whose only engine is not installed.
     """
 
     def __init__(
@@ -60,20 +60,20 @@ class FindEngine:
         self._kinds = kinds
         self._missing = missing
 
-    def __call__(self, model: ModelReady) -> Runs:
-        """The engine for a version.
+    def __call__(self, model: ModelReady) -> EngineChoice:
+        """Choose the engine for a version.
 
         Raises:
-            NotFoundError: no engine here runs its form, or its base is gone.
+            NotFoundError: no engine here runs its form, or its base was retired.
         """
         if model.form == ADAPTER:
             return self._for_adapter(model)
         for kind in self._kinds:
             if kind.can_run(model.form):
-                return Runs(kind, model)
+                return EngineChoice(kind, model)
         raise self._no_engine(model)
 
-    def _for_adapter(self, adapter: ModelReady) -> Runs:
+    def _for_adapter(self, adapter: ModelReady) -> EngineChoice:
         base_id = adapter.parent_version_id or adapter.base_version_id
         if not base_id:
             raise self._no_engine(adapter)
@@ -84,10 +84,10 @@ class FindEngine:
                 f"adapter {adapter.version_id} cannot be served: its base is gone. {error.message}"
             ) from error
         builds = self._models.builds_of(base_id, tenant=adapter.tenant)
-        for form in forms_for(adapter, base, builds):
+        for form in base_forms_for(adapter, base, builds):
             for kind in self._kinds:
                 if form.form != ADAPTER and kind.can_adapt(form.form):
-                    return Runs(kind, form, base)
+                    return EngineChoice(kind, form, base)
         raise NotFoundError(
             f"model version {adapter.version_id} cannot be served: no engine runs 'adapter' on a "
             f"form that its base {base_id} has. Build the base, or the adapter itself"

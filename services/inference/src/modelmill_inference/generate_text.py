@@ -1,4 +1,4 @@
-"""Use case: one request for text, from messages to the parts of its answers and what it cost."""
+"""Use case: generate text for one request, as a stream of answer parts and final usage."""
 
 import asyncio
 import secrets
@@ -10,10 +10,10 @@ from typing import Generic, TypeVar
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.account_generation import GenerationAccount, accounted
-from modelmill_inference.admit_requests import Admissions, QueueTicket
+from modelmill_inference.admit_requests import EngineQueues, RunningRequest
 from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
-from modelmill_inference.demand_call import demanded_call
-from modelmill_inference.domain.admission import Ask
+from modelmill_inference.constrained_answer import constrained_output, constrained_pieces
+from modelmill_inference.domain.admission import AdmissionRequest
 from modelmill_inference.domain.generation import (
     AnswerReason,
     GenerationRequest,
@@ -21,32 +21,32 @@ from modelmill_inference.domain.generation import (
 )
 from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput
 from modelmill_inference.domain.sampling import SamplingOptions, check_options
-from modelmill_inference.hold_answer import constrained_output, held_pieces
+from modelmill_inference.forced_call import forced_call
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.render_prompt import Prompt, prompt_tokens
-from modelmill_inference.resumed_answer import ended_in_time
+from modelmill_inference.resumed_answer import ended_by_deadline
 
 Item = TypeVar("Item")
 SEEDS = 2**64
 UNLIMITED_TOKENS = 512
-"""What an answer without a limit holds of the budget: few become longer, and engines make room for
-those by holding others up."""
+"""Tokens reserved for an answer without a limit: few are longer, and for those the engine delays
+other requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """A source has no more items, for this reason when it failed."""
+    """End of a source; `error` is set if it failed."""
 
     error: BaseException | None
 
 
-async def side_by_side(
+async def interleaved(
     sources: Sequence[AsyncGenerator[Item, None]],
 ) -> AsyncGenerator[Item, None]:
-    """Items of all sources as they come, those of each in its order.
+    """Merge sources as items arrive; the order within each source is kept.
 
-    Leaving it, and the first error of a source, closes all of them.
+    Closing the generator, or the first error of a source, closes all sources.
     """
     if len(sources) == 1:
         async with aclosing(sources[0]) as only:
@@ -69,10 +69,10 @@ async def side_by_side(
 
 
 class _Readers(Generic[Item]):
-    """A task for each source, which puts what it reads into one queue."""
+    """One task per source; all write into one queue."""
 
     def __init__(self, sources: Sequence[AsyncGenerator[Item, None]]) -> None:
-        # One place each: a slow reader slows the sources down.
+        # One item per source: a slow reader applies back-pressure.
         self.items: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(sources))
         self._leaving = False
         self._sources = sources
@@ -85,57 +85,57 @@ class _Readers(Generic[Item]):
                 async for item in source:
                     await self.items.put(item)
         except BaseException as caught:
-            # A source can also be cancelled from within; nobody would tell the reader of it.
+            # A source can be cancelled from within; without this the reader would wait forever.
             if self._leaving:
                 raise
             error = caught
         await self.items.put(_Ended(error))
 
     async def close(self) -> None:
-        """Close every source, wherever it is."""
+        """Close every source."""
         self._leaving = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        # A task that was cancelled before its first step has not touched its source.
+        # A task that was cancelled before its first step has not closed its source.
         for source in self._sources:
             await source.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateCommand:
-    """What a caller asks for."""
+    """A request with its resolved version."""
 
     tenant: str
     version_id: str
     prompt: Prompt
     options: SamplingOptions
     deadline: float | None = None
-    """By the event loop's clock."""
+    """On the event loop's clock."""
 
 
 class GenerateText:
-    """Checks, renders, generates; frees the slots when its iterator is closed."""
+    """Validates, renders and generates; closing the iterator frees the engine's slots."""
 
-    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: EngineQueues) -> None:
         self._versions = versions
         self._admissions = admissions
 
     async def __call__(self, command: GenerateCommand) -> AsyncGenerator[AnswerPart, None]:
-        """The answers as they come.
+        """Stream the answers.
 
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
-            InvalidInputError: options, messages, the prompt's length or the constraint; all of a
-                kind are listed.
-            OverloadedError: full, or too busy for the deadline; nothing was begun.
-            TooLargeError: more tokens than the engine has room for.
-            DeadlineError: the deadline passed while it waited.
-            UnavailableError: the engine died or is being restarted, or this replica stops.
-            PreconditionError: the version does not load, the engine cannot do what is asked for, or
-                the prompt is too much for its cache.
+            InvalidInputError: options, messages, prompt length or constraint are invalid; lists all
+                errors of a kind.
+            OverloadedError: the queue is full, or the deadline cannot be met; nothing was started.
+            TooLargeError: more tokens than the engine can hold.
+            DeadlineError: the deadline passed in the queue.
+            UnavailableError: the engine died or is restarting, or this replica is stopping.
+            PreconditionError: the version does not load, the engine lacks a requested feature, or
+                its cache is too small for the prompt.
         """
-        operation = "text_completion" if command.prompt.turns is None else "chat"
+        operation = "text_completion" if command.prompt.messages is None else "chat"
         async with accounted(operation, command.version_id) as account:
             command.prompt.check()
             check_options(command.options)
@@ -144,7 +144,7 @@ class GenerateText:
             ) as version:
                 account.version_exists = True
                 queue = self._admissions.of(version)
-                queue.foresee(command.tenant, command.deadline)
+                queue.refuse_early(command.tenant, command.deadline)
                 with account.trace.phase("render"):
                     plan = await _plan(command, version)
                 account.trace.start_phase("queue")
@@ -154,7 +154,7 @@ class GenerateText:
                         _Answer(index, plan, version, account, turn).parts()
                         for index in range(command.options.answers)
                     ]
-                    async with aclosing(side_by_side(answers)) as parts:
+                    async with aclosing(interleaved(answers)) as parts:
                         async for part in parts:
                             yield part
                     turn.ended = True
@@ -162,21 +162,21 @@ class GenerateText:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the engine is asked for, and how its answers are read."""
+    """The engine request, and how its answers are parsed."""
 
     request: GenerationRequest
     form: ConstrainedOutput | None
     stops: tuple[str, ...]
     offered: tuple[str, ...]
-    """Functions that may be called."""
+    """Names of functions that may be called."""
     frame: tuple[str, str]
-    """What stands around the answer of a demanded call; the first is in the prompt."""
+    """Text before and after the answer of a forced call; the first part is in the prompt."""
     is_unlimited: bool
-    """Nobody said how long it may become, and no form has to be kept to its end."""
+    """Neither the caller nor a constraint limits the length."""
 
 
 class _Answer:
-    """One of the answers to a request; its seed is the request's and its number together."""
+    """One answer of a request; its seed is the request's seed plus its index."""
 
     def __init__(
         self,
@@ -184,28 +184,28 @@ class _Answer:
         plan: _Plan,
         version: LoadedVersion,
         account: GenerationAccount,
-        turn: QueueTicket,
+        turn: RunningRequest,
     ) -> None:
         self._index = index
         self._request = replace(plan.request, seed=(plan.request.seed + index) % SEEDS)
         self._form = plan.form
         self._version = version
         self._account = account
-        self._turn = turn
+        self._message = turn
         self._ends_at = turn.ends_at() if plan.is_unlimited else None
         self._writer = AnswerWriter(version.tokenizer, plan.stops, plan.offered, plan.frame)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
-        answered = held_pieces(self._version, self._request, self._form)
+        answered = constrained_pieces(self._version, self._request, self._form)
         if self._ends_at is not None:
-            answered = ended_in_time(answered, self._ends_at)
+            answered = ended_by_deadline(answered, self._ends_at)
         async with aclosing(answered) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens
                 self._account.add(written.tokens)
-                self._turn.hear(written.tokens)
+                self._message.add_tokens(written.tokens)
                 end = None
                 if written.finish_reason is not None:
                     end = self._end(written.finish_reason)
@@ -236,9 +236,9 @@ class _Answer:
         )
 
 
-def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
+def _ask(command: GenerateCommand, request: GenerationRequest) -> AdmissionRequest:
     limit = request.max_new_tokens
-    return Ask(
+    return AdmissionRequest(
         tenant=command.tenant,
         prompt_tokens=len(request.prompt),
         new_tokens=limit if command.options.max_new_tokens else min(limit, UNLIMITED_TOKENS),
@@ -252,12 +252,12 @@ async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
     if command.prompt.must_call:
         if options.constraint is not None:
             raise InvalidInputError("an answer that must be a call has no other form. Ask for one")
-        call = demanded_call(version.tokenizer, command.prompt.offered)
-        # Only its form ends it: a stop text within the arguments would leave half a call.
+        call = forced_call(version.tokenizer, command.prompt.offered)
+        # Only the grammar may end it: a stop text inside the arguments would cut the call.
         options = replace(options, constraint=call.constraint, stop=())
         frame = (call.before, call.behind)
-        [beginning] = await version.prompts.encode(command.tenant, [call.before])
-        tokens = [*tokens, *beginning]
+        [prefix] = await version.prompts.encode(command.tenant, [call.before])
+        tokens = [*tokens, *prefix]
     request = plan_generation(
         tokens,
         options,

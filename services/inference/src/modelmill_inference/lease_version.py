@@ -1,7 +1,6 @@
-"""Use case: have a version loaded while it is used, with bounded memory and requests.
+"""Use case: keep a version loaded while requests use it, within memory and request limits.
 
-Everything here runs on one event loop and between two awaits nothing else does; what is counted or
-looked up before an await is looked up again after it.
+All state changes on one event loop; what was read before an `await` is read again after it.
 """
 
 import asyncio
@@ -32,11 +31,11 @@ from opentelemetry import trace
 from modelmill_inference.announce_serving import ServingAnnouncer
 from modelmill_inference.load_version import (
     LoadedVersion,
-    LoadRecords,
+    LoadHistory,
     LoadVersion,
     PreparedVersion,
 )
-from modelmill_inference.memory_room import MemoryRoom
+from modelmill_inference.memory_budget import MemoryBudget
 from modelmill_inference.metrics import IN_FLIGHT, MODELS_LOADED, QUEUED
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ IDLE_POLL_SECONDS = 5.0
 
 
 def ready_fact(loaded: LoadedVersion) -> ModelServing:
-    """That it is loaded, and what its engine and its chat template can do."""
+    """Announcement of a loaded version, with the features of engine and chat template."""
     able, tokenizer = loaded.engine.abilities, loaded.tokenizer
     return ModelServing(
         version_id=loaded.version_id,
@@ -66,7 +65,7 @@ def ready_fact(loaded: LoadedVersion) -> ModelServing:
 
 @dataclass(frozen=True, slots=True)
 class ServedVersion:
-    """One loaded version, for a listing."""
+    """A loaded version in a list."""
 
     version_id: str
     engine_name: str
@@ -74,13 +73,13 @@ class ServedVersion:
 
 
 class VersionPool:
-    """The versions that this process serves.
+    """Versions that this process serves.
 
     Args:
-        room: memory for them; the least recently used idle one makes room for another.
-        max_in_flight: requests per version, those that wait for it to load included.
+        memory: shared by all; the least recently used idle version is unloaded for another.
+        max_in_flight: requests per version, including those that wait for the load.
         look: finds versions that this process has not read yet; None to look once.
-        records: of its loads; a fresh one without any.
+        history: load history; a new one by default.
     """
 
     def __init__(
@@ -88,44 +87,44 @@ class VersionPool:
         models: ModelCatalogue,
         loader: LoadVersion,
         announcer: ServingAnnouncer,
-        room: MemoryRoom,
+        memory: MemoryBudget,
         *,
         max_in_flight: int,
         look: FreshLook | None = None,
-        records: LoadRecords | None = None,
+        history: LoadHistory | None = None,
     ) -> None:
         self._models = models
         self._look = look
         self._loader = loader
         self._announcer = announcer
-        self._room = room
+        self._memory = memory
         self._max_in_flight = max_in_flight
         self._loads: dict[str, asyncio.Task[LoadedVersion]] = {}
-        """Versions being loaded, and loaded ones (the task is done)."""
+        """Running loads, and loaded versions (the task is done)."""
         self._in_flight: Counter[str] = Counter()
         self._last_used: dict[str, float] = {}
-        self._records = records or LoadRecords()
+        self._history = history or LoadHistory()
         self._named: frozenset[str] = frozenset()
         self._retired: set[tuple[str, str]] = set()
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._closing: dict[str, asyncio.Task[None]] = {}
-        """Engines that end; their memory is not free yet."""
+        """Engines that are stopping; their memory is not free yet."""
         self._closed = False
 
     @asynccontextmanager
     async def lease(
         self, tenant: str, version_id: str, deadline: float | None = None
     ) -> AsyncIterator[LoadedVersion]:
-        """The version, loaded and kept so until the block ends.
+        """Load the version if necessary, and keep it loaded within the block.
 
         Args:
-            deadline: for the load, by the event loop's clock; it goes on without who cannot wait.
+            deadline: for the load, on the event loop's clock; the load continues after it.
 
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
-            OverloadedError: too many requests for it, no room for another version, or it is not
+            OverloadedError: too many requests for it, no memory for another version, or it is not
                 loaded by the deadline.
-            PreconditionError: it does not verify, is too large, or the engine refused it.
+            PreconditionError: it does not verify, is too large, or the engine rejected it.
         """
         find = partial(self._models.get, tenant, version_id)
         model = find() if self._look is None else await self._look(find)
@@ -138,7 +137,7 @@ class VersionPool:
         IN_FLIGHT.labels(version_id).inc()
         try:
             with QUEUED.labels(version_id).track_inprogress():
-                loaded = await self._records.loaded(self._load_of(model), version_id, deadline)
+                loaded = await self._history.loaded(self._load_of(model), version_id, deadline)
             yield loaded
         finally:
             IN_FLIGHT.labels(version_id).dec()
@@ -148,7 +147,7 @@ class VersionPool:
             self._drop_if_retired(version_id)
 
     def can_serve(self, tenant: str, version_id: str) -> bool:
-        """Whether the tenant has such a version and an engine here runs its form."""
+        """Whether the tenant has the version and an engine here runs its form."""
         try:
             self._loader.check(self._models.get(tenant, version_id))
         except NotFoundError:
@@ -156,33 +155,33 @@ class VersionPool:
         return True
 
     def is_loaded(self, version_id: str) -> bool:
-        """Whether it answers without loading first."""
-        return _done_well(self._loads.get(version_id))
+        """Whether it is loaded."""
+        return _has_loaded(self._loads.get(version_id))
 
     def serving(self) -> list[ServedVersion]:
-        """What is loaded now."""
-        loaded = [task.result() for task in self._loads.values() if _done_well(task)]
+        """Loaded versions."""
+        loaded = [task.result() for task in self._loads.values() if _has_loaded(task)]
         return [
             ServedVersion(it.version_id, it.engine_name, self._in_flight[it.version_id])
             for it in loaded
         ]
 
-    def keep(self, named: frozenset[str]) -> None:
-        """Versions that an alias names; they are never made to leave for another."""
+    def pin(self, named: frozenset[str]) -> None:
+        """Pin the versions that aliases name: they are never unloaded for others."""
         self._named = named
 
     def retire(self, version_id: str, tenant: str) -> None:
-        """Free it as soon as nobody uses it; only its owner's word counts."""
+        """Unload it once it is unused; effective only for its owner."""
         self._retired.add((version_id, tenant))
         self._drop_if_retired(version_id)
 
     def idle(self, *, for_seconds: float = 0.0) -> list[str]:
-        """Versions that nobody uses and no alias names, least recently used first."""
+        """Unused versions that no alias names, least recently used first."""
         latest = time.monotonic() - for_seconds
         idle = [
             version_id
             for version_id, task in self._loads.items()
-            if _done_well(task)
+            if _has_loaded(task)
             and not self._in_flight[version_id]
             and version_id not in self._named
             and self._last_used.get(version_id, 0.0) <= latest
@@ -190,7 +189,7 @@ class VersionPool:
         return sorted(idle, key=lambda version_id: self._last_used.get(version_id, 0.0))
 
     async def free(self, version_id: str) -> None:
-        """Unload an idle version; return when its memory is back."""
+        """Unload an idle version; return once its memory is free."""
         await asyncio.shield(self._unload(version_id, ServingState.SERVING_STATE_STOPPED))
 
     async def free_idle(self, idle_seconds: float) -> None:
@@ -213,18 +212,18 @@ class VersionPool:
         for task in loading:
             task.cancel()
         await asyncio.gather(*loading, return_exceptions=True)
-        for version_id in [name for name, task in self._loads.items() if _done_well(task)]:
+        for version_id in [name for name, task in self._loads.items() if _has_loaded(task)]:
             self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
         await asyncio.gather(*self._closing.values())
 
     def _load_of(self, model: ModelReady) -> asyncio.Task[LoadedVersion]:
-        """The running or finished load, begun now if there is none."""
+        """The running or finished load; started now if there is none."""
         task = self._loads.get(model.version_id)
         if task is None:
             if self._closed:
                 raise UnavailableError("this replica is stopping. Retry")
-            self._records.refuse_failed(model.version_id)
-            self._records.begin(model, self._loader.check(model))
+            self._history.refuse_failed(model.version_id)
+            self._history.begin(model, self._loader.check(model))
             task = asyncio.create_task(self._load(model), name=f"load {model.version_id}")
             self._loads[model.version_id] = task
         return task
@@ -236,48 +235,48 @@ class VersionPool:
                 "inference.load", attributes={"modelmill.model.version": version_id}
             ):
                 prepared = await self._loader.prepare(model)
-                # The memory of those that end comes back first.
+                # Wait for the memory of engines that are stopping.
                 await asyncio.gather(*map(asyncio.shield, self._closing.values()))
                 loaded = await self._open(prepared)
         except BaseException as error:
             del self._loads[version_id]
-            self._records.fail(version_id, error)
-            if not _may_pass(error):
+            self._history.fail(version_id, error)
+            if not _is_transient(error):
                 reason = "unexpected error, see the log"
                 if isinstance(error, DomainError):
                     reason = error.message
                 self._say(version_id, engine, ServingState.SERVING_STATE_FAILED, reason)
             raise
         log.info("%s is loaded after %.2f s", version_id, loaded.load_seconds)
-        self._records.end(version_id)
+        self._history.end(version_id)
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
         self._last_used[version_id] = time.monotonic()
         MODELS_LOADED.inc()
-        self._announcer.say(ready_fact(loaded))
+        self._announcer.announce(ready_fact(loaded))
         return loaded
 
     async def _open(self, prepared: PreparedVersion) -> LoadedVersion:
         version_id = prepared.model.version_id
-        await self._room.take(version_id, prepared.need, self)
-        self._announcer.say(self._records.loading_fact(version_id))
+        await self._memory.reserve(version_id, prepared.need, self)
+        self._announcer.announce(self._history.loading_fact(version_id))
         loaded = None
         try:
             loaded = await self._loader.open(prepared)
-            await self._room.settle(version_id, loaded.engine.resident_bytes, self)
+            await self._memory.confirm(version_id, loaded.engine.resident_bytes, self)
         except BaseException as error:
             if loaded is not None:
                 await loaded.engine.close()
-            self._room.give_back(version_id)
-            if _may_pass(error):
+            self._memory.release(version_id)
+            if _is_transient(error):
                 engine = prepared.runs.kind.name
                 self._say(version_id, engine, ServingState.SERVING_STATE_STOPPED)
             raise
         return loaded
 
     async def _watch(self, loaded: LoadedVersion) -> None:
-        """Take a version down whose engine gave up; the next request loads it afresh."""
+        """Unload a version whose engine failed permanently; the next request loads it again."""
         reason = await loaded.engine.until_broken()
-        log.error("%s is taken down: %s", loaded.version_id, reason)
+        log.error("%s is unloaded: %s", loaded.version_id, reason)
         self._unload(loaded.version_id, ServingState.SERVING_STATE_FAILED, reason)
 
     def _drop_if_retired(self, version_id: str) -> None:
@@ -289,7 +288,7 @@ class VersionPool:
     def _unload(
         self, version_id: str, state: "ServingState.ValueType", reason: str = ""
     ) -> asyncio.Task[None]:
-        """Take it down at once; the task is its engine's end."""
+        """Unload at once; the task ends when the engine has stopped."""
         loaded = self._loads.pop(version_id).result()
         self._watchers.pop(version_id).cancel()
         self._last_used.pop(version_id, None)
@@ -303,7 +302,7 @@ class VersionPool:
         try:
             await loaded.engine.close()
         finally:
-            self._room.give_back(loaded.version_id)
+            self._memory.release(loaded.version_id)
             del self._closing[loaded.version_id]
 
     def _say(
@@ -314,13 +313,13 @@ class VersionPool:
         reason: str = "",
     ) -> None:
         fact = ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
-        self._announcer.say(fact)
+        self._announcer.announce(fact)
 
 
-def _done_well(task: asyncio.Task[LoadedVersion] | None) -> bool:
+def _has_loaded(task: asyncio.Task[LoadedVersion] | None) -> bool:
     return task is not None and task.done() and not task.cancelled() and not task.exception()
 
 
-def _may_pass(error: BaseException) -> bool:
-    """Nothing is wrong with the version: there may be room in a moment, or this replica stops."""
+def _is_transient(error: BaseException) -> bool:
+    """Whether the version itself is fine: memory is short, or this replica is stopping."""
     return isinstance(error, OverloadedError) or not isinstance(error, Exception)

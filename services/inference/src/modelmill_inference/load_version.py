@@ -1,4 +1,4 @@
-"""Use case: bring one model version up, from its artifact to a warm engine."""
+"""Use case: load a model version, from its artifact to a warm engine."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ from modelmill_inference.domain.generation import ModelLimits, plan_generation
 from modelmill_inference.domain.memory import MemoryNeed, cache_ceiling, estimate, token_bytes
 from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.engine import Engine
-from modelmill_inference.find_engine import FindEngine, Runs
+from modelmill_inference.find_engine import EngineChoice, FindEngine
 
 WEIGHT_SUFFIXES = frozenset({".bin", ".safetensors", ".gguf", ".onnx", ".data", ".plan"})
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -37,29 +37,29 @@ TOKENIZER = "tokenizer.json"
 WARM_TEXT = "Hello"
 WARM_TOKENS = 2
 RETRY_SECONDS = 30.0
-"""After which a caller asks again at most, where nothing is known of the time that is left."""
+"""Maximum Retry-After if the remaining load time is unknown."""
 ALIKE = 2.0
-"""A version at most so many times as large as another takes about as long to load."""
+"""Maximum size ratio of versions that take about as long to load."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Limits and size of a model, with its adapter if it has one."""
+    """Limits and size of a model, with its adapter, if any."""
 
     config: Mapping[str, Any]
     tokenizer: Path
-    """The folder of its tokenizer and chat template."""
+    """Folder of tokenizer and chat template."""
     limits: ModelLimits
     weight_bytes: int
 
 
 def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> ModelFiles:
-    """Read them; of context limits the smaller of the registry's and the config's counts.
+    """Read the config; the smaller context limit of registry and config applies.
 
     Raises:
-        PreconditionError: a file is missing or is not what it should be.
+        PreconditionError: a file is missing or malformed.
     """
-    # An adapter has learned the template that lies beside it.
+    # An adapter was trained with the template in its own folder.
     own = adapter is not None and (adapter / TOKENIZER).is_file()
     try:
         config = _config(folder)
@@ -81,10 +81,10 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
 
 
 def check_adapter(adapter: Path, base: Path) -> None:
-    """Look at an adapter's weights, without an engine.
+    """Check an adapter's weights without an engine.
 
     Raises:
-        PreconditionError: they are not whole, or do not fit the base.
+        PreconditionError: they are incomplete, or do not fit the base.
     """
     try:
         with (adapter / ADAPTER_WEIGHTS).open("rb") as content:
@@ -113,32 +113,32 @@ def _weight_bytes(folder: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What engines may keep of keys and values."""
+    """Limits of key-value caches."""
 
     cache_bytes: int
-    """Of each version, at most."""
+    """Maximum per version."""
     sequences: int
-    """Generated together, at most."""
+    """Maximum sequences in a batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedVersion:
-    """A version whose files are here and verified, and what it will take to open it."""
+    """A version with verified local files, and its estimated memory."""
 
     model: ModelReady
-    runs: Runs
+    runs: EngineChoice
     folder: Path
     adapter: Path | None
     files: ModelFiles
     tokenizer: OpenTokenizer
     need: MemoryNeed
     began: float
-    """When this began, by the monotonic clock."""
+    """Start time, on the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedVersion:
-    """A version that answers."""
+    """A loaded version."""
 
     version_id: str
     owner: str
@@ -152,7 +152,7 @@ class LoadedVersion:
 
 
 class LoadVersion:
-    """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
+    """Verifies the artifact, starts the engine for its form, and warms it up."""
 
     def __init__(
         self,
@@ -167,21 +167,21 @@ class LoadVersion:
         self._cache = cache
 
     def check(self, model: ModelReady) -> str:
-        """Name of the engine that would run it.
+        """Name of the engine for a version.
 
         Raises:
-            NotFoundError: no engine here can.
+            NotFoundError: no engine here runs it.
         """
         return self._find_engine(model).kind.name
 
     async def prepare(self, model: ModelReady) -> PreparedVersion:
-        """Have its files at hand, and look at all that can be known without an engine.
+        """Fetch and verify the files, and check everything that needs no engine.
 
         Raises:
-            NotFoundError: no engine for its form, or the artifact or its base is gone.
-            PreconditionError: the artifact does not verify, is no model, or fits no such base, or
-                its tokenizer cannot be loaded within its limits.
-            OverloadedError: its tokenizer passed them before, and is not run for a while.
+            NotFoundError: there is no engine for its form, or artifact or base do not exist.
+            PreconditionError: the artifact does not verify, is not a model, or does not fit its
+                base, or its tokenizer exceeds a resource limit.
+            OverloadedError: its tokenizer exceeded a limit recently and is blocked for a while.
         """
         began, runs = time.monotonic(), self._find_engine(model)
         folder, adapter, files = await asyncio.to_thread(self._files, model, runs)
@@ -192,7 +192,7 @@ class LoadVersion:
         need = self._need(model, runs, files)
         return PreparedVersion(model, runs, folder, adapter, files, tokenizer, need, began)
 
-    def _files(self, model: ModelReady, runs: Runs) -> tuple[Path, Path | None, ModelFiles]:
+    def _files(self, model: ModelReady, runs: EngineChoice) -> tuple[Path, Path | None, ModelFiles]:
         folder = self._store.materialise(runs.weights.digest)
         adapter = None
         if runs.base is not None:
@@ -201,7 +201,7 @@ class LoadVersion:
             check_adapter(adapter, folder)
         return folder, adapter, read_files(folder, adapter, model.context_tokens)
 
-    def _need(self, model: ModelReady, runs: Runs, files: ModelFiles) -> MemoryNeed:
+    def _need(self, model: ModelReady, runs: EngineChoice, files: ModelFiles) -> MemoryNeed:
         cache_bytes = cache_ceiling(
             self._cache.cache_bytes,
             files.config,
@@ -212,7 +212,7 @@ class LoadVersion:
         return estimate(identity, runs.kind.name, files.weight_bytes, cache_bytes)
 
     def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
-        """The manifest, which nobody can change, has the last word on what it was trained on."""
+        """Check the base against the immutable manifest of the adapter."""
         trained_on = self._store.manifest(adapter.digest).made_from.get("base")
         if trained_on is not None and trained_on != base.digest:
             raise PreconditionError(
@@ -221,10 +221,10 @@ class LoadVersion:
             ).because("FOREIGN_ADAPTER")
 
     async def open(self, prepared: PreparedVersion) -> LoadedVersion:
-        """Load and warm; on failure nothing is left running.
+        """Load and warm up; on failure nothing is left running.
 
         Raises:
-            PreconditionError: the engine refused it.
+            PreconditionError: the engine rejected it.
             UnavailableError: the engine did not load in time.
         """
         model, files, kind = prepared.model, prepared.files, prepared.runs.kind
@@ -250,7 +250,7 @@ class LoadVersion:
 
 
 async def _warm(engine: Engine, tokens: list[int], limits: ModelLimits) -> None:
-    """Generate two tokens: the first request of a client does not pay for what is set up lazily."""
+    """Generate two tokens, so that no client request pays for lazy initialisation."""
     request = plan_generation(
         tokens,
         SamplingOptions(max_new_tokens=WARM_TOKENS),
@@ -276,7 +276,7 @@ class _Load:
     began: float
 
     def is_like(self, other: "_Load") -> bool:
-        """Whether it takes about as long; an adapter is loaded with its base."""
+        """Whether the other load takes about as long; an adapter is loaded with its base."""
         sizes = sorted((self.model.size_bytes, other.model.size_bytes))
         same_base = self.model.parent_version_id == other.model.parent_version_id
         return (
@@ -290,10 +290,10 @@ class _Load:
 class _UnderWay:
     load: _Load
     expected: float | None
-    """Seconds; None when no earlier load tells."""
+    """Seconds; None without an earlier load."""
 
     def left(self, now: float) -> float | None:
-        """Seconds; None when nothing is known of them, or it takes longer than expected."""
+        """Remaining seconds; None if unknown, or if it takes longer than expected."""
         if self.expected is None:
             return None
         left = self.expected - (now - self.load.began)
@@ -310,14 +310,14 @@ class _UnderWay:
         ).because("MODEL_LOADING")
 
 
-class LoadRecords:
-    """Of one process; times are by the event loop's clock.
+class LoadHistory:
+    """Running, finished and failed loads of this process; times are on the event loop's clock.
 
     Args:
-        failure_seconds: a version that did not load is not tried again for this long; callers get
+        failure_seconds: a version that failed to load is not retried for this long; callers get
             the same error.
-        margin_seconds: before a caller's deadline, so that it hears the reason and not only that
-            its time is over.
+        margin_seconds: time before a caller's deadline at which the reason is returned instead of a
+            timeout.
     """
 
     def __init__(self, *, failure_seconds: float = 5.0, margin_seconds: float = 0.25) -> None:
@@ -325,16 +325,16 @@ class LoadRecords:
         self._margin_seconds = margin_seconds
         self._under_way: dict[str, _UnderWay] = {}
         self._taken: dict[str, tuple[_Load, float]] = {}
-        """The last load of each version and its seconds, the newest last."""
+        """Last load of each version and its duration, newest last."""
         self._failures: dict[str, _Failure] = {}
 
     def begin(self, model: ModelReady, engine: str) -> None:
-        """Note that it begins."""
+        """Record the start of a load."""
         load = _Load(model, engine, _now())
         self._under_way[model.version_id] = _UnderWay(load, self._expected(load))
 
     def loading_fact(self, version_id: str) -> ModelServing:
-        """What is told of one that is under way."""
+        """The announcement of a running load."""
         under_way = self._under_way[version_id]
         fact = ModelServing(
             version_id=version_id,
@@ -347,23 +347,23 @@ class LoadRecords:
         return fact
 
     def end(self, version_id: str) -> None:
-        """Note that it is loaded."""
+        """Record a successful load."""
         load = self._under_way.pop(version_id).load
         self._failures.pop(version_id, None)
         self._taken.pop(version_id, None)
         self._taken[version_id] = load, _now() - load.began
 
     def fail(self, version_id: str, error: BaseException) -> None:
-        """Note that it did not load, or was not let to an end."""
+        """Record a failed or cancelled load."""
         del self._under_way[version_id]
-        # After a want of room it is tried at once: there may be some in a moment.
+        # A lack of memory is retried at once: another version may just be unloading.
         is_lasting = isinstance(error, DomainError) and not isinstance(error, OverloadedError)
         if isinstance(error, Exception):
             until = _now() + (self._failure_seconds if is_lasting else 0.0)
             self._failures[version_id] = _Failure(error, until)
 
     def refuse_failed(self, version_id: str) -> None:
-        """Raise what the last load came to, while it is not to be tried again."""
+        """Raise the error of the last load while a retry is blocked."""
         failure = self._failures.get(version_id)
         if failure is not None and _now() < failure.until:
             raise failure.error
@@ -371,10 +371,10 @@ class LoadRecords:
     async def loaded(
         self, load: asyncio.Task[LoadedVersion], version_id: str, deadline: float | None
     ) -> LoadedVersion:
-        """What the load comes to; it goes on for the others when the one who waits leaves.
+        """Wait for a load; it continues for other callers if this one leaves.
 
         Raises:
-            OverloadedError: it is not there by the deadline, or is not likely to be.
+            OverloadedError: it does not finish by the deadline, or is not expected to.
         """
         if deadline is not None and not load.done():
             under_way, now = self._under_way[version_id], _now()
@@ -387,7 +387,7 @@ class LoadRecords:
         return await asyncio.shield(load)
 
     def _expected(self, load: _Load) -> float | None:
-        """Seconds; of one that failed nothing is, so that who asks waits and hears why."""
+        """Expected seconds; None after a failure, so that callers wait and get the reason."""
         version_id = load.model.version_id
         if version_id in self._failures:
             return None

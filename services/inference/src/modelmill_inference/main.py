@@ -1,7 +1,7 @@
 """Inference: loads model versions and generates text from them over gRPC.
 
-Once it is up nothing on the way of a request waits for the bus: what exists is kept in memory, and
-what is served is announced in the background.
+No request waits for the bus: read models are in memory, and announcements are published in the
+background.
 """
 
 import asyncio
@@ -29,62 +29,62 @@ from modelmill_tokenization.bounded import Limits
 from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from modelmill_inference.adapters.spare_child import SpareChild
-from modelmill_inference.admit_requests import AdmissionPlan, Admissions
+from modelmill_inference.admit_requests import AdmissionPlan, EngineQueues
 from modelmill_inference.announce_serving import ServingAnnouncer
 from modelmill_inference.domain.memory import GIB
 from modelmill_inference.engine_kinds import engine_kinds, missing_kinds, spare_child
 from modelmill_inference.entrypoints.grpc import InferenceServicer
 from modelmill_inference.find_engine import FindEngine
-from modelmill_inference.follow_names import FollowNames
+from modelmill_inference.follow_aliases import FollowAliases
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.load_version import CacheSettings, LoadVersion
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_inference.metrics import TokenizerFigures
 from modelmill_inference.prepare_version import PrepareVersions
 from modelmill_inference.settings import Settings
 
 SERVICE = "inference"
 CALLERS = ("gateway", "moderation", "data-prep", "trainer")
-"""Names in the certificates of those who may call, where certificates are used."""
+"""Client certificate names that may call, if mTLS is configured."""
 START_SECONDS = 30.0
-FAREWELL_SECONDS = 2.0
-"""How long the last announcements may take; the bus may be away."""
+DRAIN_SECONDS = 2.0
+"""Time limit for the last announcements at shutdown; the bus may be down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A service that answers."""
+    """Addresses of the running service."""
 
     grpc_port: int
     metrics_port: int
     replica: str
 
 
-def room_limits(settings: Settings) -> RoomLimits:
-    """What versions may hold; a twentieth of the machine is left to whatever else runs on it."""
+def memory_limits(settings: Settings) -> MemoryLimits:
+    """Limits for all versions; by default 5 % of the memory is left for other processes."""
     memory = settings.memory_bytes or this_machine().memory_bytes * 19 // 20
-    return RoomLimits(memory, settings.max_loaded)
+    return MemoryLimits(memory, settings.max_loaded)
 
 
 def rpc_server(
-    settings: Settings, servicer: InferenceServicer, follow_names: FollowNames
+    settings: Settings, servicer: InferenceServicer, follow_aliases: FollowAliases
 ) -> RpcServer:
-    """The gRPC server; ready from the start when nothing is named that has to be loaded first."""
-    ready = follow_names.settled.is_set()
+    """The gRPC server; ready at once if no alias names a version that must be loaded first."""
+    ready = follow_aliases.settled.is_set()
     server = RpcServer.for_services(settings, settings.mutual_tls(), callers=CALLERS, ready=ready)
     add_InferenceServiceServicer_to_server(servicer, server.grpc)
     return server
 
 
 def tokenizer_pool(settings: Settings) -> TokenizerPool:
-    """Where the foreign code of models runs; by the clock it has twice its CPU time."""
+    """Processes for untrusted templates and tokenizers; the time limit is twice the CPU limit."""
     seconds = settings.tokenizer_cpu_seconds
     limits = Limits(cpu_seconds=seconds, seconds=2 * seconds)
     return TokenizerPool(limits, TokenizerFigures(), settings.tokenizer_processes)
 
 
 def admission_plan(settings: Settings) -> AdmissionPlan:
-    """The queue's part of the settings."""
+    """Settings of the admission queues."""
     return AdmissionPlan(
         sequences=settings.engine_max_sequences,
         waiting=settings.max_waiting,
@@ -96,7 +96,7 @@ def admission_plan(settings: Settings) -> AdmissionPlan:
 
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
-    """The whole service, until the block ends: calls in hand are finished, then engines freed."""
+    """Run the service within the block; at its end running calls finish, then engines stop."""
     secret = settings.service_secret.get_secret_value()
     replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
@@ -105,32 +105,32 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start = partial(_start, stack, tasks)
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        spare, room = spare_child(settings), MemoryRoom(free_memory, room_limits(settings))
+        spare, memory = spare_child(settings), MemoryBudget(free_memory, memory_limits(settings))
         find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds())
         tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
         cache = CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
         loader = LoadVersion(store, find_engine, cache, tokenizers)
-        look, max_in_flight = FreshLook(bus, (models, MODEL_READY)), settings.max_in_flight
-        pool = VersionPool(models, loader, announcer, room, max_in_flight=max_in_flight, look=look)
-        follow_names = FollowNames(bus, pool)
+        look, limit = FreshLook(bus, (models, MODEL_READY)), settings.max_in_flight
+        pool = VersionPool(models, loader, announcer, memory, max_in_flight=limit, look=look)
+        follow_aliases = FollowAliases(bus, pool)
         start(models.run())
-        await _caught_up(models.ready, "which models there are")
-        # In reverse: the pool says that it stops, and what it said is still published.
-        stack.push_async_callback(announcer.drain, FAREWELL_SECONDS)
+        await _caught_up(models.ready, "the model catalogue")
+        # Exit order is reversed: the pool announces that it stops, and that is still published.
+        stack.push_async_callback(announcer.drain, DRAIN_SECONDS)
         start(announcer.run())
         stack.push_async_callback(pool.close)
-        start(follow_names.run())
+        start(follow_aliases.run())
         start(pool.free_idle(settings.idle_seconds))
-        await _caught_up(follow_names.current, "what aliases name")
+        await _caught_up(follow_aliases.current, "the aliases")
         newest = await bus.last_sequence(stream_of((MODEL_READY,)))
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        admissions = Admissions(admission_plan(settings))
-        servicer = InferenceServicer(pool, admissions, follow_names.names)
-        server = await stack.enter_async_context(rpc_server(settings, servicer, follow_names))
+        admissions = EngineQueues(admission_plan(settings))
+        servicer = InferenceServicer(pool, admissions, follow_aliases.names)
+        server = await stack.enter_async_context(rpc_server(settings, servicer, follow_aliases))
         stack.callback(admissions.close)
-        start(_once_settled(follow_names.settled, server, room, spare))
+        start(_once_settled(follow_aliases.settled, server, memory, spare))
         yield Running(server.port, page.port, replica)
 
 
@@ -140,21 +140,21 @@ def _start(
     stack.callback(tasks.create_task(work).cancel)
 
 
-async def _caught_up(told: asyncio.Event, what: str) -> None:
+async def _caught_up(ready: asyncio.Event, what: str) -> None:
     try:
         async with asyncio.timeout(START_SECONDS):
-            await told.wait()
+            await ready.wait()
     except TimeoutError:
-        raise UnavailableError(f"the bus did not tell {what}") from None
+        raise UnavailableError(f"the bus did not deliver {what} in time") from None
 
 
 async def _once_settled(
-    settled: asyncio.Event, server: RpcServer, room: MemoryRoom, spare: SpareChild | None
+    settled: asyncio.Event, server: RpcServer, memory: MemoryBudget, spare: SpareChild | None
 ) -> None:
     """Report ready, then keep a spare process: versions that aliases name load first."""
     await settled.wait()
     await server.set_ready(True)
-    if spare is not None and await room.hold_spare(spare):
+    if spare is not None and await memory.reserve_spare(spare):
         await spare.run()
 
 

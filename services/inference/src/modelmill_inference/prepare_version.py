@@ -1,4 +1,4 @@
-"""Use case: have the files of a new build at hand and verified before anybody asks for it."""
+"""Use case: fetch and verify the files of a new build before its first request."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ class PrepareVersions:
     """Follows `model.ready`.
 
     Args:
-        after: sequence of the stream at the start; builds up to it wait until they are asked for.
+        after: stream sequence at the start; earlier builds are fetched on demand.
     """
 
     def __init__(
@@ -53,6 +53,6 @@ class PrepareVersions:
             try:
                 await asyncio.to_thread(self._store.materialise, model.digest)
             except (DomainError, OSError) as error:
-                # Loading it will say so to whoever asks; here it is only noted.
+                # Loading reports the error to the caller; here it is only logged.
                 log.warning("%s cannot be prepared: %s", model.version_id, error)
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))

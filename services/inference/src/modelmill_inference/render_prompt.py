@@ -1,4 +1,4 @@
-"""From what a caller sent to the ids that an engine is given."""
+"""Renders and tokenizes the prompt of a request."""
 
 import json
 import re
@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization import Function, Turn
 
-from modelmill_inference.domain.call_writing import call_writing, has_calls, told_of, without_calls
+from modelmill_inference.domain.call_format import (
+    call_format_of,
+    calls_as_text,
+    has_calls,
+    with_tool_prompt,
+)
 from modelmill_inference.domain.generation import check_prompt_length
 from modelmill_inference.load_version import LoadedVersion
 
@@ -21,20 +26,20 @@ ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Turns or plain text, not both."""
+    """Chat messages or plain text, not both."""
 
-    turns: tuple[Turn, ...] | None
+    messages: tuple[Turn, ...] | None
     text: str = ""
-    """Used as it is when there are no turns."""
+    """Used unchanged if there are no messages."""
     tools: tuple[Function, ...] = ()
     """Functions that the model may call."""
     tool_choice: str = "auto"
-    """"auto", "none", "required", or the one that must be called."""
+    """"auto", "none", "required", or the name of the forced function."""
 
     def check(self) -> None:
-        """Refuse a conversation that no template could render; InvalidInputError, all errors."""
-        if self.turns is not None:
-            _check_turns(self.turns)
+        """Validate the conversation; InvalidInputError lists every error."""
+        if self.messages is not None:
+            _check_messages(self.messages)
         if errors := list(_tool_errors(self.tools, self.tool_choice)):
             raise InvalidInputError(errors)
 
@@ -47,69 +52,69 @@ class Prompt:
 
     @property
     def must_call(self) -> bool:
-        """Whether the answer has to be a call."""
+        """Whether the answer must be a tool call."""
         return self.tool_choice not in ("auto", NO_CALLS)
 
     @property
     def characters(self) -> int:
-        """Characters to be encoded at least: a template adds some, and may leave tools out."""
-        return len(self.text) + sum(len(turn["content"]) for turn in self.turns or ())
+        """Lower bound of the characters to encode: a template adds some, and may omit tools."""
+        return len(self.text) + sum(len(turn["content"]) for turn in self.messages or ())
 
 
 async def prompt_tokens(prompt: Prompt, version: LoadedVersion, tenant: str) -> list[int]:
-    """Its ids, made in a bounded process: template and tokenizer are foreign code.
+    """Token ids, made in a resource-limited process: template and tokenizer are untrusted.
 
     Args:
         tenant: whose request it is.
 
     Raises:
-        PromptTooLongError: it cannot fit.
-        InvalidInputError: the model has no chat template, or it refuses the turns.
-        LimitError: template or tokenizer took more than they may.
-        OverloadedError: they did before, and are not run for a while.
+        PromptTooLongError: it exceeds the context.
+        InvalidInputError: the model has no chat template, or it rejects the messages.
+        LimitError: template or tokenizer exceeded a resource limit.
+        OverloadedError: they exceeded a limit recently and are blocked for a while.
     """
     check_prompt_length(prompt.characters, version.tokenizer.longest_token, version.limits)
-    if prompt.turns is None:
+    if prompt.messages is None:
         [tokens] = await version.prompts.encode(tenant, [prompt.text])
         return tokens
-    tokenizer, turns, offered = version.tokenizer, prompt.turns, prompt.offered
-    writing = call_writing(tokenizer, must_call=prompt.must_call)
-    if offered and writing is None:
+    tokenizer, messages, offered = version.tokenizer, prompt.messages, prompt.offered
+    call_format = call_format_of(tokenizer, must_call=prompt.must_call)
+    if offered and call_format is None:
         why = (
             "how the model's chat template writes calls cannot be told from it"
             if tokenizer.knows_tools
             else "the model's chat template ignores tools"
         )
         raise InvalidInputError(f"{why}. Send none, or demand a call by tool_choice")
-    if has_calls(turns) and tokenizer.tool_format is None:
-        turns = without_calls(turns)
-    if writing is None or not writing.in_words:
-        return await version.prompts.encode_prompt(tenant, turns, offered)
+    if has_calls(messages) and tokenizer.tool_format is None:
+        messages = calls_as_text(messages)
+    if call_format is None or not call_format.needs_tool_prompt:
+        return await version.prompts.encode_prompt(tenant, messages, offered)
     try:
-        told = told_of(turns, offered, has_system=True)
+        told = with_tool_prompt(messages, offered, has_system=True)
         return await version.prompts.encode_prompt(tenant, told, ())
     except InvalidInputError:
-        # Some templates know no role of the system's, and refuse the turn that was added.
-        if turns[0]["role"] == "system":
+        # Some templates have no system role, and reject the added message.
+        if messages[0]["role"] == "system":
             raise
-    told = told_of(turns, offered, has_system=False)
+    told = with_tool_prompt(messages, offered, has_system=False)
     return await version.prompts.encode_prompt(tenant, told, ())
 
 
 async def encoded_texts(
     texts: Sequence[str], version: LoadedVersion, tenant: str
 ) -> list[list[int]]:
-    """Ids of each text; raises as `prompt_tokens`."""
+    """Token ids of each text; raises as `prompt_tokens`."""
     for text in texts:
         check_prompt_length(len(text), version.tokenizer.longest_token, version.limits)
     return await version.prompts.encode(tenant, texts)
 
 
 def functions_of(tools: Sequence[tuple[str, str, str]]) -> tuple[Function, ...]:
-    """Functions by name, description and schema as JSON text; empty text means no arguments.
+    """Parse functions given as name, description and JSON schema text; empty for no arguments.
 
     Raises:
-        InvalidInputError: a schema is no JSON object; names all.
+        InvalidInputError: a schema is not a JSON object; lists all.
     """
     errors: list[str] = []
     functions: list[Function] = []
@@ -140,12 +145,12 @@ def _tool_errors(tools: Sequence[Function], choice: str) -> Iterator[str]:
         yield f"tool_choice names {choice[:64]!r}, which is none of the tools"
 
 
-def _check_turns(turns: Sequence[Turn]) -> None:
-    if not turns:
+def _check_messages(messages: Sequence[Turn]) -> None:
+    if not messages:
         raise InvalidInputError("conversation has no messages")
     errors = [
         f"message {number} has role {turn['role'][:40]!r}; it must be one of {sorted(ROLES)}"
-        for number, turn in enumerate(turns)
+        for number, turn in enumerate(messages)
         if turn["role"] not in ROLES
     ]
     if errors:

@@ -1,6 +1,6 @@
-"""Requests that outlive the engine's process: it dies, comes back, and the answer goes on.
+"""Resumes requests after the engine process died and restarted.
 
-Only a few times: a request that kills its engine would take its neighbours with it for ever.
+The number of restarts is limited: a request that crashes its engine would fail all others too.
 """
 
 import asyncio
@@ -18,30 +18,29 @@ from modelmill_inference.engine import Engine, EngineRestartingError
 from modelmill_inference.metrics import RESUMED
 
 log = logging.getLogger(__name__)
-MAX_DEATHS = 2
-"""Of the engine during one request; the next one is the caller's to see."""
+MAX_FAILURES = 2
+"""Engine failures tolerated during one request; the next one is returned to the caller."""
 Result = TypeVar("Result")
 SHARE = 0.05
 MOST_SECONDS = 2.0
-"""Kept of a request's time for what comes behind the engine."""
+"""Part of a request's time that is reserved for the steps after the engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """What to ask the new engine for, and what of it the caller has already."""
+    """Request to the restarted engine, and the part of its answer that was already sent."""
 
     request: GenerationRequest
     known: tuple[int, ...]
-    """Tokens that the new answer begins with; if it does not, it is another answer."""
+    """Tokens that the new answer must start with; otherwise it is a different answer."""
 
 
 def resume(request: GenerationRequest, told: Sequence[int], *, exact: bool) -> Resumption:
-    """The rest of an answer of which `told` was handed out.
+    """Continue an answer of which `told` was sent.
 
-    An exact engine says the same again: it is asked anew, and what is known is left out. Another
-    one may choose other words, which would not fit what was told; it goes on behind that instead.
-    Where that would be another request (a grammar that is half done, penalties that count only
-    generated tokens), it too is asked anew, and held to what was told.
+    An exact engine repeats its answer, and the known part is dropped. Another engine may choose
+    other tokens, so `told` becomes part of the prompt. If that would change the request (a grammar
+    in progress, penalties on generated tokens), the answer is repeated too and must match `told`.
     """
     starts_over = exact or request.grammar or request.presence_penalty or request.frequency_penalty
     if starts_over or not told:
@@ -55,29 +54,29 @@ def resume(request: GenerationRequest, told: Sequence[int], *, exact: bool) -> R
 
 
 @dataclass(frozen=True)
-class EnginePatience:
-    """What a request has for an engine that died."""
+class RestartPatience:
+    """How long a request waits for a restarting engine."""
 
     wait_seconds: float = 30.0
-    """How long it may take to come back."""
-    look_seconds: float = 0.05
-    """Between two looks whether it has."""
+    """Maximum restart time."""
+    poll_seconds: float = 0.05
+    """Interval between attempts."""
 
 
-PATIENCE = EnginePatience()
+PATIENCE = RestartPatience()
 
 
 async def resumed(
-    engine: Engine, request: GenerationRequest, patience: EnginePatience = PATIENCE
+    engine: Engine, request: GenerationRequest, patience: RestartPatience = PATIENCE
 ) -> AsyncGenerator[TokenPiece, None]:
-    """The answer as by `engine.generate`, also when the engine dies under it.
+    """As `engine.generate`, and continues if the engine dies meanwhile.
 
     Raises:
-        EngineRestartingError: it died too often, or did not come back.
-        UnavailableError: it would now say something else than it has said already.
+        EngineRestartingError: it died too often, or did not restart in time.
+        UnavailableError: the repeated answer differs from what was already sent.
     """
     told: list[int] = []
-    deaths = _Deaths(patience)
+    backoff = _RestartWait(patience)
     while len(told) < request.max_new_tokens:
         asked = resume(request, told, exact=engine.abilities.exact)
         try:
@@ -87,24 +86,24 @@ async def resumed(
                     yield piece
             return
         except EngineRestartingError as error:
-            await deaths.wait(error)
+            await backoff.wait(error)
     yield TokenPiece((), "length")
 
 
-async def asked_again(ask: Callable[[], Awaitable[Result]]) -> Result:
-    """What `ask` gives, asked again when the engine died; for questions that change nothing."""
-    deaths = _Deaths(PATIENCE)
+async def retried(ask: Callable[[], Awaitable[Result]]) -> Result:
+    """Result of `ask`, repeated if the engine dies; for idempotent requests."""
+    backoff = _RestartWait(PATIENCE)
     while True:
         try:
             return await ask()
         except EngineRestartingError as error:
-            await deaths.wait(error)
+            await backoff.wait(error)
 
 
-class _Deaths:
-    """Counts them, and gives the engine time to come back."""
+class _RestartWait:
+    """Counts engine failures, and waits for the restart."""
 
-    def __init__(self, patience: EnginePatience) -> None:
+    def __init__(self, patience: RestartPatience) -> None:
         self._patience = patience
         self._count = 0
         self._give_up = math.inf
@@ -116,34 +115,34 @@ class _Deaths:
             RESUMED.inc()
         if error.died_under_it or self._give_up == math.inf:
             self._give_up = now + self._patience.wait_seconds
-        if self._count > MAX_DEATHS or now > self._give_up:
+        if self._count > MAX_FAILURES or now > self._give_up:
             raise error
-        await asyncio.sleep(self._patience.look_seconds)
+        await asyncio.sleep(self._patience.poll_seconds)
 
 
 async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece, None]:
-    """Pieces without what is known of them."""
+    """Pieces without the known tokens."""
     known = list(asked.known)
     async with aclosing(engine.generate(asked.request)) as pieces:
         async for piece in pieces:
             size = min(len(known), len(piece.tokens))
             if list(piece.tokens[:size]) != known[:size]:
-                log.error("the engine came back and says something else")
+                log.error("the restarted engine gives a different answer")
                 raise UnavailableError("the engine restarted and lost this answer. Retry")
             del known[:size]
             if size < len(piece.tokens) or piece.finish_reason is not None:
                 yield replace(piece, tokens=piece.tokens[size:], chosen=piece.chosen[size:])
 
 
-def time_to_end(now: float, deadline: float) -> float:
-    """When to end an answer that could go on, by the clock of both."""
+def end_before(now: float, deadline: float) -> float:
+    """When to end an answer without a token limit, on the same clock."""
     return deadline - min(MOST_SECONDS, SHARE * max(0.0, deadline - now))
 
 
-async def ended_in_time(
+async def ended_by_deadline(
     pieces: AsyncGenerator[TokenPiece, None], ends_at: float
 ) -> AsyncGenerator[TokenPiece, None]:
-    """The pieces; the first that comes at or behind `ends_at` is the last, for its length."""
+    """The pieces up to `ends_at`; the last one then has finish reason "length"."""
     clock = asyncio.get_running_loop().time
     async with aclosing(pieces):
         async for piece in pieces:

@@ -6,53 +6,53 @@ from dataclasses import dataclass
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.account_generation import accounted
-from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.domain.admission import Ask
+from modelmill_inference.admit_requests import EngineQueues
+from modelmill_inference.domain.admission import AdmissionRequest
 from modelmill_inference.domain.generation import ContinuationScore, plan_score
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import Prompt, encoded_texts, prompt_tokens
-from modelmill_inference.resumed_answer import asked_again
+from modelmill_inference.resumed_answer import retried
 
 MAX_CONTINUATIONS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreCommand:
-    """What a caller asks for."""
+    """A request with its resolved version."""
 
     tenant: str
     version_id: str
     prompt: Prompt
     continuations: tuple[str, ...]
     deadline: float | None = None
-    """By the event loop's clock."""
+    """On the event loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The answer."""
+    """Scores and usage."""
 
     version_id: str
     scores: tuple[ContinuationScore, ...]
     tokens: tuple[int, ...]
-    """Of each continuation."""
+    """Tokens of each continuation."""
     prompt_tokens: int
 
 
 class ScoreTexts:
-    """Encodes prompt and continuations apart, as training does, and asks the engine once."""
+    """Tokenizes prompt and continuations separately, as training does; sends one request."""
 
-    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
+    def __init__(self, versions: VersionPool, admissions: EngineQueues) -> None:
         self._versions = versions
         self._admissions = admissions
 
     async def __call__(self, command: ScoreCommand) -> Scores:
-        """One score for each continuation, in their order.
+        """One score per continuation, in order.
 
         Raises:
             NotFoundError, OverloadedError, TooLargeError, DeadlineError, UnavailableError,
-                PreconditionError: as of generating.
-            InvalidInputError: no continuation, an empty one, too many, or no room for them.
+                PreconditionError: as for `GenerateText`.
+            InvalidInputError: the number of continuations is invalid, or one is empty or too long.
         """
         async with accounted("score", command.version_id) as account:
             command.prompt.check()
@@ -62,7 +62,7 @@ class ScoreTexts:
             ) as version:
                 account.version_exists = True
                 queue = self._admissions.of(version)
-                queue.foresee(command.tenant, command.deadline)
+                queue.refuse_early(command.tenant, command.deadline)
                 request = plan_score(
                     await prompt_tokens(command.prompt, version, command.tenant),
                     await encoded_texts(command.continuations, version, command.tenant),
@@ -72,9 +72,11 @@ class ScoreTexts:
                 )
                 tokens = len(request.prompt) + sum(map(len, request.continuations))
                 account.trace.start_phase("queue")
-                async with queue.turn(Ask(command.tenant, tokens), command.deadline) as turn:
+                async with queue.turn(
+                    AdmissionRequest(command.tenant, tokens), command.deadline
+                ) as turn:
                     account.begin(len(request.prompt))
-                    scores = await asked_again(lambda: version.engine.score(request))
+                    scores = await retried(lambda: version.engine.score(request))
                     turn.ended = True
                 account.finish_reason = "stop"
                 return Scores(

@@ -28,7 +28,7 @@ from .requests import (
 AT_ONCE = 8
 SECONDS_EACH = 30.0
 
-Ask = Callable[[Random], Awaitable[str]]
+AdmissionRequest = Callable[[Random], Awaitable[str]]
 """Sends one request; returns how it ended."""
 Healthy = Callable[[], Awaitable[object]]
 """Sends a healthy request; what it returns must always be the same."""
@@ -73,7 +73,9 @@ async def storm_service(
         return await _storm(_asking_service(service, model), healthy, count=count, seed=seed)
 
 
-async def _storm(ask: Ask, healthy: Sequence[Healthy], *, count: int, seed: int) -> Outcome:
+async def _storm(
+    ask: AdmissionRequest, healthy: Sequence[Healthy], *, count: int, seed: int
+) -> Outcome:
     outcome, numbers = Outcome(), iter(range(count))
     alone = [await one() for one in healthy]
     processes = _engine_processes()
@@ -111,7 +113,7 @@ def _engine_processes() -> set[int]:
     return {child.pid for child in children_that_run(MODULE)}
 
 
-def _asking_engine(engine: EngineProcess) -> Ask:
+def _asking_engine(engine: EngineProcess) -> AdmissionRequest:
     """A half of them leaves early."""
 
     async def ask(random: Random) -> str:
@@ -130,7 +132,7 @@ def _asking_engine(engine: EngineProcess) -> Ask:
     return ask
 
 
-def _asking_service(service: Service, model: str) -> Ask:
+def _asking_service(service: Service, model: str) -> AdmissionRequest:
     """A fifth of those who want text leaves early."""
 
     async def ask(random: Random) -> str:

@@ -24,7 +24,7 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.machine_size import resident_memory
 
-from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
+from modelmill_inference.adapters.restart_backoff import MAX_FAILURES, RestartBackoff
 from modelmill_inference.adapters.spare_child import SpareChild
 from modelmill_inference.domain.generation import (
     Abilities,
@@ -41,7 +41,7 @@ from modelmill_inference.metrics import ENGINE_RESTARTS, ENGINE_TOKENS
 
 _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 EMBED_AT_A_TIME = 16
 """Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
@@ -68,7 +68,7 @@ class EnginePeer(Protocol):
 
 
 @dataclass(slots=True)
-class EngineNews:
+class EngineUpdate:
     """What the child said about one request."""
 
     tokens: list[int] = field(default_factory=list)
@@ -77,21 +77,21 @@ class EngineNews:
     """As in `children.runner`, one for each token; empty when not asked for."""
 
 
-class GatheredAnswer:
+class UpdateQueue:
     """What the child said about one request and its reader has not taken."""
 
     def __init__(self) -> None:
-        self._told: asyncio.Queue[EngineNews | DomainError] = asyncio.Queue()
+        self._told: asyncio.Queue[EngineUpdate | DomainError] = asyncio.Queue()
 
     def add(self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None) -> None:
         """Take news of the child."""
-        self._told.put_nowait(EngineNews(list(tokens), end, list(chosen or ())))
+        self._told.put_nowait(EngineUpdate(list(tokens), end, list(chosen or ())))
 
     def fail(self, error: DomainError) -> None:
         """Tell the reader that nothing more comes."""
         self._told.put_nowait(error)
 
-    async def next_news(self) -> EngineNews:
+    async def next_update(self) -> EngineUpdate:
         """All that came since the last look, as one: a slow reader gets fewer, longer pieces."""
         heard = await self._told.get()
         if isinstance(heard, DomainError):
@@ -100,11 +100,11 @@ class GatheredAnswer:
             more = self._told.get_nowait()
             if isinstance(more, DomainError):
                 raise more
-            heard = EngineNews(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
+            heard = EngineUpdate(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
         return heard
 
 
-def piece_of(heard: EngineNews) -> TokenPiece:
+def piece_of(heard: EngineUpdate) -> TokenPiece:
     """The piece that some news make.
 
     Raises:
@@ -168,7 +168,7 @@ class EngineProcess:
         # Ids are never used again, across restarts too: two live requests with one id would spoil
         # the pipeline, and late news of a dead child must find nobody.
         self._numbers = itertools.count(1)
-        self._live: dict[int, GatheredAnswer] = {}
+        self._live: dict[int, UpdateQueue] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         """Scores and embeddings that are being computed."""
         self._heard = time.monotonic()
@@ -211,14 +211,14 @@ class EngineProcess:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         child, number = self._running_child(), next(self._numbers)
-        answer = GatheredAnswer()
+        answer = UpdateQueue()
         self._live[number] = answer
         ended = False
         try:
             eos_ids = sorted(self._plan.end_tokens)
             child.send({"add": asdict(request) | {"id": number, "eos_ids": eos_ids}})
             while not ended:
-                heard = await answer.next_news()
+                heard = await answer.next_update()
                 ended = heard.end is not None
                 yield piece_of(heard)
         finally:
@@ -285,7 +285,7 @@ class EngineProcess:
 
     async def _supervise(self, child: EnginePeer) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
-        deaths = Deaths(MAX_DEATHS)
+        backoff = RestartBackoff(MAX_FAILURES)
         current: EnginePeer | None = child
         while True:
             answered = False
@@ -296,9 +296,9 @@ class EngineProcess:
                 status = await current.close()
                 log.error("engine process %s %s (status %d)", current.pid, reason, status)
                 answered, self._answered = self._answered, False
-            delay = deaths.add(answered=answered)
+            delay = backoff.add(answered=answered)
             if delay is None:
-                self._broken.put_nowait(f"the engine process {deaths}")
+                self._broken.put_nowait(f"the engine process {backoff}")
                 return
             await asyncio.sleep(delay)
             ENGINE_RESTARTS.inc()
@@ -315,7 +315,7 @@ class EngineProcess:
         """Hand out the child's news until it is of no use any more; returns why."""
         while True:
             try:
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(POLL_SECONDS):
                     message = await child.receive()
             except TimeoutError:
                 silent = time.monotonic() - self._heard

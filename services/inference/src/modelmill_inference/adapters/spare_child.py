@@ -8,7 +8,7 @@ from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.machine_size import resident_memory
 
-from modelmill_inference.adapters.deaths import Deaths
+from modelmill_inference.adapters.restart_backoff import RestartBackoff
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +46,11 @@ class SpareChild:
 
     async def run(self) -> None:
         """Keep one, until cancelled or discarded, or until it dies too often."""
-        deaths = Deaths()
+        backoff = RestartBackoff()
         while not self._discarded:
-            delay = deaths.add(answered=await self._keep_one())
+            delay = backoff.add(answered=await self._keep_one())
             if delay is None:
-                log.error("the spare engine process %s", deaths)
+                log.error("the spare engine process %s", backoff)
                 return
             await asyncio.sleep(delay)
 

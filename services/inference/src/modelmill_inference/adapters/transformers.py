@@ -43,7 +43,7 @@ class TransformersOptions:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `UpdateQueue`."""
 
     def load_message(self) -> Mapping[str, object]:
         """What `children.transformers` is told, beside the folders."""

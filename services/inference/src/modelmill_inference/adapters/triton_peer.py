@@ -18,17 +18,17 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_inference.adapters.triton_server import (
     ENGINE,
     READER,
-    FullError,
-    RefusedError,
+    LoadRefusedError,
     TritonAddress,
+    TritonBusyError,
     TritonServer,
 )
 
-PULSES = 3
+HEARTBEATS = 3
 """Signs of life in the time after which a model without any ends."""
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
-PULSE_SECONDS = 1.0
+HEARTBEAT_SECONDS = 1.0
 """A model whose process died answers nothing and still counts as ready: only asking it tells."""
 EXPIRE_SECONDS = 60.0
 """A model that nobody asked for so long belongs to a service that is gone; it frees its memory."""
@@ -52,7 +52,7 @@ class TritonReader:
         self._load = load
         self._expire_seconds = expire_seconds
         self._loading: asyncio.Task[str] | None = None
-        self._pulse: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
 
     async def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """What became of a `score` or an `embed`: `result`, `rejected` or `unavailable`."""
@@ -65,9 +65,9 @@ class TritonReader:
             name = await asyncio.shield(loading)
             answer: dict[str, Any] = await self._server.ask(name, message)
             return answer
-        except RefusedError as error:
+        except LoadRefusedError as error:
             return {"rejected": [body["id"], str(error)]}
-        except FullError:
+        except TritonBusyError:
             return {"unavailable": [body["id"], "too much is to be read. Retry"]}
         except UnavailableError:
             if self._loading is loading:
@@ -76,15 +76,15 @@ class TritonReader:
 
     async def close(self) -> None:
         """Unload it."""
-        loading, pulse = self._loading, self._pulse
-        self._loading = self._pulse = None
-        for task in (loading, pulse):
+        loading, heartbeat = self._loading, self._heartbeat
+        self._loading = self._heartbeat = None
+        for task in (loading, heartbeat):
             if task is not None and not task.done():
                 task.cancel()
         if loading is not None:
             (name,) = await asyncio.gather(loading, return_exceptions=True)
             if isinstance(name, str):
-                with suppress(UnavailableError, FullError):
+                with suppress(UnavailableError, TritonBusyError):
                     await self._server.ask(name, {"leave": {}})
                 await self._server.unload(name)
 
@@ -92,15 +92,15 @@ class TritonReader:
         name = READER.new_name(self._load["folder"])
         parameters = {"load": json.dumps(self._load), "expire_seconds": str(self._expire_seconds)}
         await self._server.load(name, READER, parameters)
-        self._pulse = asyncio.create_task(self._keep(name))
+        self._heartbeat = asyncio.create_task(self._keep(name))
         return name
 
     async def _keep(self, name: str) -> None:
         while True:
-            await asyncio.sleep(self._expire_seconds / PULSES)
+            await asyncio.sleep(self._expire_seconds / HEARTBEATS)
             try:
                 await self._server.ask(name, {"ping": {}})
-            except (UnavailableError, FullError):
+            except (UnavailableError, TritonBusyError):
                 # Who asks next is told, and has it loaded again.
                 continue
 
@@ -113,13 +113,13 @@ class TritonPeer:
         self._runner = runner
         self._name = ""
         self._reader: TritonReader | None = None
-        self._news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._updates: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._secret = secrets.token_hex(8)
         """Makes the keys of requests unlike those of any other peer."""
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
         """What else is said to the server."""
-        self._pulse: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
         self._is_lost = False
 
     @classmethod
@@ -161,15 +161,15 @@ class TritonPeer:
         return f"{self._secret}-{number}"
 
     async def receive(self) -> dict[str, Any]:
-        message = await self._news.get()
+        message = await self._updates.get()
         if message is None:
-            self._news.put_nowait(None)
+            self._updates.put_nowait(None)
             raise UnavailableError("the model on Triton is gone")
         return message
 
     async def close(self, grace_seconds: float = 0.0) -> int:
-        if self._pulse is not None:
-            self._pulse.cancel()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._leave()
@@ -218,23 +218,23 @@ class TritonPeer:
         await self._server.sweep()
         try:
             await self._server.load(self._name, ENGINE, parameters)
-        except RefusedError as error:
-            self._news.put_nowait({"refused": str(error)})
+        except LoadRefusedError as error:
+            self._updates.put_nowait({"refused": str(error)})
             return
         except UnavailableError as error:
             self._lose(error)
             return
         await self._converse({"describe": {}})
-        self._pulse = asyncio.create_task(self._ask_for_signs_of_life())
+        self._heartbeat = asyncio.create_task(self._ask_for_signs_of_life())
 
     async def _read(self, message: Mapping[str, Any]) -> None:
         assert self._reader is not None, "nothing is asked before the load"
-        self._news.put_nowait(await self._reader.ask(message))
+        self._updates.put_nowait(await self._reader.ask(message))
 
     async def _ask_for_signs_of_life(self) -> None:
         """Each answer is a sign of life, so that a hang is one and a death is noticed when idle."""
         while True:
-            await asyncio.sleep(PULSE_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             # In a task of its own: a cancel of this one is none of the call.
             await asyncio.wait([self._start(self._converse({"ping": {}}))])
 
@@ -244,11 +244,11 @@ class TritonPeer:
                 async for row in rows:
                     if "died" in row:
                         raise UnavailableError(f"the engine's step failed: {row['died']}")
-                    self._news.put_nowait(row)
+                    self._updates.put_nowait(row)
         except UnavailableError as error:
             self._lose(error)
 
     def _lose(self, error: UnavailableError) -> None:
         self._is_lost = True
         log.error("the model %s on Triton is lost: %s", self._name, error)
-        self._news.put_nowait(None)
+        self._updates.put_nowait(None)

@@ -48,7 +48,7 @@ BYTES_HEAD = 4
 DEAD, FULL = "not healthy", "queue size"
 """What Triton says of a model whose process is gone, and of one that has too much to do."""
 CALL_SECONDS = 5.0
-ASK_AGAIN_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,11 @@ READER = TritonModel(
 )
 
 
-class RefusedError(Exception):
+class LoadRefusedError(Exception):
     """Triton said no to a load, and why."""
 
 
-class FullError(Exception):
+class TritonBusyError(Exception):
     """More requests wait for the model than may."""
 
 
@@ -133,7 +133,7 @@ class TritonServer:
         while not await self._is_live():
             if time.monotonic() >= deadline:
                 raise UnavailableError(f"Triton did not answer within {seconds:g} s")
-            await asyncio.sleep(ASK_AGAIN_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _is_live(self) -> bool:
         try:
@@ -159,7 +159,7 @@ class TritonServer:
             # Triton says UNAVAILABLE for a missing token, too.
             if error.status() == "StatusCode.UNAVAILABLE" and "restricted" not in str(error):
                 raise UnavailableError("Triton is gone") from error
-            raise RefusedError(error.message()) from error
+            raise LoadRefusedError(error.message()) from error
 
     async def sweep(self) -> None:
         """Unload models whose process is dead: a service that is gone left them behind."""
@@ -185,7 +185,7 @@ class TritonServer:
         except UnavailableError as error:
             if DEAD in str(error):
                 await self.unload(name)
-        except (TimeoutError, FullError):
+        except (TimeoutError, TritonBusyError):
             return
 
     async def unload(self, name: str) -> None:
@@ -226,7 +226,7 @@ class TritonServer:
             )
         except InferenceServerException as error:
             if FULL in str(error):
-                raise FullError from error
+                raise TritonBusyError from error
             raise UnavailableError(f"Triton says: {error.message()}") from error
         return json.loads(result.get_response().raw_output_contents[0][BYTES_HEAD:])
 

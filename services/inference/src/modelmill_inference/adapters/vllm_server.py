@@ -19,7 +19,7 @@ from modelmill_service_kit.errors import DomainError, PreconditionError, Unavail
 from modelmill_service_kit.machine_size import resident_memory
 from modelmill_service_kit.ports import held_port
 
-from modelmill_inference.adapters.deaths import MAX_DEATHS, Deaths
+from modelmill_inference.adapters.restart_backoff import MAX_FAILURES, RestartBackoff
 from modelmill_inference.adapters.vllm_api import VllmApi
 from modelmill_inference.engine import EngineRestartingError
 from modelmill_inference.metrics import ENGINE_RESTARTS
@@ -231,7 +231,7 @@ class VllmServer:
 
     async def _supervise(self) -> None:
         """Start the server again each time it ends, until it ends too often."""
-        deaths = Deaths(MAX_DEATHS)
+        backoff = RestartBackoff(MAX_FAILURES)
         while True:
             answered = False
             if self._guard is not None:
@@ -241,10 +241,10 @@ class VllmServer:
                 log.error("the vLLM server of %s ended", self.model)
                 await _end(guard, api)
                 answered, self._answered = self._answered, False
-            delay = deaths.add(answered=answered)
+            delay = backoff.add(answered=answered)
             if delay is None:
                 assert self._broken is not None
-                self._broken.set_result(f"the vLLM server {deaths}")
+                self._broken.set_result(f"the vLLM server {backoff}")
                 return
             await asyncio.sleep(delay)
             ENGINE_RESTARTS.inc()

@@ -13,9 +13,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from modelmill_inference.children.runner import GatheredNews, News, Runner
+from modelmill_inference.children.runner import Runner, TokenUpdate, UpdateBatcher
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 LEAVE_SECONDS = 5.0
 """Within it who hosts the runner closes it, or it is given up."""
 MOST_LEFT = 1000
@@ -24,7 +24,7 @@ MOST_LEFT = 1000
 Message = dict[str, Any]
 
 
-class Asker(Protocol):
+class Caller(Protocol):
     """Who sent a message and waits for what becomes of it."""
 
     def has_left(self) -> bool:
@@ -38,13 +38,13 @@ class Asker(Protocol):
 class _Live:
     """A request in the batch."""
 
-    asker: Asker
+    asker: Caller
     number: int
     """The asker's own; two askers may use the same."""
     key: str
     """By which it can be cancelled; nobody else's is the same."""
 
-    def tell(self, row: News) -> None:
+    def tell(self, row: TokenUpdate) -> None:
         rows = [row._replace(number=self.number)]
         self.asker.tell({"tokens": rows}, last=row.end is not None)
 
@@ -53,7 +53,7 @@ class _Live:
 class _Sliced:
     """A score or an embedding that is done in parts, so that the batch goes on meanwhile."""
 
-    asker: Asker
+    asker: Caller
     number: int
     work: Generator[None, None, Any]
 
@@ -63,7 +63,7 @@ class HostedRunner:
 
     Args:
         abilities: told to who asks `{"describe": {}}`.
-        piece_seconds: see `runner.GatheredNews`; a response costs more than a line of a pipe.
+        piece_seconds: see `runner.UpdateBatcher`; a response costs more than a line of a pipe.
         expire_seconds: a runner that nobody asked for so long is given up; 0 is never.
         on_expired: what giving up is.
     """
@@ -79,10 +79,10 @@ class HostedRunner:
     ) -> None:
         self._runner = runner
         self._abilities = abilities
-        self._gathered = GatheredNews(piece_seconds)
+        self._gathered = UpdateBatcher(piece_seconds)
         self._expire_seconds = expire_seconds
         self._on_expired = on_expired
-        self._inbox: queue.SimpleQueue[tuple[Asker, Message] | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Caller, Message] | None] = queue.SimpleQueue()
         # Never used again: two live requests with one number would spoil the batch.
         self._numbers = itertools.count(1)
         self._live: dict[int, _Live] = {}
@@ -95,7 +95,7 @@ class HostedRunner:
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
 
-    def take(self, asker: Asker, message: Message) -> None:
+    def take(self, asker: Caller, message: Message) -> None:
         """Queue a message; from any thread."""
         self._inbox.put((asker, message))
 
@@ -137,7 +137,7 @@ class HostedRunner:
         while not self._closing:
             try:
                 idle = not (self._runner.busy or self._sliced)
-                asked = self._inbox.get(timeout=LOOK_SECONDS) if idle else self._inbox.get_nowait()
+                asked = self._inbox.get(timeout=POLL_SECONDS) if idle else self._inbox.get_nowait()
             except queue.Empty:
                 self._expire_unless_heard()
                 return True
@@ -151,7 +151,7 @@ class HostedRunner:
         if self._expire_seconds and time.monotonic() - self._heard > self._expire_seconds:
             self._on_expired()
 
-    def _obey(self, asker: Asker, message: Message) -> None:
+    def _obey(self, asker: Caller, message: Message) -> None:
         ((order, body),) = message.items()
         if order != "describe":
             # Others ask that, to see who is still there.
@@ -188,7 +188,7 @@ class HostedRunner:
         self._gathered.forget(number)
         self._live.pop(number).asker.tell(None, last=True)
 
-    def _add(self, asker: Asker, body: Message) -> None:
+    def _add(self, asker: Caller, body: Message) -> None:
         key = str(body.pop("key", ""))
         if key and key in self._left:
             self._left.remove(key)
@@ -204,7 +204,7 @@ class HostedRunner:
             self._live[number] = _Live(asker, body.get("id", 0), key)
             self._gathered.expect(number, may_gather=bool(body.get("may_gather")))
 
-    def _answer(self, asker: Asker, order: str, body: Message) -> None:
+    def _answer(self, asker: Caller, order: str, body: Message) -> None:
         number = body.pop("id", 0)
         result: Any
         try:
@@ -245,6 +245,6 @@ class HostedRunner:
                 self._live.pop(row.number, None)
 
 
-def _reject(asker: Asker, number: int, error: Exception) -> None:
+def _reject(asker: Caller, number: int, error: Exception) -> None:
     reason = (str(error) or repr(error)).splitlines()[0]
     asker.tell({"rejected": [number, reason]}, last=True)

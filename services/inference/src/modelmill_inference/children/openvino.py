@@ -16,10 +16,10 @@ from modelmill_inference.children.openvino_cache import (
 )
 from modelmill_inference.children.openvino_graph import check_fits, vocabulary_of
 from modelmill_inference.children.openvino_reading import Reader
-from modelmill_inference.children.runner import News, Slices, serve
+from modelmill_inference.children.runner import Slices, TokenUpdate, serve
 
 
-class Turns:
+class PenaltyQueue:
     """Requests with a repetition penalty, in the order in which they came.
 
     The prefix cache finds blocks that are filled in part, too, and one that a request still writes
@@ -136,7 +136,7 @@ class OpenVinoRunner:
             print("the prefix cache is off: this device cannot keep one for each tenant")
             has_cache = False
             self._pipeline = open_pipeline(load | {"prefix_cache": False})
-        self._turns = Turns(shares=has_cache)
+        self._turns = PenaltyQueue(shares=has_cache)
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
@@ -176,21 +176,21 @@ class OpenVinoRunner:
         if live is not None:
             live.handle.cancel()
 
-    def step(self) -> list[News]:
+    def step(self) -> list[TokenUpdate]:
         for add in self._turns.next():
             self._begin(add)
         self._pipeline.step()
-        news = []
+        updates = []
         for number, live in list(self._live.items()):
             heard = live.read(number)
             if heard.tokens or heard.end:
-                news.append(heard)
+                updates.append(heard)
             if heard.end:
                 del self._live[number]
                 self._turns.leave(number)
             if heard.end == "length" and live.is_held:
                 self._unfinished.keep(live.tenant, live.prompt, live.tokens)
-        return news
+        return updates
 
     def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
         return self._reader.score(prompt, continuations)
@@ -212,7 +212,7 @@ class _Live:
         self.is_held = bool(add["grammar"])
         self._wants_logprobs = add["logprobs"] is not None
 
-    def read(self, number: int) -> News:
+    def read(self, number: int) -> TokenUpdate:
         """New tokens and how it ended, if it did."""
         status = self.handle.get_status()
         tokens: list[int] = []
@@ -226,11 +226,11 @@ class _Live:
                 reason = output.finish_reason
         self.tokens += tokens
         if status == genai.GenerationStatus.RUNNING:
-            return News(number, tokens, None, chosen)
+            return TokenUpdate(number, tokens, None, chosen)
         if status != genai.GenerationStatus.FINISHED:
-            return News(number, tokens, "no_room", chosen)
+            return TokenUpdate(number, tokens, "no_room", chosen)
         is_length = reason == genai.GenerationFinishReason.LENGTH
-        return News(number, tokens, "length" if is_length else "stop", chosen)
+        return TokenUpdate(number, tokens, "length" if is_length else "stop", chosen)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ FULL_PRECISION = {
     "KV_CACHE_PRECISION": "f32",
 }
 """On a CPU; other devices compute as their properties say."""
-LOOK_SECONDS = 0.001
+POLL_SECONDS = 0.001
 DECIMALS = 8
 """Of a vector's values: all that single precision has of numbers below 1."""
 
@@ -66,7 +66,7 @@ class ReadingModel:
         self._inputs = {name for entry in model.inputs for name in entry.get_names()}
         self._compiled = Core().compile_model(model, device, properties)
 
-    def begin(self, tokens: int) -> "Reading":
+    def begin(self, tokens: int) -> "ReadingSession":
         """A reading that has read nothing, of a text of so many tokens.
 
         Raises:
@@ -74,14 +74,14 @@ class ReadingModel:
         """
         if self._token_bytes * tokens > self._most_bytes:
             raise ValueError(f"keys and values of {tokens} tokens do not fit into the cache")
-        return Reading(self._compiled.create_infer_request(), self._inputs)
+        return ReadingSession(self._compiled.create_infer_request(), self._inputs)
 
     def rows_side_by_side(self, tokens: int) -> int:
         """Texts of that length that may be read together."""
         return min(PART_TOKENS, max(1, CACHE_BYTES // (self._token_bytes * tokens)))
 
 
-class Part(NamedTuple):
+class ReadPart(NamedTuple):
     """What came of a part of some texts; padding is cut off."""
 
     row: int
@@ -94,7 +94,7 @@ class Part(NamedTuple):
     """1 where the target is the likeliest."""
 
 
-class Reading:
+class ReadingSession:
     """Keys and values of what was read so far, and a way to read on."""
 
     def __init__(self, request: Any, inputs: set[str]) -> None:
@@ -114,7 +114,7 @@ class Reading:
             for state, values in zip(self._request.query_state(), kept, strict=True):
                 state.state = Tensor(values)
 
-    def read(self, rows: Rows, targets: Rows | None = None) -> Iterator[list[Part]]:
+    def read(self, rows: Rows, targets: Rows | None = None) -> Iterator[list[ReadPart]]:
         """Read on with one text, or with several that all begin with the one read so far.
 
         Args:
@@ -153,11 +153,11 @@ class Reading:
         self._request.infer({name: given[name] for name in self._inputs})
         self._past += width
 
-    def _part(self, at: int, row: int, width: int) -> Part:
+    def _part(self, at: int, row: int, width: int) -> ReadPart:
         hidden, logprobs, likeliest = (
             self._request.get_tensor(name).data[at, :width] for name in (HIDDEN, LOGPROB, LIKELIEST)
         )
-        return Part(row, hidden, logprobs, likeliest)
+        return ReadPart(row, hidden, logprobs, likeliest)
 
 
 def _padded(rows: Rows) -> NDArray[np.int64]:
@@ -243,7 +243,7 @@ class Reader:
         if self._opened is None:
             self._opened = self._threads.submit(ReadingModel, self._load)
         while not self._opened.done():
-            time.sleep(LOOK_SECONDS)
+            time.sleep(POLL_SECONDS)
             yield
         return self._opened.result()
 
@@ -252,6 +252,6 @@ def _groups(rows: Rows, model: ReadingModel, before: int) -> Iterator[list[int]]
     """Which to read together, of similar length; `before` tokens stand before each of them."""
     by_length = sorted(range(len(rows)), key=lambda number: -len(rows[number]))
     while by_length:
-        side_by_side = model.rows_side_by_side(before + len(rows[by_length[0]]))
-        yield by_length[:side_by_side]
-        by_length = by_length[side_by_side:]
+        interleaved = model.rows_side_by_side(before + len(rows[by_length[0]]))
+        yield by_length[:interleaved]
+        by_length = by_length[interleaved:]

@@ -28,7 +28,7 @@ Slices = Generator[None, None, Result]
 """Work that stops between its parts, so that the batch goes on meanwhile."""
 
 
-class News(NamedTuple):
+class TokenUpdate(NamedTuple):
     """What a step brought one request; the JSON of a message's row."""
 
     number: int
@@ -37,7 +37,7 @@ class News(NamedTuple):
     chosen: list[Any] | None
 
 
-class GatheredNews:
+class UpdateBatcher:
     """Rows that wait for the next ones; what comes slowly never waits.
 
     Nor do the first tokens of a request, the last ones, and any of one that has stop texts: the
@@ -52,8 +52,8 @@ class GatheredNews:
         self._has_stops: set[int] = set()
         self._may_gather: set[int] = set()
         """Whose first tokens were told, and who has no stop texts."""
-        self._urgent: list[News] = []
-        self._waiting: dict[int, News] = {}
+        self._urgent: list[TokenUpdate] = []
+        self._waiting: dict[int, TokenUpdate] = {}
         self._told = 0.0
 
     def expect(self, number: int, *, may_gather: bool) -> None:
@@ -67,7 +67,7 @@ class GatheredNews:
         self._has_stops.discard(number)
         self._waiting.pop(number, None)
 
-    def add(self, step: Iterable[News]) -> None:
+    def add(self, step: Iterable[TokenUpdate]) -> None:
         """What a step brought."""
         for row in step:
             before = self._waiting.pop(row.number, None)
@@ -81,7 +81,7 @@ class GatheredNews:
             elif row.number not in self._has_stops:
                 self._may_gather.add(row.number)
 
-    def take(self, now: float) -> list[News]:
+    def take(self, now: float) -> list[TokenUpdate]:
         """What is to be told now; empty while all of it may wait."""
         urgent, self._urgent = self._urgent, []
         if now - self._told < self._seconds:
@@ -92,9 +92,9 @@ class GatheredNews:
         return [*urgent, *waiting.values()]
 
 
-def _joined(before: News, after: News) -> News:
+def _joined(before: TokenUpdate, after: TokenUpdate) -> TokenUpdate:
     chosen = None if before.chosen is None else before.chosen + (after.chosen or [])
-    return News(before.number, before.tokens + after.tokens, after.end, chosen)
+    return TokenUpdate(before.number, before.tokens + after.tokens, after.end, chosen)
 
 
 class Runner(Protocol):
@@ -110,7 +110,7 @@ class Runner(Protocol):
     def cancel(self, number: int) -> None:
         """Forget a request; an unknown one is none."""
 
-    def step(self) -> list[News]:
+    def step(self) -> list[TokenUpdate]:
         """Bring the batch on by one step, and say what came of it."""
 
     def score(
@@ -156,7 +156,7 @@ def serve(
 class _Loop:
     def __init__(self, runner: Runner, parent: ParentPipe, piece_seconds: float) -> None:
         self._runner = runner
-        self._gathered = GatheredNews(piece_seconds)
+        self._gathered = UpdateBatcher(piece_seconds)
         self._parent = parent
         # One after the other: each holds the keys and values of its texts.
         self._sliced: deque[tuple[int, Slices[Any]]] = deque()
@@ -170,9 +170,9 @@ class _Loop:
             if self._runner.busy:
                 self._gathered.add(self._runner.step())
             now = time.monotonic()
-            news = self._gathered.take(now)
-            if news or now - self._last_word > SIGN_OF_LIFE_SECONDS:
-                self._parent.send({"tokens": news})
+            updates = self._gathered.take(now)
+            if updates or now - self._last_word > SIGN_OF_LIFE_SECONDS:
+                self._parent.send({"tokens": updates})
                 self._last_word = now
             if self._sliced:
                 self._go_on(*self._sliced[0])

@@ -17,7 +17,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from modelmill_inference.children.runner import News, Slices
+from modelmill_inference.children.runner import Slices, TokenUpdate
 from modelmill_inference.children.transformers_model import CausalModel, Memory, open_model
 
 MIN_TEMPERATURE = 0.001
@@ -225,19 +225,19 @@ class TransformersRunner:
                 if answers is self._turns:
                     self._room += answer.claim
 
-    def step(self) -> list[News]:
+    def step(self) -> list[TokenUpdate]:
         """One step of one request; the next call is the next one's."""
         while self._waiting and self._waiting[0].claim <= self._room:
             answer = self._waiting.popleft()
             self._room -= answer.claim
             self._turns.append(answer)
         answer = self._turns.popleft()
-        news = answer.step()
-        if news.end:
+        updates = answer.step()
+        if updates.end:
             self._room += answer.claim
         else:
             self._turns.append(answer)
-        return [news] if news.tokens or news.end else []
+        return [updates] if updates.tokens or updates.end else []
 
     def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
         for tokens in (prompt, *continuations):
@@ -285,30 +285,30 @@ class _Answer:
         may_begin = len(self._unread) <= self._most_tokens
         self.claim = self._most_tokens * model.bytes_per_token if may_begin else 0
 
-    def step(self) -> News:
+    def step(self) -> TokenUpdate:
         """A piece of the prompt, or a token."""
         piece = self._model.piece(self._unread)
         if len(self._memory.tokens) + len(self._unread) > self._most_tokens:
-            return News(self.number, [], "no_room", None)
+            return TokenUpdate(self.number, [], "no_room", None)
         try:
             logits = self._model.read(piece, self._memory)[0]
         except (MemoryError, RuntimeError) as error:
             if not _is_want_of_memory(error):
                 raise
-            return News(self.number, [], "no_room", None)
+            return TokenUpdate(self.number, [], "no_room", None)
         self._unread = self._unread[len(piece) :]
         if self._unread:
-            return News(self.number, [], None, None)
+            return TokenUpdate(self.number, [], None, None)
         return self._go_on(logits)
 
-    def _go_on(self, logits: torch.Tensor) -> News:
+    def _go_on(self, logits: torch.Tensor) -> TokenUpdate:
         is_whole = False
         try:
             allowed = logits if self._mask is None else self._mask.apply(logits)
             token = self._sampler.draw(allowed)
             is_whole = self._mask is not None and self._mask.accept(token)
         except DeadEndError:
-            return News(self.number, [], "dead_end", None)
+            return TokenUpdate(self.number, [], "dead_end", None)
         self._unread = [token]
         self._left -= 1
         ends = token in self._end_tokens or is_whole
@@ -316,7 +316,7 @@ class _Answer:
         chosen = None
         if self._alternatives is not None:
             chosen = [row_of(logits, token, self._alternatives)]
-        return News(self.number, [token], end, chosen)
+        return TokenUpdate(self.number, [token], end, chosen)
 
 
 def _is_want_of_memory(error: Exception) -> bool:

@@ -37,7 +37,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Queue them and return: answers go out when there is something to tell."""
         for request in requests:
-            asker = _Caller(request.get_response_sender())
+            asker = _TritonCaller(request.get_response_sender())
             try:
                 message = message_in(request)
             except ValueError as error:
@@ -60,7 +60,7 @@ def open_runner(name: str, load: dict[str, Any]) -> tuple[Runner, dict[str, Any]
     return OpenVinoRunner(load), abilities_of(load)
 
 
-class _Caller:
+class _TritonCaller:
     """Triton's response sender as an asker."""
 
     def __init__(self, sender: Any) -> None:

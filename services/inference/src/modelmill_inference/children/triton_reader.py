@@ -16,7 +16,7 @@ from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.children.triton_wire import leave, message_in, parameters_in, response_of
 
 Message = dict[str, Any]
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 class BatchedReader:
@@ -146,6 +146,6 @@ class TritonPythonModel:
         return {"tokens": []} if "ping" in message else None
 
     def _expire(self) -> None:
-        while not self._ending.wait(LOOK_SECONDS):
+        while not self._ending.wait(POLL_SECONDS):
             if self._expire_seconds and time.monotonic() - self._heard > self._expire_seconds:
                 leave()

@@ -21,7 +21,7 @@ from modelmill_service_kit.errors import (
 )
 from modelmill_service_kit.fair_queue import FairQueue
 
-from modelmill_inference.domain.pace import Pace
+from modelmill_inference.domain.throughput import Throughput
 
 LEAST_RETRY_SECONDS = 1.0
 QUEUE_SHARE = 0.6
@@ -53,7 +53,7 @@ class AdmissionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class AdmissionRequest:
     """What a request will take."""
 
     tenant: str
@@ -68,7 +68,7 @@ class Ask:
         return (self.prompt_tokens + self.new_tokens) * self.answers
 
 
-class Place(Enum):
+class TicketState(Enum):
     """Where a request stands."""
 
     WAITING = "waiting"
@@ -80,9 +80,9 @@ class Place(Enum):
 class Ticket:
     """One request's place."""
 
-    ask: Ask
+    ask: AdmissionRequest
     deadline: float
-    place: Place = Place.WAITING
+    place: TicketState = TicketState.WAITING
     has_waited: bool = False
     refusal: DomainError | None = None
     """Why it is gone, when it did not leave by itself."""
@@ -105,7 +105,7 @@ class Ticket:
         return self.ask.answers
 
 
-def check_size(ask: Ask, limits: AdmissionLimits) -> None:
+def check_size(ask: AdmissionRequest, limits: AdmissionLimits) -> None:
     """Refuse what would not even fit into the idle engine; TooLargeError names the limit."""
     if ask.tokens > limits.tokens:
         raise TooLargeError(
@@ -143,20 +143,20 @@ def _overloaded(message: str, seconds: float | None) -> OverloadedError:
     )
 
 
-class Admission(FairQueue[Ticket]):
+class EngineAdmission(FairQueue[Ticket]):
     """The budget and the queue of one engine. After each change, `settle`."""
 
     def __init__(self, limits: AdmissionLimits) -> None:
         super().__init__()
         self._limits = limits
-        self._pace = Pace()
+        self._pace = Throughput()
         self._running: dict[Ticket, None] = {}
         self._strained_at = -math.inf
         self._closed = False
         self._work_in_flight: float | None = None
         """Kept until something starts or stops: refusals come in crowds."""
 
-    def ask(self, ask: Ask, *, deadline: float, now: float) -> Ticket:
+    def ask(self, ask: AdmissionRequest, *, deadline: float, now: float) -> Ticket:
         """A place in the queue; it runs at once, by `settle`, when there is room.
 
         Raises:
@@ -165,7 +165,7 @@ class Admission(FairQueue[Ticket]):
             OverloadedError: the queue has no place for it, or it would not be answered in time.
             UnavailableError: closed.
         """
-        self._time_passed(now)
+        self._advance(now)
         if self._closed:
             raise stopping()
         check_size(ask, self._limits)
@@ -191,9 +191,11 @@ class Admission(FairQueue[Ticket]):
         self._strained_at = now
         raise refusal
 
-    def foresee(self, tenant: str, *, deadline: float, now: float) -> None:
+    def refuse_early(self, tenant: str, *, deadline: float, now: float) -> None:
         """Raise what even the smallest request of the tenant would hear now; nothing changes."""
-        self.leave(self.ask(Ask(tenant, prompt_tokens=1), deadline=deadline, now=now), now=now)
+        self.leave(
+            self.ask(AdmissionRequest(tenant, prompt_tokens=1), deadline=deadline, now=now), now=now
+        )
 
     def leave(self, ticket: Ticket, *, now: float, ended: bool = False) -> None:
         """Give back its place or its budget; once more changes nothing.
@@ -201,32 +203,32 @@ class Admission(FairQueue[Ticket]):
         Args:
             ended: it came to its end, so that the length of its answers says something.
         """
-        self._time_passed(now)
-        if ticket.place is Place.WAITING:
+        self._advance(now)
+        if ticket.place is TicketState.WAITING:
             self._dequeue(ticket)
-        elif ticket.place is Place.RUNNING:
+        elif ticket.place is TicketState.RUNNING:
             ask = ticket.ask
             if ask.new_tokens:
                 length = ticket.heard // ask.answers
-                self._pace.answer_left(ask.new_tokens, length, ended=ended)
+                self._pace.record_answer(ask.new_tokens, length, ended=ended)
             elif ended:
-                self._pace.work_done(prompt_tokens=ask.tokens)
+                self._pace.record_work(prompt_tokens=ask.tokens)
             if not ended and now >= ticket.deadline - CUT_SECONDS:
                 self._strained_at = now
             self._stop(ticket)
 
-    def hear(self, ticket: Ticket, tokens: int, *, now: float) -> None:
+    def add_tokens(self, ticket: Ticket, tokens: int, *, now: float) -> None:
         """A running request was given tokens; its first ones say that its prompt was computed."""
-        self._time_passed(now)
+        self._advance(now)
         if tokens:
             ask = ticket.ask
             prompts = 0 if ticket.heard else ask.prompt_tokens * ask.answers
-            self._pace.work_done(prompt_tokens=prompts, new_tokens=tokens)
+            self._pace.record_work(prompt_tokens=prompts, new_tokens=tokens)
         ticket.heard += tokens
 
     def settle(self, now: float) -> list[Ticket]:
         """Requests that no longer wait: they run, or have their refusal."""
-        self._time_passed(now)
+        self._advance(now)
         settled = [ticket for ticket in self if ticket.deadline <= now]
         for ticket in settled:
             self._refuse(ticket, late())
@@ -251,7 +253,7 @@ class Admission(FairQueue[Ticket]):
         """When `settle` has to be called although nothing changed."""
         return min((ticket.deadline for ticket in self), default=None)
 
-    def _fits(self, ask: Ask) -> bool:
+    def _fits(self, ask: AdmissionRequest) -> bool:
         return (
             self.tokens + ask.tokens <= self._limits.tokens
             and self.answers + ask.answers <= self._limits.sequences
@@ -278,18 +280,18 @@ class Admission(FairQueue[Ticket]):
         if rate is None or not self.answers:
             return False
         # Its rate is one of as many as run with it; when it has to wait, others leave for it.
-        beside = self.answers + (0 if ticket.has_waited else ticket.ask.answers)
-        lasts = work / ticket.ask.answers * beside / rate
+        others_in_split = self.answers + (0 if ticket.has_waited else ticket.ask.answers)
+        lasts = work / ticket.ask.answers * others_in_split / rate
         return seconds_to_start + lasts > share * (ticket.deadline - now)
 
-    def _work_of(self, ask: Ask, *, long: bool = False) -> float:
+    def _work_of(self, ask: AdmissionRequest, *, long: bool = False) -> float:
         return ask.answers * self._pace.expected_work(
             prompt_tokens=ask.prompt_tokens, allowed=ask.new_tokens, long=long
         )
 
     def _dequeue(self, ticket: Ticket) -> None:
         self.withdraw(ticket)
-        ticket.place = Place.GONE
+        ticket.place = TicketState.GONE
 
     def _refuse(self, ticket: Ticket, refusal: DomainError) -> None:
         self._dequeue(ticket)
@@ -299,19 +301,19 @@ class Admission(FairQueue[Ticket]):
         self.begin(ticket)
         self._running[ticket] = None
         self._work_in_flight = None
-        ticket.place = Place.RUNNING
+        ticket.place = TicketState.RUNNING
 
     def _stop(self, ticket: Ticket) -> None:
         self.end(ticket)
         del self._running[ticket]
         self._work_in_flight = None
-        ticket.place = Place.GONE
+        ticket.place = TicketState.GONE
 
-    def _time_passed(self, now: float) -> None:
+    def _advance(self, now: float) -> None:
         full = (
             self.waiting > 0
             or self.answers >= NEARLY * self._limits.sequences
             or self.tokens >= NEARLY * self._limits.tokens
             or now < self._strained_at + STRAINED_SECONDS
         )
-        self._pace.time_passed(now, full=full)
+        self._pace.advance(now, full=full)

@@ -9,7 +9,7 @@ from modelmill_tokenization.tool_format import ToolFormat
 
 LONGEST_NAME = 64
 
-Reading = Generator["ReadCall | None", str, Any]
+ReadingSession = Generator["ReadCall | None", str, Any]
 """Is sent characters, gives calls that became complete; sent "" it must not ask for more."""
 
 
@@ -69,7 +69,7 @@ class CallReader:
         """How many of the last characters belong to no call so far."""
         return self._unread
 
-    def _calls(self, opening: str) -> Reading:
+    def _calls(self, opening: str) -> ReadingSession:
         yield from self._skip(opening)
         while True:
             call = yield from self._body()

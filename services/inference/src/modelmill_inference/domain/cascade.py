@@ -27,7 +27,7 @@ class Cascade:
 
 
 @dataclass(frozen=True, slots=True)
-class CascadePath:
+class CascadeOutcome:
     """Which way an answer came, and what that saved."""
 
     escalated: bool
@@ -41,7 +41,7 @@ class CascadePath:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class AnsweredExample:
     """A prompt that both models have answered."""
 
     confidence: float
@@ -72,7 +72,7 @@ def confidence(logprobs: Sequence[float]) -> float:
     return math.exp(min(0.0, math.fsum(doubtful) / len(doubtful)))
 
 
-def calibrate(examples: Sequence[Example], *, max_loss: float = 0.0) -> Calibration:
+def calibrate(examples: Sequence[AnsweredExample], *, max_loss: float = 0.0) -> Calibration:
     """The threshold that spares the large model most, at an accuracy that is not much below its.
 
     Args:

@@ -105,14 +105,14 @@ def cache_ceiling(
     return min(setting_bytes, fillable) if fillable > 0 else setting_bytes
 
 
-class MemoryBook:
+class MemoryReservations:
     """What each version was promised and what it has taken of it; numbers only, nobody is asked."""
 
     def __init__(self) -> None:
         self._promised: dict[str, int] = {}
         self._taken: dict[str, int] = {}
 
-    def promise(self, version_id: str, total_bytes: int) -> None:
+    def reserve(self, version_id: str, total_bytes: int) -> None:
         """From now on so much is its own, whether it has taken it or not."""
         self._promised[version_id] = total_bytes
 
@@ -120,7 +120,7 @@ class MemoryBook:
         """It has so much now; may be more than it was promised."""
         self._taken[version_id] = resident_bytes
 
-    def strike(self, version_id: str) -> None:
+    def remove(self, version_id: str) -> None:
         """It is gone, or never came; an unknown one is none."""
         self._promised.pop(version_id, None)
         self._taken.pop(version_id, None)

@@ -30,7 +30,7 @@ class CallForm(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Constraint:
+class OutputConstraint:
     """The form an answer must have, as the caller said it."""
 
     kind: ConstraintKind
@@ -75,7 +75,7 @@ class SamplingOptions:
     logprobs: int | None = None
     """Alternatives to name for each token; None: no log-probabilities."""
 
-    constraint: Constraint | None = None
+    constraint: OutputConstraint | None = None
 
     answers: int = 1
     """Answers wanted; the seeds count up."""

@@ -20,7 +20,7 @@ ID_LENGTH = 9
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
+class ParsedToolCall:
     """The model asks for a function to be run."""
 
     id: str
@@ -35,7 +35,7 @@ class Parsed:
 
     text: str = ""
     """What is surely no call."""
-    calls: list[ToolCall] = field(default_factory=list)
+    calls: list[ParsedToolCall] = field(default_factory=list)
 
 
 def new_call_id() -> str:
@@ -165,7 +165,7 @@ class ToolCallParser:
         self._left = ""
 
     def _take(self, parsed: Parsed, call: ReadCall) -> None:
-        parsed.calls.append(ToolCall(self._new_id(), call.name, call.arguments))
+        parsed.calls.append(ParsedToolCall(self._new_id(), call.name, call.arguments))
         self._read, self._space, self._has_called = "", "", True
 
     def _give_up(self, parsed: Parsed) -> None:

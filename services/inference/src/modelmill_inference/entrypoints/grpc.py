@@ -12,17 +12,21 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill_tokenization import Turn
 
-from modelmill_inference.admit_requests import Admissions
-from modelmill_inference.alias_names import AliasNames
-from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
-from modelmill_inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
+from modelmill_inference.admit_requests import EngineQueues
+from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, TokenProbability
+from modelmill_inference.calibrate_cascade import (
+    CalibrateCascade,
+    CalibrateCommand,
+    CalibrationExample,
+)
 from modelmill_inference.cascade_text import CascadeText
 from modelmill_inference.count_tokens import CountTokens
-from modelmill_inference.domain.sampling import Constraint, SamplingOptions
+from modelmill_inference.domain.sampling import OutputConstraint, SamplingOptions
 from modelmill_inference.embed_texts import EmbedCommand, EmbedTexts
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.lease_version import VersionPool
 from modelmill_inference.render_prompt import Prompt, functions_of
+from modelmill_inference.resolve_alias import AliasResolver
 from modelmill_inference.score_texts import ScoreCommand, ScoreTexts
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,7 +35,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, versions: VersionPool, admissions: Admissions, names: AliasNames) -> None:
+    def __init__(
+        self, versions: VersionPool, admissions: EngineQueues, names: AliasResolver
+    ) -> None:
         self._names = names
         self._generate_text = GenerateText(versions, admissions)
         self._cascade_text = CascadeText(self._generate_text)
@@ -44,7 +50,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.resolve_model(
+            request.tenant, request.model, request.fallback_version_id
+        )
         command = _command(request, target.version_id, context)
         if target.cascade is None:
             answer = self._generate_text(command)
@@ -59,7 +67,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         command = ScoreCommand(
             tenant=request.tenant,
-            version_id=self._names.target_of(request.tenant, request.model).version_id,
+            version_id=self._names.resolve_model(request.tenant, request.model).version_id,
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
             deadline=_deadline(context),
@@ -78,7 +86,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.resolve_model(
+            request.tenant, request.model, request.fallback_version_id
+        )
         command = EmbedCommand(
             tenant=request.tenant,
             version_id=target.version_id,
@@ -95,7 +105,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: Context
     ) -> pb.CountTokensResponse:
-        target = self._names.target_of(request.tenant, request.model, request.fallback_version_id)
+        target = self._names.resolve_model(
+            request.tenant, request.model, request.fallback_version_id
+        )
         counted = await self._count_tokens(
             request.tenant, target.version_id, _prompt(request), _deadline(context)
         )
@@ -115,14 +127,14 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.CalibrateCascadeRequest, context: Context
     ) -> pb.CalibrateCascadeResponse:
         small, large = (
-            self._names.target_of(request.tenant, name).version_id
+            self._names.resolve_model(request.tenant, name).version_id
             for name in (request.small, request.large)
         )
         command = CalibrateCommand(
             tenant=request.tenant,
             small=small,
             large=large,
-            questions=tuple(Question(_prompt(it), it.answer) for it in request.examples),
+            questions=tuple(CalibrationExample(_prompt(it), it.answer) for it in request.examples),
             max_loss=request.max_loss,
             max_new_tokens=request.max_new_tokens,
         )
@@ -180,13 +192,13 @@ def _prompt(
     conversation = request.conversation
     tools = [(tool.name, tool.description, tool.parameters_schema) for tool in conversation.tools]
     return Prompt(
-        tuple(map(_turn, conversation.messages)),
+        tuple(map(_message, conversation.messages)),
         tools=functions_of(tools),
         tool_choice=conversation.tool_choice or "auto",
     )
 
 
-def _turn(message: ChatMessage) -> Turn:
+def _message(message: ChatMessage) -> Turn:
     turn = Turn(role=message.role, content=message.content)
     if message.tool_calls:
         turn["tool_calls"] = [
@@ -198,14 +210,14 @@ def _turn(message: ChatMessage) -> Turn:
     return turn
 
 
-def _constraint(constraint: pb.Constraint) -> Constraint | None:
+def _constraint(constraint: pb.Constraint) -> OutputConstraint | None:
     match constraint.WhichOneof("form"):
         case "json_schema":
-            return Constraint("json_schema", constraint.json_schema)
+            return OutputConstraint("json_schema", constraint.json_schema)
         case "regex":
-            return Constraint("regex", constraint.regex)
+            return OutputConstraint("regex", constraint.regex)
         case "choice":
-            return Constraint("choice", choices=tuple(constraint.choice.texts))
+            return OutputConstraint("choice", choices=tuple(constraint.choice.texts))
         case None:
             return None
 
@@ -225,7 +237,7 @@ def _response(part: AnswerPart, *, is_first: bool) -> pb.GenerateResponse:
     )
 
 
-def _logprob(token: TokenLogprob) -> pb.TokenLogprob:
+def _logprob(token: TokenProbability) -> pb.TokenLogprob:
     return pb.TokenLogprob(
         token=token.token,
         logprob=token.logprob,

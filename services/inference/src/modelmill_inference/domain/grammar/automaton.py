@@ -32,8 +32,8 @@ MAX_FORKS = 100
 """In one text."""
 
 
-def determined(
-    tree: Node, name: str, spelled: Callable[[Ranges], Node] = Characters, *, scale: int = 1
+def deterministic(
+    tree: Node, name: str, escaped: Callable[[Ranges], Node] = Characters, *, scale: int = 1
 ) -> tuple[Node, dict[str, Node]]:
     """The same language, as a node and its rules.
 
@@ -52,7 +52,7 @@ def determined(
             callers[target] += 1
     callers[0] += 1
     rules = {
-        f"{name}{number}": _rule(number, states, callers, name, spelled)
+        f"{name}{number}": _rule(number, states, callers, name, escaped)
         for number, (edges, _) in enumerate(states)
         if number == 0 or (edges and not _is_link(number, states, callers))
     }
@@ -124,16 +124,16 @@ def _rule(
     states: list[tuple[Edges, bool]],
     callers: list[int],
     name: str,
-    spelled: Callable[[Ranges], Node],
+    escaped: Callable[[Ranges], Node],
 ) -> Node:
     edges, may_end = states[number]
     branches: list[Node] = []
     for first, first_target in edges.items():
         ranges, target = first, first_target
-        parts = [spelled(ranges)]
+        parts = [escaped(ranges)]
         while target != number and _is_link(target, states, callers):
             ((ranges, target),) = states[target][0].items()
-            parts.append(spelled(ranges))
+            parts.append(escaped(ranges))
         if states[target][0]:
             parts.append(Reference(f"{name}{target}"))
         branches.append(sequence(*parts))

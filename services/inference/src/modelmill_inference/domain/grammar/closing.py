@@ -7,13 +7,13 @@ from modelmill_inference.domain.grammar import characters
 from modelmill_inference.domain.grammar.characters import width
 from modelmill_inference.domain.grammar.tree import (
     NOTHING,
+    Alternatives,
     Characters,
-    Choice,
     Grammar,
     Literal,
     Node,
     Reference,
-    Repeat,
+    Repetition,
     Sequence,
     children,
     choice,
@@ -24,7 +24,7 @@ MOST_COUNTED = 6
 """Characters of a string; each counted one costs the engine some milliseconds, once."""
 
 
-class Measures:
+class TextLengths:
     """How long the texts of a grammar are, in bytes: the most tokens that a text can take.
 
     A token stands for at least one byte, and a model may generate the shortest ones: only bytes
@@ -68,9 +68,9 @@ class Measures:
                 return width(ranges[0][0])
             case Sequence(parts):
                 return sum(map(self.shortest, parts))
-            case Choice(branches):
+            case Alternatives(branches):
                 return min(map(self.shortest, branches))
-            case Repeat(item, least, _):
+            case Repetition(item, least, _):
                 return least * self.shortest(item) if least else 0
             case Reference(name):
                 return self._shortest[name]
@@ -84,9 +84,9 @@ class Measures:
                 return width(ranges[-1][1])
             case Sequence(parts):
                 return sum(map(self.longest, parts))
-            case Choice(branches):
+            case Alternatives(branches):
                 return max(map(self.longest, branches))
-            case Repeat(item, _, most):
+            case Repetition(item, _, most):
                 longest = self.longest(item)
                 if longest == 0 or most == 0:
                     return 0
@@ -103,9 +103,9 @@ class Measures:
                     worst = max(worst, self.rest(part) + after)
                     after += self.shortest(part)
                 return worst
-            case Choice(branches):
+            case Alternatives(branches):
                 return max(map(self.rest, branches))
-            case Repeat(item, least, most):
+            case Repetition(item, least, most):
                 if most == 0:
                     return 0
                 return self.rest(item) + max(least - 1, 0) * self.shortest(item)
@@ -168,7 +168,7 @@ def references(node: Node) -> list[str]:
 
 def fitted(grammar: Grammar, room: int) -> Grammar | None:
     """A part of the grammar whose every text has at most so many bytes; None if none has."""
-    measures = Measures(grammar)
+    measures = TextLengths(grammar)
     if measures.shortest(grammar.root) > room:
         return None
     fitter = _Fitter(grammar, measures)
@@ -179,7 +179,7 @@ def fitted(grammar: Grammar, room: int) -> Grammar | None:
 class _Fitter:
     """Each method gives a node and the length of its longest text."""
 
-    def __init__(self, grammar: Grammar, measures: Measures) -> None:
+    def __init__(self, grammar: Grammar, measures: TextLengths) -> None:
         self._from = grammar.rules
         self._measures = measures
         self._known: dict[tuple[str, int], tuple[Node, int]] = {}
@@ -195,13 +195,13 @@ class _Fitter:
                 return Characters(kept), characters.width(kept[-1][1])
             case Sequence(parts):
                 return self._sequence(parts, room)
-            case Choice(branches):
+            case Alternatives(branches):
                 shortest = self._measures.shortest
                 fits = [self.fit(one, room) for one in branches if shortest(one) <= room]
                 return choice([one for one, _ in fits]), max(length for _, length in fits)
             case Reference(name):
                 return self._reference(name, room)
-            case Repeat():
+            case Repetition():
                 return self._repeat(node, room)
 
     def _sequence(self, parts: tuple[Node, ...], room: int) -> tuple[Node, int]:
@@ -233,7 +233,7 @@ class _Fitter:
             self._known[key] = Reference(rule), length
         return self._known[key]
 
-    def _repeat(self, node: Repeat, room: int) -> tuple[Node, int]:
+    def _repeat(self, node: Repetition, room: int) -> tuple[Node, int]:
         item, least, most = node.item, node.least, node.most
         shortest = int(self._measures.shortest(item))
         if most == 0 or (least == 0 and shortest > room):
@@ -248,7 +248,7 @@ class _Fitter:
         more = min(spare, MOST_COUNTED if most is None else min(most - least, MOST_COUNTED))
         if least + more == 0:
             return NOTHING, 0
-        return Repeat(fit, least, least + more), (least + more) * longest
+        return Repetition(fit, least, least + more), (least + more) * longest
 
     def _shortest(self, node: Node) -> tuple[Node, int]:
         """The nearest end, without recursion: such rules may be a long chain."""
@@ -268,9 +268,9 @@ class _Fitter:
                     found.append(Characters(characters.narrowed(ranges, narrow)))
                 case Sequence(parts):
                     left.extend(reversed(parts))
-                case Choice(branches):
+                case Alternatives(branches):
                     left.append(min(branches, key=shortest))
-                case Repeat(item, least, _):
+                case Repetition(item, least, _):
                     left.extend([item] * least)
                 case Reference(name):
                     left.append(self._from[name])

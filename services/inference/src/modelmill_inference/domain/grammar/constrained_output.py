@@ -13,8 +13,8 @@ from functools import lru_cache, partial
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.domain.grammar import characters, matching
-from modelmill_inference.domain.grammar.automaton import determined, one_of
-from modelmill_inference.domain.grammar.closing import Measures, fitted
+from modelmill_inference.domain.grammar.automaton import deterministic, one_of
+from modelmill_inference.domain.grammar.closing import TextLengths, fitted
 from modelmill_inference.domain.grammar.json_schema import parse_json_schema
 from modelmill_inference.domain.grammar.regex import parse_regex
 from modelmill_inference.domain.grammar.tree import (
@@ -22,13 +22,13 @@ from modelmill_inference.domain.grammar.tree import (
     Grammar,
     Literal,
     Node,
-    Repeat,
+    Repetition,
     children,
     choice,
     printed,
     sequence,
 )
-from modelmill_inference.domain.sampling import CallForm, Constraint
+from modelmill_inference.domain.sampling import CallForm, OutputConstraint
 
 MAX_PLACES = 20_000
 """Characters that are told apart by where they stand."""
@@ -67,14 +67,14 @@ def _places(node: Node, *, wide: bool) -> int:
             return 0 if wide else len(text) + 1
         case Characters(ranges):
             return int(not wide or characters.count(ranges) > _WIDE)
-        case Repeat(item, least, most):
+        case Repetition(item, least, most):
             times = max(least, 1 if most is None else most)
             return _places(item, wide=wide) * min(times, _COUNTED)
         case _:
             return sum(_places(child, wide=wide) for child in children(node))
 
 
-class LeftFormError(Exception):
+class GrammarViolationError(Exception):
     """An engine does not do what it says; nothing that a caller could mend."""
 
 
@@ -100,15 +100,15 @@ class ConstrainedOutput:
         """
         positions = matching.behind(written, self.grammar)
         if not positions:
-            raise LeftFormError("the engine did not keep to its grammar")
+            raise GrammarViolationError("the engine did not keep to its grammar")
         left = matching.remainder(positions, self.grammar)
         rest = fitted(left, tokens_left - END_TOKEN)
         if rest is None:
-            raise LeftFormError("the engine took more tokens than it was given")
-        return None if Measures(rest).longest(rest.root) == 0 else rest
+            raise GrammarViolationError("the engine took more tokens than it was given")
+        return None if TextLengths(rest).longest(rest.root) == 0 else rest
 
 
-def hold(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
+def constrain(constraint: OutputConstraint, max_tokens: int) -> ConstrainedOutput:
     """The form of an answer of at most so many tokens.
 
     Raises:
@@ -134,7 +134,7 @@ def hold(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
     return ConstrainedOutput(form.grammar, form.text, max_tokens, int(room - form.rest - spare))
 
 
-def is_large(constraint: Constraint) -> bool:
+def is_large(constraint: OutputConstraint) -> bool:
     """Whether it takes long enough to be looked at elsewhere."""
     texts = (constraint.text, *constraint.choices, *(call.schema for call in constraint.calls))
     characters = sum(map(len, texts))
@@ -151,10 +151,10 @@ class _Form:
 
 
 @lru_cache(CACHED)
-def _form(constraint: Constraint, levels: int) -> _Form:
+def _form(constraint: OutputConstraint, levels: int) -> _Form:
     grammar, is_recursive = _grammar(constraint, levels)
     check_cost(grammar)
-    measures = Measures(grammar)
+    measures = TextLengths(grammar)
     return _Form(
         grammar,
         printed(grammar),
@@ -164,12 +164,12 @@ def _form(constraint: Constraint, levels: int) -> _Form:
     )
 
 
-def _grammar(constraint: Constraint, levels: int) -> tuple[Grammar, bool]:
+def _grammar(constraint: OutputConstraint, levels: int) -> tuple[Grammar, bool]:
     match constraint.kind:
         case "json_schema":
             return parse_json_schema(constraint.text, levels)
         case "regex":
-            return Grammar(*determined(parse_regex(constraint.text), "s")), False
+            return Grammar(*deterministic(parse_regex(constraint.text), "s")), False
         case "choice":
             return Grammar(*_choices(constraint.choices)), False
         case "call":

@@ -11,7 +11,7 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_inference.domain.grammar import json_text
-from modelmill_inference.domain.grammar.automaton import determined, one_of
+from modelmill_inference.domain.grammar.automaton import deterministic, one_of
 from modelmill_inference.domain.grammar.characters import of
 from modelmill_inference.domain.grammar.regex import parse_regex
 from modelmill_inference.domain.grammar.schema_keywords import (
@@ -28,7 +28,7 @@ from modelmill_inference.domain.grammar.tree import (
     Literal,
     Node,
     Reference,
-    Repeat,
+    Repetition,
     choice,
     optional,
     sequence,
@@ -38,7 +38,7 @@ Member = tuple[str, Node | None, bool]
 """Name as it is written, value, and whether it must be there."""
 
 MAX_MEMBERS = 100
-_NAME = Repeat(Characters(of("abcdefghijklmnopqrstuvwxyz_0123456789")), 1, 24)
+_NAME = Repetition(Characters(of("abcdefghijklmnopqrstuvwxyz_0123456789")), 1, 24)
 _YEAR = "[12][0-9]{3}"
 _DAY_28 = "(0[1-9]|1[0-9]|2[0-8])"
 _DATE = (
@@ -81,9 +81,9 @@ def array(
     if item is None or limit == 0:
         return _in_brackets(values, None) if fewest == 0 else None
     if values:
-        return _in_brackets(values, Repeat(sequence(",", item), fewest, limit))
+        return _in_brackets(values, Repetition(sequence(",", item), fewest, limit))
     further = None if limit is None else limit - 1
-    after: list[Node] = [Repeat(sequence(",", item), max(fewest - 1, 0), further)]
+    after: list[Node] = [Repetition(sequence(",", item), max(fewest - 1, 0), further)]
     items = sequence(item, *(after if further != 0 else []))
     return sequence("[", items if fewest else optional(items), "]")
 
@@ -109,7 +109,7 @@ def object_of(
     pairs = [(sequence(f"{name}:", node), must) for name, node, must in members if node is not None]
     if not pairs and other is not None:
         pair = rule(sequence('"', _NAME, '":', other))
-        return sequence("{", optional(sequence(pair, Repeat(sequence(",", pair)))), "}")
+        return sequence("{", optional(sequence(pair, Repetition(sequence(",", pair)))), "}")
     obliged = next((number for number, (_, must) in enumerate(pairs) if must), len(pairs))
     tail = [sequence(",", p) if must else optional(sequence(",", p)) for p, must in pairs]
     # Nothing behind a required member can be the first one.
@@ -195,7 +195,7 @@ class _Converter:
         return choice(branches) if branches else None
 
     def _alone(self, schema: dict[str, Any], keyword: str, path: str, levels: int) -> Node | None:
-        others = Keywords(schema).beside(keyword)
+        others = Keywords(schema).others_in_split(keyword)
         if others:
             return self._error(path, f"{others[0]!r} beside {keyword!r} is not supported")
         if keyword == "$ref":
@@ -295,7 +295,7 @@ class _Converter:
     def _pattern(self, expression: str) -> Node:
         def make() -> Node:
             name = f"{self._prefix}p{len(self.rules)}_"
-            node, rules = determined(parse_regex(expression), name, json_text.spelled)
+            node, rules = deterministic(parse_regex(expression), name, json_text.escaped)
             self.rules.update(rules)
             return json_text.quoted(node)
 
@@ -308,7 +308,7 @@ class _Converter:
             node = json_text.integers(bounds) if name == "integer" else json_text.numbers(bounds)
             if node is None:
                 return None
-            self._shared[key], rules = determined(node, f"n{len(self.rules)}_", scale=20)
+            self._shared[key], rules = deterministic(node, f"n{len(self.rules)}_", scale=20)
             self.rules.update(rules)
         return self._shared[key]
 

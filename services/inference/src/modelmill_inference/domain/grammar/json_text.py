@@ -11,7 +11,7 @@ from modelmill_inference.domain.grammar.tree import (
     Characters,
     Literal,
     Node,
-    Repeat,
+    Repetition,
     Sequence,
     choice,
     optional,
@@ -42,7 +42,7 @@ def value_text(value: Any) -> str:
     return text if text.isprintable() else json.dumps(value, separators=(",", ":"))
 
 
-def spelled(ranges: Ranges) -> Node:
+def escaped(ranges: Ranges) -> Node:
     """One of these characters as it stands within a string."""
     plain = both(ranges, _PLAIN)
     branches: list[Node] = [Characters(plain)] if plain else []
@@ -54,11 +54,11 @@ def string(least: int, most: int | None) -> Node:
     """A string of so many characters."""
     if least == 0 and most is None:
         # Runs of plain characters cost an engine one state; each counted character costs it one.
-        run = Repeat(Characters(_PLAIN))
-        return sequence('"', run, Repeat(sequence(_ESCAPED, run)), '"')
+        run = Repetition(Characters(_PLAIN))
+        return sequence('"', run, Repetition(sequence(_ESCAPED, run)), '"')
     if most == 0:
         return Literal('""')
-    return sequence('"', Repeat(choice([Characters(_PLAIN), _ESCAPED]), least, most), '"')
+    return sequence('"', Repetition(choice([Characters(_PLAIN), _ESCAPED]), least, most), '"')
 
 
 def quoted(inner: Node) -> Node:
@@ -111,7 +111,7 @@ def _decimals(low: int, high: int, above: bool, below: bool) -> list[Node]:
         branches.append(sequence(str(low), ".", _not_zero(places)))
     if first <= high - 1:
         whole = _naturals(first, high - 1)
-        fraction = optional(sequence(".", Repeat(_DIGIT, 1, places)))
+        fraction = optional(sequence(".", Repetition(_DIGIT, 1, places)))
         branches.append(sequence(whole, fraction) if places else whole)
     if not below and first <= high:
         branches.append(Literal(str(high)))
@@ -123,7 +123,7 @@ def _not_zero(places: int) -> Node:
     ends: list[Node] = []
     for zeros in range(places):
         rest = places - zeros - 1
-        tail: list[Node] = [Repeat(_DIGIT, 0, rest)] if rest else []
+        tail: list[Node] = [Repetition(_DIGIT, 0, rest)] if rest else []
         ends.append(sequence("0" * zeros, _FIRST_DIGIT, *tail))
     return choice(ends)
 
@@ -133,7 +133,7 @@ def _naturals(low: int, high: int) -> Node:
     branches: list[Node] = []
     shorter, longer = len(str(low)), len(str(high))
     if shorter < longer and set(str(high)) == {"9"}:
-        more = Repeat(_DIGIT, shorter, longer - 1)
+        more = Repetition(_DIGIT, shorter, longer - 1)
         return choice([_of_one_length(str(low), "9" * shorter), Sequence((_FIRST_DIGIT, more))])
     for length in range(shorter, longer + 1):
         least = max(low, 10 ** (length - 1) if length > 1 else 0)
@@ -159,4 +159,4 @@ def _of_one_length(low: str, high: str) -> Node:
 
 def _digits(first: str, last: str, rest: int) -> Node:
     head = Characters(((ord(first), ord(last)),))
-    return Sequence((head, Repeat(_DIGIT, rest, rest))) if rest else head
+    return Sequence((head, Repetition(_DIGIT, rest, rest))) if rest else head

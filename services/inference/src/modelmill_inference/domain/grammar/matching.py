@@ -11,13 +11,13 @@ from modelmill_inference.domain.grammar import characters
 from modelmill_inference.domain.grammar.characters import Ranges
 from modelmill_inference.domain.grammar.tree import (
     NOTHING,
+    Alternatives,
     Characters,
-    Choice,
     Grammar,
     Literal,
     Node,
     Reference,
-    Repeat,
+    Repetition,
     Sequence,
     choice,
 )
@@ -87,11 +87,11 @@ def _one(position: tuple[Node, int, Position], rules: Mapping[str, Node]) -> lis
                 return [("", after)]
             rest = (node, done + 1, after) if done + 1 < len(parts) else after
             return [("", (parts[done], 0, rest))]
-        case Choice(branches):
+        case Alternatives(branches):
             return [("", (branch, 0, after)) for branch in branches]
         case Reference(name):
             return [("", (rules[name], 0, after))]
-        case Repeat(item, least, most):
+        case Repetition(item, least, most):
             moves: list[Step] = [("", after)] if done >= least else []
             if most is None or done < most:
                 # Beyond `least` it does not matter how often, if there is no other end.
@@ -141,10 +141,10 @@ def _left_of(position: Position) -> Node:
                 parts.append(Literal(text[done:]))
             case Sequence(nodes):
                 parts.extend(nodes[done:])
-            case Repeat(item, least, most):
+            case Repetition(item, least, most):
                 left = None if most is None else most - done
                 if left != 0:
-                    parts.append(Repeat(item, max(least - done, 0), left))
+                    parts.append(Repetition(item, max(least - done, 0), left))
             case _:
                 parts.append(node)
     return Sequence(tuple(parts)) if parts else NOTHING

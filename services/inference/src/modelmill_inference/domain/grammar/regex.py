@@ -14,7 +14,7 @@ from modelmill_inference.domain.grammar.tree import (
     NOTHING,
     Characters,
     Node,
-    Repeat,
+    Repetition,
     choice,
     sequence,
 )
@@ -121,7 +121,7 @@ class _Parser:
             self._take()
         if self._next() in ("*", "+", "?") or self._bounds() is not None:
             self._refuse("a repeat of a repeat, or a possessive one,")
-        return NOTHING if bounds[1] == 0 else Repeat(node, *bounds)
+        return NOTHING if bounds[1] == 0 else Repetition(node, *bounds)
 
     def _bounds(self) -> tuple[int, int | None] | None:
         simple: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}

@@ -247,7 +247,7 @@ class Keywords:
         """As it is."""
         return self._schema.get(name, otherwise)
 
-    def beside(self, keyword: str) -> list[str]:
+    def others_in_split(self, keyword: str) -> list[str]:
         """Others that say something."""
         return [name for name in self._schema if name in _UNDERSTOOD - {keyword}]
 

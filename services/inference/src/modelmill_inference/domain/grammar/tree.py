@@ -39,14 +39,14 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Choice:
+class Alternatives:
     """Any one of them; there is at least one."""
 
     branches: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Repeat:
+class Repetition:
     """The item from `least` to `most` times."""
 
     item: "Node"
@@ -62,7 +62,7 @@ class Reference:
     name: str
 
 
-Node = Literal | Characters | Sequence | Choice | Repeat | Reference
+Node = Literal | Characters | Sequence | Alternatives | Repetition | Reference
 
 NOTHING = Literal("")
 
@@ -83,12 +83,12 @@ def sequence(*parts: Node | str) -> Node:
 
 def choice(branches: "list[Node] | tuple[Node, ...]") -> Node:
     """One of them."""
-    return branches[0] if len(branches) == 1 else Choice(tuple(branches))
+    return branches[0] if len(branches) == 1 else Alternatives(tuple(branches))
 
 
-def optional(node: Node) -> Repeat:
+def optional(node: Node) -> Repetition:
     """It or nothing."""
-    return Repeat(node, 0, 1)
+    return Repetition(node, 0, 1)
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -96,9 +96,9 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Sequence(parts):
             return parts
-        case Choice(branches):
+        case Alternatives(branches):
             return branches
-        case Repeat(item=item):
+        case Repetition(item=item):
             return (item,)
         case _:
             return ()
@@ -119,9 +119,9 @@ def _node(node: Node) -> str:
             return _class(ranges)
         case Sequence(parts):
             return f"({' '.join(map(_node, parts))})"
-        case Choice(branches):
+        case Alternatives(branches):
             return f"({' | '.join(map(_node, branches))})"
-        case Repeat(item, least, most):
+        case Repetition(item, least, most):
             return f"({_node(item)}){_times(least, most)}"
         case Reference(name):
             return name

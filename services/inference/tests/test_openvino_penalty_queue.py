@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
-from modelmill_inference.children.openvino import OpenVinoRunner, Turns
+from modelmill_inference.children.openvino import OpenVinoRunner, PenaltyQueue
 
 from .test_openvino_engine import PLAIN
 
@@ -45,7 +45,7 @@ def alone(runner: OpenVinoRunner, add: Add) -> list[int]:
     runner.add(add)
     tokens = []
     while runner.busy:
-        tokens += [token for news in runner.step() for token in news.tokens]
+        tokens += [token for updates in runner.step() for token in updates.tokens]
     return tokens
 
 
@@ -61,8 +61,8 @@ def together(
             runner.add(add)
             said[add["id"]] = []
         if runner.busy:
-            for news in runner.step():
-                said[news.number] += news.tokens
+            for updates in runner.step():
+                said[updates.number] += updates.tokens
         for number in sorted(left & said.keys()):
             if chance.random() < 0.15:
                 left.discard(number)
@@ -96,7 +96,7 @@ def test_one_that_waits_can_be_left_and_takes_no_turn(openvino_folder: Path) -> 
     runner.cancel(1)
     heard = set()
     while runner.busy:
-        heard |= {news.number for news in runner.step()}
+        heard |= {updates.number for updates in runner.step()}
 
     assert heard == {3}
 
@@ -111,7 +111,7 @@ def test_one_that_waits_can_be_left_and_takes_no_turn(openvino_folder: Path) -> 
 def test_of_one_beginning_one_runs_and_all_come_to_their_turn(
     requests: list[tuple[int, float]], shares: bool, data: st.DataObject
 ) -> None:
-    turns, running, begun = Turns(shares=shares), {}, []
+    turns, running, begun = PenaltyQueue(shares=shares), {}, []
 
     def begin(add: Add) -> None:
         turns.begin(add)

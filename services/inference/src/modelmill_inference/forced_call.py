@@ -1,6 +1,6 @@
-"""What makes an answer a call: its beginning is given, its arguments are held to their schema.
+"""Forces an answer to be a tool call: its prefix is given, and a grammar enforces its arguments.
 
-The beginning goes into the prompt, because no grammar can ask an engine for a special token.
+The prefix goes into the prompt, because a grammar cannot produce special tokens.
 """
 
 import json
@@ -10,37 +10,37 @@ from dataclasses import dataclass
 from modelmill_tokenization import Function
 from modelmill_tokenization.token_decoder import TokenDecoder
 
-from modelmill_inference.domain.call_writing import call_writing
+from modelmill_inference.domain.call_format import call_format_of
 from modelmill_inference.domain.generation import EngineCannotError
-from modelmill_inference.domain.sampling import CallForm, Constraint
+from modelmill_inference.domain.sampling import CallForm, OutputConstraint
 
 SAY_ALL = ("$ref", "anyOf", "oneOf", "allOf", "type", "const", "enum")
-"""A schema with one of them says itself of which type arguments are."""
+"""Keywords that define the type; a schema without them is taken as an object."""
 
 
 @dataclass(frozen=True, slots=True)
-class DemandedCall:
-    """The frame of a call, and what the model writes within it."""
+class ForcedCall:
+    """Text around a forced call, and the constraint on what the model generates."""
 
     before: str
-    constraint: Constraint
+    constraint: OutputConstraint
     behind: str
 
 
-def demanded_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> DemandedCall:
-    """The form of an answer that calls one of these functions.
+def forced_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> ForcedCall:
+    """The format of an answer that calls one of these functions.
 
     Raises:
-        EngineCannotError: it writes them so that the function cannot be left open.
+        EngineCannotError: the format does not allow the model to choose the function.
     """
-    writing = call_writing(tokenizer, must_call=True)
-    assert writing is not None  # where the template writes none, they are asked for in words
-    form = writing.form
+    call_format = call_format_of(tokenizer, must_call=True)
+    assert call_format is not None  # without a template format, the prompt describes calls
+    form = call_format.form
     if len(offered) == 1:
         before, behind = form.around_arguments(offered[0]["name"])
-        return DemandedCall(before, Constraint("json_schema", _schema(offered[0])), behind)
+        return ForcedCall(before, OutputConstraint("json_schema", _schema(offered[0])), behind)
     before, between, behind = form.frame
-    if writing.marks.mark(between) != between:
+    if call_format.marks.mark(between) != between:
         raise EngineCannotError(
             "this model's calls have a special token behind their name. Demand a tool by its name"
         )
@@ -51,7 +51,7 @@ def demanded_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> Deman
             calls.append(CallForm("", schema, between + name))
         else:
             calls.append(CallForm(name + between, schema, ""))
-    return DemandedCall(before, Constraint("call", calls=tuple(calls)), behind)
+    return ForcedCall(before, OutputConstraint("call", calls=tuple(calls)), behind)
 
 
 def _schema(function: Function) -> str:

@@ -34,35 +34,35 @@ RESULT = "Result of"
 
 
 @dataclass(frozen=True, slots=True)
-class CallWriting:
+class CallFormat:
     """A form of calls, and the marks of the special tokens in it."""
 
     form: ToolFormat
     marks: ToolMarks
-    in_words: bool = False
+    needs_tool_prompt: bool = False
     """The model has to be told of the functions in a turn: its template would not."""
 
 
-PLAIN = CallWriting(PLAIN_FORM, ToolMarks({}, ()), in_words=True)
+PLAIN = CallFormat(PLAIN_FORM, ToolMarks({}, ()), needs_tool_prompt=True)
 
 
-def call_writing(tokenizer: TokenDecoder, *, must_call: bool) -> CallWriting | None:
+def call_format_of(tokenizer: TokenDecoder, *, must_call: bool) -> CallFormat | None:
     """How this model writes calls; None where it writes none that can be read.
 
     Args:
         must_call: whether the answer has to be a call, which a grammar sees to.
     """
     if tokenizer.knows_tools and tokenizer.tool_format is not None:
-        return CallWriting(tokenizer.tool_format, tokenizer.tool_marks)
+        return CallFormat(tokenizer.tool_format, tokenizer.tool_marks)
     return PLAIN if must_call else None
 
 
-def has_calls(turns: Sequence[Turn]) -> bool:
+def has_calls(messages: Sequence[Turn]) -> bool:
     """Whether there are calls among the turns, or results of some."""
-    return any(turn["role"] == "tool" or turn.get("tool_calls") for turn in turns)
+    return any(turn["role"] == "tool" or turn.get("tool_calls") for turn in messages)
 
 
-def without_calls(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+def calls_as_text(messages: Sequence[Turn]) -> tuple[Turn, ...]:
     """The turns with calls as the text that they are asked for in, and results as a user's turns.
 
     Results that follow each other are one turn: many templates want roles to take turns.
@@ -70,7 +70,7 @@ def without_calls(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     said: list[Turn] = []
     names: dict[str, str] = {}
     after_result = False
-    for turn in turns:
+    for turn in messages:
         is_result = turn["role"] == "tool"
         if is_result:
             name = names.get(turn.get("tool_call_id", ""), "the function")
@@ -85,8 +85,8 @@ def without_calls(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     return tuple(said)
 
 
-def told_of(
-    turns: Sequence[Turn], offered: Sequence[Function], *, has_system: bool
+def with_tool_prompt(
+    messages: Sequence[Turn], offered: Sequence[Function], *, has_system: bool
 ) -> tuple[Turn, ...]:
     """The turns with the functions in the system's turn, which is added where there is none.
 
@@ -95,9 +95,9 @@ def told_of(
     """
     lines = [ASKED, *(json.dumps(dict(each), ensure_ascii=False) for each in offered)]
     text = "\n".join(lines)
-    first, *rest = turns
+    first, *rest = messages
     if has_system and first["role"] != "system":
-        return ({"role": "system", "content": text}, *turns)
+        return ({"role": "system", "content": text}, *messages)
     joined = [first["content"], text] if has_system else [text, first["content"]]
     return ({**first, "content": "\n\n".join(part for part in joined if part)}, *rest)
 

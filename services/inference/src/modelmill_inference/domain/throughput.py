@@ -37,7 +37,7 @@ class _Lengths:
         return self.mean + DEVIATIONS * math.sqrt(max(0.0, self.mean_square - self.mean**2))
 
 
-class Pace:
+class Throughput:
     """Tokens a second of a full engine, and how long answers become."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Pace:
             return None
         return self._work / self._seconds
 
-    def time_passed(self, now: float, *, full: bool) -> None:
+    def advance(self, now: float, *, full: bool) -> None:
         """Say how it was until now."""
         elapsed, self._now = now - self._now, now
         self._full = full
@@ -64,12 +64,12 @@ class Pace:
             self._work *= fading
             self._seconds = self._seconds * fading + elapsed
 
-    def work_done(self, *, prompt_tokens: int = 0, new_tokens: int = 0) -> None:
+    def record_work(self, *, prompt_tokens: int = 0, new_tokens: int = 0) -> None:
         """Say what the engine did."""
         if self._full:
             self._work += PROMPT_TOKEN_WORK * prompt_tokens + new_tokens
 
-    def answer_left(self, allowed: int, length: int, *, ended: bool) -> None:
+    def record_answer(self, allowed: int, length: int, *, ended: bool) -> None:
         """Say how long an answer became that might have had `allowed` tokens.
 
         One that was broken off tells something if it was long already. It counts twice what there

@@ -1,4 +1,4 @@
-"""Use case: keep loaded what aliases name, and let go of what is retired."""
+"""Use case: load the versions that aliases name, and unload retired ones."""
 
 import asyncio
 import logging
@@ -11,27 +11,27 @@ from modelmill_service_kit.errors import DomainError, NotFoundError, Unavailable
 from opentelemetry import context
 from opentelemetry.context import Context
 
-from modelmill_inference.alias_names import AliasNames, Named
 from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.resolve_alias import AliasResolver, TenantVersion
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 1.0
-"""How soon a named version is looked for again that is not known yet."""
+POLL_SECONDS = 1.0
+"""Retry interval for a version that is not announced yet."""
 RETRY_SECONDS = 30.0
-"""How soon a named version is tried again that did not load."""
+"""Retry interval for a version that failed to load."""
 LOADS_AT_A_TIME = 4
-"""All at once would keep each from being ready soon; one after the other, a slow one the rest."""
+"""Concurrent loads: all at once would delay each, and one slow load must not block the rest."""
 MAX_TRIES = 3
-"""Of a version that is not known or does not answer, until it counts as failed for good."""
+"""Attempts for a version that is unknown or does not answer, before it counts as failed."""
 
 
-class FollowNames:
-    """Loads each version that an alias of any tenant names, and warms it, before anybody asks.
+class FollowAliases:
+    """Loads and warms up each version that an alias of any tenant names, before the first request.
 
     Args:
-        look_seconds: between two looks whether a version has come that was not known.
-        retry_seconds: until one is tried again that did not load.
+        poll_seconds: retry interval for unknown versions.
+        retry_seconds: retry interval after a failed load.
     """
 
     def __init__(
@@ -39,47 +39,47 @@ class FollowNames:
         bus: Bus,
         pool: VersionPool,
         *,
-        look_seconds: float = LOOK_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
         retry_seconds: float = RETRY_SECONDS,
     ) -> None:
-        self._look_seconds = look_seconds
+        self._poll_seconds = poll_seconds
         self._retry_seconds = retry_seconds
         self._bus = bus
         self._pool = pool
-        self.names = AliasNames(pool.can_serve)
-        """Kept up to date for those who resolve requests."""
+        self.names = AliasResolver(pool.can_serve)
+        """Resolves requests; kept up to date here."""
         self._changed = asyncio.Event()
-        self._not_before: dict[Named, float] = {}
+        self._not_before: dict[TenantVersion, float] = {}
         self._slots = asyncio.Semaphore(LOADS_AT_A_TIME)
-        self._loading: dict[Named, asyncio.Task[None]] = {}
-        self._tries: dict[Named, int] = {}
-        """Of those that failed; `MAX_TRIES` at once when trying again will not help."""
+        self._loading: dict[TenantVersion, asyncio.Task[None]] = {}
+        self._tries: dict[TenantVersion, int] = {}
+        """Failed attempts; `MAX_TRIES` at once if a retry cannot help."""
         self.current = asyncio.Event()
-        """Set once every alias that was stored at the start is known."""
+        """Set once all aliases stored at the start are known."""
         self.settled = asyncio.Event()
-        """Set once all that aliases name has been loaded, or has failed for good."""
+        """Set once all versions that aliases name are loaded or have failed."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_aliases())
             tasks.create_task(self._follow_retired())
-            tasks.create_task(self._load_named(tasks))
+            tasks.create_task(self._load_aliased(tasks))
 
     async def _follow_aliases(self) -> None:
-        # Nothing is loaded before the replay is over: most of it is where aliases once pointed.
+        # Nothing is loaded during the replay: most of it is history of the aliases.
         def caught_up() -> None:
             self.current.set()
-            self._names_changed()
+            self._aliases_changed()
 
         async for stored in self._bus.follow(["alias.state.*.*"], on_current=caught_up):
             self.names.set(stored, at_once=not self.current.is_set())
             if self.current.is_set():
-                self._names_changed()
+                self._aliases_changed()
 
-    def _names_changed(self) -> None:
+    def _aliases_changed(self) -> None:
         self.names.follow_ready(self._is_settled)
-        self._pool.keep(self.names.in_use())
+        self._pool.pin(self.names.in_use())
         self._changed.set()
 
     async def _follow_retired(self) -> None:
@@ -88,7 +88,7 @@ class FollowNames:
             self._pool.retire(retired.version_id, retired.tenant)
             self.names.leave(retired.tenant, retired.version_id)
 
-    async def _load_named(self, tasks: asyncio.TaskGroup) -> None:
+    async def _load_aliased(self, tasks: asyncio.TaskGroup) -> None:
         await self._changed.wait()
         while True:
             self._changed.clear()
@@ -99,23 +99,23 @@ class FollowNames:
             if all(map(self._is_settled, wanted)):
                 self.settled.set()
             try:
-                async with asyncio.timeout(self._look_seconds):
+                async with asyncio.timeout(self._poll_seconds):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    def _is_due(self, named: Named) -> bool:
+    def _is_due(self, named: TenantVersion) -> bool:
         _, version_id = named
         if named in self._loading or self._pool.is_loaded(version_id):
             return False
         return time.monotonic() >= self._not_before.get(named, 0.0)
 
-    def _is_settled(self, named: Named) -> bool:
+    def _is_settled(self, named: TenantVersion) -> bool:
         return self._pool.is_loaded(named[1]) or self._tries.get(named, 0) >= MAX_TRIES
 
-    async def _load(self, named: Named, cause: Context) -> None:
+    async def _load(self, named: TenantVersion, cause: Context) -> None:
         tenant, version_id = named
-        # The trace in which the alias was moved goes on here.
+        # Continue the trace in which the alias was moved.
         attached = context.attach(cause)
         try:
             async with self._slots, self._pool.lease(tenant, version_id):
@@ -125,14 +125,14 @@ class FollowNames:
         finally:
             context.detach(attached)
             del self._loading[named]
-            self._names_changed()
+            self._aliases_changed()
 
-    def _failed(self, named: Named, error: DomainError) -> None:
+    def _failed(self, named: TenantVersion, error: DomainError) -> None:
         again = self._retry_seconds
         if isinstance(error, NotFoundError):
-            # Its model.ready may still be on the way, or its form is for another service.
+            # Its model.ready may be delayed, or another service handles its form.
             log.debug("not loaded for an alias: %s", error)
-            again = self._look_seconds
+            again = self._poll_seconds
         else:
             log.warning("%s is named by an alias but does not load: %s", named[1], error)
         may_come = isinstance(error, NotFoundError | UnavailableError)

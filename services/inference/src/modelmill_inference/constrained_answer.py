@@ -1,4 +1,4 @@
-"""Use case: an answer that keeps its form to the end, also where it comes to its limit."""
+"""Use case: enforce a grammar up to the end of an answer, even at its token limit."""
 
 import asyncio
 import codecs
@@ -9,27 +9,31 @@ from dataclasses import replace
 from modelmill_tokenization.token_decoder import TokenDecoder
 
 from modelmill_inference.domain.generation import GenerationRequest, TokenPiece
-from modelmill_inference.domain.grammar.constrained_output import ConstrainedOutput, hold, is_large
+from modelmill_inference.domain.grammar.constrained_output import (
+    ConstrainedOutput,
+    constrain,
+    is_large,
+)
 from modelmill_inference.domain.grammar.tree import Grammar, printed
-from modelmill_inference.domain.sampling import Constraint
+from modelmill_inference.domain.sampling import OutputConstraint
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.resumed_answer import resumed
 
 LONG_CHARACTERS = 1_000
-"""A longer text is followed through its grammar in a thread."""
+"""Longer texts are matched against the grammar in a thread."""
 
 
-async def constrained_output(constraint: Constraint, max_tokens: int) -> ConstrainedOutput:
-    """`hold`, in a thread when it takes long."""
+async def constrained_output(constraint: OutputConstraint, max_tokens: int) -> ConstrainedOutput:
+    """`constrain`, in a thread if the constraint is large."""
     if is_large(constraint):
-        return await asyncio.to_thread(hold, constraint, max_tokens)
-    return hold(constraint, max_tokens)
+        return await asyncio.to_thread(constrain, constraint, max_tokens)
+    return constrain(constraint, max_tokens)
 
 
-async def held_pieces(
+async def constrained_pieces(
     version: LoadedVersion, request: GenerationRequest, form: ConstrainedOutput | None
 ) -> AsyncGenerator[TokenPiece, None]:
-    """The answer's tokens as they come; an answer with a form ends whole, with "stop"."""
+    """Stream the answer's tokens; a constrained answer ends complete, with "stop"."""
     if form is None or form.free_tokens == form.max_tokens:
         async with aclosing(resumed(version.engine, request)) as pieces:
             async for piece in pieces:
@@ -63,7 +67,7 @@ async def _ending(form: ConstrainedOutput, text: str, left: int) -> Grammar | No
 
 
 class _WholeCharacters:
-    """Holds back tokens that leave a character half written: no grammar can begin within one."""
+    """Buffers tokens up to a whole character: a grammar cannot start inside one."""
 
     def __init__(self, tokenizer: TokenDecoder) -> None:
         self._tokenizer = tokenizer
@@ -71,16 +75,16 @@ class _WholeCharacters:
         self._held = TokenPiece(())
         self._texts: list[str] = []
         self.tokens: list[int] = []
-        """Without those that are held back."""
+        """Without buffered tokens."""
         self.generated = 0
-        """With them."""
+        """Including buffered tokens."""
 
     @property
     def text(self) -> str:
         return "".join(self._texts)
 
     def push(self, piece: TokenPiece) -> TokenPiece:
-        """What came, up to the last whole character."""
+        """Add a piece; returns the tokens up to the last whole character."""
         self.generated += len(piece.tokens)
         whole = len(self._held.tokens)
         piece = _joined(self._held, piece)
@@ -94,7 +98,7 @@ class _WholeCharacters:
         return TokenPiece(piece.tokens[:kept], chosen=piece.chosen[:kept])
 
     def with_held(self, piece: TokenPiece) -> TokenPiece:
-        """The last piece of an answer that ended by itself."""
+        """The last piece of an answer that ended by itself, with all buffered tokens."""
         return _joined(self._held, piece)
 
 

@@ -1,13 +1,13 @@
 """When a child tells what its steps brought: seldom, but nothing that somebody waits for late."""
 
-from modelmill_inference.children.runner import GatheredNews, News
+from modelmill_inference.children.runner import TokenUpdate, UpdateBatcher
 
 SECONDS = 0.1
 
 
-def gathering(*numbers: int, may_gather: bool = True) -> GatheredNews:
+def gathering(*numbers: int, may_gather: bool = True) -> UpdateBatcher:
     """Requests in hand, whose first token was told at 1 s."""
-    gathered = GatheredNews(SECONDS)
+    gathered = UpdateBatcher(SECONDS)
     for number in numbers:
         gathered.expect(number, may_gather=may_gather)
         gathered.add([token(number, 7)])
@@ -15,11 +15,11 @@ def gathering(*numbers: int, may_gather: bool = True) -> GatheredNews:
     return gathered
 
 
-def token(number: int, *tokens: int, end: str | None = None) -> News:
-    return News(number, list(tokens), end, None)
+def token(number: int, *tokens: int, end: str | None = None) -> TokenUpdate:
+    return TokenUpdate(number, list(tokens), end, None)
 
 
-def told(gathered: GatheredNews, at: float) -> dict[int, list[int]]:
+def told(gathered: UpdateBatcher, at: float) -> dict[int, list[int]]:
     return {row.number: row.tokens for row in gathered.take(at)}
 
 
@@ -66,7 +66,7 @@ def test_what_waits_of_a_request_that_is_left_is_told_to_nobody() -> None:
 def test_probabilities_stay_beside_their_tokens() -> None:
     gathered = gathering(1, 2)
     for number in (10, 11):
-        gathered.add([News(1, [number], None, [[-float(number), []]])])
+        gathered.add([TokenUpdate(1, [number], None, [[-float(number), []]])])
 
     (row,) = gathered.take(2.0)
 
@@ -75,7 +75,7 @@ def test_probabilities_stay_beside_their_tokens() -> None:
 
 
 def test_without_a_wait_each_step_is_told() -> None:
-    gathered = GatheredNews(0.0)
+    gathered = UpdateBatcher(0.0)
     gathered.expect(1, may_gather=True)
     for number in (10, 11):
         gathered.add([token(1, number)])

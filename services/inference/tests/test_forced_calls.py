@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from jsonschema import validate
 from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
-from modelmill_inference.admit_requests import Admissions
+from modelmill_inference.admit_requests import EngineQueues
 from modelmill_inference.answer_writer import AnswerWriter
 from modelmill_inference.count_tokens import CountTokens
-from modelmill_inference.demand_call import demanded_call
 from modelmill_inference.domain.generation import EngineCannotError, TokenPiece
-from modelmill_inference.domain.grammar.constrained_output import hold
-from modelmill_inference.domain.sampling import Constraint, SamplingOptions
-from modelmill_inference.domain.tool_calls import ToolCall
+from modelmill_inference.domain.grammar.constrained_output import constrain
+from modelmill_inference.domain.sampling import OutputConstraint, SamplingOptions
+from modelmill_inference.domain.tool_calls import ParsedToolCall
+from modelmill_inference.forced_call import forced_call
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
 from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.render_prompt import Prompt
@@ -74,7 +74,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
     return of
 
 
-def check(calls: list[ToolCall], text: str, finish_reason: str | None) -> str:
+def check(calls: list[ParsedToolCall], text: str, finish_reason: str | None) -> str:
     """That it is one good call and nothing else; of which function."""
     (call,) = calls
     validate(json.loads(call.arguments), SCHEMAS[call.name])
@@ -96,8 +96,8 @@ def test_whatever_the_form_allows_is_one_call_with_arguments_by_its_schema(
     family: Family, template: str, offered: tuple[Function, ...]
 ) -> None:
     tokenizer = family(template)
-    demanded = demanded_call(tokenizer, offered)
-    form = hold(demanded.constraint, 400)
+    demanded = forced_call(tokenizer, offered)
+    form = constrain(demanded.constraint, 400)
     called = set()
     for seed in range(12):
         tokens = tokenizer.encode(drawn(form.grammar, random.Random(seed)))
@@ -116,7 +116,7 @@ def test_a_function_is_not_left_open_where_a_special_token_comes_behind_its_name
     family: Family,
 ) -> None:
     with pytest.raises(EngineCannotError, match="by its name"):
-        demanded_call(family(MISTRAL_NEW), TOOLS)
+        forced_call(family(MISTRAL_NEW), TOOLS)
 
 
 class OneVersion:
@@ -159,7 +159,7 @@ async def test_a_real_engine_calls_as_it_is_told(
 ) -> None:
     # Random weights, so that nothing but the form makes it call.
     async with opened(openvino_folder, family(template)) as version:
-        generate = GenerateText(OneVersion(version), Admissions(PATIENT))
+        generate = GenerateText(OneVersion(version), EngineQueues(PATIENT))
         for choice in ("required", "p", "q"):
             for seed in range(2):
                 async with aclosing(generate(command(choice, seed))) as parts:
@@ -172,7 +172,7 @@ async def test_a_real_engine_calls_as_it_is_told(
                     name = check(calls, text, end.finish_reason if end else None)
                     assert choice in ("required", name)
 
-        form = Constraint("regex", "a")
+        form = OutputConstraint("regex", "a")
         with pytest.raises(InvalidInputError, match="no other form"):
             await anext(generate(command("q", 0, constraint=form)))
         with pytest.raises(InvalidInputError, match=r"needs \d+ tokens"):
@@ -186,7 +186,7 @@ async def test_a_prompt_is_counted_as_its_answer_counts_it(
 ) -> None:
     async with opened(openvino_folder, family(HERMES)) as version:
         asked = command(choice, 1, max_new_tokens=100)
-        generate = GenerateText(OneVersion(version), Admissions(PATIENT))
+        generate = GenerateText(OneVersion(version), EngineQueues(PATIENT))
         counted = await CountTokens(OneVersion(version))("acme", "mv-1", asked.prompt)
         async with aclosing(generate(asked)) as parts:
             ends = [part.end async for part in parts if part.end]

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from modelmill_inference.generate_text import side_by_side
+from modelmill_inference.generate_text import interleaved
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 
@@ -48,7 +48,7 @@ async def test_every_item_comes_once_and_those_of_a_source_in_their_order(
 ) -> None:
     sources = [Source(str(place), length) for place, length in enumerate(lengths)]
 
-    got = [item async for item in side_by_side([source.run() for source in sources])]
+    got = [item async for item in interleaved([source.run() for source in sources])]
 
     for source, length in zip(sources, lengths, strict=True):
         assert [n for name, n in got if name == source.name] == list(range(length))
@@ -59,7 +59,7 @@ async def test_every_item_comes_once_and_those_of_a_source_in_their_order(
 async def test_sources_take_turns() -> None:
     sources = [Source("a", 50), Source("b", 50)]
 
-    got = [name async for name, _ in side_by_side([source.run() for source in sources])]
+    got = [name async for name, _ in interleaved([source.run() for source in sources])]
 
     assert 10 <= got[:50].count("a") <= 40
 
@@ -72,7 +72,7 @@ async def test_an_error_of_one_comes_out_and_closes_all(items: int, failure: Bas
     sources = [Source("a", items, failure=failure), Source("b", 10**9), Source("c", 10**9)]
 
     with pytest.raises(type(failure)):
-        async for _ in side_by_side([source.run() for source in sources]):
+        async for _ in interleaved([source.run() for source in sources]):
             pass
 
     assert all(source.closed for source in sources)
@@ -84,7 +84,7 @@ async def test_the_items_before_an_error_come_out_before_it() -> None:
     got = []
 
     async def read() -> None:
-        async for item in side_by_side([source.run() for source in sources]):
+        async for item in interleaved([source.run() for source in sources]):
             got.append(item)
             # A reader that is busy elsewhere, while the source runs on and fails.
             for _ in range(20):
@@ -100,7 +100,7 @@ async def test_the_items_before_an_error_come_out_before_it() -> None:
 async def test_leaving_early_closes_all(after: int) -> None:
     sources = [Source(name, 10**9) for name in "abc"]
 
-    async with aclosing(side_by_side([source.run() for source in sources])) as items:
+    async with aclosing(interleaved([source.run() for source in sources])) as items:
         for _ in range(after):
             await anext(items)
 
@@ -112,7 +112,7 @@ async def test_a_reader_that_is_cancelled_closes_all() -> None:
     sources = [Source(name, 10**9) for name in "ab"]
 
     async def read() -> None:
-        async with aclosing(side_by_side([source.run() for source in sources])) as items:
+        async with aclosing(interleaved([source.run() for source in sources])) as items:
             async for _ in items:
                 pass
 
@@ -129,7 +129,7 @@ async def test_a_reader_that_is_cancelled_closes_all() -> None:
 async def test_sources_run_ahead_of_a_slow_reader_by_a_few_items_only() -> None:
     sources = [Source(name, 10**9) for name in "abc"]
 
-    async with aclosing(side_by_side([source.run() for source in sources])) as items:
+    async with aclosing(interleaved([source.run() for source in sources])) as items:
         await anext(items)
         for _ in range(200):
             await asyncio.sleep(0)

@@ -1,6 +1,6 @@
-"""Room for versions: who fits, and who has to leave first.
+"""Memory budget of all versions: which fit, and which are unloaded first.
 
-The machine is measured anew for each decision: other processes use its memory too.
+Free memory is measured for each decision, because other processes use it too.
 """
 
 import asyncio
@@ -10,26 +10,26 @@ from typing import Protocol
 
 from modelmill_service_kit.errors import OverloadedError, PreconditionError
 
-from modelmill_inference.domain.memory import MIB, MemoryBook, MemoryNeed
+from modelmill_inference.domain.memory import MIB, MemoryNeed, MemoryReservations
 from modelmill_inference.metrics import FREE_BYTES, VERSION_BYTES
 
 RETRY_SECONDS = 10.0
 SPARE = "spare process"
-"""Its name in the book; no version's id has a space."""
+"""Key of its reservation; version ids have no spaces."""
 
 
 class Occupants(Protocol):
-    """Who could leave."""
+    """Versions that could be unloaded."""
 
     def idle(self) -> Sequence[str]:
-        """Versions that nobody uses and no alias names, least recently used first."""
+        """Unused versions that no alias names, least recently used first."""
 
     async def free(self, version_id: str) -> None:
-        """Unload an idle one; return when its memory is back."""
+        """Unload an idle version; return once its memory is free."""
 
 
 class Spare(Protocol):
-    """A process that no version needs yet; see `adapters.spare_child`."""
+    """A pre-warmed process; see `adapters.spare_child`."""
 
     @property
     def need_bytes(self) -> int: ...
@@ -37,44 +37,44 @@ class Spare(Protocol):
     def resident_bytes(self) -> int: ...
 
     async def discard(self) -> None:
-        """End it for good."""
+        """Stop it permanently."""
 
 
 @dataclass(frozen=True, slots=True)
-class RoomLimits:
-    """How much there is to share out."""
+class MemoryLimits:
+    """Upper limits."""
 
     memory_bytes: int
-    """For all versions together."""
+    """Of all versions together."""
     versions: int | None = None
-    """How many at most; None leaves it to the memory."""
+    """Maximum number of versions; None for no limit beside memory."""
 
 
-class MemoryRoom:
-    """Keeps the sum of what versions hold below what there is.
+class MemoryBudget:
+    """Keeps the memory of all versions within the budget.
 
     Args:
         free_bytes: free memory of the machine or control group; blocks for milliseconds.
     """
 
-    def __init__(self, free_bytes: Callable[[], int], limits: RoomLimits) -> None:
+    def __init__(self, free_bytes: Callable[[], int], limits: MemoryLimits) -> None:
         self._free_bytes = free_bytes
         self._limits = limits
-        self._book = MemoryBook()
+        self._book = MemoryReservations()
         self._seen: dict[str, int] = {}
-        """Resident bytes by identity, as the last load of it came to."""
+        """Measured resident bytes by identity, of the last load."""
         self._resident: dict[str, Callable[[], int]] = {}
         self._needs: dict[str, MemoryNeed] = {}
         self._spare: Spare | None = None
-        # While one waits for what it made leave, another would see neither that nor its memory.
+        # While one waits for an unload, another would count neither the version nor its memory.
         self._deciding = asyncio.Lock()
 
-    async def take(self, version_id: str, need: MemoryNeed, occupants: Occupants) -> None:
-        """Reserve memory for a version that is about to be loaded; idle ones leave for it.
+    async def reserve(self, version_id: str, need: MemoryNeed, occupants: Occupants) -> None:
+        """Reserve memory for a version before its load; idle versions are unloaded for it.
 
         Raises:
-            PreconditionError: it would not fit into the empty machine.
-            OverloadedError: it does not fit beside those that are in use or named by aliases.
+            PreconditionError: it exceeds the budget even alone.
+            OverloadedError: it does not fit beside versions that are in use or named by aliases.
         """
         if need.identity in self._seen:
             need = replace(need, resident_bytes=self._seen[need.identity])
@@ -84,13 +84,13 @@ class MemoryRoom:
             self._needs[version_id] = need
             self._promise(version_id, need.total_bytes)
 
-    async def settle(
+    async def confirm(
         self, version_id: str, resident: Callable[[], int], occupants: Occupants
     ) -> None:
-        """Correct a reservation by what the loaded engine really has.
+        """Replace the estimate by the measured memory of the loaded engine.
 
         Raises:
-            PreconditionError, OverloadedError: as of `take`; the version has to be closed then.
+            PreconditionError, OverloadedError: as `reserve`; the caller must close the version.
         """
         seen = await asyncio.to_thread(resident)
         need = replace(self._needs[version_id], resident_bytes=seen)
@@ -102,25 +102,25 @@ class MemoryRoom:
             self._promise(version_id, need.total_bytes)
             await self._make_room(version_id, 0, occupants)
 
-    async def hold_spare(self, spare: Spare) -> bool:
-        """Count it from now on, if there is room; it leaves before any version does."""
+    async def reserve_spare(self, spare: Spare) -> bool:
+        """Reserve memory for the spare process, if it fits; it is stopped before any version."""
         async with self._deciding:
             if await self._measured_room() < spare.need_bytes:
                 return False
             self._spare = spare
             self._resident[SPARE] = spare.resident_bytes
-            self._book.promise(SPARE, spare.need_bytes)
+            self._book.reserve(SPARE, spare.need_bytes)
             return True
 
-    def give_back(self, version_id: str) -> None:
-        """It is gone, or was never loaded."""
-        self._book.strike(version_id)
+    def release(self, version_id: str) -> None:
+        """Remove the reservation of a version that is unloaded or failed to load."""
+        self._book.remove(version_id)
         self._resident.pop(version_id, None)
         if self._needs.pop(version_id, None) is not None:
             VERSION_BYTES.remove(version_id)
 
     def _promise(self, version_id: str, total_bytes: int) -> None:
-        self._book.promise(version_id, total_bytes)
+        self._book.reserve(version_id, total_bytes)
         VERSION_BYTES.labels(version_id).set(total_bytes)
 
     def _refuse_impossible(self, need: MemoryNeed) -> None:
@@ -146,14 +146,14 @@ class MemoryRoom:
                 continue
             could_come = sum(self._book.held(name) for name in idle)
             if room + could_come < bytes_needed or len(idle) < excess:
-                # Nobody leaves for one that would not fit all the same.
+                # Do not unload anything if it would still not fit.
                 raise self._no_room(room, bytes_needed, excess)
             await occupants.free(idle[0])
 
     async def _discard_spare(self, spare: Spare) -> None:
         self._spare = None
         await spare.discard()
-        self._book.strike(SPARE)
+        self._book.remove(SPARE)
         del self._resident[SPARE]
 
     def _no_room(self, room: int, bytes_needed: int, excess: int) -> OverloadedError:

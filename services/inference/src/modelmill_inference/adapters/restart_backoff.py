@@ -1,15 +1,15 @@
 """How long a supervisor waits before it starts again what died, and when it gives up."""
 
-MAX_DEATHS = 5
+MAX_FAILURES = 5
 """Deaths without an answer in between, after which an engine gives up."""
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 
 
-class Deaths:
+class RestartBackoff:
     """Counts deaths in a row; an answer in between makes the next one the first again."""
 
-    def __init__(self, limit: int = MAX_DEATHS) -> None:
+    def __init__(self, limit: int = MAX_FAILURES) -> None:
         self._limit = limit
         self._count = 0
 

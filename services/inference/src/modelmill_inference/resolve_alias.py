@@ -1,7 +1,7 @@
-"""What aliases name, in memory: a request is resolved once, without anybody being asked.
+"""Resolves aliases in memory, once per request.
 
-An alias that moves is followed here when its new version is warm here. Until then the one before
-answers: a replica that others have overtaken keeps nobody waiting for a load.
+A moved alias takes effect here once its new version is loaded here. Until then the previous version
+answers, so that no request waits for a load.
 """
 
 import math
@@ -18,31 +18,31 @@ from modelmill_inference.domain.cascade import Cascade
 CASCADE, SPLIT = "cascade", "split"
 Alias = tuple[str, str]
 """Tenant and name."""
-Named = tuple[str, str]
+TenantVersion = tuple[str, str]
 """Tenant and version."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What a name means."""
+class ResolvedModel:
+    """What an alias or version id resolves to."""
 
     version_id: str
-    """Empty: nothing any more."""
+    """Empty if the alias was removed."""
     cascade: Cascade | None = None
-    """Set when a small version is asked first."""
-    beside: tuple[str, ...] = ()
-    """Versions that the gateway asks for by their ids: the name is shared out among them."""
+    """Set if a small version is tried first."""
+    others_in_split: tuple[str, ...] = ()
+    """Other versions of a split, which the gateway requests by id."""
 
     def versions(self) -> Iterator[str]:
-        """All that it takes to answer."""
+        """All versions that it needs."""
         if self.version_id:
             yield self.version_id
             if self.cascade is not None:
                 yield self.cascade.small
-            yield from self.beside
+            yield from self.others_in_split
 
 
-class AliasNames:
+class AliasResolver:
     """The newest state of each alias; a tenant's own name hides a shared one.
 
     Args:
@@ -51,27 +51,27 @@ class AliasNames:
 
     def __init__(self, can_serve: Callable[[str, str], bool]) -> None:
         self._can_serve = can_serve
-        self._told: dict[Alias, Stored[AliasState]] = {}
-        self._followed: dict[Alias, Target] = {}
-        """What requests go to."""
+        self._newest: dict[Alias, Stored[AliasState]] = {}
+        self._followed: dict[Alias, ResolvedModel] = {}
+        """What requests are resolved to."""
 
     def set(self, stored: Stored[AliasState], *, at_once: bool) -> None:
-        """Take in a state as the bus told it; a removal and a first version are followed at once.
+        """Apply an alias state; a removal and a first version take effect at once.
 
         Args:
-            at_once: follow it, ready or not.
+            at_once: whether it takes effect even if the version is not loaded.
         """
-        # The subject says whose alias it is: that is what the broker's permissions guard.
+        # The owner is taken from the subject, which the broker's permissions protect.
         _, _, tenant, name = stored.subject.split(".")
         alias, target = (tenant, name), _target(stored.body)
-        self._told[alias] = stored
+        self._newest[alias] = stored
         before = self._followed.get(alias)
         if at_once or not target.version_id or before is None or not before.version_id:
             self._followed[alias] = target
 
-    def follow_ready(self, is_ready: Callable[[Named], bool]) -> None:
-        """Follow moves whose versions are ready, or will never be."""
-        for alias, stored in self._told.items():
+    def follow_ready(self, is_ready: Callable[[TenantVersion], bool]) -> None:
+        """Apply moves whose versions are loaded, or have failed."""
+        for alias, stored in self._newest.items():
             target = _target(stored.body)
             if self._followed[alias] != target and all(
                 is_ready((alias[0], version_id)) for version_id in target.versions()
@@ -79,13 +79,15 @@ class AliasNames:
                 self._followed[alias] = target
 
     def leave(self, owner: str, version_id: str) -> None:
-        """A version is retired: its owner's aliases that moved on are followed at once."""
-        for alias, stored in self._told.items():
+        """Handle a retired version: moved aliases of its owner take effect at once."""
+        for alias, stored in self._newest.items():
             may_name_it = owner in (alias[0], SHARED_TENANT)
             if may_name_it and version_id in self._followed[alias].versions():
                 self._followed[alias] = _target(stored.body)
 
-    def target_of(self, tenant: str, model: str, fallback_version_id: str = "") -> Target:
+    def resolve_model(
+        self, tenant: str, model: str, fallback_version_id: str = ""
+    ) -> ResolvedModel:
         """Resolve an alias or version id, once per request: one version gives the whole answer.
 
         Args:
@@ -97,32 +99,34 @@ class AliasNames:
             if target is not None and target.version_id:
                 return target
         if not fallback_version_id or self._can_serve(tenant, model):
-            return Target(model)
-        return Target(fallback_version_id)
+            return ResolvedModel(model)
+        return ResolvedModel(fallback_version_id)
 
-    def named(self) -> dict[Named, Stored[AliasState]]:
-        """What aliases name by their newest state, with the move that came last to name it."""
+    def named(self) -> dict[TenantVersion, Stored[AliasState]]:
+        """Versions that aliases name by their newest state, each with the latest such state."""
         return {
             (tenant, version_id): stored
-            for (tenant, _), stored in self._told.items()
+            for (tenant, _), stored in self._newest.items()
             for version_id in _target(stored.body).versions()
         }
 
     def in_use(self) -> frozenset[str]:
-        """Versions that requests go to by an alias, or will."""
+        """Versions that requests resolve to by an alias, now or after a pending move."""
         newest = {version_id for _, version_id in self.named()}
         return frozenset(newest.union(*(target.versions() for target in self._followed.values())))
 
 
-def _target(state: AliasState) -> Target:
-    """An alias of another kind, or a cascade that is not whole, is by its version alone."""
+def _target(state: AliasState) -> ResolvedModel:
+    """Parse an alias state; unknown kinds and incomplete cascades resolve to the version alone."""
     options = state.options.fields
     if "kind" in options and options["kind"].string_value == SPLIT:
         named = dict.fromkeys(split_versions(state))
-        return Target(state.version_id, beside=tuple(it for it in named if it != state.version_id))
+        return ResolvedModel(
+            state.version_id, others_in_split=tuple(it for it in named if it != state.version_id)
+        )
     small = options["small"].string_value if "small" in options else ""
     if "kind" not in options or options["kind"].string_value != CASCADE or not small:
-        return Target(state.version_id)
-    # Without a calibrated threshold the small model is never believed.
+        return ResolvedModel(state.version_id)
+    # Without a calibrated threshold the small model's answer is never used.
     threshold = options["threshold"].number_value if "threshold" in options else math.inf
-    return Target(state.version_id, Cascade(small, threshold))
+    return ResolvedModel(state.version_id, Cascade(small, threshold))

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.envelope import Stored
-from modelmill_inference.alias_names import AliasNames, Target
 from modelmill_inference.domain.cascade import Cascade
-from modelmill_inference.follow_names import LOADS_AT_A_TIME, MAX_TRIES, FollowNames
+from modelmill_inference.follow_aliases import LOADS_AT_A_TIME, MAX_TRIES, FollowAliases
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_version import LoadRecords
-from modelmill_inference.memory_room import MemoryRoom, RoomLimits
+from modelmill_inference.load_version import LoadHistory
+from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
+from modelmill_inference.resolve_alias import AliasResolver, ResolvedModel
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
@@ -27,8 +27,8 @@ def moved(name: str, version_id: str, tenant: str = "acme") -> Stored[AliasState
     return Stored(1, f"alias.state.{tenant}.{name}", state, {})
 
 
-def names(*states: Stored[AliasState]) -> AliasNames:
-    known = AliasNames(lambda _tenant, _version: True)
+def names(*states: Stored[AliasState]) -> AliasResolver:
+    known = AliasResolver(lambda _tenant, _version: True)
     for state in states:
         known.set(state, at_once=True)
     return known
@@ -37,24 +37,24 @@ def names(*states: Stored[AliasState]) -> AliasNames:
 def test_an_alias_means_the_version_it_was_last_moved_to() -> None:
     known = names(moved("kinds", "mv-1"), moved("kinds", "mv-2"))
 
-    assert known.target_of("acme", "kinds").version_id == "mv-2"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-2"
 
 
 def test_a_tenants_own_alias_hides_a_shared_one_until_it_is_removed() -> None:
     known = names(moved("kinds", "mv-shared", "shared"), moved("kinds", "mv-own"))
-    assert known.target_of("acme", "kinds").version_id == "mv-own"
-    assert known.target_of("other", "kinds").version_id == "mv-shared"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-own"
+    assert known.resolve_model("other", "kinds").version_id == "mv-shared"
 
     known.set(moved("kinds", ""), at_once=False)
 
-    assert known.target_of("acme", "kinds").version_id == "mv-shared"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-shared"
 
 
 def test_what_is_no_alias_or_a_removed_one_stays_what_it_is() -> None:
     known = names(moved("kinds", "mv-1", "other"), moved("gone", "mv-1"), moved("gone", ""))
 
     for name in ("kinds", "gone", "mv-7"):
-        assert known.target_of("acme", name).version_id == name
+        assert known.resolve_model("acme", name).version_id == name
 
 
 def test_a_move_is_followed_when_its_version_is_ready_and_not_before() -> None:
@@ -62,11 +62,11 @@ def test_a_move_is_followed_when_its_version_is_ready_and_not_before() -> None:
     known.set(moved("kinds", "mv-2"), at_once=False)
 
     known.follow_ready(lambda named: False)
-    assert known.target_of("acme", "kinds").version_id == "mv-1"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-1"
     assert known.in_use() == {"mv-1", "mv-2"}
 
     known.follow_ready(lambda named: named == ("acme", "mv-2"))
-    assert known.target_of("acme", "kinds").version_id == "mv-2"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-2"
     assert known.in_use() == {"mv-2"}
 
 
@@ -75,8 +75,8 @@ def test_an_alias_that_was_removed_or_never_was_means_its_first_version_at_once(
     known.set(moved("kinds", "mv-2"), at_once=False)
     known.set(moved("new", "mv-3"), at_once=False)
 
-    assert known.target_of("acme", "kinds").version_id == "mv-2"
-    assert known.target_of("acme", "new").version_id == "mv-3"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-2"
+    assert known.resolve_model("acme", "new").version_id == "mv-3"
 
 
 def test_a_retired_version_is_left_at_once_when_its_owner_retires_it() -> None:
@@ -84,9 +84,9 @@ def test_a_retired_version_is_left_at_once_when_its_owner_retires_it() -> None:
     known.set(moved("kinds", "mv-2"), at_once=False)
 
     known.leave("rival", "mv-1")
-    assert known.target_of("acme", "kinds").version_id == "mv-1"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-1"
     known.leave("acme", "mv-1")
-    assert known.target_of("acme", "kinds").version_id == "mv-2"
+    assert known.resolve_model("acme", "kinds").version_id == "mv-2"
 
 
 def cascade(**options: Any) -> Stored[AliasState]:
@@ -98,7 +98,9 @@ def cascade(**options: Any) -> Stored[AliasState]:
 def test_a_cascade_names_both_its_versions() -> None:
     known = names(cascade(threshold=0.75))
 
-    assert known.target_of("acme", "kinds") == Target("mv-large", Cascade("mv-small", 0.75))
+    assert known.resolve_model("acme", "kinds") == ResolvedModel(
+        "mv-large", Cascade("mv-small", 0.75)
+    )
     assert known.in_use() == {"mv-large", "mv-small"}
     assert sorted(known.named()) == [("acme", "mv-large"), ("acme", "mv-small")]
 
@@ -108,19 +110,19 @@ def test_a_cascade_is_followed_when_both_its_versions_are_ready() -> None:
     known.set(cascade(threshold=0.5), at_once=False)
 
     known.follow_ready(lambda named: named[1] == "mv-large")
-    assert known.target_of("acme", "kinds") == Target("mv-large")
+    assert known.resolve_model("acme", "kinds") == ResolvedModel("mv-large")
 
     known.follow_ready(lambda named: True)
-    assert known.target_of("acme", "kinds").cascade is not None
+    assert known.resolve_model("acme", "kinds").cascade is not None
 
 
 def test_a_cascade_without_a_threshold_never_believes_its_small_model() -> None:
-    assert names(cascade()).target_of("acme", "kinds").cascade == Cascade("mv-small", math.inf)
+    assert names(cascade()).resolve_model("acme", "kinds").cascade == Cascade("mv-small", math.inf)
 
 
 @pytest.mark.parametrize("options", [{"kind": "of tomorrow"}, {"small": ""}, {"small": 7}])
 def test_an_alias_of_an_unknown_kind_is_by_its_version_alone(options: dict[str, Any]) -> None:
-    assert names(cascade(**options)).target_of("acme", "kinds") == Target("mv-large")
+    assert names(cascade(**options)).resolve_model("acme", "kinds") == ResolvedModel("mv-large")
 
 
 @dataclass
@@ -150,16 +152,16 @@ class Following:
         self,
         tokenizer: ChatTokenizer,
         *stored: Stored[AliasState],
-        records: LoadRecords | None = None,
+        history: LoadHistory | None = None,
         **waits: float,
     ) -> None:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
-        room = MemoryRoom(plenty_free, RoomLimits(2**40))
+        room = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(
-            self.models, self.loader, HeardFacts(), room, max_in_flight=3, records=records
+            self.models, self.loader, HeardFacts(), room, max_in_flight=3, history=history
         )
         self.bus = Bus(list(stored))
-        self.following = FollowNames(self.bus, self.pool, **waits)
+        self.following = FollowAliases(self.bus, self.pool, **waits)
 
     async def __aenter__(self) -> "Following":
         self._running = asyncio.create_task(self.following.run())
@@ -171,7 +173,7 @@ class Following:
         await self.pool.close()
 
     def means(self, name: str) -> str:
-        return self.following.names.target_of("acme", name).version_id
+        return self.following.names.resolve_model("acme", name).version_id
 
     def loaded(self) -> list[str]:
         return sorted(version.version_id for version in self.pool.serving())
@@ -255,7 +257,7 @@ async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
     tokenizer: ChatTokenizer,
 ) -> None:
     aliases = moved("a", "mv-1"), moved("b", "mv-gone")
-    service = Following(tokenizer, *aliases, look_seconds=0.01)
+    service = Following(tokenizer, *aliases, poll_seconds=0.01)
     service.models.add("mv-1")
     service.loader.failure = PreconditionError("the engine refused the model")
     async with service:
@@ -269,8 +271,8 @@ async def test_a_version_whose_engine_does_not_answer_is_tried_again_before_it_i
     service = Following(
         tokenizer,
         moved("a", "mv-1"),
-        records=LoadRecords(failure_seconds=0.0),
-        look_seconds=0.01,
+        history=LoadHistory(failure_seconds=0.0),
+        poll_seconds=0.01,
         retry_seconds=0.01,
     )
     service.models.add("mv-1")
@@ -299,7 +301,7 @@ async def test_a_version_that_two_aliases_name_stays_when_one_moves_on(
 async def test_an_alias_that_names_another_tenants_version_loads_nothing(
     tokenizer: ChatTokenizer,
 ) -> None:
-    service = Following(tokenizer, moved("a", "mv-secret"), look_seconds=0.01)
+    service = Following(tokenizer, moved("a", "mv-secret"), poll_seconds=0.01)
     service.models.add("mv-secret", tenant="rival")
     async with service:
         await eventually(lambda: service.settled)
