@@ -1,7 +1,7 @@
-"""An engine in a process of its own, seen from this one: supervises the child that does the work.
+"""Runs an engine in a supervised child process.
 
-Token ids cross the pipe; text is made elsewhere, off the engine's thread. When the child dies its
-requests fail with UnavailableError and a new child is started, later and later if it keeps dying.
+The pipe carries token ids; text is decoded in this process. When the child dies its requests fail
+with EngineRestartingError, and a new child is started with exponential backoff.
 """
 
 import asyncio
@@ -43,61 +43,61 @@ _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 log = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 EMBED_AT_A_TIME = 16
-"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
+"""Texts per message: more vectors might exceed a message, and other requests run in between."""
 
 
 class EnginePeer(Protocol):
-    """Who does the work: a child process, or something that is spoken to like one."""
+    """A child process, or a remote model with the same protocol."""
 
     @property
     def pid(self) -> int | None:
-        """Process id; None when it is not a process of this machine."""
+        """Process id; None if it is not a local process."""
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Queue a message; one to a peer that is gone is dropped."""
+        """Queue a message; it is dropped if the peer has ended."""
 
     async def receive(self) -> dict[str, Any]:
-        """The peer's next message; UnavailableError: it is gone."""
+        """The peer's next message. Raises UnavailableError if it has ended."""
 
     async def close(self, grace_seconds: float = 0.0) -> int:
-        """End it; its exit status.
+        """Stop it; returns the exit status.
 
         Args:
-            grace_seconds: how long it may take to leave by itself.
+            grace_seconds: time for a graceful exit.
         """
 
 
 @dataclass(slots=True)
 class EngineUpdate:
-    """What the child said about one request."""
+    """Tokens that the child reported for one request."""
 
     tokens: list[int] = field(default_factory=list)
     end: str | None = None
     chosen: list[Any] = field(default_factory=list)
-    """As in `children.runner`, one for each token; empty when not asked for."""
+    """Log-probabilities per token, as in `children.runner`; empty if not requested."""
 
 
 class UpdateQueue:
-    """What the child said about one request and its reader has not taken."""
+    """Unread updates of one request."""
 
     def __init__(self) -> None:
-        self._told: asyncio.Queue[EngineUpdate | DomainError] = asyncio.Queue()
+        self._updates: asyncio.Queue[EngineUpdate | DomainError] = asyncio.Queue()
 
     def add(self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None) -> None:
-        """Take news of the child."""
-        self._told.put_nowait(EngineUpdate(list(tokens), end, list(chosen or ())))
+        """Add an update of the child."""
+        self._updates.put_nowait(EngineUpdate(list(tokens), end, list(chosen or ())))
 
     def fail(self, error: DomainError) -> None:
-        """Tell the reader that nothing more comes."""
-        self._told.put_nowait(error)
+        """End with an error."""
+        self._updates.put_nowait(error)
 
     async def next_update(self) -> EngineUpdate:
-        """All that came since the last look, as one: a slow reader gets fewer, longer pieces."""
-        heard = await self._told.get()
+        """All unread updates as one: a slow reader gets fewer, longer pieces."""
+        heard = await self._updates.get()
         if isinstance(heard, DomainError):
             raise heard
-        while heard.end is None and not self._told.empty():
-            more = self._told.get_nowait()
+        while heard.end is None and not self._updates.empty():
+            more = self._updates.get_nowait()
             if isinstance(more, DomainError):
                 raise more
             heard = EngineUpdate(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
@@ -105,11 +105,11 @@ class UpdateQueue:
 
 
 def piece_of(heard: EngineUpdate) -> TokenPiece:
-    """The piece that some news make.
+    """Convert an update to a piece.
 
     Raises:
-        PreconditionError: the engine gave the request up for want of room.
-        InvalidInputError: the grammar allows nothing that the model could say next.
+        PreconditionError: the engine's cache has no space for the request.
+        InvalidInputError: the grammar allows no token of the model.
     """
     if heard.end == "dead_end":
         raise InvalidInputError("nothing that this model can say fits the constraint")
@@ -126,32 +126,32 @@ def _chosen(row: Any) -> ChosenToken:
 
 @dataclass(frozen=True, slots=True)
 class ProcessPlan:
-    """What a child is and what it is told; how it is waited for."""
+    """Module, load message and time limits of a child process."""
 
     name: str
-    """Of the engine kind."""
+    """Name of the engine kind."""
     module: str
-    """Of `modelmill_inference.children`."""
+    """Module of `modelmill_inference.children`."""
     folder: Path
-    """The model's; kept as long as the engine is open."""
+    """Folder of the model; protected from deletion while the engine is open."""
     load: Mapping[str, Any]
-    """Its first message, beside the folders."""
+    """Content of the load message, without folders."""
     abilities: Abilities
     end_tokens: frozenset[int]
     adapter: Path | None = None
-    """Folder of an adapter upon the model; kept like the model's."""
+    """Folder of an adapter; protected like the model's."""
     load_seconds: float = 300.0
-    """A child that has not loaded by then is given up."""
+    """Load timeout."""
     hang_seconds: float = 60.0
-    """A child with requests in hand that says nothing for this long is replaced."""
+    """A child with running requests that is silent for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `children.runner`."""
+    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
     spare: SpareChild | None = None
-    """Of the same module; taken in place of a new child when it is warm."""
+    """Pre-warmed child of the same module, used instead of a new one."""
 
     async def start(self) -> EnginePeer:
-        """The peer, not yet told what to load."""
+        """Start the peer; it loads later."""
         warm = None if self.spare is None else await self.spare.take()
         return warm or await ChildProcess.start(self.module)
 
@@ -165,13 +165,13 @@ class EngineProcess:
         self._held = ExitStack()
         self._child: EnginePeer | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        # Ids are never used again, across restarts too: two live requests with one id would spoil
-        # the pipeline, and late news of a dead child must find nobody.
+        # Ids are never reused, even across restarts: duplicate ids would corrupt the pipeline, and
+        # late updates of a dead child must not reach another request.
         self._numbers = itertools.count(1)
         self._live: dict[int, UpdateQueue] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
-        """Scores and embeddings that are being computed."""
-        self._heard = time.monotonic()
+        """Pending scores and embeddings."""
+        self._last_message = time.monotonic()
         self._answered = False
         self._broken: asyncio.Queue[str] = asyncio.Queue()
 
@@ -181,7 +181,7 @@ class EngineProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the child; None while there is none."""
+        """Process id of the child; None while it is restarting."""
         return None if self._child is None else self._child.pid
 
     def resident_bytes(self) -> int:
@@ -189,7 +189,7 @@ class EngineProcess:
         return 0 if pid is None else resident_memory(pid)
 
     async def load(self) -> None:
-        # A child that is started again, days later, still finds its files.
+        # A child that restarts days later must still find its files.
         self._held.enter_context(in_use(self._plan.folder))
         if self._plan.adapter is not None:
             self._held.enter_context(in_use(self._plan.adapter))
@@ -254,7 +254,7 @@ class EngineProcess:
                 raise UnavailableError("the engine was stopped. Retry")
             raise EngineRestartingError
         if not self._live and not self._asked:
-            self._heard = time.monotonic()
+            self._last_message = time.monotonic()
         return self._child
 
     async def _start_child(self) -> EnginePeer:
@@ -268,7 +268,7 @@ class EngineProcess:
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
-                # The engine's words name folders of this machine: they are for the log alone.
+                # The engine's message names local folders: log only.
                 log.error("the engine refused %s: %s", plan.folder.name, answer["refused"])
                 raise PreconditionError("the engine refused the model; inference's log says why")
             if "abilities" in answer:
@@ -284,7 +284,7 @@ class EngineProcess:
         return child
 
     async def _supervise(self, child: EnginePeer) -> None:
-        """Relay the child's news; replace it each time it dies, until it dies too often."""
+        """Relay the child's messages, and restart it until it fails too often."""
         backoff = RestartBackoff(MAX_FAILURES)
         current: EnginePeer | None = child
         while True:
@@ -308,28 +308,28 @@ class EngineProcess:
         try:
             return await self._start_child()
         except (DomainError, OSError) as error:
-            log.error("the engine process did not come back: %s", error)
+            log.error("the engine process did not restart: %s", error)
             return None
 
     async def _relay(self, child: EnginePeer) -> str:
-        """Hand out the child's news until it is of no use any more; returns why."""
+        """Dispatch the child's messages until it ends or hangs; returns the reason."""
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     message = await child.receive()
             except TimeoutError:
-                silent = time.monotonic() - self._heard
+                silent = time.monotonic() - self._last_message
                 if (self._live or self._asked) and silent > self._plan.hang_seconds:
-                    return f"said nothing for {silent:.0f} s"
+                    return f"was silent for {silent:.0f} s"
                 continue
             except UnavailableError:
                 return "ended"
-            self._heard = time.monotonic()
-            self._hand_out(message)
+            self._last_message = time.monotonic()
+            self._dispatch(message)
 
-    def _hand_out(self, message: Mapping[str, Any]) -> None:
+    def _dispatch(self, message: Mapping[str, Any]) -> None:
         if "tokens" in message:
-            self._hand_out_tokens(message["tokens"])
+            self._dispatch_tokens(message["tokens"])
         elif "result" in message:
             number, result = message["result"]
             self._answered = True
@@ -340,12 +340,12 @@ class EngineProcess:
             self._fail(number, UnavailableError(reason))
         elif "rejected" in message:
             number, reason = message["rejected"]
-            # Our own checks should have caught it; the engine's words are for the log alone.
+            # Validation should have caught it; the engine's message is for the log only.
             log.error("the engine rejected a request: %s", reason)
             error = InvalidInputError("the engine cannot run these options or this prompt")
             self._fail(number, error)
 
-    def _hand_out_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
+    def _dispatch_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
         for number, tokens, end, chosen in rows:
             ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
             self._answered = True

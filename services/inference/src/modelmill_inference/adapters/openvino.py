@@ -1,4 +1,4 @@
-"""The openvino engine: OpenVINO GenAI's continuous batching, a process for each version."""
+"""The openvino engine: continuous batching of OpenVINO GenAI, one process per version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,28 +17,28 @@ MODULE = "modelmill_inference.children.openvino"
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """How pipelines are set up; the same for every version."""
+    """Options of all pipelines."""
 
     device: str = "CPU"
     cache_gigabytes: int = 1
-    """Room for keys and values of all sequences, taken as it is needed."""
+    """Key-value cache of all sequences, allocated on demand."""
     max_sequences: int = 64
-    """Requests in one batch; more wait inside the engine."""
+    """Maximum batch size; further requests wait in the engine."""
     prefix_cache: bool = True
-    """One for each tenant; a pipeline has one set of weights, and one adapter or none."""
+    """Prefix cache, separate per tenant; a pipeline has at most one adapter."""
     threads: int = 0
-    """0 takes all cores."""
+    """0 for all cores."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """OpenVINO properties, for example INFERENCE_PRECISION_HINT."""
     load_seconds: float = 300.0
-    """A child that has not loaded by then is given up."""
+    """Load timeout."""
     hang_seconds: float = 60.0
-    """A child with requests in hand that says nothing for this long is replaced."""
+    """A child with running requests that is silent for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `children.runner`."""
+    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
     def load_message(self) -> dict[str, Any]:
-        """What `children.openvino` is told, beside the folder."""
+        """Load message of `children.openvino`, without the folder."""
         threads = {"INFERENCE_NUM_THREADS": str(self.threads)} if self.threads else {}
         return {
             "device": self.device,
@@ -51,23 +51,23 @@ class PipelineOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenVinoKind:
-    """Makes openvino engines."""
+    """Factory of openvino engines."""
 
     options: PipelineOptions
     name: str = NAME
 
     def can_run(self, form: str) -> bool:
-        """Its own forms: openvino-int8, openvino-int4 and so on."""
+        """Forms openvino-int8, openvino-int4 and so on."""
         return form.startswith("openvino-")
 
     def can_adapt(self, form: str) -> bool:
-        """Adapters run upon all of its forms, in full precision beside the rounded weights."""
+        """Adapters run on all openvino forms, in full precision beside quantized weights."""
         return self.can_run(form)
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
     ) -> EngineProcess:
-        """An engine for the build in `folder`, with the adapter upon it."""
+        """An engine for the build in `folder`, with the adapter applied."""
         options = self.options
         plan = ProcessPlan(
             name=self.name,

@@ -1,20 +1,20 @@
-"""How long a supervisor waits before it starts again what died, and when it gives up."""
+"""Exponential backoff of restarts, with a limit (as CrashLoopBackOff of Kubernetes)."""
 
 MAX_FAILURES = 5
-"""Deaths without an answer in between, after which an engine gives up."""
+"""Consecutive failures without an answer, after which an engine is given up."""
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 
 
 class RestartBackoff:
-    """Counts deaths in a row; an answer in between makes the next one the first again."""
+    """Counts consecutive failures; an answer in between resets the count."""
 
     def __init__(self, limit: int = MAX_FAILURES) -> None:
         self._limit = limit
         self._count = 0
 
     def add(self, *, answered: bool) -> float | None:
-        """One more: the seconds to wait before the next start; None when it is one too many."""
+        """Count a failure; returns the delay before the restart, or None after too many."""
         self._count = 1 if answered else self._count + 1
         if self._count > self._limit:
             return None

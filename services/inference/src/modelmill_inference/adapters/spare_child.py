@@ -1,4 +1,4 @@
-"""A spare child: its libraries are imported, so that the next engine of its kind loads sooner."""
+"""A pre-warmed child process with imported libraries, so that the next engine loads faster."""
 
 import asyncio
 import logging
@@ -13,39 +13,39 @@ from modelmill_inference.adapters.restart_backoff import RestartBackoff
 log = logging.getLogger(__name__)
 
 NEED_BYTES = 512 * 1024 * 1024
-"""torch 2.13 and transformers 5.5 hold 440 MiB once they are imported."""
+"""Resident memory of torch 2.13 and transformers 5.5 after import: 440 MiB."""
 
 
 class SpareChild:
-    """Keeps one child of a module warm; when it is taken, the next.
+    """Keeps one warm child of a module, and replaces it after use.
 
-    It was told of no model, and who takes it has it alone: nothing of a tenant is ever in it.
+    A child has loaded no model before it is taken, and is never reused: no tenant's data leaks.
     """
 
     def __init__(self, module: str) -> None:
         self._module = module
         self._child: ChildProcess | None = None
         self._watch: asyncio.Task[Any] | None = None
-        """Waits for the end of the warm child."""
+        """Waits for the warm child to end."""
         self._discarded = False
 
     @property
     def is_warm(self) -> bool:
-        """Somebody may take it now."""
+        """Whether a warm child is available."""
         return self._child is not None and self._watch is not None
 
     @property
     def need_bytes(self) -> int:
-        """Memory that it comes to."""
+        """Expected memory."""
         return NEED_BYTES
 
     def resident_bytes(self) -> int:
-        """Memory that it holds now; blocks for milliseconds."""
+        """Resident memory; blocks for milliseconds."""
         child = self._child
         return 0 if child is None else resident_memory(child.pid)
 
     async def run(self) -> None:
-        """Keep one, until cancelled or discarded, or until it dies too often."""
+        """Keep one until cancelled or discarded, or until it fails too often."""
         backoff = RestartBackoff()
         while not self._discarded:
             delay = backoff.add(answered=await self._keep_one())
@@ -55,7 +55,7 @@ class SpareChild:
             await asyncio.sleep(delay)
 
     async def take(self) -> ChildProcess | None:
-        """The warm child, to be told what to load; None while there is none."""
+        """Hand over the warm child; None if there is none."""
         child, watch = self._child, self._watch
         if child is None or watch is None or watch.done():
             return None
@@ -69,14 +69,14 @@ class SpareChild:
         return child
 
     async def discard(self) -> None:
-        """Give its memory back for good."""
+        """Stop permanently and free the memory."""
         self._discarded = True
         child, self._child = self._child, None
         if child is not None:
             await child.close()
 
     async def _keep_one(self) -> bool:
-        """Start and warm one, and wait until it is gone; whether that was as it should be."""
+        """Start and warm one, and wait until it is taken; False if it failed."""
         try:
             child = await ChildProcess.start(self._module)
         except OSError as error:

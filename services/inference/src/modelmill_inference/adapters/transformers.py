@@ -1,4 +1,4 @@
-"""The transformers engine: the reference that runs any architecture, a process for each version."""
+"""The transformers engine: the reference for any architecture, one process per version."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ NAME = "transformers"
 MODULE = "modelmill_inference.children.transformers"
 FORM = "safetensors"
 NEEDS = ("torch", "transformers", "peft", "xgrammar")
-"""What `modelmill-inference[transformers]` installs; the child alone imports it."""
+"""Packages of `modelmill-inference[transformers]`, imported by the child only."""
 HOW_TO_GET = "install modelmill-inference[transformers]"
 MAX_ALTERNATIVES = 20
 
@@ -22,31 +22,31 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 def is_installed() -> bool:
-    """Whether the child would find its libraries."""
+    """Whether the child's libraries are installed."""
     return all(find_spec(name) is not None for name in NEEDS)
 
 
 @dataclass(frozen=True, slots=True)
 class TransformersOptions:
-    """How models are run; the same for every version."""
+    """Options of all models."""
 
     device: str = "auto"
-    """A device of torch; auto is a GPU when there is one."""
+    """torch device; auto is a GPU if there is one."""
     dtype: Dtype = "auto"
     """auto is float32 on a CPU and bfloat16 on a GPU."""
     threads: int = 0
-    """0 leaves it to torch."""
+    """0 for torch's default."""
     cache_bytes: int = 1 << 30
-    """Keys and values of all requests together; requests that it has no room for wait."""
+    """Key-value cache of all requests; further requests wait."""
     load_seconds: float = 300.0
-    """A child that has not loaded by then is given up."""
+    """Load timeout."""
     hang_seconds: float = 60.0
-    """A child with requests in hand that says nothing for this long is replaced."""
+    """A child with running requests that is silent for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `UpdateQueue`."""
+    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
     def load_message(self) -> Mapping[str, object]:
-        """What `children.transformers` is told, beside the folders."""
+        """Load message of `children.transformers`, without the folders."""
         return {
             "device": self.device,
             "dtype": self.dtype,
@@ -57,25 +57,25 @@ class TransformersOptions:
 
 @dataclass(frozen=True, slots=True)
 class TransformersKind:
-    """Makes transformers engines."""
+    """Factory of transformers engines."""
 
     options: TransformersOptions
     name: str = NAME
     spare: SpareChild | None = None
-    """Its next child, with the libraries imported."""
+    """Pre-warmed child process."""
 
     def can_run(self, form: str) -> bool:
-        """Models as they are imported, or trained as a whole."""
+        """Imported and fully trained models."""
         return form == FORM
 
     def can_adapt(self, form: str) -> bool:
-        """Whether a LoRA adapter can be put upon a base of this form."""
+        """Adapters run on any base that this engine runs."""
         return form == FORM
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
     ) -> EngineProcess:
-        """An engine for the model in `folder`, with the adapter upon it if there is one."""
+        """An engine for the model in `folder`, with the adapter applied, if any."""
         options = self.options
         plan = ProcessPlan(
             name=self.name,

@@ -1,4 +1,4 @@
-"""The triton engine: a Triton server runs the model, and text is made here as for all engines."""
+"""The triton engine: a Triton server runs the model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ __all__ = ["TritonAddress", "TritonKind"]
 
 NAME = "triton"
 RUNNER = "openvino"
-"""Of those that the server's package can host."""
+"""Runner in the server's package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TritonPlan(ProcessPlan):
-    """A plan whose peer is a model on a server."""
+    """A plan whose peer is a model on a Triton server."""
 
     address: TritonAddress
 
@@ -28,25 +28,25 @@ class TritonPlan(ProcessPlan):
 
 @dataclass(frozen=True, slots=True)
 class TritonKind:
-    """Makes triton engines; the server sees the models' folders under the same paths."""
+    """Factory of triton engines; the server must see model folders at the same paths."""
 
     address: TritonAddress
     options: PipelineOptions
     forms: tuple[str, ...] = ("openvino-",)
-    """Beginnings of the forms that go to the server."""
+    """Prefixes of the forms that run on the server."""
     name: str = NAME
 
     def can_run(self, form: str) -> bool:
         return form.startswith(self.forms)
 
     def can_adapt(self, form: str) -> bool:
-        """As the openvino engine: its runner is what is hosted."""
+        """As the openvino engine, whose runner the server hosts."""
         return self.can_run(form)
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
     ) -> EngineProcess:
-        """An engine for the build in `folder`; what it can do the server tells at the load."""
+        """An engine for the build in `folder`; the server reports its features at load."""
         options = self.options
         return EngineProcess(
             TritonPlan(
@@ -60,7 +60,7 @@ class TritonKind:
                 end_tokens=end_tokens,
                 load_seconds=options.load_seconds,
                 hang_seconds=options.hang_seconds,
-                # Tokens are gathered at the server, where each message costs more than here.
+                # The server batches tokens, where a message costs more than here.
                 piece_seconds=options.piece_seconds,
             )
         )

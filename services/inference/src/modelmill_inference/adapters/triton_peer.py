@@ -1,8 +1,8 @@
-"""A model on a Triton server, spoken to like an engine's own process: the messages are the same.
+"""A model on a Triton server, with the protocol of an engine's child process.
 
-Each request has a stream of its own. It is left by a message, not by gRPC's cancel: a call that is
-cancelled just when it begins or ends stays in Triton 2.51 for good, and with it the model, which
-then is never unloaded. Only what does not end in time is cancelled.
+Each request has its own stream, which is ended by a message instead of a gRPC cancellation: Triton
+2.51 leaks a call that is cancelled at its start or end, and then never unloads the model. Only
+streams that do not end in time are cancelled.
 """
 
 import asyncio
@@ -25,24 +25,24 @@ from modelmill_inference.adapters.triton_server import (
 )
 
 HEARTBEATS = 3
-"""Signs of life in the time after which a model without any ends."""
+"""Heartbeats per expiry time of an unused model."""
 log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 1.0
-"""A model whose process died answers nothing and still counts as ready: only asking it tells."""
+"""Triton reports a model as ready even after its process died: only a request detects that."""
 EXPIRE_SECONDS = 60.0
-"""A model that nobody asked for so long belongs to a service that is gone; it frees its memory."""
+"""A model without requests for this long ends itself: its service has gone."""
 LEAVE_SECONDS = 3.0
 UNLOAD_SECONDS = 5.0
 ENDED = 0
 
 
 class TritonReader:
-    """The model, loaded when it is first asked, and again when it is lost.
+    """The model for scores and embeddings, loaded on demand and again after a failure.
 
     Args:
-        load: as the engine is told it.
-        expire_seconds: a model that is not asked for so long frees its memory by itself.
+        load: load message of the engine.
+        expire_seconds: a model without requests for this long ends itself.
     """
 
     def __init__(
@@ -55,24 +55,29 @@ class TritonReader:
         self._heartbeat: asyncio.Task[None] | None = None
 
     async def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """What became of a `score` or an `embed`: `result`, `rejected` or `unavailable`."""
+        """Response to a `score` or `embed`: `result`, `rejected` or `unavailable`."""
         ((_, body),) = message.items()
         if self._loading is None:
             self._loading = asyncio.create_task(self._load_model())
         loading = self._loading
         try:
-            # Others wait for it, too.
+            # Other requests wait for the same load.
             name = await asyncio.shield(loading)
             answer: dict[str, Any] = await self._server.ask(name, message)
             return answer
         except LoadRefusedError as error:
             return {"rejected": [body["id"], str(error)]}
         except TritonBusyError:
-            return {"unavailable": [body["id"], "too much is to be read. Retry"]}
+            return {"unavailable": [body["id"], "too many scores or embeddings are queued. Retry"]}
         except UnavailableError:
             if self._loading is loading:
                 await self.close()
-            return {"unavailable": [body["id"], "what reads texts is restarting. Retry"]}
+            return {
+                "unavailable": [
+                    body["id"],
+                    "the model for scores and embeddings is restarting. Retry",
+                ]
+            }
 
     async def close(self) -> None:
         """Unload it."""
@@ -101,12 +106,12 @@ class TritonReader:
             try:
                 await self._server.ask(name, {"ping": {}})
             except (UnavailableError, TritonBusyError):
-                # Who asks next is told, and has it loaded again.
+                # The next request gets the error and reloads the model.
                 continue
 
 
 class TritonPeer:
-    """`engine_peer.EnginePeer` by a model under a name that no other peer uses."""
+    """`engine_process.EnginePeer`: a model under a unique name."""
 
     def __init__(self, server: TritonServer, runner: str) -> None:
         self._server = server
@@ -115,16 +120,16 @@ class TritonPeer:
         self._reader: TritonReader | None = None
         self._updates: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._secret = secrets.token_hex(8)
-        """Makes the keys of requests unlike those of any other peer."""
+        """Makes request keys unique among peers."""
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
-        """What else is said to the server."""
+        """Other calls to the server."""
         self._heartbeat: asyncio.Task[None] | None = None
         self._is_lost = False
 
     @classmethod
     async def start(cls, address: TritonAddress, runner: str) -> "TritonPeer":
-        """A peer at a server that answers; UnavailableError: none does."""
+        """Connect. Raises UnavailableError if the server does not answer."""
         server = TritonServer(address)
         try:
             await server.wait_until_live(CONNECT_SECONDS)
@@ -139,7 +144,7 @@ class TritonPeer:
 
     @property
     def name(self) -> str:
-        """Of its model; empty before it is told to load."""
+        """Name of its model; empty before the load."""
         return self._name
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -186,11 +191,11 @@ class TritonPeer:
         return ENDED
 
     async def _leave(self) -> None:
-        """Let everything end that is under way."""
+        """Let running calls end."""
         if self._reader is None or self._is_lost:
             return
         await self._converse({"leave": {}})
-        # Not `gather`, which would cancel them with this.
+        # Not `gather`, which would cancel them with this task.
         under_way = [*self._streams.values(), *self._others]
         if under_way:
             await asyncio.wait(under_way)
@@ -225,17 +230,17 @@ class TritonPeer:
             self._lose(error)
             return
         await self._converse({"describe": {}})
-        self._heartbeat = asyncio.create_task(self._ask_for_signs_of_life())
+        self._heartbeat = asyncio.create_task(self._send_heartbeats())
 
     async def _read(self, message: Mapping[str, Any]) -> None:
         assert self._reader is not None, "nothing is asked before the load"
         self._updates.put_nowait(await self._reader.ask(message))
 
-    async def _ask_for_signs_of_life(self) -> None:
-        """Each answer is a sign of life, so that a hang is one and a death is noticed when idle."""
+    async def _send_heartbeats(self) -> None:
+        """Send heartbeats, so that hangs and crashes are detected even when idle."""
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            # In a task of its own: a cancel of this one is none of the call.
+            # In a separate task: cancelling this one must not cancel the call.
             await asyncio.wait([self._start(self._converse({"ping": {}}))])
 
     async def _converse(self, message: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A Triton server, as far as the triton engine needs it: control, liveness and streams of rows."""
+"""Client of a Triton server: model control, liveness and inference streams."""
 
 import asyncio
 import json
@@ -33,9 +33,9 @@ _JSON_IN_AND_OUT = {
     "instance_group": [{"count": 1, "kind": "KIND_CPU"}],
 }
 TOKEN_HEADER = "triton-grpc-protocol-token"
-"""Header that Triton looks into for the token of `--grpc-restricted-protocol=...:token=...`."""
+"""Header with the token of `--grpc-restricted-protocol=...:token=...`."""
 CHANNEL_OPTIONS = (
-    # A server that comes back is found at once, not after gRPC's two minutes.
+    # Reconnect to a restarted server at once, not after gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.use_local_subchannel_pool", 1),
@@ -44,30 +44,30 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
 )
 BYTES_HEAD = 4
-"""A BYTES element begins with its length in four bytes."""
+"""A BYTES element starts with its length in four bytes."""
 DEAD, FULL = "not healthy", "queue size"
-"""What Triton says of a model whose process is gone, and of one that has too much to do."""
+"""Parts of Triton's messages for a dead model process, and for a full queue."""
 CALL_SECONDS = 5.0
 POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class TritonModel:
-    """A model of the Python backend, out of the package that the server has installed."""
+    """A Python-backend model from the package that the server has installed."""
 
     prefix: str
-    """Of the names that it is loaded under."""
+    """Prefix of model names."""
     source: bytes
-    """Of its model.py."""
+    """Source of model.py."""
     config: dict[str, Any]
-    """Its configuration without name and parameters; `deploy/triton/repository` says why so."""
+    """Configuration without name and parameters, explained in `deploy/triton/repository`."""
 
     def new_name(self, folder: str) -> str:
-        """A name that no other has."""
+        """A unique model name."""
         return f"{self.prefix}{Path(folder).name[:FOLDER_LETTERS]}-{secrets.token_hex(6)}"
 
     def config_text(self, name: str, parameters: Mapping[str, str]) -> str:
-        """The whole configuration in JSON."""
+        """The complete configuration as JSON."""
         told = {key: {"string_value": value} for key, value in parameters.items()}
         return json.dumps({"name": name, **self.config, "parameters": told})
 
@@ -96,27 +96,27 @@ READER = TritonModel(
 
 
 class LoadRefusedError(Exception):
-    """Triton said no to a load, and why."""
+    """Triton rejected a load; the message has the reason."""
 
 
 class TritonBusyError(Exception):
-    """More requests wait for the model than may."""
+    """The model's queue is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class TritonAddress:
-    """Where a server is and what it wants to be shown."""
+    """Address and credentials of a server."""
 
     url: str
-    """Host and port of its gRPC."""
+    """Host and port of the gRPC endpoint."""
     token: str = field(default="", repr=False)
-    """What `--grpc-restricted-protocol` was given; empty when it was not."""
+    """Token of `--grpc-restricted-protocol`; empty for none."""
     roots: Path | None = None
-    """Certificates (PEM) that the server's own is checked against; None: no TLS."""
+    """CA certificates (PEM); None for no TLS."""
 
 
 class TritonServer:
-    """One connection."""
+    """One gRPC connection."""
 
     def __init__(self, address: TritonAddress) -> None:
         self._headers = {TOKEN_HEADER: address.token} if address.token else {}
@@ -128,7 +128,7 @@ class TritonServer:
         )
 
     async def wait_until_live(self, seconds: float) -> None:
-        """Return once it answers; UnavailableError when it does not."""
+        """Wait until the server answers. Raises UnavailableError."""
         deadline = time.monotonic() + seconds
         while not await self._is_live():
             if time.monotonic() >= deadline:
@@ -142,11 +142,11 @@ class TritonServer:
             return False
 
     async def load(self, name: str, model: TritonModel, parameters: Mapping[str, str]) -> None:
-        """Load a model under that name and wait for it.
+        """Load a model under a name, and wait for it.
 
         Raises:
             RefusedError: it cannot be loaded.
-            UnavailableError: the server is gone.
+            UnavailableError: the server does not answer.
         """
         try:
             await self._client.load_model(
@@ -156,15 +156,15 @@ class TritonServer:
                 files={"file:1/model.py": model.source},
             )
         except InferenceServerException as error:
-            # Triton says UNAVAILABLE for a missing token, too.
+            # Triton also answers UNAVAILABLE for a missing token.
             if error.status() == "StatusCode.UNAVAILABLE" and "restricted" not in str(error):
-                raise UnavailableError("Triton is gone") from error
+                raise UnavailableError("Triton does not answer") from error
             raise LoadRefusedError(error.message()) from error
 
     async def sweep(self) -> None:
-        """Unload models whose process is dead: a service that is gone left them behind."""
+        """Unload models with a dead process, which an earlier service instance left behind."""
         try:
-            # The index of the repository knows no models that came with their files.
+            # The repository index does not list models that were loaded with their files.
             loaded = await self._client.get_inference_statistics(
                 headers=self._headers, client_timeout=CALL_SECONDS
             )
@@ -174,13 +174,13 @@ class TritonServer:
 
     async def _unload_if_dead(self, name: str) -> None:
         try:
-            # One that is busy does not answer in time; its own service knows better.
+            # A busy model does not answer in time, and belongs to a running service.
             async with asyncio.timeout(CALL_SECONDS):
                 if name.startswith(READER.prefix):
                     await self.ask(name, {"describe": {}})
                 elif name.startswith(ENGINE.prefix):
                     async with aclosing(self.rows(name, {"describe": {}})) as rows:
-                        # To the end: see `triton_peer`.
+                        # Read to the end, see `triton_peer`.
                         _ = [row async for row in rows]
         except UnavailableError as error:
             if DEAD in str(error):
@@ -189,17 +189,17 @@ class TritonServer:
             return
 
     async def unload(self, name: str) -> None:
-        """Take a model out, if the server still can; Triton frees it with its last request."""
+        """Unload a model, if the server answers; Triton frees it after its last request."""
         with suppress(InferenceServerException):
             await self._client.unload_model(
                 name, headers=self._headers, client_timeout=CALL_SECONDS
             )
 
     async def rows(self, name: str, message: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """Ask a model and yield its JSON rows; closing it early cancels the call.
+        """Send a request and yield the JSON rows; closing early cancels the call.
 
         Raises:
-            UnavailableError: the server or the model is gone.
+            UnavailableError: the server or the model does not answer.
         """
         stream = self._client.stream_infer(_once(name, message), headers=self._headers)
         try:
@@ -214,10 +214,10 @@ class TritonServer:
             stream.cancel()
 
     async def ask(self, name: str, message: Mapping[str, Any]) -> Any:
-        """Ask a model that Triton batches for; its JSON row.
+        """Send a request to a model with dynamic batching; returns the JSON row.
 
         Raises:
-            UnavailableError: the server or the model is gone.
+            UnavailableError: the server or the model does not answer.
             FullError: it has too much to do.
         """
         try:
@@ -231,7 +231,7 @@ class TritonServer:
         return json.loads(result.get_response().raw_output_contents[0][BYTES_HEAD:])
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._client.close()
 
 

@@ -1,4 +1,4 @@
-"""The vllm engine: a vLLM server by its OpenAI-compatible API, one for a base and its adapters."""
+"""The vllm engine: a vLLM server with its OpenAI-compatible API, one per base model."""
 
 import itertools
 import json
@@ -39,19 +39,19 @@ NAME = "vllm"
 FORM = "safetensors"
 COMPLETIONS = "/v1/completions"
 QUESTIONS = 32
-"""That one score has in hand at a time; each is a token of a continuation."""
-# vLLM's sums depend on what else is in a batch. A server that generates has no embeddings: vLLM
-# serves those from a process of its own, with `--runner pooling`.
+"""Concurrent requests of one score; each is for one token position."""
+# Not exact: vLLM's results depend on the batch. No embeddings: vLLM serves them from a separate
+# process, with `--runner pooling`.
 ABILITIES = Abilities(logprobs=MAX_ALTERNATIVES, grammar=True, score=True)
 
 _numbers = itertools.count(1)
 
 
 class VllmEngine:
-    """`engine.Engine` by a server that it may share; with an adapter, by that one's name.
+    """`engine.Engine` on a shared server; an adapter is a model name of its own.
 
     Args:
-        adapter: a PEFT folder, which the server must be able to read.
+        adapter: PEFT folder, readable by the server.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class VllmEngine:
         self._server = server
         self._end_tokens = end_tokens
         self._adapter = adapter
-        # Never used again: vLLM keeps what it computed for an adapter by its name.
+        # Names are never reused, because vLLM's cache is keyed by adapter name.
         self._adapter_name = "" if adapter is None else f"{adapter.name}-{next(_numbers)}"
         self._is_open = False
 
@@ -70,7 +70,7 @@ class VllmEngine:
 
     @property
     def server(self) -> VllmServer:
-        """Shared with the engines of other adapters."""
+        """The server, shared with engines of other adapters."""
         return self._server
 
     async def load(self) -> None:
@@ -104,7 +104,7 @@ class VllmEngine:
         except UnknownModelError:
             if self._adapter is None:
                 raise
-        # The server is another one than that which was told of the adapter.
+        # The server has restarted without the adapter.
         await self._load_adapter()
         async with aclosing(self._pieces(body, request.logprobs or 0)) as pieces:
             async for piece in pieces:
@@ -115,14 +115,14 @@ class VllmEngine:
         for continuation in request.continuations:
             for place, token in enumerate(continuation):
                 asked[continuation[:place]].add(token)
-        # The first question has the prompt computed; the others find it in the prefix cache.
+        # The first request computes the prompt; the others hit the prefix cache.
         first = await self._next(request, (), asked.pop(()))
         known: dict[tuple[int, ...], NextTokens] = {(): first}
         room = Semaphore(QUESTIONS)
 
-        async def ask(beginning: tuple[int, ...], tokens: set[int]) -> None:
+        async def ask(prefix: tuple[int, ...], tokens: set[int]) -> None:
             async with room:
-                known[beginning] = await self._next(request, beginning, tokens)
+                known[prefix] = await self._next(request, prefix, tokens)
 
         questions = [create_task(ask(*one)) for one in asked.items()]
         try:
@@ -159,7 +159,7 @@ class VllmEngine:
         try:
             async with aclosing(self._server.api.stream(COMPLETIONS, body)) as events:
                 async for event in events:
-                    # The server may go on for others.
+                    # The server may continue for other engines.
                     self._check_open()
                     yield event
         except SilentServerError:
@@ -167,10 +167,10 @@ class VllmEngine:
             raise
 
     async def _next(
-        self, request: ScoreRequest, beginning: tuple[int, ...], tokens: Set[int]
+        self, request: ScoreRequest, prefix: tuple[int, ...], tokens: Set[int]
     ) -> NextTokens:
-        """What could stand behind the prompt and a beginning."""
-        prompt, salt = request.prompt + beginning, self._server.salt_of(request.tenant)
+        """Next-token log-probabilities after the prompt and a prefix of a continuation."""
+        prompt, salt = request.prompt + prefix, self._server.salt_of(request.tenant)
         logprobs: dict[int, float] = {}
         in_order = sorted(tokens)
         for start in range(0, len(in_order), MAX_TOKENS_ASKED):
@@ -211,7 +211,7 @@ class VllmEngine:
             ) from error
 
     async def _drop_adapter(self) -> None:
-        """A server that is gone has dropped it already."""
+        """Unload the adapter, if the server still runs."""
         try:
             await self._server.api.ask("/v1/unload_lora_adapter", {"lora_name": self._adapter_name})
         except (UnavailableError, PreconditionError, InvalidInputError):
@@ -219,7 +219,7 @@ class VllmEngine:
 
 
 class VllmKind:
-    """Makes vllm engines; those of one base folder share a server."""
+    """Factory of vllm engines; engines of one base share a server."""
 
     name = NAME
 
@@ -228,17 +228,17 @@ class VllmKind:
         self._servers: WeakValueDictionary[Path, VllmServer] = WeakValueDictionary()
 
     def can_run(self, form: str) -> bool:
-        """Models as they were trained."""
+        """Imported and fully trained models."""
         return form == FORM
 
     def can_adapt(self, form: str) -> bool:
-        """Whether adapters of models of this form can be served on the base."""
+        """Whether the server has adapters enabled."""
         return self.can_run(form) and self._options.adapters > 0
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
     ) -> VllmEngine:
-        """An engine for the model in `folder`, or for an adapter of it."""
+        """An engine for the model in `folder`, or for an adapter on it."""
         server = self._servers.get(folder)
         if server is None:
             server = self._servers[folder] = VllmServer(self._options, folder)

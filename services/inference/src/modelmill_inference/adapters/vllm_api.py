@@ -1,4 +1,4 @@
-"""A vLLM server's OpenAI-compatible API: what is asked, what is answered, and typed errors."""
+"""HTTP client of vLLM's OpenAI-compatible API, with typed errors."""
 
 import json
 import logging
@@ -27,60 +27,60 @@ ApiError = InvalidInputError | OverloadedError | PreconditionError | Unavailable
 
 
 class UnknownModelError(PreconditionError):
-    """The server does not know the model or adapter by the name it was asked for."""
+    """The server has no model or adapter of the requested name."""
 
 
 class SilentServerError(EngineRestartingError):
-    """The server said nothing for as long as a server may."""
+    """The server was silent for longer than the time limit."""
 
     def __init__(self) -> None:
         super().__init__(died_under_it=True)
 
 
 class VllmApi:
-    """One server, over kept connections; closing a stream closes its connection, which ends it.
+    """A client with kept-alive connections; closing a stream aborts its request.
 
     Args:
-        silence_seconds: an answer that brings nothing for so long is given up.
+        silence_seconds: read timeout.
     """
 
     def __init__(self, url: str, key: str, *, silence_seconds: float) -> None:
-        # Not compressed: tokens are told one by one, and the socket is this machine's or near it.
+        # Uncompressed: tokens arrive one by one, over a local or nearby connection.
         headers = {"accept-encoding": "identity"}
         if key:
             headers["authorization"] = f"Bearer {key}"
         self._client = httpx.AsyncClient(
             base_url=url,
             headers=headers,
-            # The environment's proxies are for the world outside.
+            # Proxies of the environment are for external hosts.
             trust_env=False,
             timeout=httpx.Timeout(silence_seconds, connect=CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
         )
 
     async def is_ready(self) -> bool:
-        """Whether it answers and its engine is up."""
+        """Whether the server is healthy."""
         try:
             return (await self._client.get("/health")).is_success
         except httpx.TransportError:
             return False
 
     async def models(self) -> list[str]:
-        """Names of the models that it serves; raises as `ask`."""
+        """Names of the served models; raises as `ask`."""
         with typed_errors():
             response = await self._client.get("/v1/models")
             _check(response.status_code, response.content)
             return [str(model["id"]) for model in response.json()["data"]]
 
     async def ask(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """The whole answer.
+        """Send a request; returns the response body.
 
         Raises:
-            EngineRestartingError: it cannot be reached, or broke off.
+            EngineRestartingError: it cannot be reached, or closed the connection.
             UnavailableError: it failed.
-            InvalidInputError: it refuses the request; its log and ours say why.
-            OverloadedError: it is full.
-            PreconditionError: it refuses our key, or does not know the model.
+            InvalidInputError: it rejects the request; the logs have the reason.
+            OverloadedError: it is overloaded.
+            PreconditionError: it rejects the API key, or does not have the model.
         """
         with typed_errors():
             response = await self._client.post(path, json=body)
@@ -88,7 +88,7 @@ class VllmApi:
             return response.content
 
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """The events of the answer; raises as `ask`, also in the midst of it."""
+        """Stream server-sent events; raises as `ask`, also during the stream."""
         with typed_errors():
             async with self._client.stream("POST", path, json=body) as response:
                 if response.status_code != httpx.codes.OK:
@@ -115,7 +115,7 @@ def _events(lines: Sequence[bytes]) -> list[Any]:
 
 @contextmanager
 def typed_errors() -> Iterator[None]:
-    """What goes wrong on the way to the server, and what cannot be read, as errors of ours."""
+    """Convert transport and parse errors to typed errors."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -125,12 +125,12 @@ def typed_errors() -> Iterator[None]:
     except httpx.TransportError as error:
         raise EngineRestartingError(died_under_it=True) from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        log.error("the vLLM server's answer is none: %r", error)
-        raise UnavailableError("the vLLM server gave no answer that can be read") from error
+        log.error("the vLLM server's response is malformed: %r", error)
+        raise UnavailableError("the vLLM server gave a malformed response. Retry") from error
 
 
 def _check(status: int, body: bytes) -> None:
-    """Raise what a status means. The server's own words are for the log: they may name folders."""
+    """Raise the error of a status. The server's message is only logged: it may name folders."""
     if status < httpx.codes.BAD_REQUEST:
         return
     log.error("vLLM answered %d: %s", status, body[:LOGGED_BYTES].decode(errors="replace"))

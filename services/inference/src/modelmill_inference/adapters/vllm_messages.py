@@ -1,4 +1,4 @@
-"""Between the engine contract and the bodies of vLLM's `/v1/completions`: ids in, ids out."""
+"""Converts engine requests to bodies of vLLM's `/v1/completions`, and responses to pieces."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from modelmill_inference.domain.generation import (
 )
 
 MAX_TEMPERATURE = 2.0
-"""vLLM refuses a higher one."""
+"""vLLM's upper limit."""
 MAX_ALTERNATIVES = 20
-"""What a vLLM server allows by default (`--max-logprobs`)."""
+"""vLLM's default of `--max-logprobs`."""
 MAX_TOKENS_ASKED = 128
-"""By `logprob_token_ids` in one request."""
+"""Maximum of `logprob_token_ids` in one request."""
 TOKEN_NAME = "token_id:"
-"""Before an id, where the API has a text as a key."""
+"""Prefix of token ids that are JSON keys."""
 SEEDS, SIGNED_SEEDS = 2**64, 2**63
 NO_SEED, INSTEAD_OF_NO_SEED = -1, -2
-"""vLLM takes -1 for no seed at all; two of our 2^64 seeds share a sequence for that."""
+"""vLLM treats -1 as no seed, so two of the 2^64 seeds share a sequence."""
 
 _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
@@ -34,10 +34,10 @@ _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 def completion_body(
     request: GenerationRequest, model: str, end_tokens: frozenset[int], cache_salt: str
 ) -> dict[str, Any]:
-    """A streamed generation; everything is said, so that no default of the server counts.
+    """Body of a streamed generation; all parameters are set, so that no server default applies.
 
     Raises:
-        EngineCannotError: a temperature that vLLM does not take.
+        EngineCannotError: the temperature exceeds vLLM's limit.
     """
     if request.temperature > MAX_TEMPERATURE:
         raise EngineCannotError(
@@ -63,13 +63,13 @@ def completion_body(
 
 
 def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
-    """What an event of the stream brings; None when that is nothing.
+    """Convert a stream event to a piece; None if it has no tokens.
 
     Args:
-        alternatives: of each token, at most; the API names the token itself beside them.
+        alternatives: maximum per token; the API returns the token itself in addition.
 
     Raises:
-        UnavailableError: the server gave the request up.
+        UnavailableError: the server aborted the request.
     """
     choices = event["choices"]
     if not choices:
@@ -77,7 +77,7 @@ def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
     choice = choices[0]
     tokens, end = tuple(choice.get("token_ids") or ()), choice.get("finish_reason")
     if end is not None and end not in _ENDS:
-        raise UnavailableError("the vLLM server gave the request up. Retry")
+        raise UnavailableError("the vLLM server aborted the request. Retry")
     if not tokens and end is None:
         return None
     chosen = _chosen(choice.get("logprobs"), alternatives)
@@ -86,21 +86,20 @@ def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
 
 @dataclass(frozen=True, slots=True)
 class NextTokens:
-    """What could stand at one place."""
+    """Candidates for one token position."""
 
     likeliest: int
     logprobs: Mapping[int, float]
-    """Of those that were asked for."""
+    """Log-probabilities of the requested tokens."""
 
 
 def next_body(
     prompt: Sequence[int], tokens: Sequence[int], model: str, cache_salt: str
 ) -> dict[str, Any]:
-    """How likely each of `tokens` (`MAX_TOKENS_ASKED` at most) is behind the prompt.
+    """Body of a request for the log-probability of each of `tokens` after the prompt.
 
-    vLLM can tell the probabilities of a prompt's own tokens, too (`prompt_logprobs`). But then it
-    reads no prefix cache, needs room for one more token, and 0.32 on a CPU with adapters dies of
-    it, with all that it has in hand.
+    `prompt_logprobs` would also return them, but bypasses the prefix cache, needs space for one
+    more token, and crashes vLLM 0.32 on CPU with adapters, together with all running requests.
     """
     return _plain_body(model, prompt, cache_salt) | {
         "max_tokens": 1,
@@ -111,7 +110,7 @@ def next_body(
 
 
 def next_of(answer: Mapping[str, Any], tokens: Sequence[int]) -> NextTokens:
-    """What the answer to `next_body` says."""
+    """Parse the response to `next_body`."""
     choice = answer["choices"][0]
     told = choice["logprobs"]["top_logprobs"][0]
     (likeliest,) = choice["token_ids"]
@@ -121,7 +120,7 @@ def next_of(answer: Mapping[str, Any], tokens: Sequence[int]) -> NextTokens:
 def score_of(
     continuation: Sequence[int], next_behind: Mapping[tuple[int, ...], NextTokens]
 ) -> ContinuationScore:
-    """Of what is known behind each of the continuation's beginnings."""
+    """Score a continuation from the candidates after each of its prefixes."""
     places = [
         (next_behind[tuple(continuation[:place])], token)
         for place, token in enumerate(continuation)
@@ -137,7 +136,7 @@ def _plain_body(model: str, prompt: Sequence[int], cache_salt: str) -> dict[str,
         "model": model,
         "prompt": list(prompt),
         "cache_salt": cache_salt,
-        # Only our end tokens end an answer, whatever the model's own files say.
+        # Only our end tokens end an answer, whatever the model's files say.
         "ignore_eos": True,
         "return_token_ids": True,
         "return_tokens_as_token_ids": True,

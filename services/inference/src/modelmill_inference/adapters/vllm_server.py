@@ -1,6 +1,6 @@
-"""The vLLM server behind the engines of one folder: found at an address, or started and supervised.
+"""The vLLM server of one base model: an external one, or a supervised child process.
 
-Engines of the base and of its adapters share it, which is what puts their requests into one batch.
+Engines of the base and its adapters share it, so that their requests form one batch.
 """
 
 import asyncio
@@ -33,29 +33,29 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class VllmOptions:
-    """Where vLLM is, or how it is started; one of `url` and `command` is set."""
+    """Address or start command of vLLM; exactly one of `url` and `command` is set."""
 
     url: str = ""
-    """Of a server that runs; it serves one model, by the name of its artifact's folder."""
+    """URL of a running server, which serves the model under the name of its artifact folder."""
     key: str = ""
-    """Of that server."""
+    """API key of that server."""
     command: str = ""
-    """Starts a server, a process for each base; our arguments are put behind it."""
+    """Command that starts a server per base; arguments are appended."""
     cache_gigabytes: int = 1
     """Key-value cache of a server on a CPU."""
     adapters: int = 4
-    """Adapters in one batch; 0: started without any, which is a little faster."""
+    """Maximum adapters in one batch; 0 disables them, which is slightly faster."""
     adapter_rank: int = 64
-    """The highest rank of an adapter; 1, 8, 16, 32, 64, 128, 256, 320 or 512."""
+    """Maximum adapter rank: 1, 8, 16, 32, 64, 128, 256, 320 or 512."""
     load_seconds: float = 300.0
     hang_seconds: float = 60.0
 
 
 class VllmServer:
-    """One server, counted: the first user loads it, the last one ends it.
+    """A reference-counted server: the first user starts it, the last one stops it.
 
     Args:
-        folder: of the base model; its name is the model's.
+        folder: folder of the base model; its name is the model name.
     """
 
     def __init__(self, options: VllmOptions, folder: Path) -> None:
@@ -75,12 +75,12 @@ class VllmServer:
 
     @property
     def model(self) -> str:
-        """The name of the base in the API."""
+        """Model name of the base in the API."""
         return self._folder.name
 
     @property
     def api(self) -> VllmApi:
-        """The running server's; UnavailableError when there is none."""
+        """Client of the running server. Raises UnavailableError if there is none."""
         if self._api is not None:
             return self._api
         if self._users == 0 or self._broken is None or self._broken.done():
@@ -89,51 +89,51 @@ class VllmServer:
 
     @property
     def pid(self) -> int | None:
-        """Process id of what guards the server; None while there is none."""
+        """Process id of the server's guard process; None while there is none."""
         return None if self._guard is None else self._guard.pid
 
     def salt_of(self, tenant: str) -> str:
-        """Keeps the tenant's prompts apart in the prefix cache.
+        """Cache salt that separates the tenant's prompts in the prefix cache.
 
-        How quickly a prompt is read would else tell one tenant what another sent. Nobody can guess
-        another's salt, and replicas need not share one.
+        Otherwise prefill times would reveal other tenants' prompts. A salt cannot be guessed, and
+        replicas need not share one.
         """
         return hashlib.sha256(self._salt + tenant.encode()).hexdigest()
 
     def resident_bytes(self) -> int:
-        """Memory of the server that was started, shared out among its users; blocks a moment."""
+        """Memory of the started server, divided among its users; blocks for milliseconds."""
         return resident_memory(self._guard.pid) // max(self._users, 1) if self._guard else 0
 
     async def acquire(self) -> None:
-        """Count one more user, and bring the server up for the first; raises as `Engine.load`."""
+        """Add a user; the first one starts the server. Raises as `Engine.load`."""
         async with self._turn:
             if self._users == 0:
                 await self._open()
             self._users += 1
 
     async def release(self) -> None:
-        """Count one user less; the last one ends the server."""
+        """Remove a user; the last one stops the server."""
         async with self._turn:
             self._users -= 1
             if self._users == 0:
                 await self._close()
 
     async def until_broken(self) -> str:
-        """Why the server is given up for good."""
+        """Wait until the server has failed permanently; returns the reason."""
         assert self._broken is not None
         return await asyncio.shield(self._broken)
 
     def heard(self, *, answer: bool) -> None:
-        """An answer came on; of an answer with tokens, the server is known to be sound."""
+        """Record a sign of life; tokens also reset the failure count."""
         self._heard = time.monotonic()
         self._answered = self._answered or answer
 
     async def suspect(self) -> None:
-        """Nothing came for long; when nobody else heard anything either, it is started again."""
+        """Handle a silent request; the server is restarted if it was silent for all requests."""
         silent = time.monotonic() - self._heard
         if self._guard is not None and silent >= self._options.hang_seconds:
             log.error("the vLLM server said nothing for %.0f s", silent)
-            # Not killed: the guard is what ends the server.
+            # Not killed, because the guard process must stop the server.
             await self._guard.close(GRACE_SECONDS)
 
     async def _open(self) -> None:
@@ -141,7 +141,7 @@ class VllmServer:
         if self._options.url:
             self._api = await self._find()
             return
-        # A server that is started again, days later, still finds its files.
+        # A server that restarts days later must still find its files.
         self._held.enter_context(in_use(self._folder))
         self._port = self._held.enter_context(held_port())
         try:
@@ -180,7 +180,7 @@ class VllmServer:
         return api
 
     async def _start(self) -> None:
-        """One server; on failure nothing of it is left running."""
+        """Start a server; on failure nothing is left running."""
         options, key, port = self._options, secrets.token_urlsafe(32), self._port
         url = f"http://127.0.0.1:{port}"
         guard = await ChildProcess.start(GUARD)
@@ -223,14 +223,14 @@ class VllmServer:
                     return
                 await asyncio.wait([ended], timeout=POLL_SECONDS)
         finally:
-            # Awaited too: only one may read from the guard at a time.
+            # Awaited, because only one task may read from the guard at a time.
             ended.cancel()
             await asyncio.gather(ended, return_exceptions=True)
         log.error("the vLLM server of %s ended while it was loading", self.model)
         raise PreconditionError("the engine refused the model; inference's log says why")
 
     async def _supervise(self) -> None:
-        """Start the server again each time it ends, until it ends too often."""
+        """Restart the server until it fails too often."""
         backoff = RestartBackoff(MAX_FAILURES)
         while True:
             answered = False
@@ -251,11 +251,11 @@ class VllmServer:
             try:
                 await self._start()
             except (DomainError, OSError) as error:
-                log.error("the vLLM server did not come back: %s", error)
+                log.error("the vLLM server did not restart: %s", error)
 
 
 async def _ended(guard: ChildProcess) -> None:
-    """Return when the guard says that the server ended, or is gone itself."""
+    """Return when the server or the guard has ended."""
     try:
         await guard.receive()
     except UnavailableError:
@@ -270,11 +270,11 @@ async def _end(guard: ChildProcess, api: VllmApi | None) -> None:
 
 def _environment(options: VllmOptions, key: str) -> dict[str, str]:
     return {
-        # Not as an argument: those are for all of the machine to read.
+        # Not an argument, because any local user can read those.
         "VLLM_API_KEY": key,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
         "VLLM_CPU_KVCACHE_SPACE": str(options.cache_gigabytes),
-        # It talks to nobody but us.
+        # No connections to external hosts.
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
