@@ -170,8 +170,8 @@ async def test_a_prompt_over_the_limit_is_refused_with_both_numbers(
     ("wanted", "message"),
     [
         ({"text": ""}, "prompt is empty"),
-        ({"turns": []}, "no messages"),
-        ({"turns": [("robot", "hi")]}, "role 'robot'"),
+        ({"messages": []}, "no messages"),
+        ({"messages": [("robot", "hi")]}, "role 'robot'"),
         ({"text": "x", "temperature": -1.0}, "temperature"),
         ({"text": "x", "temperature": float("nan")}, "temperature"),
         ({"text": "x", "top_p": 1.5}, "top_p"),

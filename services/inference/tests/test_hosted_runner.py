@@ -15,7 +15,7 @@ from modelmill_testkit.waiting import eventually
 Told = tuple[Message | None, bool]
 
 
-class Caller:
+class MessageSender:
     """Remembers what it is told."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ def tokens_in(messages: list[Message | None]) -> list[int]:
 
 
 def test_two_askers_may_use_one_number_and_each_hears_of_its_own_request() -> None:
-    first, second = Caller(), Caller()
+    first, second = MessageSender(), MessageSender()
     with hosted(CountingRunner()) as host:
         host.take(first, add(3))
         host.take(second, add(5))
@@ -126,7 +126,7 @@ def test_two_askers_may_use_one_number_and_each_hears_of_its_own_request() -> No
 
 async def test_who_left_is_forgotten_before_the_next_step() -> None:
     messages: queue.SimpleQueue[None] = queue.SimpleQueue()
-    runner, left, stays = CountingRunner(messages), Caller(), Caller()
+    runner, left, stays = CountingRunner(messages), MessageSender(), MessageSender()
     with hosted(runner) as host:
         host.take(left, add(100))
         host.take(stays, add(3))
@@ -143,7 +143,12 @@ async def test_who_left_is_forgotten_before_the_next_step() -> None:
 
 
 async def test_a_message_ends_a_request_that_came_before_it_or_comes_after_it() -> None:
-    runner, early, late, canceller = CountingRunner(), Caller(), Caller(), Caller()
+    runner, early, late, canceller = (
+        CountingRunner(),
+        MessageSender(),
+        MessageSender(),
+        MessageSender(),
+    )
     with hosted(runner) as host:
         host.take(early, add(10**9, key="one"))
         early.next()
@@ -161,24 +166,24 @@ async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_cl
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hosted_runner, "LEAVE_SECONDS", 0.01)
-    asker, leaver = Caller(), Caller()
+    sender, leaver = MessageSender(), MessageSender()
     expired: list[bool] = []
     with hosted(CountingRunner(), on_expired=lambda: expired.append(True)) as host:
-        host.take(asker, add(10**9))
-        asker.next()
+        host.take(sender, add(10**9))
+        sender.next()
         host.take(leaver, {"leave": {}})
 
         assert leaver.next() == (None, True)
-        assert asker.until_last()[-1] is None
+        assert sender.until_last()[-1] is None
         await eventually(lambda: expired)
 
 
 def test_side_by_side_tokens_are_gathered_but_the_first_and_last_do_not_wait() -> None:
-    askers = [Caller(), Caller()]
+    senders = [MessageSender(), MessageSender()]
     with hosted(CountingRunner(), piece_seconds=30.0) as host:
-        for asker in askers:
-            host.take(asker, add(50))
-        told = [asker.until_last() for asker in askers]
+        for sender in senders:
+            host.take(sender, add(50))
+        told = [sender.until_last() for sender in senders]
 
     for messages in told:
         assert tokens_in(messages) == list(range(50))
@@ -187,17 +192,17 @@ def test_side_by_side_tokens_are_gathered_but_the_first_and_last_do_not_wait() -
 
 
 def test_an_answer_that_may_stop_at_a_text_is_never_gathered() -> None:
-    askers = [Caller(), Caller()]
+    senders = [MessageSender(), MessageSender()]
     with hosted(CountingRunner(), piece_seconds=30.0) as host:
-        for asker in askers:
-            host.take(asker, add(20, may_gather=False))
-        told = [asker.until_last() for asker in askers]
+        for sender in senders:
+            host.take(sender, add(20, may_gather=False))
+        told = [sender.until_last() for sender in senders]
 
     assert [len(messages) for messages in told] == [20, 20]
 
 
 def test_what_the_runner_refuses_is_told_in_one_line_and_harms_nobody() -> None:
-    bad, good = Caller(), Caller()
+    bad, good = MessageSender(), MessageSender()
     with hosted(CountingRunner()) as host:
         host.take(good, add(2))
         host.take(bad, add(2, number=8, prompt=[]))
@@ -208,7 +213,7 @@ def test_what_the_runner_refuses_is_told_in_one_line_and_harms_nobody() -> None:
 
 
 def test_scores_in_parts_and_vectors_at_once_come_under_the_askers_number() -> None:
-    scores, vectors = Caller(), Caller()
+    scores, vectors = MessageSender(), MessageSender()
     with hosted(CountingRunner()) as host:
         host.take(scores, {"score": {"id": 3, "prompt": [1, 2], "continuations": [[1], [2]]}})
         host.take(vectors, {"embed": {"id": 4, "texts": [[1, 2, 3]]}})
@@ -218,18 +223,18 @@ def test_scores_in_parts_and_vectors_at_once_come_under_the_askers_number() -> N
 
 
 def test_it_tells_what_it_can_and_that_it_lives() -> None:
-    asker = Caller()
+    sender = MessageSender()
     with hosted(CountingRunner()) as host:
-        host.take(asker, {"describe": {}})
-        described = asker.until_last()
-        host.take(asker, {"ping": {}})
+        host.take(sender, {"describe": {}})
+        described = sender.until_last()
+        host.take(sender, {"ping": {}})
 
         assert described == [{"loaded": True, "abilities": {"grammar": True}}]
-        assert asker.until_last() == [{"tokens": []}]
+        assert sender.until_last() == [{"tokens": []}]
 
 
 def test_after_a_failed_step_all_are_told_and_nothing_is_asked_of_the_runner_again() -> None:
-    running, later = Caller(), Caller()
+    running, later = MessageSender(), MessageSender()
     with hosted(CountingRunner(fails=True)) as host:
         host.take(running, add(5))
         assert running.until_last() == [{"died": "out of memory"}]
@@ -244,9 +249,9 @@ async def test_a_runner_that_nobody_asks_for_long_is_given_up() -> None:
 
 
 def test_closing_it_tells_those_who_still_wait() -> None:
-    asker = Caller()
+    sender = MessageSender()
     with hosted(CountingRunner()) as host:
-        host.take(asker, add(10**9))
-        asker.next()
+        host.take(sender, add(10**9))
+        sender.next()
 
-    assert asker.until_last()[-1] == {"died": "the engine was stopped"}
+    assert sender.until_last()[-1] == {"died": "the engine was stopped"}

@@ -1,1 +1,1 @@
-"""What runs in engines' own processes; imports nothing of `inference` outside this package."""
+"""Code of engine child processes; imports nothing of `inference` outside this package."""

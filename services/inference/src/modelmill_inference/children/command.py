@@ -1,7 +1,7 @@
-"""Runs a server that is not ours for as long as its parent lives, and ends all that it started.
+"""Guard process of a third-party server: kills the server's process group when the parent ends.
 
-A process of its own, because the parent may be killed: this one then reads the end of the pipe,
-and the server's whole group goes at once, whatever it is doing.
+It is a separate process, because the parent may be killed: the guard then reads end of file from
+the pipe.
 
 In: `{"run": {"command": [...], "environment": {...}}}`. Out: `{"ended": status}`.
 """
@@ -18,34 +18,34 @@ from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 
 STDERR = 2
 NOT_FOUND = 127
-"""Exit status of a command that cannot be run, as a shell has it."""
+"""Exit status of a command that cannot be executed, as in a shell."""
 
 
 class GuardedCommand:
-    """One running command, the leader of its own group."""
+    """A running command in a process group of its own."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         self._process = subprocess.Popen(
             command,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
-            # What it prints is a log, and stdout has a reader who expects none.
+            # Its output is a log; stdout may be read by the parent.
             stdout=STDERR,
             start_new_session=True,
-            # A kill -9 of this process leaves no server behind; no thread runs yet.
+            # Even SIGKILL of this process stops the server; no thread runs yet.
             preexec_fn=end_with_parent,
         )
         self._lock = threading.Lock()
         self._is_over = False
 
     def wait(self) -> int:
-        """Its exit status, once it and all of its group are gone."""
+        """Wait for the command and its group; returns the exit status."""
         status = self._process.wait()
         self.kill()
         return status
 
     def kill(self) -> None:
-        """End the group; a second time it does nothing: the number may be another's by then."""
+        """Kill the group. Idempotent, because the id may be reused by another group."""
         with self._lock:
             if self._is_over:
                 return
@@ -57,8 +57,8 @@ class GuardedCommand:
 
 
 def main() -> None:
-    """Until the command ends or the parent is gone."""
-    # The parent decides: a terminal's Ctrl-C reaches it too, and it hangs up when it is time.
+    """Run until the command or the parent ends."""
+    # Ctrl-C also reaches the parent, which closes the pipe when it stops.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = ParentPipe()
@@ -70,7 +70,7 @@ def main() -> None:
             print(f"cannot run {run['command'][0]}: {error.strerror}", file=sys.stderr)
             parent.send({"ended": NOT_FOUND})
             return
-        threading.Thread(target=_tell_its_end, args=(guarded, parent), daemon=True).start()
+        threading.Thread(target=_report_end, args=(guarded, parent), daemon=True).start()
         try:
             while True:
                 for _ in parent.receive(wait=True):
@@ -81,7 +81,7 @@ def main() -> None:
         return
 
 
-def _tell_its_end(guarded: GuardedCommand, parent: ParentPipe) -> None:
+def _report_end(guarded: GuardedCommand, parent: ParentPipe) -> None:
     try:
         parent.send({"ended": guarded.wait()})
     except ParentGoneError:

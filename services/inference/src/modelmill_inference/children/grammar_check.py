@@ -1,8 +1,8 @@
-"""Whether a text is a grammar at all, before a pipeline sees it.
+"""Validates the syntax of a grammar before it reaches a pipeline.
 
-A pipeline finds out in the middle of a step, and does not recover. This knows a part of what
-XGrammar reads, enough for what our compiler writes: a rule a line, literals, classes of characters,
-names, groups, alternatives and repeats.
+A pipeline detects an invalid grammar only during a step, and does not recover. This accepts the
+subset of XGrammar's EBNF that our compiler writes: one rule per line, literals, character classes,
+names, groups, alternatives and repetitions.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 _RULE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*::=(.*)", re.ASCII)
 _POINT = r"\\U[0-9a-fA-F]{8}|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
 _IN_LITERAL = rf"(?:{_POINT}|\\[nrt\"'\\]|[^\"\\\0])"
-# Others than ASCII by their number only: XGrammar misreads a range behind one.
+# Non-ASCII characters must be escaped: XGrammar misreads a range after one.
 _IN_CLASS = rf"(?:{_POINT}|\\[nrt\"'\\\[\]^-]|[\x01-Z_-\x7f^])"
 _TOKEN = re.compile(
     rf'(?P<literal>"{_IN_LITERAL}*")'
@@ -25,7 +25,7 @@ _DIGIT = r"(?:[0-9a-fA-F]|\\U000000[3-6][0-9a-f]|\\x[3-6][0-9a-f])"
 _MISREAD = re.compile(
     rf"(?:[\x7f-\xff]|\\(?:U000000|u00|x)(?:[189a-fA-F][0-9a-fA-F]|0[0-8bcefBCEF]|7[fF])){_DIGIT}"
 )
-"""Characters that XGrammar writes anew without leading zeros, before what could be a digit."""
+"""Characters that XGrammar rewrites without leading zeros, followed by a possible digit."""
 _RESERVED = frozenset(("true", "false"))
 _MOST_NESTED = 500
 _MOST_REPEATED = 1_000_000
@@ -33,11 +33,7 @@ _LAST_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
 
 def check_grammar(text: str) -> None:
-    """Refuse what is no grammar.
-
-    Raises:
-        ValueError: says what is wrong.
-    """
+    """Raises ValueError with the reason if `text` is not a valid grammar."""
     rules: set[str] = set()
     used: set[str] = {"root"}
     for line in filter(str.strip, text.split("\n")):
@@ -51,7 +47,7 @@ def check_grammar(text: str) -> None:
 
 
 def _check_body(body: str) -> Iterator[str]:
-    """The names that it uses."""
+    """Names that a rule refers to."""
     depth, before = 0, ""
     for token in _tokens(body):
         kind = str(token.lastgroup if token["repeat"] is None else "repeat")

@@ -1,4 +1,4 @@
-"""A LoRA adapter as PEFT writes it, read without PEFT and without torch."""
+"""Reads LoRA adapters in PEFT's format, without PEFT and torch."""
 
 import json
 import math
@@ -31,26 +31,26 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "trainable_token_indices": (None, [], {}),
     "alora_invocation_tokens": (None, []),
 }
-"""What a setting may be; with another value the weights mean something else."""
+"""Supported values per setting; others change the meaning of the weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoraAdapter:
-    """What it adds to the outcome of a module: `scale * (x @ down.T @ up.T)`."""
+    """LoRA weights; `scale * (x @ down.T @ up.T)` is added to a module's output."""
 
     weights: Path
     scale: float
     down: Mapping[str, Floats]
-    """By the module's name, [rank, in]."""
+    """By module name, [rank, in]."""
     up: Mapping[str, Floats]
-    """By the module's name, [out, rank]."""
+    """By module name, [out, rank]."""
 
 
 def read_adapter(folder: Path) -> LoraAdapter:
-    """The adapter in `folder`.
+    """Read the adapter in `folder`.
 
     Raises:
-        ValueError: it is no plain LoRA adapter; says what it has that is not.
+        ValueError: it is not a plain LoRA adapter; names the unsupported setting.
         OSError, KeyError: a file or a setting is missing.
     """
     config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def _module(name: str, end: str) -> str:
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Floats]]:
-    """Of a safetensors file: length of the header, the header as JSON, then the values."""
+    """Parse a safetensors file: header length, JSON header, values."""
     content = path.read_bytes()
     begin = 8 + int.from_bytes(content[:8], "little")
     for name, entry in json.loads(content[8:begin]).items():
@@ -94,6 +94,6 @@ def _tensors(path: Path) -> Iterator[tuple[str, Floats]]:
 
 def _values(body: bytes, kind: str) -> Floats:
     if kind == "BF16":
-        # The upper half of a single-precision number.
+        # bfloat16 is the upper half of a float32.
         return (np.frombuffer(body, "<u2").astype(np.uint32) << 16).view(np.float32)
     return np.frombuffer(body, {"F32": "<f4", "F16": "<f2"}[kind]).astype(np.float32)

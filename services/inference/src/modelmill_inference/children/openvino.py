@@ -1,4 +1,4 @@
-"""OpenVINO GenAI with continuous batching in a process of its own: one pipeline."""
+"""Child process of the openvino engine: one continuous-batching pipeline of OpenVINO GenAI."""
 
 from collections import deque
 from pathlib import Path
@@ -20,37 +20,36 @@ from modelmill_inference.children.runner import Slices, TokenUpdate, serve
 
 
 class PenaltyQueue:
-    """Requests with a repetition penalty, in the order in which they came.
+    """FIFO queue of requests with a repetition penalty.
 
-    The prefix cache finds blocks that are filled in part, too, and one that a request still writes
-    on in is then read and written by two: both may say something wrong. Prompts are marked against
-    that (`openvino_cache`), but with a repetition penalty they cannot be, for it looks their tokens
-    up by number. Such requests share blocks only if their prompts begin with the same token, as
-    those of one chat template do: of these one is in the pipeline at a time.
+    The prefix cache also reuses partially filled blocks, which two requests may then write to: both
+    answers may become wrong. Prompts are marked against that (`openvino_cache`), but not with a
+    repetition penalty, which looks prompt tokens up by id. Such requests share blocks only if their
+    prompts start with the same token, as with one chat template: of those, one runs at a time.
 
     Args:
-        shares: whether there is a prefix cache at all; without one nobody waits.
+        shares: whether there is a prefix cache; without one no request waits.
     """
 
     def __init__(self, *, shares: bool) -> None:
         self._shares = shares
         self._waiting: deque[dict[str, Any]] = deque()
         self._running: dict[int, int] = {}
-        """First tokens of prompts in the pipeline, by request."""
+        """First prompt token of running requests, by request."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def holds(self, number: int) -> bool:
-        """Whether the request waits here."""
+        """Whether the request is queued."""
         return any(add["id"] == number for add in self._waiting)
 
     def take(self, add: dict[str, Any]) -> None:
-        """Put a request behind those that wait."""
+        """Enqueue a request."""
         self._waiting.append(add)
 
     def must_wait(self, add: dict[str, Any]) -> bool:
-        """Whether another has its beginning now, or waits for it."""
+        """Whether a running or queued request has the same first token."""
         if not self._can_share(add):
             return False
         first = add["prompt"][0]
@@ -58,17 +57,17 @@ class PenaltyQueue:
         return first in self._running.values() or first in before
 
     def begin(self, add: dict[str, Any]) -> None:
-        """It is in the pipeline."""
+        """Mark a request as running."""
         if self._can_share(add):
             self._running[add["id"]] = add["prompt"][0]
 
     def leave(self, number: int) -> None:
-        """It is over, or is not wanted any more."""
+        """Remove a request."""
         self._running.pop(number, None)
         self._waiting = deque(add for add in self._waiting if add["id"] != number)
 
     def next(self) -> list[dict[str, Any]]:
-        """Those whose turn has come; each is to be begun."""
+        """Dequeue the requests that may start now."""
         taken, due = set(self._running.values()), []
         for add in [*self._waiting]:
             if add["prompt"][0] not in taken:
@@ -82,7 +81,7 @@ class PenaltyQueue:
 
 
 def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
-    """The pipeline as `adapters.openvino` describes it."""
+    """Create the pipeline from the load message of `adapters.openvino`."""
     scheduler = genai.SchedulerConfig()
     scheduler.cache_size = load["cache_gigabytes"]
     scheduler.max_num_seqs = load["max_sequences"]
@@ -94,18 +93,18 @@ def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
 
 
 def _adapters(load: dict[str, Any]) -> genai.AdapterConfig:
-    """One, for good: of several that are switched, the pipeline takes requests for the last alone,
-    and its prefix cache does not tell them apart.
+    """A single static adapter: with several, the pipeline serves only the last one, and its prefix
+    cache does not distinguish them.
     """
     adapter = read_adapter(Path(load["adapter"]))
     check_fits(Path(load["folder"]), adapter)
-    # GenAI reads the weights and not their settings.
+    # GenAI does not read the adapter config.
     mode = genai.AdapterConfig.Mode.MODE_STATIC
     return genai.AdapterConfig(genai.Adapter(adapter.weights), adapter.scale, mode)
 
 
 def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
-    """Greedy when the temperature is 0; ends at any of the model's end tokens."""
+    """Convert a request; temperature 0 is greedy."""
     config = genai.GenerationConfig()
     config.max_new_tokens = add["max_new_tokens"]
     config.stop_token_ids = set(add["eos_ids"])
@@ -126,17 +125,17 @@ def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
 
 
 class OpenVinoRunner:
-    """`runner.Runner` by one continuous-batching pipeline."""
+    """`runner.Runner` on a continuous-batching pipeline."""
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
         has_cache: bool = load["prefix_cache"]
         if has_cache and not keeps_scopes_apart(self._pipeline):
-            # Better slow than a cache in which one tenant can find out what another asked.
-            print("the prefix cache is off: this device cannot keep one for each tenant")
+            # A shared cache would reveal other tenants' prompts by timing.
+            print("the prefix cache is disabled: this device cannot separate it by tenant")
             has_cache = False
             self._pipeline = open_pipeline(load | {"prefix_cache": False})
-        self._turns = PenaltyQueue(shares=has_cache)
+        self._penalty_queue = PenaltyQueue(shares=has_cache)
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
@@ -144,26 +143,26 @@ class OpenVinoRunner:
 
     @property
     def busy(self) -> bool:
-        return bool(self._turns) or bool(self._pipeline.has_non_finished_requests())
+        return bool(self._penalty_queue) or bool(self._pipeline.has_non_finished_requests())
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add)
-        if self._turns.must_wait(add):
-            self._turns.take(add)
+        if self._penalty_queue.must_wait(add):
+            self._penalty_queue.take(add)
         else:
             self._begin(add)
 
     def _begin(self, add: dict[str, Any]) -> None:
-        self._turns.begin(add)
-        # An answer with a form that comes to its limit is ended by a request of its own.
+        self._penalty_queue.begin(add)
+        # A constrained answer that reaches its limit is completed by a second request.
         computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
         prompt = scoped_prompt(add, computed)
         handle = self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
         self._live[add["id"]] = _Live(handle, add, prompt)
 
     def _check(self, add: dict[str, Any]) -> None:
-        """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
-        if add["id"] in self._live or self._turns.holds(add["id"]):
+        """Reject requests that the pipeline would accept, but that would fail the whole batch."""
+        if add["id"] in self._live or self._penalty_queue.holds(add["id"]):
             raise ValueError(f"request {add['id']} is here already")
         if not all(0 <= token < self._vocabulary for token in add["prompt"]):
             raise ValueError(f"a token is not in the vocabulary of {self._vocabulary}")
@@ -171,13 +170,13 @@ class OpenVinoRunner:
             check_grammar(add["grammar"])
 
     def cancel(self, number: int) -> None:
-        self._turns.leave(number)
+        self._penalty_queue.leave(number)
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
 
     def step(self) -> list[TokenUpdate]:
-        for add in self._turns.next():
+        for add in self._penalty_queue.next():
             self._begin(add)
         self._pipeline.step()
         updates = []
@@ -187,7 +186,7 @@ class OpenVinoRunner:
                 updates.append(heard)
             if heard.end:
                 del self._live[number]
-                self._turns.leave(number)
+                self._penalty_queue.leave(number)
             if heard.end == "length" and live.is_held:
                 self._unfinished.keep(live.tenant, live.prompt, live.tokens)
         return updates
@@ -200,20 +199,20 @@ class OpenVinoRunner:
 
 
 class _Live:
-    """A request in the pipeline."""
+    """A running request."""
 
     def __init__(self, handle: Any, add: dict[str, Any], prompt: list[int]) -> None:
         self.handle = handle
         self.tenant: str = add["tenant"]
         self.prompt = prompt
-        """As the pipeline was given it."""
+        """Prompt as passed to the pipeline."""
         self.tokens: list[int] = []
-        """What was read of the answer."""
+        """Tokens of the answer so far."""
         self.is_held = bool(add["grammar"])
         self._wants_logprobs = add["logprobs"] is not None
 
     def read(self, number: int) -> TokenUpdate:
-        """New tokens and how it ended, if it did."""
+        """New tokens, and how the answer ended, if it did."""
         status = self.handle.get_status()
         tokens: list[int] = []
         chosen: list[Any] | None = [] if self._wants_logprobs else None

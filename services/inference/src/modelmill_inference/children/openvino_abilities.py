@@ -1,4 +1,4 @@
-"""What the openvino runner can do; plain, for those who start it and may not import OpenVINO."""
+"""Features of the openvino runner; for the parent process, which must not import OpenVINO."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,11 +8,11 @@ EXACT = {
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
     "KV_CACHE_PRECISION": "f32",
 }
-"""With these, and only with all of them, an answer does not depend on its neighbours."""
+"""Properties with which an answer does not depend on the batch; all are needed."""
 
 
 def abilities_of(load: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `domain.generation.Abilities`, for a pipeline that is loaded by this message."""
+    """Fields of `domain.generation.Abilities` for a load message."""
     return {
         "exact": load["device"] == "CPU" and EXACT.items() <= load["properties"].items(),
         "logprobs": 0,

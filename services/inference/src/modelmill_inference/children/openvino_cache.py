@@ -1,8 +1,8 @@
-"""A prefix cache for each tenant, in a pipeline that has one for all.
+"""Separates the prefix cache of a pipeline by tenant.
 
-The cache finds blocks by a hash of all tokens before them, as 64-bit numbers; the model reads the
-lower half of each. What is in the upper half of the first token therefore changes where a prompt is
-found, and nothing else. That is no promise of OpenVINO's, so it is tried out before it is used.
+The cache hashes all tokens of a prefix as 64-bit numbers, and the model reads only the lower half
+of each. A tenant id in the upper half of the first token therefore changes the cache key and
+nothing else. OpenVINO does not guarantee that, so it is tested before use.
 """
 
 import hashlib
@@ -15,32 +15,32 @@ from openvino import Tensor
 
 UPPER_HALF = 32
 BLOCK_TOKENS = 32
-"""Of the cache: 32 on a CPU, 16 on a GPU, of which this is a multiple."""
+"""Block size of the cache: 32 on CPU, 16 on GPU."""
 SCOPES = 2**31
-"""Scopes are below it; 0 is nobody's."""
+"""Number of scopes; 0 is unused."""
 _PROBE = [1, 2, 3, 4]
 _PROBE_TOKENS = 2
 _PROBE_ID = 0
-"""Of no request; they are counted from 1."""
+"""Request ids start at 1."""
 _CLOSE = 1e-3
 MOST_UNFINISHED = 64
-"""Answers that are remembered; who goes on behind one does so at once."""
+"""Remembered answers; a continuation follows at once."""
 
 
 def scoped_prompt(add: dict[str, Any], computed: Sequence[int] = ()) -> list[int]:
-    """The request's prompt, to be found in its tenant's scope, and in whole blocks only.
+    """The prompt with cache marks: reusable within its tenant, and in whole blocks only.
 
-    GenAI 2026.4.1 also finds blocks that are filled in part, and now and then takes one that
-    another request writes on in: 70 of 9,800 greedy answers beside others with common beginnings
-    were wrong, none of 8,900 with a last block that is marked as this request's own.
+    GenAI 2026.4.1 also reuses partially filled blocks, occasionally one that another request writes
+    to: 70 of 9,800 greedy answers with common prefixes were wrong, and none of 8,900 with a last
+    block that is marked as the request's own.
 
     Args:
         add: the request.
-        computed: what the prompt begins with, as `UnfinishedAnswers` has it.
+        computed: prefix with the marks of an unfinished answer, see `UnfinishedAnswers`.
     """
     prompt: list[int] = list(add["prompt"])
     if not prompt or add["repetition_penalty"] != 1:
-        # This penalty looks prompt tokens up by their number: all that use it share a cache.
+        # The penalty looks prompt tokens up by id, so that they cannot be marked.
         return prompt
     own = 1 + add["id"] % (SCOPES - 1)
     last_block = _whole_blocks(len(prompt) - 1)
@@ -57,39 +57,39 @@ class _Unfinished(NamedTuple):
     prompt_tokens: int
     tokens: list[int]
     marked: list[int]
-    """The same, as the cache knows them."""
+    """Tokens with cache marks."""
 
     def goes_on_in(self, tenant: str, prompt: Sequence[int]) -> bool:
-        """Whether the prompt is that of the answer and some of the answer."""
+        """Whether the prompt continues this answer."""
         is_longer = self.prompt_tokens < len(prompt) <= len(self.tokens)
         return is_longer and self.tenant == tenant and self.tokens[: len(prompt)] == list(prompt)
 
 
 class UnfinishedAnswers:
-    """Answers that came to their limit, so that who goes on behind one finds what it computed.
+    """Answers that reached their limit, so that a continuation can reuse their cache blocks.
 
-    Its last blocks are marked as its own, so that nobody else would find them. The one request that
-    goes on may, in whole blocks: nobody writes in these any more.
+    Their last blocks are marked as their own, so that no other request finds them. The continuation
+    may reuse whole blocks, which are not written any more.
     """
 
     def __init__(self) -> None:
         self._answers: deque[_Unfinished] = deque(maxlen=MOST_UNFINISHED)
 
     def keep(self, tenant: str, prompt: Sequence[int], generated: Sequence[int]) -> None:
-        """Remember one; its prompt as the pipeline was given it."""
+        """Remember an answer; `prompt` is as passed to the pipeline."""
         marked = [*prompt, *generated]
         tokens = [token % 2**UPPER_HALF for token in marked]
         self._answers.append(_Unfinished(tenant, len(prompt), tokens, marked))
 
     def take(self, tenant: str, prompt: Sequence[int]) -> list[int]:
-        """What the prompt begins with of an answer and was computed, as the cache knows it.
+        """Computed prefix of the prompt with its cache marks, in whole blocks.
 
-        In whole blocks; empty when it goes on behind none.
+        Empty if the prompt continues no answer.
         """
         for answer in self._answers:
             if answer.goes_on_in(tenant, prompt):
                 self._answers.remove(answer)
-                # The last token was never read by the model.
+                # The model has not processed the last token.
                 computed = min(len(prompt), len(answer.tokens) - 1)
                 return answer.marked[: _whole_blocks(computed)]
         return []
@@ -100,13 +100,13 @@ def _whole_blocks(tokens: int) -> int:
 
 
 def scope_of(tenant: str) -> int:
-    """Who may find what was computed of a prompt, as a number; the same in every process."""
+    """Cache scope of a tenant; the same in every process."""
     digest = hashlib.sha256(tenant.encode()).digest()
     return 1 + int.from_bytes(digest[:8], "big") % (SCOPES - 1)
 
 
 def keeps_scopes_apart(pipeline: genai.ContinuousBatchingPipeline) -> bool:
-    """Whether the model reads the lower half of a token and no more. Takes six steps."""
+    """Test whether the model ignores the upper half of a token. Takes six steps."""
     plain = _answer(pipeline, _PROBE)
     for scope in (1, 2**31 - 1):
         scoped = _answer(pipeline, [_PROBE[0] | scope << UPPER_HALF, *_PROBE[1:]])
@@ -120,7 +120,7 @@ def keeps_scopes_apart(pipeline: genai.ContinuousBatchingPipeline) -> bool:
 def _answer(
     pipeline: genai.ContinuousBatchingPipeline, prompt: list[int]
 ) -> tuple[list[int], list[float]]:
-    """Tokens and their log-probabilities."""
+    """Tokens and log-probabilities."""
     config = genai.GenerationConfig()
     config.max_new_tokens = _PROBE_TOKENS
     config.logprobs = 1

@@ -1,4 +1,4 @@
-"""What the graph of an OpenVINO build is changed into, to read texts with it."""
+"""Rewrites the graph of an OpenVINO build for scoring and embedding."""
 
 import math
 import re
@@ -14,30 +14,30 @@ MODEL_FILE = "openvino_model.xml"
 HIDDEN, LOGPROB, LIKELIEST = "hidden", "logprob", "likeliest"
 """Results: [row, token, size]; of the targets, [row, place]."""
 PLACES, TARGETS = "places", "targets"
-"""Inputs: [place], the places whose next token is of interest; [row, place], that token."""
+"""Inputs: [place], positions to predict from; [row, place], target tokens."""
 
 _LINEAR = re.compile(r"__module\.(?P<module>.+)/\w+::linear/MatMul")
 _LONG, _FLOAT = np.dtype(np.int64), np.dtype(np.float32)
 
 
 def reading_model(folder: Path, adapter: LoraAdapter | None = None) -> Model:
-    """The build, with hidden states and the likelihood of given tokens for results.
+    """The build with hidden states and target log-probabilities as outputs.
 
     Args:
-        folder: of the build.
-        adapter: put upon it.
+        folder: folder of the build.
+        adapter: applied to it.
 
     Raises:
-        ValueError: the graph is not that of a model of language.
+        ValueError: the graph is not a causal language model.
     """
     model = Core().read_model(folder / MODEL_FILE)
     if adapter is not None:
-        _put_upon(model, adapter)
+        _apply_lora(model, adapter)
     head = _head(model)
     hidden = head.input_value(0)
     places = _named(ops.parameter([-1], _LONG), PLACES)
     targets = _named(ops.parameter([-1, -1], _LONG), TARGETS)
-    # The head is the largest matrix and its results are the largest of all: only for what is asked.
+    # The output head is the largest layer with the largest output: compute it only where needed.
     wanted = ops.gather(hidden, places, ops.constant(1, _LONG))
     head.input(0).replace_source_output(wanted.output(0))
     logits = model.output(0).get_node().input_value(0)
@@ -51,17 +51,17 @@ def reading_model(folder: Path, adapter: LoraAdapter | None = None) -> Model:
 
 
 def vocabulary_of(folder: Path) -> int:
-    """Token ids of the build are below it."""
+    """Vocabulary size of the build."""
     logits = Core().read_model(folder / MODEL_FILE).output(0)
     size: int = logits.partial_shape[-1].get_length()
     return size
 
 
 def check_fits(folder: Path, adapter: LoraAdapter) -> None:
-    """Refuse an adapter of another model: the pipeline would leave it out in silence.
+    """Reject an adapter of another model, which the pipeline would silently ignore.
 
     Raises:
-        ValueError: the build has no such modules, or of other sizes.
+        ValueError: module names or sizes differ.
     """
     modules = _modules(Core().read_model(folder / MODEL_FILE))
     for name, down in adapter.down.items():
@@ -74,7 +74,7 @@ def check_fits(folder: Path, adapter: LoraAdapter) -> None:
 
 
 def cache_bytes_per_token(model: Model) -> int:
-    """What keys and values of a token take in full precision."""
+    """Key-value cache per token in float32."""
     shapes = [
         op.output(0).partial_shape for op in model.get_ops() if op.get_type_name() == "ReadValue"
     ]
@@ -84,7 +84,7 @@ def cache_bytes_per_token(model: Model) -> int:
 
 
 def _head(model: Model) -> Node:
-    """The matrix that makes logits; behind it are only scales and caps."""
+    """The output head; only scales and caps follow it."""
     node: Node = model.output(0).get_node()
     while node.get_type_name() != "MatMul":
         if not node.inputs():
@@ -94,12 +94,12 @@ def _head(model: Model) -> Node:
 
 
 def _modules(model: Model) -> dict[str, Node]:
-    """The linear layers, by the names that they had before the export."""
+    """Linear layers by their name before the export."""
     found = ((_LINEAR.fullmatch(op.get_friendly_name()), op) for op in model.get_ops())
     return {match["module"]: op for match, op in found if match}
 
 
-def _put_upon(model: Model, adapter: LoraAdapter) -> None:
+def _apply_lora(model: Model, adapter: LoraAdapter) -> None:
     modules = _modules(model)
     for name, down in adapter.down.items():
         linear = modules[name].output(0)
@@ -113,7 +113,7 @@ def _put_upon(model: Model, adapter: LoraAdapter) -> None:
 
 def _likelihood(logits: Output, targets: Node) -> dict[str, Node]:
     last = ops.constant(-1, _LONG)
-    # In full precision whatever the build computes in.
+    # In float32, whatever the build computes in.
     logprobs = ops.log_softmax(ops.convert(logits, _FLOAT), -1)
     of_target = ops.gather_elements(logprobs, ops.unsqueeze(targets, last), -1)
     best = ops.reduce_max(logprobs, last, keep_dims=True)

@@ -30,29 +30,29 @@ from modelmill_inference.children.runner import Slices
 Floats = NDArray[np.float32]
 Rows = Sequence[Sequence[int]]
 Kept = list[Floats]
-"""Keys and values of what was read."""
+"""A saved key-value cache."""
 
 PART_TOKENS = 64
-"""Read at a time: in full precision that takes as long as the pipeline's own parts of prompts."""
+"""Tokens per pass: in full precision this takes as long as a prefill chunk of the pipeline."""
 CACHE_BYTES = 64 * 1024 * 1024
-"""Texts are read side by side as long as their keys and values fit here."""
+"""Key-value cache of texts in one batch."""
 GIGABYTE = 1 << 30
 FULL_PRECISION = {
     "INFERENCE_PRECISION_HINT": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
     "KV_CACHE_PRECISION": "f32",
 }
-"""On a CPU; other devices compute as their properties say."""
+"""For CPUs; other devices use their own properties."""
 POLL_SECONDS = 0.001
 DECIMALS = 8
-"""Of a vector's values: all that single precision has of numbers below 1."""
+"""Precision of float32 for values below 1."""
 
 
 class ReadingModel:
-    """The build, compiled for reading.
+    """The build, compiled for scoring and embedding.
 
     Args:
-        load: as of `openvino.open_pipeline`.
+        load: load message, as for `openvino.open_pipeline`.
     """
 
     def __init__(self, load: dict[str, Any]) -> None:
@@ -67,35 +67,35 @@ class ReadingModel:
         self._compiled = Core().compile_model(model, device, properties)
 
     def begin(self, tokens: int) -> "ReadingSession":
-        """A reading that has read nothing, of a text of so many tokens.
+        """Start a session for a text of `tokens` tokens.
 
         Raises:
-            ValueError: its keys and values need more memory than the pipeline has for all.
+            ValueError: its key-value cache exceeds the cache size.
         """
         if self._token_bytes * tokens > self._most_bytes:
             raise ValueError(f"keys and values of {tokens} tokens do not fit into the cache")
         return ReadingSession(self._compiled.create_infer_request(), self._inputs)
 
     def rows_side_by_side(self, tokens: int) -> int:
-        """Texts of that length that may be read together."""
+        """Batch size for texts of this length."""
         return min(PART_TOKENS, max(1, CACHE_BYTES // (self._token_bytes * tokens)))
 
 
 class ReadPart(NamedTuple):
-    """What came of a part of some texts; padding is cut off."""
+    """Outputs for one chunk of a text, without padding."""
 
     row: int
-    """Of which text."""
+    """Index of the text."""
     hidden: Floats
     """[token, size]"""
     logprobs: Floats
-    """Of the targets; meaningless without them."""
+    """Log-probabilities of the targets; undefined without targets."""
     likeliest: Floats
-    """1 where the target is the likeliest."""
+    """1 where the target is the most likely token."""
 
 
 class ReadingSession:
-    """Keys and values of what was read so far, and a way to read on."""
+    """A stateful inference session with its key-value cache."""
 
     def __init__(self, request: Any, inputs: set[str]) -> None:
         self._request = request
@@ -103,11 +103,11 @@ class ReadingSession:
         self._past = 0
 
     def keep(self) -> Kept:
-        """A copy of the keys and values, to go back to."""
+        """Copy the key-value cache."""
         return [state.state.data.copy() for state in self._request.query_state()]
 
     def go_back(self, kept: Kept, tokens: int) -> None:
-        """Be where `keep` was called, after so many tokens."""
+        """Restore a copy that was made after `tokens` tokens."""
         self._request.reset_state()
         self._past = tokens
         if tokens:
@@ -115,11 +115,11 @@ class ReadingSession:
                 state.state = Tensor(values)
 
     def read(self, rows: Rows, targets: Rows | None = None) -> Iterator[list[ReadPart]]:
-        """Read on with one text, or with several that all begin with the one read so far.
+        """Process one text, or several that continue the text so far, in chunks.
 
         Args:
             rows: token ids.
-            targets: for each token the one whose likelihood behind it is wanted.
+            targets: for each token the next token whose log-probability is wanted.
         """
         alive = list(range(len(rows)))
         sources = [0] * len(rows) if self._past else alive
@@ -143,7 +143,7 @@ class ReadingSession:
         positions = np.arange(self._past, self._past + width)
         given = {
             "input_ids": ids,
-            # Padding is behind the texts, where no token of theirs looks.
+            # Padding follows the texts, so causal attention ignores it.
             "attention_mask": np.ones((rows, self._past + width), np.int64),
             "position_ids": np.tile(positions, (rows, 1)),
             "beam_idx": np.array(sources, np.int32),
@@ -168,10 +168,10 @@ def _padded(rows: Rows) -> NDArray[np.int64]:
 
 
 class Reader:
-    """Reads texts, in slices.
+    """Scores and embeds texts, in slices.
 
     Args:
-        load: as of `openvino.open_pipeline`.
+        load: load message, as for `openvino.open_pipeline`.
     """
 
     def __init__(self, load: dict[str, Any]) -> None:
@@ -180,10 +180,10 @@ class Reader:
         self._opened: Future[ReadingModel] | None = None
 
     def score(self, prompt: list[int], continuations: Rows) -> Slices[list[list[Any]]]:
-        """`[log_likelihood, is_greedy]` of each continuation; the prompt is computed once."""
+        """`[log_likelihood, is_greedy]` per continuation; the prompt is computed once."""
         model = yield from self._model()
         reading = model.begin(len(prompt) + max(map(len, continuations)))
-        # The prompt's last token is read with the continuations: what follows it is of interest.
+        # The prompt's last token is processed with the continuations: it predicts their first one.
         for _ in reading.read([prompt[:-1]]):
             yield
         groups = list(_groups(continuations, model, len(prompt)))
@@ -203,7 +203,7 @@ class Reader:
         return scores
 
     def score_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Slices[Any]:
-        """As `score`, of prompts that have one continuation each, read side by side."""
+        """As `score`, for prompts with one continuation each, in one batch."""
         model = yield from self._model()
         rows = [[*prompt, *continuation[:-1]] for prompt, continuation in pairs]
         targets = [[0] * (len(prompt) - 1) + list(goal) for prompt, goal in pairs]
@@ -223,7 +223,7 @@ class Reader:
         return scores
 
     def embed(self, texts: Rows) -> Slices[list[list[float]]]:
-        """For each text the mean of its tokens' last hidden states, scaled to length 1."""
+        """Mean of the last hidden states of each text, normalised."""
         model = yield from self._model()
         vectors: list[list[float]] = [[] for _ in texts]
         for group in _groups(texts, model, 0):
@@ -233,13 +233,13 @@ class Reader:
                 for part in parts:
                     sums[part.row] += part.hidden.sum(axis=0, dtype=np.float64)
                 yield
-            # The scale of the mean and of the sum is the same once the length is 1.
+            # Normalisation makes dividing by the token count unnecessary.
             for number, total in zip(group, sums, strict=True):
                 vectors[number] = (total / np.linalg.norm(total)).round(DECIMALS).tolist()
         return vectors
 
     def _model(self) -> Slices[ReadingModel]:
-        """The model, opened in a thread: that takes as long as many steps, but needs no lock."""
+        """The model, compiled in a thread, which releases the GIL; steps of the batch continue."""
         if self._opened is None:
             self._opened = self._threads.submit(ReadingModel, self._load)
         while not self._opened.done():
@@ -249,7 +249,7 @@ class Reader:
 
 
 def _groups(rows: Rows, model: ReadingModel, before: int) -> Iterator[list[int]]:
-    """Which to read together, of similar length; `before` tokens stand before each of them."""
+    """Batches of texts of similar length; `before` is the length of a common prefix."""
     by_length = sorted(range(len(rows)), key=lambda number: -len(rows[number]))
     while by_length:
         interleaved = model.rows_side_by_side(before + len(rows[by_length[0]]))

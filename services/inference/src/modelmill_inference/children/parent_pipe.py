@@ -1,6 +1,6 @@
-"""JSON lines from and to the process that started this one.
+"""JSON-lines channel to the parent process.
 
-Its side is `modelmill_service_kit.child_process`.
+The other end is `modelmill_service_kit.child_process`.
 """
 
 import json
@@ -15,11 +15,11 @@ STDIN = 0
 
 
 class ParentGoneError(Exception):
-    """Nobody is there to generate for."""
+    """The parent has ended."""
 
 
 class ParentPipe:
-    """Lines from and to the parent."""
+    """The child's end of the channel."""
 
     def __init__(self) -> None:
         self._reports = int(sys.argv[1])
@@ -27,7 +27,7 @@ class ParentPipe:
         self._rest = b""
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message; ParentGoneError."""
+        """Send a message. Raises ParentGoneError."""
         line = memoryview(json.dumps(message, separators=(",", ":")).encode() + b"\n")
         try:
             while line:
@@ -36,7 +36,7 @@ class ParentPipe:
             raise ParentGoneError from error
 
     def receive(self, *, wait: bool) -> Iterator[dict[str, Any]]:
-        """Messages that are there; with `wait` at least one comes. ParentGoneError."""
+        """Received messages; with `wait`, at least one. Raises ParentGoneError."""
         while b"\n" not in self._rest:
             if not wait and not select.select([STDIN], [], [], 0)[0]:
                 return

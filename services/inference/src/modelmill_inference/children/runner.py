@@ -1,8 +1,8 @@
-"""What an engine's own process runs: the loop, and what each kind of engine puts into it.
+"""Main loop of an engine child process, and the runner interface of each engine.
 
-A step may hold the interpreter's lock and a single bad request can spoil a batch for all, so it
-runs here, alone, without asyncio. Any error of a step ends the process: pipelines do not recover
-from one, and the parent starts a new one.
+A step may hold the GIL, and one bad request can fail a whole batch; so steps run in a separate
+process without asyncio. Any error of a step ends the process: pipelines do not recover, and the
+parent starts a new process.
 
 In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
 `{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`; a cancel may name
@@ -22,14 +22,14 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from modelmill_inference.children.parent_pipe import ParentGoneError, ParentPipe
 
 SIGN_OF_LIFE_SECONDS = 1.0
-"""Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
+"""Interval of heartbeats while steps yield no tokens (long prefill), to detect hangs."""
 Result = TypeVar("Result")
 Slices = Generator[None, None, Result]
-"""Work that stops between its parts, so that the batch goes on meanwhile."""
+"""Work in slices, between which the batch continues."""
 
 
 class TokenUpdate(NamedTuple):
-    """What a step brought one request; the JSON of a message's row."""
+    """Tokens of one request from one step; a row of a `tokens` message."""
 
     number: int
     tokens: list[int]
@@ -38,37 +38,37 @@ class TokenUpdate(NamedTuple):
 
 
 class UpdateBatcher:
-    """Rows that wait for the next ones; what comes slowly never waits.
+    """Batches token updates, because a message costs both processes more than a token does.
 
-    Nor do the first tokens of a request, the last ones, and any of one that has stop texts: the
-    engine does not know these, and would go on past one meanwhile.
+    The first and last tokens of a request are sent at once, and all tokens of a request with stop
+    texts: the engine does not know those, and would generate beyond one meanwhile.
 
     Args:
-        seconds: between messages, at least; 0: each step is told at once.
+        seconds: minimum interval between messages; 0 sends each step at once.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._has_stops: set[int] = set()
         self._may_gather: set[int] = set()
-        """Whose first tokens were told, and who has no stop texts."""
+        """Requests whose first tokens were sent, and that have no stop texts."""
         self._urgent: list[TokenUpdate] = []
         self._waiting: dict[int, TokenUpdate] = {}
-        self._told = 0.0
+        self._sent_at = 0.0
 
     def expect(self, number: int, *, may_gather: bool) -> None:
-        """A request begins."""
+        """Register a request."""
         if not may_gather:
             self._has_stops.add(number)
 
     def forget(self, number: int) -> None:
-        """It is over, or was left; what waits of it is told to nobody."""
+        """Remove a request and its unsent tokens."""
         self._may_gather.discard(number)
         self._has_stops.discard(number)
         self._waiting.pop(number, None)
 
     def add(self, step: Iterable[TokenUpdate]) -> None:
-        """What a step brought."""
+        """Add the updates of a step."""
         for row in step:
             before = self._waiting.pop(row.number, None)
             whole = row if before is None else _joined(before, row)
@@ -82,13 +82,13 @@ class UpdateBatcher:
                 self._may_gather.add(row.number)
 
     def take(self, now: float) -> list[TokenUpdate]:
-        """What is to be told now; empty while all of it may wait."""
+        """Updates to send now; empty while all may wait."""
         urgent, self._urgent = self._urgent, []
-        if now - self._told < self._seconds:
+        if now - self._sent_at < self._seconds:
             return urgent
         waiting, self._waiting = self._waiting, {}
         if urgent or waiting:
-            self._told = now
+            self._sent_at = now
         return [*urgent, *waiting.values()]
 
 
@@ -98,40 +98,40 @@ def _joined(before: TokenUpdate, after: TokenUpdate) -> TokenUpdate:
 
 
 class Runner(Protocol):
-    """One loaded model with its batch. Errors of `step` are the end of it; others refuse one."""
+    """A loaded model with its batch. Errors of `step` are fatal; others reject one request."""
 
     @property
     def busy(self) -> bool:
-        """There is something to step for."""
+        """Whether there are requests."""
 
     def add(self, add: dict[str, Any]) -> None:
-        """Take a request: the fields of `GenerationRequest`, `id` and `eos_ids`."""
+        """Add a request: the fields of `GenerationRequest`, `id` and `eos_ids`."""
 
     def cancel(self, number: int) -> None:
-        """Forget a request; an unknown one is none."""
+        """Cancel a request; unknown ids are ignored."""
 
     def step(self) -> list[TokenUpdate]:
-        """Bring the batch on by one step, and say what came of it."""
+        """Run one step of the batch; returns the new tokens."""
 
     def score(
         self, prompt: list[int], continuations: list[list[int]]
     ) -> list[list[Any]] | Slices[list[list[Any]]]:
-        """`[log_likelihood, is_greedy]` of each continuation; at once, or in slices."""
+        """`[log_likelihood, is_greedy]` per continuation; at once, or in slices."""
 
     def embed(self, texts: list[list[int]]) -> list[list[float]] | Slices[list[list[float]]]:
-        """The vector of each text; at once, or in slices."""
+        """Embedding per text; at once, or in slices."""
 
 
 def serve(
     open_runner: Callable[[dict[str, Any]], Runner], warm_up: Callable[[], None] | None = None
 ) -> None:
-    """Load what the parent says, then obey, step and tell, until it is gone or a step fails.
+    """Load, then serve requests until the parent ends or a step fails.
 
     Args:
-        warm_up: for a parent that says so before it knows what to load.
+        warm_up: run if the parent sends `warm` before `load`.
     """
-    # The parent's group gets Ctrl-C and SIGTERM too, but requests in hand are to be finished:
-    # the parent hangs up when it is time.
+    # Signals to the process group must not abort running requests: the parent closes the pipe when
+    # they have finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = ParentPipe()
@@ -158,26 +158,26 @@ class _Loop:
         self._runner = runner
         self._gathered = UpdateBatcher(piece_seconds)
         self._parent = parent
-        # One after the other: each holds the keys and values of its texts.
+        # One at a time, because each holds a key-value cache.
         self._sliced: deque[tuple[int, Slices[Any]]] = deque()
-        self._last_word = time.monotonic()
+        self._last_sent = time.monotonic()
 
     def run(self) -> None:
         while True:
             idle = not self._runner.busy and not self._sliced
             for message in self._parent.receive(wait=idle):
-                self._obey(message)
+                self._handle(message)
             if self._runner.busy:
                 self._gathered.add(self._runner.step())
             now = time.monotonic()
             updates = self._gathered.take(now)
-            if updates or now - self._last_word > SIGN_OF_LIFE_SECONDS:
+            if updates or now - self._last_sent > SIGN_OF_LIFE_SECONDS:
                 self._parent.send({"tokens": updates})
-                self._last_word = now
+                self._last_sent = now
             if self._sliced:
-                self._go_on(*self._sliced[0])
+                self._run_slice(*self._sliced[0])
 
-    def _obey(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if "cancel" in message:
             self._cancel(message["cancel"])
             return
@@ -191,7 +191,7 @@ class _Loop:
             del body["id"]
             result = self._runner.score(**body) if order == "score" else self._runner.embed(**body)
         except Exception as error:
-            # Refused before it was scheduled, which harms nobody else.
+            # Rejected before it was scheduled; other requests are unaffected.
             self._reject(number, error)
         else:
             if isinstance(result, Generator):
@@ -204,8 +204,8 @@ class _Loop:
         self._gathered.forget(number)
         self._sliced = deque(work for work in self._sliced if work[0] != number)
 
-    def _go_on(self, number: int, work: Slices[Any]) -> None:
-        """Do a slice of it."""
+    def _run_slice(self, number: int, work: Slices[Any]) -> None:
+        """Run one slice."""
         try:
             next(work)
             return

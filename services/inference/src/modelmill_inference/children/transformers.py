@@ -1,4 +1,4 @@
-"""The reference engine: any causal model of transformers, in a process of its own."""
+"""Child process of the transformers engine."""
 
 import os
 import threading
@@ -12,23 +12,23 @@ from modelmill_inference.children.transformers_folder import (
 )
 
 POLITE = 10
-"""Added to the nice value of what nobody waits for yet."""
+"""Niceness of imports for a pre-warmed process."""
 
 
 def open_runner(load: dict[str, Any]) -> Runner:
-    """The runner that `adapters.transformers` describes; any exception is a refusal."""
+    """Create the runner from a load message; any exception rejects the model."""
     check_model_folder(Path(load["folder"]))
     if load["adapter"]:
         check_adapter_folder(Path(load["adapter"]))
-    # Seconds, which a folder that is refused does not cost.
+    # Imported after the checks, because it takes seconds.
     from modelmill_inference.children.transformers_runner import TransformersRunner
 
     return TransformersRunner(load)
 
 
 def warm_up() -> None:
-    """Import what every model needs, at low priority; what is loaded later has the usual one."""
-    # A thread, because the kernel lets nobody take back a priority that it has given up.
+    """Import the libraries at low priority; loading later has normal priority."""
+    # In a thread, because a process cannot raise its priority again.
     imports = threading.Thread(target=_import_politely)
     imports.start()
     imports.join()
@@ -36,12 +36,10 @@ def warm_up() -> None:
 
 def _import_politely() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + POLITE))
-    # The architecture that most models have, or are made of.
-
     import modelmill_inference.children.transformers_runner  # noqa: F401
 
 
 if __name__ == "__main__":
     serve(open_runner, warm_up)
-    # torch takes seconds to take itself apart, and there is nothing to be saved.
+    # torch takes seconds for its shutdown, which saves nothing.
     os._exit(0)

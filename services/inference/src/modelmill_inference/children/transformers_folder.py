@@ -1,4 +1,4 @@
-"""Whether a folder that nobody vouches for is safetensors and JSON, and whole; without torch."""
+"""Checks that an untrusted folder has only complete safetensors and JSON files; without torch."""
 
 import json
 import math
@@ -7,29 +7,29 @@ from pathlib import Path
 from typing import Any
 
 FOREIGN = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py", ".so")
-"""Weights that can carry code, and code."""
+"""File types that are code or can contain code."""
 CODE_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 HEADER_BYTES = 100 * 1024 * 1024
-"""No header of a safetensors file is longer."""
+"""Maximum header size of safetensors."""
 
 
 def check_model_folder(folder: Path) -> None:
-    """Raise ValueError for one from which a loader could take more than tensors and settings."""
+    """Raises ValueError if a loader could read more than tensors and settings from it."""
     if (folder / "adapter_config.json").exists():
-        # transformers would load the base that it names instead.
+        # transformers would load the base that the adapter names.
         raise ValueError("the folder is an adapter's, not a model's")
     _check_files(folder)
 
 
 def check_adapter_folder(folder: Path) -> None:
-    """The same for a PEFT adapter."""
+    """As `check_model_folder`, for a PEFT adapter."""
     if not (folder / "adapter_model.safetensors").is_file():
         raise ValueError("the adapter has no adapter_model.safetensors")
     _check_files(folder)
 
 
 def count_of_weights(folder: Path) -> int:
-    """Numbers in its safetensors files."""
+    """Parameter count of its safetensors files."""
     entries = (entry for path in folder.glob("*.safetensors") for entry in _entries(path))
     return sum(math.prod(entry["shape"]) for entry in entries)
 
@@ -51,7 +51,7 @@ def _check_files(folder: Path) -> None:
 def _refuse_code_key(name: str, document: Any) -> None:
     if isinstance(document, dict):
         for key, value in document.items():
-            # An attention of "owner/repository" would be fetched and run.
+            # An attention implementation "owner/repository" would be downloaded and executed.
             is_code = key in CODE_KEYS or (key.endswith("_implementation") and "/" in str(value))
             if is_code and value:
                 raise ValueError(f"{name} has {key}, which makes a loader run code")
@@ -70,7 +70,7 @@ def _refuse_torn(path: Path) -> None:
 
 
 def _entries(path: Path) -> Iterator[dict[str, Any]]:
-    """What the header of a safetensors file says of each tensor."""
+    """Header entries of a safetensors file."""
     with path.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
         if not 2 <= length <= HEADER_BYTES:

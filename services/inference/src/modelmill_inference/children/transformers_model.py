@@ -1,4 +1,4 @@
-"""A causal language model of transformers: tokens in, logits and hidden states out (torch)."""
+"""Loads and runs causal language models with transformers (imports torch)."""
 
 import copy
 import inspect
@@ -16,24 +16,24 @@ from modelmill_inference.children.transformers_folder import count_of_weights
 from modelmill_inference.domain.adapter_fit import BEGINNING
 
 PREFILL_TOKENS = 512
-"""A long prompt is computed in pieces of so many, so that others have their turn in between."""
+"""Chunk size of prefill, between which other requests run."""
 AGREEMENT = 0.05
-"""Two computations of the same logits differ by less than this part of their length."""
+"""Tolerance for two computations of the same logits, relative to their norm."""
 KINDS = ("PREFIX_TUNING", "PROMPT_TUNING")
-"""Of PEFT's adapters."""
+"""PEFT types with a soft prompt."""
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 class Memory:
-    """What the model has read of one text."""
+    """State of one text: tokens and key-value cache."""
 
     def __init__(self, cache: Any | None) -> None:
         self.tokens: list[int] = []
         self.cache = cache
-        """Keys and values; None where the model cannot go on from them."""
+        """Key-value cache; None if the model does not support one."""
 
     def copy(self) -> "Memory":
-        """One that can go on by itself."""
+        """An independent copy."""
         twin = Memory(None)
         twin.tokens = list(self.tokens)
         if self.cache is not None:
@@ -43,15 +43,15 @@ class Memory:
 
     @property
     def size_bytes(self) -> int:
-        """Of the keys and values."""
+        """Size of the key-value cache."""
         layers = [] if self.cache is None else self.cache.layers
         tensors = [value for layer in layers for value in vars(layer).values()]
         return sum(value.nbytes for value in tensors if isinstance(value, Tensor))
 
 
 def _copy_layer(layer: Any) -> Any:
-    # These put new keys behind the old ones in a new tensor, so the old ones can be shared; other
-    # layers write into their state.
+    # These layers append into a new tensor, so the old one can be shared; other layers write in
+    # place.
     appends = type(layer) in (DynamicLayer, DynamicSlidingWindowLayer)
     return copy.copy(layer) if appends else copy.deepcopy(layer)
 
@@ -63,13 +63,13 @@ def _moved(cache: Any, device: str) -> Any:
 
 
 class CausalModel:
-    """A model that was tried out: ValueError when it is none that could generate."""
+    """A model that passed a test run. Raises ValueError if it cannot generate."""
 
-    def __init__(self, module: Any, device: str, beginning: Any | None = None) -> None:
-        """`beginning` is a cache of keys and values that stand before every text."""
+    def __init__(self, module: Any, device: str, soft_prompt: Any | None = None) -> None:
+        """`soft_prompt` is a key-value cache that precedes every text."""
         self._module = module.eval().to(device)
         self._device = device
-        self._beginning = None if beginning is None else _moved(beginning, device)
+        self._soft_prompt = None if soft_prompt is None else _moved(soft_prompt, device)
         self._keeps_logits = "logits_to_keep" in inspect.signature(module.forward).parameters
         self._remembers = True
         self.vocabulary = int(module.get_input_embeddings().weight.shape[0])
@@ -78,16 +78,16 @@ class CausalModel:
         self._try_out()
 
     def new_memory(self) -> Memory:
-        """One of no text."""
+        """An empty state."""
         return Memory(self._new_cache() if self._remembers else None)
 
     def piece(self, tokens: list[int]) -> list[int]:
-        """What of `tokens` to read at once."""
+        """The next prefill chunk of `tokens`."""
         return tokens[: self._prefill_tokens]
 
     @torch.inference_mode()
     def read(self, tokens: list[int], memory: Memory, *, keep: int = 1) -> Tensor:
-        """(keep, V) float32 logits on the CPU behind the last `keep` of `tokens`."""
+        """(keep, V) float32 logits on the CPU after the last `keep` of `tokens`."""
         memory.tokens += tokens
         if memory.cache is None:
             return self._logits(memory.tokens, keep)
@@ -95,7 +95,7 @@ class CausalModel:
 
     @torch.inference_mode()
     def vector(self, tokens: list[int]) -> list[float]:
-        """The mean of the last hidden states, scaled to length 1."""
+        """Mean of the last hidden states, normalised."""
         how = self._without_memory()
         read = self._module.base_model(input_ids=self._ids(tokens), **how)
         mean = read.last_hidden_state[0].float().mean(dim=0)
@@ -110,15 +110,15 @@ class CausalModel:
         return logits[0, -keep:, : self.vocabulary].float().cpu()
 
     def _without_memory(self) -> dict[str, Any]:
-        """Arguments for a text that is read at once and forgotten."""
-        if self._beginning is None:
+        """Arguments for a single pass without state."""
+        if self._soft_prompt is None:
             return {"use_cache": False}
         return {"past_key_values": self._new_cache(), "use_cache": True}
 
     def _new_cache(self) -> Any:
-        if self._beginning is None:
+        if self._soft_prompt is None:
             return DynamicCache(config=self._module.config)
-        memory = Memory(self._beginning)
+        memory = Memory(self._soft_prompt)
         return memory.copy().cache
 
     def _ids(self, tokens: list[int]) -> Tensor:
@@ -126,7 +126,7 @@ class CausalModel:
 
     @torch.inference_mode()
     def _try_out(self) -> None:
-        """See that the model generates, whether from a cache, and how large that becomes."""
+        """Test generation, cache support and the cache size per token."""
         tokens = [0, self.vocabulary // 2, self.vocabulary - 1]
         whole = self._logits(tokens, 3)
         self.vocabulary = whole.shape[1]
@@ -141,7 +141,7 @@ class CausalModel:
             first_bytes = memory.size_bytes
             rest = self.read(tokens[1:], memory, keep=2)
         except (TypeError, ValueError, AttributeError, RuntimeError, IndexError):
-            # Some models keep what they read in a form of their own.
+            # Some models have a cache class of their own.
             self._remembers = False
         else:
             self._remembers = first_bytes > 0 and _agree(rest, whole[1:])
@@ -156,14 +156,14 @@ def _agree(one: Tensor, other: Tensor) -> bool:
 
 
 @torch.inference_mode()
-def read_beginning(module: Any, config: Any, folder: Path) -> Any:
-    """A cache of the virtual tokens; texts go on behind it, as they did in training.
+def read_soft_prompt(module: Any, config: Any, folder: Path) -> Any:
+    """Key-value cache of a soft prompt, which precedes every text as in training.
 
     Args:
-        config: the adapter's, of one of `KINDS`.
+        config: PEFT config of one of `KINDS`.
 
     Raises:
-        ValueError: it does not fit the module.
+        ValueError: it does not fit the model.
     """
     weight = load_file(folder / WEIGHTS_FILE)[BEGINNING].to(module.dtype)
     virtual = int(config.num_virtual_tokens)
@@ -173,7 +173,7 @@ def read_beginning(module: Any, config: Any, folder: Path) -> Any:
         raise ValueError(f"the adapter has {weight.shape[0]} virtual tokens, not {virtual}")
     cache = DynamicCache(config=module.config)
     if not all(type(layer) is DynamicLayer for layer in cache.layers):
-        raise ValueError("a beginning needs layers that see all of a text")
+        raise ValueError("a soft prompt needs layers that see all of a text")
     if config.peft_type == KINDS[1]:
         module.base_model(inputs_embeds=weight[None], past_key_values=cache, use_cache=True)
         return cache
@@ -182,18 +182,18 @@ def read_beginning(module: Any, config: Any, folder: Path) -> Any:
 
 
 def _fill(cache: Any, weight: Tensor, layers: int, heads: int) -> None:
-    """Take a prefix apart as PEFT lays it out: token; layer, key or value; head; width."""
+    """Split a prefix in PEFT's layout: token; layer, key or value; head; width."""
     both = weight.view(len(weight), 2 * layers, heads, -1).permute(1, 2, 0, 3).unsqueeze(1)
     for layer in range(layers):
         cache.update(both[2 * layer].contiguous(), both[2 * layer + 1].contiguous(), layer)
 
 
 def open_model(load: dict[str, Any]) -> CausalModel:
-    """The model as `adapters.transformers` describes it, with its adapter upon it.
+    """Load the model from the load message of `adapters.transformers`, with its adapter.
 
     Raises:
-        ValueError: it is incomplete, no causal model, or larger than the memory that is left.
-        Exception: whatever transformers makes of a folder that it does not understand.
+        ValueError: it is incomplete, not a causal model, or larger than free memory.
+        Exception: any error of transformers for an unsupported folder.
     """
     disable_progress_bar()
     if load["threads"]:
@@ -204,8 +204,8 @@ def open_model(load: dict[str, Any]) -> CausalModel:
     folder, weights = Path(load["folder"]), getattr(torch, dtype)
     _refuse_too_large(folder, weights, device)
     module = _read_module(folder, weights)
-    beginning = _put_upon(module, Path(load["adapter"])) if load["adapter"] else None
-    return CausalModel(module, device, beginning)
+    soft_prompt = _apply_adapter(module, Path(load["adapter"])) if load["adapter"] else None
+    return CausalModel(module, device, soft_prompt)
 
 
 def _read_module(folder: Path, dtype: torch.dtype) -> Any:
@@ -218,7 +218,7 @@ def _read_module(folder: Path, dtype: torch.dtype) -> Any:
         output_loading_info=True,
     )
     module, found = read
-    # Of these transformers would make something up.
+    # transformers would initialise these at random.
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         if found[what]:
             odd = sorted(map(str, found[what]))[:3]
@@ -226,18 +226,18 @@ def _read_module(folder: Path, dtype: torch.dtype) -> Any:
     return module
 
 
-def _put_upon(module: Any, folder: Path) -> Any | None:
-    """Put a LoRA adapter upon the module, in place.
+def _apply_adapter(module: Any, folder: Path) -> Any | None:
+    """Apply an adapter to the module, in place.
 
     Returns:
-        Keys and values to begin every text with, of a prefix or a prompt.
+        The key-value cache of a soft prompt; None for LoRA.
     """
-    # A request for a base alone does not pay for it.
+    # Imported on demand: a base alone does not need PEFT.
     from peft import LoraConfig, PeftConfig, PeftModelForCausalLM
 
     config: Any = PeftConfig.from_pretrained(str(folder), local_files_only=True)
     if config.peft_type in KINDS:
-        return read_beginning(module, config, folder)
+        return read_soft_prompt(module, config, folder)
     if type(config) is not LoraConfig:
         known = ", ".join(("LORA", *KINDS))
         raise ValueError(f"the adapter is of type {config.peft_type}; only {known} are run")
@@ -272,7 +272,7 @@ def _free_bytes(device: str) -> int:
 
 
 def _free_of_container() -> int:
-    """What the limit of our control group leaves; a lot where there is none."""
+    """Free memory of the control group; a large number without a limit."""
     group = Path("/sys/fs/cgroup")
     try:
         limit = (group / "memory.max").read_text().strip()

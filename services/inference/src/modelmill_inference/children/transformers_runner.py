@@ -1,7 +1,7 @@
-"""Any causal model of transformers, each request alone, in turn (torch).
+"""Runs requests one token at a time, round robin, without batching (imports torch).
 
-Nothing is shared between requests but the weights: each has its own keys and values, its own
-generator, and a forward pass of its own. Slow, and the same whatever else is asked for.
+Requests share only the weights: each has its own key-value cache, random generator and forward
+pass. That is slow, but an answer never depends on other requests.
 """
 
 from collections import deque
@@ -21,16 +21,16 @@ from modelmill_inference.children.runner import Slices, TokenUpdate
 from modelmill_inference.children.transformers_model import CausalModel, Memory, open_model
 
 MIN_TEMPERATURE = 0.001
-"""Below it logits overflow when they are divided; 0 itself is greedy."""
+"""Below it logits overflow; 0 is greedy."""
 CACHE_BYTES = 64 * 1024 * 1024
 """Of compiled grammars."""
 
 
 class Sampler:
-    """Draws the tokens of one answer; nothing but the request and its seed decides.
+    """Samples the tokens of one answer, as a function of request and seed only.
 
-    The repetition penalty counts prompt and answer, presence and frequency the answer alone. What
-    a token costs does not grow with what was read before it.
+    The repetition penalty covers prompt and answer; presence and frequency penalties the answer.
+    The cost per token does not depend on the length of the text.
     """
 
     def __init__(self, add: dict[str, Any], vocabulary: int) -> None:
@@ -45,7 +45,7 @@ class Sampler:
         self._generator.manual_seed(add["seed"])
 
     def draw(self, logits: Tensor) -> int:
-        """One of the V tokens; `logits` are left as they are."""
+        """Sample a token; `logits` are not changed."""
         scores = self._penalised(logits)
         scores -= self._presence * (self._counts > 0) + self._frequency * self._counts
         if self._warpers is None:
@@ -58,7 +58,7 @@ class Sampler:
         return token
 
     def _penalised(self, logits: Tensor) -> Tensor:
-        """A copy in which what was said is less likely: as transformers' processor has it."""
+        """Apply the repetition penalty to a copy, as transformers does."""
         if self._repetition == 1:
             return logits.clone()
         weaker = torch.where(logits < 0, logits * self._repetition, logits / self._repetition)
@@ -66,7 +66,7 @@ class Sampler:
 
 
 def _warpers(add: dict[str, Any]) -> LogitsProcessorList | None:
-    """None where the likeliest token is taken; ValueError for what cannot be followed."""
+    """Warpers for sampling; None for greedy. Raises ValueError for an unsupported temperature."""
     temperature = float(add["temperature"])
     if temperature == 0:
         return None
@@ -81,7 +81,7 @@ def _warpers(add: dict[str, Any]) -> LogitsProcessorList | None:
 
 
 def row_of(logits: Tensor, token: int, alternatives: int) -> list[Any]:
-    """`[logprob, [[token, logprob], ...]]` by what the model itself thinks."""
+    """`[logprob, [[token, logprob], ...]]` from unmodified logits."""
     logprobs = logits.log_softmax(0)
     likely = logprobs.topk(min(alternatives, len(logprobs)))
     pairs = zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
@@ -91,7 +91,7 @@ def row_of(logits: Tensor, token: int, alternatives: int) -> list[Any]:
 def score_in_slices(
     model: CausalModel, prompt: list[int], continuations: list[list[int]]
 ) -> Slices[list[list[Any]]]:
-    """`[log_likelihood, is_greedy]` of each continuation; the prompt is read once."""
+    """`[log_likelihood, is_greedy]` per continuation; the prompt is computed once."""
     memory, behind = model.new_memory(), torch.empty(0)
     while prompt:
         piece = model.piece(prompt)
@@ -106,7 +106,7 @@ def score_in_slices(
 def _score(
     model: CausalModel, tokens: list[int], behind: Tensor, memory: Memory
 ) -> Slices[list[Any]]:
-    """Of one continuation; `behind` are the (1, V) logits behind the prompt."""
+    """Score one continuation; `behind` are the (1, V) logits after the prompt."""
     total, is_greedy, done, logits = 0.0, True, 0, behind
     while True:
         meant = torch.tensor(tokens[done : done + len(logits)])
@@ -121,7 +121,7 @@ def _score(
 
 
 def embed_in_slices(model: CausalModel, texts: list[list[int]]) -> Slices[list[list[float]]]:
-    """The vector of each text."""
+    """Embedding per text."""
     vectors = []
     for tokens in texts:
         vectors.append(model.vector(tokens))
@@ -130,18 +130,18 @@ def embed_in_slices(model: CausalModel, texts: list[list[int]]) -> Slices[list[l
 
 
 class DeadEndError(Exception):
-    """The grammar allows no token that the model has."""
+    """The grammar allows no token of the model."""
 
 
 class GrammarMask:
-    """Where one answer is in its grammar."""
+    """Grammar state of one answer."""
 
     def __init__(self, matcher: Any, vocabulary: int) -> None:
         self._matcher = matcher
         self._bits = torch.empty(1, -(-vocabulary // 32), dtype=torch.int32)
 
     def apply(self, logits: Tensor) -> Tensor:
-        """The logits with what is not allowed at minus infinity; DeadEndError when nothing is."""
+        """Mask tokens that the grammar forbids. Raises DeadEndError if all are forbidden."""
         if not self._matcher.fill_next_token_bitmask(self._bits):
             return logits
         bits = (self._bits[0, :, None] >> torch.arange(32, dtype=torch.int32)) & 1
@@ -151,14 +151,14 @@ class GrammarMask:
         return logits.masked_fill(~allowed, float("-inf"))
 
     def accept(self, token: int) -> bool:
-        """Go on by a token; whether the answer is whole by it."""
+        """Advance by a token; returns whether the answer is complete."""
         if not self._matcher.accept_token(token):
             raise DeadEndError("the grammar does not allow what it allowed")
         return bool(self._matcher.is_terminated())
 
 
 class Grammars:
-    """Compiles grammars for one model; the last ones are kept."""
+    """Compiles grammars for one model, with a cache."""
 
     def __init__(self, folder: Path, vocabulary: int) -> None:
         self._folder = folder
@@ -166,7 +166,7 @@ class Grammars:
         self._compiler: Any | None = None
 
     def mask(self, grammar: str, end_tokens: list[int]) -> GrammarMask:
-        """The mask of an answer that begins; any exception means that the grammar is none."""
+        """Mask for a new answer; any exception means that the grammar is invalid."""
         from xgrammar import GrammarMatcher
 
         if self._compiler is None:
@@ -190,7 +190,7 @@ def _compiler(folder: Path, vocabulary: int, end_tokens: list[int]) -> Any:
     named = TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=stops)
     texts = named.decoded_vocab
     for token, added in tokenizer.added_tokens_decoder.items():
-        # It would be taken for the text of its name, which an answer's reader never sees.
+        # XGrammar would match its name as text, although answers do not contain special tokens.
         if added.special and token < len(texts):
             texts[token] = b""
     info = TokenizerInfo(texts, vocab_size=vocabulary, stop_token_ids=stops)
@@ -198,45 +198,45 @@ def _compiler(folder: Path, vocabulary: int, end_tokens: list[int]) -> Any:
 
 
 class TransformersRunner:
-    """`runner.Runner` by one model."""
+    """`runner.Runner` on one model."""
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._model = open_model(load)
         self._grammars = Grammars(Path(load["folder"]), self._model.vocabulary)
         self._room: int = load["cache_bytes"]
-        """Bytes of keys and values that requests have not claimed."""
+        """Unreserved bytes of the key-value cache."""
         self._all_room = self._room
         self._waiting: deque[_Answer] = deque()
-        """In the order that they came; each claims all that it can come to need."""
-        self._turns: deque[_Answer] = deque()
+        """FIFO; each request reserves its maximum cache size."""
+        self._running: deque[_Answer] = deque()
 
     @property
     def busy(self) -> bool:
-        return bool(self._turns or self._waiting)
+        return bool(self._running or self._waiting)
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add["prompt"])
         self._waiting.append(_Answer(add, self._model, self._grammars, self._all_room))
 
     def cancel(self, number: int) -> None:
-        for answers in (self._turns, self._waiting):
+        for answers in (self._running, self._waiting):
             for answer in [answer for answer in answers if answer.number == number]:
                 answers.remove(answer)
-                if answers is self._turns:
+                if answers is self._running:
                     self._room += answer.claim
 
     def step(self) -> list[TokenUpdate]:
-        """One step of one request; the next call is the next one's."""
+        """One step of one request; calls alternate between requests."""
         while self._waiting and self._waiting[0].claim <= self._room:
             answer = self._waiting.popleft()
             self._room -= answer.claim
-            self._turns.append(answer)
-        answer = self._turns.popleft()
+            self._running.append(answer)
+        answer = self._running.popleft()
         updates = answer.step()
         if updates.end:
             self._room += answer.claim
         else:
-            self._turns.append(answer)
+            self._running.append(answer)
         return [updates] if updates.tokens or updates.end else []
 
     def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
@@ -260,7 +260,7 @@ class TransformersRunner:
 
 
 class _Answer:
-    """A request, from its prompt to its last token."""
+    """A running request."""
 
     def __init__(
         self, add: dict[str, Any], model: CausalModel, grammars: Grammars, all_room: int
@@ -276,32 +276,31 @@ class _Answer:
         self._sampler = Sampler(add, model.vocabulary)
         self._mask = grammars.mask(add["grammar"], self._end_tokens) if add["grammar"] else None
         self._memory = model.new_memory()
-        # A claim for all that is allowed, for which there may never be room, is one for all there
-        # is: most answers end long before.
+        # A reservation is capped at the whole cache: most answers end long before their limit.
         most = all_room // model.bytes_per_token if model.bytes_per_token else None
         wanted = len(self._unread) + self._left - 1
         self._most_tokens = wanted if most is None else min(wanted, most)
-        # One that cannot even begin is told so in its first turn, for which it need not wait.
+        # A prompt that exceeds the cache fails in its first step, without waiting.
         may_begin = len(self._unread) <= self._most_tokens
         self.claim = self._most_tokens * model.bytes_per_token if may_begin else 0
 
     def step(self) -> TokenUpdate:
-        """A piece of the prompt, or a token."""
+        """Process a prefill chunk, or generate a token."""
         piece = self._model.piece(self._unread)
         if len(self._memory.tokens) + len(self._unread) > self._most_tokens:
             return TokenUpdate(self.number, [], "no_room", None)
         try:
             logits = self._model.read(piece, self._memory)[0]
         except (MemoryError, RuntimeError) as error:
-            if not _is_want_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
             return TokenUpdate(self.number, [], "no_room", None)
         self._unread = self._unread[len(piece) :]
         if self._unread:
             return TokenUpdate(self.number, [], None, None)
-        return self._go_on(logits)
+        return self._next_token(logits)
 
-    def _go_on(self, logits: torch.Tensor) -> TokenUpdate:
+    def _next_token(self, logits: torch.Tensor) -> TokenUpdate:
         is_whole = False
         try:
             allowed = logits if self._mask is None else self._mask.apply(logits)
@@ -319,8 +318,8 @@ class _Answer:
         return TokenUpdate(self.number, [token], end, chosen)
 
 
-def _is_want_of_memory(error: Exception) -> bool:
-    # On a CPU torch has no class of its own for it.
+def _is_out_of_memory(error: Exception) -> bool:
+    # On CPU torch raises a plain RuntimeError.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         "can't allocate memory" in str(error)
     )

@@ -1,4 +1,4 @@
-"""What Triton's Python backend runs: a runner, hosted in the process that Triton starts.
+"""Python-backend model for Triton: hosts a runner in the process that Triton starts.
 
 Triton's `model.py` imports `TritonPythonModel` from here. A request is one JSON message of
 `runner` in the BYTES tensor `request` (`add`, `score`, `embed`); each response has one JSON message
@@ -20,10 +20,10 @@ from modelmill_inference.children.triton_wire import leave, message_in, paramete
 
 
 class TritonPythonModel:
-    """Triton's side of the host; it calls these three methods."""
+    """Model class of the Python backend, which calls these methods."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the model; an error is what the caller of Triton's load is told."""
+        """Load the model; an error is returned to the caller of the load."""
         told = parameters_in(args)
         runner, abilities = open_runner(told["runner"], json.loads(told["load"]))
         self._hosted = HostedRunner(
@@ -35,36 +35,36 @@ class TritonPythonModel:
         )
 
     def execute(self, requests: list[Any]) -> None:
-        """Queue them and return: answers go out when there is something to tell."""
+        """Queue requests; responses are sent asynchronously."""
         for request in requests:
-            asker = _TritonCaller(request.get_response_sender())
+            sender = _TritonCaller(request.get_response_sender())
             try:
                 message = message_in(request)
             except ValueError as error:
-                asker.tell({"rejected": [0, str(error)]}, last=True)
+                sender.tell({"rejected": [0, str(error)]}, last=True)
             else:
-                self._hosted.take(asker, message)
+                self._hosted.take(sender, message)
 
     def finalize(self) -> None:
-        """End it; Triton unloads the model."""
+        """Called when Triton unloads the model."""
         self._hosted.close()
 
 
 def open_runner(name: str, load: dict[str, Any]) -> tuple[Runner, dict[str, Any]]:
-    """The runner of that name, loaded, and what it can do."""
+    """Load a runner by name; returns it with its features."""
     if name != "openvino":
         raise ValueError(f"there is no runner {name!r}; there is 'openvino'")
-    # Only here, so that a process that hosts something else does not import it.
+    # Imported on demand: other runners do not need it.
     from modelmill_inference.children.openvino import OpenVinoRunner
 
     return OpenVinoRunner(load), abilities_of(load)
 
 
 class _TritonCaller:
-    """Triton's response sender as an asker."""
+    """`hosted_runner.MessageSender` on Triton's response sender."""
 
     def __init__(self, sender: Any) -> None:
-        # Exists in the process that Triton starts, nowhere else.
+        # Exists only in Triton's processes.
         import triton_python_backend_utils as backend
 
         self._backend = backend

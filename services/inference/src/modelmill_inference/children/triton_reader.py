@@ -1,4 +1,4 @@
-"""Scores and vectors on Triton: a Python model that is given several requests at a time.
+"""Python-backend model for Triton that scores and embeds batches of requests.
 
 Triton's dynamic batcher gathers them; each is one JSON message of `runner` (`score` or `embed`) in
 the BYTES tensor `request`, answered by one in the BYTES tensor `row`. Parameters, all strings:
@@ -20,19 +20,19 @@ POLL_SECONDS = 1.0
 
 
 class BatchedReader:
-    """Answers several `score` and `embed` messages of `runner` in as few passes as they allow.
+    """Answers a batch of `score` and `embed` messages of `runner` in few passes.
 
     Args:
-        load: as of `openvino.open_pipeline`.
+        load: load message, as for `openvino.open_pipeline`.
     """
 
     def __init__(self, load: Message) -> None:
         self._reader = Reader(load)
-        # Here, so that a build that cannot be read is refused at the load.
+        # Now, so that an unusable build is rejected at load.
         _finish(self._reader.embed([[0]]))
 
     def answer_all(self, messages: Sequence[Message]) -> list[Message]:
-        """A `result` or `rejected` for each, in their order; one bad message harms no other."""
+        """A `result` or `rejected` per message, in order; invalid ones do not affect others."""
         answers: list[Message | None] = [None] * len(messages)
         kinds: list[tuple[str, Callable[[list[Message]], list[Any]]]] = [
             ("embed", self._embed_all),
@@ -43,7 +43,10 @@ class BatchedReader:
             bodies = [messages[place][order] for place in places]
             for place, answer in zip(places, _isolated(read, bodies), strict=True):
                 answers[place] = answer
-        return [answer or {"rejected": [0, "nothing was asked"]} for answer in answers]
+        return [
+            answer or {"rejected": [0, "the message is neither score nor embed"]}
+            for answer in answers
+        ]
 
     def _embed_all(self, bodies: list[Message]) -> list[Any]:
         texts = [text for body in bodies for text in body["texts"]]
@@ -51,7 +54,7 @@ class BatchedReader:
         return [[next(vectors) for _ in body["texts"]] for body in bodies]
 
     def _score_all(self, bodies: list[Message]) -> list[Any]:
-        """Continuations of one prompt share its reading; prompts with one are read side by side."""
+        """Continuations of one prompt share its computation; other prompts form a batch."""
         by_prompt: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         for place, body in enumerate(bodies):
             for number in range(len(body["continuations"])):
@@ -78,7 +81,7 @@ class BatchedReader:
 
 
 def _isolated(read: Callable[[list[Message]], list[Any]], bodies: list[Message]) -> list[Message]:
-    """All at once; when that fails each alone, so that only the bad ones are refused."""
+    """Process all at once; on failure one by one, so that only invalid ones are rejected."""
     if not bodies:
         return []
     try:
@@ -95,7 +98,7 @@ def _isolated(read: Callable[[list[Message]], list[Any]], bodies: list[Message])
 
 
 def _finish(work: Generator[None, None, Any]) -> Any:
-    """All parts of it: nothing else waits in this process."""
+    """Run all slices."""
     while True:
         try:
             next(work)
@@ -104,10 +107,10 @@ def _finish(work: Generator[None, None, Any]) -> Any:
 
 
 class TritonPythonModel:
-    """Triton's side; it calls these three methods."""
+    """Model class of the Python backend, which calls these methods."""
 
     def initialize(self, args: Mapping[str, str]) -> None:
-        """Load the model; an error is what the caller of Triton's load is told."""
+        """Load the model; an error is returned to the caller of the load."""
         told = parameters_in(args)
         self._reader = BatchedReader(json.loads(told["load"]))
         self._expire_seconds = float(told.get("expire_seconds", 0))
@@ -133,7 +136,7 @@ class TritonPythonModel:
         ]
 
     def finalize(self) -> None:
-        """End it; Triton unloads the model."""
+        """Called when Triton unloads the model."""
         self._ending.set()
 
     def _answer_at_once(self, message: Message) -> Message | None:

@@ -1,4 +1,4 @@
-"""Between Triton's tensors and the messages of `runner`, inside a process of the Python backend."""
+"""Converts Triton's tensors to messages of `runner`, in processes of the Python backend."""
 
 import json
 import os
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 NUMPY = "1.26"
-"""With numpy 2 the backend reads tensors wrong, in silence."""
+"""With numpy 2 the backend silently misreads tensors."""
 ORDERS = ("add", "cancel", "score", "embed", "describe", "ping", "leave")
 
 
 def parameters_in(args: Mapping[str, str]) -> dict[str, str]:
-    """The model's parameters, of what Triton gives to `initialize`.
+    """Model parameters from the arguments of `initialize`.
 
     Raises:
-        RuntimeError: this environment would spoil what is sent here.
+        RuntimeError: the installed numpy misreads tensors.
     """
     if not np.__version__.startswith(NUMPY):
         raise RuntimeError(
@@ -29,8 +29,8 @@ def parameters_in(args: Mapping[str, str]) -> dict[str, str]:
 
 
 def message_in(request: Any) -> dict[str, Any]:
-    """The message in a request's tensor; ValueError: it is none."""
-    # Exists in the process that Triton starts, nowhere else.
+    """Parse the message of a request. Raises ValueError."""
+    # Exists only in Triton's processes.
     import triton_python_backend_utils as backend
 
     tensor = backend.get_input_tensor_by_name(request, "request").as_numpy()
@@ -44,7 +44,7 @@ def message_in(request: Any) -> dict[str, Any]:
 
 
 def response_of(message: Mapping[str, Any], shape: tuple[int, ...] = (1,)) -> Any:
-    """A response with that message."""
+    """Create a response with a message."""
     import triton_python_backend_utils as backend
 
     row = json.dumps(message, separators=(",", ":")).encode()
@@ -53,10 +53,10 @@ def response_of(message: Mapping[str, Any], shape: tuple[int, ...] = (1,)) -> An
 
 
 def leave() -> None:
-    """End the process of a model that nobody uses.
+    """End the process of an expired model.
 
-    Triton has no way for a model to unload itself; what matters, the memory, goes with the process,
-    and the next load sweeps the name away.
+    A model cannot unload itself in Triton. Ending the process frees its memory, and the next load
+    removes the name.
     """
-    print("nobody asked this model anything for long: it is given up", file=sys.stderr, flush=True)
+    print("this model has expired: no requests for too long", file=sys.stderr, flush=True)
     os._exit(1)
