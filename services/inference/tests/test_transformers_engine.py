@@ -44,7 +44,7 @@ async def version(service: Service, deepseek: str) -> str:
 async def test_a_model_that_no_other_engine_knows_answers_and_is_exact(
     service: Service, version: str
 ) -> None:
-    wanted = {"turns": QUESTION, "max_new_tokens": 24, "temperature": 0.8, "seed": 3}
+    wanted = {"messages": QUESTION, "max_new_tokens": 24, "temperature": 0.8, "seed": 3}
     alone = await service.answer(version, **wanted)
     together = await asyncio.gather(
         *(service.answer(version, **(wanted | {"seed": seed})) for seed in (3, 4, 5))

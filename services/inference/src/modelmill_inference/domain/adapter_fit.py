@@ -1,4 +1,4 @@
-"""Whether an adapter's tensors fit a base, by their names and shapes alone."""
+"""Checks by names and shapes whether an adapter's tensors fit a base."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,20 +6,20 @@ from typing import Any
 
 _TENSOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight")
 BEGINNING = "prompt_embeddings"
-"""The one tensor of an adapter that stands before every text, a prefix or a prompt."""
+"""The only tensor of a soft-prompt adapter (prefix or prompt tuning)."""
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 MOST_PROBLEMS = 5
-"""That are told; a foreign adapter has one for each tensor."""
+"""Maximum listed problems; a foreign adapter has one per tensor."""
 
 
 def adapter_problems(
     shapes: Mapping[str, Sequence[int]], base_config: Mapping[str, Any]
 ) -> list[str]:
-    """Why these tensors are no adapter of the base; empty when nothing speaks against it.
+    """Reasons why the tensors do not fit the base; empty if none were found.
 
     Args:
-        shapes: of the tensors of `adapter_model.safetensors`.
-        base_config: the base's config.json; what it does not tell is not checked.
+        shapes: tensor shapes of `adapter_model.safetensors`.
+        base_config: the base's config.json; missing values are not checked.
     """
     if BEGINNING in shapes:
         return _beginning_problems(shapes, base_config)
@@ -44,7 +44,7 @@ def adapter_problems(
 def _beginning_problems(
     shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]
 ) -> list[str]:
-    """One row for each virtual token: an embedding, or a key and a value for each layer."""
+    """Check a soft prompt: a row per virtual token, with an embedding or keys and values."""
     others = sorted(shapes.keys() - {BEGINNING})
     if others:
         return [f"{others[0]!r} does not go with {BEGINNING!r}"]
@@ -87,7 +87,7 @@ def _pair_problems(
 
 
 def _widths(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Numbers in and out of the projections; none of a base with latent attention."""
+    """Input and output sizes of projections; empty for latent attention."""
     try:
         hidden, between = int(config["hidden_size"]), int(config["intermediate_size"])
         heads = int(config["num_attention_heads"])

@@ -1,11 +1,11 @@
-"""Who may use an engine next: a budget of tokens and sequences, and a queue in front of it.
+"""Admission control of one engine: a budget of tokens and sequences, and a queue.
 
-A request that fits begins at once. Others wait, in a bounded queue that is fair between tenants:
-what is freed is kept for who is next. Something runs all the while, because the idle engine
-has room for each request that is let in. Whose answer is not to be expected before its deadline
-is refused, at once or when that turns out; whose deadline passes leaves then.
+A request that fits starts at once. Others wait in a bounded queue that is fair between tenants;
+freed capacity is reserved for the first one. There is no starvation, because every admitted request
+fits the idle engine. A request that is not expected to meet its deadline is refused, at once or as
+soon as that is known; a queued request is refused when its deadline passes.
 
-Plain bookkeeping: the clock is an argument, and `settle` says who is to be told.
+Pure state: the clock is an argument, and `settle` returns the requests to notify.
 """
 
 import math
@@ -25,51 +25,51 @@ from modelmill_inference.domain.throughput import Throughput
 
 LEAST_RETRY_SECONDS = 1.0
 QUEUE_SHARE = 0.6
-"""Of the time to its deadline, what a request that has to wait may be expected to need in all.
+"""Maximum expected duration of a request that must wait, as a share of the time to its deadline.
 
-Estimates err: room is freed in bursts, and a queue as long as deadlines allow would make every
-other answer late, and other refusals too.
+The margin is for estimation errors: capacity is freed in bursts, and a queue that uses the whole
+deadline would make half of the answers late.
 """
 TURN_SHARE = 0.9
-"""Of what is left of it when its turn has come, what its answer may be expected to need."""
+"""As `QUEUE_SHARE`, for the remaining time when the request is admitted."""
 NEARLY = 0.9
-"""Share of the budget in use from which an engine counts as full."""
+"""Utilisation from which an engine counts as full."""
 CUT_SECONDS = 0.1
-"""Who leaves so shortly before its deadline was cut off by it: callers' clocks run ahead."""
+"""A request that leaves this shortly before its deadline has timed out: clocks differ."""
 STRAINED_SECONDS = 1.0
-"""It also does for so long after something was refused, or was cut off by its deadline."""
+"""An engine also counts as full for this long after a refusal or a timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """How much may be asked of an engine at a time."""
+    """Capacity of an engine."""
 
     tokens: int
-    """In flight: prompts, and what their answers may come to."""
+    """Tokens in flight: prompts, and maximum answers."""
     sequences: int
-    """In flight: answers."""
+    """Answers in flight."""
     waiting: int
-    """Requests in the queue. A tenant may have no more places than are left for others."""
+    """Queue length. A tenant may use at most as many places as remain for others."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """What a request will take."""
+    """Resources that a request needs."""
 
     tenant: str
     prompt_tokens: int
     new_tokens: int = 0
-    """Of each answer, at most; 0 for what generates nothing."""
+    """Maximum per answer; 0 for scores and embeddings."""
     answers: int = 1
 
     @property
     def tokens(self) -> int:
-        """Of the budget."""
+        """Tokens of the budget."""
         return (self.prompt_tokens + self.new_tokens) * self.answers
 
 
 class TicketState(Enum):
-    """Where a request stands."""
+    """State of a request."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -78,35 +78,35 @@ class TicketState(Enum):
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """One request's place."""
+    """A request in the queue or in flight."""
 
     ask: AdmissionRequest
     deadline: float
     place: TicketState = TicketState.WAITING
     has_waited: bool = False
     refusal: DomainError | None = None
-    """Why it is gone, when it did not leave by itself."""
-    heard: int = 0
-    """Tokens that it was given."""
+    """Reason of a refusal."""
+    generated: int = 0
+    """Tokens generated for it."""
 
     @property
     def tenant(self) -> str:
-        """Who asked."""
+        """Tenant of the request."""
         return self.ask.tenant
 
     @property
     def tokens(self) -> int:
-        """Of the budget."""
+        """Tokens of the budget."""
         return self.ask.tokens
 
     @property
     def answers(self) -> int:
-        """Of the budget."""
+        """Tokens of the budget."""
         return self.ask.answers
 
 
 def check_size(ask: AdmissionRequest, limits: AdmissionLimits) -> None:
-    """Refuse what would not even fit into the idle engine; TooLargeError names the limit."""
+    """Raises TooLargeError, with the limit, for a request that exceeds the idle engine."""
     if ask.tokens > limits.tokens:
         raise TooLargeError(
             f"the request may come to {ask.tokens} tokens, prompts and answers together, and "
@@ -144,7 +144,7 @@ def _overloaded(message: str, seconds: float | None) -> OverloadedError:
 
 
 class EngineAdmission(FairQueue[Ticket]):
-    """The budget and the queue of one engine. After each change, `settle`."""
+    """Budget and queue of one engine. Call `settle` after each change."""
 
     def __init__(self, limits: AdmissionLimits) -> None:
         super().__init__()
@@ -154,16 +154,16 @@ class EngineAdmission(FairQueue[Ticket]):
         self._strained_at = -math.inf
         self._closed = False
         self._work_in_flight: float | None = None
-        """Kept until something starts or stops: refusals come in crowds."""
+        """Cached until a request starts or stops, because refusals come in bursts."""
 
     def ask(self, ask: AdmissionRequest, *, deadline: float, now: float) -> Ticket:
-        """A place in the queue; it runs at once, by `settle`, when there is room.
+        """Enqueue a request; `settle` starts it at once if there is capacity.
 
         Raises:
-            TooLargeError: it would not even fit into the idle engine.
+            TooLargeError: it exceeds the idle engine.
             DeadlineError: its deadline has passed.
-            OverloadedError: the queue has no place for it, or it would not be answered in time.
-            UnavailableError: closed.
+            OverloadedError: the queue is full, or the deadline cannot be met.
+            UnavailableError: the queue is closed.
         """
         self._advance(now)
         if self._closed:
@@ -192,16 +192,16 @@ class EngineAdmission(FairQueue[Ticket]):
         raise refusal
 
     def refuse_early(self, tenant: str, *, deadline: float, now: float) -> None:
-        """Raise what even the smallest request of the tenant would hear now; nothing changes."""
+        """Raise the error that the tenant's smallest request would get; no side effects."""
         self.leave(
             self.ask(AdmissionRequest(tenant, prompt_tokens=1), deadline=deadline, now=now), now=now
         )
 
     def leave(self, ticket: Ticket, *, now: float, ended: bool = False) -> None:
-        """Give back its place or its budget; once more changes nothing.
+        """Free its queue place or capacity. Idempotent.
 
         Args:
-            ended: it came to its end, so that the length of its answers says something.
+            ended: whether all answers ended, so that their length is used for estimates.
         """
         self._advance(now)
         if ticket.place is TicketState.WAITING:
@@ -209,7 +209,7 @@ class EngineAdmission(FairQueue[Ticket]):
         elif ticket.place is TicketState.RUNNING:
             ask = ticket.ask
             if ask.new_tokens:
-                length = ticket.heard // ask.answers
+                length = ticket.generated // ask.answers
                 self._pace.record_answer(ask.new_tokens, length, ended=ended)
             elif ended:
                 self._pace.record_work(prompt_tokens=ask.tokens)
@@ -218,16 +218,16 @@ class EngineAdmission(FairQueue[Ticket]):
             self._stop(ticket)
 
     def add_tokens(self, ticket: Ticket, tokens: int, *, now: float) -> None:
-        """A running request was given tokens; its first ones say that its prompt was computed."""
+        """Record generated tokens of a running request; the first ones imply the prefill."""
         self._advance(now)
         if tokens:
             ask = ticket.ask
-            prompts = 0 if ticket.heard else ask.prompt_tokens * ask.answers
+            prompts = 0 if ticket.generated else ask.prompt_tokens * ask.answers
             self._pace.record_work(prompt_tokens=prompts, new_tokens=tokens)
-        ticket.heard += tokens
+        ticket.generated += tokens
 
     def settle(self, now: float) -> list[Ticket]:
-        """Requests that no longer wait: they run, or have their refusal."""
+        """Start and refuse queued requests; returns those that no longer wait."""
         self._advance(now)
         settled = [ticket for ticket in self if ticket.deadline <= now]
         for ticket in settled:
@@ -242,7 +242,7 @@ class EngineAdmission(FairQueue[Ticket]):
         return settled
 
     def close(self) -> list[Ticket]:
-        """Refuse all that wait and all that will come; what runs goes on."""
+        """Refuse queued and new requests; running ones continue."""
         self._closed = True
         waiting = list(self)
         for ticket in waiting:
@@ -250,7 +250,7 @@ class EngineAdmission(FairQueue[Ticket]):
         return waiting
 
     def next_deadline(self) -> float | None:
-        """When `settle` has to be called although nothing changed."""
+        """Next time at which `settle` must be called."""
         return min((ticket.deadline for ticket in self), default=None)
 
     def _fits(self, ask: AdmissionRequest) -> bool:
@@ -260,7 +260,7 @@ class EngineAdmission(FairQueue[Ticket]):
         )
 
     def _seconds_to_start(self, ticket: Ticket) -> float | None:
-        """Until what has to be freed for it, and for those before it, was freed."""
+        """Expected time until enough capacity is free for it and those before it."""
         rate = self._pace.rate
         if rate is None or not self._running:
             return None
@@ -275,11 +275,11 @@ class EngineAdmission(FairQueue[Ticket]):
     def _ends_late(
         self, ticket: Ticket, now: float, seconds_to_start: float, *, share: float
     ) -> bool:
-        """Whether it would need more than that share of its time, as far as that is known."""
+        """Whether it is expected to need more than a share of its time."""
         rate, work = self._pace.rate, self._work_of(ticket.ask, long=True)
         if rate is None or not self.answers:
             return False
-        # Its rate is one of as many as run with it; when it has to wait, others leave for it.
+        # It shares the rate with running requests; a queued request replaces others.
         others_in_split = self.answers + (0 if ticket.has_waited else ticket.ask.answers)
         lasts = work / ticket.ask.answers * others_in_split / rate
         return seconds_to_start + lasts > share * (ticket.deadline - now)

@@ -1,8 +1,8 @@
-"""How the calls of an answer are written, by the model's own chat template or in plain words.
+"""Format of tool calls: the chat template's own, or a generic JSON object.
 
-A template that knows no tools says nothing of them to the model, and writes no calls. A call can be
-demanded of such a model all the same: it is told of the functions in a turn, and a grammar holds
-what it writes to a JSON object of name and arguments. Left to itself it would not know when.
+A chat template without tool support does not present tools to the model. A call can still be
+forced: a message describes the functions, and a grammar enforces a JSON object with name and
+arguments. Such a model cannot decide by itself when to call.
 """
 
 import json
@@ -35,22 +35,22 @@ RESULT = "Result of"
 
 @dataclass(frozen=True, slots=True)
 class CallFormat:
-    """A form of calls, and the marks of the special tokens in it."""
+    """A call format, with the marks of its special tokens."""
 
     form: ToolFormat
     marks: ToolMarks
     needs_tool_prompt: bool = False
-    """The model has to be told of the functions in a turn: its template would not."""
+    """Whether a message must describe the functions, because the template does not."""
 
 
 PLAIN = CallFormat(PLAIN_FORM, ToolMarks({}, ()), needs_tool_prompt=True)
 
 
 def call_format_of(tokenizer: TokenDecoder, *, must_call: bool) -> CallFormat | None:
-    """How this model writes calls; None where it writes none that can be read.
+    """Call format of a model; None if it has none that can be parsed.
 
     Args:
-        must_call: whether the answer has to be a call, which a grammar sees to.
+        must_call: whether a grammar enforces a call.
     """
     if tokenizer.knows_tools and tokenizer.tool_format is not None:
         return CallFormat(tokenizer.tool_format, tokenizer.tool_marks)
@@ -58,14 +58,14 @@ def call_format_of(tokenizer: TokenDecoder, *, must_call: bool) -> CallFormat | 
 
 
 def has_calls(messages: Sequence[Turn]) -> bool:
-    """Whether there are calls among the turns, or results of some."""
+    """Whether the messages contain calls or results."""
     return any(turn["role"] == "tool" or turn.get("tool_calls") for turn in messages)
 
 
 def calls_as_text(messages: Sequence[Turn]) -> tuple[Turn, ...]:
-    """The turns with calls as the text that they are asked for in, and results as a user's turns.
+    """Convert calls to assistant text, and results to user messages.
 
-    Results that follow each other are one turn: many templates want roles to take turns.
+    Consecutive results become one message, because many templates require alternating roles.
     """
     said: list[Turn] = []
     names: dict[str, str] = {}
@@ -88,10 +88,10 @@ def calls_as_text(messages: Sequence[Turn]) -> tuple[Turn, ...]:
 def with_tool_prompt(
     messages: Sequence[Turn], offered: Sequence[Function], *, has_system: bool
 ) -> tuple[Turn, ...]:
-    """The turns with the functions in the system's turn, which is added where there is none.
+    """Add a description of the functions to the system message.
 
     Args:
-        has_system: False for a template that knows no such role: then the first turn tells of them.
+        has_system: False for a template without system role: then the first message is extended.
     """
     lines = [ASKED, *(json.dumps(dict(each), ensure_ascii=False) for each in offered)]
     text = "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Reads what stands behind the opening of a call, character by character."""
+"""Incremental parser of a tool call, after its opening."""
 
 import json
 from collections.abc import Collection, Generator
@@ -10,25 +10,25 @@ from modelmill_tokenization.tool_format import ToolFormat
 LONGEST_NAME = 64
 
 ReadingSession = Generator["ReadCall | None", str, Any]
-"""Is sent characters, gives calls that became complete; sent "" it must not ask for more."""
+"""Coroutine that receives characters and yields complete calls."""
 
 
 class NotACallError(Exception):
-    """What was read cannot be a call."""
+    """The text is not a tool call."""
 
 
 class ReadCall(NamedTuple):
-    """A function and its arguments, a JSON object as text."""
+    """Function name, and arguments as JSON object text."""
 
     name: str
     arguments: str
 
 
 class CallReader:
-    """One call, and those that follow it without text in between.
+    """Parses one call, and calls that follow it without text in between.
 
     Args:
-        rest: what is left of the opening.
+        rest: remaining part of the opening.
         names: functions that were offered.
     """
 
@@ -45,18 +45,18 @@ class CallReader:
         ]
         self._to_arguments = "".join(marks.mark(form.to_arguments).split())
         self._unread = 0
-        """How much was read behind the last call and its closing that belongs to nothing so far."""
+        """Characters after the last call that are not part of a call so far."""
         self.has_called = False
         self._reading = self._calls("".join(rest.split()))
         next(self._reading)
         self.unread: int | None = None
-        """Set when the calls are over: how many of the last characters are none of theirs."""
+        """Set at the end: number of last characters that belong to no call."""
 
     def feed(self, character: str) -> ReadCall | None:
-        """The call that is complete with this character.
+        """Add a character; returns a call that is complete with it.
 
         Raises:
-            NotACallError: there is none.
+            NotACallError: the text is not a call.
         """
         try:
             return self._reading.send(character)
@@ -66,7 +66,7 @@ class CallReader:
 
     @property
     def undecided(self) -> int:
-        """How many of the last characters belong to no call so far."""
+        """Number of last characters that belong to no call so far."""
         return self._unread
 
     def _calls(self, opening: str) -> ReadingSession:
@@ -83,7 +83,7 @@ class CallReader:
                 return
 
     def _next(self) -> Generator[None, str, str]:
-        """The next character that is no white space."""
+        """The next character that is not white space."""
         while True:
             character = yield
             self._unread += 1
@@ -121,7 +121,7 @@ class CallReader:
         return ReadCall(name, _dumped(_loaded(text)))
 
     def _object(self, first: str = "") -> Generator[None, str, str]:
-        """A JSON object, by its brackets."""
+        """A JSON object, by matching brackets."""
         if not first.strip():
             first = yield from self._next()
         if first != "{":
@@ -143,7 +143,7 @@ class CallReader:
         return self._marks.unmark("".join(characters))
 
     def _what_follows(self, character: str) -> Generator[None, str, bool]:
-        """Read what stands behind a body, at most; whether another one must follow."""
+        """Read the separator or closing after a call; returns whether another call must follow."""
         possible = [text for text in self._following if text]
         if not possible:
             return False
@@ -193,7 +193,7 @@ def _loaded(text: str) -> dict[str, Any]:
 
 def _dumped(arguments: dict[str, Any]) -> str:
     text = json.dumps(arguments, ensure_ascii=False)
-    # JSON can spell half a surrogate pair, which no message can carry as text.
+    # JSON can escape a lone surrogate, which UTF-8 text cannot contain.
     return text if _is_text(text) else json.dumps(arguments)
 
 

@@ -1,9 +1,8 @@
-"""A cascade: a small model answers, and a large one where the small one was not sure.
+"""Model cascade: a small model answers, and a large one if the small one is not confident.
 
-Whether it was sure is read off the probabilities of its own tokens. What counts is not the mean: an
-answer is as good as its doubtful places, and a long one has many that are certain by grammar alone.
-So the confidence is the geometric mean over the least likely fifth of the tokens. How much
-confidence is enough is not guessed but calibrated, on examples that both models have answered.
+Confidence is computed from the probabilities of the answer's tokens. A mean over all tokens would
+hide uncertain ones among many that grammar determines. So it is the geometric mean of the least
+likely fifth of the tokens. The threshold is calibrated on examples that both models answered.
 """
 
 import math
@@ -14,58 +13,58 @@ from modelmill_service_kit.errors import InvalidInputError
 
 DOUBTFUL_SHARE = 0.2
 NEVER = math.inf
-"""Threshold of a cascade whose small model is never believed."""
+"""Threshold of a cascade that always uses the large model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """What an alias of this kind has beside the large version."""
+    """Options of a cascade alias, beside the large version."""
 
     small: str
-    """The version that is asked first."""
+    """The version that answers first."""
     threshold: float
 
 
 @dataclass(frozen=True, slots=True)
 class CascadeOutcome:
-    """Which way an answer came, and what that saved."""
+    """Which model answered, and the tokens saved."""
 
     escalated: bool
-    """The large model answered."""
+    """Whether the large model answered."""
     confidence: float
     threshold: float
     spared_tokens: int
-    """Tokens that the large model did not have to compute."""
+    """Tokens that the large model did not compute."""
     extra_tokens: int
-    """Tokens that the small model computed in vain."""
+    """Tokens of a discarded answer of the small model."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredExample:
-    """A prompt that both models have answered."""
+    """Result of both models for one example."""
 
     confidence: float
-    """Of the small one in its answer."""
+    """Confidence of the small model."""
     small_is_right: bool
     large_is_right: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What a threshold comes to on the examples."""
+    """A threshold with its results on the examples."""
 
     threshold: float
-    """The small model's answer stands when its confidence is at least this."""
+    """Minimum confidence for the small model's answer."""
     accuracy: float
-    """Share of examples that the cascade gets right."""
+    """Accuracy of the cascade."""
     large_accuracy: float
-    """Share that the large model alone gets right."""
+    """Accuracy of the large model alone."""
     small_share: float
-    """Share that the small model answers: what the large one is spared."""
+    """Share of examples that the small model answers."""
 
 
 def confidence(logprobs: Sequence[float]) -> float:
-    """From 0 to 1: how sure a model was of an answer with these tokens; 0 of an empty one."""
+    """Confidence of an answer, from 0 to 1; 0 for an empty one."""
     if not logprobs:
         return 0.0
     doubtful = sorted(logprobs)[: max(1, round(DOUBTFUL_SHARE * len(logprobs)))]
@@ -73,14 +72,14 @@ def confidence(logprobs: Sequence[float]) -> float:
 
 
 def calibrate(examples: Sequence[AnsweredExample], *, max_loss: float = 0.0) -> Calibration:
-    """The threshold that spares the large model most, at an accuracy that is not much below its.
+    """The threshold that uses the small model most often, within the allowed loss of accuracy.
 
     Args:
-        examples: none of those that the models were trained on, or confidence says too much.
-        max_loss: what the cascade's accuracy may lie below the large model's.
+        examples: must not be training examples, on which confidence is too high.
+        max_loss: maximum difference to the large model's accuracy.
 
     Raises:
-        InvalidInputError: there are no examples, or a confidence is no number from 0 to 1.
+        InvalidInputError: there are no examples, or a confidence is not from 0 to 1.
     """
     if not examples:
         raise InvalidInputError("a cascade is calibrated on examples; there are none")
@@ -95,8 +94,8 @@ def calibrate(examples: Sequence[AnsweredExample], *, max_loss: float = 0.0) -> 
         right += each.small_is_right - each.large_is_right
         believed += 1
         if place + 1 < count and ordered[place + 1].confidence == each.confidence:
-            continue  # a threshold takes all of one confidence, or none
-        # Whole examples are compared: rounding must not decide.
+            continue  # equal confidences are on the same side of a threshold
+        # Compare counts instead of shares, to avoid rounding.
         if right >= large_right - max_loss * count:
             best = Calibration(
                 each.confidence, right / count, large_right / count, believed / count

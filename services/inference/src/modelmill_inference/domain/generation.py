@@ -1,4 +1,4 @@
-"""What a generation is asked for, what engines take and give, and which requests they may see."""
+"""Engine requests and responses, and the validation of requests."""
 
 import math
 from collections.abc import Sequence
@@ -11,47 +11,47 @@ from modelmill_inference.domain.sampling import SamplingOptions
 
 FinishReason = Literal["stop", "length"]
 AnswerReason = FinishReason | Literal["tool_calls"]
-"""How an answer ended, once its text was read."""
+"""Finish reason of an answer, after parsing its text."""
 
 
 class PromptTooLongError(InvalidInputError):
-    """The prompt leaves no room for an answer; the message names the limit."""
+    """The prompt exceeds the context; the message names the limit."""
 
     reason = "PROMPT_TOO_LONG"
 
 
 class EngineCannotError(PreconditionError):
-    """The request is right, but the engine that runs this model lacks what it asks for."""
+    """The request is valid, but the model's engine lacks a requested feature."""
 
     reason = "ENGINE_CANNOT"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLimits:
-    """What a model can take."""
+    """Limits of a model."""
 
     context_tokens: int
-    """Prompt and answer together."""
+    """Context size, for prompt and answer together."""
 
     vocabulary: int
-    """Token ids are below it."""
+    """Vocabulary size."""
 
     token_bytes: int = 0
-    """Keys and values of one token, at two bytes a number; 0 when it is not known."""
+    """Key-value cache per token, at two bytes per value; 0 if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What an engine can do beside temperature, top-p, top-k, penalties and a seed."""
+    """Optional features of an engine; all support sampling, penalties and seeds."""
 
     exact: bool = False
-    """The same request gives the same tokens, whatever else is in the batch."""
+    """Whether an answer does not depend on the batch."""
 
     logprobs: int | None = None
-    """Alternatives at most that it can name for each token; None: it tells no probabilities."""
+    """Maximum alternatives per token; None for no log-probabilities."""
 
     grammar: bool = False
-    """It can hold an answer to a grammar."""
+    """Whether it supports grammars."""
 
     score: bool = False
     embed: bool = False
@@ -59,9 +59,9 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A checked request, as engines take it; by itself greedy and free.
+    """A validated engine request; by default greedy and unconstrained.
 
-    In the service only `plan_generation` makes them.
+    The service creates it by `plan_generation` only.
     """
 
     prompt: tuple[int, ...]
@@ -76,18 +76,18 @@ class GenerationRequest:
     repetition_penalty: float = 1.0
     seed: int = 0
     logprobs: int | None = None
-    """Alternatives of each token; None: no probabilities are wanted."""
+    """Alternatives per token; None for no log-probabilities."""
     grammar: str = ""
-    """EBNF as XGrammar reads it, checked; empty when the answer is free."""
+    """Validated EBNF for XGrammar; empty for none."""
     may_gather: bool = False
-    """Tokens may be told later, together: nobody waits for a text that ends the answer."""
+    """Whether tokens may be batched, because no stop text must end the answer early."""
     tenant: str = ""
-    """Whose request it is: an engine that can, keeps what it caches of prompts apart by it."""
+    """Tenant, by which prefix caches are separated."""
 
 
 @dataclass(frozen=True, slots=True)
 class LikelyToken:
-    """A token and the natural logarithm of its probability."""
+    """A token with its log-probability (natural logarithm)."""
 
     token: int
     logprob: float
@@ -95,7 +95,7 @@ class LikelyToken:
 
 @dataclass(frozen=True, slots=True)
 class ChosenToken:
-    """How likely a generated token was, and what could have stood there, likeliest first."""
+    """Log-probability of a generated token, and alternatives in order."""
 
     logprob: float
     alternatives: tuple[LikelyToken, ...] = ()
@@ -103,44 +103,44 @@ class ChosenToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenPiece:
-    """What an engine generated since the piece before."""
+    """New tokens of an engine."""
 
     tokens: tuple[int, ...]
-    """Those that end the answer included."""
+    """Including end tokens."""
 
     finish_reason: FinishReason | None = None
     """Set on the last piece only: "stop" by an end token, "length" by the limit."""
 
     chosen: tuple[ChosenToken, ...] = ()
-    """One for each token, when they were asked for."""
+    """One per token, if requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """Continuations of one prompt; checked, none empty, each fits behind the prompt."""
+    """Continuations of one prompt, validated: none is empty, and each fits the context."""
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
     tenant: str = ""
-    """As of a generation."""
+    """See `GenerationRequest`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContinuationScore:
-    """How likely a continuation is."""
+    """Log-likelihood of a continuation."""
 
     log_likelihood: float
-    """Sum over its tokens of the natural logarithm of their probability."""
+    """Sum of the log-probabilities of its tokens."""
 
     is_greedy: bool
-    """Each of its tokens is the likeliest at its place."""
+    """Whether greedy decoding gives this continuation."""
 
 
 def check_prompt_length(characters: int, longest_token: int, limits: ModelLimits) -> None:
-    """Refuse a text that cannot fit, before time is spent on encoding it.
+    """Reject a text that cannot fit, before tokenizing it.
 
     Raises:
-        PromptTooLongError: even in the longest tokens it is over the limit.
+        PromptTooLongError: it exceeds the limit even with the longest tokens.
     """
     fewest = math.ceil(characters / longest_token)
     if fewest > _prompt_limit(limits):
@@ -159,16 +159,16 @@ def plan_generation(
     grammar: str = "",
     tenant: str = "",
 ) -> GenerationRequest:
-    """A request that an engine can run without harm to the others in its batch.
+    """Validate and create a request, so that it cannot fail its batch.
 
     Args:
-        random_seed: taken when the caller gave none.
-        grammar: what became of the options' constraint.
+        random_seed: used without a seed in the options.
+        grammar: compiled constraint of the options.
 
     Raises:
-        PromptTooLongError: the prompt leaves no room for an answer.
+        PromptTooLongError: the prompt fills the context.
         InvalidInputError: the prompt is empty or has ids outside the vocabulary.
-        EngineCannotError: the engine lacks what the options ask for.
+        EngineCannotError: the engine lacks a requested feature.
     """
     check_tokens(prompt, limits)
     _check_abilities(options, abilities)
@@ -198,7 +198,7 @@ def plan_score(
     *,
     tenant: str = "",
 ) -> ScoreRequest:
-    """A request for log-likelihoods that an engine can run.
+    """Validate and create a request for log-likelihoods.
 
     Raises:
         PromptTooLongError: prompt and a continuation together do not fit.
@@ -221,7 +221,7 @@ def plan_score(
 
 
 def check_tokens(prompt: Sequence[int], limits: ModelLimits) -> None:
-    """Refuse a prompt that is empty, too long or foreign to the vocabulary; InvalidInputError."""
+    """Raises InvalidInputError for a prompt that is empty, too long, or has unknown token ids."""
     if not prompt:
         raise InvalidInputError("prompt is empty")
     if len(prompt) > _prompt_limit(limits):
@@ -259,5 +259,5 @@ def _check_abilities(options: SamplingOptions, abilities: Abilities) -> None:
 
 
 def _prompt_limit(limits: ModelLimits) -> int:
-    """One token of the context is kept for the answer."""
+    """One token is reserved for the answer."""
     return limits.context_tokens - 1

@@ -1,12 +1,10 @@
-"""What versions take of the machine's memory: an estimate before one is loaded, and a book of all.
+"""Memory of model versions: estimates before loading, and reservations of all versions.
 
-An engine holds three things. Its process: interpreter, libraries, buffers; the same for every
-model. Its weights: the bytes on disk, times what the engine makes of them (a copy in its own
-layout, another number type). And what it takes as requests come: its key-value cache, up to a
-setting or to what the model can fill, whichever is less, and with some engines weights once more
-for the first score. The first two are seen once the engine is warm, and what was seen replaces the
-estimate. The third is a promise: counted whole from the start, because an engine that runs out of
-memory takes its requests with it.
+An engine's memory has three parts. The process: interpreter, libraries and buffers, the same for
+every model. The weights: bytes on disk times a factor (own layout, other number type). And memory
+allocated by requests: the key-value cache, up to a setting or what the model can fill; some engines
+also load weights again for the first score. The first two are measured once the engine is warm. The
+third is reserved completely from the start: out of memory, an engine would lose all its requests.
 """
 
 from collections.abc import Mapping
@@ -14,15 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 VALUE_BYTES = 2
-"""Of a key's or value's number, as bf16. Engines that keep them in 8 bits have room to spare."""
+"""Size of a cached value in bf16; engines with an 8-bit cache use less."""
 MIB = 2**20
 GIB = 2**30
 CACHE_ITEM_BYTES = 4
-"""Of a key or value; the widest that engines keep, so that a setting cannot make it too little."""
+"""Largest size of a cached value in any engine, for an upper bound."""
 
 
 def token_bytes(config: Mapping[str, Any]) -> int:
-    """Keys and values of one token, by the model's config.json; 0 when that does not tell."""
+    """Key-value cache per token from config.json; 0 if unknown."""
     try:
         heads = config["num_attention_heads"]
         width = config.get("head_dim") or config["hidden_size"] // heads
@@ -34,41 +32,41 @@ def token_bytes(config: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """How an engine uses memory."""
+    """Memory use of an engine kind."""
 
     process_bytes: int
-    """Without a model."""
+    """Process without a model."""
     weight_factor: float
-    """Bytes in memory for each byte of weights on disk."""
+    """Bytes in memory per byte of weights on disk."""
     later_factor: float = 0.0
-    """Of them, bytes that the first score or embedding takes beside."""
+    """Additional bytes per byte of weights, from the first score or embedding on."""
 
 
 ELSEWHERE = Footprint(0, 0.0)
-"""Of engines whose server has memory of its own and plans it itself."""
+"""For engines on a server that manages its own memory."""
 FOOTPRINTS = {
-    # Weights are mapped from the file and, laid out anew for the processor, held once more.
-    # The first score compiles the build a second time, in full precision.
+    # Weights are mapped from the file, and copied in the processor's layout.
+    # The first score compiles the build again in full precision.
     "openvino": Footprint(256 * MIB, 2.0, later_factor=2.0),
-    # torch alone is 230 MiB; bfloat16 on disk is computed with in float32.
+    # torch alone has 230 MiB; bfloat16 weights are converted to float32.
     "transformers": Footprint(700 * MIB, 2.0),
     "vllm": Footprint(2 * GIB, 1.0),
     "triton": ELSEWHERE,
 }
-"""By the engine's name; corrected by what is seen, so that only the first load relies on them."""
+"""By engine name; measured values replace them after the first load."""
 UNKNOWN = Footprint(GIB, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """What a version will take."""
+    """Estimated memory of a version."""
 
     identity: str
-    """Same for versions of the same files in the same engine."""
+    """Equal for versions with the same files and engine."""
     resident_bytes: int
     """Process and weights."""
     later_bytes: int
-    """Taken as requests come, at most."""
+    """Maximum allocated by requests."""
 
     @property
     def total_bytes(self) -> int:
@@ -76,10 +74,10 @@ class MemoryNeed:
 
 
 def estimate(identity: str, engine: str, weight_bytes: int, cache_bytes: int) -> MemoryNeed:
-    """What a version will take that was not seen yet.
+    """Estimate the memory of a version before its first load.
 
     Args:
-        cache_bytes: its key-value cache at most.
+        cache_bytes: maximum of its key-value cache.
     """
     footprint = FOOTPRINTS.get(engine, UNKNOWN)
     if footprint is ELSEWHERE:
@@ -94,11 +92,11 @@ def estimate(identity: str, engine: str, weight_bytes: int, cache_bytes: int) ->
 def cache_ceiling(
     setting_bytes: int, config: Mapping[str, Any], *, sequences: int, context_tokens: int
 ) -> int:
-    """What the key-value cache can come to: the setting, or less if the model cannot fill it.
+    """Maximum key-value cache: the setting, or what the model can fill if that is less.
 
     Args:
-        config: the model's config.json; the setting counts when it does not tell the shape.
-        sequences: generated together at most.
+        config: the model's config.json; without a known shape the setting applies.
+        sequences: maximum batch size.
     """
     widest = token_bytes(config) * CACHE_ITEM_BYTES // VALUE_BYTES
     fillable = widest * sequences * context_tokens
@@ -106,39 +104,39 @@ def cache_ceiling(
 
 
 class MemoryReservations:
-    """What each version was promised and what it has taken of it; numbers only, nobody is asked."""
+    """Reserved and measured memory by version; plain numbers, no I/O."""
 
     def __init__(self) -> None:
         self._promised: dict[str, int] = {}
         self._taken: dict[str, int] = {}
 
     def reserve(self, version_id: str, total_bytes: int) -> None:
-        """From now on so much is its own, whether it has taken it or not."""
+        """Reserve memory for a version, whether it is allocated already or not."""
         self._promised[version_id] = total_bytes
 
     def see(self, version_id: str, resident_bytes: int) -> None:
-        """It has so much now; may be more than it was promised."""
+        """Record measured memory, which may exceed the reservation."""
         self._taken[version_id] = resident_bytes
 
     def remove(self, version_id: str) -> None:
-        """It is gone, or never came; an unknown one is none."""
+        """Remove a version; unknown ids are ignored."""
         self._promised.pop(version_id, None)
         self._taken.pop(version_id, None)
 
     def held(self, version_id: str) -> int:
-        """What comes back when it leaves."""
+        """Memory that unloading it would free."""
         return max(self._promised.get(version_id, 0), self._taken.get(version_id, 0))
 
     def versions(self) -> list[str]:
-        """Those that hold something."""
+        """Versions with a reservation."""
         return list(self._promised)
 
     def room(self, *, free_bytes: int, limit_bytes: int) -> int:
-        """What can still be promised; negative when too much was.
+        """Memory that can still be reserved; negative if too much is reserved.
 
         Args:
-            free_bytes: what the machine has free now, beside what versions have taken.
-            limit_bytes: what all versions may hold together.
+            free_bytes: free memory of the machine now.
+            limit_bytes: budget of all versions.
         """
         held = sum(map(self.held, self._promised))
         outstanding = held - sum(self._taken.get(name, 0) for name in self._promised)

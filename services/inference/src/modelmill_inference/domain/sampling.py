@@ -1,4 +1,4 @@
-"""How a caller wants an answer to be drawn, and which desired states no model can follow."""
+"""Sampling options of a request, and their validation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MAX_ANSWERS = 16
 MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 256
 MIN_TEMPERATURE = 0.001
-"""Below it logits overflow when they are divided; 0 itself means greedy."""
+"""Below it logits overflow; 0 is greedy."""
 MAX_TEMPERATURE = 100.0
 MIN_TOP_P = 1e-6
 MAX_PENALTY = 2.0
@@ -22,7 +22,7 @@ ConstraintKind = Literal["json_schema", "regex", "choice", "call"]
 
 
 class CallForm(NamedTuple):
-    """Arguments by a schema, between what the model writes with them."""
+    """JSON schema of arguments, with the text around them."""
 
     before: str
     schema: str
@@ -31,25 +31,25 @@ class CallForm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OutputConstraint:
-    """The form an answer must have, as the caller said it."""
+    """Required format of an answer, as requested."""
 
     kind: ConstraintKind
 
     text: str = ""
-    """The schema or the expression."""
+    """JSON schema or regular expression."""
 
     choices: tuple[str, ...] = ()
 
     calls: tuple[CallForm, ...] = ()
-    """Calls to choose from; no caller says so itself, it demands a call of some tools."""
+    """Calls to choose from; set internally for a forced tool call."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How to sample and when to stop, as the caller said it."""
+    """Sampling and stop options, as requested."""
 
     max_new_tokens: int = 0
-    """New tokens at most; 0 means what the context leaves."""
+    """Maximum new tokens; 0 for the rest of the context."""
 
     temperature: float = 0.0
     """0 is greedy."""
@@ -64,25 +64,25 @@ class SamplingOptions:
     frequency_penalty: float = 0.0
 
     repetition_penalty: float = 1.0
-    """1 changes nothing."""
+    """1 for none."""
 
     stop: tuple[str, ...] = ()
-    """Texts that end the answer and are not part of it."""
+    """Stop texts, which are not part of the answer."""
 
     seed: int | None = None
-    """Seed of sampling; None means a random one."""
+    """Sampling seed; None for a random one."""
 
     logprobs: int | None = None
-    """Alternatives to name for each token; None: no log-probabilities."""
+    """Alternatives per token; None for no log-probabilities."""
 
     constraint: OutputConstraint | None = None
 
     answers: int = 1
-    """Answers wanted; the seeds count up."""
+    """Number of answers, with consecutive seeds."""
 
 
 def check_options(options: SamplingOptions) -> None:
-    """Refuse options that no model can follow.
+    """Validate options.
 
     Raises:
         InvalidInputError: lists everything that is wrong.

@@ -1,23 +1,23 @@
-"""How fast an engine works while it is full, and so when a request would begin and end.
+"""Measures the throughput of a full engine, to estimate when a request would start and end.
 
-Work is counted in generated tokens; one of a prompt counts less, because those of a prompt are
-computed together. In a full engine all that is there shares one rate, so that by Little's law a
-request stays for (all work in flight) / rate, and what it holds comes free as fast as work is done.
+Work is measured in generated tokens; prompt tokens count less, because they are computed in
+parallel. In a full engine all requests share one rate. By Little's law a request stays for
+(work in flight) / rate, and its capacity is freed at the same rate.
 """
 
 import math
 from dataclasses import dataclass
 
 PROMPT_TOKEN_WORK = 0.25
-"""Of a prompt's token, over a generated one in a full batch."""
+"""Cost of a prompt token relative to a generated one, in a full batch."""
 HALF_LIFE_SECONDS = 5.0
-"""Of what was seen of the rate; only time in which the engine was full counts."""
+"""Half-life of measurements; only time with a full engine counts."""
 LEAST_SECONDS = 1.0
-"""An engine that was not full for so long yet has no rate."""
+"""Minimum time with a full engine, before there is a rate."""
 MEMORY = 16
-"""Ended answers over which their length is averaged."""
+"""Answers in the moving average of lengths."""
 DEVIATIONS = 1.5
-"""Above the mean, of an answer that is counted as long: nine of ten stay below."""
+"""Standard deviations above the mean, for a long answer: nine of ten are shorter."""
 
 
 @dataclass(slots=True)
@@ -33,12 +33,12 @@ class _Lengths:
 
     @property
     def long(self) -> float:
-        """Most are shorter; the mean where all are the same."""
+        """Length that most answers do not exceed."""
         return self.mean + DEVIATIONS * math.sqrt(max(0.0, self.mean_square - self.mean**2))
 
 
 class Throughput:
-    """Tokens a second of a full engine, and how long answers become."""
+    """Tokens per second of a full engine, and answer lengths."""
 
     def __init__(self) -> None:
         self._work = 0.0
@@ -50,13 +50,13 @@ class Throughput:
 
     @property
     def rate(self) -> float | None:
-        """Work a second; None as long as there is too little to tell."""
+        """Work per second; None with too little data."""
         if self._seconds < LEAST_SECONDS or self._work <= 0:
             return None
         return self._work / self._seconds
 
     def advance(self, now: float, *, full: bool) -> None:
-        """Say how it was until now."""
+        """Advance the clock; `full` is the state until now."""
         elapsed, self._now = now - self._now, now
         self._full = full
         if full:
@@ -65,15 +65,15 @@ class Throughput:
             self._seconds = self._seconds * fading + elapsed
 
     def record_work(self, *, prompt_tokens: int = 0, new_tokens: int = 0) -> None:
-        """Say what the engine did."""
+        """Record completed work."""
         if self._full:
             self._work += PROMPT_TOKEN_WORK * prompt_tokens + new_tokens
 
     def record_answer(self, allowed: int, length: int, *, ended: bool) -> None:
-        """Say how long an answer became that might have had `allowed` tokens.
+        """Record the length of an answer with a limit of `allowed` tokens.
 
-        One that was broken off tells something if it was long already. It counts twice what there
-        was of it: if those counted that deadlines cut, all would be cut there.
+        An aborted answer counts only if it was long already, and then with twice its length:
+        otherwise timeouts would lower the estimates and cause more timeouts.
         """
         known = self._lengths.setdefault(allowed.bit_length(), _Lengths())
         if not ended:
@@ -84,13 +84,12 @@ class Throughput:
         self._all_lengths.add(length)
 
     def expected_work(self, *, prompt_tokens: int, allowed: int, long: bool) -> float:
-        """Of one answer.
+        """Expected work of one answer.
 
-        Answers to those who allowed about as much are expected to become about as long; before
-        anything is known, as long as they may.
+        The estimate is from answers with a similar limit, or the limit itself without data.
 
         Args:
-            long: of one that is longer than most.
+            long: for an answer that is longer than most.
         """
         work = PROMPT_TOKEN_WORK * prompt_tokens
         if not allowed:

@@ -1,4 +1,4 @@
-"""Calls of functions in the text of an answer, while it comes in."""
+"""Streaming parser that separates tool calls from the text of an answer."""
 
 import secrets
 from collections.abc import Callable, Collection
@@ -10,47 +10,47 @@ from modelmill_tokenization.tool_format import ToolFormat
 from modelmill_inference.domain.call_reader import CallReader, NotACallError, ReadCall
 
 MAX_CALL_CHARACTERS = 100_000
-"""What is longer is no call."""
+"""Maximum length of a call."""
 RESCANNED_CHARACTERS = 1024
-"""Text that turned out to be no call is searched for calls again up to this length: a text made of
-nothing but beginnings would otherwise be read as often as it has beginnings."""
+"""Text that is not a call is searched for calls again up to this length, which avoids quadratic
+time for texts with many call openings."""
 ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 ID_LENGTH = 9
-"""Mistral's templates refuse any other; those of other models take any."""
+"""Required by Mistral's templates; other templates accept any."""
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedToolCall:
-    """The model asks for a function to be run."""
+    """A tool call of the model."""
 
     id: str
     name: str
     arguments: str
-    """A JSON object as text."""
+    """JSON object text."""
 
 
 @dataclass(slots=True)
 class Parsed:
-    """What became certain of an answer."""
+    """Final parts of an answer."""
 
     text: str = ""
-    """What is surely no call."""
+    """Text that is not part of a call."""
     calls: list[ParsedToolCall] = field(default_factory=list)
 
 
 def new_call_id() -> str:
-    """An id that every template takes."""
+    """An id that every template accepts."""
     return "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
 
 
 class ToolCallParser:
-    """Parts an answer into text and calls; what it finds does not depend on the cuts.
+    """Separates an answer into text and calls; the result does not depend on how it is split.
 
-    A call that is malformed, or of a function that was not offered, comes out as text.
+    A malformed call, or a call of a function that was not offered, is text.
 
     Args:
-        form: how the model writes calls.
-        marks: what stands in the text for special tokens among them.
+        form: call format of the model.
+        marks: text marks of its special tokens.
         names: functions that were offered.
     """
 
@@ -66,23 +66,23 @@ class ToolCallParser:
         self._names = names
         self._new_id = new_id
         openings = [form.opening, *form.also_opens]
-        # Later parts of an opening are matched by the reader, which overlooks white space.
+        # The reader matches later parts of an opening, ignoring white space.
         parts = [marks.mark(opening).split(maxsplit=1) for opening in openings if opening]
         self._openings = {part[0]: "".join(part[1:]) for part in parts}
         self._bare = "" in openings
-        """An answer may begin with a call, unmarked."""
+        """Whether an answer may start with a call without opening."""
         self._left = ""
-        """Text that is not decided."""
+        """Undecided text."""
         self._reader: CallReader | None = None
         self._read = ""
-        """What the reader has read since its last call."""
+        """Text read since the last call."""
         self._finished = False
         self._has_called = False
         self._space: str | None = ""
-        """White space that goes out with text behind it, but not with a call; None within text."""
+        """White space that is emitted before text, but not before a call; None inside text."""
 
     def push(self, text: str) -> Parsed:
-        """What became certain with this text."""
+        """Add text; returns the parts that are final."""
         parsed = Parsed()
         self._left += text
         while self._left:
@@ -93,7 +93,7 @@ class ToolCallParser:
         return parsed
 
     def finish(self) -> Parsed:
-        """What is left, once the answer is complete."""
+        """The rest, at the end of the answer."""
         self._finished = True
         parsed = self.push("")
         while self._reader is not None:
@@ -106,7 +106,7 @@ class ToolCallParser:
         return parsed
 
     def _find_opening(self, parsed: Parsed) -> bool:
-        """Let out text up to the next opening; False when more text is needed."""
+        """Emit text up to the next opening; False if more text is needed."""
         if self._bare and not self._begins_bare(parsed):
             return False
         if self._reader is not None:
@@ -127,7 +127,7 @@ class ToolCallParser:
         return False
 
     def _begins_bare(self, parsed: Parsed) -> bool:
-        """Begin to read a call where the answer begins like one; False when that is open."""
+        """Start a call if the answer starts like one; False if undecided."""
         start = len(self._left) - len(self._left.lstrip())
         if start == len(self._left) and not self._finished:
             return False
@@ -143,7 +143,7 @@ class ToolCallParser:
         self._reader = CallReader(self._form, self._marks, rest, self._names)
 
     def _read_on(self, parsed: Parsed) -> None:
-        """Let the reader read until it has a call, or there is none, or no more text."""
+        """Feed the reader until a call is complete, or it fails, or the text ends."""
         assert self._reader is not None
         for place, character in enumerate(self._left):
             self._read += character
@@ -169,13 +169,13 @@ class ToolCallParser:
         self._read, self._space, self._has_called = "", "", True
 
     def _give_up(self, parsed: Parsed) -> None:
-        """Stop reading, for what was begun is no call."""
+        """Stop reading: the text is not a call."""
         assert self._reader is not None
         unread = self._reader.undecided if self._reader.has_called else len(self._read)
         self._leave(parsed, unread)
 
     def _leave(self, parsed: Parsed, unread: int) -> None:
-        """Stop reading; the last so many characters that were read are text, or begin anew."""
+        """Stop reading; the last `unread` characters are text, or searched again."""
         back = self._read[len(self._read) - unread :] if unread else ""
         failed = self._reader is not None and not self._reader.has_called
         self._reader, self._read = None, ""

@@ -1,7 +1,7 @@
-"""A tree without references as a deterministic automaton, in rules that refer to each other.
+"""Converts a tree without references to a deterministic automaton, as rules.
 
-XGrammar takes seconds for one mask when a text can be read in many ways, as by `(a{1,8}){0,8}`, and
-then everybody waits. Of an automaton there is one reading.
+For an ambiguous grammar, such as `(a{1,8}){0,8}`, XGrammar needs seconds per token mask, which
+delays the whole batch. An automaton is unambiguous.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +25,17 @@ from modelmill_inference.domain.grammar.tree import (
 
 MAX_STATES = 400
 MAX_WORK = 15_000
-"""Positions that are looked at; about a millisecond for a thousand."""
+"""Visited positions; a thousand take about a millisecond."""
 
 Edges = Mapping[Ranges, int]
 MAX_FORKS = 100
-"""In one text."""
+"""Maximum per text."""
 
 
 def deterministic(
     tree: Node, name: str, escaped: Callable[[Ranges], Node] = Characters, *, scale: int = 1
 ) -> tuple[Node, dict[str, Node]]:
-    """The same language, as a node and its rules.
+    """Convert to an equivalent grammar node and its rules.
 
     Args:
         name: what the rules' names begin with.
@@ -43,7 +43,7 @@ def deterministic(
         scale: of the limits; more for a tree that no caller wrote.
 
     Raises:
-        InvalidInputError: it takes too many states.
+        InvalidInputError: it needs too many states.
     """
     states = _states(tree, scale)
     callers = [0] * len(states)
@@ -60,7 +60,7 @@ def deterministic(
 
 
 def _states(tree: Node, scale: int) -> list[tuple[Edges, bool]]:
-    """For each state where its characters lead, and whether a text may end in it."""
+    """Transitions of each state, and whether it accepts."""
     grammar = Grammar(tree)
     numbers: dict[frozenset[Position], int] = {matching.start(grammar): 0}
     waiting = list(numbers)
@@ -92,7 +92,7 @@ def _too_large() -> InvalidInputError:
 
 
 def _pieces(steps: list[Step]) -> list[tuple[tuple[int, int], frozenset[Position]]]:
-    """Ranges that are told apart, each with all positions that it leads to."""
+    """Disjoint ranges, each with all positions that it leads to."""
     sets = [(characters.of(s) if isinstance(s, str) else s, after) for s, after in steps]
     ends = {first for ranges, _ in sets for first, _ in ranges}
     ends |= {last + 1 for ranges, _ in sets for _, last in ranges}
@@ -114,7 +114,7 @@ def _pieces(steps: list[Step]) -> list[tuple[tuple[int, int], frozenset[Position
 
 
 def _is_link(number: int, states: list[tuple[Edges, bool]], callers: list[int]) -> bool:
-    """One way in, one way out: written where it is come from."""
+    """Whether a state has one predecessor and one transition, and is inlined."""
     edges, may_end = states[number]
     return callers[number] == 1 and len(edges) == 1 and not may_end and number not in edges.values()
 
@@ -164,7 +164,7 @@ def one_of(texts: Sequence[str], name: str) -> tuple[Node, dict[str, Node]]:
         branches: list[Node] = []
         for first, group in groupby(alike, key=lambda text: text[:1]):
             members = [*group]
-            shared = _beginning(members[0], members[-1])
+            shared = _common_prefix(members[0], members[-1])
             if len(members) == 1 or not first:
                 branches.append(Literal(shared) if shared else NOTHING)
                 continue
@@ -176,8 +176,8 @@ def one_of(texts: Sequence[str], name: str) -> tuple[Node, dict[str, Node]]:
     return Reference(f"{name}0"), rules
 
 
-def _beginning(first: str, last: str) -> str:
-    """What the first and the last of a sorted list share, and so all of them."""
+def _common_prefix(first: str, last: str) -> str:
+    """Common prefix of a sorted list, from its first and last text."""
     shared = 0
     while shared < min(len(first), len(last)) and first[shared] == last[shared]:
         shared += 1

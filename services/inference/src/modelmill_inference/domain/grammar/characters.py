@@ -1,20 +1,20 @@
-"""Sets of characters as sorted ranges of code points, and how many bytes they take."""
+"""Character sets as sorted ranges of code points, and their UTF-8 length."""
 
 from collections.abc import Iterable
 
 Ranges = tuple[tuple[int, int], ...]
-"""First and last code point, sorted, neither touching nor overlapping; never empty in a tree."""
+"""Pairs of first and last code point; sorted, disjoint, not adjacent. Never empty in a tree."""
 
 LAST = 0x10FFFF
 _WIDTH_ENDS = (0x7F, 0x7FF, 0xFFFF, LAST)
-"""The last code points that UTF-8 writes in one, two, three and four bytes."""
+"""Largest code points of one, two, three and four bytes in UTF-8."""
 _NEVER: Ranges = ((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0xD800, 0xDFFF))
-"""Control characters, which no answer needs, and surrogates, which UTF-8 has not."""
+"""Control characters, and surrogates, which UTF-8 cannot encode."""
 _ASCII: Ranges = ((0, 0x7F),)
 
 
 def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """All of them, in order."""
+    """Normalised union of ranges."""
     result: list[tuple[int, int]] = []
     for first, last in sorted(ranges):
         if result and first <= result[-1][1] + 1:
@@ -25,12 +25,12 @@ def merged(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def of(text: str) -> Ranges:
-    """These characters."""
+    """The set of a text's characters."""
     return merged((ord(character), ord(character)) for character in text)
 
 
 def without(ranges: Ranges, taken: Ranges) -> Ranges:
-    """Those of the first that are not of the second."""
+    """Difference."""
     result: list[tuple[int, int]] = []
     for first, last in ranges:
         start = first
@@ -46,38 +46,38 @@ def without(ranges: Ranges, taken: Ranges) -> Ranges:
 
 
 def both(ranges: Ranges, others: Ranges) -> Ranges:
-    """Those of the first that are also of the second."""
+    """Intersection."""
     return without(ranges, without(((0, LAST),), others))
 
 
 ANY: Ranges = without(((0, LAST),), _NEVER)
-"""Every character that an answer may have."""
+"""All characters that an answer may contain."""
 
 
 BEYOND_ASCII: Ranges = without(ANY, _ASCII)
 
 
 def missing_ascii(ranges: Ranges) -> Ranges:
-    """What of ASCII is not among them."""
+    """ASCII characters that are not in the set."""
     return without(_ASCII, ranges)
 
 
 def contain(ranges: Ranges, character: str) -> bool:
-    """Whether it is one of them."""
+    """Whether the set contains a character."""
     point = ord(character)
     return any(first <= point <= last for first, last in ranges)
 
 
 def width(point: int) -> int:
-    """Bytes of UTF-8."""
+    """UTF-8 length of a code point."""
     return next(number for number, end in enumerate(_WIDTH_ENDS, 1) if point <= end)
 
 
 def narrowed(ranges: Ranges, bytes_at_most: int) -> Ranges:
-    """Those of at most so many bytes; empty when there are none."""
+    """Characters with at most `bytes_at_most` bytes."""
     return both(ranges, ((0, _WIDTH_ENDS[min(bytes_at_most, 4) - 1]),))
 
 
 def count(ranges: Ranges) -> int:
-    """How many there are."""
+    """Size of the set."""
     return sum(last - first + 1 for first, last in ranges)

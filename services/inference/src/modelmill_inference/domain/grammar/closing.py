@@ -1,4 +1,4 @@
-"""The end of an answer that comes to its limit: what is left of its grammar, made to fit."""
+"""Restricts a grammar to texts of a maximum length, to end an answer within its token limit."""
 
 import math
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class TextLengths:
                 self._longest[name] = self.longest(grammar.rules[name])
 
     def _settle(self, order: list[str]) -> None:
-        """Rules that refer to themselves need some rounds; two are enough without them."""
+        """Fixed-point iteration, for recursive rules; two rounds suffice without recursion."""
         changed = True
         while changed:
             changed = False
@@ -60,7 +60,7 @@ class TextLengths:
                 self._rest[name] = rest
 
     def shortest(self, node: Node) -> float:
-        """Of its texts the shortest; infinite when it has none."""
+        """Length of the shortest text; infinite if there is none."""
         match node:
             case Literal(text):
                 return len(text.encode())
@@ -76,7 +76,7 @@ class TextLengths:
                 return self._shortest[name]
 
     def longest(self, node: Node) -> float:
-        """Of its texts the longest; infinite when there is no end to it."""
+        """Length of the longest text; infinite if unbounded."""
         match node:
             case Literal(text):
                 return len(text.encode())
@@ -95,7 +95,7 @@ class TextLengths:
                 return self._longest[name]
 
     def rest(self, node: Node) -> float:
-        """Wherever in it a text stands, it can be ended with so many bytes more."""
+        """Maximum bytes that are needed to complete any prefix."""
         match node:
             case Sequence(parts):
                 worst = after = 0.0
@@ -116,7 +116,7 @@ class TextLengths:
 
 
 def _bottom_up(rules: Mapping[str, Node]) -> tuple[list[str], frozenset[str]]:
-    """Names, what is referred to before what refers to it, and those that reach themselves."""
+    """Rule names in topological order, and the names of recursive rules."""
     order: list[str] = []
     state: dict[str, int] = {}
     cyclic: set[str] = set()
@@ -140,7 +140,7 @@ def _bottom_up(rules: Mapping[str, Node]) -> tuple[list[str], frozenset[str]]:
 
 
 def _reaching(targets: set[str], direct: Mapping[str, list[str]]) -> frozenset[str]:
-    """The targets, and every rule from which one of them can be reached."""
+    """The targets, and all rules that reach one of them."""
     callers: dict[str, list[str]] = {}
     for name, called in direct.items():
         for one in called:
@@ -155,7 +155,7 @@ def _reaching(targets: set[str], direct: Mapping[str, list[str]]) -> frozenset[s
 
 
 def references(node: Node) -> list[str]:
-    """The rules that a node names."""
+    """Names of rules that a node refers to."""
     found: list[str] = []
     left = [node]
     while left:
@@ -167,7 +167,7 @@ def references(node: Node) -> list[str]:
 
 
 def fitted(grammar: Grammar, room: int) -> Grammar | None:
-    """A part of the grammar whose every text has at most so many bytes; None if none has."""
+    """A subset of the grammar whose texts have at most `room` bytes; None if there is none."""
     measures = TextLengths(grammar)
     if measures.shortest(grammar.root) > room:
         return None
@@ -177,7 +177,7 @@ def fitted(grammar: Grammar, room: int) -> Grammar | None:
 
 
 class _Fitter:
-    """Each method gives a node and the length of its longest text."""
+    """Methods return a node and the length of its longest text."""
 
     def __init__(self, grammar: Grammar, measures: TextLengths) -> None:
         self._from = grammar.rules
@@ -186,7 +186,7 @@ class _Fitter:
         self.rules: dict[str, Node] = {}
 
     def fit(self, node: Node, room: int) -> tuple[Node, int]:
-        """`room` is at least the node's shortest."""
+        """`room` must be at least the node's shortest text."""
         match node:
             case Literal(text):
                 return node, len(text.encode())
@@ -242,7 +242,7 @@ class _Fitter:
             fit, longest = self.fit(item, room // least)
             spare = (room - least * longest) // longest if longest else 0
         else:
-            # Something short and often rather than one thing that is long.
+            # Prefer many short items to one long item.
             fit, longest = self.fit(item, max(shortest, min(room, shortest + 8)))
             spare = room // longest if longest else 0
         more = min(spare, MOST_COUNTED if most is None else min(most - least, MOST_COUNTED))
@@ -251,7 +251,7 @@ class _Fitter:
         return Repetition(fit, least, least + more), (least + more) * longest
 
     def _shortest(self, node: Node) -> tuple[Node, int]:
-        """The nearest end, without recursion: such rules may be a long chain."""
+        """The shortest completion, iteratively: rules may form a long chain."""
         shortest = self._measures.shortest
         left: list[Node] = [node]
         found: list[Node] = []

@@ -1,9 +1,9 @@
-"""From a caller's constraint to what an engine is given, and how its end is kept in reach.
+"""Compiles a constraint to a grammar, and ensures that an answer can end within its token limit.
 
-Strings, arrays and recursion are not counted out in the engine's grammar: every counted character
-costs its engine, and so everybody in the batch, some milliseconds. An answer runs free within its
-form up to a limit that leaves room for the longest way to an end; there its grammar is fitted into
-what is left, and the same model writes the end. One byte counts as one token, the worst case.
+The engine's grammar does not count characters of strings, items and recursion: each counted state
+costs the whole batch milliseconds. So an answer is generated with the unbounded grammar up to a
+limit that leaves space for the longest completion. Then the remaining grammar is restricted to what
+is left, and the model generates the end. One byte counts as one token, the worst case.
 """
 
 from collections.abc import Sequence
@@ -31,26 +31,26 @@ from modelmill_inference.domain.grammar.tree import (
 from modelmill_inference.domain.sampling import CallForm, OutputConstraint
 
 MAX_PLACES = 20_000
-"""Characters that are told apart by where they stand."""
+"""Maximum character positions of a grammar."""
 MAX_WIDE_PLACES = 256
-"""Of these, places where almost every token may begin: about 9 ms each for 50,000 tokens."""
+"""Maximum positions that allow almost any token: about 9 ms each for 50,000 tokens."""
 _WIDE = 30
 _COUNTED = 128
-"""XGrammar writes a longer repeat out so often, and counts beyond."""
+"""XGrammar expands repetitions up to this count, and counts beyond."""
 END_TOKEN = 1
 MOST_SPARE = 48
-"""Bytes kept beyond the shortest end, so that what is still missing can be said and not only be."""
+"""Bytes beyond the shortest completion, for meaningful content of missing parts."""
 LEVELS = (8, 4, 2, 1, 0)
-"""How often a schema may stand in itself: as deep as leaves half of the limit for the answer."""
+"""Recursion depths to try: the deepest that leaves half of the limit for the answer."""
 MAX_CHOICES = 1_000
 MAX_CHOICE_CHARACTERS = 64_000
 LARGE_CHARACTERS = 2_000
-"""A longer constraint is worth a thread."""
+"""Larger constraints are compiled in a thread."""
 CACHED = 64
 
 
 def check_cost(grammar: Grammar) -> None:
-    """Refuse a grammar that would hold up everybody in the batch; InvalidInputError."""
+    """Raises InvalidInputError for a grammar that would delay the whole batch."""
     nodes = [grammar.root, *grammar.rules.values()]
     if sum(map(partial(_places, wide=False), nodes)) > MAX_PLACES:
         raise InvalidInputError("the form is too large: list fewer texts or repeat less often")
@@ -75,44 +75,44 @@ def _places(node: Node, *, wide: bool) -> int:
 
 
 class GrammarViolationError(Exception):
-    """An engine does not do what it says; nothing that a caller could mend."""
+    """The engine violated its grammar; not the caller's fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConstrainedOutput:
-    """An answer's grammar, and how far an engine may go in it before the end must be thought of."""
+    """Grammar of an answer, and the number of tokens after which it must be completed."""
 
     grammar: Grammar
     text: str
-    """What the engine is given."""
+    """EBNF for the engine."""
     max_tokens: int
-    """Of the whole answer, the end token included."""
+    """Limit of the answer, including the end token."""
     free_tokens: int
-    """Then the answer is ended; the whole limit when no answer can reach it."""
+    """Tokens before completion starts; `max_tokens` if no answer can reach the limit."""
 
     def ending(self, written: str, tokens_left: int) -> Grammar | None:
-        """A grammar for the rest of an answer that takes at most so many tokens.
+        """A grammar for the rest of an answer, with at most `tokens_left` tokens.
 
-        None when nothing is left to say.
+        None if the answer is complete.
 
         Raises:
             LeftFormError: an engine wrote what the grammar does not allow.
         """
         positions = matching.behind(written, self.grammar)
         if not positions:
-            raise GrammarViolationError("the engine did not keep to its grammar")
+            raise GrammarViolationError("the engine violated its grammar")
         left = matching.remainder(positions, self.grammar)
         rest = fitted(left, tokens_left - END_TOKEN)
         if rest is None:
-            raise GrammarViolationError("the engine took more tokens than it was given")
+            raise GrammarViolationError("the engine exceeded its token limit")
         return None if TextLengths(rest).longest(rest.root) == 0 else rest
 
 
 def constrain(constraint: OutputConstraint, max_tokens: int) -> ConstrainedOutput:
-    """The form of an answer of at most so many tokens.
+    """Compile a constraint for an answer of at most `max_tokens` tokens.
 
     Raises:
-        InvalidInputError: all that is wrong with the constraint, or it needs more tokens.
+        InvalidInputError: lists all errors of the constraint, or it needs more tokens.
     """
     room = max_tokens - END_TOKEN
     form = _form(constraint, LEVELS[0])
@@ -121,7 +121,7 @@ def constrain(constraint: OutputConstraint, max_tokens: int) -> ConstrainedOutpu
             break
         try:
             form = _form(constraint, levels)
-        except InvalidInputError:  # it takes more levels to come to an end
+        except InvalidInputError:  # the schema requires more levels
             break
     if form.longest <= room:
         return ConstrainedOutput(form.grammar, form.text, max_tokens, max_tokens)
@@ -135,7 +135,7 @@ def constrain(constraint: OutputConstraint, max_tokens: int) -> ConstrainedOutpu
 
 
 def is_large(constraint: OutputConstraint) -> bool:
-    """Whether it takes long enough to be looked at elsewhere."""
+    """Whether compiling takes long enough for a thread."""
     texts = (constraint.text, *constraint.choices, *(call.schema for call in constraint.calls))
     characters = sum(map(len, texts))
     return characters > LARGE_CHARACTERS
@@ -177,7 +177,7 @@ def _grammar(constraint: OutputConstraint, levels: int) -> tuple[Grammar, bool]:
 
 
 def _calls(calls: Sequence[CallForm], levels: int) -> tuple[Grammar, bool]:
-    """One of the calls; the rules of their schemas beside each other."""
+    """Alternatives of calls, with the rules of all schemas."""
     nodes: list[Node] = []
     rules: dict[str, Node] = {}
     is_recursive = False

@@ -1,7 +1,7 @@
-"""Where in a grammar a text stands: what may come next, and what is left.
+"""Matches a text against a grammar: possible next characters, and the remaining grammar.
 
-A position is a chain of frames (node, how far in it, what comes after it); None is the end. An
-ambiguous grammar has a text in several positions at once.
+A position is a linked list of frames (node, progress, continuation); None is the end. In an
+ambiguous grammar a text has several positions.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,21 +24,21 @@ from modelmill_inference.domain.grammar.tree import (
 
 Position = tuple[Node, int, "Position"] | None
 Step = tuple[Ranges | str, Position]
-"""What may come, and where it leads."""
+"""A possible next character set, and the position after it."""
 
 MAX_READINGS = 2_000
 MAX_POSITIONS = 256
-"""More are dropped: whatever can still follow from those that are kept is right."""
+"""Further positions are dropped; every continuation of the kept ones is valid."""
 _contain = characters.contain
 
 
 def start(grammar: Grammar) -> frozenset[Position]:
-    """Before the first character."""
+    """Position at the start."""
     return frozenset({(grammar.root, 0, None)})
 
 
 class Steps(NamedTuple):
-    """What may follow a text."""
+    """Possible continuations."""
 
     found: list[Step]
     may_end: bool
@@ -46,14 +46,14 @@ class Steps(NamedTuple):
 
 
 class TooManyReadingsError(Exception):
-    """A text can be read in more ways than can be looked at."""
+    """The grammar is too ambiguous."""
 
 
 def steps(positions: Iterable[Position], rules: Mapping[str, Node]) -> Steps:
-    """All that may come next.
+    """Possible next characters.
 
     Raises:
-        TooManyReadingsError: repeats of what may be empty, in each other.
+        TooManyReadingsError: for example, nested repetitions of nodes that may be empty.
     """
     found: list[Step] = []
     left, seen = list(positions), set(positions)
@@ -73,7 +73,7 @@ def steps(positions: Iterable[Position], rules: Mapping[str, Node]) -> Steps:
 
 
 def _one(position: tuple[Node, int, Position], rules: Mapping[str, Node]) -> list[Step]:
-    """One move; those without a character have an empty text."""
+    """Single transitions; those without a character have an empty text."""
     node, done, after = position
     match node:
         case Literal(text):
@@ -94,7 +94,7 @@ def _one(position: tuple[Node, int, Position], rules: Mapping[str, Node]) -> lis
         case Repetition(item, least, most):
             moves: list[Step] = [("", after)] if done >= least else []
             if most is None or done < most:
-                # Beyond `least` it does not matter how often, if there is no other end.
+                # Without an upper bound, counts beyond `least` are equivalent.
                 counted = min(done + 1, least) if most is None else done + 1
                 moves.append(("", (item, 0, (node, counted, after))))
             return moves
@@ -103,7 +103,7 @@ def _one(position: tuple[Node, int, Position], rules: Mapping[str, Node]) -> lis
 def advance(
     positions: frozenset[Position], character: str, rules: Mapping[str, Node]
 ) -> frozenset[Position]:
-    """Behind the character; empty when it may not come."""
+    """Positions after a character; empty if it is not allowed."""
     reached = {
         after
         for symbol, after in steps(positions, rules).found
@@ -115,7 +115,7 @@ def advance(
 
 
 def behind(text: str, grammar: Grammar) -> frozenset[Position]:
-    """All positions of a text that the grammar may begin with; empty for another one."""
+    """Positions after a text; empty if the grammar does not allow it."""
     positions = start(grammar)
     for character in text:
         positions = advance(positions, character, grammar.rules)
@@ -123,12 +123,12 @@ def behind(text: str, grammar: Grammar) -> frozenset[Position]:
 
 
 def may_end(positions: frozenset[Position], grammar: Grammar) -> bool:
-    """Whether the text is whole."""
+    """Whether the text is complete."""
     return steps(positions, grammar.rules).may_end
 
 
 def remainder(positions: frozenset[Position], grammar: Grammar) -> Grammar:
-    """What may follow, as a grammar of its own; there is at least one position."""
+    """Grammar of the remaining text; there must be at least one position."""
     return Grammar(choice([_left_of(position) for position in positions]), grammar.rules)
 
 

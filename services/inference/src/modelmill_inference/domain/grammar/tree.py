@@ -1,6 +1,6 @@
-"""What an answer may be: a small grammar, from which come the engine's text and all measures.
+"""Grammar trees, and their EBNF for XGrammar.
 
-Nodes are compared by identity: a tree is walked, never searched for equals.
+Nodes are compared by identity, which is all that traversals need.
 """
 
 import re
@@ -12,52 +12,52 @@ from modelmill_inference.domain.grammar import characters
 from modelmill_inference.domain.grammar.characters import Ranges
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;{}<>=+*/.!()")
-"""Written as they are in a literal; everything else by its number."""
+"""Unescaped in a literal; other characters are escaped by code point."""
 _MISREAD = re.compile(r"(?<=[\x00-\x1f\x7f-\xff])(?=[0-9a-fA-F])")
 _SAFE_IN_CLASS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """Exactly this text; empty is nothing."""
+    """A fixed text; may be empty."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Characters:
-    """One character of some ranges."""
+    """One character of a set."""
 
     ranges: Ranges
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sequence:
-    """One after the other."""
+    """Concatenation."""
 
     parts: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alternatives:
-    """Any one of them; there is at least one."""
+    """Alternatives, at least one."""
 
     branches: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Repetition:
-    """The item from `least` to `most` times."""
+    """Repetition of an item, `least` to `most` times."""
 
     item: "Node"
     least: int = 0
     most: int | None = None
-    """None: as often as one likes."""
+    """None for unbounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A rule of the grammar, by name. What refers to itself does so at the end of a sequence."""
+    """Reference to a rule by name; recursion is only at the end of a sequence."""
 
     name: str
 
@@ -69,30 +69,30 @@ NOTHING = Literal("")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Grammar:
-    """A tree and the rules that it refers to."""
+    """A tree with its rules."""
 
     root: Node
     rules: Mapping[str, Node] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def sequence(*parts: Node | str) -> Node:
-    """They in this order; texts are literals."""
+    """Concatenate nodes; strings become literals."""
     nodes = tuple(Literal(part) if isinstance(part, str) else part for part in parts)
     return nodes[0] if len(nodes) == 1 else Sequence(nodes)
 
 
 def choice(branches: "list[Node] | tuple[Node, ...]") -> Node:
-    """One of them."""
+    """Combine alternatives."""
     return branches[0] if len(branches) == 1 else Alternatives(tuple(branches))
 
 
 def optional(node: Node) -> Repetition:
-    """It or nothing."""
+    """An optional node."""
     return Repetition(node, 0, 1)
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """What a node is made of; a reference is not followed."""
+    """Child nodes; references are not followed."""
     match node:
         case Sequence(parts):
             return parts
@@ -128,8 +128,8 @@ def _node(node: Node) -> str:
 
 
 def _literal(text: str) -> str:
-    # XGrammar writes these characters anew with as many digits as they need, and then takes a digit
-    # behind them for one more: "éa" would be said as "ບ".
+    # XGrammar rewrites these characters with a minimal number of hex digits, and then takes a digit
+    # after them as another one: "éa" would be generated as "ບ".
     parts = _MISREAD.split(text)
     return " ".join(f'"{"".join(map(_in_literal, part))}"' for part in parts)
 
@@ -141,8 +141,8 @@ def _times(least: int, most: int | None) -> str:
 
 
 def _class(ranges: Ranges) -> str:
-    # Of ranges that reach from ASCII into the rest, XGrammar 0.1.29 allows other characters than
-    # those that are listed; it is right about each part, and about what is excluded.
+    # XGrammar 0.1.29 misreads ranges that span ASCII and other characters; each part alone, and
+    # negated classes, are correct.
     beyond = characters.both(ranges, characters.BEYOND_ASCII)
     if beyond == characters.BEYOND_ASCII:
         return f"[^{_ranges(characters.missing_ascii(ranges))}]"
