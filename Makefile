@@ -1,4 +1,4 @@
-# The only door: people, pre-commit and CI all come through here.
+# The only entry point: people, pre-commit and CI all use these targets.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
@@ -99,7 +99,7 @@ bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on th
 bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit goes into deploy/bench/results, each group with its commit
 	$(BIN)/python -m tests.bench --keep
 
-bench-gateway: .venv/rivals build/litellm/installed ## The front door beside LiteLLM: added latency, requests per core, first token, streams
+bench-gateway: .venv/rivals build/litellm/installed ## The gateway beside LiteLLM: added latency, requests per core, first token, streams
 	$(BIN)/python -m tests.bench front $(ARGS)
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed

@@ -1,4 +1,4 @@
-"""Put a tenant's policy in force past moderation's door, as its record on the bus."""
+"""Activate a tenant's policy by its record on the bus, without the moderation service."""
 
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill_bus.bus import Bus

@@ -1,4 +1,4 @@
-"""An engine of the inference service, asked at its own door, in a process of its own.
+"""An engine of the inference service, called over its own API, in a process of its own.
 
 Arguments: "openvino" or "triton", the build's folder, and for triton the server's URL and token.
 Question: {"prompts", "in_flight", "max_new_tokens"}. Answer: {"seconds", "tokens", "pieces"}.

@@ -1,4 +1,4 @@
-"""triton.hop: tokens a second of the triton engine over the openvino engine, at their own door.
+"""triton.hop: tokens a second of the triton engine over the openvino engine, over their own API.
 
 Value: generated tokens / seconds, 8 requests in flight, closed loop. Numerator of the ratio: the
 triton engine, a Triton server from the wheel on this machine, whose model hosts the runner.

@@ -49,11 +49,11 @@ def _watchers(run: Watchers) -> Table:
     killed = f"{run.gateway_kills} gateways and {run.worker_kills} workers killed"
     table = _columns(
         f"Watchers: {run.cuts} cuts, {killed}",
-        *("door", "connections", "stored", "seen", "missed", "doubled", "in order"),
+        *("API", "connections", "stored", "seen", "missed", "doubled", "in order"),
     )
     for each in run.clients:
         table.add_row(
-            *(each.door, str(each.connections), str(each.stored), str(each.seen)),
+            *(each.api, str(each.connections), str(each.stored), str(each.seen)),
             *(str(each.missed), str(each.doubled), _word(each.in_order)),
         )
     return table

@@ -51,7 +51,7 @@ class WatchPlan:
 class Watched:
     """What one client saw of one job over all its connections, beside what the streams hold."""
 
-    door: str
+    api: str
     connections: int
     stored: int
     """Events that the streams hold for a watcher."""
@@ -209,7 +209,7 @@ def compare(watcher: Watcher, stored: Sequence[Seen]) -> Watched:
     seen, both = watcher.seen, ("state", "progress")
     same = all([e for e in seen if e.type == t] == [e for e in stored if e.type == t] for t in both)
     return Watched(
-        door=watcher.door,
+        api=watcher.api,
         connections=watcher.connections,
         stored=len(stored),
         seen=len(seen),

@@ -1,4 +1,4 @@
-"""Clients that follow a job's events through both doors and go on where a connection broke off.
+"""Clients that follow a job's events over HTTP and gRPC and go on where a connection broke off.
 
 Written here and not taken from `cli`, so that a mistake there is not repeated here.
 """
@@ -62,7 +62,7 @@ class Watcher:
             compared with what is stored.
     """
 
-    door = ""
+    api = ""
 
     def __init__(self, unseal: Callable[[str], str]) -> None:
         self._unseal = unseal
@@ -104,7 +104,7 @@ class Watcher:
 class SseWatcher(Watcher):
     """`GET /v1/jobs/{id}/events`, going on by `Last-Event-ID`."""
 
-    door = "HTTP"
+    api = "HTTP"
 
     def __init__(self, url: str, token: str, job_id: str, unseal: Callable[[str], str]) -> None:
         super().__init__(unseal)
@@ -133,7 +133,7 @@ class SseWatcher(Watcher):
 class GrpcWatcher(Watcher):
     """`GatewayService.WatchJob`, going on by `after`."""
 
-    door = "gRPC"
+    api = "gRPC"
 
     def __init__(self, address: str, token: str, job_id: str, unseal: Callable[[str], str]) -> None:
         super().__init__(unseal)

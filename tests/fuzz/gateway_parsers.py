@@ -1,4 +1,4 @@
-"""What the gateway reads and writes at its door: tokens, forms, and streams of events."""
+"""What the gateway parses and writes: tokens, forms, and event streams."""
 
 import asyncio
 import base64

@@ -1,1 +1,1 @@
-"""What moderation promises, held over a corpus of disguised words and over every door."""
+"""What moderation promises, for a corpus of disguised words and for each API method."""

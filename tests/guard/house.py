@@ -182,10 +182,10 @@ async def run_house(
             stub = ModerationServiceStub(await enter(open_channel(moderation, SECRET)))
         else:
             await put_policy(bus, "shared", bundle())
-        doors = _doors(keys, inference, moderation, http_port)
-        doors |= {"rules_here_chars": "0"} if asks_always else {}
+        addresses = _addresses(keys, inference, moderation, http_port)
+        addresses |= {"rules_here_chars": "0"} if asks_always else {}
         await _say_model(bus)
-        gateway = await enter(running_service("gateway", settings | doors))
+        gateway = await enter(running_service("gateway", settings | addresses))
         rpc = GatewayServiceStub(await enter(open_channel(gateway.address, _token(keys))))
         http = await enter(_client(gateway, _token(keys)))
         house = House(http, bus, nats, said, stub, process, rpc)
@@ -216,7 +216,7 @@ def _safety_services(folder: Path, keys: LocalKeys, http_port: int) -> str:
     return json.dumps({SERVICE: {"url": url, "token_file": str(token), "timeout_seconds": 4}})
 
 
-def _doors(keys: LocalKeys, inference: str, moderation: str, http_port: int) -> dict[str, str]:
+def _addresses(keys: LocalKeys, inference: str, moderation: str, http_port: int) -> dict[str, str]:
     return {
         "http_address": f"127.0.0.1:{http_port}",
         "jwks_path": str(keys.jwks_file),

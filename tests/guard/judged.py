@@ -1,4 +1,4 @@
-"""What a door let out of a text, held against what the policy says of the whole text."""
+"""Compares the released part of a text with the policy's verdict on the whole text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

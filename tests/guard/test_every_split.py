@@ -1,4 +1,4 @@
-"""No way to cut a text changes its verdict or lets any of a blocked word out: the library's doors.
+"""No split of a text changes its verdict or leaks a blocked word: the library's functions.
 
 `python -m tests.guard.exhaust` does the same for every text and every two cuts.
 """

@@ -72,16 +72,16 @@ def closed(answer: Answer, house: House) -> None:
         ("unknown_action", 400),
     ],
 )
-@pytest.mark.parametrize("door", ["chat", "complete"])
+@pytest.mark.parametrize("method", ["chat", "complete"])
 async def test_no_verdict_or_a_senseless_one_lets_nothing_pass(
-    broken_house: House, broken: BrokenModeration, mode: str, status: int, door: str
+    broken_house: House, broken: BrokenModeration, mode: str, status: int, method: str
 ) -> None:
     broken.mode, broken.asked = "allow", 0
-    assert (await getattr(broken_house, door)(QUESTION)).status == 200
+    assert (await getattr(broken_house, method)(QUESTION)).status == 200
     broken_house.said.prompts.clear()
     broken.mode = mode
 
-    answer = await getattr(broken_house, door)(QUESTION)
+    answer = await getattr(broken_house, method)(QUESTION)
 
     assert broken.asked == 2
     assert answer.status == status
@@ -140,9 +140,9 @@ async def test_where_a_policy_says_so_its_rules_alone_judge_while_moderation_is_
     tmp_path: Path,
 ) -> None:
     rules = POLICY_FILE.read_text("utf-8")
-    open_door = compile_policy(parse_policy({"p": f"when_unavailable: rules_only\n{rules}"}))
+    rules_only = compile_policy(parse_policy({"p": f"when_unavailable: rules_only\n{rules}"}))
     async with run_house(tmp_path, asks_always=True) as house:
-        await put_policy(house.bus, TENANT, open_door)
+        await put_policy(house.bus, TENANT, rules_only)
         assert house.moderation_process is not None
         house.moderation_process.process.kill()
 

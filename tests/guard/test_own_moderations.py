@@ -45,14 +45,14 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
         yield running
 
 
-@pytest.mark.parametrize("door", ["chat", "complete", "stream_chat"])
-async def test_it_judges_inputs_and_answers_at_every_door(house: House, door: str) -> None:
+@pytest.mark.parametrize("method", ["chat", "complete", "stream_chat"])
+async def test_it_judges_inputs_and_answers_of_each_method(house: House, method: str) -> None:
     house.said.prompts.clear()
-    assert (await getattr(house, door)(FINE + "full of loathing")).status == 400
+    assert (await getattr(house, method)(FINE + "full of loathing")).status == 400
     assert house.said.prompts == []
 
     house.said.scripts[FINE] = [FINE, "full of lo", "athing and more"]
-    answer = await getattr(house, door)(FINE)
+    answer = await getattr(house, method)(FINE)
     assert house.said.prompts == [FINE]
     assert (answer.status, answer.finish_reason) == (200, "content_filter")
     assert answer.text == FINE[:50]

@@ -1,4 +1,4 @@
-"""API keys from the terminal to the door: `mill keys` beside a real gateway and broker."""
+"""API keys from the terminal to the gateway: `mill keys` with a real gateway and broker."""
 
 import asyncio
 import re

@@ -114,7 +114,7 @@ async def test_it_answers_those_who_may_call_it_and_no_other_service(service: st
         assert_no_key_in(running.errors, ours)
 
 
-async def test_the_gateways_public_door_asks_no_certificate(tmp_path: Path):
+async def test_the_gateways_public_api_requires_no_client_certificate(tmp_path: Path):
     ours = Certificates.inside(tmp_path / "certificates")
     LocalKeys(tmp_path).ensure()
     own = settings_of_the_gateway(tmp_path) | ours.settings("gateway")

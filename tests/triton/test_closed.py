@@ -1,4 +1,4 @@
-"""The server's door: TLS, and the health check of its container."""
+"""Access to the server: TLS, and the health check of its container."""
 
 import subprocess
 import sys

@@ -8,9 +8,9 @@ from modelmill_cli.stack import HOST, SERVICES, StackOptions
 from modelmill_service_kit.errors import PreconditionError
 
 
-def test_each_door_has_a_port_that_nobody_else_is_given_and_its_service_may_listen_on_it():
+def test_each_listener_has_a_unique_port_on_which_its_service_may_listen():
     with StackOptions(http_port=0).held_ports() as ports:
-        mine = [port for doors in ports.values() for port in doors.values()]
+        mine = [port for listeners in ports.values() for port in listeners.values()]
         for port in mine:
             with socket.socket() as other, pytest.raises(OSError, match="in use"):
                 other.bind((HOST, port))

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from gateway_support.api_keys import issued
 from gateway_support.estate import names_an_object
-from gateway_support.grpc_door import CALL_SECONDS
+from gateway_support.grpc_client import CALL_SECONDS
 from gateway_support.house import House, run_house
 from gateway_support.model_names import (
     FORBIDDEN,

@@ -1,4 +1,4 @@
-"""API keys at both doors: what they open, what they never open, and who may make which."""
+"""API keys over HTTP and gRPC: what they allow, and who may create which."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.api_keys import EVERYTHING, issued, with_key
-from gateway_support.grpc_door import CALL_SECONDS, refused
+from gateway_support.grpc_client import CALL_SECONDS, refused
 from gateway_support.house import BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -81,7 +81,7 @@ async def test_a_key_comes_in_either_header_and_never_in_both(house: House):
         assert (await client.get("/v1/models", headers=[("x-api-key", key)] * 2)).status_code == 401
 
 
-async def test_a_key_opens_the_grpc_door_too(house: House):
+async def test_a_key_is_valid_over_grpc_too(house: House):
     made = await issued(house.http(), scopes=["models:read"], models=["default"])
     async with open_channel(house.grpc_address, made["key"]) as channel:
         stub = GatewayServiceStub(channel)

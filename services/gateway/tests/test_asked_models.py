@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, TUNED, House
 from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
@@ -44,9 +44,9 @@ async def chat(house: House, model: str, **claims: Any) -> httpx.Response:
 async def grpc_ends(house: House) -> list[pb.ChatEnd]:
     """How a whole and a streamed answer over gRPC ended."""
     call = pb.ChatCall(model="default", messages=[ChatMessage(role="user", content="hello")])
-    async with grpc_door(house) as door:
-        whole = await door.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
-        streaming = door.StreamChat(pb.StreamChatRequest(call=call), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        whole = await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
+        streaming = stub.StreamChat(pb.StreamChatRequest(call=call), timeout=CALL_SECONDS)
         *_, last = [response async for response in streaming]
     return [whole.end, last.end]
 

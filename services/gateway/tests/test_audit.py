@@ -1,4 +1,4 @@
-"""Who changed what is written down, at both doors, and shown to nobody else."""
+"""The audit log records changes over HTTP and gRPC, and other tenants cannot read it."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_support.api_keys import EVERYTHING, issued, with_key
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BLOCKED, BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_gateway.domain.routes import ANSWERING, ROUTES, is_change
@@ -73,10 +73,10 @@ async def test_what_is_refused_tried_or_only_answered_is_no_change(house: House)
 
 async def test_changes_over_grpc_are_recorded_alike(house: House):
     owner = house.http(tenant="calling", sub="ada")
-    async with grpc_door(house, tenant="calling", sub="ada") as door:
+    async with grpc_stub(house, tenant="calling", sub="ada") as stub:
         moved = pb.MoveAliasRequest(name="mine", model=BUILD)
-        await door.MoveAlias(moved, timeout=CALL_SECONDS)
-        await door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
+        await stub.MoveAlias(moved, timeout=CALL_SECONDS)
+        await stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
 
     (found,) = await changes(owner, 1)
     assert (found["subject"], found["route"], found["object_id"]) == ("ada", "move_alias", "mine")

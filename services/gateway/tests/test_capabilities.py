@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BASE, BUILD, House
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -67,17 +67,17 @@ async def test_models_say_what_they_can_be_asked_for_once_an_engine_has_loaded_t
     assert await told(BUILD) == SHOWN
 
 
-async def test_the_other_door_says_the_same(house: House):
+async def test_grpc_returns_the_same(house: House):
     await say(house, BUILD, state=READY, abilities=ABLE)
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
 
         async def told() -> Any:
             request = pb.GetModelRequest(model="default")
-            model = (await door.GetModel(request, timeout=CALL_SECONDS)).model
+            model = (await stub.GetModel(request, timeout=CALL_SECONDS)).model
             return model.abilities if model.HasField("abilities") else None
 
         assert await eventually(told) == ABLE
-        listed = (await door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)).models
+        listed = (await stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)).models
     assert {each.id: each.abilities for each in listed}[BUILD] == ABLE
 
 
@@ -98,9 +98,9 @@ async def test_a_version_is_shown_to_load_with_what_is_known_of_it_until_the_loa
     assert await eventually(lambda: loading("default"))
     listed = (await client.get("/v1/models")).json()["data"]
     assert {each["id"] for each in listed if each["loading"]} >= {BUILD, "default"}
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         request = pb.GetModelRequest(model="default")
-        told = (await door.GetModel(request, timeout=CALL_SECONDS)).model
+        told = (await stub.GetModel(request, timeout=CALL_SECONDS)).model
         assert 12 <= told.loading.elapsed_seconds < told.loading.remaining_seconds < 3590
 
     # What another replica says of its own load ends none of the first's.

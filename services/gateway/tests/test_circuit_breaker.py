@@ -121,7 +121,7 @@ async def test_who_has_less_time_than_the_patience_says_nothing_of_moderation():
     assert said == ["late", "late", "spared 10"]
 
 
-async def test_what_one_tenant_waits_for_closes_no_others_door():
+async def test_timeouts_of_one_tenant_do_not_open_the_circuit_for_others():
     case = Case()
     await case.hang()
     case.moderation.answer = lambda: FINE
@@ -155,7 +155,7 @@ async def test_windows_of_answers_are_not_asked_about_either():
     assert case.moderation.windows == 2
 
 
-# Through the door ---------------------------------------------------------------------------------
+# Over HTTP ---------------------------------------------------------------------------------
 
 
 @pytest_asyncio.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import openai
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import House
 from gateway_support.peers import engine_cannot
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -111,7 +111,7 @@ async def test_grpc_passes_a_form_on_as_it_is(house: House):
     constraint = Constraint(choice=Choices(texts=["yes", "no"]))
     messages = [{"role": "user", "content": "hello"}]
     call = pb.ChatCall(model="default", messages=messages, constraint=constraint)
-    async with grpc_door(house) as door:
-        await door.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
 
     assert asked(house) == constraint

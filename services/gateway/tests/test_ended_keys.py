@@ -1,4 +1,4 @@
-"""What a key has in hand ends with it: at both doors, everywhere, with all that it made."""
+"""A key that ends also ends its requests over HTTP and gRPC, and the keys it created."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from gateway_support.another_gateway import another_gateway
 from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.budgets import budget, chat, set_tenant_limits
 from gateway_support.ended_keys import WITHIN_SECONDS, last_event, revoked_while
-from gateway_support.grpc_door import refused
+from gateway_support.grpc_client import refused
 from gateway_support.house import House
 from gateway_support.job_orders import order, say_state
 from gateway_support.usage import last_usage
@@ -82,7 +82,7 @@ async def test_a_whole_answer_of_a_revoked_key_is_refused(house: House):
 
 
 @pytest.mark.parametrize("procedure", ["Chat", "StreamChat"])
-async def test_at_the_grpc_door_it_ends_as_well(house: House, procedure: str):
+async def test_it_also_ends_over_grpc(house: House, procedure: str):
     house.inference.endless = True
     made = await issued(house.http(tenant="ends"))
     asked = pb.ChatCall(model="default", messages=[ChatMessage(role="user", content="hi")])

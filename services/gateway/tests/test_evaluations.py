@@ -1,10 +1,10 @@
-"""Evaluations are ordered by any name of a model, shown, steered and read, through both doors."""
+"""Evaluations over HTTP and gRPC: created by any model name, listed, controlled and read."""
 
 from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import BASE, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
@@ -135,22 +135,22 @@ async def test_what_was_found_is_read_in_three_forms_and_by_nobody_else(house: H
 
 
 async def test_over_grpc_it_is_the_same(house: House):
-    async with grpc_door(house, tenant="rpc") as door:
+    async with grpc_stub(house, tenant="rpc") as stub:
         spec = EvaluationSpec(model="tiny", dataset_id="ds-x")
         request = pb.CreateEvaluationRequest(spec=spec, idempotency_key="k")
-        job = (await door.CreateEvaluation(request, timeout=CALL_SECONDS)).job
-        again = (await door.CreateEvaluation(request, timeout=CALL_SECONDS)).job
+        job = (await stub.CreateEvaluation(request, timeout=CALL_SECONDS)).job
+        again = (await stub.CreateEvaluation(request, timeout=CALL_SECONDS)).job
         house.trainer.found[job.id] = b"{}"
         reading = pb.DownloadEvaluationRequest(job_id=job.id)
         parts = [
-            part.chunk async for part in door.DownloadEvaluation(reading, timeout=CALL_SECONDS)
+            part.chunk async for part in stub.DownloadEvaluation(reading, timeout=CALL_SECONDS)
         ]
         async with refused(Status.NOT_FOUND):
             unknown = pb.DownloadEvaluationRequest(job_id="job-nobody")
-            async for _ in door.DownloadEvaluation(unknown, timeout=CALL_SECONDS):
+            async for _ in stub.DownloadEvaluation(unknown, timeout=CALL_SECONDS):
                 pass
         async with refused(Status.INVALID_ARGUMENT):
-            await door.CreateEvaluation(pb.CreateEvaluationRequest(), timeout=CALL_SECONDS)
+            await stub.CreateEvaluation(pb.CreateEvaluationRequest(), timeout=CALL_SECONDS)
 
     assert (job.kind, job.spec["model"]) == ("evaluate", BASE)
     assert again.id == job.id

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import (
@@ -111,15 +111,15 @@ async def test_feedback_on_a_request_that_the_tenant_did_not_make_is_404_and_not
     assert (await post(house, {"request_id": own, "score": 1})).status_code == 200
 
 
-async def test_the_requests_of_both_doors_of_chats_verdicts_and_refusals_can_be_spoken_of(
+async def test_feedback_takes_http_and_grpc_requests_of_chats_verdicts_and_refusals(
     house: House,
 ):
     client = house.http()
     verdict = await client.post("/v1/moderations", json={"input": "hi"})
     blocked = await client.post("/generate", json={"prompt": "forbidden fruit"})
     assert (verdict.status_code, blocked.status_code) == (200, 400)
-    async with grpc_door(house) as door:
-        call = door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        call = stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
         told = dict(await call.initial_metadata())
         await call
     ids = [verdict.headers["x-request-id"], blocked.headers["x-request-id"], told["x-request-id"]]

@@ -1,4 +1,4 @@
-"""A full disk under the broker is said at both doors, also by a neighbour, with what to do."""
+"""A full disk of the broker is reported over HTTP and gRPC, with what to do."""
 
 import resource
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import BUILD, House
 from gateway_support.job_orders import upload
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -40,10 +40,10 @@ async def test_a_full_disk_of_the_brokers_is_no_silence_and_passes(own_house: Ho
             assert (answer.status_code, error["code"]) == (503, "broker_disk_full"), path
             assert SAID in error["message"]
             assert float(answer.headers["retry-after"]) >= 10
-        async with grpc_door(own_house, tenant="full") as door:
+        async with grpc_stub(own_house, tenant="full") as stub:
             build = pb.CreateOptimizationRequest(spec=BuildSpec(source_version_id="default"))
             async with refused(grpc.StatusCode.UNAVAILABLE, SAID):
-                await door.CreateOptimization(build, timeout=CALL_SECONDS)
+                await stub.CreateOptimization(build, timeout=CALL_SECONDS)
     own_house.nats.kill()
     await own_house.nats.start()
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import BLOCKED, BUILD, MASKED, House, compiled
 from gateway_support.peers import prompt_too_long
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
@@ -27,13 +27,13 @@ def asking(**changes: Any) -> pb.ChatCall:
 
 
 async def whole(house: House, asked: pb.ChatCall) -> pb.ChatResponse:
-    async with grpc_door(house) as door:
-        return await door.Chat(pb.ChatRequest(call=asked), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        return await stub.Chat(pb.ChatRequest(call=asked), timeout=CALL_SECONDS)
 
 
 async def streamed(house: House, asked: pb.ChatCall) -> list[pb.StreamChatResponse]:
-    async with grpc_door(house) as door:
-        call = door.StreamChat(pb.StreamChatRequest(call=asked), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        call = stub.StreamChat(pb.StreamChatRequest(call=asked), timeout=CALL_SECONDS)
         return [response async for response in call]
 
 
@@ -150,9 +150,9 @@ async def test_what_the_engine_refuses_keeps_its_status_and_words(
 async def test_an_answer_that_breaks_off_is_an_error_and_no_end(house: House):
     house.inference.fail_after = UnavailableError("the engine died")
     texts = []
-    async with refused(Status.UNAVAILABLE), grpc_door(house) as door:
+    async with refused(Status.UNAVAILABLE), grpc_stub(house) as stub:
         request = pb.StreamChatRequest(call=asking())
-        async for response in door.StreamChat(request, timeout=CALL_SECONDS):
+        async for response in stub.StreamChat(request, timeout=CALL_SECONDS):
             texts.append(response.text_delta)
     assert texts == ["Hello", ", ", "world"]
 
@@ -161,8 +161,8 @@ async def test_an_answer_that_breaks_off_is_an_error_and_no_end(house: House):
 async def test_a_client_that_cancels_takes_its_generation_with_it(house: House, procedure: str):
     house.inference.endless = True
     request = {"Chat": pb.ChatRequest, "StreamChat": pb.StreamChatRequest}[procedure]
-    async with grpc_door(house) as door:
-        call = getattr(door, procedure)(request(call=asking()), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        call = getattr(stub, procedure)(request(call=asking()), timeout=CALL_SECONDS)
         if procedure == "StreamChat":
             await anext(aiter(call))
         await eventually(lambda: house.inference.in_flight == 1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import House
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -28,8 +28,8 @@ async def say_ready(house: House, tenant: str, dataset_id: str) -> None:
     await house.bus.publish(DATASET_READY, ready, msg_id=dataset_id)
 
 
-async def listed(door: GatewayServiceStub, **page: Any) -> pb.ListDatasetsResponse:
-    found: pb.ListDatasetsResponse = await door.ListDatasets(
+async def listed(stub: GatewayServiceStub, **page: Any) -> pb.ListDatasetsResponse:
+    found: pb.ListDatasetsResponse = await stub.ListDatasets(
         pb.ListDatasetsRequest(**page), timeout=CALL_SECONDS
     )
     return found
@@ -39,16 +39,16 @@ async def test_ready_datasets_are_listed_in_pages_and_shown(house: House):
     ids = [f"ds-lists{n}" for n in range(3)]
     for dataset_id in ids:
         await say_ready(house, "lists", dataset_id)
-    async with grpc_door(house, tenant="lists") as door:
+    async with grpc_stub(house, tenant="lists") as stub:
 
         async def all_known() -> bool:
-            return len((await listed(door)).datasets) == len(ids)
+            return len((await listed(stub)).datasets) == len(ids)
 
         await eventually(all_known)
-        first = await listed(door, limit=2)
-        second = await listed(door, after=first.datasets[-1].id)
+        first = await listed(stub, limit=2)
+        second = await listed(stub, after=first.datasets[-1].id)
         asked = pb.GetDatasetRequest(dataset_id=ids[0])
-        one = (await door.GetDataset(asked, timeout=CALL_SECONDS)).dataset
+        one = (await stub.GetDataset(asked, timeout=CALL_SECONDS)).dataset
 
     assert [dataset.id for dataset in (*first.datasets, *second.datasets)] == ids[::-1]
     assert (first.has_more, second.has_more) == (True, False)
@@ -57,55 +57,55 @@ async def test_ready_datasets_are_listed_in_pages_and_shown(house: House):
 
 
 async def test_a_dataset_in_the_making_is_shown_by_its_job(house: House):
-    async with grpc_door(house, tenant="makes") as door:
+    async with grpc_stub(house, tenant="makes") as stub:
         header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
         parts = [header, pb.UploadFileRequest(chunk=b"{}")]
-        file = (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+        file = (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
-        ordered = await door.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
+        ordered = await stub.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
         asked = pb.GetDatasetRequest(dataset_id=ordered.dataset_id)
-        shown = (await door.GetDataset(asked, timeout=CALL_SECONDS)).dataset
+        shown = (await stub.GetDataset(asked, timeout=CALL_SECONDS)).dataset
 
-        assert list((await listed(door)).datasets) == []
+        assert list((await listed(stub)).datasets) == []
     assert (shown.id, shown.WhichOneof("state")) == (ordered.dataset_id, "job")
     assert (shown.job.id, shown.job.status) == (ordered.job.id, JOB_STATUS_QUEUED)
 
 
 async def test_a_deleted_dataset_is_gone(house: House):
     await say_ready(house, "tidy", "ds-tidy")
-    async with grpc_door(house, tenant="tidy") as door:
+    async with grpc_stub(house, tenant="tidy") as stub:
 
         async def known() -> bool:
-            return len((await listed(door)).datasets) == 1
+            return len((await listed(stub)).datasets) == 1
 
         await eventually(known)
         asked = pb.DeleteDatasetRequest(dataset_id="ds-tidy")
-        await door.DeleteDataset(asked, timeout=CALL_SECONDS)
-        assert list((await listed(door)).datasets) == []
+        await stub.DeleteDataset(asked, timeout=CALL_SECONDS)
+        assert list((await listed(stub)).datasets) == []
         async with refused(Status.NOT_FOUND):
-            await door.GetDataset(pb.GetDatasetRequest(dataset_id="ds-tidy"), timeout=CALL_SECONDS)
+            await stub.GetDataset(pb.GetDatasetRequest(dataset_id="ds-tidy"), timeout=CALL_SECONDS)
         async with refused(Status.NOT_FOUND):
             unknown = pb.DeleteDatasetRequest(dataset_id="ds-nobody")
-            await door.DeleteDataset(unknown, timeout=CALL_SECONDS)
+            await stub.DeleteDataset(unknown, timeout=CALL_SECONDS)
 
 
 async def test_a_file_that_a_job_needs_stays(house: House):
-    async with grpc_door(house, tenant="uses") as door:
+    async with grpc_stub(house, tenant="uses") as stub:
         header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
         parts = [header, pb.UploadFileRequest(chunk=b"{}")]
-        file = (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+        file = (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
-        ordered = await door.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
+        ordered = await stub.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
         in_use = f"in use by job {ordered.job.id}"
         async with refused(Status.FAILED_PRECONDITION, in_use):
             asked = pb.DeleteFileRequest(file_id=file.file_id)
-            await door.DeleteFile(asked, timeout=CALL_SECONDS)
+            await stub.DeleteFile(asked, timeout=CALL_SECONDS)
 
 
 async def test_a_preview_passes_the_spec_on_and_shows_what_came_of_each_row(house: House):
-    async with grpc_door(house, tenant="looks") as door:
+    async with grpc_stub(house, tenant="looks") as stub:
         asked = pb.PreviewDatasetRequest(spec=TEXTS, rows=2)
-        shown = await door.PreviewDataset(asked, timeout=CALL_SECONDS)
+        shown = await stub.PreviewDataset(asked, timeout=CALL_SECONDS)
 
     passed_on = house.data_prep.previewed[-1]
     assert (passed_on.tenant, passed_on.spec, passed_on.rows) == ("looks", TEXTS, 2)
@@ -117,10 +117,10 @@ async def test_a_preview_passes_the_spec_on_and_shows_what_came_of_each_row(hous
 
 
 async def test_a_rows_story_and_what_differs_are_told_whole(house: House):
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         asked = pb.ExplainRowRequest(dataset_id=MINE, line=2)
-        kept, made = (await door.ExplainRow(asked, timeout=CALL_SECONDS)).stories
-        found = await door.DiffDatasets(
+        kept, made = (await stub.ExplainRow(asked, timeout=CALL_SECONDS)).stories
+        found = await stub.DiffDatasets(
             pb.DiffDatasetsRequest(dataset_id=MINE, other_dataset_id=OTHER, samples=3),
             timeout=CALL_SECONDS,
         )
@@ -134,15 +134,15 @@ async def test_a_rows_story_and_what_differs_are_told_whole(house: House):
 
 @pytest.mark.parametrize("line", [0, 2**53 + 1, 2**64 - 1])
 async def test_a_line_is_one_that_http_would_take(house: House, line: int):
-    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT, "line must be"):
+    async with grpc_stub(house) as stub, refused(Status.INVALID_ARGUMENT, "line must be"):
         asked = pb.ExplainRowRequest(dataset_id=MINE, line=line)
-        await door.ExplainRow(asked, timeout=CALL_SECONDS)
+        await stub.ExplainRow(asked, timeout=CALL_SECONDS)
 
 
 async def test_a_report_comes_in_pieces(house: House):
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         asked = pb.DownloadReportRequest(dataset_id=MINE, format="html")
-        pieces = [one.chunk async for one in door.DownloadReport(asked, timeout=CALL_SECONDS)]
+        pieces = [one.chunk async for one in stub.DownloadReport(asked, timeout=CALL_SECONDS)]
 
     assert pieces == [b'{"report": "', b'html"}']
 
@@ -150,17 +150,17 @@ async def test_a_report_comes_in_pieces(house: House):
 async def test_another_tenants_dataset_is_not_there(house: House):
     await say_ready(house, "umbra", "ds-umbra")
     theirs = {"dataset_id": "ds-umbra"}
-    async with grpc_door(house, tenant="umbra") as door:
+    async with grpc_stub(house, tenant="umbra") as stub:
 
         async def known() -> bool:
-            return len((await listed(door)).datasets) == 1
+            return len((await listed(stub)).datasets) == 1
 
         await eventually(known)
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         for call in (
-            door.GetDataset(pb.GetDatasetRequest(**theirs), timeout=CALL_SECONDS),
-            door.ExplainRow(pb.ExplainRowRequest(**theirs, line=1), timeout=CALL_SECONDS),
-            door.DiffDatasets(
+            stub.GetDataset(pb.GetDatasetRequest(**theirs), timeout=CALL_SECONDS),
+            stub.ExplainRow(pb.ExplainRowRequest(**theirs, line=1), timeout=CALL_SECONDS),
+            stub.DiffDatasets(
                 pb.DiffDatasetsRequest(dataset_id=MINE, other_dataset_id="ds-umbra"),
                 timeout=CALL_SECONDS,
             ),
@@ -169,5 +169,5 @@ async def test_another_tenants_dataset_is_not_there(house: House):
                 await call
         async with refused(Status.NOT_FOUND):
             asked = pb.DownloadReportRequest(**theirs)
-            await anext(aiter(door.DownloadReport(asked, timeout=CALL_SECONDS)))
-        assert "ds-umbra" not in {one.id for one in (await listed(door)).datasets}
+            await anext(aiter(stub.DownloadReport(asked, timeout=CALL_SECONDS)))
+        assert "ds-umbra" not in {one.id for one in (await listed(stub)).datasets}

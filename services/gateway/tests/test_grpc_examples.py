@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from gateway_support.another_gateway import another_gateway
 from gateway_support.certificates import CertificateFiles
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
@@ -91,12 +91,12 @@ async def test_python_uploads_orders_and_watches_to_the_end(house: House, tmp_pa
     rows.write_text('{"messages": []}\n')
     command = (*PYTHON, "tune", str(rows), "--model", "tiny", "--name", "mine")
     running = asyncio.create_task(run(*command, **account(house, tenant="tuner")))
-    async with grpc_door(house, tenant="tuner") as door:
+    async with grpc_stub(house, tenant="tuner") as stub:
 
         async def ordered() -> list[pb.Job]:
             assert not running.done(), running.result()
             request = pb.ListJobsRequest(kind="train")
-            return list((await door.ListJobs(request, timeout=CALL_SECONDS)).jobs)
+            return list((await stub.ListJobs(request, timeout=CALL_SECONDS)).jobs)
 
         await eventually(ordered, within=20)
         (job,) = await ordered()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 from gateway_support.another_gateway import another_gateway
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import SECRET, House
 from gateway_support.job_owners import MAX_FILE_BYTES, FakeDataPrep
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
@@ -32,17 +32,17 @@ def chunk(content: bytes) -> pb.UploadFileRequest:
     return pb.UploadFileRequest(chunk=content)
 
 
-async def send(door: GatewayServiceStub, *parts: pb.UploadFileRequest) -> FileState:
-    return (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+async def send(stub: GatewayServiceStub, *parts: pb.UploadFileRequest) -> FileState:
+    return (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
 
 
 async def test_what_is_sent_in_pieces_comes_back_in_pieces(house: House):
     content = bytes(range(256)) * 10
-    async with grpc_door(house, tenant="pieces") as door:
-        file = await send(door, header(), chunk(content[:1500]), chunk(content[1500:]))
-        found = await door.GetFile(pb.GetFileRequest(file_id=file.file_id), timeout=CALL_SECONDS)
+    async with grpc_stub(house, tenant="pieces") as stub:
+        file = await send(stub, header(), chunk(content[:1500]), chunk(content[1500:]))
+        found = await stub.GetFile(pb.GetFileRequest(file_id=file.file_id), timeout=CALL_SECONDS)
         asked = pb.DownloadFileRequest(file_id=file.file_id)
-        pieces = [answer.chunk async for answer in door.DownloadFile(asked, timeout=CALL_SECONDS)]
+        pieces = [answer.chunk async for answer in stub.DownloadFile(asked, timeout=CALL_SECONDS)]
 
     assert (file.tenant, file.filename, file.purpose) == ("pieces", "a.jsonl", "fine-tune")
     assert found.file == file
@@ -60,8 +60,8 @@ async def test_a_piece_is_passed_on_before_the_next_one_is_sent(house: House):
             yield chunk(b"x" * (number + 1))
             await eventually(lambda seen=before + number + 1: len(sizes) == seen)
 
-    async with grpc_door(house) as door:
-        await door.UploadFile(one_by_one(), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        await stub.UploadFile(one_by_one(), timeout=CALL_SECONDS)
     assert sizes[before:] == [1, 2, 3]
 
 
@@ -80,13 +80,13 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_file(house: House):
         address = f"127.0.0.1:{server.port}"
         async with (
             another_gateway(house, data_prep_address=address) as other,
-            grpc_door(other.house) as door,
+            grpc_stub(other.house) as stub,
         ):
             for number in range(20):
-                call = door.UploadFile(broken(number), timeout=CALL_SECONDS)
+                call = stub.UploadFile(broken(number), timeout=CALL_SECONDS)
                 assert await call.code() is Status.CANCELLED
-            await send(door, header("whole.jsonl"), chunk(b"x"))
-            listed = await door.ListFiles(pb.ListFilesRequest(), timeout=CALL_SECONDS)
+            await send(stub, header("whole.jsonl"), chunk(b"x"))
+            listed = await stub.ListFiles(pb.ListFilesRequest(), timeout=CALL_SECONDS)
     assert [file.filename for file in listed.files] == ["whole.jsonl"]
 
 
@@ -103,22 +103,22 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_file(house: House):
 async def test_an_upload_that_is_not_one_is_refused(
     house: House, parts: list[pb.UploadFileRequest], said: str
 ):
-    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT, said):
-        await send(door, *parts)
+    async with grpc_stub(house) as stub, refused(Status.INVALID_ARGUMENT, said):
+        await send(stub, *parts)
 
 
 async def test_a_file_that_is_too_large_is_refused_as_such(house: House):
     pieces = [chunk(b"x" * MIB)] * (MAX_FILE_BYTES // MIB + 1)
-    async with grpc_door(house) as door, refused(Status.RESOURCE_EXHAUSTED, "TOO_LARGE: "):
-        await send(door, header(), *pieces)
+    async with grpc_stub(house) as stub, refused(Status.RESOURCE_EXHAUSTED, "TOO_LARGE: "):
+        await send(stub, header(), *pieces)
 
 
 async def test_files_are_listed_in_pages_newest_first(house: House):
-    async with grpc_door(house, tenant="pages") as door:
-        ids = [(await send(door, header(), chunk(b"x"))).file_id for _ in range(3)]
-        first = await door.ListFiles(pb.ListFilesRequest(limit=2), timeout=CALL_SECONDS)
+    async with grpc_stub(house, tenant="pages") as stub:
+        ids = [(await send(stub, header(), chunk(b"x"))).file_id for _ in range(3)]
+        first = await stub.ListFiles(pb.ListFilesRequest(limit=2), timeout=CALL_SECONDS)
         after = first.files[-1].file_id
-        second = await door.ListFiles(pb.ListFilesRequest(after=after), timeout=CALL_SECONDS)
+        second = await stub.ListFiles(pb.ListFilesRequest(after=after), timeout=CALL_SECONDS)
 
     assert [file.file_id for file in first.files] == ids[:0:-1]
     assert first.has_more
@@ -130,26 +130,26 @@ async def test_files_are_listed_in_pages_newest_first(house: House):
     "asked", [pb.ListFilesRequest(limit=101), pb.ListFilesRequest(after="file-nobody")]
 )
 async def test_a_page_that_cannot_be_is_refused(house: House, asked: pb.ListFilesRequest):
-    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT):
-        await door.ListFiles(asked, timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(Status.INVALID_ARGUMENT):
+        await stub.ListFiles(asked, timeout=CALL_SECONDS)
 
 
 async def test_another_tenants_file_is_not_found(house: House):
-    async with grpc_door(house, tenant="owner") as door:
-        file_id = (await send(door, header(), chunk(b"x"))).file_id
-    async with grpc_door(house, tenant="stranger") as door:
+    async with grpc_stub(house, tenant="owner") as stub:
+        file_id = (await send(stub, header(), chunk(b"x"))).file_id
+    async with grpc_stub(house, tenant="stranger") as stub:
         async with refused(Status.NOT_FOUND):
-            await door.GetFile(pb.GetFileRequest(file_id=file_id), timeout=CALL_SECONDS)
+            await stub.GetFile(pb.GetFileRequest(file_id=file_id), timeout=CALL_SECONDS)
         async with refused(Status.NOT_FOUND):
             asked = pb.DownloadFileRequest(file_id=file_id)
-            await anext(aiter(door.DownloadFile(asked, timeout=CALL_SECONDS)))
+            await anext(aiter(stub.DownloadFile(asked, timeout=CALL_SECONDS)))
         async with refused(Status.NOT_FOUND):
-            await door.DeleteFile(pb.DeleteFileRequest(file_id=file_id), timeout=CALL_SECONDS)
+            await stub.DeleteFile(pb.DeleteFileRequest(file_id=file_id), timeout=CALL_SECONDS)
 
 
 async def test_a_deleted_file_is_gone(house: House):
-    async with grpc_door(house, tenant="tidy") as door:
-        file_id = (await send(door, header(), chunk(b"x"))).file_id
-        await door.DeleteFile(pb.DeleteFileRequest(file_id=file_id), timeout=CALL_SECONDS)
+    async with grpc_stub(house, tenant="tidy") as stub:
+        file_id = (await send(stub, header(), chunk(b"x"))).file_id
+        await stub.DeleteFile(pb.DeleteFileRequest(file_id=file_id), timeout=CALL_SECONDS)
         async with refused(Status.NOT_FOUND):
-            await door.GetFile(pb.GetFileRequest(file_id=file_id), timeout=CALL_SECONDS)
+            await stub.GetFile(pb.GetFileRequest(file_id=file_id), timeout=CALL_SECONDS)

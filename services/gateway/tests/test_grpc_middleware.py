@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -148,8 +148,8 @@ async def test_a_token_comes_once_and_as_a_bearer(house: House, metadata: Any):
 async def test_every_answer_and_refusal_carries_a_request_id_of_its_own(house: House):
     seen = []
     for scope in ("models:read", "chat"):
-        async with grpc_door(house, scope=scope) as door:
-            call = door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
+        async with grpc_stub(house, scope=scope) as stub:
+            call = stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
             seen.append(dict(await call.initial_metadata())["x-request-id"])
             await call.code()
     assert all(re.fullmatch("req-[0-9a-f]{32}", request_id) for request_id in seen)
@@ -162,8 +162,8 @@ async def test_each_call_leaves_one_line_with_nothing_of_what_was_said(
     caplog.set_level(logging.INFO, "gateway.access")
     seen = []
     for claims, model in (({}, "default"), ({}, "secret"), ({"scope": "chat"}, "default")):
-        async with grpc_door(house, **claims) as door:
-            call = door.GetModel(pb.GetModelRequest(model=model), timeout=CALL_SECONDS)
+        async with grpc_stub(house, **claims) as stub:
+            call = stub.GetModel(pb.GetModelRequest(model=model), timeout=CALL_SECONDS)
             seen.append(dict(await call.initial_metadata())["x-request-id"])
             await call.code()
 

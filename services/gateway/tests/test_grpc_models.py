@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_testkit.waiting import eventually
@@ -16,8 +16,8 @@ Status = grpc.StatusCode
 
 
 async def test_names_come_first_each_with_the_version_behind_it(house: House):
-    async with grpc_door(house) as door:
-        listed = (await door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)).models
+    async with grpc_stub(house) as stub:
+        listed = (await stub.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)).models
 
     assert [model.id for model in listed] == ["default", TUNED, ADAPTER, BUILD, BASE]
     assert (listed[0].version.version_id, listed[0].version.form) == (BUILD, "openvino-int8")
@@ -27,20 +27,20 @@ async def test_names_come_first_each_with_the_version_behind_it(house: House):
     ("name", "version"), [("default", BUILD), (TUNED, TUNED), ("kinds", ADAPTER)]
 )
 async def test_a_model_is_found_by_alias_version_and_name(house: House, name: str, version: str):
-    async with grpc_door(house) as door:
-        found = await door.GetModel(pb.GetModelRequest(model=name), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        found = await stub.GetModel(pb.GetModelRequest(model=name), timeout=CALL_SECONDS)
         async with refused(Status.NOT_FOUND):
-            await door.GetModel(pb.GetModelRequest(model="nobody"), timeout=CALL_SECONDS)
+            await stub.GetModel(pb.GetModelRequest(model="nobody"), timeout=CALL_SECONDS)
 
     assert (found.model.id, found.model.version.version_id) == (name, version)
     assert found.model.version.base_version_id == BASE
 
 
 async def test_a_name_is_moved_once_its_version_is_warm(house: House):
-    async with grpc_door(house, tenant="mover") as door:
+    async with grpc_stub(house, tenant="mover") as stub:
         request = pb.MoveAliasRequest(name="best", model=ADAPTER)
-        moved = await door.MoveAlias(request, timeout=CALL_SECONDS)
-        found = await door.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
+        moved = await stub.MoveAlias(request, timeout=CALL_SECONDS)
+        found = await stub.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
 
     assert (moved.alias.tenant, moved.alias.version_id) == ("mover", TUNED)
     assert moved.alias.moved_by == "ada"
@@ -59,12 +59,12 @@ async def test_a_name_is_moved_once_its_version_is_warm(house: House):
 async def test_a_move_that_cannot_be_is_refused(
     house: House, name: str, model: str, status: grpc.StatusCode
 ):
-    async with grpc_door(house) as door, refused(status):
-        await door.MoveAlias(pb.MoveAliasRequest(name=name, model=model), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(status):
+        await stub.MoveAlias(pb.MoveAliasRequest(name=name, model=model), timeout=CALL_SECONDS)
 
 
 async def test_a_name_may_mean_several_versions_with_a_shadow_and_fallbacks(house: House):
-    async with grpc_door(house, tenant="splitter") as door:
+    async with grpc_stub(house, tenant="splitter") as stub:
         request = pb.MoveAliasRequest(
             name="best",
             variants=[
@@ -74,11 +74,11 @@ async def test_a_name_may_mean_several_versions_with_a_shadow_and_fallbacks(hous
             shadow=pb.AliasShadow(model=TUNED, share=0.5),
             fallback=["tiny"],
         )
-        moved = (await door.MoveAlias(request, timeout=CALL_SECONDS)).alias
+        moved = (await stub.MoveAlias(request, timeout=CALL_SECONDS)).alias
         shadowed = pb.MoveAliasRequest(
             name="plain", model=BUILD, shadow=pb.AliasShadow(model=TUNED, share=1)
         )
-        plain = (await door.MoveAlias(shadowed, timeout=CALL_SECONDS)).alias
+        plain = (await stub.MoveAlias(shadowed, timeout=CALL_SECONDS)).alias
     shown = (await house.http(tenant="splitter").get("/v1/aliases")).json()["data"]
 
     assert (moved.version_id, set(house.inference.loaded)) == (BUILD, {BUILD, TUNED})
@@ -108,47 +108,47 @@ async def test_a_split_that_cannot_be_is_refused_with_the_reason(
     house: House, target: dict[str, Any], said: str
 ):
     request = pb.MoveAliasRequest(name="best", **target)
-    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT, said):
-        await door.MoveAlias(request, timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(Status.INVALID_ARGUMENT, said):
+        await stub.MoveAlias(request, timeout=CALL_SECONDS)
 
 
 async def test_who_decided_before_another_moved_loses(house: House):
     house.inference.load_gates[BUILD] = asyncio.Event()
-    async with grpc_door(house, tenant="racers") as door:
+    async with grpc_stub(house, tenant="racers") as stub:
         to_build = pb.MoveAliasRequest(name="best", model=BUILD)
-        slow = door.MoveAlias(to_build, timeout=CALL_SECONDS)
+        slow = stub.MoveAlias(to_build, timeout=CALL_SECONDS)
         await eventually(lambda: house.inference.loading == [BUILD])
-        await door.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
+        await stub.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
         house.inference.load_gates[BUILD].set()
         async with refused(Status.ABORTED, "STALE_WRITE: "):
             await slow
-        found = await door.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
+        found = await stub.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
     assert found.model.version.version_id == TUNED
 
 
 async def test_a_name_is_taken_away_and_its_version_stays(house: House):
-    async with grpc_door(house, tenant="unnames") as door:
-        await door.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
+    async with grpc_stub(house, tenant="unnames") as stub:
+        await stub.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
         request = pb.DeleteAliasRequest(name="best")
-        await door.DeleteAlias(request, timeout=CALL_SECONDS)
+        await stub.DeleteAlias(request, timeout=CALL_SECONDS)
         for name, status in (
             ("best", Status.NOT_FOUND),
             ("default", Status.NOT_FOUND),
             ("", Status.INVALID_ARGUMENT),
         ):
             async with refused(status):
-                await door.DeleteAlias(pb.DeleteAliasRequest(name=name), timeout=CALL_SECONDS)
-        found = await door.GetModel(pb.GetModelRequest(model=TUNED), timeout=CALL_SECONDS)
+                await stub.DeleteAlias(pb.DeleteAliasRequest(name=name), timeout=CALL_SECONDS)
+        found = await stub.GetModel(pb.GetModelRequest(model=TUNED), timeout=CALL_SECONDS)
     assert found.model.version.version_id == TUNED
 
 
 async def test_a_deleted_version_is_gone_and_one_in_use_stays(house: House):
     await house.say_model("mv-mine-1", tenant="tidy", name="old", form="adapter")
-    async with grpc_door(house, tenant="tidy") as door:
+    async with grpc_stub(house, tenant="tidy") as stub:
 
         async def delete(version_id: str) -> list[str]:
             request = pb.DeleteModelRequest(version_id=version_id)
-            return list((await door.DeleteModel(request, timeout=CALL_SECONDS)).version_ids)
+            return list((await stub.DeleteModel(request, timeout=CALL_SECONDS)).version_ids)
 
         house.trainer.in_use = BUILD
         for version_id, status in (
@@ -160,4 +160,4 @@ async def test_a_deleted_version_is_gone_and_one_in_use_stays(house: House):
                 await delete(version_id)
         assert await delete("mv-mine-1") == ["mv-mine-1"]
         async with refused(Status.NOT_FOUND):
-            await door.GetModel(pb.GetModelRequest(model="mv-mine-1"), timeout=CALL_SECONDS)
+            await stub.GetModel(pb.GetModelRequest(model="mv-mine-1"), timeout=CALL_SECONDS)

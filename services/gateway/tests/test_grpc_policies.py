@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import House
 from gateway_support.policies import ALONE
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -20,15 +20,15 @@ ALONE_DOCUMENT = PolicyDocument(name="a.yaml", text="alone")
 
 
 async def test_a_policy_is_put_in_force_shown_listed_and_brought_back(house: House):
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         put = pb.PutPolicyRequest(documents=[DOCUMENT])
         dry = pb.PutPolicyRequest(documents=[DOCUMENT], dry_run=True)
-        first = await door.PutPolicy(put, timeout=CALL_SECONDS)
-        second = await door.PutPolicy(dry, timeout=CALL_SECONDS)
-        shown = await door.GetPolicy(pb.GetPolicyRequest(), timeout=CALL_SECONDS)
-        back = await door.RevertPolicy(pb.RevertPolicyRequest(version=1), timeout=CALL_SECONDS)
-        shared = await door.RevertPolicy(pb.RevertPolicyRequest(shared=True), timeout=CALL_SECONDS)
-        listed = await door.ListPolicyVersions(pb.ListPolicyVersionsRequest(), timeout=CALL_SECONDS)
+        first = await stub.PutPolicy(put, timeout=CALL_SECONDS)
+        second = await stub.PutPolicy(dry, timeout=CALL_SECONDS)
+        shown = await stub.GetPolicy(pb.GetPolicyRequest(), timeout=CALL_SECONDS)
+        back = await stub.RevertPolicy(pb.RevertPolicyRequest(version=1), timeout=CALL_SECONDS)
+        shared = await stub.RevertPolicy(pb.RevertPolicyRequest(shared=True), timeout=CALL_SECONDS)
+        listed = await stub.ListPolicyVersions(pb.ListPolicyVersionsRequest(), timeout=CALL_SECONDS)
 
     assert (first.policy.version, first.written, second.written) == (1, True, False)
     assert list(first.changes.added_rules) == ["x"]
@@ -71,17 +71,17 @@ async def test_a_policy_is_put_in_force_shown_listed_and_brought_back(house: Hou
 async def test_what_cannot_be_is_refused(
     house: House, procedure: str, request_: Any, status: grpc.StatusCode, said: str
 ):
-    async with grpc_door(house) as door, refused(status, said):
-        await getattr(door, procedure)(request_, timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(status, said):
+        await getattr(stub, procedure)(request_, timeout=CALL_SECONDS)
 
 
 async def test_a_persons_word_is_kept_once_for_a_key(house: House):
     said = pb.RecordFeedbackRequest(
         report="missed", text="bad", direction="output", rules=["no-eating"], idempotency_key="once"
     )
-    async with grpc_door(house, tenant="sayers") as door:
-        first = await door.RecordFeedback(said, timeout=CALL_SECONDS)
-        again = await door.RecordFeedback(said, timeout=CALL_SECONDS)
+    async with grpc_stub(house, tenant="sayers") as stub:
+        first = await stub.RecordFeedback(said, timeout=CALL_SECONDS)
+        again = await stub.RecordFeedback(said, timeout=CALL_SECONDS)
     stored = await house.bus.last(feedback_recorded("sayers"), FeedbackRecorded)
 
     assert first.feedback_id == again.feedback_id
@@ -104,5 +104,5 @@ async def test_a_persons_word_is_kept_once_for_a_key(house: House):
 async def test_a_word_that_says_nothing_or_of_nothing_is_refused(
     house: House, fields: dict[str, Any]
 ):
-    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT):
-        await door.RecordFeedback(pb.RecordFeedbackRequest(**fields), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(Status.INVALID_ARGUMENT):
+        await stub.RecordFeedback(pb.RecordFeedbackRequest(**fields), timeout=CALL_SECONDS)

@@ -1,7 +1,7 @@
 """A job's place in the queue, over gRPC."""
 
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
@@ -15,18 +15,18 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_repeat_with_another_priority_is_the_first_job_in_its_first_place(house: House):
-    async with grpc_door(house, tenant="places") as door:
+    async with grpc_stub(house, tenant="places") as stub:
         asked = pb.CreateOptimizationRequest(
             spec=BuildSpec(source_version_id="default"),
             idempotency_key="k",
             priority=JOB_PRIORITY_LOW,
         )
-        first = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
+        first = (await stub.CreateOptimization(asked, timeout=CALL_SECONDS)).job
         asked.priority = JOB_PRIORITY_HIGH
-        again = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
+        again = (await stub.CreateOptimization(asked, timeout=CALL_SECONDS)).job
         urgent = pb.CreateOptimizationRequest(spec=asked.spec, priority=JOB_PRIORITY_HIGH)
-        sooner = (await door.CreateOptimization(urgent, timeout=CALL_SECONDS)).job
-        waits = await job(door, first.id)
+        sooner = (await stub.CreateOptimization(urgent, timeout=CALL_SECONDS)).job
+        waits = await job(stub, first.id)
 
     assert (again.id, again.priority) == (first.id, JOB_PRIORITY_LOW)
     assert 0 < sooner.queue_position < waits.queue_position

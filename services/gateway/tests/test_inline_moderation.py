@@ -4,7 +4,7 @@ from typing import Any
 
 import openai
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, House
 from gateway_support.verdicts import DIGEST, FINE, MODEL, requested, streamed, text_of, told, whole
 from grpc import StatusCode
@@ -69,9 +69,9 @@ async def test_judges_without_whose_opinion_an_input_passed_are_named(house: Hou
     (result,) = answer.moderation.input.results
     assert (result.flagged, result.unanswered) == (False, ["unsafe-model"])
 
-    async with grpc_door(house) as door:
+    async with grpc_stub(house) as stub:
         scored = asking(input=pb.MODERATION_MODE_SCORE)
-        said = await door.Chat(pb.ChatRequest(call=scored), timeout=CALL_SECONDS)
+        said = await stub.Chat(pb.ChatRequest(call=scored), timeout=CALL_SECONDS)
     assert list(said.verdicts.input.unanswered_judges) == ["unsafe-model"]
 
 
@@ -183,9 +183,9 @@ def verdicts(message: pb.ChatVerdicts) -> tuple[Any, ...]:
 async def test_over_grpc_verdicts_are_the_same(house: House):
     house.inference.pieces = [f"a {FLAGGED}"]
     scored = asking(output=pb.MODERATION_MODE_SCORE)
-    async with grpc_door(house) as door:
-        answer = await door.Chat(pb.ChatRequest(call=scored), timeout=CALL_SECONDS)
-        silent = await door.Chat(pb.ChatRequest(call=asking()), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        answer = await stub.Chat(pb.ChatRequest(call=scored), timeout=CALL_SECONDS)
+        silent = await stub.Chat(pb.ChatRequest(call=asking()), timeout=CALL_SECONDS)
 
     assert verdicts(answer.verdicts) == (FINE, (True, False, ["note-locks"]))
     assert not silent.HasField("verdicts")
@@ -194,8 +194,8 @@ async def test_over_grpc_verdicts_are_the_same(house: House):
 async def test_over_grpc_a_stream_that_is_stopped_says_why_before_its_end(house: House):
     house.inference.pieces = [f"a {FLAGGED}"]
     strict = asking(output=pb.MODERATION_MODE_BLOCK)
-    async with grpc_door(house) as door:
-        call = door.StreamChat(pb.StreamChatRequest(call=strict), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        call = stub.StreamChat(pb.StreamChatRequest(call=strict), timeout=CALL_SECONDS)
         *texts, why, end = [response async for response in call]
 
     assert "".join(each.text_delta for each in texts) == "a "
@@ -205,10 +205,10 @@ async def test_over_grpc_a_stream_that_is_stopped_says_why_before_its_end(house:
 
 async def test_over_grpc_an_input_that_any_rule_matches_is_refused_when_asked_for(house: House):
     strict = asking(f"my {FLAGGED}", input=pb.MODERATION_MODE_BLOCK)
-    async with grpc_door(house) as door, refused(StatusCode.INVALID_ARGUMENT, "note-locks"):
-        await door.Chat(pb.ChatRequest(call=strict), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(StatusCode.INVALID_ARGUMENT, "note-locks"):
+        await stub.Chat(pb.ChatRequest(call=strict), timeout=CALL_SECONDS)
 
 
 async def test_over_grpc_an_unknown_mode_is_named(house: House):
-    async with grpc_door(house) as door, refused(StatusCode.INVALID_ARGUMENT, "moderation.output"):
-        await door.Chat(pb.ChatRequest(call=asking(output=9)), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub, refused(StatusCode.INVALID_ARGUMENT, "moderation.output"):
+        await stub.Chat(pb.ChatRequest(call=asking(output=9)), timeout=CALL_SECONDS)

@@ -10,7 +10,7 @@ from gateway_support.api_keys import issued, with_key
 from gateway_support.batches import ended, line, ordered
 from gateway_support.budgets import budget, chat, set_tenant_limits, whole_budget
 from gateway_support.evals import made, rows, run_of, sampled
-from gateway_support.grpc_door import CALL_SECONDS, open_channel
+from gateway_support.grpc_client import CALL_SECONDS, open_channel
 from gateway_support.house import House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
@@ -72,8 +72,8 @@ async def over_http(house: House, key: str, path: str, body: Any) -> None:
 async def over_grpc(house: House, key: str) -> None:
     call = pb.ChatCall(model="default", messages=[{"role": "user", "content": "hi"}])
     async with open_channel(house.grpc_address, key) as channel:
-        door = GatewayServiceStub(channel)
-        await door.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
+        stub = GatewayServiceStub(channel)
+        await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
 
 
 async def streamed_over_grpc(house: House, key: str) -> None:

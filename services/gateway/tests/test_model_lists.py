@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 from gateway_support.api_keys import issued, with_key
-from gateway_support.grpc_door import CALL_SECONDS, refused
+from gateway_support.grpc_client import CALL_SECONDS, refused
 from gateway_support.house import BUILD, TUNED, House
 from gateway_support.job_orders import upload
 from hypothesis import given
@@ -69,20 +69,20 @@ async def test_no_alias_is_moved_by_a_key_that_may_not_ask_for_it_and_all_that_i
     assert (await owner.get("/v1/aliases")).json()["data"] == before
 
 
-async def test_within_its_list_a_key_moves_aliases_at_both_doors(house: House):
+async def test_within_its_list_a_key_moves_aliases_over_http_and_grpc(house: House):
     made = await issued(house.http(tenant="within"), scopes=SCOPES, models=NAMES)
     async with with_key(house, made["key"]) as client:
         body = split(TUNED, "tiny", fallback=[TUNED])
         assert (await client.put("/v1/aliases/mine", json=body)).status_code == 200
     async with open_channel(house.grpc_address, made["key"]) as channel:
-        door = GatewayServiceStub(channel)
+        stub = GatewayServiceStub(channel)
         request = pb.MoveAliasRequest(name="mine", model=TUNED)
-        moved = await door.MoveAlias(request, timeout=CALL_SECONDS)
+        moved = await stub.MoveAlias(request, timeout=CALL_SECONDS)
         assert moved.alias.version_id == TUNED
         for name, model in (("mine", BUILD), ("other", TUNED)):
             async with refused(grpc.StatusCode.PERMISSION_DENIED, "may not ask"):
                 request = pb.MoveAliasRequest(name=name, model=model)
-                await door.MoveAlias(request, timeout=CALL_SECONDS)
+                await stub.MoveAlias(request, timeout=CALL_SECONDS)
 
 
 async def test_of_a_field_that_comes_twice_the_one_that_counts_is_held_to_the_list(house: House):

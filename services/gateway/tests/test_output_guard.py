@@ -145,7 +145,7 @@ async def test_masks_on_the_input_reach_the_engine_in_their_turns(house: House):
     assert [turn.content for turn in turns] == ["a *****", "*****\nb"]
 
 
-async def test_a_tenants_own_policy_binds_it_and_an_invalid_one_closes_its_door(house: House):
+async def test_a_tenants_own_policy_applies_and_an_invalid_one_refuses_its_requests(house: House):
     allowing = compiled()[1]
     assert allowing.check("anything", Direction.OUTPUT).text == "anything"
     await house.say_policy("closed-tenant", b"{}", "sha256:0")

@@ -1,4 +1,4 @@
-"""More than there is room for, at the HTTP door: who waits, who hears 503, and what is left."""
+"""Overload over HTTP: who waits, who gets 503, and what remains."""
 
 import asyncio
 from collections.abc import AsyncIterator

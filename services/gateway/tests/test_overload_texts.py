@@ -1,4 +1,4 @@
-"""Vectors, verdicts and counts pass the queue that answers pass, at the HTTP door."""
+"""Embeddings, moderations and token counts use the same queue as answers, over HTTP."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from gateway_support.another_gateway import another_gateway
 from gateway_support.budgets import limited_key, whole_budget
-from gateway_support.grpc_door import grpc_door
+from gateway_support.grpc_client import grpc_stub
 from gateway_support.house import House
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -93,8 +93,8 @@ async def test_an_answer_over_grpc_is_waited_for_as_well(small: House, path: str
     small.inference.endless = True
     said = [ChatMessage(role="user", content="hi")]
     call = pb.ChatCall(model="default", messages=said, max_tokens=90)
-    async with grpc_door(small) as door:
-        streaming = door.StreamChat(pb.StreamChatRequest(call=call))
+    async with grpc_stub(small) as stub:
+        streaming = stub.StreamChat(pb.StreamChatRequest(call=call))
         await streaming.read()
         waiting = asyncio.create_task(ask(small.http(), path))
         await eventually(lambda: ADMISSION_WAITING._value.get() == 1)

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 from gateway_support.another_gateway import another_gateway
-from gateway_support.grpc_door import grpc_door, refused
+from gateway_support.grpc_client import grpc_stub, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JobState
@@ -29,10 +29,10 @@ async def test_who_has_as_many_waiting_as_may_is_refused_and_told_what_to_do(hou
         first, second = await order(client, "k"), await order(client)
         full, repeat = await order(client), await order(client, "k")
         async with (
-            grpc_door(other.house, tenant="greedy") as door,
+            grpc_stub(other.house, tenant="greedy") as stub,
             refused(StatusCode.RESOURCE_EXHAUSTED, "2 jobs of yours wait already"),
         ):
-            await build(door)
+            await build(stub)
         modest = await order(other.house.http(tenant="modest"))
 
         state = JobState(job_id=second.json()["id"], kind="optimize", tenant="greedy")

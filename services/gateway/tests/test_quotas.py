@@ -1,4 +1,4 @@
-"""Limits of keys and tenants at the doors: what is refused, settled, and not noticed."""
+"""Limits of keys and tenants: what is refused, settled, and not noticed."""
 
 from collections.abc import AsyncIterator
 
@@ -6,7 +6,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from gateway_support.budgets import chat, limited_key, set_tenant_limits, whole_budget
-from gateway_support.grpc_door import open_channel
+from gateway_support.grpc_client import open_channel
 from gateway_support.house import House, run_house
 from gateway_support.usage import all_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -164,7 +164,7 @@ async def test_a_tenants_limit_holds_for_all_its_keys_and_tokens(house: House):
     assert "the tenant" in answers[0].json()["error"]["message"]
 
 
-async def test_the_grpc_door_has_the_same_limits(house: House):
+async def test_grpc_has_the_same_limits(house: House):
     key, client = await limited_key(house, requests_per_minute=1)
     async with open_channel(house.grpc_address, client.headers["authorization"][7:]) as channel:
         stub = GatewayServiceStub(channel)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BLOCKED, MASKED, House
 from gateway_support.usage import last_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -142,10 +142,10 @@ async def test_grpc_gives_the_same_answers_whole_and_streamed(house: House):
         logprobs=1,
         **PENALTIES,
     )
-    async with grpc_door(house) as door:
-        whole = await door.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        whole = await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
         request = pb.StreamChatRequest(call=call)
-        pieces = [piece async for piece in door.StreamChat(request, timeout=CALL_SECONDS)]
+        pieces = [piece async for piece in stub.StreamChat(request, timeout=CALL_SECONDS)]
 
     said = [(answer.text, answer.end.finish_reason) for answer in whole.answers]
     assert said == [("Hello, world", "stop"), ("the ", "content_filter")]

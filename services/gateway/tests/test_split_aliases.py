@@ -1,11 +1,11 @@
-"""Aliases with variants, a shadow and fallbacks, at both doors."""
+"""Aliases with variants, a shadow and fallbacks, over HTTP and gRPC."""
 
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House, run_house
 from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
@@ -100,7 +100,7 @@ async def test_streams_completions_and_grpc_name_the_variant_too(house: House):
     assert streamed.headers["x-policy-digest"]
     assert streamed.headers["x-request-id"]
     call = pb.ChatCall(model="best", messages=[ChatMessage(role="user", content="hi")])
-    async with grpc_door(house, tenant="namer") as stub:
+    async with grpc_stub(house, tenant="namer") as stub:
         whole = await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
         pieces = stub.StreamChat(pb.StreamChatRequest(call=call), timeout=CALL_SECONDS)
         last = [piece async for piece in pieces][-1]

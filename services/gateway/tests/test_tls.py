@@ -1,4 +1,4 @@
-"""TLS on both doors: served when given, renewed while running, refused when it is no good."""
+"""TLS for HTTP and gRPC: served if configured, reloaded at run time, refused if invalid."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 @dataclass
-class Doors:
+class Endpoints:
     """A gateway that serves TLS, and the files that it reads."""
 
     files: CertificateFiles
@@ -44,13 +44,13 @@ class Doors:
         return ssl.create_default_context(cafile=self.files.certificate)
 
     async def http(self, trust: ssl.SSLContext) -> str:
-        """What the HTTP door says of itself over a new connection."""
+        """The health status by HTTP, over a new connection."""
         async with httpx.AsyncClient(verify=trust) as client:
             answer = await client.get(f"https://127.0.0.1:{self.http_port}/healthz")
         return str(answer.json()["status"])
 
     async def grpc(self, root: bytes) -> int:
-        """The same of the gRPC door."""
+        """The health status by gRPC, over a new connection."""
         credentials = grpc.ssl_channel_credentials(root)
         # Without a pool of its own a channel may ride on the connection of an earlier one.
         options = [("grpc.use_local_subchannel_pool", 1)]
@@ -59,7 +59,7 @@ class Doors:
             return await health_of(channel)
 
     async def open(self) -> bool:
-        """Whether both doors answer clients who trust the pair in the files."""
+        """Whether HTTP and gRPC answer clients that trust the current certificate."""
         root = self.files.certificate.read_bytes()
         try:
             return (await self.http(self.trust()), await self.grpc(root)) == ("ok", SERVING)
@@ -73,27 +73,27 @@ async def health_of(channel: grpc.aio.Channel) -> int:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def doors(shared_house: House, tmp_path_factory: Any) -> AsyncIterator[Doors]:
+async def endpoints(shared_house: House, tmp_path_factory: Any) -> AsyncIterator[Endpoints]:
     files = CertificateFiles.inside(tmp_path_factory.mktemp("tls"))
     pair = {"tls_certificate_path": files.certificate, "tls_key_path": files.key}
     async with another_gateway(shared_house, **pair) as running:
         addresses = (running.house.url, running.house.grpc_address)
-        yield Doors(files, *(int(address.rpartition(":")[2]) for address in addresses))
+        yield Endpoints(files, *(int(address.rpartition(":")[2]) for address in addresses))
 
 
-async def test_with_a_certificate_neither_door_answers_plainly(doors: Doors):
+async def test_with_a_certificate_http_and_grpc_do_not_answer_without_tls(endpoints: Endpoints):
     async with httpx.AsyncClient() as client:
         with pytest.raises(httpx.RemoteProtocolError):
-            await client.get(f"http://127.0.0.1:{doors.http_port}/healthz")
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{doors.grpc_port}") as channel:
+            await client.get(f"http://127.0.0.1:{endpoints.http_port}/healthz")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{endpoints.grpc_port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await health_of(channel)
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("door", ["http_port", "grpc_port"])
-async def test_nothing_older_than_tls_1_2_is_spoken(doors: Doors, door: str):
-    client = doors.trust()
+@pytest.mark.parametrize("port_name", ["http_port", "grpc_port"])
+async def test_nothing_older_than_tls_1_2_is_spoken(endpoints: Endpoints, port_name: str):
+    client = endpoints.trust()
     client.set_ciphers("ALL:@SECLEVEL=0")
     client.set_alpn_protocols(["h2", "http/1.1"])
 
@@ -101,7 +101,9 @@ async def test_nothing_older_than_tls_1_2_is_spoken(doors: Doors, door: str):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             client.minimum_version = client.maximum_version = version
-        _, writer = await asyncio.open_connection("127.0.0.1", getattr(doors, door), ssl=client)
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", getattr(endpoints, port_name), ssl=client
+        )
         writer.transport.abort()
 
     with pytest.raises(ConnectionResetError):
@@ -119,36 +121,38 @@ async def test_nothing_older_than_tls_1_2_is_spoken(doors: Doors, door: str):
     ids=["P-256", "RSA", "P-384"],
 )
 async def test_a_renewed_certificate_is_served_without_a_restart(
-    doors: Doors, make_key: Callable[[], Any]
+    endpoints: Endpoints, make_key: Callable[[], Any]
 ):
-    outdated = doors.trust(), doors.files.certificate.read_bytes()
-    doors.files.renew(key=make_key())
-    await eventually(doors.open)
+    outdated = endpoints.trust(), endpoints.files.certificate.read_bytes()
+    endpoints.files.renew(key=make_key())
+    await eventually(endpoints.open)
 
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-        await doors.http(outdated[0])
+        await endpoints.http(outdated[0])
     with pytest.raises(grpc.aio.AioRpcError):
-        await doors.grpc(outdated[1])
+        await endpoints.grpc(outdated[1])
 
 
 async def test_a_bad_pair_leaves_the_last_good_one_in_force_and_one_line_in_the_log(
-    doors: Doors, caplog: pytest.LogCaptureFixture
+    endpoints: Endpoints, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.ERROR, logger="modelmill_service_kit.certificates")
-    good = doors.trust(), doors.files.certificate.read_bytes()
-    expired = doors.files.renew(ends=timedelta(minutes=-1))
+    good = endpoints.trust(), endpoints.files.certificate.read_bytes()
+    expired = endpoints.files.renew(ends=timedelta(minutes=-1))
 
     async def said() -> bool:
-        assert (await doors.http(good[0]), await doors.grpc(good[1])) == ("ok", SERVING)
+        assert (await endpoints.http(good[0]), await endpoints.grpc(good[1])) == ("ok", SERVING)
         return bool(caplog.messages)
 
     await eventually(said)
     await said()
     assert len(caplog.messages) == 1
-    assert f"{doors.files.certificate} expired on {expired:%Y-%m-%d %H:%M}" in caplog.messages[0]
+    assert (
+        f"{endpoints.files.certificate} expired on {expired:%Y-%m-%d %H:%M}" in caplog.messages[0]
+    )
 
-    doors.files.renew()
-    await eventually(doors.open)
+    endpoints.files.renew()
+    await eventually(endpoints.open)
 
 
 def _expired(files: CertificateFiles) -> str:
@@ -209,15 +213,13 @@ async def test_a_pair_that_is_no_good_stops_the_start_and_names_the_file(
         ({"http_address": "[::]:0"}, "GATEWAY_HTTP_ADDRESS=[::]:0 can be reached"),
     ],
 )
-async def test_a_door_to_other_machines_is_not_opened_without_tls(
-    changes: dict[str, Any], said: str
-):
+async def test_a_public_address_is_refused_without_tls(changes: dict[str, Any], said: str):
     with pytest.raises(CertificateError) as refused:
         await serve(Settings(**_fields(**changes)), asyncio.Event())
     assert said in refused.value.message
 
 
-async def test_behind_a_proxy_a_door_to_other_machines_may_answer_plainly(shared_house: House):
+async def test_behind_a_proxy_a_public_address_needs_no_tls(shared_house: House):
     changes = {"grpc_address": "0.0.0.0:0", "plaintext_behind_proxy": True}
     async with (
         another_gateway(shared_house, **changes) as running,

@@ -1,11 +1,11 @@
-"""Tools and their calls over both doors; arguments of calls pass the guard like text."""
+"""Tools and their calls over HTTP and gRPC; the guard checks arguments of calls like text."""
 
 import json
 from typing import Any
 
 import openai
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BLOCKED, MASKED, House
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -224,10 +224,10 @@ async def test_grpc_takes_tools_and_gives_calls(house: House):
         tools=[Tool(name="weather", parameters_schema="{}")],
         tool_choice="weather",
     )
-    async with grpc_door(house) as door:
-        whole = await door.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
+    async with grpc_stub(house) as stub:
+        whole = await stub.Chat(pb.ChatRequest(call=call), timeout=CALL_SECONDS)
         request = pb.StreamChatRequest(call=call)
-        pieces = [piece async for piece in door.StreamChat(request, timeout=CALL_SECONDS)]
+        pieces = [piece async for piece in stub.StreamChat(request, timeout=CALL_SECONDS)]
 
     for told in (whole.answers[0].tool_calls, [c for p in pieces for c in p.tool_calls]):
         assert [(it.name, it.arguments) for it in told] == [("weather", ARGUMENTS)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import openai
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BASE, House
 from gateway_support.job_orders import order, say_state, upload
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -99,9 +99,9 @@ async def test_who_orders_reads_and_searches_jobs_adds_no_keys_to_their_specs(ho
     await client.get(f"/v1/fine_tuning/jobs/{job_id}")
     await client.get("/v1/fine_tuning/jobs", params={"metadata[team]": "a"})
 
-    async with grpc_door(house, tenant="reads") as door:
+    async with grpc_stub(house, tenant="reads") as stub:
         asked = pb.GetJobRequest(job_id=job_id)
-        spec = (await door.GetJob(asked, timeout=CALL_SECONDS)).job.spec
+        spec = (await stub.GetJob(asked, timeout=CALL_SECONDS)).job.spec
 
     assert [key for key, value in spec.fields.items() if value.WhichOneof("kind") is None] == []
 
@@ -144,8 +144,8 @@ async def test_a_job_that_has_not_succeeded_has_no_figures_to_download(house: Ho
     assert job["result_files"] == []
 
 
-async def test_both_doors_take_and_refuse_the_same(house: House):
-    tenant = {"tenant": "doors"}
+async def test_http_and_grpc_accept_and_refuse_the_same(house: House):
+    tenant = {"tenant": "apis"}
     rows, others = [await upload(house.http(**tenant)) for _ in range(2)]
     spec = trainer_pb.TrainSpec(
         base_version_id="tiny",
@@ -153,13 +153,13 @@ async def test_both_doors_take_and_refuse_the_same(house: House):
         validation_dataset_id=others,
         metadata={"team": "a"},
     )
-    async with grpc_door(house, **tenant) as door:
+    async with grpc_stub(house, **tenant) as stub:
         request = pb.CreateFineTuningJobRequest(spec=spec)
-        await door.CreateFineTuningJob(request, timeout=CALL_SECONDS)
+        await stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
         request.spec.adapter_version_id = BASE
         request.spec.validation_dataset_job_id = "job-1"
         with pytest.raises(InvalidInputError) as refused, domain_errors("gateway"):
-            await door.CreateFineTuningJob(request, timeout=CALL_SECONDS)
+            await stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
 
     ordered = house.trainer.specs[-1]
     assert dict(ordered.metadata) == {"team": "a"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BASE, BUILD, House
 from gateway_support.job_orders import order, say_state, upload
 from google.protobuf.struct_pb2 import Struct
@@ -130,7 +130,7 @@ async def test_what_contradicts_itself_is_refused(
     assert why in answer.json()["error"]["message"]
 
 
-async def test_limits_and_a_division_reach_the_trainer_through_both_doors(house: House):
+async def test_limits_and_a_division_reach_the_trainer_over_http_and_grpc(house: House):
     limits = {"max_seconds": 60.0, "patience": 3, "min_improvement": 0.5}
     division = {"ranks": 2, "preset": "guide-zero3", "offload_parameters": False}
     asked = {"limits": limits, "distribution": division | {"precision": "fp32"}}
@@ -138,12 +138,12 @@ async def test_limits_and_a_division_reach_the_trainer_through_both_doors(house:
 
     await order(house.http(tenant="limits"), **asked)
     over_http = house.trainer.specs[-1]
-    async with grpc_door(house, tenant="limits") as door:
+    async with grpc_stub(house, tenant="limits") as stub:
         spec = {"limits": pb.TrainingLimits(**limits), "distribution": wanted}
         training_file = await upload(house.http(tenant="limits"))
         requested = pb.TrainSpec(base_version_id="tiny", dataset_id=training_file, **spec)
         request = CreateFineTuningJobRequest(spec=requested)
-        await door.CreateFineTuningJob(request, timeout=CALL_SECONDS)
+        await stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
     over_grpc = house.trainer.specs[-1]
 
     for seen in (over_http, over_grpc):

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -97,14 +97,14 @@ async def test_a_purpose_for_which_there_is_a_use_is_taken(house: House, purpose
 
 
 @pytest.mark.parametrize("purpose", ["batch_output", "assistants", "Batch", "<b>", "x" * 99, ""])
-async def test_any_other_purpose_is_refused_at_both_doors(house: House, purpose: str):
-    async with house.http() as client, grpc_door(house) as door:
+async def test_any_other_purpose_is_refused_over_http_and_grpc(house: House, purpose: str):
+    async with house.http() as client, grpc_stub(house) as stub:
         answer = await uploaded(client, "a.jsonl", purpose=purpose)
         body = {"filename": "a.jsonl", "purpose": purpose, "bytes": 2}
         begun = await client.post("/v1/uploads", json=body)
         header = pb.FileHeader(filename="a.jsonl", purpose=purpose)
         async with refused(StatusCode.INVALID_ARGUMENT, "purpose"):
-            call = door.UploadFile(
+            call = stub.UploadFile(
                 iter([pb.UploadFileRequest(header=header)]), timeout=CALL_SECONDS
             )
             await call

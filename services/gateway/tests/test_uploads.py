@@ -1,4 +1,4 @@
-"""Files in parts through the public door, with OpenAI's own client and without."""
+"""Uploads in parts over HTTP, with OpenAI's own client and without."""
 
 import httpx
 import openai

@@ -58,8 +58,8 @@ async def test_an_answer_that_ends_its_connection_is_whole():
         await send(START)
         await send({"type": "http.response.body", "body": PIECE})
 
-    async with serve_http(app, "127.0.0.1:0", drain_seconds=1) as door:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    async with serve_http(app, "127.0.0.1:0", drain_seconds=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         said = await reader.read()
         writer.close()
@@ -79,8 +79,8 @@ async def test_who_writes_without_a_pause_waits_for_a_client_that_does_not_read(
             sent += 1
         await send({"type": "http.response.body", "body": b""})
 
-    async with serve_http(app, "127.0.0.1:0", drain_seconds=1) as door:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port, limit=1024)
+    async with serve_http(app, "127.0.0.1:0", drain_seconds=1) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
         await eventually(lambda: sent > 0)
         held = sent

@@ -98,8 +98,8 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 
 
 @asynccontextmanager
-async def door(room: Room) -> AsyncIterator[Any]:
-    """The service's own door, on a real socket."""
+async def grpc_stub(room: Room) -> AsyncIterator[Any]:
+    """A stub of the service, over a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     pb_grpc.add_InferenceServiceServicer_to_server(
         InferenceServicer(room.pool, room.admissions, AliasResolver(room.pool.can_serve)),
@@ -110,7 +110,7 @@ async def door(room: Room) -> AsyncIterator[Any]:
 
 
 async def ask(room: Room, request: pb.GenerateRequest) -> list[pb.GenerateResponse]:
-    async with door(room) as stub:
+    async with grpc_stub(room) as stub:
         with domain_errors():
             return [response async for response in stub.Generate(request, timeout=10)]
 

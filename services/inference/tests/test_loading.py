@@ -201,8 +201,8 @@ def test_a_load_that_is_given_up_is_told_to_have_stopped(tokenizer: ChatTokenize
 
 
 @asynccontextmanager
-async def door(room: Room) -> AsyncIterator[Any]:
-    """The service's own door, on a real socket."""
+async def grpc_stub(room: Room) -> AsyncIterator[Any]:
+    """A stub of the service, over a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     servicer = InferenceServicer(
         room.pool, EngineQueues(PATIENT), AliasResolver(room.pool.can_serve)
@@ -222,7 +222,7 @@ async def test_over_grpc_every_caller_hears_that_it_loads_instead_of_a_bare_dead
     room.loader.seconds = 0.0
     room.loader.open_gate.clear()
     asked = {"tenant": "acme", "model": "mv-1"}
-    async with door(room) as stub:
+    async with grpc_stub(room) as stub:
         calls: list[Coroutine[Any, Any, Any]] = [
             anext(aiter(stub.Generate(pb.GenerateRequest(**asked, text="once"), timeout=10))),
             _answer(stub.Embed(pb.EmbedRequest(**asked, texts=["once"]), timeout=10)),

@@ -90,7 +90,7 @@ async def test_a_dry_run_lists_what_would_go_and_what_would_judge_beside(moderat
 
 
 async def test_an_earlier_version_comes_back_on_top_of_the_default_rules(moderation: Any) -> None:
-    # Written past the door, as versions were before there were layers: it stands alone.
+    # Written to the bus directly, like versions before there were layers: it has no base.
     alone = await moderation.put_policy("acme", policy_of("apple"))
     await judged_by(moderation, alone)
     assert RULE in (await get(moderation)).removed_default_rules

@@ -1,4 +1,4 @@
-"""Judges of a policy at each door of the service: what they block and mask, well or ill."""
+"""Judges of a policy in each method of the service: what they block and mask."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ def cut(text: str, random: Random) -> list[str]:
 
 
 @pytest.mark.parametrize("direction", list(Direction))
-async def test_every_door_gives_the_same_verdict_and_shows_the_same_however_a_text_is_cut(
+async def test_every_method_gives_the_same_verdict_and_text_however_a_text_is_split(
     judged: Judged, direction: Direction
 ) -> None:
     policy, random = await judged.put(judges()), Random(7)
@@ -254,7 +254,7 @@ async def test_changes_of_judges_are_told_as_those_of_rules(judged: Judged) -> N
         tenant="acme", documents=documents, changed_by="ann", dry_run=True
     )
     changes = (await judged.moderation.stub.PutPolicy(request, timeout=20)).changes
-    # What was put past the door stands alone: the default rules come, too.
+    # A policy that was written to the bus directly has no base: the default rules come, too.
     assert {"other", "forbidden"} <= {*changes.added_rules}
     assert list(changes.removed_rules) == ["service"]
     assert list(changes.changed_rules) == ["model"]

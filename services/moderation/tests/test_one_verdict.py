@@ -1,4 +1,4 @@
-"""One contract, three doors: the library, Check and Guard give the same verdict on a text."""
+"""The library, Check and Guard give the same verdict on a text."""
 
 from typing import Any
 

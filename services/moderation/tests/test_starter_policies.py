@@ -89,7 +89,7 @@ def test_ordinary_definitions_pass_untouched(text: str, direction: Direction) ->
         ("order 1381234567890", "order 1381234567890"),
     ],
 )
-def test_what_identifies_people_or_opens_doors_is_masked(text: str, masked: str) -> None:
+def test_personal_data_and_credentials_are_masked(text: str, masked: str) -> None:
     assert POLICY.check(text, Direction.OUTPUT).text == masked
 
 

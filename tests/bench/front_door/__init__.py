@@ -1,1 +1,1 @@
-"""`make bench-gateway`: the front door beside LiteLLM, before one upstream for both."""
+"""`make bench-gateway`: the gateway beside LiteLLM, before one upstream for both."""

@@ -160,8 +160,8 @@ _FUNCTION_ATTRIBUTES = frozenset({"mro", "gi_frame", "gi_code", "cr_frame", "ag_
 def template_problems(source: str) -> list[str]:
     """Why this chat template may not come in; empty when it may.
 
-    The reader renders templates in a sandbox, which has the last word. This says no at the door, in
-    words that name the line, and so keeps such a template out of artifacts that other tools load.
+    The reader renders templates in a sandbox, which is the final check. This check refuses them on
+    import, names the line, and keeps such templates out of artifacts that other tools load.
     """
     if len(source) > MAX_TEMPLATE_CHARS:
         return [f"is longer than {MAX_TEMPLATE_CHARS} characters"]

@@ -222,5 +222,5 @@ def _spawn(
 
 
 def environment_for_children() -> dict[str, str]:
-    """This process's environment without what opens doors: a child talks to nobody but us."""
+    """This process's environment without credentials: a child talks only to its parent."""
     return {name: value for name, value in os.environ.items() if not SECRET.search(name)}

@@ -42,7 +42,7 @@ class ServiceProcess:
 
     process: asyncio.subprocess.Process
     ports: Mapping[str, int]
-    """By the name of the door: grpc, metrics, http."""
+    """By listener: grpc, metrics, http."""
     _errors: BinaryIO
 
     @property
@@ -94,7 +94,7 @@ async def running_service(
             line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
             word, *pairs = line.decode().split() or [""]
             assert word == "READY", f"{name} did not start: {_read(errors)}"
-            ports = {door: int(port) for door, port in (pair.split("=") for pair in pairs)}
+            ports = {listener: int(port) for listener, port in (pair.split("=") for pair in pairs)}
             yield ServiceProcess(process, ports, errors)
         finally:
             if process.returncode is None:

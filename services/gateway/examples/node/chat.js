@@ -1,7 +1,7 @@
 // A streamed chat over gRPC: node chat.js "what to ask" [model]
 //
 // MODELMILL_TOKEN     what `mill token` prints
-// MODELMILL_ADDRESS   host:port of the gateway's gRPC door, default 127.0.0.1:50051
+// MODELMILL_ADDRESS   host:port of the gateway's gRPC API, default 127.0.0.1:50051
 // MODELMILL_TLS_ROOT  PEM file of the authority behind the gateway's certificate; without it no TLS
 // MODELMILL_PROTO     folder of the .proto files, default the repository's
 'use strict';

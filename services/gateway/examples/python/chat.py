@@ -7,7 +7,7 @@
 {"messages": [...]} a line), orders a fine-tuning job on them and watches it to its end.
 
 MODELMILL_TOKEN     what `mill token` prints
-MODELMILL_ADDRESS   host:port of the gateway's gRPC door, default 127.0.0.1:50051
+MODELMILL_ADDRESS   host:port of the gateway's gRPC API, default 127.0.0.1:50051
 MODELMILL_TLS_ROOT  PEM file of the authority behind the gateway's certificate; without it no TLS
 """
 

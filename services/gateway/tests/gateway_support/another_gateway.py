@@ -17,7 +17,7 @@ from gateway_support.house import House
 
 @dataclass
 class AnotherGateway:
-    """A house like the first but for its doors; `stopping` ends it."""
+    """A house that differs only in its addresses; `stopping` ends it."""
 
     house: House
     stopping: asyncio.Event

@@ -203,14 +203,14 @@ async def run_house(
         following = asyncio.create_task(peers.data_prep.unfinished.run())
         stack.callback(following.cancel)
         issuer = Issuer(folder / "jwks.json")
-        doors = {
+        listen = {
             "http_address": f"127.0.0.1:{free_port()}",
             "grpc_address": f"127.0.0.1:{free_port()}",
         }
-        settings = Settings(**(_fixed(folder, nats, issuer) | doors | addresses | changes))
+        settings = Settings(**(_fixed(folder, nats, issuer) | listen | addresses | changes))
         house = House(
-            url=f"http://{doors['http_address']}",
-            grpc_address=doors["grpc_address"],
+            url=f"http://{listen['http_address']}",
+            grpc_address=listen["grpc_address"],
             nats=nats,
             bus=bus,
             issuer=issuer,

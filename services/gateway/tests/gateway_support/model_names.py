@@ -1,4 +1,4 @@
-"""Requests that name a model which a key may not ask for, made from the tables of both doors."""
+"""Requests with a model that a key may not use, from the tables of HTTP and gRPC."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -99,5 +99,5 @@ def fields_of_message(descriptor: Any, path: str = "", seen: tuple[str, ...] = (
 
 
 def said_of(procedure: str) -> set[str]:
-    """Where the table of gRPC's door says that models are named."""
+    """Fields with model names, by the gRPC table."""
     return set(MODEL_FIELDS.get(procedure, ()))

@@ -37,7 +37,7 @@ def settings_of(house: House, **changes: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(house: House, **changes: str) -> AsyncIterator[tuple[ServiceProcess, Client]]:
-    """The gateway as a process, and a client of its HTTP door."""
+    """The gateway as a process, and an HTTP client of it."""
     async with (
         running_service("gateway", settings_of(house, **changes)) as service,
         Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,

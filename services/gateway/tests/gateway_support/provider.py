@@ -45,6 +45,6 @@ class Provider:
 async def running_provider() -> AsyncIterator[Provider]:
     """Answers until the block ends."""
     provider = Provider()
-    async with serve_http(provider, "127.0.0.1:0", drain_seconds=1) as door:
-        provider.url = f"http://127.0.0.1:{door.port}"
+    async with serve_http(provider, "127.0.0.1:0", drain_seconds=1) as server:
+        provider.url = f"http://127.0.0.1:{server.port}"
         yield provider

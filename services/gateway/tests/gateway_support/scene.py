@@ -1,4 +1,4 @@
-"""A tenant with something of every kind, who asks for it, and what comes of that at both doors."""
+"""A tenant with an object of each kind, and requests for them over HTTP and gRPC."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from modelmill_testkit.waiting import eventually
 
 from gateway_support.api_keys import issued
 from gateway_support.estate import OWNER, Estate, furnished
-from gateway_support.grpc_door import CALL_SECONDS
+from gateway_support.grpc_client import CALL_SECONDS
 from gateway_support.house import House
 
 Status = grpc.StatusCode
@@ -26,7 +26,7 @@ GUARDED = [route for route in ROUTES if route.scope is not None]
 
 @dataclass
 class Scene:
-    """A tenant with something of every kind, and what strangers show at the door."""
+    """A tenant with an object of each kind, and credentials of strangers."""
 
     house: House
     owner: httpx.AsyncClient

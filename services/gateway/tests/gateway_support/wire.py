@@ -131,5 +131,5 @@ async def raw_client(address: str) -> AsyncIterator[RawClient]:
 async def serving_echo(limits: ClientLimits | None = None) -> AsyncIterator[tuple[Echo, str]]:
     """The app and the address at which it answers."""
     app = Echo()
-    async with serve_http(app, "127.0.0.1:0", drain_seconds=1, limits=limits) as door:
-        yield app, f"127.0.0.1:{door.port}"
+    async with serve_http(app, "127.0.0.1:0", drain_seconds=1, limits=limits) as server:
+        yield app, f"127.0.0.1:{server.port}"

@@ -1,4 +1,4 @@
-"""The service with judges of both kinds, and its third door: windows asked about by hand."""
+"""The service with judges of both kinds, and its third method: given windows are judged."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

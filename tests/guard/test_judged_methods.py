@@ -1,7 +1,7 @@
-"""With judges, too, every door gives one verdict, whatever the cuts, between real processes.
+"""With judges, too, each method gives the same verdict for any split, between real processes.
 
 The judges' model is a function of what it is asked that nobody can guess: a window that is cut, or
-has another context, at one door would get another opinion there.
+has another context, in one method would get another opinion there.
 """
 
 import asyncio
@@ -171,14 +171,14 @@ async def _guarded(house: House, pieces: list[str]) -> tuple[str, pb.Verdict]:
     return shown, verdict
 
 
-@pytest.mark.parametrize("door", ["chat", "complete", "stream_chat"])
-async def test_a_streamed_answer_is_what_the_verdict_allows(house: House, door: str) -> None:
+@pytest.mark.parametrize("method", ["chat", "complete", "stream_chat"])
+async def test_a_streamed_answer_is_what_the_verdict_allows(house: House, method: str) -> None:
     sent = [(text, pieces) for text in texts() for pieces in ways(text)]
     for start in range(0, len(sent), AT_ONCE):
         batch = sent[start : start + AT_ONCE]
         await asyncio.gather(
             *(
-                _say(house, door, harmless(f"ok {start + number}"), *one)
+                _say(house, method, harmless(f"ok {start + number}"), *one)
                 for number, one in enumerate(batch)
             )
         )
@@ -193,9 +193,9 @@ def harmless(prompt: str) -> str:
     )
 
 
-async def _say(house: House, door: str, prompt: str, text: str, pieces: list[str]) -> None:
+async def _say(house: House, method: str, prompt: str, text: str, pieces: list[str]) -> None:
     house.said.scripts[prompt] = pieces
-    answer = await getattr(house, door)(prompt)
+    answer = await getattr(house, method)(prompt)
     wanted = await judge_whole(policy(), text, Direction.OUTPUT, ask)
 
     assert answer.status == 200, answer.raw
@@ -204,14 +204,14 @@ async def _say(house: House, door: str, prompt: str, text: str, pieces: list[str
     assert answer.finish_reason == ("content_filter" if blocked else "stop")
 
 
-@pytest.mark.parametrize("door", ["chat", "complete", "stream_chat"])
+@pytest.mark.parametrize("method", ["chat", "complete", "stream_chat"])
 async def test_an_input_is_refused_or_reaches_the_engine_as_the_verdict_shows_it(
-    house: House, door: str
+    house: House, method: str
 ) -> None:
     for text in texts():
         wanted = await judge_whole(policy(), text, Direction.INPUT, ask)
         house.said.prompts.clear()
-        answer = await getattr(house, door)(text)
+        answer = await getattr(house, method)(text)
         if wanted.action is Action.BLOCK:
             assert answer.status == 400
             assert house.said.prompts == []

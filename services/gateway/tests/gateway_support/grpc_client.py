@@ -1,4 +1,4 @@
-"""The gRPC door as a client sees it."""
+"""Clients of the gateway's gRPC API."""
 
 import re
 from collections.abc import AsyncIterator
@@ -18,15 +18,15 @@ CALL_SECONDS = 10
 
 
 @asynccontextmanager
-async def grpc_door(house: House, **claims: Any) -> AsyncIterator[GatewayServiceStub]:
-    """A stub whose every call carries a token of these claims."""
+async def grpc_stub(house: House, **claims: Any) -> AsyncIterator[GatewayServiceStub]:
+    """A stub that sends a token with these claims."""
     async with open_channel(house.grpc_address, house.issuer.token(**claims)) as channel:
         yield GatewayServiceStub(channel)
 
 
 @asynccontextmanager
 async def refused(status: grpc.StatusCode, said: str = "") -> AsyncIterator[None]:
-    """Expects that what is called within is refused so."""
+    """Expect a gRPC error with this status and text."""
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         yield
     details = refusal.value.details() or ""

@@ -11,7 +11,7 @@ from modelmill_guard.verdict import Direction
 from tests.guard.corpus.rows import policy
 from tests.guard.house import MODEL, House, run_house
 from tests.guard.judged import expected
-from tests.guard.test_doors import sample
+from tests.guard.test_methods import sample
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -1,4 +1,4 @@
-"""Every door gives one verdict and lets nothing out, over real sockets and between processes."""
+"""Each method gives the same verdict and leaks nothing, over real sockets and processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ from tests.guard.judged import cut, expected, same_verdict
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OF_EACH = 2
-"""Rows of each class, language and kind that go through every door."""
+"""Rows of each class, language and kind that go through each method."""
 AT_ONCE = 8
 
 
@@ -81,20 +81,20 @@ async def test_guard_gives_the_same_verdict_and_leaks_nothing_however_it_is_cut(
         same_verdict(wanted.verdict, verdict)
 
 
-@pytest.mark.parametrize("door", ["chat", "complete", "stream_chat"])
+@pytest.mark.parametrize("method", ["chat", "complete", "stream_chat"])
 async def test_a_streamed_answer_is_what_was_approved_however_the_engine_cuts_it(
-    house: House, door: str
+    house: House, method: str
 ) -> None:
     for start in range(0, len(SENT), AT_ONCE):
         batch = SENT[start : start + AT_ONCE]
         await asyncio.gather(
-            *(_say(house, door, f"{door} {start + n}", *one) for n, one in enumerate(batch))
+            *(_say(house, method, f"{method} {start + n}", *one) for n, one in enumerate(batch))
         )
 
 
-async def _say(house: House, door: str, prompt: str, row: Row, pieces: list[str]) -> None:
+async def _say(house: House, method: str, prompt: str, row: Row, pieces: list[str]) -> None:
     house.said.scripts[prompt] = pieces
-    answer = await getattr(house, door)(prompt)
+    answer = await getattr(house, method)(prompt)
     wanted = expected(policy(), row.text, Direction.OUTPUT)
     blocked = wanted.verdict.action is Action.BLOCK
 
@@ -104,14 +104,14 @@ async def _say(house: House, door: str, prompt: str, row: Row, pieces: list[str]
     assert "[DONE]" in answer.raw
 
 
-@pytest.mark.parametrize("door", ["chat", "complete", "stream_chat"])
+@pytest.mark.parametrize("method", ["chat", "complete", "stream_chat"])
 async def test_an_input_is_refused_or_reaches_the_engine_as_the_policy_shows_it(
-    house: House, door: str
+    house: House, method: str
 ) -> None:
     for row in sample():
         wanted = expected(policy(), row.text, Direction.INPUT)
         house.said.prompts.clear()
-        answer = await getattr(house, door)(row.text)
+        answer = await getattr(house, method)(row.text)
         if wanted.verdict.action is Action.BLOCK:
             assert answer.status == 400, row
             assert "policy" in answer.raw
