@@ -43,7 +43,7 @@ from tests.bench import (
 )
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
-from tests.bench.front_door import added
+from tests.bench.gateway import added
 from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
 from tests.bench.report import document, keep, show, show_kept
 from tests.bench.worker import WorkerFailedError

@@ -29,9 +29,11 @@ def engine_at(
     *,
     token: str = TOKEN,
     options: PipelineOptions = OPTIONS,
+    connect_seconds: float = 10.0,
 ) -> EngineProcess:
     """An engine for the build, not yet loaded."""
-    return TritonKind(TritonAddress(triton.url, token), options).engine_for(build, end_tokens)
+    address = TritonAddress(triton.url, token, connect_seconds=connect_seconds)
+    return TritonKind(address, options).engine_for(build, end_tokens)
 
 
 @asynccontextmanager
@@ -40,9 +42,10 @@ async def loaded(
     build: Path,
     end_tokens: frozenset[int],
     options: PipelineOptions = OPTIONS,
+    connect_seconds: float = 10.0,
 ) -> AsyncIterator[EngineProcess]:
     """An engine that answers, until the block ends."""
-    engine = engine_at(triton, build, end_tokens, options=options)
+    engine = engine_at(triton, build, end_tokens, options=options, connect_seconds=connect_seconds)
     await engine.load()
     try:
         yield engine

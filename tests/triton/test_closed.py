@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmill_inference.adapters import triton_peer
 from modelmill_inference.adapters.triton import TritonAddress, TritonKind
 from modelmill_service_kit.errors import UnavailableError
 
@@ -16,7 +15,7 @@ PROBE = ROOT / "deploy" / "images" / "probe.py"
 
 
 async def test_over_tls_an_engine_answers_whoever_checks_the_right_certificate(
-    build: Path, end_tokens: frozenset[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    build: Path, end_tokens: frozenset[int], tmp_path: Path
 ) -> None:
     certificate, key = make_certificate(tmp_path)
     tls = {"TRITON_TLS_CERTIFICATE": str(certificate), "TRITON_TLS_KEY": str(key)}
@@ -27,10 +26,9 @@ async def test_over_tls_an_engine_answers_whoever_checks_the_right_certificate(
         assert await tokens_of(engine)
         await engine.close()
 
-        monkeypatch.setattr(triton_peer, "CONNECT_SECONDS", 1.0)
         other, _ = make_certificate(tmp_path / "other")
         for roots in (None, other):
-            stranger = TritonKind(TritonAddress(triton.url, TOKEN, roots), OPTIONS)
+            stranger = TritonKind(TritonAddress(triton.url, TOKEN, roots, 1.0), OPTIONS)
             engine = stranger.engine_for(build, end_tokens)
             with pytest.raises(UnavailableError):
                 await engine.load()

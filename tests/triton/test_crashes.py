@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from modelmill_inference.adapters import engine_process, triton_peer
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 
 from tests.triton.asking import (
     IMPATIENT,
+    OPTIONS,
     PLAIN,
     engine_at,
     loaded,
@@ -112,16 +112,14 @@ async def test_an_engine_whose_server_stays_away_gives_up(
     triton: RunningTriton,
     build: Path,
     end_tokens: frozenset[int],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_process, "MAX_FAILURES", 2)
-    monkeypatch.setattr(triton_peer, "CONNECT_SECONDS", 0.2)
+    options = replace(OPTIONS, max_failures=2)
     try:
-        async with loaded(triton, build, end_tokens) as engine:
+        async with loaded(triton, build, end_tokens, options, connect_seconds=0.2) as engine:
             triton.kill()
 
             assert "3 times in a row" in await asyncio.wait_for(engine.until_broken(), 20)
-        never = engine_at(triton, build, end_tokens)
+        never = engine_at(triton, build, end_tokens, connect_seconds=0.2)
         with pytest.raises(UnavailableError, match="did not answer"):
             await never.load()
         await never.close()

@@ -70,14 +70,12 @@ async def test_a_write_whose_answer_got_lost_counts_once(broker, bus, jobs, neve
 
 
 @pytest.mark.own_broker
-async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jobs, monkeypatch):
-    from modelmill_jobs import claims
+async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jobs):
     from modelmill_service_kit.errors import UnavailableError
 
-    monkeypatch.setattr(claims, "GIVE_UP_SECONDS", 0.5)
     stopping = asyncio.Event()
     job = await jobs.submit()
-    claim = Claim(bus, await request_of(bus, job), None, stopping)
+    claim = Claim(bus, await request_of(bus, job), None, stopping, give_up_seconds=0.5)
     broker.kill()
     stopping.set()
 

@@ -14,7 +14,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill_bus.subjects import job_progress, job_requested, job_resumed, job_state
-from modelmill_jobs import active, attempt
+from modelmill_jobs.active import AttemptTimeouts
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import JobFailed
 from modelmill_service_kit.errors import UnavailableError
@@ -150,20 +150,18 @@ async def _saved(jobs, job_id: str) -> bool:
     return (await jobs.state(job_id)).checkpoint.step > 0
 
 
-async def test_a_handler_that_hangs_is_ended_and_counted(working, jobs, monkeypatch):
-    monkeypatch.setattr(active, "HANDLER_SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(attempt, "HUNG_GRACE_SECONDS", 0.1)
-    async with working(InProcess(), max_failures=1):
+async def test_a_handler_that_hangs_is_ended_and_counted(working, jobs):
+    timeouts = AttemptTimeouts(silence=0.1, hung_grace=0.1)
+    async with working(InProcess(), max_failures=1, timeouts=timeouts):
         job = await jobs.submit()
         state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
 
     assert (state.error.code, state.failures) == ("HUNG", 1)
 
 
-async def test_a_handler_that_does_not_stop_when_told_is_stopped(working, jobs, monkeypatch):
-    monkeypatch.setattr(attempt, "STOP_SECONDS", -0.9)
+async def test_a_handler_that_does_not_stop_when_told_is_stopped(working, jobs):
     handler = InProcess()
-    async with working(handler):
+    async with working(handler, timeouts=AttemptTimeouts(stop=-0.9)):
         job = await jobs.submit()
         await handler.began.wait()
     state = await jobs.state(job.job_id)
@@ -172,10 +170,7 @@ async def test_a_handler_that_does_not_stop_when_told_is_stopped(working, jobs, 
     assert (state.preemptions, state.failures) == (1, 0)
 
 
-async def test_a_checkpoint_that_is_being_stored_at_the_stop_is_kept(
-    working, jobs, store, monkeypatch
-):
-    monkeypatch.setattr(attempt, "STOP_SECONDS", -1)
+async def test_a_checkpoint_that_is_being_stored_at_the_stop_is_kept(working, jobs, store):
     storing = asyncio.Event()
 
     class Slow(ChainHandler):
@@ -184,7 +179,7 @@ async def test_a_checkpoint_that_is_being_stored_at_the_stop_is_kept(
             await eventually(lambda: job.is_to_stop)
             return await super()._keep(job, folder, step)
 
-    async with working(Slow(store)):
+    async with working(Slow(store), timeouts=AttemptTimeouts(stop=-1)):
         job = await jobs.submit(steps=1000)
         await storing.wait()
     state = await jobs.state(job.job_id)
@@ -243,12 +238,11 @@ async def _was_tried(jobs, job_id: str, times: int) -> bool:
 
 
 async def test_a_checkpoint_waits_for_a_store_that_is_away_and_no_step_is_lost(
-    working, jobs, store, monkeypatch
+    working, jobs, store
 ):
-    monkeypatch.setattr(active, "STORE_LOOK_SECONDS", 0.05)
     handler = ChainHandler(store)
     handler.store_away_for = 5
-    async with working(handler):
+    async with working(handler, timeouts=AttemptTimeouts(store_retry=0.05)):
         job = await jobs.submit(steps=20)
         state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
 

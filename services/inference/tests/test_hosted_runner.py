@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-from modelmill_inference.children import hosted_runner
 from modelmill_inference.children.hosted_runner import HostedRunner, Message
 from modelmill_inference.children.runner import TokenUpdate
 from modelmill_testkit.waiting import eventually
@@ -162,13 +160,11 @@ async def test_a_message_ends_a_request_that_came_before_it_or_comes_after_it() 
     assert runner.left == {}
 
 
-async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_closes_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(hosted_runner, "LEAVE_SECONDS", 0.01)
+async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_closes_it() -> None:
     sender, leaver = MessageSender(), MessageSender()
     expired: list[bool] = []
-    with hosted(CountingRunner(), on_expired=lambda: expired.append(True)) as host:
+    options = {"leave_seconds": 0.01, "on_expired": lambda: expired.append(True)}
+    with hosted(CountingRunner(), **options) as host:
         host.take(sender, add(10**9))
         sender.next()
         host.take(leaver, {"leave": {}})

@@ -13,7 +13,6 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from modelmill_inference.adapters import engine_process
 from modelmill_inference.adapters.engine_process import EngineProcess
 from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from modelmill_inference.domain.generation import GenerationRequest
@@ -211,10 +210,9 @@ async def test_a_folder_that_is_no_build_is_refused_typed(
 
 
 async def test_an_engine_that_keeps_dying_gives_up(
-    openvino_folder: Path, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+    openvino_folder: Path, tokenizer: ChatTokenizer
 ) -> None:
-    monkeypatch.setattr(engine_process, "MAX_FAILURES", 1)
-    engine = opened(openvino_folder, tokenizer, OPTIONS)
+    engine = opened(openvino_folder, tokenizer, replace(OPTIONS, max_failures=1))
     await engine.load()
     first = engine.pid
     assert first is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from modelmill_inference.adapters import vllm_server
 from modelmill_inference.adapters.vllm import VllmEngine, VllmKind
 from modelmill_inference.adapters.vllm_server import VllmOptions
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
@@ -25,8 +24,10 @@ WITH_WORKER = shlex.join(["sh", "-c", f'sleep 300 & exec {COMMAND} "$@"', "vllm"
 """The server has a process of its own, as vLLM has for its engine."""
 
 
-def started(folder: Path, command: str = COMMAND) -> VllmEngine:
-    options = VllmOptions(command=command, load_seconds=20, hang_seconds=1.0)
+def started(folder: Path, command: str = COMMAND, max_failures: int = 5) -> VllmEngine:
+    options = VllmOptions(
+        command=command, load_seconds=20, hang_seconds=1.0, max_failures=max_failures
+    )
     return VllmKind(options).engine_for(folder, END)
 
 
@@ -113,11 +114,8 @@ async def test_a_server_that_does_not_come_up_in_time_is_a_typed_error_and_ends(
     await engine.close()
 
 
-async def test_a_server_that_keeps_dying_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(vllm_server, "MAX_FAILURES", 1)
-    async with loaded(started(tmp_path)) as engine:
+async def test_a_server_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
+    async with loaded(started(tmp_path, max_failures=1)) as engine:
         for _ in range(2):
             pid = await eventually(lambda: engine.server.pid)
             os.kill(psutil.Process(pid).children()[0].pid, signal.SIGKILL)

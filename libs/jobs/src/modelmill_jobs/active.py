@@ -34,7 +34,6 @@ SAVE_SILENCE_SECONDS = 900.0
 """For making a checkpoint durable."""
 STORE_SECONDS = 600.0
 """How long a checkpoint waits for an artifact store that is away, of those."""
-STORE_LOOK_SECONDS = 1.0
 STOP_SECONDS = 10.0
 """How long a child may take to save and stop; within a pod's grace period."""
 STORE_AT_STOP_SECONDS = 18.0
@@ -45,6 +44,23 @@ LOOK_SECONDS = 0.2
 OnCheckpoint = Callable[[Path, int], Awaitable[str]]
 OnSaved = Callable[[Collection[str]], Awaitable[None]]
 OnProgress = Callable[[Report], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptTimeouts:
+    """Time limits of an attempt, in seconds."""
+
+    silence: float = HANDLER_SILENCE_SECONDS
+    """A handler without progress for this long is considered hung."""
+    hung_grace: float = 10.0
+    """Further time for `run_child` to end a hung child, before the attempt is ended."""
+    stop: float = STOP_SECONDS
+    """Grace period of a stop; less than a pod's."""
+    store_retry: float = 1.0
+    """Delay between attempts to store a checkpoint."""
+
+
+DEFAULT_TIMEOUTS = AttemptTimeouts()
 
 
 class ActiveJob:
@@ -62,6 +78,7 @@ class ActiveJob:
         progress: ProgressReporter,
         folder: Path,
         stop: StopOrder,
+        timeouts: AttemptTimeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         self.request = request
         self.job_id = request.job_id
@@ -69,7 +86,8 @@ class ActiveJob:
         self.fence = claim.fence
         self.attempt: int = claim.state.attempt
         self.folder = folder
-        self.heartbeat = Heartbeat()
+        self.heartbeat = Heartbeat(timeouts.silence)
+        self._timeouts = timeouts
         self._claim = claim
         self._progress = progress
         self._stop = stop
@@ -107,7 +125,7 @@ class ActiveJob:
 
         A handler that says nothing new for ten minutes outside `run_child` is taken for hung.
         """
-        self.heartbeat.beat(phase, done, HANDLER_SILENCE_SECONDS)
+        self.heartbeat.beat(phase, done, self._timeouts.silence)
         self._progress.report(Report(phase, done, total, unit, dict(metrics or {}), eta_seconds))
 
     @property
@@ -193,7 +211,7 @@ class ActiveJob:
             watch.cancel()
             await asked.close()
             await child.close()
-            self.heartbeat.rest(HANDLER_SILENCE_SECONDS)
+            self.heartbeat.rest(self._timeouts.silence)
 
     async def _converse(
         self,
@@ -274,7 +292,7 @@ class ActiveJob:
                 if clock() >= give_up or self._stop.is_set():
                     raise
                 log.warning("checkpoint %d of job %s waits: %s", step, self.job_id, error)
-            await asyncio.sleep(STORE_LOOK_SECONDS)
+            await asyncio.sleep(self._timeouts.store_retry)
 
     async def _watch(self, child: ChildProcess) -> None:
         """Ask the child to stop when it shall; kill it when it takes too long or hangs."""
@@ -284,7 +302,7 @@ class ActiveJob:
             await asyncio.sleep(LOOK_SECONDS)
             if self._stop.is_set() and stop_by == float("inf"):
                 child.terminate()
-                stop_by = clock() + STOP_SECONDS
+                stop_by = clock() + self._timeouts.stop
         child.kill()
 
 

@@ -26,7 +26,12 @@ from modelmill_bus.subjects import job_state
 from modelmill_service_kit.errors import UnavailableError
 from nats.errors import Error as NatsError
 
-from modelmill_jobs.active import STOP_SECONDS, STORE_AT_STOP_SECONDS, ActiveJob
+from modelmill_jobs.active import (
+    DEFAULT_TIMEOUTS,
+    STORE_AT_STOP_SECONDS,
+    ActiveJob,
+    AttemptTimeouts,
+)
 from modelmill_jobs.announcements import announce, announcement_of
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
@@ -47,6 +52,7 @@ class AttemptRules:
     retry_seconds: float
     after_commit: Callable[[], None]
     after_success: AfterSuccess
+    timeouts: AttemptTimeouts = DEFAULT_TIMEOUTS
 
 
 async def nothing_left(_job_id: str) -> None:
@@ -79,8 +85,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[[ActiveJob], Awaitable[JobResult]]
 
 FINAL = ("succeeded", "failed", "cancelled")
-HUNG_GRACE_SECONDS = 10.0
-"""How long `run_child`, which knows more, has to end a hung child before the attempt is ended."""
 
 
 class Delivery(Protocol):
@@ -117,7 +121,7 @@ class Attempt:
         self._folder = folder
         self._rules = rules
         self._progress = ProgressReporter(bus, request.job_id, claim.fence)
-        self._job = ActiveJob(request, claim, self._progress, folder, stop)
+        self._job = ActiveJob(request, claim, self._progress, folder, stop, rules.timeouts)
 
     async def run(self, handler: Handler) -> str:
         """Work, write the outcome, and name it for the metrics.
@@ -180,7 +184,7 @@ class Attempt:
         """Renew the claim while the work moves."""
         while True:
             await asyncio.sleep(self._rules.claim_seconds / 4)
-            if self._job.heartbeat.overdue_seconds > HUNG_GRACE_SECONDS:
+            if self._job.heartbeat.overdue_seconds > self._rules.timeouts.hung_grace:
                 raise ChildDied("HUNG", "the work stopped moving", "")
             if self._job.heartbeat.overdue:
                 continue
@@ -197,8 +201,9 @@ class Attempt:
     async def _until_stopped(self) -> None:
         while True:
             await self._stop.wait()
-            await asyncio.sleep(STOP_SECONDS + 1)
-            await self._job.until_stored(STORE_AT_STOP_SECONDS - STOP_SECONDS - 1)
+            seconds = self._rules.timeouts.stop + 1
+            await asyncio.sleep(seconds)
+            await self._job.until_stored(STORE_AT_STOP_SECONDS - seconds)
             if self._stop.is_set():  # not withdrawn meanwhile
                 raise Preempted
 

@@ -33,7 +33,7 @@ class Claim:
 
     Args:
         before: the last state, or None when nobody wrote one yet.
-        stopping: once set, a broker that is away is waited for ten seconds more, and no longer.
+        stopping: once set, a broker that is away is waited for `give_up_seconds` more.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Claim:
         request: JobRequested,
         before: Stored[JobState] | None,
         stopping: asyncio.Event,
+        give_up_seconds: float = GIVE_UP_SECONDS,
     ) -> None:
         self._bus = bus
         self._subject = job_state(request.job_id)
@@ -50,6 +51,7 @@ class Claim:
         self._unsettled: set[str] = set()
         """Nonces of writes of which nobody heard whether they landed: their task was cancelled."""
         self._stopping = stopping
+        self._give_up_seconds = give_up_seconds
         self._give_up_at = float("inf")
         self.fence = 0
         self.state = JobState(
@@ -177,6 +179,6 @@ class Claim:
     async def _pause(self) -> bool:
         """Wait before another try; False when it is time to give up."""
         if self._stopping.is_set():
-            self._give_up_at = min(self._give_up_at, time.monotonic() + GIVE_UP_SECONDS)
+            self._give_up_at = min(self._give_up_at, time.monotonic() + self._give_up_seconds)
         await asyncio.sleep(RETRY_SECONDS)
         return time.monotonic() < self._give_up_at

@@ -24,7 +24,7 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from prometheus_client import Counter, Histogram
 
-from modelmill_jobs.active import JobHandler, is_ready
+from modelmill_jobs.active import DEFAULT_TIMEOUTS, AttemptTimeouts, JobHandler, is_ready
 from modelmill_jobs.announcements import announce_unless_stored
 from modelmill_jobs.attempt import (
     AfterSuccess,
@@ -105,6 +105,7 @@ class Worker:
         max_failures: attempts that a living worker saw fail before the job fails.
         max_lost: claims that ended without an outcome before the job fails.
         retry_seconds: delay before the first retry; grows with each.
+        timeouts: of each attempt.
         turn_seconds: how long one slot waits for one kind before it looks at the next.
         after_commit: called between a success's commit and its announcement, for crash tests.
         after_success: told the id of a job that has succeeded, before the job is let go of and
@@ -126,6 +127,7 @@ class Worker:
         max_failures: int = 3,
         max_lost: int = 20,
         retry_seconds: float = 2.0,
+        timeouts: AttemptTimeouts = DEFAULT_TIMEOUTS,
         turn_seconds: float = 0.5,
         after_commit: Callable[[], None] = lambda: None,
         after_success: AfterSuccess = nothing_left,
@@ -137,11 +139,10 @@ class Worker:
         self._claim_seconds, self._turn_seconds = claim_seconds, turn_seconds
         self._max_lost = max_lost
         self._rules = AttemptRules(
-            claim_seconds, max_failures, retry_seconds, after_commit, after_success
+            claim_seconds, max_failures, retry_seconds, after_commit, after_success, timeouts
         )
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        self._free = asyncio.Semaphore(slots)
-        self._capacity = WorkerCapacity(size)
+        self._free, self._capacity = asyncio.Semaphore(slots), WorkerCapacity(size)
         self._jobs_per_tenant = jobs_per_tenant
         self._control_signals = ControlSignals(bus)
         kinds = [handler.kind for handler in self._handlers]

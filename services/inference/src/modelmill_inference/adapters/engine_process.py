@@ -144,6 +144,8 @@ class ProcessPlan:
     """Load timeout."""
     hang_seconds: float = 60.0
     """A child with running requests that is silent for this long is replaced."""
+    max_failures: int = MAX_FAILURES
+    """Consecutive failures without an answer, after which the engine is given up."""
     piece_seconds: float = 0.0
     """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
@@ -285,7 +287,7 @@ class EngineProcess:
 
     async def _supervise(self, child: EnginePeer) -> None:
         """Relay the child's messages, and restart it until it fails too often."""
-        backoff = RestartBackoff(MAX_FAILURES)
+        backoff = RestartBackoff(self._plan.max_failures)
         current: EnginePeer | None = child
         while True:
             answered = False

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_inference.adapters.engine_process import EngineProcess, ProcessPlan
+from modelmill_inference.adapters.restart_backoff import MAX_FAILURES
 from modelmill_inference.children.openvino_abilities import EXACT, abilities_of
 from modelmill_inference.domain.generation import Abilities
 
@@ -34,6 +35,8 @@ class PipelineOptions:
     """Load timeout."""
     hang_seconds: float = 60.0
     """A child with running requests that is silent for this long is replaced."""
+    max_failures: int = MAX_FAILURES
+    """Consecutive failures without an answer, after which an engine is given up."""
     piece_seconds: float = 0.0
     """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
@@ -79,6 +82,7 @@ class OpenVinoKind:
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,
+            max_failures=options.max_failures,
             piece_seconds=options.piece_seconds,
         )
         return EngineProcess(plan)

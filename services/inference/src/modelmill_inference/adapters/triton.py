@@ -60,6 +60,7 @@ class TritonKind:
                 end_tokens=end_tokens,
                 load_seconds=options.load_seconds,
                 hang_seconds=options.hang_seconds,
+                max_failures=options.max_failures,
                 # The server batches tokens, where a message costs more than here.
                 piece_seconds=options.piece_seconds,
             )

@@ -27,7 +27,6 @@ from modelmill_inference.adapters.triton_server import (
 HEARTBEATS = 3
 """Heartbeats per expiry time of an unused model."""
 log = logging.getLogger(__name__)
-CONNECT_SECONDS = 10.0
 HEARTBEAT_SECONDS = 1.0
 """Triton reports a model as ready even after its process died: only a request detects that."""
 EXPIRE_SECONDS = 60.0
@@ -132,7 +131,7 @@ class TritonPeer:
         """Connect. Raises UnavailableError if the server does not answer."""
         server = TritonServer(address)
         try:
-            await server.wait_until_live(CONNECT_SECONDS)
+            await server.wait_until_live(address.connect_seconds)
         except BaseException:
             await server.close()
             raise

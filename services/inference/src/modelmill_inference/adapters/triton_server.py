@@ -113,6 +113,8 @@ class TritonAddress:
     """Token of `--grpc-restricted-protocol`; empty for none."""
     roots: Path | None = None
     """CA certificates (PEM); None for no TLS."""
+    connect_seconds: float = 10.0
+    """Connection timeout."""
 
 
 class TritonServer:

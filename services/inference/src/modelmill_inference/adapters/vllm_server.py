@@ -49,6 +49,8 @@ class VllmOptions:
     """Maximum adapter rank: 1, 8, 16, 32, 64, 128, 256, 320 or 512."""
     load_seconds: float = 300.0
     hang_seconds: float = 60.0
+    max_failures: int = MAX_FAILURES
+    """Consecutive failures without an answer, after which a server is given up."""
 
 
 class VllmServer:
@@ -231,7 +233,7 @@ class VllmServer:
 
     async def _supervise(self) -> None:
         """Restart the server until it fails too often."""
-        backoff = RestartBackoff(MAX_FAILURES)
+        backoff = RestartBackoff(self._options.max_failures)
         while True:
             answered = False
             if self._guard is not None:

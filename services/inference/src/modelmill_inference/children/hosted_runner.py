@@ -65,6 +65,7 @@ class HostedRunner:
         abilities: response to `{"describe": {}}`.
         piece_seconds: see `runner.UpdateBatcher`; a response costs more than a line of a pipe.
         expire_seconds: a runner without requests for this long expires; 0 for never.
+        leave_seconds: as `expire_seconds`, once the service has left it.
         on_expired: called then.
     """
 
@@ -75,12 +76,14 @@ class HostedRunner:
         *,
         piece_seconds: float = 0.0,
         expire_seconds: float = 0.0,
+        leave_seconds: float = LEAVE_SECONDS,
         on_expired: Callable[[], None] = lambda: None,
     ) -> None:
         self._runner = runner
         self._abilities = abilities
         self._gathered = UpdateBatcher(piece_seconds)
         self._expire_seconds = expire_seconds
+        self._leave_seconds = leave_seconds
         self._on_expired = on_expired
         self._inbox: queue.SimpleQueue[tuple[MessageSender, Message] | None] = queue.SimpleQueue()
         # Never reused: duplicate numbers would corrupt the batch.
@@ -181,7 +184,7 @@ class HostedRunner:
     def _leave(self) -> None:
         for number in list(self._live):
             self._forget(number)
-        self._expire_seconds = LEAVE_SECONDS
+        self._expire_seconds = self._leave_seconds
 
     def _forget(self, number: int) -> None:
         self._runner.cancel(number)

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 from tests.bench.built_model import built_model
 from tests.bench.figures import Figures, Goal, Line, Rounds, Unmeasured
-from tests.bench.front_door.litellm_proxy import LITELLM
-from tests.bench.front_door.sides import contestants
+from tests.bench.gateway.litellm_proxy import LITELLM
+from tests.bench.gateway.sides import contestants
 from tests.bench.harness import Group, Run
 from tests.bench.rivals import absence, is_installed
 

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.bench.front_door.rules import BLOCKED_INPUT, guardrails, rules
+from tests.bench.gateway.rules import BLOCKED_INPUT, guardrails, rules
 
 
 def part(mode: str, name: str) -> list[dict[str, Any]]:

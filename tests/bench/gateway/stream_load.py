@@ -14,7 +14,7 @@ from typing import Any
 
 import uvloop
 
-from tests.bench.front_door.mock_upstream import DELTA, DONE
+from tests.bench.gateway.mock_upstream import DELTA, DONE
 from tests.bench.worker import answer_all
 
 MARK = DELTA.split()[0].encode()

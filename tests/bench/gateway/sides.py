@@ -22,9 +22,9 @@ import yaml
 
 from tests.bench.echo_peers import SENTENCE
 from tests.bench.figures import Figures
-from tests.bench.front_door.litellm_proxy import MODEL, Proxy, litellm_proxy
-from tests.bench.front_door.mock_upstream import PACE_SECONDS, WHOLE
-from tests.bench.front_door.rules import BLOCKED_INPUT, INPUT, OUTPUT, guardrails
+from tests.bench.gateway.litellm_proxy import MODEL, Proxy, litellm_proxy
+from tests.bench.gateway.mock_upstream import PACE_SECONDS, WHOLE
+from tests.bench.gateway.rules import BLOCKED_INPUT, INPUT, OUTPUT, guardrails
 from tests.bench.gateway_latency import echo_process
 from tests.bench.harness import Measure, Run
 from tests.bench.serving import Serving, serving
@@ -136,18 +136,18 @@ async def contestants(
     """All of them running, each measured by the same clients."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        upstream = await enter(echo_process("front_door.mock_upstream"))
+        upstream = await enter(echo_process("gateway.mock_upstream"))
         echo = await enter(echo_process("asgi_echo"))
         overrides = {
             "GATEWAY_INFERENCE_ADDRESS": f"127.0.0.1:{upstream.ports['grpc']}",
             "GATEWAY_OTLP_ENDPOINT": "",
         }
-        served = await enter(serving("front_door", model, overrides=overrides, load=False))
+        served = await enter(serving("gateway", model, overrides=overrides, load=False))
         filters = guardrails() if has_rules else ()
         proxy = await enter(litellm_proxy(upstream.ports["http"], filters))
         workers = [
             await enter(running(name))
-            for name in ("load_client", "front_door.stream_load", "front_door.grpc_load")
+            for name in ("load_client", "gateway.stream_load", "gateway.grpc_load")
         ]
         stack.enter_context(awake_cores())
         turns = Turns(run, *workers)
