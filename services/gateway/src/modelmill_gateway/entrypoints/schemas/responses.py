@@ -64,17 +64,20 @@ TOOL_NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 
 
-class FunctionTool(FunctionBody):
-    """A function that the model may call; OpenAI's built-in tools are not served."""
+class _OfFunction(OpenBody):
+    """Type field, checked before the fields of the function beside it."""
 
     type: Literal["function"]
+
+
+class FunctionTool(FunctionBody, _OfFunction):
+    """A function that the model may call; OpenAI's built-in tools are not served."""
+
     strict: bool | None = None
 
 
-class OneFunction(NamedFunction):
+class OneFunction(NamedFunction, _OfFunction):
     """Tool choice: the function that must be called."""
-
-    type: Literal["function"]
 
 
 class TextFormat(OpenBody):
