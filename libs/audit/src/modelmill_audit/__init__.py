@@ -1,1 +1,1 @@
-"""Verdicts on texts, counted and recorded."""
+"""Audit trail of verdicts on texts."""

@@ -1,4 +1,4 @@
-"""Verdicts on their way to `audit.<service>`: behind the answers, never in front of them."""
+"""Audit trail: verdicts are counted, and recorded on `audit.<service>` after the answer."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""All durable streams as one file, and that file as the streams of an empty broker.
+"""Export and import of all durable streams as one file.
 
 A gzip of JSON lines: what the streams were, then each message with its place, then a checksum.
 Every message gets the sequence that it had, for fences and compare-and-sets are sequences.

@@ -1,4 +1,4 @@
-"""The part of a broker's configuration that says who may do what."""
+"""The broker's authorization and TLS configuration."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A durable pull consumer, asked in short turns so that no request outlives its broker."""
+"""Durable pull consumer with short pull requests, so that none outlives its broker."""
 
 import asyncio
 import logging

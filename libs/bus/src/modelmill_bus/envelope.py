@@ -1,4 +1,4 @@
-"""How a message travels: protobuf JSON, CloudEvents attributes, W3C trace context."""
+"""Message encoding: protobuf JSON, CloudEvents attributes, W3C trace context."""
 
 import json
 import uuid

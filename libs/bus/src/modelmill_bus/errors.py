@@ -1,4 +1,4 @@
-"""What can go wrong between a service and the broker."""
+"""Errors of the message bus."""
 
 import asyncio
 import logging

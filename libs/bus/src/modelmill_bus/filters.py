@@ -1,4 +1,4 @@
-"""Filters over subjects: which stream they read from, and the one that says what several say."""
+"""Subject filters: the stream they read from, and a single filter equal to several."""
 
 from collections.abc import Sequence
 

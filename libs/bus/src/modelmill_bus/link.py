@@ -1,4 +1,4 @@
-"""One connection to the broker: kept for ever, and honest about being away."""
+"""The broker connection: reconnects for ever, and says when it is down."""
 
 import asyncio
 import logging

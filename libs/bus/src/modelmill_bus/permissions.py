@@ -1,4 +1,4 @@
-"""What each identity on the bus may say and hear, made from the table alone.
+"""Permissions of each identity on the bus, derived from the subject table.
 
 A permission is a subject, and JetStream's requests are subjects too: the stream, the consumer and
 the filter that a request names are parts of it. What only a request's body says is beyond it:

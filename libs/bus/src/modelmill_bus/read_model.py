@@ -1,4 +1,4 @@
-"""Read models: what a stream says now, in memory, rebuilt from its start at every start.
+"""Read models: in-memory state of a stream, rebuilt at every start.
 
 Messages that a read model hands out are its own: read them, do not change them.
 """

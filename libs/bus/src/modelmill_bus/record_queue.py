@@ -1,4 +1,4 @@
-"""Records on their way to the bus: behind the answers, never in front of them."""
+"""Queue of records for the bus, published after answers and never before them."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""`mill`'s commands, and how each of them ends: a status, and one line when it is not 0."""
+"""The command line app: commands, exit statuses and one-line errors."""
 
 import signal
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""A private authority in a folder, and the certificates by which services know each other."""
+"""A private certificate authority in a folder, and the services' certificates."""
 
 import asyncio
 import ipaddress

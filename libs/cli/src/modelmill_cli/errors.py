@@ -1,4 +1,4 @@
-"""How things end badly for `mill`, beyond the errors that all services share."""
+"""Errors of the command line."""
 
 import errno
 from collections.abc import Mapping

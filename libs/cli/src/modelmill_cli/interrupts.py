@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment: what has begun is undone in order, and is undone once."""
+"""Handling of Ctrl-C and SIGTERM: cleanup runs in order, and once."""
 
 import asyncio
 import signal

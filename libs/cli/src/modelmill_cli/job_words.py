@@ -83,7 +83,7 @@ def log_tail(job: Job) -> str:
 
 
 def facts(job: Job) -> Iterator[tuple[str, str]]:
-    """What is known of a job, by name; what is not known is left out."""
+    """Known facts of a job, by name."""
     cost = job.get("cost") or {}
     trained = cost.get("trained_tokens")
     progress = job.get("progress") or {}
@@ -132,7 +132,7 @@ COUNTED_FIRST = ("rows_in", "rows_kept", "train", "valid", "test")
 
 
 def result_facts(job: Job) -> Facts:
-    """What came of a job, by name, and last what to do with it; nothing before it has ended."""
+    """Results of an ended job, by name, and last what to do with them."""
     result = job.get("result") or {}
     if result:
         of_kind = _BY_KIND.get(job["kind"], _any)

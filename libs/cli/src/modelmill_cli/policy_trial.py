@@ -1,4 +1,4 @@
-"""What a policy would do to the lines of a file, compared with what they should get."""
+"""Trial of a policy on the lines of a file, compared with expected labels."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Ids in commands: the beginning that one alone has stands for all of it."""
+"""Short ids in commands: a unique prefix stands for the whole id."""
 
 from dataclasses import dataclass
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""Every read model once more from the streams, beside the snapshot and what the gateway says."""
+"""Consistency check: read models from the streams, against the snapshot and the gateway."""
 
 import asyncio
 import json

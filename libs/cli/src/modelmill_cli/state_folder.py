@@ -1,4 +1,4 @@
-"""The one folder in which a machine's Modelmill lives: bus, artifacts, keys, traces."""
+"""The state folder of an instance: bus, artifacts, keys, traces."""
 
 import fcntl
 import hashlib

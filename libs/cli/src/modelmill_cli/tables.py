@@ -1,4 +1,4 @@
-"""Tables in which nothing is cut off: what one shows, another command is given."""
+"""Terminal tables that never truncate, so that ids can be copied to other commands."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Which group a row belongs to: slices of an evaluation."""
+"""Slices of an evaluation: which group a row belongs to."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Names of the measures, for who checks a request and computes nothing."""
+"""Names of the metrics, for request validation without numerical libraries."""
 
 PERPLEXITY, BITS_PER_BYTE = "perplexity", "bits_per_byte"
 ACCURACY, ACCURACY_NORM, F1 = "accuracy", "accuracy_norm", "f1"

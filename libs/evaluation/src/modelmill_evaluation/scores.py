@@ -1,4 +1,4 @@
-"""The measures: from what a model made of rows to statistics, and from their sums to one value."""
+"""Metrics of an evaluation: statistics of each row, and a value from their sums."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

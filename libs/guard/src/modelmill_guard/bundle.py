@@ -1,4 +1,4 @@
-"""A policy compiled to bytes that name themselves, and those bytes ready to judge texts."""
+"""Compiled policies: canonical bytes named by their digest, and their evaluation."""
 
 import hashlib
 import json

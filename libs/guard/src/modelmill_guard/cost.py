@@ -1,4 +1,4 @@
-"""What a policy's rules cost a character of a text, measured on texts that are made for them.
+"""Measured CPU cost of rules per character, on texts made to be expensive for them.
 
 Nobody can tell by looking at a pattern: RE2 takes linear time, but its states are made as texts
 need them, and a text that always needs new ones costs a hundred times as much as one that does not.

@@ -1,4 +1,4 @@
-"""Words spelled in the tag block of Unicode: no font draws them, and models read them.
+"""Hidden text in Unicode's tag block: invisible to people, readable by models.
 
 Its characters repeat ASCII, and a shadow copy leaves them out. A passage of them is judged as a
 text of its own, with the positions of the original. Up to `MOST_BETWEEN` other characters within

@@ -1,4 +1,4 @@
-"""A judge of a policy: a model or a service that is asked about windows of a text."""
+"""Judges of a policy: models or services that classify windows of a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A growing text before rules and judges: what may be shown, whatever the cuts."""
+"""Streaming moderation: the text that rules and judges have released so far."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

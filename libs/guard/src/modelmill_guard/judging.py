@@ -1,4 +1,4 @@
-"""What judges let pass of a growing text that the rules released."""
+"""Judging of a stream by windows, after the rules."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -46,7 +46,7 @@ MAX_ASKED_AT_ONCE = 8
 
 
 class Ruling(NamedTuple):
-    """What a judge says of a window."""
+    """Verdict of a judge on a window."""
 
     matches: tuple[RuleMatch, ...]
     answered: bool = True

@@ -1,4 +1,4 @@
-"""A policy of one's own on top of a default policy, whose rules stay in force beside it.
+"""Layered policies: a tenant's own on top of the default policy, whose rules stay in force.
 
 An entry (rule or judge) of one's own takes the place of the default one with the same id. Where it
 finds less than that, or does less about it, the default rule counts as removed.

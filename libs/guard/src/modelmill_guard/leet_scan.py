@@ -1,4 +1,4 @@
-"""Leetspeak in a growing text: looked for only while there are signs that may stand for letters.
+"""Streaming leetspeak search, active only after a character that may stand for a letter.
 
 Without such a sign a place that reads as a keyword is the keyword itself, which is found anyway; so
 the scans begin with the first sign, at the first character that is kept for what may be growing.

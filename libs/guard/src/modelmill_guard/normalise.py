@@ -1,4 +1,4 @@
-"""The shadow copy on which rules match: the text as a reader sees it, without its disguises.
+"""Text normalisation for matching: the shadow copy, which shows a text without disguises.
 
 Each character is mapped by itself (compatibility decomposition, case folding, invisible characters
 and combining marks dropped, digits to ASCII, look-alikes to what they pass for, traditional Chinese

@@ -1,4 +1,4 @@
-"""Models behind the inference service, asked by the service itself, patiently.
+"""Client of the inference service for jobs, with patient retries.
 
 `AskedModels` is what a job asks of them, whoever answers: inference, or a fake in unit tests.
 """

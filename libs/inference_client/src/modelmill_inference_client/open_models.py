@@ -1,4 +1,4 @@
-"""The models of one job, found and loaded before its first question."""
+"""Resolves and loads the models of a job before its first request."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -53,5 +53,5 @@ async def find_versions(
 
 
 def model_gone(error: NotFoundError) -> JobFailed:
-    """A model that was asked is not there, or not there any more."""
+    """Error for a model that does not exist, or no longer."""
     return JobFailed("MODEL_GONE", error.message, "Choose another model.")

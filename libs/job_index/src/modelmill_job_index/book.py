@@ -1,4 +1,4 @@
-"""Every job by its id. Those at rest are packed, so that a hundred thousand of them fit."""
+"""Jobs by id. Ended ones are packed, so that a hundred thousand fit in memory."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""What the read model holds of one job, and how a message changes it."""
+"""One job in the read model, and how messages change it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What happened to a job: its events in an order that every reader can go on in.
+"""Event history of a job, in an order from which every reader can resume.
 
 States and figures come from two streams, and two processes may hear them interleaved differently.
 So a reader's place is kept for both streams: within each the order is that of the stream, and the

@@ -1,4 +1,4 @@
-"""Which jobs of each kind wait, in which order they start, and when that will probably be.
+"""Queue order: waiting jobs of each kind, with estimated starts.
 
 The order is `fair_order`'s, which the workers go by. It is worked out when somebody looks and
 something has changed, once for all jobs of the kind; and of a queue so long that this takes

@@ -1,4 +1,4 @@
-"""Copies of a read model in the SNAPSHOTS stream, so that a restart need not read everything.
+"""Snapshots of a read model in the SNAPSHOTS stream, for quick restarts.
 
 In the stream and not in a file, so that a replica on an empty machine finds them, and so that they
 go where the streams go. A snapshot is its parts, and then one message that names them: what is not

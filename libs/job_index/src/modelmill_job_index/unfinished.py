@@ -1,4 +1,4 @@
-"""Which jobs still need a file, a dataset or a model, for whoever wants to delete it."""
+"""Files, datasets and models that unfinished jobs need, which must not be deleted."""
 
 import re
 from collections.abc import Collection, Iterator

@@ -1,4 +1,4 @@
-"""What a handler holds while it works on a job."""
+"""A claimed job, and the interface of its handler."""
 
 import asyncio
 import logging

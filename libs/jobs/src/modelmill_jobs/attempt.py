@@ -1,4 +1,4 @@
-"""One claim on one job, from the first heartbeat to the state that it leaves behind."""
+"""An attempt: one claim of a job, from the first heartbeat to the final state."""
 
 import asyncio
 import logging

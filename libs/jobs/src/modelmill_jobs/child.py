@@ -1,4 +1,4 @@
-"""The child's side of a job: nothing but the standard library is imported here.
+"""The child process's side of a job; imports the standard library only.
 
 A child reads one line of JSON from stdin and then waits there for the parent's replies; the end of
 stdin means that the parent is gone, and so is the child. The parent's side is `children`.
@@ -45,7 +45,7 @@ class ChildFailure(Exception):  # noqa: N818
 
 
 class ChildPort:
-    """What a child says to its parent, and hears from it."""
+    """Protocol between a job's child and its parent."""
 
     def __init__(self, request: dict[str, Any], folder: Path, report_fd: int) -> None:
         self.request = request
@@ -89,7 +89,7 @@ class ChildPort:
         metrics: Mapping[str, float] | None = None,
         max_silence_seconds: float = 60.0,
     ) -> None:
-        """Say how far it is; cheap enough for every step.
+        """Report progress; cheap enough for every step.
 
         Only a new `phase` or a moved `done` counts as a sign of life. With none for
         `max_silence_seconds` the parent kills this process and the attempt has failed.
@@ -106,7 +106,7 @@ class ChildPort:
         )
 
     def checkpoint(self, folder: Path, step: int) -> None:
-        """Hand over `folder` as the state after `step`; return once it is durable.
+        """Store `folder` as the checkpoint of `step`; returns once it is durable.
 
         Another attempt begins from it. The folder may be removed afterwards.
         """
@@ -117,7 +117,7 @@ class ChildPort:
     def ask(
         self, questions: Iterable[Mapping[str, Any]], *, at_once: int
     ) -> Iterator[tuple[int, Any]]:
-        """Put questions to the parent, who alone talks to others; both sides speak plain JSON.
+        """Send requests to the parent, which alone has network access; both sides speak JSON.
 
         Yields the place of each question and its answer, as the answers come. No more than
         `at_once` are open at any time, and no more questions are taken than that. A question that

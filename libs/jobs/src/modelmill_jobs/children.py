@@ -1,4 +1,4 @@
-"""The work process of a job, and the questions that it asks while it works.
+"""Starts the child process of a job, and answers its requests.
 
 Questions are answered side by side, until the process is gone.
 """
@@ -59,7 +59,7 @@ OnQuestion = Callable[[Mapping[str, Any]], Awaitable[Any]]
 
 
 class Questions:
-    """The open questions of one child.
+    """Pending requests of one child.
 
     Args:
         answered: Called after each answer: a child that is answered is not silent.

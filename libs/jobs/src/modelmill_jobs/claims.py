@@ -1,4 +1,4 @@
-"""Who owns a job: every write of `job.state.<id>` is a compare-and-set through here."""
+"""Claims of jobs: every write of `job.state.<id>` is a compare-and-set."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ GIVE_UP_SECONDS = 10.0
 
 
 class Claim:
-    """The one writer of a job's state, for as long as nobody else claims it.
+    """Exclusive right to write a job's state, until another worker claims it.
 
     Args:
         before: the last state, or None when nobody wrote one yet.

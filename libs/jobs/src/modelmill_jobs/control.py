@@ -1,4 +1,4 @@
-"""Use case: the desired state of a job, written durably and acted on as far as an owner may.
+"""Use case: record the desired state of a job durably, and act on it where possible.
 
 A running job is stopped by its worker, which hears the desired state. A job that nobody holds is
 paused or cancelled here, and woken here when it shall run again.
@@ -88,7 +88,7 @@ ACTIONS = (JOB_DESIRED_STATE_RUN, JOB_DESIRED_STATE_PAUSE, JOB_DESIRED_STATE_CAN
 
 @dataclass(frozen=True)
 class _Case:
-    """What the stream says of one job."""
+    """State of one job as read from the stream."""
 
     request: Stored[JobRequested]
     control: Stored[JobControl] | None

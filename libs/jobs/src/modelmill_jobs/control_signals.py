@@ -1,5 +1,4 @@
-"""What is desired of the jobs in hand: one follower a worker, and a fresh look before each
-claim."""
+"""Control signals of jobs: one follower per worker, and a fresh read before each claim."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Why work on a job ended."""
+"""Errors that end an attempt of a job."""
 
 from modelmill.jobs.v1.job_pb2 import JobError, JobState
 from modelmill_bus.errors import BrokerDiskFullError, StreamFullError

@@ -1,4 +1,4 @@
-"""Where a job stands: its last state, read together with what was desired and resumed since.
+"""Status of a job: its last state combined with control signals since then.
 
 A state is written only by whoever holds the job, so a job that is asked to run again keeps its old
 state until a worker claims it. These rules say what that state means meanwhile, alike for owner,
@@ -139,7 +139,7 @@ class JobView:
 
     @property
     def is_running(self) -> bool:
-        """Whether somebody claimed the job and did not say how that ended."""
+        """Whether the job is claimed and has no final state."""
         return self.before is not None and self.before.body.status == JOB_STATUS_RUNNING
 
     async def shows_life(self, bus: Bus, within_seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""Publishes a job's progress: the latest, a few times a second, never in the way of the work."""
+"""Publishes a job's progress, a few times a second, without delaying the work."""
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ KEPT_PHASES = 32
 
 @dataclass(frozen=True)
 class Report:
-    """How far a phase is."""
+    """Progress of a phase."""
 
     phase: str
     done: int = 0
@@ -70,7 +70,7 @@ class Report:
 
 
 class Publisher(Protocol):
-    """What progress needs of the bus."""
+    """Publishing port of the bus."""
 
     async def publish(self, subject: str, body: Message) -> int:
         """Store a message; UnavailableError when the broker is away."""

@@ -1,4 +1,4 @@
-"""Whether a job fits a worker, and what to say of one that fits none."""
+"""Resource matching: whether a job fits a worker, and why it fits none."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -79,7 +79,7 @@ def misfit(needs: MachineSize, seen: Collection[MachineSize]) -> str:
 
 
 class WorkerCapacity:
-    """Jobs that this worker claims or works on.
+    """Free and used resources of a worker.
 
     Args:
         size: what it has for all of them together; None is not looked at.

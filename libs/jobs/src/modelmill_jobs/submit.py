@@ -1,4 +1,4 @@
-"""Accepting a job: written once, durable before the caller hears of it."""
+"""Submission of jobs: idempotent, and durable before the call returns."""
 
 import asyncio
 import hashlib
@@ -44,7 +44,7 @@ class SubmittedJob:
 
 
 class JobQueue:
-    """Where the owning service puts jobs that it has validated."""
+    """Queue of validated jobs of the owning service."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

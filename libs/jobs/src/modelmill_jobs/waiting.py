@@ -1,4 +1,4 @@
-"""The queue as a worker sees it: which jobs of its kinds wait, and whose turn it is."""
+"""The job queue of a worker: waiting jobs of its kinds in fair order, and slots for short ones."""
 
 import asyncio
 import heapq
@@ -50,7 +50,7 @@ class WaitingJob:
 def fair_order(
     waiting: Iterable[WaitingJob], running: Mapping[str, int], served: Mapping[str, int]
 ) -> Iterator[WaitingJob]:
-    """The jobs as they start one after the other, if nothing else happens meanwhile.
+    """Jobs in the order in which they will start.
 
     The tenant with the fewest running jobs is next; among equals the one that was served longest
     ago. So a tenant's hundred jobs delay another's one by no more than a job that runs already.

@@ -1,4 +1,4 @@
-"""Claims jobs and sees each to its end: the loop around handlers."""
+"""The worker: claims jobs and runs their handlers."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What the services need of an artifact store, whatever keeps its bytes."""
+"""Interface of artifact stores."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

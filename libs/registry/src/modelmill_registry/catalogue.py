@@ -1,4 +1,4 @@
-"""What exists: model versions, datasets and files, as their streams tell it."""
+"""Read models of model versions, datasets and files."""
 
 from collections.abc import Iterator
 from typing import Any

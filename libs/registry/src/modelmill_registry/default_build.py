@@ -1,4 +1,4 @@
-"""The build that is ordered unasked of what training made, and when a build is not to be served.
+"""Default build of a trained version, and when a build is too slow to serve.
 
 Its ids follow from the version's, so that whoever knows the version can tell what is decided.
 """

@@ -1,4 +1,4 @@
-"""What the registry refuses beyond the common errors."""
+"""Errors of the registry."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

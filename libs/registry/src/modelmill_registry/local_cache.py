@@ -1,4 +1,4 @@
-"""Artifacts of a server on this machine's disk: fetched once, shared by processes, bounded.
+"""Local cache of a remote artifact store: bounded, shared by processes.
 
 It lies as a `FolderStore` does. What was not asked for the longest goes first; never what somebody
 asked for within the hour or holds by `in_use`: the cache is larger than its bound for that while.

@@ -1,4 +1,4 @@
-"""A local folder of an artifact: links to its blobs, and a marker that says it was verified.
+"""Materialised artifacts: a local folder of links to blobs, and a marker of its verification.
 
 The marker lies beside the folder, so that the folder holds the artifact's files and nothing else.
 It records size and modification time of each file: a folder that is looked at again is compared by
@@ -84,7 +84,7 @@ class MaterialisedFolder:
 
 
 class MaterialisedFolders:
-    """All of them, and who makes or removes one: never two processes at once.
+    """Materialised folders of a store; a lock keeps processes apart.
 
     Args:
         folder: Where they are.

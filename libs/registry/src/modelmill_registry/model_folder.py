@@ -1,4 +1,4 @@
-"""Bringing a Hugging Face folder in: safetensors and JSON only, and nothing that is code."""
+"""Import of Hugging Face model folders: safetensors and JSON only, no code."""
 
 import asyncio
 import json
@@ -118,7 +118,7 @@ NO_TEMPLATE = (
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """What a checked folder says of itself."""
+    """Facts of a checked model folder."""
 
     architecture: str
     """Class name in transformers, for example "LlamaForCausalLM"."""

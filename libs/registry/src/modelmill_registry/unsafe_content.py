@@ -1,4 +1,4 @@
-"""Which files could run code when somebody loads them, by name and by content.
+"""Detection of files that could run code when loaded, by name and content.
 
 Nothing of ours unpickles, but artifacts leave the store for tools that do. This keeps out pickles,
 archives that hold them and scripts. It does not judge the operators of a graph file; chat templates

@@ -1,4 +1,4 @@
-"""What every form of the artifact store does alike: judge, stage, hash, name, verify, sweep.
+"""Base of artifact stores: checks, staging, hashing, verification, sweep.
 
 A form keeps and gives bytes; that they are the right ones is seen to here.
 """

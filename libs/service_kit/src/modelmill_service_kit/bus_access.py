@@ -1,4 +1,4 @@
-"""How a process shows the message broker who it is, and knows the broker."""
+"""Credentials and TLS of a connection to the message broker."""
 
 import ssl
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class BusTls:
     key_file: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """TLS as it says.
+        """The TLS context of these settings.
 
         Raises:
             PreconditionError: a file cannot be read or is none of these; the message names it.
@@ -42,7 +42,7 @@ class BusTls:
         return context
 
     def read_into(self, context: ssl.SSLContext) -> None:
-        """Believe the authorities that the files name by now, and show what they hold by now.
+        """Load the files again into a context: authorities, certificate and key.
 
         Raises:
             PreconditionError: as `context`; it believes and shows what it did, then.

@@ -25,11 +25,11 @@ ReadT = TypeVar("ReadT")
 
 
 class CertificateError(InvalidInputError):
-    """TLS cannot be spoken as it is set up; says which file or setting, and what to do."""
+    """Invalid TLS configuration; the message names the file or setting, and the remedy."""
 
 
 class KeyPair(NamedTuple):
-    """A certificate that is in force, and its key."""
+    """A valid certificate and its key."""
 
     certificate: bytes
     """PEM: the certificate, then those between it and its authority."""
@@ -42,7 +42,7 @@ class KeyPair(NamedTuple):
 
 
 def read_pair(certificate: Path, key: Path) -> KeyPair:
-    """The pair in these files.
+    """Read a certificate and its key.
 
     Raises:
         CertificateError: a file cannot be read, the certificate is not in force now, or the key is
@@ -101,7 +101,7 @@ def check_dates(path: Path, certificate: x509.Certificate) -> None:
 
 
 class Watched(Generic[ReadT]):
-    """What `read` makes of some files; read again when they change.
+    """Cached result of `read`, which reads files again when they change.
 
     What is no good is logged once and the last good one stays in force: an operator who writes one
     file after the other, or the wrong one, does not cut anybody off.
@@ -128,7 +128,7 @@ class Watched(Generic[ReadT]):
         self._good = read()
 
     def current(self) -> ReadT:
-        """The last good one; the files are looked at once a second at most."""
+        """The last valid value; files are checked at most once a second."""
         with self._lock:
             now = self._clock()
             if now - self._looked_at >= FILE_CHECK_SECONDS:
@@ -151,7 +151,7 @@ class Watched(Generic[ReadT]):
 
 
 def _stamp(files: tuple[Path, ...]) -> tuple[tuple[int, int, int] | None, ...]:
-    """What changes when a file does; None for one that is not there."""
+    """Change stamp of a file; None if it does not exist."""
     stamps: list[tuple[int, int, int] | None] = []
     for path in files:
         try:

@@ -1,4 +1,4 @@
-"""Ends that are reached whether or not who waits for them is cancelled."""
+"""Cleanup that completes although its caller is cancelled; ends of processes and descendants."""
 
 import asyncio
 import ctypes
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 async def to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run what must not stay half done; who is cancelled meanwhile hears of it afterwards.
+    """Run to completion; a cancellation meanwhile is raised afterwards.
 
     For work that takes moments, or has a limit of its own: a caller's timeout does not end it.
     """

@@ -1,4 +1,4 @@
-"""The tenant-fair queue: requests that share something, and whose turn it is.
+"""Tenant-fair queue: requests that share a resource, and which one is next.
 
 The tenant with the fewest tokens in use is next, among equals the one that was served longest ago,
 and within a tenant who came first. Nobody overtakes, so that small requests do not starve a large
@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Request(Protocol):
-    """What is queued, by identity."""
+    """A queued request, compared by identity."""
 
     @property
     def tenant(self) -> str: ...
@@ -27,7 +27,7 @@ R = TypeVar("R", bound=Request)
 
 @dataclass(slots=True)
 class Share(Generic[R]):
-    """What one tenant has, and waits for."""
+    """Running and waiting requests of one tenant."""
 
     turn: int
     """When it was last served, or came; grows."""
@@ -55,18 +55,18 @@ class FairQueue(Generic[R]):
         """Requests in the queue."""
 
     def __iter__(self) -> Iterator[R]:
-        """Those that wait."""
+        """Waiting requests."""
         return (request for share in self.shares.values() for request in share.waiting)
 
     def first(self) -> R | None:
-        """Whose turn it is; None when nobody waits."""
+        """The next request; None if none waits."""
         if not self.waiting:
             return None
         waiting = [share for share in self.shares.values() if share.waiting]
         return next(iter(min(waiting, key=lambda it: (it.tokens, it.turn)).waiting))
 
     def enter(self, request: R) -> None:
-        """Let it wait."""
+        """Add a waiting request."""
         share = self.shares.get(request.tenant)
         if share is None:
             share = self.shares[request.tenant] = Share(next(self._turns))
@@ -74,14 +74,14 @@ class FairQueue(Generic[R]):
         self._count_waiting(share, request, 1)
 
     def withdraw(self, request: R) -> None:
-        """Let it wait no more."""
+        """Remove a waiting request."""
         share = self.shares[request.tenant]
         del share.waiting[request]
         self._count_waiting(share, request, -1)
         self._forget_if_idle(request.tenant)
 
     def begin(self, request: R) -> None:
-        """Let one that waits have what it asked for."""
+        """Move a waiting request to the running ones."""
         share = self.shares[request.tenant]
         del share.waiting[request]
         self._count_waiting(share, request, -1)
@@ -89,7 +89,7 @@ class FairQueue(Generic[R]):
         self._count_running(share, request, 1)
 
     def end(self, request: R) -> None:
-        """Take back what one that runs has."""
+        """Remove a running request."""
         self._count_running(self.shares[request.tenant], request, -1)
         self._forget_if_idle(request.tenant)
 

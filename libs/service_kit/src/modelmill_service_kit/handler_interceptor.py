@@ -1,4 +1,4 @@
-"""One way to wrap gRPC handlers, whichever of the four shapes they have."""
+"""Interceptors around gRPC handlers of all four kinds (unary and streaming)."""
 
 import asyncio
 import inspect
@@ -28,7 +28,7 @@ Deserializer = Callable[[bytes], Any]
 
 
 def request_reader(deserialize: Deserializer | None, *, streaming: bool) -> Callable[[Any], Any]:
-    """A function from what gRPC received to what a handler takes.
+    """Deserialiser of requests, applied in the handler's task.
 
     Args:
         deserialize: bytes to a message; None passes on what came.
@@ -191,7 +191,7 @@ def _why_cancelled(context: Any) -> grpc.StatusCode:
 
 
 class CallerInterceptor(HandlerInterceptor):
-    """Refuses a call from anybody but `callers`, although the authority vouches for its name.
+    """Rejects callers whose certificate name is not in `callers`, also with a valid certificate.
 
     Args:
         callers: DNS names, one of which must be in the caller's certificate.

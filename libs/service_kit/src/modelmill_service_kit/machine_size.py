@@ -1,4 +1,4 @@
-"""What a machine has, or the part of it that this process may use; and what a piece of work needs.
+"""Machine resources: what this process may use, and what a piece of work needs.
 
 Inside a container the limits of its control group count, not the machine around it.
 """
@@ -18,7 +18,7 @@ CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class MachineSize:
-    """Processor cores, memory and GPUs: of a machine what is there, of work what it needs."""
+    """Processor cores, memory and GPUs, available or required."""
 
     cpus: float = 0.0
     memory_bytes: int = 0
@@ -28,7 +28,7 @@ class MachineSize:
 
 
 def this_machine(control_group: Path = CONTROL_GROUP) -> MachineSize:
-    """What this process may use.
+    """Resources that this process may use.
 
     Args:
         control_group: folder of its limits; may lack any of them.
@@ -43,12 +43,12 @@ def this_machine(control_group: Path = CONTROL_GROUP) -> MachineSize:
 
 
 def free_memory(control_group: Path = CONTROL_GROUP) -> int:
-    """Bytes that can be taken now; what the kernel only caches of files counts as free."""
+    """Available memory in bytes; the kernel's page cache counts as free."""
     return min(psutil.virtual_memory().available, _memory_left(control_group))
 
 
 def resident_memory(pid: int) -> int:
-    """Bytes that a process and those below it hold; what is shared with others, by its share.
+    """Proportional set size of a process and its descendants, in bytes.
 
     0 when it is gone. Takes milliseconds: the kernel walks the pages.
     """

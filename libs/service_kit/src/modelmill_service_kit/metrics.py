@@ -1,4 +1,4 @@
-"""What a process and its children use of the machine, read whenever the metrics are."""
+"""Prometheus metrics of every service: page, build, process tree, disk and GPUs."""
 
 import hmac
 import importlib
@@ -48,7 +48,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class MetricsPage:
-    """/metrics on its own port, for holders of the secret; serves until the block ends.
+    """/metrics on a port of its own, with authentication; serves until the block ends.
 
     Args:
         shown: what is on it.
@@ -122,7 +122,7 @@ def machine_metrics(
 
 
 class BuildCollector(Collector):
-    """Which build of which service this is."""
+    """Build information of the service."""
 
     def __init__(self, service: str) -> None:
         self._labels = [service, version_of(service)]
@@ -192,7 +192,7 @@ class ProcessTreeCollector(Collector):
 
 
 class DiskCollector(Collector):
-    """Room on the disk that a folder is on."""
+    """Free space of the disk of a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

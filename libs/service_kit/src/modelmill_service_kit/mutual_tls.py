@@ -1,4 +1,4 @@
-"""TLS between services, in which both sides show a certificate of one private authority."""
+"""Mutual TLS between services, with certificates of one private authority."""
 
 import asyncio
 import logging
@@ -124,7 +124,7 @@ class _Identity(NamedTuple):
 
 
 class MutualTls:
-    """Who this process is to other services. Files that change are used from then on.
+    """Mutual TLS identity of this process; changed files are loaded again.
 
     Args:
         authority: PEM file with the certificates of the authorities that peers are believed.
@@ -142,7 +142,7 @@ class MutualTls:
         self._watched = Watched((certificate, key, authority), self._read)
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Serves with the pair, and turns away whoever shows no certificate of the authority."""
+        """Server credentials that reject clients without a certificate of the authority."""
         known = self._current()
 
         def changed() -> grpc.ServerCertificateConfiguration | None:

@@ -1,4 +1,4 @@
-"""What is said of a name that there is not: what may be meant, and where to look."""
+"""Error messages for unknown names: the nearest known name, and where names are listed."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -17,13 +17,13 @@ FEWEST_BEGUN = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question with the nearest of the names that there are; empty where none is near."""
+    """"Did you mean" with the nearest known name; empty if none is near."""
     found = nearest(name, known)
     return f" Did you mean {found!r}?" if found else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The one that `name` may be a slip of; empty where none is near.
+    """The known name nearest to `name`; empty if none is near.
 
     What only goes on after the name, as `file_id` after `file`, is nearer than what looks like it.
     """
@@ -38,7 +38,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def no_such(what: str, name: str, listed_at: str, known: Iterable[str] = ()) -> NotFoundError:
-    """The refusal of a name that there is not: which may be meant, and where all of them stand.
+    """NotFoundError for an unknown name, with the nearest one and where to list all.
 
     Args:
         what: The sort of thing, as callers know it.
@@ -52,5 +52,5 @@ def no_such(what: str, name: str, listed_at: str, known: Iterable[str] = ()) -> 
 
 
 def where_listed(path: str) -> str:
-    """The remedy of a name that there is not."""
+    """Remedy for an unknown name."""
     return f"GET {path} lists what there is"

@@ -1,4 +1,4 @@
-"""A channel whose calls carry secret and trace context, and leave one span each.
+"""gRPC channel that adds secret, trace context and one span to each call.
 
 It stands before gRPC's own channel rather than inside it as interceptors: those put every call into
 one more task, which costs more than the span, and hide gRPC's call object behind one of their own.

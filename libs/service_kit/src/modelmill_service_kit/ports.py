@@ -1,4 +1,4 @@
-"""Ports for programs that must be told one."""
+"""Reserved ports, for programs that cannot listen on port 0."""
 
 import socket
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def held_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
-    """A port that nobody else is given while the block runs; for 0 the system chooses it.
+    """Reserve a port while the block runs; for 0 the system chooses one.
 
     Our own servers listen on port 0 and report what they were given. This is for programs of others
     that cannot. A socket stays bound to the port without listening, so a program that sets

@@ -1,4 +1,4 @@
-"""How a service process starts, says what is wrong, and ends."""
+"""Life cycle of a service process: startup, configuration errors, shutdown."""
 
 import asyncio
 import faulthandler
@@ -24,7 +24,7 @@ PARTS = 5
 
 @asynccontextmanager
 async def ended_when_blocked(seconds: float) -> AsyncIterator[None]:
-    """End the process when its event loop has not run for `seconds` while the block runs.
+    """Watchdog that ends the process if its event loop is blocked for `seconds`.
 
     One timer exists per process, so there may be one such block at a time. A process that was
     frozen (SIGSTOP) for longer ends when it runs again; sleep of the whole machine does not count.
@@ -153,5 +153,5 @@ def _fail(name: str, message: str) -> int:
 
 
 def announce_ready(**ports: int) -> None:
-    """Tell whoever started this process that it answers, and where: one line on stdout."""
+    """Print the READY line with the ports, for the supervisor."""
     print("READY", *(f"{name}={port}" for name, port in ports.items()), flush=True)

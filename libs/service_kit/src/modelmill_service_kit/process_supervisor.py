@@ -72,7 +72,7 @@ MOST_SHORT_LIVES = 10
 
 
 class CrashLoop:
-    """Counts lives that were short, one after the other.
+    """Crash-loop detection: counts consecutive short runs.
 
     Args:
         most: so many of them, and it is not started again.
@@ -102,7 +102,7 @@ READY = "READY"
 
 
 class SupervisedProcess:
-    """One process that is started again when it dies, until `stop`.
+    """A process that is restarted when it ends, until `stop`.
 
     Its end is seen by its own end, whoever holds its pipes; then whatever it had started is killed,
     at any depth. It is given up after `most_short_lives` in a row (see `CrashLoop`).

@@ -1,4 +1,4 @@
-"""What every service reads from its environment; each service adds its own in `settings.py`."""
+"""Settings that all services share, from the environment; each adds its own in `settings.py`."""
 
 import os
 from dataclasses import replace
@@ -52,7 +52,7 @@ class SecretFiles(PydanticBaseSettingsSource):
 
 
 def secret_in(file: Path, named_by: str) -> str:
-    """What is in the file, without white space around it.
+    """The content of a secret file, stripped of white space.
 
     Raises:
         PreconditionError: it cannot be read; the message says which variable named it.

@@ -1,4 +1,4 @@
-"""Work that one tenant makes long is done beside the event loop, one piece of it at a time.
+"""Runs a tenant's slow work in threads, one piece at a time, beside the event loop.
 
 Short work is done where it comes up: a thread would cost more than it. Who takes longer than short
 work does is moved to threads for a while, so that others wait for none of it.

@@ -1,4 +1,4 @@
-"""Whether two model folders turn a conversation into the same token ids."""
+"""Tokenizer digest: equal for model folders that encode conversations alike."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""From messages to token ids and back, by the files that a model folder carries."""
+"""Tokenizer and chat template of a model folder: messages to token ids and back."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whole conversations to token ids, many at once, with what the assistant says in them."""
+"""Batch encoding of conversations, with the spans of assistant messages."""
 
 import itertools
 from collections.abc import Iterable, Sequence

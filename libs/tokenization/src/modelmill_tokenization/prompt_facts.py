@@ -1,4 +1,4 @@
-"""What decides the prompts of a model folder, in a form that two folders can be compared by."""
+"""Facts that determine a model folder's prompts, comparable between folders."""
 
 import hashlib
 from collections.abc import Mapping

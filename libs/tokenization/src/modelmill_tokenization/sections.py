@@ -1,4 +1,4 @@
-"""Texts cut at special tokens, so that what many conversations share is encoded once.
+"""Sectioned encoding: texts are cut at special tokens, and equal sections are encoded once.
 
 A tokenizer first cuts a text at its added tokens and then looks at each section by itself. So the
 ids of a text are those of its sections, joined: the system turn, the heads and often the answers of

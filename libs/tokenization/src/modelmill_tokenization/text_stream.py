@@ -1,4 +1,4 @@
-"""Token ids to text while they are being generated, never half a character."""
+"""Streaming detokenizer; it never emits a part of a character."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""From token ids to text: the part of a tokenizer that needs none of its foreign code.
+"""Decoding of token ids, without running code of the model.
 
 Encoding runs expressions that came with the model, and rendering runs its template. Decoding looks
 tokens up and joins them by steps whose cost is known, so it may run beside other work, once

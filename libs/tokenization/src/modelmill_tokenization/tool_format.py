@@ -1,4 +1,4 @@
-"""How a chat template writes the calls of functions, found by rendering some."""
+"""Tool-call format of a chat template, found by rendering examples."""
 
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Functions that a model may call, and calls that it made, as chat templates read them."""
+"""Conversation turns, tool definitions and tool calls, as chat templates read them."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""From conversations and a model to goldens."""
+"""Makes goldens from conversations and a model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a bounded process can be asked to do with a loaded tokenizer."""
+"""Operations of a bounded process on a loaded tokenizer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass

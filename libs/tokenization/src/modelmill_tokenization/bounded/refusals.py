@@ -1,4 +1,4 @@
-"""Who may not run foreign code for now: versions that passed a limit, and tenants that did often.
+"""Temporary blocks of versions that exceeded a limit, and of tenants that did so often.
 
 A version is refused by itself and for the tenant that asked alone: a text that one tenant found
 must not take a shared model away from the others.

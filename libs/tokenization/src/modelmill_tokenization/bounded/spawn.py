@@ -1,4 +1,4 @@
-"""Starting a bounded process, and telling what ended one."""
+"""Starts bounded processes, and tells which limit ended one."""
 
 import os
 import re
