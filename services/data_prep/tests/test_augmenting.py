@@ -161,7 +161,7 @@ class Echo:
         return ["" if self._silent_on in text else f'"{text.lower()}, so"\n' for text in texts]
 
 
-def test_a_model_says_it_in_other_words_and_what_it_leaves_empty_makes_no_row() -> None:
+def test_a_model_paraphrases_and_an_empty_paraphrase_makes_no_row() -> None:
     rows = rows_of(["Where is the STATION?", "A secret"])
     model = Echo(silent_on="secret")
 

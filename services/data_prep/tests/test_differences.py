@@ -15,7 +15,7 @@ rows = st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from(["train", "t
 
 
 def provenance_of(kept: list[tuple[str, str]]) -> list[pa.RecordBatch]:
-    """Two batches of stories, and a dropped row among them."""
+    """Two batches of records, and a dropped row among them."""
     provenance: list[dict[str, Any]] = [
         {
             "line": place,

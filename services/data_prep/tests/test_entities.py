@@ -79,15 +79,15 @@ def test_spans_never_overlap_and_the_longest_stays(spans: list[Span], random: An
 
 
 @pytest.mark.parametrize(("name", "text", "value"), FOUND)
-def test_a_stand_in_is_found_by_no_rule(name: str, text: str, value: str) -> None:
+def test_a_pseudonym_is_found_by_no_rule(name: str, text: str, value: str) -> None:
     for key in (b"one", b"two", b"three"):
-        stand_in = Pseudonymiser(key)(name, value)
+        pseudonym = Pseudonymiser(key)(name, value)
 
-        assert stand_in != value
-        assert found_in(text.replace(value, stand_in)) == []
+        assert pseudonym != value
+        assert found_in(text.replace(value, pseudonym)) == []
 
 
-def test_the_same_value_has_the_same_stand_in_and_another_key_gives_another() -> None:
+def test_equal_values_have_equal_pseudonyms_and_another_key_gives_others() -> None:
     assert (
         PSEUDONYMISE("phone", "+86 138-1234-5678")[-4:] == PSEUDONYMISE("phone", "13812345678")[-4:]
     )
@@ -222,6 +222,6 @@ def test_a_star_is_for_all_types_that_are_not_named() -> None:
     assert plan_entities({}) == EntityPlan()
 
 
-def test_stand_ins_without_a_key_are_refused() -> None:
+def test_pseudonyms_without_a_key_are_refused() -> None:
     with pytest.raises(ValueError, match="no key"):
         EntityStage(plan_entities({"actions": {"ip": "pseudonymise"}}), [FIND])

@@ -43,7 +43,7 @@ def test_arguments_that_are_nested_deeply_or_have_large_numbers_are_no_error() -
     ]
 
 
-def test_extras_in_which_nothing_is_keep_their_bytes() -> None:
+def test_extras_without_entities_keep_their_bytes() -> None:
     extras = '{"name": "x",  "tool_calls": []}'
     rows = rows_of(["a@b.cn"], extras=[[extras]])
 
@@ -62,7 +62,7 @@ def nested_arguments(depth: int, texts: int) -> str:
 @pytest.mark.parametrize(
     ("depth", "texts"), [*((depth, 0) for depth in range(900, 1_000, 7)), (20_000, 0), (97, 9)]
 )
-def test_arguments_that_nest_without_end_cost_nobody_anything(depth: int, texts: int) -> None:
+def test_deeply_nested_arguments_cost_constant_time(depth: int, texts: int) -> None:
     extra = json.dumps(
         {"tool_calls": [{"function": {"arguments": nested_arguments(depth, texts)}}]}
     )

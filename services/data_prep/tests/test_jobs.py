@@ -158,7 +158,7 @@ def test_a_child_that_is_told_to_stop_gives_the_job_back(tmp_path: Path) -> None
 
 
 @pytest.mark.heavy
-def test_a_child_names_what_the_person_can_mend(tmp_path: Path) -> None:
+def test_a_child_fails_with_a_reason_and_a_remedy(tmp_path: Path) -> None:
     for name, content, file_format, code in (
         ("texts", b'{"q": 1, "a": 2}', "jsonl", "TOO_FEW_TEXTS"),
         ("rows", b'{"q": 1}', "jsonl", "NO_VALID_ROWS"),

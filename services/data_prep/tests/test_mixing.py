@@ -12,7 +12,7 @@ def as_array(numbers: list[int]) -> np.ndarray:
     return np.array(numbers, np.uint64)
 
 
-def test_it_is_what_splitmix64_answers_for_a_seed_of_zero() -> None:
+def test_mixing_equals_splitmix64_with_seed_zero() -> None:
     """The first numbers of the generator of that paper, which steps by the golden ratio."""
     steps = as_array([n * 0x9E3779B97F4A7C15 % 2**64 for n in (1, 2, 3)])
 

@@ -176,7 +176,7 @@ def test_a_model_that_can_score_no_row_makes_no_order() -> None:
 
 
 @pytest.mark.parametrize("method", ["paraphrase", "back_translation"])
-def test_a_model_makes_rows_of_train_alone_which_name_their_source(method: str) -> None:
+def test_a_model_augments_train_rows_only_and_names_their_source(method: str) -> None:
     steps = [
         {"method": method, "share": 0.5, "model": "base"},
         {"method": "synonyms", "share": 0.5, "min_similarity": 0.2},
@@ -194,8 +194,8 @@ def test_a_model_makes_rows_of_train_alone_which_name_their_source(method: str) 
         assert row["source"] == source["source"]
         assert row["messages"][0]["content"].startswith(source["messages"][0]["content"])
         assert row["messages"][1:] == source["messages"][1:]
-    stories = [one for one in dataset.provenance if one["made_by"] == f"{method}@1"]
-    assert sorted(one["line"] for one in stories) == sorted(row["row"] for row in made)
+    records = [one for one in dataset.provenance if one["made_by"] == f"{method}@1"]
+    assert sorted(one["line"] for one in records) == sorted(row["row"] for row in made)
 
 
 def test_what_a_model_wrote_passes_the_stages_and_is_nothing_that_is_there_already() -> None:
@@ -219,7 +219,7 @@ def test_what_a_model_wrote_passes_the_stages_and_is_nothing_that_is_there_alrea
     assert made(shares=ALL_TRAIN, filter=longest) == set()
 
 
-def test_of_made_rows_that_say_the_same_the_first_stays() -> None:
+def test_of_equal_augmented_rows_the_first_stays() -> None:
     class SaysOneThing(FakeInference):
         async def Generate(self, request: Any, context: Any) -> Any:
             async for part in super().Generate(request, context):

@@ -1,4 +1,4 @@
-"""Every row of the source has a story, and the story is true."""
+"""Every row of the source has a provenance record, and the record is true."""
 
 import hashlib
 import json
@@ -17,36 +17,36 @@ def lines_of(row_kinds: list[str]) -> list[object]:
     return [rows.get(kind, {"q": f"q{n}", "a": "a"}) for n, kind in enumerate(row_kinds)]
 
 
-def written(dataset: Dataset, story: dict[str, Any]) -> bytes:
-    """The bytes that a story points at."""
-    content = dataset.bytes[f"{story['split']}.jsonl"]
-    return content[story["offset"] : story["offset"] + story["length"]]
+def written(dataset: Dataset, record: dict[str, Any]) -> bytes:
+    """The bytes that a record points at."""
+    content = dataset.bytes[f"{record['split']}.jsonl"]
+    return content[record["offset"] : record["offset"] + record["length"]]
 
 
 @given(st.lists(kinds, max_size=30), st.integers(1, 10))
-def test_each_source_row_has_one_story_that_points_at_it(
+def test_each_source_row_has_one_provenance_record_that_points_at_it(
     row_kinds: list[str], block_rows: int
 ) -> None:
     lines = [*questions(3), *lines_of(row_kinds)]
 
     dataset = prepare(lines, block_rows=block_rows)
 
-    assert [story["line"] for story in dataset.provenance] == list(range(1, len(lines) + 1))
-    kept = [story for story in dataset.provenance if story["outcome"] == "kept"]
+    assert [record["line"] for record in dataset.provenance] == list(range(1, len(lines) + 1))
+    kept = [record for record in dataset.provenance if record["outcome"] == "kept"]
     assert len(kept) == dataset.counts["rows_kept"]
-    for story in kept:
-        row = json.loads(written(dataset, story))
-        assert row == dataset.splits[story["split"]][story["position"]]
-        assert (row["row"], row["source"]) == (story["line"], story["source"].hex())
+    for record in kept:
+        row = json.loads(written(dataset, record))
+        assert row == dataset.splits[record["split"]][record["position"]]
+        assert (row["row"], row["source"]) == (record["line"], record["source"].hex())
         assert (
             hashlib.sha256(json.dumps(lines[row["row"] - 1]).encode()).hexdigest() == row["source"]
         )
 
 
-def test_a_story_says_why_a_row_is_not_there() -> None:
+def test_provenance_says_why_a_row_is_not_in_the_dataset() -> None:
     lines = [{"q": "Same?", "a": "yes"}, b"{oops", *questions(8), {"q": "ＳＡＭＥ？", "a": "Yes"}]
 
-    provenance = {story["line"]: story for story in prepare(lines).provenance}
+    provenance = {record["line"]: record for record in prepare(lines).provenance}
 
     assert (provenance[2]["outcome"], provenance[2]["detail"]) == ("quarantined", "not JSON")
     assert (provenance[11]["outcome"], provenance[11]["rule"]) == ("dropped", "duplicates.exact")

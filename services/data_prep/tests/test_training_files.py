@@ -30,7 +30,7 @@ def tokens_of(model: Path, max_tokens: int = 1_000) -> dict[str, Any]:
     return {"model": "mv-1", "folder": str(model), "max_tokens": max_tokens, "pack_tokens": 2_048}
 
 
-def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
+def test_only_train_rows_are_augmented_and_they_name_their_source() -> None:
     dataset = prepare(ROWS, augment=MADE)
 
     made = [row for row in dataset.rows if "made_by" in row]
@@ -44,11 +44,11 @@ def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
         assert (row["made_by"], row["source"]) == ("synonyms@1", source["source"])
         assert row["messages"][0] != source["messages"][0]
         assert row["messages"][1] == source["messages"][1]
-    stories = [story for story in dataset.provenance if story["made_by"]]
-    assert sorted(story["line"] for story in stories) == sorted(row["row"] for row in made)
+    records = [record for record in dataset.provenance if record["made_by"]]
+    assert sorted(record["line"] for record in records) == sorted(row["row"] for row in made)
 
 
-def test_a_made_row_that_says_what_another_row_says_is_left_out() -> None:
+def test_an_augmented_row_equal_to_another_row_is_left_out() -> None:
     # Nothing but the last word has synonyms, and each of them is there already.
     nouns = next(group for group in load_synonyms() if "automobile" in group)
     rows: list[object] = [{"q": f"qqa qqb qqc qqd qqe qqf {noun}", "a": "ok"} for noun in nouns]
@@ -122,8 +122,8 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
     (row,) = dataset.quarantine
     assert row["line"] == 61
     assert "tokens" in row["reason"]
-    (story,) = [story for story in dataset.provenance if story["line"] == 61]
-    assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
+    (record,) = [record for record in dataset.provenance if record["line"] == 61]
+    assert (record["outcome"], record["rule"]) == ("quarantined", "tokenize.too_long")
 
 
 @pytest.mark.tier("test")
@@ -135,7 +135,7 @@ def test_rows_that_are_all_too_long_for_the_model_are_no_dataset(
         prepare(ROWS, tokenize={"model": "mv-1"}, tokens=tokens_of(model, 2), curriculum=curriculum)
 
 
-def test_a_made_row_is_no_neighbour_of_its_source_in_the_order() -> None:
+def test_an_augmented_row_is_not_beside_its_source_in_the_training_order() -> None:
     seen: list[TrainingOrder | None] = []
     dataset = prepare(
         ROWS,

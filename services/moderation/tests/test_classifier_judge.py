@@ -63,7 +63,7 @@ async def failure_of(judge: ClassifierJudge) -> Failure:
     return error.value.failure
 
 
-async def test_it_is_asked_which_label_follows_the_window_in_its_context() -> None:
+async def test_a_classifier_is_asked_which_label_follows_the_window_in_its_context() -> None:
     classifier = Classifier()
     async with judging(classifier) as judge:
         await judge.opinions(the_judge(), WINDOW, tenant="acme")
@@ -76,7 +76,7 @@ async def test_it_is_asked_which_label_follows_the_window_in_its_context() -> No
     assert sorted(request.continuations) == ["bomb", "insult", "knife", "safe"]
 
 
-async def test_it_is_as_sure_as_that_the_text_is_not_safe_of_the_likeliest_category() -> None:
+async def test_the_likeliest_category_gets_the_probability_that_the_text_is_unsafe() -> None:
     async with judging(Classifier()) as judge:
         opinions = await judge.opinions(the_judge(), Window(0, "", "a bomb"), tenant="acme")
     safe = (1 - SURE) / 3

@@ -68,7 +68,7 @@ async def test_a_trial_whose_caller_leaves_lets_another_try() -> None:
         await it.service.scores("another trial")
 
 
-async def test_a_service_that_asks_for_time_is_left_alone_for_so_long() -> None:
+async def test_a_service_that_sends_retry_after_is_not_called_for_that_long() -> None:
     async with broken() as it:
         it.server.always = status(429, retry_after="30")
         it.clock.now = BREAKER_SECONDS
@@ -80,7 +80,7 @@ async def test_a_service_that_asks_for_time_is_left_alone_for_so_long() -> None:
 
 
 @pytest.mark.tier("check")
-async def test_after_hundreds_that_waited_in_vain_there_is_room_for_those_who_come_then() -> None:
+async def test_hundreds_of_timed_out_requests_leave_capacity_for_later_ones() -> None:
     server, clock = SafetyServer(always=hang), Clock()
     async with (
         serving(server) as url,
@@ -94,7 +94,7 @@ async def test_after_hundreds_that_waited_in_vain_there_is_room_for_those_who_co
         assert len(await asyncio.gather(*well)) == AT_ONCE
 
 
-async def test_texts_that_it_turns_down_do_not_turn_it_off() -> None:
+async def test_texts_that_a_service_rejects_do_not_open_its_circuit_breaker() -> None:
     server = SafetyServer(always=status(400))
     async with serving(server) as url, service_at(url) as (service, _):
         for _ in range(2 * BREAKER_FAILURES):

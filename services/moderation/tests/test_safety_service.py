@@ -115,7 +115,7 @@ async def test_a_peer_that_hangs_up_or_speaks_no_http_gives_no_opinion(reply: by
         assert await failure_of(service) in (Failure.UNREACHABLE, Failure.BAD_ANSWER)
 
 
-async def test_nobody_there_is_no_opinion() -> None:
+async def test_an_unreachable_service_gives_no_opinion() -> None:
     async with service_at(f"http://127.0.0.1:{free_port()}/") as (service, _):
         assert await failure_of(service) is Failure.UNREACHABLE
 
@@ -162,7 +162,7 @@ async def test_a_redirect_is_not_followed_and_no_cookie_is_kept() -> None:
     assert all("cookie" not in headers for headers in server.headers)
 
 
-async def test_proxies_of_the_environment_hear_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     async with serving(SafetyServer()) as url, service_at(url) as (service, _):

@@ -11,7 +11,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(0, 3))
-def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
+def test_the_score_cache_gives_recent_and_recently_used_entries(
     steps: list[tuple[str, str, int]], entries: int
 ) -> None:
     now = 0
@@ -36,7 +36,7 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
         used.append(text)
 
 
-def test_no_text_is_kept() -> None:
+def test_the_score_cache_keeps_no_text() -> None:
     cache = ScoreCache(entries=9, seconds=SECONDS, clock=lambda: 0.0)
     cache.put(b"my secret", {"hate": 0.5})
     assert "secret" not in repr(vars(cache))
