@@ -17,7 +17,7 @@ FEWEST_BEGUN = 3
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """"Did you mean" with the nearest known name; empty if none is near."""
+    """ "Did you mean" with the nearest known name; empty if none is near."""
     found = nearest(name, known)
     return f" Did you mean {found!r}?" if found else ""
 
