@@ -93,30 +93,32 @@ class UpdateQueue:
 
     async def next_update(self) -> EngineUpdate:
         """All unread updates as one: a slow reader gets fewer, longer pieces."""
-        heard = await self._updates.get()
-        if isinstance(heard, DomainError):
-            raise heard
-        while heard.end is None and not self._updates.empty():
+        update = await self._updates.get()
+        if isinstance(update, DomainError):
+            raise update
+        while update.end is None and not self._updates.empty():
             more = self._updates.get_nowait()
             if isinstance(more, DomainError):
                 raise more
-            heard = EngineUpdate(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
-        return heard
+            update = EngineUpdate(
+                update.tokens + more.tokens, more.end, update.chosen + more.chosen
+            )
+        return update
 
 
-def piece_of(heard: EngineUpdate) -> TokenPiece:
+def piece_of(update: EngineUpdate) -> TokenPiece:
     """Convert an update to a piece.
 
     Raises:
         PreconditionError: the engine's cache has no space for the request.
         InvalidInputError: the grammar allows no token of the model.
     """
-    if heard.end == "dead_end":
+    if update.end == "dead_end":
         raise InvalidInputError("nothing that this model can say fits the constraint")
-    if heard.end == "no_room":
+    if update.end == "no_room":
         raise PreconditionError("the engine's cache has no room for a request of this size")
-    finish_reason = None if heard.end is None else _ENDS[heard.end]
-    return TokenPiece(tuple(heard.tokens), finish_reason, tuple(map(_chosen, heard.chosen)))
+    finish_reason = None if update.end is None else _ENDS[update.end]
+    return TokenPiece(tuple(update.tokens), finish_reason, tuple(map(_chosen, update.chosen)))
 
 
 def _chosen(row: Any) -> ChosenToken:
@@ -220,9 +222,9 @@ class EngineProcess:
             eos_ids = sorted(self._plan.end_tokens)
             child.send({"add": asdict(request) | {"id": number, "eos_ids": eos_ids}})
             while not ended:
-                heard = await answer.next_update()
-                ended = heard.end is not None
-                yield piece_of(heard)
+                update = await answer.next_update()
+                ended = update.end is not None
+                yield piece_of(update)
         finally:
             del self._live[number]
             if not ended:

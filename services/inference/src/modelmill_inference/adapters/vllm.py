@@ -147,7 +147,7 @@ class VllmEngine:
                     piece = piece_of(event, alternatives)
                 if piece is None:
                     continue
-                self._server.heard(answer=True)
+                self._server.record_activity(answer=True)
                 ENGINE_TOKENS.labels(engine=NAME).inc(len(piece.tokens))
                 yield piece
                 if piece.finish_reason is not None:
@@ -190,7 +190,7 @@ class VllmEngine:
                 raise
             await self._load_adapter()
             answer = await self._server.api.ask(COMPLETIONS, body)
-        self._server.heard(answer=True)
+        self._server.record_activity(answer=True)
         return answer
 
     def _check_open(self) -> None:

@@ -71,7 +71,7 @@ class VllmServer:
         self._api: VllmApi | None = None
         self._guard: ChildProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._heard = 0.0
+        self._last_activity = 0.0
         self._answered = False
         self._broken: asyncio.Future[str] | None = None
 
@@ -125,14 +125,14 @@ class VllmServer:
         assert self._broken is not None
         return await asyncio.shield(self._broken)
 
-    def heard(self, *, answer: bool) -> None:
+    def record_activity(self, *, answer: bool) -> None:
         """Record a sign of life; tokens also reset the failure count."""
-        self._heard = time.monotonic()
+        self._last_activity = time.monotonic()
         self._answered = self._answered or answer
 
     async def suspect(self) -> None:
         """Handle a silent request; the server is restarted if it was silent for all requests."""
-        silent = time.monotonic() - self._heard
+        silent = time.monotonic() - self._last_activity
         if self._guard is not None and silent >= self._options.hang_seconds:
             log.error("the vLLM server said nothing for %.0f s", silent)
             # Not killed, because the guard process must stop the server.

@@ -93,7 +93,7 @@ class HostedRunner:
         self._sliced: deque[_Sliced] = deque()
         self._left: deque[str] = deque(maxlen=MOST_LEFT)
         """Keys of cancellations that arrived before their requests."""
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
@@ -142,7 +142,7 @@ class HostedRunner:
                 idle = not (self._runner.busy or self._sliced)
                 asked = self._inbox.get(timeout=POLL_SECONDS) if idle else self._inbox.get_nowait()
             except queue.Empty:
-                self._expire_unless_heard()
+                self._expire_if_idle()
                 return True
             if asked is None:
                 self._closing = True
@@ -150,15 +150,15 @@ class HostedRunner:
                 self._handle(*asked)
         return False
 
-    def _expire_unless_heard(self) -> None:
-        if self._expire_seconds and time.monotonic() - self._heard > self._expire_seconds:
+    def _expire_if_idle(self) -> None:
+        if self._expire_seconds and time.monotonic() - self._last_message > self._expire_seconds:
             self._on_expired()
 
     def _handle(self, sender: MessageSender, message: Message) -> None:
         ((order, body),) = message.items()
         if order != "describe":
             # Other services send it to detect dead models, so it is no sign of use.
-            self._heard = time.monotonic()
+            self._last_message = time.monotonic()
         if order == "describe":
             sender.tell({"loaded": True, "abilities": self._abilities}, last=True)
         elif order == "ping":

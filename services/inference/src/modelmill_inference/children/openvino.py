@@ -181,13 +181,13 @@ class OpenVinoRunner:
         self._pipeline.step()
         updates = []
         for number, live in list(self._live.items()):
-            heard = live.read(number)
-            if heard.tokens or heard.end:
-                updates.append(heard)
-            if heard.end:
+            update = live.read(number)
+            if update.tokens or update.end:
+                updates.append(update)
+            if update.end:
                 del self._live[number]
                 self._penalty_queue.leave(number)
-            if heard.end == "length" and live.is_held:
+            if update.end == "length" and live.is_held:
                 self._unfinished.keep(live.tenant, live.prompt, live.tokens)
         return updates
 

@@ -114,7 +114,7 @@ class TritonPythonModel:
         told = parameters_in(args)
         self._reader = BatchedReader(json.loads(told["load"]))
         self._expire_seconds = float(told.get("expire_seconds", 0))
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         self._ending = threading.Event()
         threading.Thread(target=self._expire, name="expires", daemon=True).start()
 
@@ -142,7 +142,7 @@ class TritonPythonModel:
     def _answer_at_once(self, message: Message) -> Message | None:
         if "describe" in message:
             return {"loaded": True}
-        self._heard = time.monotonic()
+        self._last_message = time.monotonic()
         if "leave" in message:
             self._expire_seconds = LEAVE_SECONDS
             return {"tokens": []}
@@ -150,5 +150,8 @@ class TritonPythonModel:
 
     def _expire(self) -> None:
         while not self._ending.wait(POLL_SECONDS):
-            if self._expire_seconds and time.monotonic() - self._heard > self._expire_seconds:
+            if (
+                self._expire_seconds
+                and time.monotonic() - self._last_message > self._expire_seconds
+            ):
                 leave()
