@@ -72,11 +72,22 @@ def test_events_come_once_each_over_two_connections(gateway, client):
     gateway.scripts = [
         (200, first + third[:-10]),
         (503, '{"error": {"message": "the bus is away"}}'),
-        (200, third + LAST + sent("state-10", status="queued")),
+        (200, third + LAST),
     ]
     ids = [event["id"] for event in follow_job(client, "ftjob-1")]
     assert ids == ["state-1", "progress-2", "progress-3", "state-9"]
     assert gateway.resumed_after == [None, "progress-2", "progress-2"]
+
+
+@pytest.mark.tier("check")
+def test_a_job_that_failed_and_was_resumed_is_followed_to_its_end(gateway, client):
+    failed = sent("state-1", status="failed")
+    gateway.scripts = [
+        (200, failed + sent("state-2", status="queued")),
+        (200, sent("progress-3", phase="train", step=3) + LAST),
+    ]
+    ids = [event["id"] for event in follow_job(client, "ftjob-1")]
+    assert ids == ["state-1", "state-2", "progress-3", "state-9"]
 
 
 def test_a_refusal_that_will_not_pass_ends_it_at_once(gateway, client):

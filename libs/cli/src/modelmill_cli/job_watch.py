@@ -122,29 +122,33 @@ def follow_job(client: GatewayClient, job_id: str) -> Iterator[dict[str, Any]]:
         GatewayError: no such job, or it may not be seen.
         UnavailableError: the gateway stayed away for a minute.
     """
-    seen, heard_at = "", time.monotonic()
+    seen, is_over, lost_at = "", False, None
     while True:
         lost: httpx.TransportError | None = None
         try:
             headers = {"accept": "text/event-stream"} | ({"last-event-id": seen} if seen else {})
             with client.stream(f"/v1/jobs/{job_id}/events", headers) as lines:
+                lost_at = None
                 for event in parse_events(lines):
-                    seen, heard_at = event.id or seen, time.monotonic()
+                    seen, is_over = event.id or seen, is_last(event.body)
                     yield event.body
-                    if is_last(event.body):
-                        return
+                # A job that failed and was resumed has such an event in between: its stream goes
+                # on behind it, and ends with the job.
+                if is_over:
+                    return
         except httpx.TransportError as error:
             lost = error
         except GatewayError as error:
             if not error.may_pass:
                 raise
-        if time.monotonic() - heard_at > PATIENCE_SECONDS:
+        lost_at = time.monotonic() if lost_at is None else lost_at
+        if time.monotonic() - lost_at > PATIENCE_SECONDS:
             raise UnavailableError(unreachable(lost) or f"no news of job {job_id} any more")
         time.sleep(RETRY_SECONDS)
 
 
 def is_last(event: dict[str, Any]) -> bool:
-    """Whether nothing comes after this one."""
+    """Whether nothing comes after this one, unless the job is resumed."""
     return (event.get("data") or {}).get("status") in TERMINAL
 
 
