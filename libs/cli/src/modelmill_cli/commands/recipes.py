@@ -251,7 +251,7 @@ def _only_base(state: StateFolder) -> str:
 
 @app.command()
 def check(recipe: RecipeFile) -> None:
-    """Check a recipe: every error with its line."""
+    """Verify a recipe, and name every error with its line."""
     from modelmill_recipes.recipe import Recipe
 
     Recipe.load(recipe)
