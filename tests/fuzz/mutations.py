@@ -61,7 +61,7 @@ def compressed(content: bytes, file_format: FileFormat) -> bytes:
     """The content as a file of this format holds it."""
     compression = compression_of(file_format)
     if compression == "gz":
-        return gzip.compress(content)
+        return gzip.compress(content, mtime=0)  # the time would make each run another
     if file_format == "xlsx":
         return _with_part(_workbook(), _SHEET, _sheet(content))
     return _zstd(content) if compression == "zst" else content

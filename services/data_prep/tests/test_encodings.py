@@ -28,6 +28,7 @@ from modelmill_data_prep.domain.reading.file_form import (
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_data_prep.domain.reading.text_encoding import Utf16Text, in_utf16
 from modelmill_service_kit.errors import InvalidInputError
 
 WORDS = {
@@ -268,3 +269,13 @@ def test_utf16_rows_pass_the_look_at_an_upload(tmp_path: Path, mark: bytes) -> N
     path.write_bytes(mark + '{"q": "好"}\n'.encode("utf-16-le"))
 
     check_opening(path, "jsonl")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_text_that_is_cut_anywhere_loses_its_last_character_at_most(encoding: str) -> None:
+    content = "好bits".encode(encoding) + b"6"
+    text = Utf16Text(encoding, io.BytesIO(content).read)
+    whole = b"".join(iter(lambda: text.read(4), b""))
+    assert in_utf16(whole, encoding) == content
+    for end in range(len(whole)):
+        assert content.startswith(in_utf16(whole[:end], encoding))

@@ -52,10 +52,11 @@ class Utf16Text:
 
 
 def in_utf16(text: bytes, encoding: str) -> bytes:
-    """Inverse of `Utf16Text`; drops an incomplete last character."""
+    """Inverse of `Utf16Text`; drops an incomplete last character, for the text may be cut."""
     whole, _, odd = text.partition(_ODD)
     characters, _ = codecs.utf_8_decode(whole, _PASS, False)
-    return characters.encode(encoding, _PASS) + bytes.fromhex(odd.decode("ascii", "ignore"))
+    digits = odd[: len(odd) & ~1].decode("ascii", "ignore")
+    return characters.encode(encoding, _PASS) + bytes.fromhex(digits)
 
 
 def utf16_of(opening: bytes) -> str:
