@@ -1,6 +1,8 @@
 """What `--help` says begins with a verb, and is short."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,3 +45,10 @@ def test_no_sentence_of_a_commands_help_has_more_than_30_words(name: str):
         for sentence in re.split(r"(?<=[.!?])\s", text)
     ]
     assert [it for it in sentences if len(it.split()) > MAX_WORDS] == []
+
+
+def test_what_one_command_alone_needs_is_not_loaded_with_the_others():
+    heavy = ("openai", "ruamel.yaml", "jsonschema", "gguf", "torch")
+    code = f"import sys, modelmill_cli.app; print([it for it in {heavy} if it in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -109,6 +109,6 @@ def test_figures_reach_the_caller_and_a_failed_job_says_what_to_do(gateway, clie
     gateway.job |= {"status": "failed", "error": {"message": "no room", "remedy": "Free some."}}
     seen: list[dict[str, Any]] = []
     console = Console(file=io.StringIO())
-    with pytest.raises(JobEndedBadlyError, match=r"no room Free some\."):
+    with pytest.raises(JobEndedBadlyError, match=r"no room\. Free some\."):
         watch_job(client, "ftjob-1", "training", console, on_figures=seen.append)
     assert [(figures["step"], figures["loss"]) for figures in seen] == [(1, 2.5)]

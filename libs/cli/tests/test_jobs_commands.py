@@ -105,7 +105,7 @@ def test_a_failed_job_shows_the_remedy_and_the_end_of_its_log_as_it_was_written(
     gateway.job |= {"status": "failed", "queue_position": None, "error": ERROR}
 
     listed, shown = said(capsys, "list"), said(capsys, "show", "ftjob-1")
-    for words in ("no row is valid Look at [the mapping].", "ValueError: no"):
+    for words in ("no row is valid. Look at [the mapping].", "ValueError: no"):
         assert words in listed
         assert words in shown
     assert "Traceback [bold]" in shown

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_recipes.recipe import Recipe
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 Change = Callable[[str], str]
 
@@ -186,3 +186,8 @@ def test_an_error_of_the_api_has_the_line_of_the_field_that_it_names(
     (line,) = [number for number, text in enumerate(lines, 1) if text.startswith(field)]
     located = Recipe.load(recipe_file).located(message, section)
     assert located == f"{recipe_file}:{line}: {message}"
+
+
+def test_a_recipe_that_is_not_there_is_taken_for_its_neighbour(recipe_file: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"Did you mean 'wordnet\.yaml'\?"):
+        Recipe.load(recipe_file.with_name("wordnt.yaml"))

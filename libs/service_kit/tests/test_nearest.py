@@ -1,9 +1,10 @@
 """What is said of a name that there is not."""
 
 import uuid
+from pathlib import Path
 
 import pytest
-from modelmill_service_kit.nearest import did_you_mean, no_such
+from modelmill_service_kit.nearest import did_you_mean, did_you_mean_file, no_such
 
 IDS = [f"ds-{uuid.uuid5(uuid.NAMESPACE_DNS, str(number)).hex}" for number in range(400)]
 
@@ -40,3 +41,12 @@ def test_a_refusal_has_the_cause_and_where_to_look():
         "no dataset 'ds-kinds'. Did you mean 'ds-kind'? GET /v1/datasets lists what there is"
     )
     assert len(no_such("dataset", "x" * 10_000, "/v1/datasets").message) < 200
+
+
+def test_a_file_is_taken_for_its_neighbour_and_a_folder_that_is_none_has_no_neighbours(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tickets.csv").touch()
+    assert did_you_mean_file(tmp_path / "tickts.csv") == " Did you mean 'tickets.csv'?"
+    assert did_you_mean_file(tmp_path / "rows.parquet") == ""
+    assert did_you_mean_file(tmp_path / "none" / "tickets.csv") == ""

@@ -68,7 +68,8 @@ def _spec(job: Job) -> dict[str, Any]:
 def error_words(job: Job) -> str:
     """Why it failed, and what to do about it; empty when it has not."""
     error = job.get("error") or {}
-    return " ".join(word for word in (error.get("message", ""), error.get("remedy", "")) if word)
+    message, remedy = str(error.get("message") or ""), str(error.get("remedy") or "")
+    return f"{message.rstrip('.')}. {remedy}" if message and remedy else message or remedy
 
 
 def advice_words(job: Job) -> str:

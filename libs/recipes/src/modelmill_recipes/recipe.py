@@ -7,7 +7,8 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, Self
 
-from modelmill_service_kit.nearest import did_you_mean
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.nearest import did_you_mean_file
 
 from modelmill_recipes.located import LocatedYaml, Place
 from modelmill_recipes.schema_errors import schema_errors
@@ -39,8 +40,11 @@ class Recipe:
 
         Raises:
             InvalidInputError: everything that is wrong with it, each with its line.
+            NotFoundError: there is no such file.
             OSError: it cannot be read.
         """
+        if not file.is_file():
+            raise NotFoundError(f"no recipe {str(file)!r}.{_looked(file.absolute())}")
         source = LocatedYaml(file)
         if errors := list(dict.fromkeys(schema_errors(source.value))):
             raise source.errors(errors)
@@ -117,7 +121,7 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
         return given
     path = (folder / Path(given).expanduser()).resolve()
     if not path.is_dir():
-        errors.append((("base",), f"base: no folder {given!r}.{_meant(path)}"))
+        errors.append((("base",), f"base: no folder {given!r}.{_looked(path)}"))
     return path
 
 
@@ -135,15 +139,11 @@ def _files(
         paths = [one.resolve() for one in paths if one.is_file()]
         if not paths:
             place: Place = ("data", "files") if isinstance(given, str) else ("data", "files", index)
-            errors.append((place, f"data.files: no file {each!r}.{_meant(path)}"))
+            errors.append((place, f"data.files: no file {each!r}.{_looked(path)}"))
         found |= dict.fromkeys(paths)
     return tuple(found)
 
 
-def _meant(path: Path) -> str:
-    """The nearest name in the folder in which it should be."""
-    try:
-        names = sorted(each.name for each in path.parent.iterdir())
-    except OSError:
-        return f" {path.parent} is not there, either"
-    return did_you_mean(path.name, names) or f" Looked in {path.parent}"
+def _looked(path: Path) -> str:
+    """The name that may be meant, or else where it was looked for."""
+    return did_you_mean_file(path) or f" Looked in {path.parent}"

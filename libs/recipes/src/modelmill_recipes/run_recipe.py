@@ -5,6 +5,7 @@ often it is placed. A second run orders nothing, a change orders what depends on
 interrupted goes on. A job that failed is resumed; one that was cancelled is ordered anew.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from modelmill_service_kit.errors import DomainError, InvalidInputError
+from modelmill_service_kit.errors import DomainError, InvalidInputError, UnavailableError
 
 from modelmill_recipes.api import Api, FollowJob, ImportBase, Record, StepView
 from modelmill_recipes.errors import GateNotMetError
@@ -29,6 +30,8 @@ from modelmill_recipes.run_record import RunRecord
 
 KEY_HEADER = "idempotency-key"
 DEFAULT_ALIAS = "default"
+BUILD_WAIT_SECONDS, LOOK_SECONDS = 60.0, 0.5
+"""For a build to be ordered, and for its end to be known; and between two looks."""
 REFUSED = frozenset({400, 404, 409, 422})
 """Statuses of what is wrong with an order."""
 
@@ -127,17 +130,54 @@ class RecipeRun:
         """The builds that were asked for; and the one that the optimizer-builder orders by itself
         and that decides what serves the model."""
         made = self.made
-        while True:
-            model = self._api.get(f"/v1/models/{made.version_id}")
-            if model["serving_version_id"]:
-                made.served_version_id = model["serving_version_id"]
-                break
-            for job in self._api.each("/v1/jobs", kind="optimize"):
-                if job["spec"].get("source_version_id") == made.version_id:
-                    self._follow(job["id"], "build")
-                    break
+        made.served_version_id = self._decided()
+        if made.served_version_id:
+            self._view.kept("build", made.served_version_id)
+        else:
+            self._follow_default_build()
         for order in build_orders(self._recipe, made.version_id, made.dataset_id):
             self._job(order)
+
+    def _decided(self) -> str:
+        """What serves the model; empty while its default build has not ended."""
+        model = self._api.get(f"/v1/models/{self.made.version_id}")
+        return str(model["serving_version_id"] or "")
+
+    def _follow_default_build(self) -> None:
+        """A build that fails leaves the model to be served as it was trained.
+
+        Raises:
+            UnavailableError: none is ordered.
+        """
+        gives_up_at = time.monotonic() + BUILD_WAIT_SECONDS
+        followed, failure = "", ""
+        while not (decided := self._decided()):
+            job_id = self._default_build()
+            if job_id and job_id != followed:
+                followed = job_id
+                try:
+                    self._follow(job_id, "build")
+                except DomainError as error:
+                    failure = error.message
+                gives_up_at = time.monotonic() + BUILD_WAIT_SECONDS
+            elif time.monotonic() > gives_up_at:
+                raise UnavailableError(
+                    f"no build of {self.made.version_id} ended. See whether optimizer-builder"
+                    " runs, and run the recipe again"
+                )
+            time.sleep(LOOK_SECONDS)
+        self.made.served_version_id = decided
+        if failure:
+            self._view.left("build", f"{failure}. {decided} is served")
+        else:
+            self._view.done("build", decided)
+
+    def _default_build(self) -> str:
+        """The job that the optimizer-builder orders by itself; empty until it has."""
+        jobs = self._api.each("/v1/jobs", kind="optimize")
+        made_of = self.made.version_id
+        found = (job["id"] for job in jobs if job["spec"].get("source_version_id") == made_of)
+        return str(next(found, ""))
 
     def _evaluate(self) -> None:
         if self._recipe.requires_learning and self.made.training.get("learned") is False:

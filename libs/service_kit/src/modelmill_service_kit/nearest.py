@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
+from pathlib import Path
 
 from modelmill_service_kit.errors import NotFoundError
 
@@ -35,6 +36,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
     longer = [each for each in compared if len(asked) >= FEWEST_BEGUN and each.startswith(asked)]
     found = sorted(longer, key=len) or get_close_matches(asked, compared, n=1, cutoff=0.65)
     return found[0] if found else ""
+
+
+def did_you_mean_file(path: Path) -> str:
+    """A question with the nearest name in the folder of a path; empty where none is near, or there
+    is no such folder."""
+    try:
+        names = sorted(each.name for each in path.parent.iterdir())
+    except OSError:
+        return ""
+    return did_you_mean(path.name, names)
 
 
 def no_such(what: str, name: str, listed_at: str, known: Iterable[str] = ()) -> NotFoundError:

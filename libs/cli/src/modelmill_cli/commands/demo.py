@@ -12,8 +12,6 @@ from rich.console import Console
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.commands.up import HttpPort
 from modelmill_cli.demo import recipe
-from modelmill_cli.demo.journey import prepare_base
-from modelmill_cli.demo.report import MemoryWatch
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, local_token
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.logged_stack import logged_stack
@@ -42,7 +40,7 @@ def demo(
         raise PreconditionError(f"{rows_file} is missing. Run this in a clone of Modelmill")
     started = time.monotonic()
     # Only the demo needs the SDK and the plots, and they take a second to load.
-    from modelmill_cli.demo.report import print_report, save_report
+    from modelmill_cli.demo.report import MemoryWatch, print_report, save_report
 
     run = _run(state, StackOptions(http_port=http_port), rows_file, console)
 
@@ -62,7 +60,7 @@ def demo(
 async def _run(
     state: StateFolder, options: StackOptions, rows_file: Path, console: Console
 ) -> "Findings":
-    from modelmill_cli.demo.journey import Journey
+    from modelmill_cli.demo.journey import Journey, prepare_base
 
     log_file = state.path / "demo.log"
     base_folder = state.path / "base-model"

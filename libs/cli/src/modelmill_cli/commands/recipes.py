@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from modelmill_recipes.propose import KINDS, is_kind
 from modelmill_service_kit.errors import DomainError, InvalidInputError, PreconditionError
-from modelmill_service_kit.nearest import did_you_mean
+from modelmill_service_kit.nearest import did_you_mean, did_you_mean_file
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.commands.models import bring_in
+from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway_client import (
     DEFAULT_TENANT,
     Connection,
@@ -48,7 +50,6 @@ OwnPort = Annotated[
 RunOn = Callable[[GatewayClient], "RecipeResult"]
 RUN_LIFE = timedelta(days=7)
 """Of the token of a run: training takes long."""
-KINDS = ("classify", "extract", "chat", "continue", "preference", "distill")
 
 app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
 
@@ -156,6 +157,7 @@ def _run_on(
     move_alias: bool,
     client: GatewayClient,
 ) -> "RecipeResult":
+    from modelmill_recipes.errors import GateNotMetError
     from modelmill_recipes.run_recipe import RecipeRun
     from modelmill_recipes.run_record import RunRecord
 
@@ -167,7 +169,10 @@ def _run_on(
         RunRecord.of(state.path / "recipes", recipe.name),
         StepLines(console),
     )
-    return run(move_alias=move_alias)
+    try:
+        return run(move_alias=move_alias)
+    except GateNotMetError as error:
+        raise WorkFailedError(error.message) from None
 
 
 def _imported(state: StateFolder, folder: Path) -> str:
@@ -204,11 +209,10 @@ def new(
 ) -> None:
     """Write a recipe for a file of rows; the mapping is proposed from its columns."""
     from modelmill_recipes.new_recipe import new_recipe
-    from modelmill_recipes.propose import is_kind
 
     data = data or Path(_asked_for("data", "File of rows"))
     if not data.is_file():
-        raise InvalidInputError(f"--data {data}: no such file.{_near(data)}")
+        raise InvalidInputError(f"--data {data}: no such file.{did_you_mean_file(data)}")
     kind = kind or _asked_for("kind", f"What it shall learn ({', '.join(KINDS)})")
     if not is_kind(kind):
         meant = did_you_mean(kind, KINDS)
@@ -226,15 +230,6 @@ def _asked_for(option: str, question: str) -> str:
     if not sys.stdin.isatty():
         raise InvalidInputError(f"--{option} must be given where nobody can be asked")
     return str(typer.prompt(question))
-
-
-def _near(file: Path) -> str:
-    folder = file.parent
-    return (
-        did_you_mean(file.name, sorted(each.name for each in folder.iterdir()))
-        if (folder.is_dir())
-        else ""
-    )
 
 
 def _only_base(state: StateFolder) -> str:
