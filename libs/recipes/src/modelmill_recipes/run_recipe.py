@@ -65,6 +65,8 @@ class RecipeRun:
         import_base: ImportBase,
         record: RunRecord,
         view: StepView,
+        *,
+        build_wait_seconds: float = BUILD_WAIT_SECONDS,
     ) -> None:
         self._recipe = recipe
         self._api = api
@@ -72,6 +74,7 @@ class RecipeRun:
         self._import_base = import_base
         self._record = record
         self._view = view
+        self._build_wait_seconds = build_wait_seconds
         self.made = RecipeResult()
 
     def __call__(self, *, move_alias: bool = False) -> RecipeResult:
@@ -149,7 +152,7 @@ class RecipeRun:
         Raises:
             UnavailableError: none is ordered.
         """
-        gives_up_at = time.monotonic() + BUILD_WAIT_SECONDS
+        gives_up_at = time.monotonic() + self._build_wait_seconds
         followed, failure = "", ""
         while not (decided := self._decided()):
             job_id = self._default_build()
@@ -159,7 +162,7 @@ class RecipeRun:
                     self._follow(job_id, "build")
                 except DomainError as error:
                     failure = error.message
-                gives_up_at = time.monotonic() + BUILD_WAIT_SECONDS
+                gives_up_at = time.monotonic() + self._build_wait_seconds
             elif time.monotonic() > gives_up_at:
                 raise UnavailableError(
                     f"no build of {self.made.version_id} ended. See whether optimizer-builder"

@@ -1,0 +1,95 @@
+"""The build that follows a training by itself: waited for, and no reason to end when it fails."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.run_recipe import RecipeRun
+from modelmill_recipes.run_record import RunRecord
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
+
+SUMMARY = {"status": "succeeded", "result": {"version_id": "mv-lora", "summary": {"learned": True}}}
+
+
+class Gateway:
+    """Has everything done but the build; `serves` is what serves the model."""
+
+    def __init__(self, file: Path, builds: list[str]) -> None:
+        self.serves: str | None = None
+        self._file = {"id": "file-1", "sha256": sha256(file.read_bytes()).hexdigest()}
+        self._builds = [{"id": each, "spec": {"source_version_id": "mv-lora"}} for each in builds]
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        if path == "/v1/aliases":
+            return {"data": []}
+        if path.startswith("/v1/jobs/"):
+            return SUMMARY
+        return {"id": path.rpartition("/")[2], "serving_version_id": self.serves}
+
+    def each(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
+        return iter([self._file] if path == "/v1/files" else self._builds)
+
+    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
+        return {"id": "made-1"}
+
+    def put(self, path: str, body: Any) -> Any:
+        return body
+
+    def upload(self, file: Path, *, purpose: str = "fine-tune") -> Any:
+        raise AssertionError(file)
+
+
+class Steps:
+    """What a run says of its steps."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+
+    def kept(self, step: str, words: str) -> None:
+        self.said[step] = f"kept {words}"
+
+    def done(self, step: str, words: str) -> None:
+        self.said[step] = f"done {words}"
+
+    def left(self, step: str, words: str) -> None:
+        self.said[step] = f"left {words}"
+
+
+def test_where_the_build_fails_the_model_is_served_as_it_was_trained(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    recipe, steps = _without_evaluation(recipe_file), Steps()
+    gateway = Gateway(recipe.files[0], ["job-build"])
+
+    def follow(job_id: str, title: str) -> Any:
+        gateway.serves = "mv-lora"  # as the gateway decides once the build has ended
+        raise PreconditionError("it lost too much")
+
+    run = RecipeRun(recipe, gateway, follow, str, RunRecord.of(tmp_path, "r"), steps)
+    made = run()
+    assert steps.said["build"] == "left it lost too much. mv-lora is served"
+    assert made.aliases == {"wordnet": "mv-lora"}
+
+
+def test_where_no_build_is_ordered_the_run_ends_with_the_remedy(
+    recipe_file: Path, tmp_path: Path
+) -> None:
+    recipe, steps = _without_evaluation(recipe_file), Steps()
+    gateway = Gateway(recipe.files[0], [])
+    record = RunRecord.of(tmp_path, "r")
+    run = RecipeRun(recipe, gateway, _never, str, record, steps, build_wait_seconds=0.0)
+    with pytest.raises(UnavailableError, match="whether optimizer-builder runs"):
+        run()
+
+
+def _without_evaluation(file: Path) -> Recipe:
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text[: text.index("evaluation:")] + "alias: wordnet\n", encoding="utf-8")
+    return Recipe.load(file)
+
+
+def _never(job_id: str, title: str) -> Any:
+    raise AssertionError(job_id)
