@@ -44,7 +44,10 @@ class Recipe:
             OSError: it cannot be read.
         """
         if not file.is_file():
-            raise NotFoundError(f"no recipe {str(file)!r}.{_looked(file.absolute())}")
+            raise NotFoundError(
+                f"no recipe {str(file)!r}.{did_you_mean_file(file.absolute())} `mill recipe new`"
+                " writes one"
+            )
         source = LocatedYaml(file)
         if errors := list(dict.fromkeys(schema_errors(source.value))):
             raise source.errors(errors)
