@@ -43,24 +43,12 @@ class Recipe:
             NotFoundError: there is no such file.
             OSError: it cannot be read.
         """
-        if not file.is_file():
-            raise NotFoundError(
-                f"no recipe {str(file)!r}.{did_you_mean_file(file.absolute())} `mill recipe new`"
-                " writes one"
-            )
-        source = LocatedYaml(file)
-        if errors := list(dict.fromkeys(schema_errors(source.value))):
-            raise source.errors(errors)
-        value = source.value
+        source = _read(file)
+        value, folder = source.value, file.resolve().parent
         data = dict(value["data"])
-        errors = []
-        folder = file.resolve().parent
+        errors: list[tuple[Place, str]] = []
         base = _base(value["base"], folder, errors)
         files = _files(data.pop("files"), folder, errors)
-        if len(files) > 1:
-            names = ", ".join(each.name for each in files)
-            said = f"data.files: {names}: a dataset is made of one file yet. Join them to one"
-            errors.append((("data", "files"), said))
         if errors:
             raise source.errors(errors)
         return cls(
@@ -87,6 +75,19 @@ class Recipe:
         named = FIELD.match(message)
         parts = named[0].split(".") if named else []
         return f"{self.source.at(_place(self.source.value, section, parts))}: {message}"
+
+
+def _read(file: Path) -> LocatedYaml:
+    """A file that the schema accepts."""
+    if not file.is_file():
+        raise NotFoundError(
+            f"no recipe {str(file)!r}.{did_you_mean_file(file.absolute())} `mill recipe new`"
+            " writes one"
+        )
+    source = LocatedYaml(file)
+    if errors := list(dict.fromkeys(schema_errors(source.value))):
+        raise source.errors(errors)
+    return source
 
 
 def _place(value: dict[str, Any], section: str, parts: list[str]) -> Place:
@@ -144,6 +145,10 @@ def _files(
             place: Place = ("data", "files") if isinstance(given, str) else ("data", "files", index)
             errors.append((place, f"data.files: no file {each!r}.{_looked(path)}"))
         found |= dict.fromkeys(paths)
+    if len(found) > 1:
+        names = ", ".join(each.name for each in found)
+        said = f"data.files: {names}: a dataset is made of one file yet. Join them to one"
+        errors.append((("data", "files"), said))
     return tuple(found)
 
 
