@@ -61,11 +61,15 @@ def domain_errors(peer: str = "the service") -> Iterator[None]:
     """Within the block, a status that stands for a domain error is raised as that error.
 
     What gRPC itself says of a broken connection names addresses and ports; callers only hear that
-    `peer` does not answer. Any other status that gRPC makes up itself is raised as it came.
+    `peer` does not answer. CANCELLED is a server's that stops: it ends so what it has not taken up,
+    and a call that its own caller cancels raises CancelledError here. Any other status that gRPC
+    makes up itself is raised as it came.
     """
     try:
         yield
     except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.CANCELLED:
+            raise UnavailableError(f"{peer} is stopping, and ended the call. Retry") from error
         refusal = error_from_rpc(error)
         if refusal is None:
             raise

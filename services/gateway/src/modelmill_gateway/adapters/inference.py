@@ -28,7 +28,6 @@ from modelmill_service_kit.errors import (
     NotFoundError,
     OverloadedError,
     PreconditionError,
-    UnavailableError,
 )
 from modelmill_service_kit.grpc_client import domain_errors
 
@@ -147,26 +146,21 @@ async def _pieces(
     ended: asyncio.Event,
 ) -> AsyncGenerator[Piece]:
     left = call.answers
-    try:
-        with _refusals(call.field), domain_errors(PEER):
-            async for response in rpc:
-                end = _end(response.end) if response.HasField("end") else None
-                if end is not None:
-                    left -= 1
-                    if not left:
-                        ended.set()
-                logprobs = tuple(map(_logprob, response.logprobs))
-                calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
-                yield Piece(
-                    *(response.text_delta, end, response.index, logprobs, calls),
-                    version_id=response.version_id,
-                    prompt_tokens=response.prompt_tokens,
-                    tokens=response.completion_tokens,
-                )
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.CANCELLED:
-            raise UnavailableError("the engine stopped before the answer was complete") from error
-        raise
+    with _refusals(call.field), domain_errors(PEER):
+        async for response in rpc:
+            end = _end(response.end) if response.HasField("end") else None
+            if end is not None:
+                left -= 1
+                if not left:
+                    ended.set()
+            logprobs = tuple(map(_logprob, response.logprobs))
+            calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
+            yield Piece(
+                *(response.text_delta, end, response.index, logprobs, calls),
+                version_id=response.version_id,
+                prompt_tokens=response.prompt_tokens,
+                tokens=response.completion_tokens,
+            )
 
 
 @contextmanager
