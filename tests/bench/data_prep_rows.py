@@ -3,11 +3,11 @@
 Value: rows of the file / seconds from the start of the process to its end, start-up and all: what a
 job costs. Ours: `modelmill_data_prep.child` as the worker starts it, with a process for each core,
 on the demo's mapping: read, validate, clean, render, drop exact duplicates, count tokens and
-sentences, split by group, write rows, stories and report. Floor of data_prep.rows (JSON lines) and
-data_prep.rows.csv: a process that reads, parses, hashes (SHA-256) and writes the same rows with the
-standard library. Rival of data_prep.rows.datasets: Hugging Face `datasets`, map and filter, on the
-same JSON lines with the same steps and mostly the same functions (`rows_datasets`), in one process;
-without report, stories and quarantine.
+sentences, split by group, write rows, provenance and report. Floor of data_prep.rows (JSON lines)
+and data_prep.rows.csv: a process that reads, parses, hashes (SHA-256) and writes the same rows with
+the standard library. Rival of data_prep.rows.datasets: Hugging Face `datasets`, map and filter, on
+the same JSON lines with the same steps and mostly the same functions (`rows_datasets`), in one
+process; without report, provenance and quarantine.
 Precision does not apply. Sample: the demo's 1,310 good nouns, numbered, one in 50 a duplicate.
 """
 

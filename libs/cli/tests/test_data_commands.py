@@ -63,7 +63,7 @@ class Gateway(ThreadingHTTPServer):
         self.answers: dict[str, Any] = {
             **{f"/v1/datasets/{each}": {"id": each} for each in ("ds-1", "ds-2")},
             "/v1/files/file-1": {"id": "file-1"},
-            "/v1/datasets/ds-1/rows/7": {"stories": [KEPT]},
+            "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
             "/v1/datasets/ds-1/diff/ds-2": DIFF,
             "/v1/datasets/ds-1/report": PAGE,
         }
@@ -109,7 +109,7 @@ def test_a_row_that_was_kept_tells_where_it_is_what_changed_it_and_what_it_says(
 
 
 def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):
-    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [DROPPED]}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"provenance": [DROPPED]}
 
     assert said(capsys, "explain", "ds-1", "7").splitlines() == [
         "line 7: dropped",
@@ -181,7 +181,7 @@ def test_a_preview_without_templates_names_the_options_that_it_lacks(gateway, ca
 
 def test_rows_that_were_made_from_a_row_follow_it(gateway, capsys):
     made = {**KEPT, "made_by": "synonyms@1", "position": 5}
-    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [KEPT, made]}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"provenance": [KEPT, made]}
 
     heads = [line for line in said(capsys, "explain", "ds-1", "7").splitlines() if line[0] != " "]
     assert heads == [
@@ -193,8 +193,8 @@ def test_rows_that_were_made_from_a_row_follow_it(gateway, capsys):
 def test_what_a_row_says_cannot_steer_the_terminal(gateway, capsys):
     hostile = "\x1b[2J\x9b31m\u202egnihton\r[red]x[/red]"
     row = {"messages": [{"role": "user", "content": hostile}], "row": 7}
-    story = {**KEPT, "outcome": "quarantined", "rule": "read.x", "detail": hostile, "row": row}
-    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [story]}
+    entry = {**KEPT, "outcome": "quarantined", "rule": "read.x", "detail": hostile, "row": row}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"provenance": [entry]}
     gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {
         **DIFF,
         "added": [row],
@@ -209,7 +209,7 @@ def test_what_a_row_says_cannot_steer_the_terminal(gateway, capsys):
 
 def test_a_long_row_is_cut(gateway, capsys):
     long = {"messages": [{"role": "user", "content": "word " * 1000}], "row": 7}
-    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [{**KEPT, "row": long}]}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"provenance": [{**KEPT, "row": long}]}
 
     last = said(capsys, "explain", "ds-1", "7").splitlines()[-1]
     assert last.endswith("…")

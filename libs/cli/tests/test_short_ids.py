@@ -36,7 +36,7 @@ THING = {
         "models": [],
     },
     **{"scopes": ["chat"], "limits": {}, "expires_at": None, "created_at": 0, "created_by": "ada"},
-    **{"changed_by": "ada", "version_ids": [], "key": "secret", "stories": [], "result": None},
+    **{"changed_by": "ada", "version_ids": [], "key": "secret", "provenance": [], "result": None},
     **{"same": True, "spec_changes": [], "removed": [], "added": [], "reading": {}, "columns": []},
     **{f"rows_{name}": 0 for name in ("common", "moved", "removed", "added")},
 }

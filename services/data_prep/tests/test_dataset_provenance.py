@@ -26,7 +26,7 @@ async def made(service: Any, rows: list[dict[str, str]], **spec: Any) -> str:
 async def explained(service: Any, dataset_id: str, line: int, tenant: str = "acme") -> Any:
     request = pb.ExplainRowRequest(tenant=tenant, dataset_id=dataset_id, line=line)
     with domain_errors():
-        return (await service.stub.ExplainRow(request, timeout=30)).stories
+        return (await service.stub.ExplainRow(request, timeout=30)).provenance
 
 
 @pytest.mark.heavy

@@ -1,4 +1,4 @@
-"""Datasets over gRPC: what one would become, the list, a row's story, differences, reports."""
+"""Datasets over gRPC: what one would become, the list, a row's provenance, differences, reports."""
 
 from typing import Any
 
@@ -119,7 +119,7 @@ async def test_a_preview_passes_the_spec_on_and_shows_what_came_of_each_row(hous
 async def test_a_rows_story_and_what_differs_are_told_whole(house: House):
     async with grpc_stub(house) as stub:
         asked = pb.ExplainRowRequest(dataset_id=MINE, line=2)
-        kept, made = (await stub.ExplainRow(asked, timeout=CALL_SECONDS)).stories
+        kept, made = (await stub.ExplainRow(asked, timeout=CALL_SECONDS)).provenance
         found = await stub.DiffDatasets(
             pb.DiffDatasetsRequest(dataset_id=MINE, other_dataset_id=OTHER, samples=3),
             timeout=CALL_SECONDS,

@@ -39,8 +39,8 @@ def verdict(check: Callable[[], object]) -> list[str]:
 
 
 def verdict_on(build: Path) -> list[str]:
-    no_speaker: Any = None  # the goldens lie in the build
-    return verdict(lambda: check_built(GoldenCheck(Source(build, None), no_speaker, 512), build))
+    no_generator: Any = None  # the goldens lie in the build
+    return verdict(lambda: check_built(GoldenCheck(Source(build, None), no_generator, 512), build))
 
 
 def merged_in(dtype: torch.dtype, base: Path, adapter: Path) -> MergedModel:

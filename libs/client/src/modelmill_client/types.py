@@ -1034,7 +1034,7 @@ class RotatedWebhook(TypedDict):
     secret: str
 
 
-class RowStory(TypedDict):
+class RowProvenance(TypedDict):
     """
     Provenance of a row.
     """
@@ -1730,7 +1730,7 @@ class ExplainedRow(TypedDict):
 
     object: Literal["dataset.row"]
     dataset_id: str
-    stories: list[RowStory]
+    provenance: list[RowProvenance]
 
 
 class InlineResult(TypedDict):

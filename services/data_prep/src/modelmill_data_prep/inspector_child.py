@@ -41,7 +41,7 @@ SHOWN_BYTES = 2 * 1024 * 1024
 
 
 def line_provenance(folder: Path, line: int) -> list[dict[str, Any]]:
-    """Provenance of a source line, as fields of `modelmill.data_prep.v1.RowStory`.
+    """Provenance of a source line, as fields of `modelmill.data_prep.v1.RowProvenance`.
 
     Args:
         folder: The dataset's folder.

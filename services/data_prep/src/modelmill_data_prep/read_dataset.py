@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse, RowStory
+from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse, RowProvenance
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobState
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import dataset_id_of
@@ -29,7 +29,7 @@ class ExplainRow:
         self._datasets = datasets
         self._inspector = inspector
 
-    async def __call__(self, *, tenant: str, dataset_id: str, line: int) -> list[RowStory]:
+    async def __call__(self, *, tenant: str, dataset_id: str, line: int) -> list[RowProvenance]:
         """The row itself, then every row derived from it.
 
         Raises:
@@ -46,7 +46,7 @@ class ExplainRow:
                 f"no row of dataset {dataset_id!r} begins on line {line}. Lines are those of the"
                 " source file, from 1; a row may be several"
             )
-        return [RowStory(**row) for row in rows]
+        return [RowProvenance(**row) for row in rows]
 
 
 DEFAULT_SAMPLES = 10

@@ -126,7 +126,7 @@ class DataPrep(Protocol):
 
     async def explain_row(
         self, *, tenant: str, dataset_id: str, line: int
-    ) -> Sequence[data_prep.RowStory]: ...
+    ) -> Sequence[data_prep.RowProvenance]: ...
 
     async def diff_datasets(
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int

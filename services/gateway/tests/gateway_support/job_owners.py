@@ -148,13 +148,13 @@ class FakeDataPrep(FakeUploads):
     ) -> data_prep_pb.ExplainRowResponse:
         self._dataset(request.tenant, request.dataset_id)
         row = '{"messages": [{"role": "user", "content": "hi"}], "row": 2}'
-        kept = data_prep_pb.RowStory(
+        kept = data_prep_pb.RowProvenance(
             line=request.line, outcome="kept", split="train", row_json=row, changes=["spaces@1"]
         )
-        gone = data_prep_pb.RowStory(
+        gone = data_prep_pb.RowProvenance(
             line=request.line, outcome="dropped", rule="duplicates.exact", made_by="synonyms@1"
         )
-        return data_prep_pb.ExplainRowResponse(stories=[kept, gone])
+        return data_prep_pb.ExplainRowResponse(provenance=[kept, gone])
 
     async def DiffDatasets(
         self, request: data_prep_pb.DiffDatasetsRequest, context: Any

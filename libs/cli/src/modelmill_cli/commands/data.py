@@ -56,9 +56,9 @@ def explain(
     """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
     with GatewayClient(Connection.find(context.obj)) as client:
         dataset = DATASET.full_id(client, dataset)
-        stories = client.get(f"/v1/datasets/{dataset}/rows/{row}")["stories"]
-    for story in stories:
-        _print_story(story)
+        provenance = client.get(f"/v1/datasets/{dataset}/rows/{row}")["provenance"]
+    for entry in provenance:
+        _print_provenance(entry)
 
 
 @app.command()
@@ -160,17 +160,17 @@ def _uploaded(client: GatewayClient, file: str) -> str:
     return str(client.upload(Path(file))["id"])
 
 
-def _print_story(story: dict[str, Any]) -> None:
+def _print_provenance(entry: dict[str, Any]) -> None:
     console = Console(highlight=False)
-    made = f" (made by {story['made_by']})" if story["made_by"] else ""
-    where = f" in {story['split']} at {story['position']:,}" if story["split"] else ""
-    console.print(f"[bold]line {story['line']:,}{made}: {story['outcome']}{where}[/bold]")
+    made = f" (made by {entry['made_by']})" if entry["made_by"] else ""
+    where = f" in {entry['split']} at {entry['position']:,}" if entry["split"] else ""
+    console.print(f"[bold]line {entry['line']:,}{made}: {entry['outcome']}{where}[/bold]")
     facts = [
-        ("source sha256", story["source_sha256"]),
-        ("rule", story["rule"]),
-        ("because", story["detail"]),
-        ("changed by", ", ".join(story["changes"])),
-        ("says", _said(story["row"]) if story["row"] else None),
+        ("source sha256", entry["source_sha256"]),
+        ("rule", entry["rule"]),
+        ("because", entry["detail"]),
+        ("changed by", ", ".join(entry["changes"])),
+        ("says", _said(entry["row"]) if entry["row"] else None),
     ]
     for name, fact in facts:
         if fact:

@@ -75,7 +75,7 @@ class PromptTokenizer(Protocol):
         """Ids of the text as it is."""
 
 
-class Speaker(Protocol):
+class AnswerGenerator(Protocol):
     """The model that goldens are taken from."""
 
     def continuations(
@@ -104,7 +104,7 @@ def take_goldens(
     conversations: Sequence[Conversation],
     tokenizer: PromptTokenizer,
     facts: TokenizerFacts,
-    speaker: Speaker,
+    speaker: AnswerGenerator,
     *,
     compute: str,
     context_tokens: int,

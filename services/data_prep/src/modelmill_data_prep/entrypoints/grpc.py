@@ -180,7 +180,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             dataset_id=request.dataset_id,
             line=request.line,
         )
-        return pb.ExplainRowResponse(stories=rows)
+        return pb.ExplainRowResponse(provenance=rows)
 
     async def DiffDatasets(
         self, request: pb.DiffDatasetsRequest, context: Context

@@ -166,11 +166,11 @@ class GrpcDataPrep:
 
     async def explain_row(
         self, *, tenant: str, dataset_id: str, line: int
-    ) -> Sequence[pb.RowStory]:
+    ) -> Sequence[pb.RowProvenance]:
         """What became of a source row. Raises NotFoundError."""
         request = pb.ExplainRowRequest(tenant=tenant, dataset_id=dataset_id, line=line)
         with domain_errors(PEER):
-            return (await self._stub.ExplainRow(request, timeout=DATASET_SECONDS)).stories
+            return (await self._stub.ExplainRow(request, timeout=DATASET_SECONDS)).provenance
 
     async def diff_datasets(
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int

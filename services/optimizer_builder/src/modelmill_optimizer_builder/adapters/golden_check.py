@@ -12,7 +12,7 @@ from modelmill_evaluation.parity.comparison import (
     compare,
 )
 from modelmill_evaluation.parity.goldens import Goldens, Logits
-from modelmill_evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
+from modelmill_evaluation.parity.taking import AnswerGenerator, TokenizerFacts, take_goldens
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.prompt_facts import prompt_facts
 
@@ -43,7 +43,7 @@ class GoldenCheck:
     def __init__(
         self,
         source: Source,
-        generator: Speaker,
+        generator: AnswerGenerator,
         context_tokens: int,
         merge: MergeCheck | None = None,
     ) -> None:
@@ -108,7 +108,7 @@ def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
     check_prompts(goldens, tokenizer, form=form, template=template)
 
 
-def _take_goldens(folder: Path, generator: Speaker, context_tokens: int) -> Goldens:
+def _take_goldens(folder: Path, generator: AnswerGenerator, context_tokens: int) -> Goldens:
     tokenizer = BoundedTokenizer.load(folder)
     found = prompt_facts(folder, tokenizer)
     facts = TokenizerFacts(

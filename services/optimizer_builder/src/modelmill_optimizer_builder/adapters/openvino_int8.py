@@ -132,7 +132,7 @@ class MergedModelGenerator:
         self._end_ids = end_ids
 
     def continuations(self, prompts: Sequence[Ids], new_tokens: int) -> list[list[int]]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        """See `modelmill_evaluation.parity.taking.AnswerGenerator`."""
         continuation = []
         for prompt in prompts:
             tokens, _ = self._merged.greedy_logits(prompt, new_tokens)
@@ -141,7 +141,7 @@ class MergedModelGenerator:
         return continuation
 
     def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        """See `modelmill_evaluation.parity.taking.AnswerGenerator`."""
         module = self._merged.module.float()
         rows = list(module_logits(module, prompts, continuations))
         module.to(torch.bfloat16)  # exact: every weight was a bf16 number before

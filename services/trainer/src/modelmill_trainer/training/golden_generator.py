@@ -29,7 +29,7 @@ class TrainedModelGenerator:
 
     @torch.no_grad()
     def continuations(self, prompts: Sequence[Ids], new_tokens: int) -> list[list[int]]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        """See `modelmill_evaluation.parity.taking.AnswerGenerator`."""
         generated: list[list[int]] = []
         for group in _groups(prompts):
             generated += self._continue(group, new_tokens)
@@ -37,7 +37,7 @@ class TrainedModelGenerator:
 
     @torch.no_grad()
     def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
-        """See `modelmill_evaluation.parity.taking.Speaker`."""
+        """See `modelmill_evaluation.parity.taking.AnswerGenerator`."""
         self.as_trained = list(self._rows(prompts, continuations))
         self._model.to_float32()
         yield from self._rows(prompts, continuations)

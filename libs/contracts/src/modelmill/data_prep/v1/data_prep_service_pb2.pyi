@@ -1372,7 +1372,7 @@ Global___PreviewedRow: _TypeAlias = PreviewedRow  # noqa: Y015
 
 @_typing.final
 class ExplainRowRequest(_message.Message):
-    """Asks for a row's story."""
+    """Asks for a row's provenance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1402,30 +1402,30 @@ Global___ExplainRowRequest: _TypeAlias = ExplainRowRequest  # noqa: Y015
 
 @_typing.final
 class ExplainRowResponse(_message.Message):
-    """A row's story."""
+    """A row's provenance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STORIES_FIELD_NUMBER: _builtins.int
+    PROVENANCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def stories(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowStory]:
+    def provenance(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowProvenance]:
         """The source row, and every row that was made from it."""
 
     def __init__(
         self,
         *,
-        stories: _abc.Iterable[Global___RowStory] | None = ...,
+        provenance: _abc.Iterable[Global___RowProvenance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stories", b"stories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExplainRowResponse: _TypeAlias = ExplainRowResponse  # noqa: Y015
 
 @_typing.final
-class RowStory(_message.Message):
+class RowProvenance(_message.Message):
     """What became of a row."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1482,7 +1482,7 @@ class RowStory(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___RowStory: _TypeAlias = RowStory  # noqa: Y015
+Global___RowProvenance: _TypeAlias = RowProvenance  # noqa: Y015
 
 @_typing.final
 class DiffDatasetsRequest(_message.Message):

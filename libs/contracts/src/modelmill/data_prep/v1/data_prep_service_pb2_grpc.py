@@ -215,7 +215,7 @@ class DataPrepServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRow(self, request, context):
-        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+        """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
         NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
         """

@@ -91,7 +91,7 @@ class DataPrepServiceStub:
     INVALID_ARGUMENT: the spec is wrong; every error is listed.
     """
     ExplainRow: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.ExplainRowRequest, _data_prep_service_pb2.ExplainRowResponse]
-    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+    """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
     NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
     """
@@ -181,7 +181,7 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     INVALID_ARGUMENT: the spec is wrong; every error is listed.
     """
     ExplainRow: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.ExplainRowRequest, _data_prep_service_pb2.ExplainRowResponse]  # type: ignore[assignment]
-    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+    """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
     NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
     """
@@ -334,7 +334,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _data_prep_service_pb2.ExplainRowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_data_prep_service_pb2.ExplainRowResponse, _abc.Awaitable[_data_prep_service_pb2.ExplainRowResponse]]:
-        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+        """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
         NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
         """

@@ -2029,7 +2029,7 @@ Global___DeleteDatasetResponse: _TypeAlias = DeleteDatasetResponse  # noqa: Y015
 
 @_typing.final
 class ExplainRowRequest(_message.Message):
-    """Asks for a row's story."""
+    """Asks for a row's provenance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2055,23 +2055,23 @@ Global___ExplainRowRequest: _TypeAlias = ExplainRowRequest  # noqa: Y015
 
 @_typing.final
 class ExplainRowResponse(_message.Message):
-    """A row's story."""
+    """A row's provenance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STORIES_FIELD_NUMBER: _builtins.int
+    PROVENANCE_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def stories(self) -> _containers.RepeatedCompositeFieldContainer[_data_prep_service_pb2.RowStory]:
+    def provenance(self) -> _containers.RepeatedCompositeFieldContainer[_data_prep_service_pb2.RowProvenance]:
         """The source row, and every row that was made from it."""
 
     def __init__(
         self,
         *,
-        stories: _abc.Iterable[_data_prep_service_pb2.RowStory] | None = ...,
+        provenance: _abc.Iterable[_data_prep_service_pb2.RowProvenance] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stories", b"stories"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["provenance", b"provenance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

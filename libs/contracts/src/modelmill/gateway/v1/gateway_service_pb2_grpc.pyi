@@ -159,7 +159,7 @@ class GatewayServiceStub:
     names them.
     """
     ExplainRow: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]
-    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+    """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
     NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
     """
@@ -348,7 +348,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     names them.
     """
     ExplainRow: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]  # type: ignore[assignment]
-    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+    """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
     NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
     """
@@ -696,7 +696,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ExplainRowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ExplainRowResponse, _abc.Awaitable[_gateway_service_pb2.ExplainRowResponse]]:
-        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+        """Provenance of one row of the source file: kept, changed or dropped, by which rules, and where it went.
 
         NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
         """

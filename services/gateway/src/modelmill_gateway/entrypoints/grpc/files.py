@@ -205,10 +205,10 @@ class DatasetProcedures:
     ) -> pb.ExplainRowResponse:
         if not 1 <= request.line <= MAX_LINE:
             raise BadRequestError(f"line must be from 1 to {MAX_LINE}", param="line")
-        stories = await self._data_prep.explain_row(
+        provenance = await self._data_prep.explain_row(
             tenant=call.caller.tenant, dataset_id=request.dataset_id, line=request.line
         )
-        return pb.ExplainRowResponse(stories=stories)
+        return pb.ExplainRowResponse(provenance=provenance)
 
     async def DiffDatasets(
         self, request: pb.DiffDatasetsRequest, call: RequestContext

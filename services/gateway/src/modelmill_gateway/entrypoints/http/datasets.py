@@ -16,7 +16,7 @@ from modelmill_gateway.entrypoints.schemas.datasets import (
     DatasetPreview,
     ExplainedRow,
     PreviewBody,
-    RowStory,
+    RowProvenance,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.queries import DiffQuery, ReportQuery
@@ -61,11 +61,11 @@ class DatasetRoutes:
 
     async def explain_row(self, request: Request) -> ExplainedRow:
         dataset_id, line = request.path_params["dataset_id"], request.path_params["line"]
-        stories = await self._data_prep.explain_row(
+        provenance = await self._data_prep.explain_row(
             tenant=caller_of(request).tenant, dataset_id=dataset_id, line=_line(line)
         )
-        shown = [RowStory.of_story(story) for story in stories]
-        return ExplainedRow(dataset_id=dataset_id, stories=shown)
+        shown = [RowProvenance.of_message(entry) for entry in provenance]
+        return ExplainedRow(dataset_id=dataset_id, provenance=shown)
 
     async def diff_datasets(self, request: Request) -> DatasetDiff:
         found = await self._data_prep.diff_datasets(

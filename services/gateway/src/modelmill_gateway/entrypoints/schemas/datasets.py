@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, PreviewDatasetResponse
-from modelmill.data_prep.v1.data_prep_service_pb2 import RowStory as RowStoryMessage
+from modelmill.data_prep.v1.data_prep_service_pb2 import RowProvenance as RowProvenanceMessage
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import dataset_id_of
 from modelmill_job_index.index import JobRecord
@@ -273,7 +273,7 @@ class DatasetPreview(ResponseModel):
         return cls.of(shown, reading=reading)
 
 
-class RowStory(ResponseModel):
+class RowProvenance(ResponseModel):
     """Provenance of a row."""
 
     line: int = Field(examples=[17])
@@ -288,9 +288,9 @@ class RowStory(ResponseModel):
     row: OrNull[Json[dict[str, Any]]] = Field(validation_alias="row_json", examples=[ROW])
 
     @classmethod
-    def of_story(cls, story: RowStoryMessage) -> Self:
+    def of_message(cls, entry: RowProvenanceMessage) -> Self:
         """What became of a row; it has a position where it is in a split."""
-        return cls.of(story, **({} if story.split else {"position": None}))
+        return cls.of(entry, **({} if entry.split else {"position": None}))
 
 
 class ExplainedRow(ResponseModel):
@@ -298,7 +298,7 @@ class ExplainedRow(ResponseModel):
 
     object: Literal["dataset.row"] = "dataset.row"
     dataset_id: DatasetId
-    stories: list[RowStory]
+    provenance: list[RowProvenance]
 
 
 class DatasetDiff(ResponseModel):

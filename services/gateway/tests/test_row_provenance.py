@@ -1,4 +1,4 @@
-"""Into a dataset over HTTP: a row's story, what differs, the report."""
+"""Into a dataset over HTTP: a row's provenance, what differs, the report."""
 
 import pytest
 from gateway_support.house import House
@@ -13,7 +13,7 @@ async def test_a_rows_story_tells_what_became_of_it(house: House):
     client = house.http(tenant="acme")
     answer = (await client.get(f"{MINE}/rows/2")).json()
 
-    kept, made = answer["stories"]
+    kept, made = answer["provenance"]
     assert (kept["outcome"], kept["split"], kept["position"]) == ("kept", "train", 0)
     assert kept["changes"] == ["spaces@1"]
     assert kept["row"]["messages"][0]["content"] == "hi"
