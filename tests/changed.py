@@ -74,12 +74,15 @@ def _needs(root: Path) -> dict[str, set[str]]:
         for file in sorted(root.glob("*/*/pyproject.toml"))
     }
     folder_of = {project["name"]: folder for folder, project in manifests.items()}
+    services = {folder for folder in manifests if folder.startswith("services/")}
     needs = {}
     for folder, project in manifests.items():
         extras = project.get("optional-dependencies", {}).values()
         named = [*project.get("dependencies", ()), *(each for extra in extras for each in extra)]
         names = {re.split(r"[^A-Za-z0-9_-]", each, maxsplit=1)[0] for each in named}
-        needs[folder] = {folder_of[name] for name in names & folder_of.keys()}
+        found = {folder_of[name] for name in names & folder_of.keys()}
+        # `mill` is installed with the services, and imports none of them.
+        needs[folder] = found - services if folder.startswith("libs/") else found
     return needs
 
 

@@ -4,7 +4,8 @@ import os
 import socket
 
 import pytest
-from modelmill_cli.stack import HOST, SERVICES, StackOptions
+from modelmill_cli import stack
+from modelmill_cli.stack import HOST, SERVICES, StackOptions, require_all_services
 from modelmill_service_kit.errors import PreconditionError
 
 
@@ -34,3 +35,14 @@ def test_the_port_of_the_api_is_the_one_that_was_asked_for_or_its_holder_is_name
 def test_a_number_that_is_no_port_is_refused_with_those_that_are(port: int):
     with pytest.raises(PreconditionError, match=f"{port} is not a port. .*65535"):
         StackOptions(http_port=port).held_ports().__enter__()
+
+
+def test_what_makes_models_is_asked_for_by_how_it_is_installed(monkeypatch: pytest.MonkeyPatch):
+    require_all_services()
+
+    monkeypatch.setattr(stack, "find_spec", lambda name: None if "trainer" in name else object())
+
+    with pytest.raises(
+        PreconditionError, match=r"^trainer is not installed\. .*modelmill\[train\]"
+    ):
+        require_all_services()

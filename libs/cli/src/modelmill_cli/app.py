@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,12 @@ app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"mill {version('modelmill')}")
+        raise typer.Exit
+
+
 @app.callback()
 def choose_state(
     context: typer.Context,
@@ -71,6 +78,12 @@ def choose_state(
             help="Folder that holds this machine's Modelmill.",
         ),
     ] = DEFAULT_STATE_FOLDER,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     context.obj = StateFolder(state.absolute())
 

@@ -17,6 +17,7 @@ from contextlib import (
 )
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from os import getpid
 
 import psutil
@@ -147,6 +148,25 @@ class StackOptions:
 OWNERS = ("data_prep", "trainer", "optimizer_builder")
 WORKING_SERVICES = (*OWNERS, "gateway")
 """Own jobs; `mill up` runs both their roles in one process."""
+
+SERVING = ("moderation", "inference", "gateway")
+"""Always installed; the others are the extra `train` of the distribution."""
+HOW_TO_INSTALL = "Add what makes models: pip install 'modelmill[train]'"
+
+
+def missing_services() -> tuple[str, ...]:
+    """Services whose package is not installed; a host that only serves goes without torch."""
+    return tuple(
+        name for name in SERVICES if name not in SERVING and find_spec(f"modelmill_{name}") is None
+    )
+
+
+def require_all_services() -> None:
+    """Raise PreconditionError when a service is missing that makes models."""
+    if missing := missing_services():
+        verb = "is" if len(missing) == 1 else "are"
+        raise PreconditionError(f"{', '.join(missing)} {verb} not installed. {HOW_TO_INSTALL}")
+
 
 BEHIND_THE_GATEWAY = ("moderation", *OWNERS, "inference")
 ASK_MODELS = ("moderation", "data_prep", "trainer")
@@ -344,10 +364,12 @@ async def _start(processes: ProcessGroup, wiring: Wiring) -> None:
     broker = broker_command(wiring.state, port=wiring.nats_port, admitted=admitted)
     await processes.start({"nats": broker})
     await make_streams(wiring.nats_url, identities.seed(DEPLOY))
+    missing = missing_services()
     for names in STARTS:
         services = {
             name: Command(python_module(f"modelmill_{name}.main"), wiring.environment(name))
             for name in names
+            if name not in missing
         }
         await processes.start(services)
 

@@ -15,7 +15,7 @@ from modelmill_cli.demo import recipe
 from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, local_token
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack import StackOptions
+from modelmill_cli.stack import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder, owner_only
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def demo(
     rows_file = demo_folder / recipe.ROWS_FILE
     if not rows_file.exists():
         raise PreconditionError(f"{rows_file} is missing. Run this in a clone of Modelmill")
+    require_all_services()
     started = time.monotonic()
     # Only the demo needs the SDK and the plots, and they take a second to load.
     from modelmill_cli.demo.report import MemoryWatch, print_report, save_report

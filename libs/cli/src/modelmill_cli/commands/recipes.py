@@ -30,7 +30,7 @@ from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import duration_words, result_facts
 from modelmill_cli.logged_stack import logged_stack
-from modelmill_cli.stack import StackOptions
+from modelmill_cli.stack import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import print_table
 
@@ -102,6 +102,7 @@ def run(
     try:
         connection = Connection.find(state, life=RUN_LIFE)
     except PreconditionError:
+        require_all_services()
         options = StackOptions(http_port=http_port)
         result = _run_in_own_stack(state, options, console, run_on)
         following = "mill up, and in another terminal "

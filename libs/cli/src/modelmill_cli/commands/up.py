@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.logged_stack import is_news, logged_stack, readable
-from modelmill_cli.stack import StackOptions
+from modelmill_cli.stack import HOW_TO_INSTALL, StackOptions, missing_services
 from modelmill_cli.state_folder import StateFolder
 
 COLOURS = {
@@ -67,6 +67,9 @@ async def _run(
     state: StateFolder, options: StackOptions, console: Console, ready: asyncio.Event
 ) -> None:
     log_file = state.path / "up.log"
+    if missing := missing_services():
+        without = ", ".join(missing)
+        console.print(f"serving only, without {without}. {HOW_TO_INSTALL}", markup=False)
     console.print(f"starting on {state.path} ({log_file} has the logs) ...", soft_wrap=True)
     async with logged_stack(state, options, log_file, line_printer(console)) as stack:
         ready.set()
