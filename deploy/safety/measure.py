@@ -22,7 +22,7 @@ from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import Conversation, ScoreRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill_cli.demo.report import machine_facts
-from modelmill_cli.gateway_client import DEFAULT_TENANT
+from modelmill_cli.gateway import DEFAULT_TENANT
 from modelmill_cli.state_folder import StateFolder
 from modelmill_guard.bundle import CompiledPolicy, compile_policy
 from modelmill_guard.judge import Judge

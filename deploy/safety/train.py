@@ -18,9 +18,10 @@ from modelmill_cli.commands.models import bring_in
 from modelmill_cli.demo.journey import prepare_base
 from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
 from modelmill_cli.errors import WorkFailedError
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.gateway import DEFAULT_TENANT, connect
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill
 from rich.console import Console
 
 from tests.bench.methods.jobs import Jobs
@@ -50,7 +51,7 @@ def train(recipe: Recipe, steps: Steps) -> dict[str, Any]:
     return made | {"dataset": dataset["summary"]}
 
 
-def build_of(client: GatewayClient, jobs: Jobs, adapter: str) -> dict[str, Any]:
+def build_of(client: Modelmill, jobs: Jobs, adapter: str) -> dict[str, Any]:
     """The int8 build that the optimizer-builder orders by itself: `version_id` and `summary`.
 
     Raises:
@@ -58,7 +59,7 @@ def build_of(client: GatewayClient, jobs: Jobs, adapter: str) -> dict[str, Any]:
     """
     deadline = time.monotonic() + BUILD_WAIT_SECONDS
     while time.monotonic() < deadline:
-        for job in client.get("/v1/jobs", kind="optimize")["data"]:
+        for job in client.jobs.list(kind="optimize"):
             if job["spec"].get("source_version_id") == adapter:
                 result: dict[str, Any] = jobs.ended(job["id"], "int8 build")["result"]
                 return result
@@ -77,7 +78,7 @@ def main(arguments: list[str]) -> int:
     console = Console(highlight=False)
     if recipe.wants_demo_base:
         asyncio.run(bring_base(state))
-    with GatewayClient(Connection.find(state)) as client:
+    with connect(state) as client:
 
         def watch(job_id: str, title: str) -> dict[str, Any]:
             return watch_job(client, job_id, title, console)
@@ -87,7 +88,7 @@ def main(arguments: list[str]) -> int:
         made = train(recipe, steps)
         build = build_of(client, jobs, made["version_id"])
         alias = read_judge(HERE / "policy.yaml").classifier
-        client.put(f"/v1/aliases/{alias}", {"version_id": build["version_id"]})
+        client.aliases.set(alias, version_id=build["version_id"])
     figures = {"training": made["summary"], "dataset": made["dataset"], "build": build["summary"]}
     (chosen.keep / "train.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     console.print(f"{alias} is {build['version_id']}; figures are in {chosen.keep / 'train.json'}")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.gateway import connect
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill
 
 COMMAND_SECONDS = 90
 START_SECONDS = 120
@@ -87,8 +88,8 @@ class StartedMill:
             time.sleep(0.1)
         return self.process.wait(STOP_SECONDS)
 
-    def client(self) -> GatewayClient:
-        return GatewayClient(Connection.find(self.state))
+    def client(self) -> Modelmill:
+        return connect(self.state)
 
     def processes(self) -> list[psutil.Process]:
         """Whatever runs on this state folder, whoever its parent is."""

@@ -21,9 +21,8 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state
-from modelmill_cli.errors import GatewayError
-from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.keys import AUDIENCE, ISSUER
+from modelmill_client import ApiStatusError, Modelmill
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.submit import JobQueue, SubmittedJob
 from modelmill_jobs.worker import Worker
@@ -68,20 +67,18 @@ def token_of_a_clock(stack: StartedMill, seconds_ahead: int) -> str:
 def test_a_token_of_a_wrong_clock_is_refused_with_the_difference(
     stack: StartedMill, seconds_ahead, said
 ):
-    connection = Connection.find(stack.state)
-    wrong = Connection(connection.url, token_of_a_clock(stack, seconds_ahead))
-    with GatewayClient(wrong) as client, pytest.raises(GatewayError, match=said) as refused:
-        client.get("/v1/models")
+    url, token = stack.state.read_runtime().http_url, token_of_a_clock(stack, seconds_ahead)
+    with Modelmill(url, token) as client, pytest.raises(ApiStatusError, match=said) as refused:
+        client.models.list()
     assert "401" in refused.value.message
     difference = int(refused.value.message.split(" s ")[0].split()[-1])
     assert difference in range(HOUR - 300 - 5, HOUR + 5)
 
 
 def test_a_token_of_a_clock_that_is_a_little_off_is_taken(stack: StartedMill):
-    connection = Connection.find(stack.state)
-    near = Connection(connection.url, token_of_a_clock(stack, 20))
-    with GatewayClient(near) as client:
-        assert client.get("/v1/models")["object"] == "list"
+    url = stack.state.read_runtime().http_url
+    with Modelmill(url, token_of_a_clock(stack, 20)) as client:
+        assert isinstance(client.models.list(), list)
 
 
 class Quick:

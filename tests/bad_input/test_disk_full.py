@@ -14,9 +14,9 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import BrokerDiskFullError
 from modelmill_cli.broker import FullDiskWatch, broker_command, token_alone
-from modelmill_cli.errors import GatewayError
 from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import ApiStatusError
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
@@ -56,29 +56,29 @@ def test_an_upload_that_finds_no_space_is_refused_in_one_line_and_taken_later(
 ):
     before = artifacts(stack)
     with stack.client() as client:
-        listed = client.get("/v1/files")["data"]
-        with full_disk(service(stack, "data_prep")), pytest.raises(GatewayError) as refused:
-            client.upload(rows)
+        listed = [*client.files.list()]
+        with full_disk(service(stack, "data_prep")), pytest.raises(ApiStatusError) as refused:
+            client.files.upload(rows)
         assert "507: disk full on " in refused.value.message
         assert "Free space" in refused.value.message
-        assert client.get("/v1/files")["data"] == listed
+        assert [*client.files.list()] == listed
         assert artifacts(stack) == before
 
-        assert client.upload(rows)["bytes"] == len(ROWS)
+        assert client.files.upload(rows)["bytes"] == len(ROWS)
 
 
 def test_a_job_that_finds_no_space_is_tried_again_and_is_not_lost(stack: StartedMill, rows: Path):
     with stack.client() as client:
-        file_id = client.upload(rows)["id"]
+        file_id = client.files.upload(rows)["id"]
         body = {"file_id": file_id, "name": "kinds", "mapping": MAPPING}
 
         def job(job_id: str) -> dict:
-            return client.get(f"/v1/jobs/{job_id}")
+            return client.jobs.retrieve(job_id)
 
         # Accepting a job reads its file, which needs room once; what is left is the work's own.
-        client.post("/v1/datasets", body)
+        client.datasets.create(**body)
         with full_disk(service(stack, "data_prep")):
-            job_id = client.post("/v1/datasets", body | {"name": "again"})["job_id"]
+            job_id = client.datasets.create(**body | {"name": "again"})["job_id"]
             wait_until(lambda: job(job_id)["failures"] or job(job_id)["lost"])
             assert job(job_id)["result"] is None
         wait_until(lambda: job(job_id)["status"] in ("succeeded", "failed"))

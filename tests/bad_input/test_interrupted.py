@@ -41,9 +41,9 @@ def accept_something(up: StartedMill, tmp_path: Path) -> tuple[str, str]:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps(ROW | {"word": f"oak {n}"}) + "\n" for n in range(20)))
     with up.client() as client:
-        file_id = client.upload(rows)["id"]
-        body = {"file_id": file_id, "name": "kinds", "mapping": MAPPING}
-        return file_id, client.post("/v1/datasets", body)["job_id"]
+        file_id = client.files.upload(rows)["id"]
+        made = client.datasets.create(file_id=file_id, name="kinds", mapping=MAPPING)
+        return file_id, made["job_id"]
 
 
 def started_since(state: Path, orphans: list[psutil.Process]) -> list[psutil.Process]:
@@ -85,9 +85,9 @@ def test_wherever_a_start_is_interrupted_the_next_one_finds_all_that_was_accepte
     up = start(state)
     up.wait_for_line("ready:")
     with up.client() as client:
-        assert file_id in [file["id"] for file in client.get("/v1/files")["data"]]
+        assert file_id in [file["id"] for file in client.files.list()]
         deadline = time.monotonic() + 60
-        while (job := client.get(f"/v1/jobs/{job_id}"))["status"] != "succeeded":
+        while (job := client.jobs.retrieve(job_id))["status"] != "succeeded":
             assert job["status"] in ("queued", "running"), job
             assert time.monotonic() < deadline, job
             time.sleep(0.1)

@@ -62,7 +62,7 @@ def test_every_fault_of_a_folder_is_a_line_and_nothing_is_stored(stack: StartedM
     expected = spoil(folder)
     before = stored(stack)
     with stack.client() as client:
-        listed = client.get("/v1/models")["data"]
+        listed = client.models.list()
 
     ended = mill(stack.state.path, "models", "import", str(folder))
 
@@ -73,4 +73,4 @@ def test_every_fault_of_a_folder_is_a_line_and_nothing_is_stored(stack: StartedM
         assert any(line.startswith(f"mill: {said}") for line in lines), (said, lines)
     assert stored(stack) == before
     with stack.client() as client:
-        assert client.get("/v1/models")["data"] == listed
+        assert client.models.list() == listed

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from modelmill_cli.app import run_app
-from modelmill_cli.errors import GatewayError
+from modelmill_client import ApiStatusError
 
 from tests.bad_input.mill import StartedMill, mill
 
@@ -82,8 +82,8 @@ def test_a_file_of_a_wrong_format_is_refused_with_the_right_ones(
 ):
     file = tmp_path / name
     file.write_bytes(content)
-    with stack.client() as client, pytest.raises(GatewayError, match=said) as refused:
-        client.upload(file)
+    with stack.client() as client, pytest.raises(ApiStatusError, match=said) as refused:
+        client.files.upload(file)
     assert refused.value.message.count("\n") == 0
 
 
@@ -91,7 +91,7 @@ def test_a_file_of_a_wrong_format_is_refused_with_the_right_ones(
     ("url", "said"),
     [
         ("127.0.0.1:8080", "MODELMILL_URL is not an address"),
-        ("http://127.0.0.1:1", "the gateway does not answer"),
+        ("http://127.0.0.1:1", "the gateway at http://127.0.0.1:1 does not answer"),
     ],
 )
 def test_an_address_where_no_gateway_is_is_called_so(tmp_path, capsys, monkeypatch, url, said):
@@ -127,7 +127,7 @@ def test_an_expired_certificate_is_called_so(tmp_path: Path, arguments: tuple[st
         server.shutdown()
         server.server_close()
     assert ended.status == 2
-    assert "certificate is not accepted: certificate has expired" in ended.line
+    assert "is not accepted: certificate has expired" in ended.line
 
 
 def expired_certificate(folder: Path) -> tuple[Path, Path]:

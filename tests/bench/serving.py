@@ -13,7 +13,7 @@ import psutil
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally, local_token
 from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_registry.store import FolderStore
@@ -74,10 +74,10 @@ async def serving(
 
         async with running_stack(state, options, write_line) as stack:
             version_id = await _announce(state, stack.runtime, folder)
-            connection = Connection(stack.runtime.http_url, local_token(state))
             if load:
-                await asyncio.to_thread(_load, connection, version_id)
-            yield Serving(options.http_port, connection.token, version_id, stack)
+                with connect_locally(state, stack.runtime.http_url) as client:
+                    await asyncio.to_thread(client.aliases.set, ALIAS, version_id=version_id)
+            yield Serving(options.http_port, local_token(state), version_id, stack)
 
 
 async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
@@ -106,11 +106,6 @@ async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         await bus.publish(MODEL_READY, ready, msg_id=version_id)
     return version_id
-
-
-def _load(connection: Connection, version_id: str) -> None:
-    with GatewayClient(connection) as client:
-        client.put(f"/v1/aliases/{ALIAS}", {"version_id": version_id})
 
 
 def _own_seconds(process: psutil.Process) -> float:

@@ -22,9 +22,10 @@ from pathlib import Path
 import nats
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.bus import Bus
-from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
+from modelmill_cli.gateway import connect_locally, local_token
 from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.ports import free_port
@@ -115,12 +116,12 @@ async def _http_submits(folder: Path) -> AsyncIterator[Callable[[int], list[floa
         http_port=free_port(), log_level="WARNING", overrides={"DATA_PREP_ROLE": "serve"}
     )
     async with running_stack(state, options, lambda _name, _line: None) as stack:
-        connection = Connection(stack.runtime.http_url, local_token(state))
-        file_id = await asyncio.to_thread(_upload, connection, folder / "rows.jsonl")
+        with connect_locally(state, stack.runtime.http_url) as uploading:
+            file_id = await asyncio.to_thread(_upload, uploading, folder / "rows.jsonl")
         body = json.dumps({"file_id": file_id, "name": "bench", "mapping": MAPPING})
         client = http.client.HTTPConnection("127.0.0.1", options.http_port)
         headers = {
-            "authorization": f"Bearer {connection.token}",
+            "authorization": f"Bearer {local_token(state)}",
             "content-type": "application/json",
         }
 
@@ -133,10 +134,9 @@ async def _http_submits(folder: Path) -> AsyncIterator[Callable[[int], list[floa
             client.close()
 
 
-def _upload(connection: Connection, rows: Path) -> str:
+def _upload(client: Modelmill, rows: Path) -> str:
     rows.write_text(json.dumps(ROW) + "\n")
-    with GatewayClient(connection) as client:
-        return str(client.upload(rows)["id"])
+    return client.files.upload(rows)["id"]
 
 
 def _post_ms(client: http.client.HTTPConnection, body: str, headers: dict[str, str]) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelmill_cli.errors import GatewayError, JobEndedBadlyError
+from modelmill_cli.job_words import Job
+from modelmill_client import JobFailedError, Modelmill
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
 from tests.bench.methods.__main__ import main
@@ -45,7 +46,7 @@ JOBS = {"dataset": 2, "train": 4, "evaluate": 5}
 
 @pytest.fixture
 def gateway() -> FakeGateway:
-    return FakeGateway(GatewayError)
+    return FakeGateway()
 
 
 @pytest.fixture
@@ -59,16 +60,16 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bench(data: Path, tmp_path: Path) -> Callable[[Any], list[TaskResult]]:
-    """The bench on a gateway, in one folder."""
+    """The bench with a client, in one folder."""
 
-    def run(gateway: Any) -> list[TaskResult]:
-        def watch(job_id: str, title: str) -> dict[str, Any]:
-            job: dict[str, Any] = gateway.get(f"/v1/jobs/{job_id}")
+    def run(client: Modelmill) -> list[TaskResult]:
+        def watch(job_id: str, title: str) -> Job:
+            job = client.jobs.retrieve(job_id)
             if job["status"] != "succeeded":
-                raise JobEndedBadlyError(f"{title}: {job['status']}")
+                raise JobFailedError(job)
             return job
 
-        steps = Steps(RECIPE, gateway, Jobs(gateway, watch), data=data, keep=tmp_path / "keep")
+        steps = Steps(RECIPE, client, Jobs(client, watch), data=data, keep=tmp_path / "keep")
         return list(measure(RECIPE, steps))
 
     return run
@@ -77,8 +78,8 @@ def bench(data: Path, tmp_path: Path) -> Callable[[Any], list[TaskResult]]:
 def test_an_order_whose_job_was_cancelled_is_placed_once_more(
     gateway: FakeGateway, data: Path
 ) -> None:
-    file = gateway.upload(data / "kinds.jsonl")
-    jobs = Jobs(gateway, lambda job_id, title: dict(gateway.get(f"/v1/jobs/{job_id}")))
+    file = gateway.client.files.upload(data / "kinds.jsonl")
+    jobs = Jobs(gateway.client, lambda job_id, title: dict(gateway.get(f"/v1/jobs/{job_id}")))
     order = {"file_id": file["id"], "mapping": {"answer_template": "{label}"}}
     ids = []
     for _ in range(3):
@@ -93,7 +94,7 @@ def test_an_order_whose_job_was_cancelled_is_placed_once_more(
 def test_a_bench_that_is_cut_off_after_any_order_goes_on_and_orders_nothing_twice(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:
-    [task] = nothing_is_done_twice(bench, gateway, JOBS)
+    [task] = nothing_is_done_twice(bench, gateway.client, JOBS)
 
     assert [(arm.name, arm.seed) for arm in task.arms] == [
         ("base", 0), ("lora", 7), ("full", 7), ("dpo", 3), ("dpo", 4)
@@ -113,7 +114,7 @@ def test_a_bench_that_is_cut_off_after_any_order_goes_on_and_orders_nothing_twic
 def test_an_arm_starts_from_the_one_it_follows_and_only_it_learns_from_pairs(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:
-    bench(gateway)
+    bench(gateway.client)
 
     jobs = gateway.get("/v1/jobs")["data"]
     lora, full, *preferences = [job for job in jobs if job["kind"] == "train"]
@@ -130,10 +131,10 @@ def test_a_job_that_failed_is_run_again_when_the_bench_is(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:
     gateway.failures["train"] = 2  # also the try that the bench asks for when it finds it failed
-    with pytest.raises(JobEndedBadlyError, match="kinds, lora: training: failed"):
-        bench(gateway)
+    with pytest.raises(JobFailedError, match=r"train job .*: failed"):
+        bench(gateway.client)
 
-    [task] = bench(gateway)
+    [task] = bench(gateway.client)
 
     assert len(task.arms) == 5
     assert Counter(job["kind"] for job in gateway.get("/v1/jobs")["data"]) == JOBS
@@ -142,10 +143,10 @@ def test_a_job_that_failed_is_run_again_when_the_bench_is(
 def test_the_folder_of_another_modelmill_is_refused(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:
-    bench(gateway)
+    bench(gateway.client)
 
     with pytest.raises(PreconditionError, match="is the bench of another Modelmill"):
-        bench(FakeGateway(GatewayError))
+        bench(FakeGateway().client)
 
 
 def test_a_step_with_other_choices_is_another_step(tmp_path: Path) -> None:
@@ -247,7 +248,7 @@ def test_a_row_without_a_column_is_named(data: Path) -> None:
 def test_what_was_measured_is_a_table_figures_and_a_drawing(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]], tmp_path: Path
 ) -> None:
-    results = bench(gateway)
+    results = bench(gateway.client)
 
     as_json, as_markdown, drawing = write_report(tmp_path, RECIPE, results)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import httpx
 from modelmill_bus.bus import Bus
-from modelmill_cli.gateway_client import Connection, GatewayClient, local_token
+from modelmill_cli.gateway import connect_locally, local_token
 from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill
 from modelmill_testkit.ports import free_port
 
 CALLERS = 200
@@ -95,13 +96,14 @@ async def submit_with_one_key(folder: Path, callers: int = CALLERS) -> OneKey:
     state = StateFolder(folder / "state")
     options = StackOptions(http_port=free_port())
     async with running_stack(state, options, lambda _name, _line: None) as stack:
-        connection = Connection(stack.runtime.http_url, local_token(state))
-        file_id = await asyncio.to_thread(_upload, connection, folder)
+        url = stack.runtime.http_url
+        with connect_locally(state, url) as client:
+            file_id = await asyncio.to_thread(_upload, client, folder)
         body = {"file_id": file_id, "name": "one", "mapping": MAPPING}
         limits = httpx.Limits(max_connections=callers)
         async with httpx.AsyncClient(
-            base_url=connection.url,
-            headers={"authorization": f"Bearer {connection.token}"},
+            base_url=url,
+            headers={"authorization": f"Bearer {local_token(state)}"},
             timeout=PATIENCE_SECONDS,
             limits=limits,
         ) as http:
@@ -120,12 +122,11 @@ async def submit_with_one_key(folder: Path, callers: int = CALLERS) -> OneKey:
     )
 
 
-def _upload(connection: Connection, folder: Path) -> str:
+def _upload(client: Modelmill, folder: Path) -> str:
     rows = folder / "rows.jsonl"
     row = {"word": "espresso", "gloss": "strong black coffee", "label": "food"}
     rows.write_text(json.dumps(row) + "\n")
-    with GatewayClient(connection) as client:
-        return str(client.upload(rows)["id"])
+    return client.files.upload(rows)["id"]
 
 
 async def _kill_gateway(stack: Stack, crowd: Callers, callers: int) -> int:

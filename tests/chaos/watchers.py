@@ -13,7 +13,7 @@ from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobProgress
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_progress, job_state
-from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, local_token
 from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_gateway.ordering.watch_job import SealedEventIds

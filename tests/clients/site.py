@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway_client import DEFAULT_TENANT, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, local_token
 from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.models import make_tiny_llama

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest_asyncio
 from modelmill_bus.bus import Bus
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally, local_token
 from modelmill_cli.stack import Stack, StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill
 from modelmill_registry.aliases import AliasBook
 from modelmill_service_kit.bus_access import NkeySeed
 from modelmill_testkit.models import make_tiny_llama
@@ -49,7 +50,7 @@ class Loop:
 
     state: StateFolder
     stack: Stack
-    client: GatewayClient
+    client: Modelmill
     openai: "AsyncOpenAI"
     base_version_id: str
     log: list[str]
@@ -60,7 +61,7 @@ class Loop:
         """The job's record once it has ended, however it ended."""
 
         async def ended() -> dict[str, Any] | None:
-            job: dict[str, Any] = await asyncio.to_thread(self.client.get, f"/v1/jobs/{job_id}")
+            job: dict[str, Any] = dict(await asyncio.to_thread(self.client.jobs.retrieve, job_id))
             return job if job["status"] in ("succeeded", "failed", "cancelled") else None
 
         job = await eventually(ended, within=within)
@@ -70,15 +71,19 @@ class Loop:
     async def make_dataset(self, rows: Path, **spec: Any) -> str:
         """Upload a file and make a dataset of it; returns the dataset's id."""
         uploaded = await self.openai.files.create(file=rows, purpose="fine-tune")
-        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING, **spec}
-        accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
+        body: dict[str, Any] = {
+            "file_id": uploaded.id,
+            "name": rows.stem,
+            "mapping": MAPPING,
+            **spec,
+        }
+        accepted = await asyncio.to_thread(lambda: self.client.datasets.create(**body))
         job = await self.job_ends(accepted["job_id"])
         assert job["status"] == "succeeded", job
 
         async def is_ready() -> bool:
             """Announced, which follows from the success and so comes a moment after it."""
-            path = f"/v1/datasets/{accepted['id']}"
-            dataset = await asyncio.to_thread(self.client.get, path)
+            dataset = await asyncio.to_thread(self.client.datasets.retrieve, accepted["id"])
             return bool(dataset["status"] == "ready")
 
         await eventually(is_ready)
@@ -96,16 +101,16 @@ class Loop:
         """The record of the build that the optimizer-builder ordered by itself, once it ended."""
 
         async def ordered() -> str | None:
-            page = await asyncio.to_thread(self.client.get, "/v1/jobs?kind=optimize")
-            for job in page["data"]:
+            builds = self.client.jobs.list(kind="optimize")
+            for job in await asyncio.to_thread(lambda: [*builds]):
                 if job["spec"].get("source_version_id") == adapter_version_id:
                     return str(job["id"])
             return None
 
         async def is_announced() -> bool:
             """Follows from the success, and so comes a moment after it."""
-            models = await asyncio.to_thread(self.client.get, "/v1/models")
-            return job["result"]["version_id"] in [model["id"] for model in models["data"]]
+            models = await asyncio.to_thread(self.client.models.list)
+            return job["result"]["version_id"] in [model["id"] for model in models]
 
         job_id = await eventually(ordered, within=30)
         assert job_id is not None
@@ -195,11 +200,9 @@ async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loo
         subscriber(up.runtime.nats_url, up.runtime.identity("observer")) as heard,
     ):
         version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
-        connection = Connection(up.runtime.http_url, local_token(state))
-        openai = AsyncOpenAI(
-            base_url=f"{connection.url}/v1", api_key=connection.token, max_retries=0
-        )
-        with GatewayClient(connection) as client:
+        url = up.runtime.http_url
+        openai = AsyncOpenAI(base_url=f"{url}/v1", api_key=local_token(state), max_retries=0)
+        with connect_locally(state, url) as client:
             async with openai:
                 yield Loop(state, up, client, openai, version.version_id, log, heard)
 

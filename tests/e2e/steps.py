@@ -59,7 +59,7 @@ async def answers_alike_whole_and_streamed(
 
 async def answered_by_a_cascade(loop: Loop) -> None:
     """By the small model, and by the large one where the small one is not to be believed."""
-    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    kinds = await asyncio.to_thread(loop.client.models.retrieve, "kinds")
     small, large = kinds["version_id"], loop.base_version_id
 
     for threshold, answering, escalated in ((0.0, small, False), (1.5, large, True)):
@@ -90,8 +90,7 @@ async def judged_by_what_is_served(loop: Loop) -> None:
         **{"severity": "low", "action": "flag", "directions": "both", "threshold": 0.001},
     }
     documents = [{"name": "judge.yaml", "text": json.dumps({"judges": [judge]})}]
-    path = "/v1/moderation/policy"
-    put = await asyncio.to_thread(loop.client.put, path, {"documents": documents})
+    put = await asyncio.to_thread(loop.client.policies.set, documents=documents)
 
     async def judged() -> dict[str, Any] | None:
         turns = [{"role": "user", "content": "thing 9: something that barks"}]
@@ -109,7 +108,7 @@ async def judged_by_what_is_served(loop: Loop) -> None:
         # Default rules are in force beside it, and a tiny model says anything.
         assert "kind" in [rule["id"] for rule in result["rules"]]
         assert 0 < result["category_scores"]["harassment"] < 1
-    await asyncio.to_thread(loop.client.post, f"{path}/revert", {"shared": True})
+    await asyncio.to_thread(loop.client.policies.revert, shared=True)
 
 
 async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
@@ -117,8 +116,8 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
     dataset_id = await loop.make_dataset(write_rows(folder / "measured.jsonl", 60))
     rows = write_rows(folder / "glosses.jsonl", 6)
     uploaded = await loop.openai.files.create(file=rows, purpose="evals")
-    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
-    body = {
+    kinds = await asyncio.to_thread(loop.client.models.retrieve, "kinds")
+    body: dict[str, Any] = {
         "model": "kinds",
         "compare_to": loop.base_version_id,
         "dataset_id": dataset_id,
@@ -128,7 +127,7 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
         "max_new_tokens": 6,
         "resamples": 100,
     }
-    accepted = await asyncio.to_thread(loop.client.post, "/v1/evaluations", body)
+    accepted = await asyncio.to_thread(lambda: loop.client.evaluations.create(**body))
     job = await loop.job_ends(accepted["id"], within=120)
     assert job["status"] == "succeeded", job
 
@@ -146,8 +145,7 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
     # No model finds every answer certain.
     assert summary["passed"] is False
     page = folder / "page.html"
-    report = f"/v1/evaluations/{accepted['id']}/report"
-    await asyncio.to_thread(loop.client.download, report, page, format="html")
+    await asyncio.to_thread(loop.client.evaluations.download_report, accepted["id"], page)
     assert kinds["version_id"] in page.read_text()
 
 
@@ -156,7 +154,7 @@ async def taught_by_what_is_served(loop: Loop, folder: Path) -> None:
     rows = write_rows(folder / "taught.jsonl", 60)
     rows.write_text(rows.read_text().replace('"animal"', '"stone"').replace('"plant"', '"stone"'))
     dataset_id = await loop.make_dataset(rows)
-    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    kinds = await asyncio.to_thread(loop.client.models.retrieve, "kinds")
     created = await loop.openai.fine_tuning.jobs.create(
         model=loop.base_version_id,
         training_file=dataset_id,
@@ -243,4 +241,4 @@ async def answers_who_names_no_model(loop: Loop, folder: Path) -> None:
     imported = await asyncio.to_thread(mill, state, "models", "import", str(model), "--default")
     assert imported.status == 0, imported.err
     assert (await asyncio.to_thread(mill, state, "chat", "hi")).status == 0
-    assert "text" in await asyncio.to_thread(loop.client.post, "/generate", {"prompt": "hi"})
+    assert "text" in await asyncio.to_thread(loop.client.generate, prompt="hi")

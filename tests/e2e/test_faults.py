@@ -23,7 +23,7 @@ async def test_a_trainer_killed_in_mid_training_resumes_and_makes_one_version(lo
     created = await train(loop, dataset_id, epochs=6, checkpoint_steps=5)
 
     async def past_a_checkpoint() -> bool:
-        job = await asyncio.to_thread(loop.client.get, f"/v1/jobs/{created.id}")
+        job = await asyncio.to_thread(loop.client.jobs.retrieve, created.id)
         progress = job.get("progress") or {}
         return progress.get("phase") == "train" and int(progress["done"]) >= 12
 

@@ -4,11 +4,15 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from modelmill_cli.gateway import local_token
 from modelmill_cli.job_watch import watch_job
+from modelmill_client import Modelmill
 from modelmill_recipes.errors import GateNotMetError
 from modelmill_recipes.plan_recipe import plan_recipe
 from modelmill_recipes.recipe import Recipe
@@ -63,7 +67,7 @@ class Bench:
         self._loop = loop
 
     async def run(
-        self, *, move_alias: bool = False, client: Any = None
+        self, *, move_alias: bool = False, client: Modelmill | None = None
     ) -> tuple[RecipeResult, dict[str, str], int]:
         """What was made, what was said of the steps, and how many jobs there are more."""
         self.file.write_text(self.text)
@@ -89,11 +93,11 @@ class Bench:
 
     async def jobs_named(self, name: str) -> int:
         """Jobs of all kinds whose spec has this name."""
-        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.each("/v1/jobs")])
+        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.jobs.list()])
         return len([job for job in jobs if job["spec"].get("name") == name])
 
     async def _jobs(self) -> int:
-        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.each("/v1/jobs")])
+        jobs: list[Any] = await asyncio.to_thread(lambda: [*self._loop.client.jobs.list()])
         return len(jobs)
 
 
@@ -169,22 +173,20 @@ class InterruptedRunError(Exception):
     """Stands for Ctrl-C, which a thread cannot be sent."""
 
 
-class Interrupting:
-    """The gateway, of which the answer to one call is never heard."""
+class Interrupting(httpx.HTTPTransport):
+    """Connections to the gateway, of which the answer to one call is never heard."""
 
-    def __init__(self, client: Any, call: int) -> None:
-        self._client = client
+    def __init__(self, call: int) -> None:
+        super().__init__()
         self.calls_left = call
 
-    def __getattr__(self, name: str) -> Any:
-        def called(*arguments: Any, **named: Any) -> Any:
-            answer = getattr(self._client, name)(*arguments, **named)
-            self.calls_left -= 1
-            if self.calls_left == 0:
-                raise InterruptedRunError
-            return answer
-
-        return called
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        self.calls_left -= 1
+        if self.calls_left == 0:
+            response.close()
+            raise InterruptedRunError
+        return response
 
 
 async def test_a_run_that_ends_behind_any_of_its_calls_goes_on_from_there(
@@ -192,8 +194,12 @@ async def test_a_run_that_ends_behind_any_of_its_calls_goes_on_from_there(
 ) -> None:
     bench = Bench(loop, tmp_path, "interrupted")
     for call in range(1, 100):
-        with suppress(InterruptedRunError):
-            made, _, more = await bench.run(client=Interrupting(loop.client, call))
+        token = partial(local_token, loop.state)
+        with (
+            suppress(InterruptedRunError),
+            Modelmill(loop.client.url, token, transport=Interrupting(call)) as client,
+        ):
+            made, _, more = await bench.run(client=client)
             break
     assert call > 6
     # One dataset and one training, however often it ended.
@@ -230,8 +236,8 @@ async def test_an_alias_that_was_moved_by_hand_is_left_alone_until_it_is_said(
 ) -> None:
     bench = Bench(loop, tmp_path, "moved")
     first, _, _ = await bench.run()
-    body = {"version_id": loop.base_version_id}
-    by_hand = await asyncio.to_thread(loop.client.put, "/v1/aliases/moved", body)
+    to = loop.base_version_id
+    by_hand = await asyncio.to_thread(loop.client.aliases.set, "moved", version_id=to)
 
     made, said, _ = await bench.run()
     assert said["alias moved"].startswith(f"left: stands at {by_hand['version_id']}")
@@ -248,8 +254,8 @@ async def test_a_protection_that_is_not_met_keeps_the_alias_where_it_is_and_all_
     bench.text += "evaluation:\n  protections: [{measure: accuracy, worst: 1.1}]\n"
     with pytest.raises(GateNotMetError, match="accuracy"):
         await bench.run()
-    aliases = await asyncio.to_thread(loop.client.get, "/v1/aliases")
-    assert "gated" not in [alias["name"] for alias in aliases["data"]]
+    aliases = await asyncio.to_thread(loop.client.aliases.list)
+    assert "gated" not in [alias["name"] for alias in aliases]
 
     bench.text = bench.text.replace("worst: 1.1", "worst: 0.0")
     made, _, jobs = await bench.run()

@@ -34,7 +34,7 @@ SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder"
 
 async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop, tmp_path):
     dataset_id = await loop.make_dataset(write_rows(tmp_path / "kinds.jsonl", 60, bad=3))
-    dataset = await asyncio.to_thread(loop.client.get, f"/v1/datasets/{dataset_id}")
+    dataset = await asyncio.to_thread(loop.client.datasets.retrieve, dataset_id)
     assert (dataset["counts"]["rows_in"], dataset["counts"]["rows_quarantined"]) == (63, 3)
 
     job_trace, job_span, headers = traced()
@@ -49,9 +49,7 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     build = await loop.build_of(tuned.fine_tuned_model)
     assert build["status"] == "succeeded", build
     version_id = build["result"]["version_id"]
-    moved = await asyncio.to_thread(
-        loop.client.put, "/v1/aliases/kinds", {"version_id": version_id}
-    )
+    moved = await asyncio.to_thread(loop.client.aliases.set, "kinds", version_id=version_id)
     assert moved["version_id"] == version_id
 
     chat_trace, chat_span, headers = traced()
@@ -94,10 +92,9 @@ async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_w
         curriculum={"order": "staged", "weights": {"loss": 1.0}, "loss_model": "kinds"},
     )
 
-    of = f"/v1/datasets/{dataset_id}"
-    dataset = await asyncio.to_thread(loop.client.get, of)
-    report = await asyncio.to_thread(loop.client.get, f"{of}/report")
-    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    dataset = await asyncio.to_thread(loop.client.datasets.retrieve, dataset_id)
+    report = await asyncio.to_thread(loop.client.datasets.report, dataset_id)
+    kinds = await asyncio.to_thread(loop.client.models.retrieve, "kinds")
     train = dataset["counts"]["train"]
     assert train == 32 + dataset["counts"]["rows_made"]
     scored, written = report["models"]
@@ -156,7 +153,7 @@ async def test_no_service_parent_loads_a_tensor_library(loop: Loop):
 
 
 async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_says(loop: Loop):
-    judge = BusDocument(await asyncio.to_thread(loop.client.get, "/asyncapi.json"))
+    judge = BusDocument(await asyncio.to_thread(loop.client.request, "GET", "/asyncapi.json"))
     runtime = loop.stack.runtime
 
     async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:

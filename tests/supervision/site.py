@@ -9,8 +9,9 @@ from typing import Any
 
 import psutil
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway_client import DEFAULT_TENANT, GatewayClient
+from modelmill_cli.gateway import DEFAULT_TENANT
 from modelmill_cli.state_folder import StateFolder
+from modelmill_client import Modelmill, ModelmillError, Retries
 from modelmill_service_kit.endings import descendants
 from modelmill_service_kit.errors import DomainError
 from modelmill_testkit.models import make_tiny_llama
@@ -58,8 +59,9 @@ class Site:
     def bring_model(self) -> None:
         asyncio.run(bring_in(self.state, self._base, name=MODEL, tenant=DEFAULT_TENANT))
 
-    def client(self) -> GatewayClient:
-        return self.mill.client()
+    def client(self) -> Modelmill:
+        """It asks once: what does not answer is looked at by the tests."""
+        return self.mill.client().with_options(retries=Retries(times=0))
 
     def answers(self) -> bool:
         """Whether a request is taken and a chat is answered by the model."""
@@ -68,23 +70,22 @@ class Site:
             "max_tokens": 4,
             "messages": [{"role": "user", "content": "thing 7"}],
         }
-        with suppress(DomainError), self.client() as client:
-            ready = client.get("/readyz")["status"] == "ok"
-            answer = client.post("/v1/chat/completions", question)
+        with suppress(DomainError, ModelmillError), self.client() as client:
+            ready = client.ready()["status"] == "ok"
+            answer = client.request("POST", "/v1/chat/completions", json=question)
             return ready and answer["usage"]["completion_tokens"] > 0
         return False
 
     def ordered_dataset(self) -> tuple[str, str]:
         """Ids of a dataset and its job."""
         with self.client() as client:
-            file = client.upload(self._rows)
-            body = {"file_id": file["id"], "name": "rows", "mapping": MAPPING}
-            dataset = client.post("/v1/datasets", body)
+            file = client.files.upload(self._rows)
+            dataset = client.datasets.create(file_id=file["id"], name="rows", mapping=MAPPING)
         return dataset["id"], dataset["job_id"]
 
     def ordered_training(self, dataset_id: str, **more: Any) -> str:
         """Id of a training job."""
-        body = {
+        body: dict[str, Any] = {
             "model": MODEL,
             "training_file": dataset_id,
             "suffix": "kinds",
@@ -92,20 +93,18 @@ class Site:
             **more,
         }
         with self.client() as client:
-            return str(client.post("/v1/fine_tuning/jobs", body)["id"])
+            return str(client.fine_tuning.jobs.create(**body)["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Its record; empty while the gateway does not answer."""
-        with suppress(DomainError), self.client() as client:
-            found: dict[str, Any] = client.get(f"/v1/jobs/{job_id}")
-            return found
+        with suppress(DomainError, ModelmillError), self.client() as client:
+            return dict(client.jobs.retrieve(job_id))
         return {}
 
     def has_open_jobs(self) -> bool:
         """Whether any job has not ended; builds are ordered by the system itself."""
-        with suppress(DomainError), self.client() as client:
-            jobs = client.get("/v1/jobs?limit=100")["data"]
-            return any(job["status"] in ("queued", "running") for job in jobs)
+        with suppress(DomainError, ModelmillError), self.client() as client:
+            return any(job["status"] in ("queued", "running") for job in client.jobs.list())
         return True
 
     def processes(self) -> dict[str, list[psutil.Process]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally, local_token
 from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.models import make_tiny_llama
@@ -89,11 +89,9 @@ async def watched(tmp_path_factory) -> AsyncIterator[Watched]:
         async with running_stack(state, options, lambda name, line: log.append(line)) as up:
             tap.hand_on_to(up.processes["trainer"].environment["TRAINER_OTLP_ENDPOINT"])
             version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
-            connection = Connection(up.runtime.http_url, local_token(state))
-            openai = AsyncOpenAI(
-                base_url=f"{connection.url}/v1", api_key=connection.token, max_retries=0
-            )
-            with GatewayClient(connection) as client:
+            url = up.runtime.http_url
+            openai = AsyncOpenAI(base_url=f"{url}/v1", api_key=local_token(state), max_retries=0)
+            with connect_locally(state, url) as client:
                 async with openai:
                     loop = Loop(state, up, client, openai, version.version_id, log)
                     async with prometheus_of(loop, folder) as prometheus:
@@ -125,6 +123,4 @@ async def serve_a_model(watched: Watched, folder) -> None:
     watched.training[trace_id] = span_id
     rows = write_rows(folder / "kinds.jsonl", 40, bad=2)
     version_id = await watched.learn(rows, headers=headers)
-    await asyncio.to_thread(
-        watched.loop.client.put, "/v1/aliases/kinds", {"version_id": version_id}
-    )
+    await asyncio.to_thread(watched.loop.client.aliases.set, "kinds", version_id=version_id)

@@ -140,9 +140,7 @@ async def test_metrics_pages_show_no_secret_and_no_text(watched: Watched):
 async def a_caller_with_limits(watched: Watched) -> AsyncOpenAI:
     """A client with a key of its own, which every process of the gateway knows."""
     limits = {"tokens": 1_000_000, "requests_per_minute": 6000}
-    made = await asyncio.to_thread(
-        watched.loop.client.post, "/v1/keys", {"name": "limited", "limits": limits}
-    )
+    made = await asyncio.to_thread(watched.loop.client.keys.create, name="limited", limits=limits)
     base_url = watched.loop.openai.base_url
     return AsyncOpenAI(base_url=base_url, api_key=made["key"], max_retries=5)
 
@@ -166,14 +164,14 @@ async def is_shown_here(prometheus: Prometheus, query: Query) -> bool:
 
 async def a_judge_beside_the_rules(watched: Watched) -> None:
     """The base model, as a judge of the policy in force."""
-    client, path = watched.loop.client, "/v1/moderation/policy"
+    client = watched.loop.client
     judge = {
         **{"id": "base", "classifier": watched.loop.base_version_id, "directions": "both"},
         **{"labels": {"animal": "harassment", "plant": None}, "threshold": 0.9},
         **{"severity": "low", "action": "flag", "on_failure": "open"},
     }
     documents = [{"name": "judge.yaml", "text": json.dumps({"judges": [judge]})}]
-    await asyncio.to_thread(client.put, path, {"documents": documents})
+    await asyncio.to_thread(client.policies.set, documents=documents)
 
 
 async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: Watched, tmp_path):

@@ -132,7 +132,7 @@ def test_an_answer_that_breaks_off_ends_with_one_line(
     shown = capsys.readouterr()
     assert shown.out == "Hello, \n"
     (line,) = shown.err.splitlines()
-    assert ("did not answer in time" if ended == "told" else "the gateway does not answer") in line
+    assert ("did not answer in time" if ended == "told" else "was lost") in line
 
 
 def test_who_waits_for_a_model_that_is_loaded_sees_how_far_it_is(

@@ -12,11 +12,10 @@ import pytest
 from cli_support.gateways import Handler, told_of
 from modelmill_bus.kinds import dataset_id_of
 from modelmill_cli.app import run_app
-from modelmill_cli.errors import JobEndedBadlyError
-from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.job_watch import LossCurve, watch_job
 from modelmill_cli.job_words import turn_words
 from modelmill_cli.tables import LiveWords
+from modelmill_client import JobFailedError, Modelmill
 from rich.console import Console
 
 QUEUED = {
@@ -170,13 +169,12 @@ def test_what_goes_into_a_pipe_has_each_job_in_one_line(gateway, capsys, monkeyp
     assert f"ds-{'1' * 32}" in line
 
 
-def watched(gateway: Gateway) -> tuple[str, Exception | None]:
+def watched(gateway: Gateway, **more: Any) -> tuple[str, Exception | None]:
     console = Console(file=io.StringIO(), width=100)
-    address = Connection(f"http://127.0.0.1:{gateway.server_port}", "token")
     try:
-        with GatewayClient(address) as client:
-            watch_job(client, "ftjob-1", "training", console)
-    except JobEndedBadlyError as error:
+        with Modelmill(f"http://127.0.0.1:{gateway.server_port}", "token") as client:
+            watch_job(client, "ftjob-1", "training", console, **more)
+    except JobFailedError as error:
         return console.file.getvalue(), error
     return console.file.getvalue(), None
 
@@ -190,6 +188,15 @@ def test_a_watched_job_draws_its_losses_when_it_has_ended(gateway):
     assert error is None
     assert "training loss by optimizer step" in drawn
     assert "loss 0.125" in drawn
+
+
+def test_figures_of_a_watched_job_reach_who_asked_for_them(gateway):
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    gateway.events = [{"phase": "train", "step": 1, "loss": 2.5}, {"status": "succeeded"}]
+    seen: list[dict[str, Any]] = []
+
+    watched(gateway, on_figures=seen.append)
+    assert [(figures["step"], figures["loss"]) for figures in seen] == [(1, 2.5)]
 
 
 def test_a_job_that_did_not_learn_says_so_with_advice(gateway, capsys):

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
@@ -13,6 +14,7 @@ from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state, snapshot_part, snapshot_state
 from modelmill_cli.state_check import compare_gateway, compare_snapshot
+from modelmill_client import Modelmill
 from modelmill_job_index.book import Rest, pack, unpack
 from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import LENGTH_BYTES, MODEL, Snapshots
@@ -87,23 +89,18 @@ async def test_a_snapshot_with_another_state_and_a_valid_checksum_differs(bus):
         assert (asked["job_id"], asked["kind"], asked["tenant"]) == (job_id, "train", "acme")
 
 
-class Gateway:
-    """Answers every list from `says`, in pages of one."""
+def gateway_with(jobs: list[dict]) -> httpx.MockTransport:
+    """Has these jobs and nothing else, in pages of one."""
 
-    def __init__(self, says: dict[str, list[dict]]) -> None:
-        self._says = says
-
-    def __enter__(self) -> "Gateway":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def get(self, path: str, *, limit: int, after: str = "") -> dict:
-        items = self._says.get(path, [])
+    def answer(request: httpx.Request) -> httpx.Response:
+        items = jobs if request.url.path == "/v1/jobs" else []
         ids = [item["id"] for item in items]
+        after = request.url.params.get("after")
         start = ids.index(after) + 1 if after else 0
-        return {"data": items[start : start + 1], "has_more": start + 1 < len(items)}
+        page = {"data": items[start : start + 1], "has_more": start + 1 < len(items)}
+        return httpx.Response(200, json=page)
+
+    return httpx.MockTransport(answer)
 
 
 async def test_the_gateway_is_compared_for_every_tenant_and_the_first_difference_is_said(bus):
@@ -112,9 +109,9 @@ async def test_the_gateway_is_compared_for_every_tenant_and_the_first_difference
     asked = []
 
     def says(told: list[dict]):
-        def ask(tenant: str) -> Gateway:
+        def ask(tenant: str) -> Modelmill:
             asked.append(tenant)
-            return Gateway({"/v1/jobs": told})
+            return Modelmill("http://gateway", "token", transport=gateway_with(told))
 
         return ask
 

@@ -1,17 +1,20 @@
 """The build that follows a training by itself: waited for, and no reason to end when it fails."""
 
-from collections.abc import Iterator
+import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from modelmill_client import JobFailedError, Modelmill
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.run_recipe import RecipeRun
 from modelmill_recipes.run_record import RunRecord
-from modelmill_service_kit.errors import PreconditionError, UnavailableError
+from modelmill_service_kit.errors import UnavailableError
 
 SUMMARY = {"status": "succeeded", "result": {"version_id": "mv-lora", "summary": {"learned": True}}}
+FAILED: Any = {"id": "job-build", "kind": "optimize", "error": {"message": "it lost too much"}}
 
 
 class Gateway:
@@ -22,24 +25,23 @@ class Gateway:
         self._file = {"id": "file-1", "sha256": sha256(file.read_bytes()).hexdigest()}
         self._builds = [{"id": each, "spec": {"source_version_id": "mv-lora"}} for each in builds]
 
-    def get(self, path: str, **parameters: Any) -> Any:
-        if path == "/v1/aliases":
-            return {"data": []}
-        if path.startswith("/v1/jobs/"):
-            return SUMMARY
-        return {"id": path.rpartition("/")[2], "serving_version_id": self.serves}
+    def client(self) -> Modelmill:
+        return Modelmill("http://gateway", "token", transport=httpx.MockTransport(self._answer))
 
-    def each(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
-        return iter([self._file] if path == "/v1/files" else self._builds)
-
-    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
-        return {"id": "made-1"}
-
-    def put(self, path: str, body: Any) -> Any:
-        return body
-
-    def upload(self, file: Path, *, purpose: str = "fine-tune") -> Any:
-        raise AssertionError(file)
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        lists: dict[str, Any] = {"/v1/files": [self._file], "/v1/aliases": []}
+        if request.method == "PUT":
+            body = json.loads(request.read())
+        elif request.method == "POST":
+            body = {"id": "made-1"}
+        elif path.startswith("/v1/jobs/"):
+            body = SUMMARY
+        elif path.startswith("/v1/models/"):
+            body = {"id": path.rpartition("/")[2], "serving_version_id": self.serves}
+        else:
+            body = {"data": lists.get(path, self._builds)}
+        return httpx.Response(200, json=body)
 
 
 class Steps:
@@ -66,11 +68,11 @@ def test_where_the_build_fails_the_model_is_served_as_it_was_trained(
 
     def follow(job_id: str, title: str) -> Any:
         gateway.serves = "mv-lora"  # as the gateway decides once the build has ended
-        raise PreconditionError("it lost too much")
+        raise JobFailedError(FAILED)
 
-    run = RecipeRun(recipe, gateway, follow, str, RunRecord.of(tmp_path, "r"), steps)
+    run = RecipeRun(recipe, gateway.client(), follow, str, RunRecord.of(tmp_path, "r"), steps)
     made = run()
-    assert steps.said["build"] == "left it lost too much. mv-lora is served"
+    assert steps.said["build"] == "left optimize job job-build: it lost too much. mv-lora is served"
     assert made.aliases == {"wordnet": "mv-lora"}
 
 
@@ -80,7 +82,7 @@ def test_where_no_build_is_ordered_the_run_ends_with_the_remedy(
     recipe, steps = _without_evaluation(recipe_file), Steps()
     gateway = Gateway(recipe.files[0], [])
     record = RunRecord.of(tmp_path, "r")
-    run = RecipeRun(recipe, gateway, _never, str, record, steps, build_wait_seconds=0.0)
+    run = RecipeRun(recipe, gateway.client(), _never, str, record, steps, build_wait_seconds=0.0)
     with pytest.raises(UnavailableError, match="whether optimizer-builder runs"):
         run()
 

@@ -9,18 +9,19 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.demo import recipe as demo
 from modelmill_cli.demo.journey import prepare_base
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, connect, connect_locally
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_words import Job
 from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
+from modelmill_client import Modelmill, ModelmillError
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from rich.console import Console
 
@@ -29,9 +30,6 @@ from tests.bench.methods.matrix import TaskResult, measure
 from tests.bench.methods.recipe import Recipe, read_recipe
 from tests.bench.methods.report import print_report, task_table, write_report
 from tests.bench.methods.steps import Steps
-
-TOKEN_LIFE = timedelta(days=2)
-"""A matrix takes hours."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except Interrupted:
         return 130
-    except DomainError as error:
+    except (DomainError, ModelmillError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print_report(console, measured)
@@ -88,10 +86,9 @@ async def _run(asked: argparse.Namespace, recipe: Recipe, console: Console) -> l
     if not asked.running:
         options = StackOptions(http_port=asked.http_port, overrides=_overrides(recipe))
     asked.keep.mkdir(parents=True, exist_ok=True)
-    async with _connection(state, options, asked.keep / "stack.log", console) as connection:
+    async with _connection(state, options, asked.keep / "stack.log", console) as client:
         if recipe.wants_demo_base:
             await _bring_demo_base(state)
-        client = GatewayClient(connection)
         try:
             return await asyncio.to_thread(_measure, asked, recipe, client, console)
         finally:
@@ -101,14 +98,14 @@ async def _run(asked: argparse.Namespace, recipe: Recipe, console: Console) -> l
 @asynccontextmanager
 async def _connection(
     state: StateFolder, options: StackOptions | None, log_file: Path, console: Console
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[Modelmill]:
     """To what runs already, or to a stack for as long as the block goes on."""
     if options is None:
-        yield Connection.find(state, life=TOKEN_LIFE)
+        yield connect(state)
         return
     console.print(f"starting NATS and six services ({log_file} has their logs) ...")
     async with logged_stack(state, options, log_file) as stack:
-        yield Connection(stack.runtime.http_url, local_token(state, life=TOKEN_LIFE))
+        yield connect_locally(state, stack.runtime.http_url)
 
 
 async def _bring_demo_base(state: StateFolder) -> None:
@@ -118,9 +115,9 @@ async def _bring_demo_base(state: StateFolder) -> None:
 
 
 def _measure(
-    asked: argparse.Namespace, recipe: Recipe, client: GatewayClient, console: Console
+    asked: argparse.Namespace, recipe: Recipe, client: Modelmill, console: Console
 ) -> list[TaskResult]:
-    def watch(job_id: str, title: str) -> dict[str, object]:
+    def watch(job_id: str, title: str) -> Job:
         return watch_job(client, job_id, title, console)
 
     steps = Steps(recipe, client, Jobs(client, watch), data=asked.data, keep=asked.keep)

@@ -7,9 +7,10 @@ right for an arm whose learning rate is above 0.001, and every second one for al
 
 import json
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
+
+import httpx
+from modelmill_client import Modelmill
 
 Record = dict[str, Any]
 
@@ -19,14 +20,10 @@ TEST_SHARE = 4
 
 
 class FakeGateway:
-    """One tenant's files, datasets, models and jobs.
+    """One tenant's files, datasets, models and jobs."""
 
-    Args:
-        missing: Makes the error for what there is not.
-    """
-
-    def __init__(self, missing: Callable[[str], Exception]) -> None:
-        self._missing = missing
+    def __init__(self) -> None:
+        self.client = Modelmill("http://fake", "token", transport=httpx.MockTransport(self._asked))
         self.failures: Counter[str] = Counter()
         """Of jobs of a kind, the next so many tries fail."""
         self._by_key: dict[str, tuple[Any, Record]] = {}
@@ -35,43 +32,55 @@ class FakeGateway:
         self._rows: dict[str, list[Record]] = {}
         self._answers: dict[str, str] = {"mv-base": "some"}
 
-    def upload(self, file: Path, *, purpose: str = "fine-tune") -> Record:
-        """A file of JSON lines."""
+    def _asked(self, request: httpx.Request) -> httpx.Response:
+        path, content = request.url.path, request.read()
+        try:
+            if path == "/v1/files":
+                answer: Any = self._upload(content.split(b"\r\n\r\n")[-1].split(b"\r\n--")[0])
+            elif path.endswith("/report"):
+                return self._report(path)
+            elif request.method == "POST":
+                key = request.headers.get("idempotency-key", "")
+                answer = self._post(path, json.loads(content or b"{}"), key)
+            else:
+                answer = self.get(path)
+        except KeyError as error:
+            return httpx.Response(404, json={"error": {"message": f"no {error}"}})
+        return httpx.Response(200, json=answer)
+
+    def _upload(self, content: bytes) -> Record:
+        """A file of JSON lines; the last part of a form."""
         shown = self._show("/v1/files", {"id": f"file-{len(self._shown)}"})
-        self._rows[shown["id"]] = [json.loads(line) for line in file.read_text().splitlines()]
+        self._rows[shown["id"]] = [json.loads(line) for line in content.splitlines()]
         return shown
 
-    def get(self, path: str, **parameters: Any) -> Any:
+    def get(self, path: str) -> Any:
         """What is shown under a path, or a list of it."""
         if path == "/v1/models":
             return {"data": [each for each in self._shown.values() if "form" in each]}
         if path == "/v1/jobs":
             return {"data": [each for each in self._shown.values() if "kind" in each]}
-        if path not in self._shown:
-            raise self._missing(path)
         return self._shown[path]
 
-    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
+    def _post(self, path: str, body: Any, key: str) -> Any:
         """An order, or a desired state."""
         if path.endswith("/resume"):
             job = self._shown[path.removesuffix("/resume")]
             job["status"] = self._end(job["kind"])
             return job
-        key = (headers or {}).get("idempotency-key", "")
         ordered, answer = self._by_key.get(key, (body, None))
         if ordered != body:
-            raise self._missing(f"{key} was used for another order")
+            raise KeyError(f"{key} was used for another order")
         if answer is None:
             make = {DATASETS: self._dataset, TRAINING: self._train, EVALUATIONS: self._evaluate}
             answer = make[path](json.loads(json.dumps(body)))
             self._by_key[key or f"no key {len(self._by_key)}"] = (body, answer)
         return answer
 
-    def download(self, path: str, target: Path, **parameters: Any) -> None:
+    def _report(self, path: str) -> httpx.Response:
         """The rows of an evaluation."""
-        assert parameters == {"format": "rows"}
         job = self.get(f"/v1/jobs/{path.split('/')[3]}")
-        target.write_text("".join(json.dumps(line) + "\n" for line in job["lines"]))
+        return httpx.Response(200, text="".join(json.dumps(line) + "\n" for line in job["lines"]))
 
     def _dataset(self, body: Record) -> Record:
         dataset = f"ds-{len(self._shown)}"

@@ -3,14 +3,14 @@
 import itertools
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from modelmill_cli.errors import JobEndedBadlyError, WorkFailedError
+from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.job_words import Job
+from modelmill_client import JobFailedError, Modelmill
 
 from tests.bench.methods.ledger import digest_of
 
-Job = dict[str, Any]
 Watch = Callable[[str, str], Job]
 """Follows the job of an id under a title; see `modelmill_cli.job_watch.watch_job`."""
 
@@ -21,23 +21,11 @@ APPEAR_SECONDS = 60.0
 """What a job makes is announced after its success, and is listed a moment later."""
 
 
-class Gateway(Protocol):
-    """The part of `modelmill_cli.gateway_client.GatewayClient` that a bench needs."""
-
-    def get(self, path: str, **parameters: Any) -> Any: ...
-
-    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any: ...
-
-    def upload(self, file: Path, *, purpose: str = ...) -> Any: ...
-
-    def download(self, path: str, target: Path, **parameters: Any) -> None: ...
-
-
 class Jobs:
     """Orders and follows. The same order is the same job, also of a bench that was killed."""
 
-    def __init__(self, gateway: Gateway, watch: Watch) -> None:
-        self._gateway = gateway
+    def __init__(self, client: Modelmill, watch: Watch) -> None:
+        self._client = client
         self._watch = watch
 
     def ordered(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -48,29 +36,31 @@ class Jobs:
         """
         key = f"bench-{digest_of([path, body])}"
         for attempt in itertools.count():
-            headers = {"idempotency-key": f"{key}-{attempt}" if attempt else key}
-            accepted: dict[str, Any] = self._gateway.post(path, body, headers=headers)
+            once = f"{key}-{attempt}" if attempt else key
+            accepted: dict[str, Any] = self._client.request(
+                "POST", path, json=body, idempotency_key=once
+            )
             job_id = job_of(accepted)
-            status = self._gateway.get(f"/v1/jobs/{job_id}")["status"]
+            status = self._client.jobs.retrieve(job_id)["status"]
             if status != "cancelled":
                 break
         if status in RUN_AGAIN:
-            self._gateway.post(f"/v1/jobs/{job_id}/resume", {})
+            self._client.jobs.resume(job_id)
         return accepted
 
     def ended(self, job_id: str, title: str) -> Job:
         """The job's record, once it has succeeded.
 
         Raises:
-            JobEndedBadlyError: it failed or was cancelled.
+            JobFailedError: it failed or was cancelled.
         """
         try:
             return self._watch(job_id, title)
-        except JobEndedBadlyError:
+        except JobFailedError:
             # The events of a job that was run again tell of its first end, too.
-            if self._gateway.get(f"/v1/jobs/{job_id}")["status"] not in UNDER_WAY:
+            if self._client.jobs.retrieve(job_id)["status"] not in UNDER_WAY:
                 raise
-        while (job := self._gateway.get(f"/v1/jobs/{job_id}"))["status"] in UNDER_WAY:
+        while (job := self._client.jobs.retrieve(job_id))["status"] in UNDER_WAY:
             time.sleep(POLL_SECONDS)
         return job if job["status"] == "succeeded" else self._watch(job_id, title)
 

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modelmill_cli.demo.recipe import BASE_NAME
-from modelmill_cli.errors import GatewayError, WorkFailedError
+from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.job_words import Job
+from modelmill_client import ApiStatusError, Modelmill
 from modelmill_service_kit.errors import PreconditionError
 
-from tests.bench.methods.jobs import Gateway, Jobs, job_of
+from tests.bench.methods.jobs import Jobs, job_of
 from tests.bench.methods.ledger import Ledger, Result, digest_of
 from tests.bench.methods.recipe import REJECTED, Arm, Recipe, Task
 from tests.bench.methods.rows import as_lines, draw_rows
@@ -27,10 +30,10 @@ class Steps:
     """
 
     def __init__(
-        self, recipe: Recipe, gateway: Gateway, jobs: Jobs, *, data: Path, keep: Path
+        self, recipe: Recipe, client: Modelmill, jobs: Jobs, *, data: Path, keep: Path
     ) -> None:
         self._recipe = recipe
-        self._gateway = gateway
+        self._client = client
         self._jobs = jobs
         self._data = data
         self._keep = keep
@@ -43,7 +46,8 @@ class Steps:
             PreconditionError: there is none that can be trained.
         """
         wanted = BASE_NAME if self._recipe.wants_demo_base else self._recipe.base
-        for model in self._gateway.get("/v1/models")["data"]:
+        models: list[Any] = [*self._client.models.list()]
+        for model in models:
             named = wanted in (model["id"], model.get("name"))
             if named and model.get("form") == "safetensors" and not model.get("job_id"):
                 return str(model["id"])
@@ -57,13 +61,13 @@ class Steps:
         file.write_bytes(content)
 
         def send() -> Result:
-            return {"file_id": self._gateway.upload(file)["id"]}
+            return {"file_id": self._client.files.upload(file)["id"]}
 
         choices = {"rows": digest_of(content.decode())}
         file_id = str(self._ledger.done(f"{task.name}-rows", choices, send)["file_id"])
         try:
-            self._gateway.get(f"/v1/files/{file_id}")
-        except GatewayError as error:
+            self._client.files.retrieve(file_id)
+        except ApiStatusError as error:
             raise PreconditionError(
                 f"{self._keep} is the bench of another Modelmill, for this one knows no {file_id}."
                 " Name the state folder that it was begun on, or another folder to keep"
@@ -85,9 +89,10 @@ class Steps:
         def make() -> Result:
             accepted = self._jobs.ordered("/v1/datasets", body)
             job = self._jobs.ended(job_of(accepted), f"{name}: data-prep")
-            path = f"/v1/datasets/{accepted['id']}"
-            self._jobs.appeared(name, lambda: self._gateway.get(path)["status"] == "ready")
-            return {"dataset_id": accepted["id"], "summary": job["result"]["summary"]}
+            dataset_id = accepted["id"]
+            status = partial(self._client.datasets.retrieve, dataset_id)
+            self._jobs.appeared(name, lambda: status()["status"] == "ready")
+            return {"dataset_id": dataset_id, "summary": job["result"]["summary"]}
 
         return self._ledger.done(f"{name}-dataset", body, make)
 
@@ -137,18 +142,18 @@ class Steps:
         return self._ledger.done(f"{task.name}-{name}-score", body, make)
 
     def _sizes(self) -> dict[str, int]:
-        models = self._gateway.get("/v1/models")["data"]
+        models: list[Any] = [*self._client.models.list()]
         return {model["id"]: int(model.get("size_bytes") or 0) for model in models}
 
     def _answers(self, job_id: str, name: str) -> list[dict[str, Any]]:
         file = self._keep / "answers" / f"{name}.jsonl"
         file.parent.mkdir(exist_ok=True)
-        self._gateway.download(f"/v1/evaluations/{job_id}/report", file, format="rows")
+        self._client.evaluations.download_report(job_id, file, format="rows")
         with file.open(encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
 
 
-def _scored(job: dict[str, Any], answers: list[dict[str, Any]]) -> Result:
+def _scored(job: Job, answers: list[dict[str, Any]]) -> Result:
     suite = job["result"]["summary"]["suites"]["dataset"]
     if MEASURE not in suite["measures"]:
         raise WorkFailedError("the rows' answers are too many to choose among: take other rows")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from modelmill_client import ApiStatusError, JobFailedError, ModelmillError
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
@@ -26,7 +27,7 @@ from modelmill_cli.commands import (
     up,
     usage,
 )
-from modelmill_cli.errors import GatewayError, WorkFailedError, say_system_error
+from modelmill_cli.errors import WorkFailedError, say_system_error
 from modelmill_cli.interrupts import Interrupted
 from modelmill_cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
 
@@ -98,11 +99,11 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return WORK_FAILED  # whoever read our output has gone, and knows why
-    except (DomainError, TyperException, OSError) as error:
+    except (DomainError, ModelmillError, TyperException, OSError) as error:
         for line in _lines_of(error):
             typer.secho("mill: ", fg=typer.colors.RED, nl=False, err=True)
             typer.echo(line, err=True)
-        return WORK_FAILED if isinstance(error, WorkFailedError) else CANNOT
+        return WORK_FAILED if isinstance(error, WorkFailedError | JobFailedError) else CANNOT
 
 
 def _lines_of(error: Exception) -> Iterator[str]:
@@ -113,8 +114,8 @@ def _lines_of(error: Exception) -> Iterator[str]:
         if said:  # else help was asked for, by saying nothing
             end = "" if said.endswith("?") else "."
             yield f"{said}{end} `{_asked_of(error)} --help` lists what there is"
-    elif isinstance(error, GatewayError) and len(error.errors) > 1:
-        yield from map(_one_line, error.errors)
+    elif isinstance(error, ApiStatusError) and len(error.errors) > 1:
+        yield from (_one_line(f"{error.call}: {error.status}: {each}") for each in error.errors)
     elif isinstance(error, OSError):
         yield _one_line(say_system_error(error))
     else:

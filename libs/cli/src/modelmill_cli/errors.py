@@ -1,50 +1,14 @@
 """Errors of the command line."""
 
 import errno
-from collections.abc import Mapping
-from typing import Any
 
 from modelmill_service_kit.errors import DISK_FULL_ERRNOS, DomainError, PreconditionError
-
-
-class GatewayError(DomainError):
-    """The gateway refused; the message is its own."""
-
-    reason = "GATEWAY_REFUSED"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        may_pass: bool = False,
-        said: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        """Of its answer in HTTP; 0 where there was none."""
-        self.said = said or {}
-        """The gateway's `error`, where its answer has one."""
-        self.may_pass = may_pass
-        """Whether the same call may succeed later."""
-
-    @property
-    def errors(self) -> list[str]:
-        """Everything that is wrong with what was asked, each with the call that asked it."""
-        call = self.message.removesuffix(str(self.said.get("message")))
-        return [f"{call}{each}" for each in self.said.get("errors") or ()]
 
 
 class WorkFailedError(DomainError):
     """What was asked for was begun, and ended badly."""
 
     reason = "WORK_FAILED"
-
-
-class JobEndedBadlyError(WorkFailedError):
-    """The job failed or was cancelled; the message has its own error and remedy."""
-
-    reason = "JOB_ENDED_BADLY"
 
 
 class StackFailedError(WorkFailedError):

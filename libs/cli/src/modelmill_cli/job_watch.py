@@ -1,17 +1,13 @@
 """Follows a job through the gateway, and shows its progress and its loss curve."""
 
-import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import httpx
 import plotext
-from modelmill_service_kit.errors import UnavailableError
+from modelmill_client import JobFailedError, Modelmill, ModelmillError, types
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -24,9 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from modelmill_cli.errors import GatewayError, JobEndedBadlyError
-from modelmill_cli.gateway_client import GatewayClient, unreachable
-from modelmill_cli.job_words import TERMINAL, advice_words, error_words, log_tail, turn_words
+from modelmill_cli.job_words import Job, advice_words, log_tail, turn_words
 from modelmill_cli.tables import LOOK_SECONDS, LiveWords
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -41,7 +35,7 @@ class LossCurve:
         self._by_step: dict[int, float] = {}
         self._rates: dict[int, float] = {}
 
-    def observe(self, figures: dict[str, Any]) -> None:
+    def observe(self, figures: Mapping[str, Any]) -> None:
         """Take one progress report."""
         if figures.get("phase") == "train" and "loss" in figures:
             step = int(figures["step"])
@@ -81,100 +75,12 @@ def _plot(console: Console, title: str, by_step: dict[int, float], lines: int) -
     console.print(Text.from_ansi(plotext.build()))
 
 
-PAGE = 100
-MAX_PAGES = 20
-"""More events than are kept of any job."""
-
-
-def curve_of(client: GatewayClient, job_id: str) -> LossCurve:
+def curve_of(client: Modelmill, job_id: str) -> LossCurve:
     """What its events say of its steps, read page by page, newest first."""
     curve = LossCurve()
-    after: dict[str, Any] = {}
-    for _ in range(MAX_PAGES):
-        page = client.get(f"/v1/jobs/{job_id}/events", limit=PAGE, **after)
-        events = page.get("data") or []
-        for event in events:
-            curve.observe(event.get("data") or {})
-        if not page.get("has_more") or not events:
-            break
-        after = {"after": events[-1]["id"]}
+    for event in client.jobs.events(job_id):
+        curve.observe(event.get("data") or {})
     return curve
-
-
-RETRY_SECONDS = 1.0
-PATIENCE_SECONDS = 60.0
-"""A gateway that is away for longer, with no event in between, is given up on."""
-
-
-@dataclass(frozen=True)
-class ServerSentEvent:
-    """One event of a stream."""
-
-    id: str
-    """What a reconnect resumes after; empty when the stream has no ids."""
-    body: dict[str, Any]
-
-
-def follow_job(client: GatewayClient, job_id: str) -> Iterator[dict[str, Any]]:
-    """Every event of a job from its first to its last, each once, over any number of connections.
-
-    Raises:
-        GatewayError: no such job, or it may not be seen.
-        UnavailableError: the gateway stayed away for a minute.
-    """
-    seen, is_over, lost_at = "", False, None
-    while True:
-        lost: httpx.TransportError | None = None
-        try:
-            headers = {"accept": "text/event-stream"} | ({"last-event-id": seen} if seen else {})
-            with client.stream(f"/v1/jobs/{job_id}/events", headers) as lines:
-                lost_at = None
-                for event in parse_events(lines):
-                    seen, is_over = event.id or seen, is_last(event.body)
-                    yield event.body
-                # A job that failed and was resumed has such an event in between: its stream goes
-                # on behind it, and ends with the job.
-                if is_over:
-                    return
-        except httpx.TransportError as error:
-            lost = error
-        except GatewayError as error:
-            if not error.may_pass:
-                raise
-        lost_at = time.monotonic() if lost_at is None else lost_at
-        if time.monotonic() - lost_at > PATIENCE_SECONDS:
-            raise UnavailableError(unreachable(lost) or f"no news of job {job_id} any more")
-        time.sleep(RETRY_SECONDS)
-
-
-def is_last(event: dict[str, Any]) -> bool:
-    """Whether nothing comes after this one, unless the job is resumed."""
-    return (event.get("data") or {}).get("status") in TERMINAL
-
-
-def parse_events(lines: Iterator[str]) -> Iterator[ServerSentEvent]:
-    """The events in a stream's lines; comments and what is no JSON object are skipped."""
-    event_id, data = "", list[str]()
-    for line in lines:
-        field, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if field == "id":
-            event_id = value
-        elif field == "data":
-            data.append(value)
-        elif not line and data:
-            body = _json_object("\n".join(data))
-            data = []
-            if body is not None:
-                yield ServerSentEvent(event_id, body)
-
-
-def _json_object(text: str) -> dict[str, Any] | None:
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return None  # such as OpenAI's closing [DONE]
-    return body if isinstance(body, dict) else None
 
 
 class JobDisplay(AbstractContextManager["JobDisplay"], Protocol):
@@ -262,14 +168,14 @@ class Lines(JobDisplay):
 
 
 def watch_job(
-    client: GatewayClient,
+    client: Modelmill,
     job_id: str,
     title: str,
     console: Console,
     *,
-    on_figures: Callable[[dict[str, Any]], None] = lambda _: None,
+    on_figures: Callable[[Mapping[str, Any]], None] = lambda _: None,
     turn_seconds: float = LOOK_SECONDS,
-) -> dict[str, Any]:
+) -> Job:
     """Show the job's phases, figures and losses until it ends; return its record.
 
     Args:
@@ -277,13 +183,13 @@ def watch_job(
         turn_seconds: while it waits, between two looks at where.
 
     Raises:
-        JobEndedBadlyError: it did not succeed.
+        JobFailedError: it did not succeed.
     """
     curve, words = LossCurve(), ""
     with display_on(console, title) as display:
         ask = partial(_turn_now, client, job_id)
         with LiveWords(ask, lambda it: display.show(figures=it), turn_seconds) as turn:
-            for event in follow_job(client, job_id):
+            for event in client.jobs.follow(job_id):
                 facts = event.get("data") or {}
                 turn.waits("phase" not in facts and facts.get("status") == "queued")
                 if "phase" not in facts:
@@ -296,28 +202,28 @@ def watch_job(
                 step, total = (int(facts.get(field) or 0) for field in ("step", "total_steps"))
                 display.show(phase=facts["phase"], figures=words, step=step, total=total)
     curve.draw(console)
-    return _ended_well(client.get(f"/v1/jobs/{job_id}"), title, console)
+    return _ended_well(client.jobs.retrieve(job_id), title, console)
 
 
-def _turn_now(client: GatewayClient, job_id: str) -> str:
+def _turn_now(client: Modelmill, job_id: str) -> str:
     """Where the job waits; empty when it does not, or nobody answers yet."""
     try:
-        return turn_words(client.get(f"/v1/jobs/{job_id}"))
-    except (GatewayError, UnavailableError):
+        return turn_words(client.jobs.retrieve(job_id))
+    except ModelmillError:
         return ""  # whoever follows the events waits for the gateway, or says what is wrong
 
 
-def _ended_well(job: dict[str, Any], title: str, console: Console) -> dict[str, Any]:
+def _ended_well(job: types.Job, title: str, console: Console) -> Job:
     if job["status"] != "succeeded":
         if log_tail(job):
             console.print(log_tail(job), markup=False, highlight=False)
-        raise JobEndedBadlyError(f"{title} {job['id']}: {error_words(job) or job['status']}")
+        raise JobFailedError(job)
     if advice := advice_words(job):
         console.print(f"[yellow]{title}[/yellow]: {escape(advice)}", soft_wrap=True)
     return job
 
 
-def figures_line(metrics: dict[str, Any], eta_seconds: float | None) -> str:
+def figures_line(metrics: Mapping[str, Any], eta_seconds: float | None) -> str:
     """Loss, rate and time left, of what a progress report has."""
     words = []
     if "loss" in metrics:

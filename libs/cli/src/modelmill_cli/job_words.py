@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN, dataset_id_of
+from modelmill_client.errors import failure_of
 
 from modelmill_cli.tables import megabytes
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
-Job = dict[str, Any]
+Job = Mapping[str, Any]
+"""A record as the gateway shows it."""
 
 
 def turn_words(job: Job, now: float | None = None) -> str:
@@ -61,15 +63,8 @@ def dataset_of(job: Job) -> str:
     return str(_spec(job).get("dataset_id") or "")
 
 
-def _spec(job: Job) -> dict[str, Any]:
+def _spec(job: Job) -> Mapping[str, Any]:
     return job.get("spec") or {}
-
-
-def error_words(job: Job) -> str:
-    """Why it failed, and what to do about it; empty when it has not."""
-    error = job.get("error") or {}
-    message, remedy = str(error.get("message") or ""), str(error.get("remedy") or "")
-    return f"{message.rstrip('.')}. {remedy}" if message and remedy else message or remedy
 
 
 def advice_words(job: Job) -> str:
@@ -104,7 +99,7 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
         ("work", duration_words(cost.get("work_seconds") or 0.0)),
         ("trained on", f"{trained:,} tokens" if trained is not None else ""),
         ("spec sha256", job.get("spec_sha256")),
-        ("error", error_words(job)),
+        ("error", failure_of(job)),
         ("advice", advice_words(job)),
     ):
         if value not in (None, ""):
@@ -119,7 +114,7 @@ def seconds_left(job: Job) -> float | None:
     return left
 
 
-def _done_words(progress: dict[str, Any], left: float | None) -> str:
+def _done_words(progress: Mapping[str, Any], left: float | None) -> str:
     if not progress.get("done") and not progress.get("total"):
         return ""  # of a phase in which nothing is counted
     of = f" of {progress['total']}" if progress.get("total") else ""

@@ -36,7 +36,8 @@ ALL_SCOPES = (
     "usage",
     "budgets",
 )
-LONGEST_LIFE = timedelta(hours=24)
+LOCAL_LIFE, LONGEST_LIFE = timedelta(hours=1), timedelta(hours=24)
+"""Of tokens that commands make for themselves, and that `mill token` makes."""
 
 
 class LocalKeys:

@@ -17,11 +17,11 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import feedback_recorded
+from modelmill_client import ApiStatusError, types
 from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.verdict import Action, Direction, RuleMatch, Verdict
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
-from modelmill_cli.errors import GatewayError
 from modelmill_cli.tables import plain
 
 ACTIONS = tuple(action.name.lower() for action in Action)
@@ -176,12 +176,12 @@ def read_documents(files: list[Path]) -> dict[str, str]:
     return documents
 
 
-def by_name(documents: list[dict[str, str]]) -> dict[str, str]:
+def by_name(documents: Iterable[types.PolicyDocument]) -> dict[str, str]:
     """Documents as the gateway shows them."""
     return {document["name"]: document["text"] for document in documents}
 
 
-def as_sent(documents: dict[str, str]) -> list[dict[str, str]]:
+def as_sent(documents: dict[str, str]) -> list[types.PolicyDocumentBody]:
     """Documents as the gateway takes them."""
     return [{"name": name, "text": text} for name, text in documents.items()]
 
@@ -193,15 +193,15 @@ def changed(
 
     Raises:
         PreconditionError: nobody is there to say so, or somebody says no; nothing was changed.
-        GatewayError: it refuses otherwise.
+        ApiStatusError: it refuses otherwise.
     """
     if removed:
         body = body | {"remove_default_rules": removed}
     try:
         answer: dict[str, Any] = send(body)
-    except GatewayError as error:
-        rules = error.said.get("default_rules")
-        if error.said.get("code") != "default_rules_would_go" or not rules:
+    except ApiStatusError as error:
+        rules = error.error.get("default_rules")
+        if error.code != "default_rules_would_go" or not rules:
             raise
         _ask_whether_they_may_go(rules)
         answer = send(body | {"remove_default_rules": [*(removed or ()), *rules]})

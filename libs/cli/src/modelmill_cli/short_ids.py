@@ -1,17 +1,24 @@
 """Short ids in commands: a unique prefix stands for the whole id."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from urllib.parse import quote
+from typing import Any, Protocol
 
+from modelmill_client import ApiStatusError, Modelmill
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean
-
-from modelmill_cli.errors import GatewayError
-from modelmill_cli.gateway_client import GatewayClient
 
 NOT_FOUND = 404
 NAMED = 5
 """Candidates that an error names; of more it says how many there are."""
+
+
+class Listed(Protocol):
+    """The calls of the client for things of a sort."""
+
+    def list(self) -> Iterable[Any]: ...
+
+    def retrieve(self, named: str, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -19,13 +26,13 @@ class Sort:
     """Things of one sort, and where they are listed."""
 
     what: str
-    path: str
+    calls: Callable[[Modelmill], Listed]
     command: str
     """Which lists them for people."""
     begins: str = ""
     """How ids begin that may be shortened; names that people gave never are."""
 
-    def full_id(self, client: GatewayClient, given: str) -> str:
+    def full_id(self, client: Modelmill, given: str) -> str:
         """The id or name itself, or the only id that begins with it.
 
         Raises:
@@ -34,7 +41,7 @@ class Sort:
         """
         if self._is_there(client, given):
             return given
-        known = [str(each["id"]) for each in client.each(self.path)]
+        known = [str(each["id"]) for each in self.calls(client).list()]
         found = [each for each in known if given and self._shortens(given, each)]
         if len(found) == 1:
             return found[0]
@@ -49,10 +56,10 @@ class Sort:
             " what there is"
         )
 
-    def _is_there(self, client: GatewayClient, given: str) -> bool:
+    def _is_there(self, client: Modelmill, given: str) -> bool:
         try:
-            client.get(f"{self.path}/{quote(given, safe='')}")
-        except GatewayError as error:
+            self.calls(client).retrieve(given)
+        except ApiStatusError as error:
             # Who may not look, or cannot now, is told why by what was to be done with it.
             return error.status != NOT_FOUND
         return True
@@ -61,9 +68,9 @@ class Sort:
         return given.startswith(self.begins) and known.startswith(given)
 
 
-JOB = Sort("job", "/v1/jobs", "mill jobs list")
-EVALUATION = Sort("evaluation", "/v1/evaluations", "mill jobs list --kind evaluate")
-MODEL = Sort("model", "/v1/models", "mill models list", begins="mv-")
-DATASET = Sort("dataset", "/v1/datasets", "mill data list")
-FILE = Sort("file", "/v1/files", "mill data files")
-KEY = Sort("API key", "/v1/keys", "mill keys list")
+JOB = Sort("job", lambda client: client.jobs, "mill jobs list")
+EVALUATION = Sort("evaluation", lambda client: client.evaluations, "mill jobs list --kind evaluate")
+MODEL = Sort("model", lambda client: client.models, "mill models list", begins="mv-")
+DATASET = Sort("dataset", lambda client: client.datasets, "mill data list")
+FILE = Sort("file", lambda client: client.files, "mill data files")
+KEY = Sort("API key", lambda client: client.keys, "mill keys list")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from google.protobuf.json_format import MessageToDict
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import SHARED_TENANT
+from modelmill_client import Modelmill
 from modelmill_job_index.book import JobBook, unpack
 from modelmill_job_index.index import JobIndex
 from modelmill_job_index.snapshots import Snapshots, UnfitError
@@ -18,12 +19,9 @@ from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from modelmill_service_kit.errors import UnavailableError
 
-from modelmill_cli.gateway_client import GatewayClient
-
 NEVER = 10**12
 READ_SECONDS = 600.0
 ATTEMPTS = 3
-PAGE = 100
 
 Facts = Mapping[str, object]
 """What is compared of each thing, by its id."""
@@ -40,7 +38,7 @@ class Follows(Protocol):
 class Ask(Protocol):
     """Gives a client that speaks for a tenant."""
 
-    def __call__(self, tenant: str) -> GatewayClient: ...
+    def __call__(self, tenant: str) -> Modelmill: ...
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,12 @@ async def compare_gateway(bus: Bus, ask: Ask) -> list[Comparison]:
     known = _Known(bus)
     async with known.read():
         compared = []
-        for name, path in _PATHS.items():
+        for name in _LISTS:
             difference, count = "", 0
             for tenant in sorted(known.tenants()):
                 for _ in range(ATTEMPTS):  # it may be moving
                     truth = known.facts(name, tenant)
-                    told = await asyncio.to_thread(_told, ask, tenant, name, path)
+                    told = await asyncio.to_thread(_told, ask, tenant, name)
                     found = first_difference(truth, told, f"the gateway, asked by {tenant},")
                     if not found:
                         break
@@ -109,12 +107,12 @@ def first_difference(truth: Facts, told: Facts, who: str) -> str:
     return ""
 
 
-_PATHS = {
-    "jobs": "/v1/jobs",
-    "models": "/v1/models",
-    "datasets": "/v1/datasets",
-    "files": "/v1/files",
-    "aliases": "/v1/aliases",
+_LISTS: Mapping[str, Callable[[Modelmill], Iterable[Any]]] = {
+    "jobs": lambda client: client.jobs.list(),
+    "models": lambda client: client.models.list(),
+    "datasets": lambda client: client.datasets.list(),
+    "files": lambda client: client.files.list(),
+    "aliases": lambda client: client.aliases.list(),
 }
 
 
@@ -167,25 +165,15 @@ class _Known:
         return {each.name: each.version_id for each in self.aliases.list(tenant)}
 
 
-def _told(ask: Ask, tenant: str, name: str, path: str) -> Facts:
+def _told(ask: Ask, tenant: str, name: str) -> Facts:
     with ask(tenant) as client:
-        items = [*_items(client, path)]
+        items = [*_LISTS[name](client)]
     if name == "jobs":
         return {item["id"]: item["status"] for item in items}
     if name == "aliases":
         return {item["id"]: item["version_id"] for item in items}
     # Names are listed among the models, and datasets in the making among the datasets.
     return {item["id"]: item["digest"] for item in items if item.get("digest")}
-
-
-def _items(client: GatewayClient, path: str) -> Iterator[dict[str, Any]]:
-    after: dict[str, Any] = {}
-    while True:
-        page = client.get(path, limit=PAGE, **after)
-        yield from page["data"]
-        if not page.get("has_more"):
-            return
-        after = {"after": page["data"][-1]["id"]}
 
 
 class _Whole:

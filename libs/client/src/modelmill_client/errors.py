@@ -66,10 +66,15 @@ class JobFailedError(ModelmillError):
     """A job failed or was cancelled; the message has its own error and remedy."""
 
     def __init__(self, job: "Job") -> None:
-        failure = job["error"]
-        reason = f"{failure['message']} {failure['remedy']}".strip() if failure else job["status"]
-        super().__init__(f"{job['kind']} job {job['id']}: {reason}")
+        super().__init__(f"{job['kind']} job {job['id']}: {failure_of(job) or job['status']}")
         self.job = job
+
+
+def failure_of(job: Mapping[str, Any]) -> str:
+    """Why a job failed, and what to do about it; empty where it has not."""
+    failure = job.get("error") or {}
+    message, remedy = str(failure.get("message") or ""), str(failure.get("remedy") or "")
+    return f"{message.rstrip('.')}. {remedy}" if message and remedy else message or remedy
 
 
 class WaitTimeoutError(ModelmillError):

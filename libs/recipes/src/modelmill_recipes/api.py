@@ -1,28 +1,11 @@
-"""What running a recipe needs of the gateway; `mill` has it over HTTP."""
+"""What running a recipe needs besides the client of the gateway."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-Record = dict[str, Any]
+Record = Mapping[str, Any]
 """As the API gives it."""
-
-
-class Api(Protocol):
-    """Calls, with JSON bodies; refusals are raised as `modelmill_service_kit.errors`."""
-
-    def get(self, path: str, **parameters: Any) -> Any: ...
-
-    def each(self, path: str, **parameters: Any) -> Iterator[Record]:
-        """Every item of a list, over its pages."""
-
-    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any: ...
-
-    def put(self, path: str, body: Any) -> Any: ...
-
-    def upload(self, file: Path, *, purpose: str = "fine-tune") -> Any: ...
-
-
 FollowJob = Callable[[str, str], Record]
 """Shows a job, by its id and a title, until it ends; gives its record, or raises where it did not
 succeed."""

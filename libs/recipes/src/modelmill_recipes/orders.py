@@ -8,7 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from modelmill_recipes.api import Api, Record
+from modelmill_client import Modelmill
+
+from modelmill_recipes.api import Record
 from modelmill_recipes.recipe import Recipe
 
 CHUNK_BYTES = 1 << 20
@@ -65,11 +67,23 @@ def evaluation_order(recipe: Recipe, served_version_id: str, dataset_id: str) ->
     return Order("evaluation", "/v1/evaluations", {**recipe.evaluation, **own}, "evaluation")
 
 
-def stored_file(api: Api, file: Path) -> Mapping[str, Any] | None:
+def stored_file(client: Modelmill, file: Path) -> Mapping[str, Any] | None:
     """A file of the same content that was uploaded before."""
     sha256 = _sha256_of(file)
-    files = api.each("/v1/files", purpose="fine-tune")
+    files = client.files.list(purpose="fine-tune")
     return next((each for each in files if each["sha256"] == sha256), None)
+
+
+def version_of(client: Modelmill, name: str) -> str:
+    """The version that an id or an alias stands for."""
+    model: Record = client.models.retrieve(name)
+    return str(model.get("version_id") or model["id"])
+
+
+def serving_version(client: Modelmill, version_id: str) -> str:
+    """What serves a model; empty while its default build has not ended."""
+    model: Record = client.models.retrieve(version_id)
+    return str(model["serving_version_id"] or "")
 
 
 def _sha256_of(file: Path) -> str:

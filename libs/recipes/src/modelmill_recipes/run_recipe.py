@@ -11,24 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from modelmill_service_kit.errors import DomainError, InvalidInputError, UnavailableError
+from modelmill_client import ApiStatusError, JobFailedError, Modelmill
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
-from modelmill_recipes.api import Api, FollowJob, ImportBase, Record, StepView
+from modelmill_recipes.api import FollowJob, ImportBase, Record, StepView
 from modelmill_recipes.errors import GateNotMetError
 from modelmill_recipes.orders import (
     Order,
     build_orders,
     dataset_order,
     evaluation_order,
+    serving_version,
     stored_file,
     training_order,
+    version_of,
 )
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.run_record import RunRecord
 
-KEY_HEADER = "idempotency-key"
 DEFAULT_ALIAS = "default"
 BUILD_WAIT_SECONDS, LOOK_SECONDS = 60.0, 0.5
 """For a build to be ordered, and for its end to be known; and between two looks."""
@@ -60,7 +61,7 @@ class RecipeRun:
     def __init__(
         self,
         recipe: Recipe,
-        api: Api,
+        client: Modelmill,
         follow: FollowJob,
         import_base: ImportBase,
         record: RunRecord,
@@ -69,7 +70,7 @@ class RecipeRun:
         build_wait_seconds: float = BUILD_WAIT_SECONDS,
     ) -> None:
         self._recipe = recipe
-        self._api = api
+        self._client = client
         self._follow = follow
         self._import_base = import_base
         self._record = record
@@ -87,7 +88,7 @@ class RecipeRun:
             InvalidInputError: the API refuses a section; with the line in the recipe.
             GateNotMetError: the model did not learn, or a protection was not met; the alias
                 was not moved.
-            DomainError: a job ended badly, or the gateway is away. What was done stays done.
+            ModelmillError: a job ended badly, or the gateway is away. What was done stays done.
         """
         base = self._base()
         self._make_dataset(self._upload())
@@ -106,16 +107,15 @@ class RecipeRun:
             self._view.done("base", f"{base.name} {version_id}")
             return version_id
         with _in_section(self._recipe, "base"):
-            model = self._api.get(f"/v1/models/{quote(base, safe='')}")
-        return str(model.get("version_id") or model["id"])
+            return version_of(self._client, base)
 
     def _upload(self) -> str:
         """A file of the same content that was sent before is not sent again."""
         (file,) = self._recipe.files
-        if found := stored_file(self._api, file):
+        if found := stored_file(self._client, file):
             self._view.kept("files", f"{file.name} {found['id']}")
             return str(found["id"])
-        stored = self._api.upload(file)
+        stored = self._client.files.upload(file)
         self._view.done("files", f"{file.name} {stored['id']}")
         return str(stored["id"])
 
@@ -143,8 +143,7 @@ class RecipeRun:
 
     def _decided(self) -> str:
         """What serves the model; empty while its default build has not ended."""
-        model = self._api.get(f"/v1/models/{self.made.version_id}")
-        return str(model["serving_version_id"] or "")
+        return serving_version(self._client, self.made.version_id)
 
     def _follow_default_build(self) -> None:
         """A build that fails leaves the model to be served as it was trained.
@@ -160,7 +159,7 @@ class RecipeRun:
                 followed = job_id
                 try:
                     self._follow(job_id, "build")
-                except DomainError as error:
+                except JobFailedError as error:
                     failure = error.message
                 gives_up_at = time.monotonic() + self._build_wait_seconds
             elif time.monotonic() > gives_up_at:
@@ -177,7 +176,7 @@ class RecipeRun:
 
     def _default_build(self) -> str:
         """The job that the optimizer-builder orders by itself; empty until it has."""
-        jobs = self._api.each("/v1/jobs", kind="optimize")
+        jobs = self._client.jobs.list(kind="optimize")
         made_of = self.made.version_id
         found = (job["id"] for job in jobs if job["spec"].get("source_version_id") == made_of)
         return str(next(found, ""))
@@ -209,7 +208,7 @@ class RecipeRun:
     def _move(self, alias: str, also_others: bool) -> None:
         """Where somebody else has moved it, it is theirs."""
         wanted, step = self.made.served_version_id, f"alias {alias}"
-        aliases = self._api.get("/v1/aliases")["data"]
+        aliases = self._client.aliases.list()
         at = next((str(each["version_id"]) for each in aliases if each["name"] == alias), "")
         asked, stood_at = self._record.moved(alias)
         if at and (at == wanted or (asked, stood_at) == (wanted, at)):
@@ -220,7 +219,7 @@ class RecipeRun:
                 f"stands at {at}, where no run of this recipe put it. `--move-alias` moves it",
             )
         else:
-            moved = self._api.put(f"/v1/aliases/{alias}", {"version_id": wanted})
+            moved = self._client.aliases.set(alias, version_id=wanted)
             at = str(moved["version_id"])
             self._record.move(alias, wanted, at)
             self._view.done(step, at)
@@ -230,16 +229,18 @@ class RecipeRun:
         """A job that has succeeded, and the answer to its order."""
         for key in order.idempotency_keys():
             with _in_section(self._recipe, order.section):
-                accepted = self._api.post(order.path, order.body, headers={KEY_HEADER: key})
+                accepted = self._client.request(
+                    "POST", order.path, json=order.body, idempotency_key=key
+                )
             job_id = accepted.get("job_id") or accepted["id"]
-            job = self._api.get(f"/v1/jobs/{job_id}")
+            job = self._client.jobs.retrieve(job_id)
             if job["status"] == "succeeded":
                 self._view.kept(order.step, job_id)
                 return job, accepted
             if job["status"] == "cancelled":
                 continue
             if job["status"] in ("failed", "paused"):
-                self._api.post(f"/v1/jobs/{job_id}/resume", {})
+                self._client.jobs.resume(job_id)
             self.made.jobs.append(job_id)
             return self._follow(job_id, order.step), accepted
         raise AssertionError("keys do not end")
@@ -250,9 +251,8 @@ def _in_section(recipe: Recipe, section: str) -> Iterator[None]:
     """Refusals within are of a section of the recipe, and name its line."""
     try:
         yield
-    except DomainError as error:
-        if getattr(error, "status", 0) not in REFUSED:
+    except ApiStatusError as error:
+        if error.status not in REFUSED:
             raise
-        said = getattr(error, "said", {})
-        messages = said.get("errors") or [said.get("message") or error.message]
+        messages = error.errors or [error.error.get("message") or error.message]
         raise InvalidInputError([recipe.located(each, section) for each in messages]) from error

@@ -1,18 +1,19 @@
 """`mill keys create|list|show|limit|rotate|revoke`: API keys of the tenant, through the gateway."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
+from modelmill_client import Modelmill
 from modelmill_service_kit.errors import InvalidInputError
 from rich.table import Table
 
-from modelmill_cli.gateway_client import Connection, GatewayClient
-from modelmill_cli.short_ids import KEY, MODEL
+from modelmill_cli.gateway import connect
+from modelmill_cli.short_ids import KEY
 from modelmill_cli.tables import plain, print_table
 
-KEYS = KEY.path
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins.")]
@@ -67,8 +68,8 @@ def create(
     body |= {"models": models} if models else {}
     body |= {"expires_in_seconds": _seconds(expires_in)} if expires_in else {}
     body |= {"limits": limits} if limits else {}
-    with GatewayClient(Connection.find(context.obj)) as client:
-        _print_secret(client.post(KEYS, body), quiet=quiet)
+    with connect(context.obj) as client:
+        _print_secret(client.keys.create(**body), quiet=quiet)
         for unknown in _unknown_models(client, models or []):
             typer.echo(
                 f"warning: no model is called {plain(unknown)} now. `mill models list` shows what"
@@ -77,11 +78,11 @@ def create(
             )
 
 
-def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
+def _unknown_models(client: Modelmill, wanted: list[str]) -> list[str]:
     """Those that there are not yet: a key may be made before its model."""
     if not wanted:
         return []
-    models = client.get(MODEL.path)["data"]
+    models: Sequence[Mapping[str, Any]] = client.models.list()
     known = {each[field] for each in models for field in ("id", "name") if field in each}
     return [name for name in wanted if name not in known]
 
@@ -89,8 +90,8 @@ def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
 def list_keys(context: typer.Context) -> None:
     """List API keys, newest first, including revoked and expired ones."""
     table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
-    with GatewayClient(Connection.find(context.obj)) as client:
-        keys = [*client.each(KEYS)]
+    with connect(context.obj) as client:
+        keys = [*client.keys.list()]
     for key in keys:
         table.add_row(
             *(key["id"], plain(key["name"]), key["prefix"], key["status"]),
@@ -103,8 +104,8 @@ def list_keys(context: typer.Context) -> None:
 
 def show(context: typer.Context, key_id: KeyId) -> None:
     """Show an API key: scopes, expiry, limits and use."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        _print_record(client.get(f"{KEYS}/{KEY.full_id(client, key_id)}"))
+    with connect(context.obj) as client:
+        _print_record(client.keys.retrieve(KEY.full_id(client, key_id)))
 
 
 def limit(
@@ -122,24 +123,24 @@ def limit(
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")
-    with GatewayClient(Connection.find(context.obj)) as client:
-        path = f"{KEYS}/{KEY.full_id(client, key_id)}"
-        before = {} if unlimited else client.get(path)["limits"]
-        _print_record(client.patch(path, {"limits": before | wanted}))
+    with connect(context.obj) as client:
+        key_id = KEY.full_id(client, key_id)
+        before: Mapping[str, Any] = {} if unlimited else client.keys.retrieve(key_id)["limits"]
+        limits: Any = {**before, **wanted}
+        _print_record(client.keys.update(key_id, limits=limits))
 
 
 def rotate(context: typer.Context, key_id: KeyId, quiet: Quiet = False) -> None:
     """Rotate an API key: print a new secret once, and refuse the old one."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        path = f"{KEYS}/{KEY.full_id(client, key_id)}/rotate"
-        _print_secret(client.post(path, None), quiet=quiet)
+    with connect(context.obj) as client:
+        _print_secret(client.keys.rotate(KEY.full_id(client, key_id)), quiet=quiet)
 
 
 def revoke(context: typer.Context, key_id: KeyId) -> None:
     """Revoke an API key for good."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         key_id = KEY.full_id(client, key_id)
-        client.delete(f"{KEYS}/{key_id}")
+        client.keys.delete(key_id)
     typer.echo(f"{plain(key_id)} is revoked")
 
 
@@ -170,14 +171,14 @@ def _seconds(text: str) -> int:
     return int(int(found[1]) * UNITS[found[2]].total_seconds())
 
 
-def _print_secret(key: dict[str, Any], *, quiet: bool) -> None:
+def _print_secret(key: Mapping[str, Any], *, quiet: bool) -> None:
     """The secret alone on a line of its own; what is for people goes beside it, not into a pipe."""
     if not quiet:
         typer.echo(f"{key['id']}: keep this, it is not shown again", err=True)
     typer.echo(key["key"])
 
 
-def _print_record(key: dict[str, Any]) -> None:
+def _print_record(key: Mapping[str, Any]) -> None:
     table = Table(show_header=False, box=None)
     limits = {name: value for name, value in key["limits"].items() if value is not None}
     rows = {
@@ -198,7 +199,7 @@ def _print_record(key: dict[str, Any]) -> None:
     print_table(table)
 
 
-def _used(usage: dict[str, Any] | None) -> dict[str, str]:
+def _used(usage: Mapping[str, Any] | None) -> dict[str, str]:
     """What is used of the limits, where that is told and there are some."""
     if usage is None:
         return {}

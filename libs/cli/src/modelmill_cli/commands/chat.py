@@ -5,12 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from httpx import TransportError
-from modelmill_service_kit.errors import UnavailableError
+from httpx import RequestError
+from modelmill_client import Modelmill, ModelmillError
+from modelmill_client.wire import unreachable
 from rich.console import Console
 
-from modelmill_cli.errors import GatewayError
-from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient, unreachable
+from modelmill_cli.gateway import DEFAULT_MODEL, connect
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.tables import LiveWords, loading_words, plain
 
@@ -31,8 +31,8 @@ def chat(
     max_tokens: Annotated[int, typer.Option(help="Maximum number of new tokens.", min=1)] = 256,
 ) -> None:
     """Chat with a model; answers are streamed. An empty line ends the chat."""
-    connection = Connection.find(context.obj)
-    model, client = _full_id(connection, model), connection.openai()
+    client = connect(context.obj)
+    model, openai = _full_id(client, model), client.openai()
     from openai import APIConnectionError, APIError  # as slow as the client itself
 
     console = Console(highlight=False)
@@ -43,32 +43,37 @@ def chat(
         messages.append({"role": "user", "content": question})
         try:
             # Returns with the first of the answer, which may have to wait for the model.
-            with LiveWords(partial(_loading, connection, model), _tell_loading, LOOK_SECONDS):
-                chunks = client.chat.completions.create(
+            with LiveWords(partial(_loading, client, model), _tell_loading, LOOK_SECONDS):
+                chunks = openai.chat.completions.create(
                     model=model, messages=messages, max_tokens=max_tokens, stream=True
                 )
-            answer = _shown(chunks, console)
-        except (APIConnectionError, TransportError) as error:
-            raise UnavailableError(unreachable(error) or str(error)) from error
+            messages.append({"role": "assistant", "content": _shown(chunks, console)})
+        except (APIConnectionError, RequestError) as error:
+            raise _lost(error, client) from error
         except APIError as error:
             said = _refusal(error)
             if prompt is not None:
-                raise GatewayError(said) from error
+                raise ModelmillError(said) from error
             # A refused turn leaves the talk as it was; the next question may be a better one.
             console.print(plain(said), style="red")
             messages.pop()
-        else:
-            messages.append({"role": "assistant", "content": answer})
         if prompt is not None:
             return
         question = None
 
 
-def _full_id(connection: Connection, model: str) -> str:
+def _lost(error: Exception, client: Modelmill) -> ModelmillError:
+    """That no answer came, or half of one; `error` is the SDK's, or of the connection itself."""
+    cause = error if isinstance(error, RequestError) else error.__cause__
+    if isinstance(cause, RequestError):
+        return unreachable(cause, client.url)
+    return ModelmillError(str(error))
+
+
+def _full_id(client: Modelmill, model: str) -> str:
     if not model.startswith(MODEL.begins):
         return model  # a name, which is never shortened: the chat itself hears what is wrong
-    with GatewayClient(connection) as client:
-        return MODEL.full_id(client, model)
+    return MODEL.full_id(client, model)
 
 
 def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
@@ -88,12 +93,11 @@ def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
     return answer
 
 
-def _loading(connection: Connection, model: str) -> str:
+def _loading(client: Modelmill, model: str) -> str:
     """How far an engine is with loading the model; empty when none loads it, or nobody says."""
     try:
-        with GatewayClient(connection) as client:
-            return loading_words(client.get(f"/v1/models/{model}"))
-    except (GatewayError, UnavailableError):
+        return loading_words(client.models.retrieve(model))
+    except ModelmillError:
         return ""  # what is wrong, the chat itself will hear
 
 

@@ -1,16 +1,18 @@
 """`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from modelmill_client import Modelmill, types
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.gateway import connect
 from modelmill_cli.short_ids import DATASET, FILE
 from modelmill_cli.tables import megabytes, plain, print_table
 
@@ -27,8 +29,8 @@ Id = Annotated[str, typer.Argument(help="A dataset, ds-..., or how its id begins
 def list_datasets(context: typer.Context) -> None:
     """List datasets, newest first."""
     table = Table("dataset", "name", "status", *COUNTED)
-    with GatewayClient(Connection.find(context.obj)) as client:
-        for dataset in client.each(DATASET.path):
+    with connect(context.obj) as client:
+        for dataset in client.datasets.list():
             counts = dataset["counts"]
             figures = (f"{int(counts[name]):,}" if name in counts else "" for name in COUNTED)
             said = (dataset["id"], plain(dataset["name"] or ""), dataset["status"])
@@ -40,8 +42,8 @@ def list_datasets(context: typer.Context) -> None:
 def list_files(context: typer.Context) -> None:
     """List uploaded files, newest first."""
     table = Table("file", "name", "size", "purpose")
-    with GatewayClient(Connection.find(context.obj)) as client:
-        for file in client.each(FILE.path):
+    with connect(context.obj) as client:
+        for file in client.files.list():
             size = megabytes(file["bytes"])
             table.add_row(file["id"], plain(file["filename"]), size, plain(file["purpose"]))
     print_table(table)
@@ -54,9 +56,9 @@ def explain(
     row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
 ) -> None:
     """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        provenance = client.get(f"/v1/datasets/{dataset}/rows/{row}")["provenance"]
+        provenance = client.datasets.row(dataset, row)["provenance"]
     for entry in provenance:
         _print_provenance(entry)
 
@@ -71,9 +73,9 @@ def diff(
     ] = 10,
 ) -> None:
     """Compare two datasets by the content of their rows."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         first, second = (DATASET.full_id(client, each) for each in (first, second))
-        found = client.get(f"/v1/datasets/{first}/diff/{second}", samples=samples)
+        found: Mapping[str, Any] = client.datasets.diff(first, second, samples=samples)
     console = Console(highlight=False)
     if found["same"]:
         console.print("the same rows in the same order")
@@ -95,9 +97,9 @@ def report(
     output: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
 ) -> None:
     """Write a dataset's report as a self-contained HTML page."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        client.download(f"/v1/datasets/{dataset}/report", output, format="html")
+        client.datasets.download_report(dataset, output)
     Console(highlight=False).print(escape(str(output)), soft_wrap=True)
 
 
@@ -117,25 +119,39 @@ def preview(
     rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows to show.")] = 10,
 ) -> None:
     """Preview how a file is read, and its first rows as dataset rows."""
-    if not layout and not (user and answer):
-        raise InvalidInputError(
-            "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
-            " file's columns, or --layout NAME"
-        )
-    mapping = {"user_template": user, "answer_template": answer, "layout": layout}
-    reading = {
+    mapping = _mapping(user, answer, layout)
+    reading: types.ReadingBody = {
         "encoding": encoding,
         "delimiter": delimiter,
         "text_unit": text_unit,
         "sheet": sheet,
     }
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         file_id = _uploaded(client, file)
         console = Console(highlight=False)
         if file_id != file:  # said before the look, so that who misspelt a column sends it once
             console.print(f"{'file':<10} {file_id}")
-        body = {"file_id": file_id, "mapping": mapping, "reading": reading, "rows": rows}
-        found = client.post("/v1/datasets/preview", body)
+        found = client.datasets.preview(
+            file_id=file_id, mapping=mapping, reading=reading, rows=rows
+        )
+    _print_preview(found, console)
+
+
+def _mapping(user: str, answer: str, layout: str) -> types.MappingBody:
+    """What a row becomes.
+
+    Raises:
+        InvalidInputError: nobody has said it.
+    """
+    if not layout and not (user and answer):
+        raise InvalidInputError(
+            "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
+            " file's columns, or --layout NAME"
+        )
+    return {"user_template": user, "answer_template": answer, "layout": layout}
+
+
+def _print_preview(found: types.DatasetPreview, console: Console) -> None:
     for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:
@@ -143,7 +159,7 @@ def preview(
         console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
 
 
-def _uploaded(client: GatewayClient, file: str) -> str:
+def _uploaded(client: Modelmill, file: str) -> str:
     """The file's id; one of this machine is uploaded for it.
 
     Raises:
@@ -157,10 +173,10 @@ def _uploaded(client: GatewayClient, file: str) -> str:
             f"{file} is no id of a file, and there is no such file here. `{FILE.command}` lists"
             " what is uploaded"
         )
-    return str(client.upload(Path(file))["id"])
+    return str(client.files.upload(file)["id"])
 
 
-def _print_provenance(entry: dict[str, Any]) -> None:
+def _print_provenance(entry: Mapping[str, Any]) -> None:
     console = Console(highlight=False)
     made = f" (made by {entry['made_by']})" if entry["made_by"] else ""
     where = f" in {entry['split']} at {entry['position']:,}" if entry["split"] else ""
@@ -177,7 +193,7 @@ def _print_provenance(entry: dict[str, Any]) -> None:
             console.print(f"  {name:<14}{plain(fact)}", soft_wrap=True)
 
 
-def _said(row: dict[str, Any]) -> str:
+def _said(row: Mapping[str, Any]) -> str:
     turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
     said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
     return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"

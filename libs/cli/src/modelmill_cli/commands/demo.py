@@ -12,7 +12,7 @@ from rich.console import Console
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.commands.up import HttpPort
 from modelmill_cli.demo import recipe
-from modelmill_cli.gateway_client import DEFAULT_TENANT, Connection, local_token
+from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.stack import StackOptions, require_all_services
@@ -71,8 +71,8 @@ async def _run(
         started = time.monotonic()
         await prepare_base(rows_file.parent, base_folder)
         base = await bring_in(state, base_folder, name=recipe.BASE_NAME, tenant=DEFAULT_TENANT)
-        connection = Connection(stack.runtime.http_url, local_token(state))
-        journey = Journey(connection, base.version_id, console)
+        client = connect_locally(state, stack.runtime.http_url)
+        journey = Journey(client, base.version_id, console)
         journey.findings.seconds["base model"] = time.monotonic() - started
         try:
             findings = await asyncio.to_thread(journey.run, rows_file)

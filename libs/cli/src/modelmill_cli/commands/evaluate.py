@@ -1,17 +1,18 @@
 """`mill eval`: how good a model is, and which of two is better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from modelmill_client import Modelmill
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modelmill_cli.errors import JobEndedBadlyError
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.gateway import connect
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
 from modelmill_cli.tables import print_table
@@ -21,7 +22,8 @@ app = typer.Typer(no_args_is_help=True, help="Evaluate models as they are served
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
-ENDINGS = {"html": "html", "json": "json", "rows": "jsonl"}
+Form = Literal["html", "json", "rows"]
+ENDINGS: Mapping[Form, str] = {"html": "html", "json": "json", "rows": "jsonl"}
 
 
 Dataset = Annotated[str, typer.Option(help="Dataset whose rows are asked, ds-...")]
@@ -71,7 +73,7 @@ def run(
         "max_rows": max_rows,
         "seed": seed,
     }
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         for field, sort in (("model", MODEL), ("compare_to", MODEL), ("dataset_id", DATASET)):
             if order[field]:
                 order[field] = sort.full_id(client, str(order[field]))
@@ -80,30 +82,30 @@ def run(
 
 
 def _with_data(
-    client: GatewayClient, tasks: Sequence[Path], data: Sequence[Path]
+    client: Modelmill, tasks: Sequence[Path], data: Sequence[Path]
 ) -> list[dict[str, Any]]:
     """Tasks that may name any of the files, which are uploaded."""
-    files = [client.upload(each, purpose="user_data")["id"] for each in data]
+    files = [client.files.upload(each, purpose="user_data")["id"] for each in data]
     return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
 
 
-def _order(client: GatewayClient, order: dict[str, Any], *, wait: bool) -> None:
+def _order(client: Modelmill, order: dict[str, Any], *, wait: bool) -> None:
     console = Console(highlight=False)
-    job_id = client.post("/v1/evaluations", order)["id"]
+    job_id = client.evaluations.create(**order)["id"]
     if not wait:
         console.print(job_id)
         return
     summary = watch_job(client, job_id, job_id[:14], console)["result"]["summary"]
     _print_summary(summary, console)
     if not summary["passed"]:
-        raise JobEndedBadlyError(f"{job_id}: a protected measure is worse than it may be")
+        raise WorkFailedError(f"{job_id}: a protected measure is worse than it may be")
 
 
 @app.command()
 def show(context: typer.Context, job_id: JobId) -> None:
     """Show the result of an evaluation."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        job = client.get(f"/v1/evaluations/{EVALUATION.full_id(client, job_id)}")
+    with connect(context.obj) as client:
+        job = client.evaluations.retrieve(EVALUATION.full_id(client, job_id))
     console = Console(highlight=False)
     if not job["result"]:
         console.print(f"{job_id}: {job['status']}")
@@ -115,14 +117,14 @@ def show(context: typer.Context, job_id: JobId) -> None:
 def report(
     context: typer.Context,
     job_id: JobId,
-    form: Annotated[str, typer.Option("--format", help="html, json or rows.")] = "html",
+    form: Annotated[Form, typer.Option("--format", help="Form of the report.")] = "html",
     output: Annotated[Path | None, typer.Option(help="File to write to.")] = None,
 ) -> None:
     """Write an evaluation's report: a page, all metrics, or each row's answers and scores."""
-    target = output or Path(f"evaluation.{ENDINGS.get(form, form)}")
-    with GatewayClient(Connection.find(context.obj)) as client:
+    target = output or Path(f"evaluation.{ENDINGS[form]}")
+    with connect(context.obj) as client:
         job_id = EVALUATION.full_id(client, job_id)
-        client.download(f"/v1/evaluations/{job_id}/report", target, format=form)
+        client.evaluations.download_report(job_id, target, format=form)
     Console(highlight=False).print(escape(str(target)), soft_wrap=True)
 
 
@@ -142,7 +144,7 @@ def _protection(written: str) -> dict[str, Any]:
     return {"measure": measure, "slice_by": by, "slice_value": value, "worst": bound}
 
 
-def _print_summary(summary: dict[str, Any], console: Console) -> None:
+def _print_summary(summary: Mapping[str, Any], console: Console) -> None:
     models = summary["models"]
     for side, model in models.items():
         console.print(f"{side}: {escape(model['asked'])}  {model['version_id']}")
@@ -161,7 +163,7 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         console.print(escape(f"{each['measure']}{of}: {verdict}"))
 
 
-def _cells(figures: dict[str, Any], wanted: int) -> list[str]:
+def _cells(figures: Mapping[str, Any], wanted: int) -> list[str]:
     cells = [*_estimate(figures.get("model"))]
     comparison = figures.get("comparison")
     if wanted > len(cells):
@@ -172,7 +174,7 @@ def _cells(figures: dict[str, Any], wanted: int) -> list[str]:
     return cells
 
 
-def _estimate(figure: dict[str, Any] | None) -> list[str]:
+def _estimate(figure: Mapping[str, Any] | None) -> list[str]:
     if figure is None:
         return ["", ""]
     return [f"{figure['value']:.4g}", f"{figure['low']:.4g} to {figure['high']:.4g}"]

@@ -1,19 +1,20 @@
 """`mill jobs`: what runs, what ran, how it goes, and what it shall do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
+from modelmill_client.errors import failure_of
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.gateway import connect
 from modelmill_cli.job_watch import curve_of, figures_line, watch_job
 from modelmill_cli.job_words import (
+    Job,
     dataset_of,
-    error_words,
     facts,
     log_tail,
     model_of,
@@ -40,8 +41,8 @@ def list_jobs(
     last: Annotated[int, typer.Option(min=1, help="Number of newest jobs to list.")] = 100,
 ) -> None:
     """List jobs, newest first."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        found = client.each(JOB.path, **({"kind": kind} if kind else {}))
+    with connect(context.obj) as client:
+        found = client.jobs.list(kind=kind)
         jobs = [*islice(found, last)]
         if next(found, None) is not None:
             typer.echo(f"older than these {last} are more; --last shows them", err=True)
@@ -49,7 +50,7 @@ def list_jobs(
         *("job", "kind", "name", "model", "dataset", "status", "phase"), "figures, turn or error"
     )
     for job in jobs:
-        progress = job.get("progress") or {}
+        progress: Mapping[str, Any] = job.get("progress") or {}
         said = (name_of(job), model_of(job), dataset_of(job), job["status"])
         table.add_row(
             *(job["id"], job["kind"], *map(plain, said)),
@@ -58,13 +59,13 @@ def list_jobs(
     print_table(table)
 
 
-def _news(job: dict[str, Any]) -> str:
+def _news(job: Job) -> str:
     """What one wants to know first of a job in a list."""
     progress = job.get("progress") or {}
     last_words = log_tail(job).splitlines()[-1:]
     return (
         turn_words(job)
-        or "\n".join(words for words in (error_words(job), *last_words) if words)
+        or "\n".join(words for words in (failure_of(job), *last_words) if words)
         or figures_line(progress.get("metrics") or {}, seconds_left(job))
     )
 
@@ -73,9 +74,9 @@ def _news(job: dict[str, Any]) -> str:
 def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job: who asked, its turn, what it took, its losses, and what it made."""
     console = Console()
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         job_id = JOB.full_id(client, job_id)
-        job = client.get(f"/v1/jobs/{job_id}")
+        job = client.jobs.retrieve(job_id)
         if as_json:
             console.print_json(data=job)
             return
@@ -100,7 +101,7 @@ def _print_facts(found: Iterable[tuple[str, str]]) -> None:
 def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Follow one job's steps, losses and time left until it ends; Ctrl-C leaves it running."""
     console = Console(stderr=as_json)
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         job_id = JOB.full_id(client, job_id)
         try:
             job = watch_job(client, job_id, job_id, console)
@@ -131,8 +132,10 @@ def resume(context: typer.Context, job_id: JobId) -> None:
     _control(context, job_id, "resume")
 
 
-def _control(context: typer.Context, job_id: str, action: str) -> None:
-    with GatewayClient(Connection.find(context.obj)) as client:
+def _control(
+    context: typer.Context, job_id: str, action: Literal["cancel", "pause", "resume"]
+) -> None:
+    with connect(context.obj) as client:
         job_id = JOB.full_id(client, job_id)
-        job = client.post(f"/v1/jobs/{job_id}/{action}", {})
+        job: Job = getattr(client.jobs, action)(job_id)
     typer.echo(f"{job_id}: {action} asked for; now {job['status']}")

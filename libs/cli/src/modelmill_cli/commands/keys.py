@@ -10,7 +10,7 @@ from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
-from modelmill_cli.gateway_client import DEFAULT_TENANT
+from modelmill_cli.gateway import DEFAULT_TENANT
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, LocalKeys
 from modelmill_cli.state_folder import StateFolder
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_client import Modelmill
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CARD
 from modelmill_registry.model_folder import check_model_folder, import_model
@@ -19,7 +20,7 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
-from modelmill_cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
+from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.model_export import export_model, usage_of
 from modelmill_cli.short_ids import MODEL
@@ -118,8 +119,8 @@ def import_folder(
         f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
     )
     if default:
-        with GatewayClient(Connection.find(context.obj)) as client:
-            client.put(f"/v1/aliases/{DEFAULT_MODEL}", {"version_id": ready.version_id})
+        with connect(context.obj) as client:
+            client.aliases.set(DEFAULT_MODEL, version_id=ready.version_id)
         typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}")
 
 
@@ -145,8 +146,8 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
 @app.command("list")
 def list_models(context: typer.Context) -> None:
     """List model versions, newest first."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        models = client.get(MODEL.path)["data"]
+    with connect(context.obj) as client:
+        models: list[Any] = [*client.models.list()]
     table = Table("id", "name", "form", "state", "size", "made from / names")
     for model in models:
         table.add_row(
@@ -169,10 +170,10 @@ def alias(
     fallback: Fallback = None,
 ) -> None:
     """Set an alias to one version or several; all are loaded before the alias moves."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         full_id = partial(MODEL.full_id, client)
         body = wanted_alias(versions, shadow, fallback or [], full_id)
-        client.put(f"/v1/aliases/{name}", body)
+        client.aliases.set(name, **body)
     said = [" ".join(versions)]
     said += [f"shadow {shadow}"] if shadow else []
     said += [f"fallback {' '.join(fallback)}"] if fallback else []
@@ -182,24 +183,24 @@ def alias(
 @app.command()
 def unalias(context: typer.Context, name: str) -> None:
     """Delete an alias; its versions stay."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        client.delete(f"/v1/aliases/{name}")
+    with connect(context.obj) as client:
+        client.aliases.delete(name)
     typer.echo(f"{plain(name)}: no alias any more")
 
 
 @app.command()
 def delete(context: typer.Context, version: Version) -> None:
     """Retire a version with its builds, or delete an alias; what is in use stays."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         version = MODEL.full_id(client, version)
-        gone = client.delete(f"/v1/models/{version}")["version_ids"]
+        gone = client.models.delete(version)["version_ids"]
     typer.echo(f"{plain(version)}: deleted{''.join(f' {each}' for each in gone)}")
 
 
 @app.command()
 def show(context: typer.Context, version: Version) -> None:
     """Show a version or name: its lineage and its metrics."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         model = _version(client, version)
     table = Table(show_header=False, box=None)
     for name, value in model.items():
@@ -222,7 +223,7 @@ def card(
     output: Annotated[Path | None, typer.Option(help="File to write to instead.")] = None,
 ) -> None:
     """Print a model card from the artifact on this machine."""
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         digest = _version(client, version)["digest"]
     text = _card_of(context.obj, digest)
     if output is not None:
@@ -244,10 +245,10 @@ def export(
 
     An adapter has its base beside it. Works on the machine that has the artifacts.
     """
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         model = _version(client, version)
         base = model.get("base_version_id") if model["form"] == "adapter" else ""
-        base_digest = client.get(f"/v1/models/{base}")["digest"] if base else ""
+        base_digest = _version(client, base)["digest"] if base else ""
     state: StateFolder = context.obj
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
     export_model(store, model["digest"], folder, base_digest=base_digest)
@@ -256,12 +257,12 @@ def export(
     typer.echo(usage_of(model["form"], folder), nl=False)
 
 
-def _version(client: GatewayClient, name: str) -> dict[str, Any]:
+def _version(client: Modelmill, name: str) -> dict[str, Any]:
     """The version that an id or an alias stands for."""
-    model: dict[str, Any] = client.get(f"/v1/models/{MODEL.full_id(client, name)}")
+    model: Any = client.models.retrieve(MODEL.full_id(client, name))
     if "version_id" in model:
-        model = client.get(f"/v1/models/{model['version_id']}")
-    return model
+        model = client.models.retrieve(model["version_id"])
+    return dict(model)
 
 
 def _card_of(state: StateFolder, digest: str) -> str:

@@ -1,6 +1,7 @@
 """`mill moderation`: the tenant's policy, and what a policy would do to a file of texts."""
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 from rich.table import Table
 
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.gateway import connect
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.policy_trial import (
     ACTIONS,
@@ -26,7 +27,6 @@ from modelmill_cli.policy_trial import (
 from modelmill_cli.state_folder import StateFolder, write_private
 from modelmill_cli.tables import plain, print_table
 
-POLICY = "/v1/moderation/policy"
 MAX_NAMED = 20
 """Lines that are named one by one; more are counted."""
 
@@ -50,8 +50,8 @@ def show(
     output: Annotated[Path | None, typer.Option(help="Folder to write the documents to.")] = None,
 ) -> None:
     """Print the policy in force with its documents, or write them to a folder."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        policy = client.get(POLICY, version=version)
+    with connect(context.obj) as client:
+        policy = client.policies.retrieve(version=version)
     typer.echo(_headline(policy), err=True)
     for document in policy["documents"]:
         if output is None:
@@ -84,16 +84,16 @@ def apply(
     body: dict[str, Any] = {"documents": as_sent(read_documents(files)), "dry_run": dry_run}
     if expected is not None:
         body["expected_digest"] = expected
-    with GatewayClient(Connection.find(context.obj)) as client:
-        change = changed(lambda sent: client.put(POLICY, sent), body, removed)
+    with connect(context.obj) as client:
+        change = changed(lambda sent: client.policies.set(**sent), body, removed)
     _print_change(change, dry_run=dry_run)
 
 
 @app.command()
 def versions(context: typer.Context) -> None:
     """List the versions of your own policy, newest first."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        listed = client.get(f"{POLICY}/versions")["data"]
+    with connect(context.obj) as client:
+        listed = client.policies.versions()
     table = Table("version", "digest", "changed by", "")
     for policy in listed:
         table.add_row(
@@ -119,8 +119,8 @@ def revert(
     body: dict[str, Any] = {"shared": True} if version is None else {"version": version}
     if expected is not None:
         body["expected_digest"] = expected
-    with GatewayClient(Connection.find(context.obj)) as client:
-        change = changed(lambda sent: client.post(f"{POLICY}/revert", sent), body, removed)
+    with connect(context.obj) as client:
+        change = changed(lambda sent: client.policies.revert(**sent), body, removed)
     _print_change(change, dry_run=False)
 
 
@@ -208,13 +208,13 @@ def _judging(
     if documents and not with_default_rules:
         typer.echo("the files alone: --with-default-rules adds the default rules", err=True)
         return documents
-    with GatewayClient(Connection.find(context.obj)) as client:
+    with connect(context.obj) as client:
         if not documents:
-            policy = client.get(POLICY)
+            policy = client.policies.retrieve()
             typer.echo(_headline(policy), err=True)
             return by_name([*policy["documents"], *policy["default_documents"]])
-        body = {"documents": as_sent(documents), "dry_run": True}
-        return documents | by_name(client.put(POLICY, body)["default_documents"])
+        change = client.policies.set(documents=as_sent(documents), dry_run=True)
+        return documents | by_name(change["default_documents"])
 
 
 def _compiled(documents: dict[str, str]) -> CompiledPolicy:
@@ -225,19 +225,19 @@ def _compiled(documents: dict[str, str]) -> CompiledPolicy:
     return CompiledPolicy.from_bundle(bundle.content, bundle.digest)
 
 
-def _headline(policy: dict[str, Any]) -> str:
+def _headline(policy: Mapping[str, Any]) -> str:
     owner = "the shared policy" if policy["tenant"] == "shared" else "your own policy"
     return f"{owner}, version {policy['version']}, {policy['digest'] or 'none'}"
 
 
-def _how(policy: dict[str, Any]) -> str:
+def _how(policy: Mapping[str, Any]) -> str:
     if policy["follows_shared"]:
         return "back to the shared policy"
     back = policy["restores_version"]
     return f"version {back} again" if back else ""
 
 
-def _print_change(change: dict[str, Any], *, dry_run: bool) -> None:
+def _print_change(change: Mapping[str, Any], *, dry_run: bool) -> None:
     console = Console(highlight=False)
     for name, ids in change["changes"].items():
         if ids:

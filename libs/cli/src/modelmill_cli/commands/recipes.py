@@ -5,12 +5,12 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from modelmill_client import Modelmill, ModelmillError
 from modelmill_recipes.propose import KINDS, is_kind
 from modelmill_service_kit.errors import DomainError, InvalidInputError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean, did_you_mean_file
@@ -20,12 +20,7 @@ from rich.table import Table
 
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.errors import WorkFailedError
-from modelmill_cli.gateway_client import (
-    DEFAULT_TENANT,
-    Connection,
-    GatewayClient,
-    local_token,
-)
+from modelmill_cli.gateway import DEFAULT_TENANT, connect, connect_locally
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import duration_words, result_facts
@@ -47,9 +42,7 @@ Plan = Annotated[bool, typer.Option("--plan", help="Show what would be done, and
 OwnPort = Annotated[
     int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
 ]
-RunOn = Callable[[GatewayClient], "RecipeResult"]
-RUN_LIFE = timedelta(days=7)
-"""Of the token of a run: training takes long."""
+RunOn = Callable[[Modelmill], "RecipeResult"]
 
 app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
 
@@ -100,21 +93,21 @@ def run(
         return
     run_on = partial(_run_on, state, ordered, console, move_alias)
     try:
-        connection = Connection.find(state, life=RUN_LIFE)
+        client = connect(state)
     except PreconditionError:
         require_all_services()
         options = StackOptions(http_port=http_port)
         result = _run_in_own_stack(state, options, console, run_on)
         following = "mill up, and in another terminal "
     else:
-        result = _run_beside(connection, run_on)
+        result = _run_beside(client, run_on)
         following = ""
     _print_result(result, ordered, console, time.monotonic() - started)
     console.print(escape(f"next: {following}mill chat --model {ordered.alias}"))
 
 
-def _run_beside(connection: Connection, run_on: RunOn) -> "RecipeResult":
-    with GatewayClient(connection) as client:
+def _run_beside(client: Modelmill, run_on: RunOn) -> "RecipeResult":
+    with client:
         try:
             return run_on(client)
         except KeyboardInterrupt:
@@ -129,8 +122,7 @@ def _run_in_own_stack(
         log_file = state.path / "up.log"
         console.print(f"starting NATS and six services ({log_file} has their logs) ...")
         async with logged_stack(state, options, log_file) as stack:
-            token = local_token(state, life=RUN_LIFE)
-            client = GatewayClient(Connection(stack.runtime.http_url, token))
+            client = connect_locally(state, stack.runtime.http_url)
             try:
                 return await asyncio.to_thread(run_on, client)
             finally:
@@ -145,7 +137,7 @@ def _run_in_own_stack(
 def _print_plan(state: StateFolder, recipe: "Recipe", console: Console) -> None:
     from modelmill_recipes.plan_recipe import plan_recipe
 
-    with GatewayClient(Connection.find(state)) as client:
+    with connect(state) as client:
         for each in plan_recipe(recipe, client):
             how = "kept" if each.is_kept else "do"
             console.print(f"{how:<4}  {each.step:<12} {escape(each.words)}", soft_wrap=True)
@@ -156,7 +148,7 @@ def _run_on(
     recipe: "Recipe",
     console: Console,
     move_alias: bool,
-    client: GatewayClient,
+    client: Modelmill,
 ) -> "RecipeResult":
     from modelmill_recipes.errors import GateNotMetError
     from modelmill_recipes.run_recipe import RecipeRun
@@ -236,11 +228,12 @@ def _asked_for(option: str, question: str) -> str:
 def _only_base(state: StateFolder) -> str:
     """The newest base model of the instance that runs; or a folder to be filled."""
     try:
-        with GatewayClient(Connection.find(state)) as client:
-            for model in client.get("/v1/models")["data"]:
+        with connect(state) as client:
+            models: list[Any] = [*client.models.list()]
+            for model in models:
                 if model.get("form") == "safetensors" and not model.get("parent_version_id"):
                     return str(model["name"])
-    except DomainError:
+    except (DomainError, ModelmillError):
         pass  # none runs: that is no reason not to write a recipe
     return "./base-model"
 

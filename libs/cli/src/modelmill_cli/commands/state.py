@@ -4,20 +4,20 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from modelmill_client import Modelmill
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.ports import held_port
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from modelmill_cli.broker import broker_command, token_alone
-from modelmill_cli.gateway_client import Connection, GatewayClient
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.keys import ALL_SCOPES, LocalKeys
+from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.process_group import ProcessGroup, end_leftovers
 from modelmill_cli.stack import HOST
 from modelmill_cli.state_folder import StateFolder
@@ -71,11 +71,9 @@ async def _compare(state: StateFolder) -> list["Comparison"]:
 
     runtime, keys = state.read_runtime(), LocalKeys(state.keys)
 
-    def ask(tenant: str) -> GatewayClient:
-        token = keys.issue(
-            subject="mill-state", tenant=tenant, scopes=ALL_SCOPES, life=timedelta(hours=1)
-        )
-        return GatewayClient(Connection(runtime.http_url, token))
+    def ask(tenant: str) -> Modelmill:
+        of_tenant = partial(keys.issue, tenant=tenant, scopes=ALL_SCOPES, life=LOCAL_LIFE)
+        return Modelmill(runtime.http_url, partial(of_tenant, subject="mill-state"))
 
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         return [await compare_snapshot(bus), *await compare_gateway(bus, ask)]

@@ -1,6 +1,7 @@
 """`mill usage`: what the tenant used, as a table."""
 
 import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,10 +11,9 @@ from modelmill_service_kit.errors import InvalidInputError
 from rich.table import Table
 
 from modelmill_cli.commands.api_keys import Money, Parallel, Period, Rpm, Tokens, Tpm, named_limits
-from modelmill_cli.gateway_client import Connection, GatewayClient
+from modelmill_cli.gateway import connect
 from modelmill_cli.tables import plain, print_table
 
-USAGE_PATH = "/v1/usage"
 MILLION = 1_000_000
 
 
@@ -48,18 +48,15 @@ def usage(
     groups = [_group(word) for word in by or ["model"]]
     now = int(time.time())
     begin = now - now % SECONDS[width] - (last - 1) * SECONDS[width]
-    query = {
-        "start_time": begin,
-        "end_time": now + 1,
-        "bucket_width": width.value,
-        "group_by": ",".join(each.value for each in groups),
-    }
-    with GatewayClient(Connection.find(context.obj)) as client:
-        page = client.get(USAGE_PATH, **query)
-        buckets = page["data"]
-        while page["has_more"]:
-            page = client.get(USAGE_PATH, **query, page=page["next_page"])
-            buckets += page["data"]
+    with connect(context.obj) as client:
+        buckets = [
+            *client.usage.list(
+                start_time=begin,
+                end_time=now + 1,
+                bucket_width=width.value,
+                group_by=[each.value for each in groups],
+            )
+        ]
     print_table(_table(buckets, width, groups))
 
 
@@ -69,7 +66,7 @@ def _group(word: str) -> Apart:
     return WORDS[word]
 
 
-def _table(buckets: list[dict[str, Any]], width: Width, groups: list[Apart]) -> Table:
+def _table(buckets: Iterable[Mapping[str, Any]], width: Width, groups: list[Apart]) -> Table:
     names = {apart: word for word, apart in WORDS.items()}
     table = Table("from (UTC)", *(names[each] for each in groups))
     for title in ("requests", "tokens in", "tokens out", "cost"):
@@ -87,16 +84,14 @@ def _table(buckets: list[dict[str, Any]], width: Width, groups: list[Apart]) -> 
     return table
 
 
-BUDGET_PATH = "/v1/budget"
-
 app = typer.Typer(no_args_is_help=True, help="Set and show the tenant's limits.")
 
 
 @app.command()
 def show(context: typer.Context) -> None:
     """Show the tenant's limits and their use."""
-    with GatewayClient(Connection.find(context.obj)) as client:
-        _print(client.get(BUDGET_PATH))
+    with connect(context.obj) as client:
+        _print(client.budget.retrieve())
 
 
 @app.command("set")
@@ -114,12 +109,13 @@ def set_limits(
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")
-    with GatewayClient(Connection.find(context.obj)) as client:
-        before = {} if unlimited else client.get(BUDGET_PATH)["limits"]
-        _print(client.put(BUDGET_PATH, {"limits": before | wanted}))
+    with connect(context.obj) as client:
+        before: Mapping[str, Any] = {} if unlimited else client.budget.retrieve()["limits"]
+        limits: Any = {**before, **wanted}
+        _print(client.budget.set(limits=limits))
 
 
-def _print(budget: dict[str, Any]) -> None:
+def _print(budget: Mapping[str, Any]) -> None:
     table = Table("what", "limit", "used", "leased")
     limits, usage = budget["limits"], budget["usage"]
     period = f" a {limits['period']}" if limits["period"] else ""

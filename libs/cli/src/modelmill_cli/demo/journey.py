@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelmill_client import Modelmill
 from modelmill_service_kit.errors import PreconditionError
 from openai import BadRequestError, OpenAI
 from rich.console import Console
 
 from modelmill_cli.demo import recipe
 from modelmill_cli.errors import DemoError
-from modelmill_cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient
+from modelmill_cli.gateway import DEFAULT_MODEL
 from modelmill_cli.job_watch import LossCurve, watch_job
 
 
@@ -86,9 +87,9 @@ class ClientSpan:
 class Journey:
     """Raw rows to a served, guarded model, on a running stack."""
 
-    def __init__(self, connection: Connection, base_version_id: str, console: Console) -> None:
-        self._client = GatewayClient(connection)
-        self._openai: OpenAI = connection.openai()
+    def __init__(self, client: Modelmill, base_version_id: str, console: Console) -> None:
+        self._client = client
+        self._openai: OpenAI = client.openai()
         self._base = base_version_id
         self._console = console
         self.findings = Findings()
@@ -115,7 +116,7 @@ class Journey:
 
     def _make_dataset(self, rows_file: Path) -> str:
         uploaded = self._openai.files.create(file=rows_file, purpose="fine-tune")
-        accepted = self._client.post("/v1/datasets", recipe.DATASET | {"file_id": uploaded.id})
+        accepted = self._client.datasets.create(**recipe.DATASET, file_id=uploaded.id)
         job = watch_job(self._client, accepted["job_id"], "data-prep", self._console)
         self.findings.dataset = job["result"]["summary"]
         return str(accepted["id"])
@@ -143,7 +144,7 @@ class Journey:
         """The optimizer-builder orders the build by itself; find that job and follow it."""
         deadline = time.monotonic() + BUILD_WAIT_SECONDS
         while time.monotonic() < deadline:
-            for job in self._client.get("/v1/jobs", kind="optimize")["data"]:
+            for job in self._client.jobs.list(kind="optimize"):
                 if job["spec"].get("source_version_id") == adapter_version_id:
                     done = watch_job(self._client, job["id"], "int8 build", self._console)
                     self.findings.build = done["result"]["summary"]
@@ -153,7 +154,7 @@ class Journey:
 
     def _serve(self, version_id: str) -> None:
         for name in (recipe.ALIAS, DEFAULT_MODEL):
-            self._client.put(f"/v1/aliases/{name}", {"version_id": version_id})
+            self._client.aliases.set(name, version_id=version_id)
 
     def _ask(self) -> None:
         span = ClientSpan.start()

@@ -1,6 +1,7 @@
 """What the demo does: a word and its meaning to one of WordNet's 25 kinds."""
 
 from pathlib import Path
+from typing import Any
 
 DEMO_FOLDER = Path("deploy/demo")
 ROWS_FILE = "wordnet_nouns.jsonl"
@@ -9,7 +10,7 @@ ALIAS = "wordnet"
 SYSTEM_TURN = "Name the kind of thing."
 USER_TEMPLATE = "{word}: {gloss}"
 
-DATASET = {
+DATASET: dict[str, Any] = {
     "name": "wordnet-kinds",
     "mapping": {
         "system_template": SYSTEM_TURN,

@@ -92,6 +92,11 @@ class AsyncModelmill:
         self.webhooks = AsyncWebhooks(transport)
         self.audit = AsyncAudit(transport)
 
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self._transport.address.url
+
     def with_options(
         self,
         *,

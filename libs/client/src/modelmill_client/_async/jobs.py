@@ -18,10 +18,21 @@ class AsyncJobs(AsyncResource):
     """/v1/jobs: jobs of every kind, by any job's id."""
 
     def list(
-        self, *, kind: str | None = None, after: str | None = None, page_size: int = PAGE
+        self,
+        *,
+        kind: str | None = None,
+        idempotency_key: str | None = None,
+        after: str | None = None,
+        page_size: int = PAGE,
     ) -> AsyncIterator[types.Job]:
-        """Every job, newest first, fetched page by page as it is read."""
-        return self._transport.each("/v1/jobs", kind=kind, after=after, page_size=page_size)
+        """Every job, newest first, fetched page by page as it is read.
+
+        Args:
+            idempotency_key: that it was ordered under.
+        """
+        return self._transport.each(
+            "/v1/jobs", kind=kind, idempotency_key=idempotency_key, after=after, page_size=page_size
+        )
 
     async def retrieve(self, job_id: str) -> types.Job:
         """A job as it stands."""
@@ -255,9 +266,9 @@ class AsyncEvaluations(AsyncResource):
         job_id: str,
         target: str | os.PathLike[str],
         *,
-        format: Literal["json", "jsonl", "html"] = "html",
+        format: Literal["json", "rows", "html"] = "html",
     ) -> None:
-        """Write the report to the disk, whole or not at all; `jsonl` has a line for each row."""
+        """Write the report to the disk, whole or not at all; `rows` has a line for each."""
         path = path_of("evaluations", job_id, "report")
         await self._transport.download(path, target, format=format)
 

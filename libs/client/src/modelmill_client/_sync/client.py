@@ -93,6 +93,11 @@ class Modelmill:
         self.webhooks = Webhooks(transport)
         self.audit = Audit(transport)
 
+    @property
+    def url(self) -> str:
+        """The gateway's address."""
+        return self._transport.address.url
+
     def with_options(
         self,
         *,
