@@ -9,7 +9,8 @@ import pytest
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.reading.faults import ReadLimits
-from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
+from modelmill_data_prep.domain.reading.source_files import SourceFile
+from modelmill_data_prep.prepare_dataset import PrepareDataset
 from playwright.sync_api import Browser
 
 from tests.browser.watched_page import CHROMIUM, WatchedPage, running_chromium

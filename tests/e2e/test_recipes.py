@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 RECIPE = """name: {name}
 base: {base}
 data:
-  files: rows.jsonl
+  files: [rows.jsonl, "more/*.jsonl"]
   mapping:
     system_template: Name the kind of thing.
     user_template: "{{word}}: {{gloss}}"
@@ -64,6 +64,8 @@ class Bench:
         self.text = RECIPE.format(name=name, base=loop.base_version_id)
         self.record = RunRecord.of(folder / "record", name)
         write_rows(folder / "rows.jsonl", 60)
+        (folder / "more").mkdir()
+        write_rows(folder / "more" / "rows.jsonl", 5)
         self._loop = loop
 
     async def run(

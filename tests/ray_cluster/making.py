@@ -17,7 +17,8 @@ from modelmill_data_prep.adapters import ray_pool
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.reading.faults import ReadLimits
-from modelmill_data_prep.prepare_dataset import PrepareDataset, SourceFile
+from modelmill_data_prep.domain.reading.source_files import SourceFile
+from modelmill_data_prep.prepare_dataset import PrepareDataset
 from modelmill_data_prep.prepare_in_child import tokens_plan
 from modelmill_jobs.child import ChildPort
 from modelmill_service_kit.errors import DomainError

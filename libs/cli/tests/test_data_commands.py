@@ -19,6 +19,7 @@ ROW = {
 }
 KEPT = {
     "line": 7,
+    "file_id": "file-1",
     "source_sha256": "9f2c",
     "outcome": "kept",
     "rule": None,
@@ -102,10 +103,16 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 def test_a_row_that_was_kept_tells_where_it_is_what_changed_it_and_what_it_says(gateway, capsys):
     assert said(capsys, "explain", "ds-1", "7").splitlines() == [
         "line 7: kept in train at 1,234",
+        "  file          file-1",
         "  source sha256 9f2c",
         "  changed by    unicode@1, spaces@1",
         r"  says          user: Is [bold]7[/bold] a number? | assistant: yes\nit is",
     ]
+
+
+def test_of_several_files_the_line_is_of_the_one_that_is_named(gateway, capsys):
+    said(capsys, "explain", "ds-1", "7", "--file", "file-1")
+    assert gateway.asked[-1] == "/v1/datasets/ds-1/rows/7?file_id=file-1"
 
 
 def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):
@@ -113,6 +120,7 @@ def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):
 
     assert said(capsys, "explain", "ds-1", "7").splitlines() == [
         "line 7: dropped",
+        "  file          file-1",
         "  source sha256 9f2c",
         "  rule          filter.characters.min",
         "  because       4 < 20",

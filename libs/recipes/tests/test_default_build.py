@@ -22,7 +22,8 @@ class Gateway:
 
     def __init__(self, file: Path, builds: list[str]) -> None:
         self.serves: str | None = None
-        self._file = {"id": "file-1", "sha256": sha256(file.read_bytes()).hexdigest()}
+        digest = sha256(file.read_bytes()).hexdigest()
+        self._file = {"id": "file-1", "filename": file.name, "sha256": digest}
         self._builds = [{"id": each, "spec": {"source_version_id": "mv-lora"}} for each in builds]
 
     def client(self) -> Modelmill:

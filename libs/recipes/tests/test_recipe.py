@@ -159,14 +159,19 @@ def test_a_number_in_scientific_notation_is_a_number_and_no_is_a_word(recipe_fil
     assert recipe.dataset["mapping"]["system_template"] == "no"
 
 
-def test_a_glob_names_its_file_and_of_several_all_are_named(recipe_file: Path) -> None:
-    (recipe_file.parent / "a.csv").write_text("word\n")
-    changed(recipe_file, "files: ../demo/wordnet_nouns.jsonl", 'files: "*.csv"')
-    assert [file.name for file in Recipe.load(recipe_file).files] == ["a.csv"]
+def test_files_are_those_of_paths_and_globs_each_once_in_their_order(recipe_file: Path) -> None:
+    folder = recipe_file.parent / "more"
+    folder.mkdir()
+    for name in ("b.jsonl", "a.jsonl", "c.csv"):
+        (folder / name).write_text("word\n")
+    listed = 'files: [more/c.csv, "more/*.jsonl", "more/a*"]'
+    changed(recipe_file, "files: ../demo/wordnet_nouns.jsonl", listed)
+    names = [file.name for file in Recipe.load(recipe_file).files]
+    assert names == ["c.csv", "a.jsonl", "b.jsonl"]
 
-    (recipe_file.parent / "b.csv").write_text("word\n")
+    line = changed(recipe_file, '"more/a*"', '"more/*.xlsx"')
     (error,) = errors_in(recipe_file)
-    assert "a.csv, b.csv: a dataset is made of one file" in error
+    assert error.startswith(f"{recipe_file}:{line}: data.files: no file 'more/*.xlsx'")
 
 
 @pytest.mark.parametrize(
@@ -175,6 +180,7 @@ def test_a_glob_names_its_file_and_of_several_all_are_named(recipe_file: Path) -
         ("mapping.user_template: no column", "data", "    user_template:"),
         ("batch_size must be at most 4", "training", "    batch_size:"),
         ("worst: must be below 1", "evaluation", "      worst:"),
+        ("b.csv: unknown column 'gloss'. The file has 'word'", "data", "    user_template:"),
         ("no model 'x'", "base", "base:"),
         ("something else is wrong", "training", "training:"),
     ],

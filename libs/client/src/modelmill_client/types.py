@@ -1040,6 +1040,7 @@ class RowProvenance(TypedDict):
     """
 
     line: int
+    file_id: str | None
     source_sha256: str
     outcome: Literal["kept", "dropped", "quarantined"]
     rule: str | None
@@ -1534,6 +1535,13 @@ class Dataset(TypedDict):
     status: str
     name: str | None
     file_id: str | None
+    """
+    The file; null where there are several.
+    """
+    file_ids: list[str]
+    """
+    The files that it is made from, in order.
+    """
     job_id: str
     digest: str | None
     counts: dict[str, int]
@@ -1550,7 +1558,11 @@ class DatasetBody(TypedDict):
     """
     Priority among the tenant's own jobs.
     """
-    file_id: str
+    file_id: NotRequired[str | None]
+    file_ids: NotRequired[list[str]]
+    """
+    Several files, read one after the other; in place of `file_id`.
+    """
     name: NotRequired[str]
     mapping: MappingBody
     shares: NotRequired[SharesBody | None]
@@ -1965,7 +1977,11 @@ class PreviewBody(TypedDict):
     Request body of POST /v1/datasets/preview.
     """
 
-    file_id: str
+    file_id: NotRequired[str | None]
+    file_ids: NotRequired[list[str]]
+    """
+    Several files, read one after the other; in place of `file_id`.
+    """
     name: NotRequired[str]
     mapping: MappingBody
     shares: NotRequired[SharesBody | None]

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
 from modelmill_client import Modelmill
 
@@ -14,6 +13,8 @@ from modelmill_recipes.api import Record
 from modelmill_recipes.recipe import Recipe
 
 CHUNK_BYTES = 1 << 20
+MOST_NAMED = 4
+COMPRESSED = (".gz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Order:
             yield f"{key}-{number}"
 
 
-def dataset_order(recipe: Recipe, file_id: str) -> Order:
+def dataset_order(recipe: Recipe, file_ids: Sequence[str]) -> Order:
     """Of the dataset."""
-    body = {**recipe.dataset, "name": recipe.name, "file_id": file_id}
+    files = {"file_ids": [*file_ids]} if len(file_ids) > 1 else {"file_id": file_ids[0]}
+    body = {**recipe.dataset, "name": recipe.name, **files}
     return Order("dataset", "/v1/datasets", body, "data")
 
 
@@ -67,11 +69,25 @@ def evaluation_order(recipe: Recipe, served_version_id: str, dataset_id: str) ->
     return Order("evaluation", "/v1/evaluations", {**recipe.evaluation, **own}, "evaluation")
 
 
-def stored_file(client: Modelmill, file: Path) -> Mapping[str, Any] | None:
-    """A file of the same content that was uploaded before."""
-    sha256 = _sha256_of(file)
-    files = client.files.list(purpose="fine-tune")
-    return next((each for each in files if each["sha256"] == sha256), None)
+def stored_files(client: Modelmill, files: Sequence[Path]) -> dict[Path, str]:
+    """Ids of files of the same content and format that were uploaded before, the first of each;
+    empty where there is none. A file with the content of one before it is left out.
+    """
+    known: dict[tuple[str, str], Path] = {}
+    for file in files:
+        known.setdefault(_content_of(file), file)
+    found = dict.fromkeys(known.values(), "")
+    for each in client.files.list(purpose="fine-tune", order="asc"):
+        same = known.get((each["sha256"] or "", _ending(each["filename"])))
+        if same is not None and not found[same]:
+            found[same] = each["id"]
+    return found
+
+
+def _ending(filename: str) -> str:
+    """What says the format."""
+    *_, inner, last = ["", "", *PurePath(filename.lower()).suffixes]
+    return f"{inner}{last}" if last in COMPRESSED else last
 
 
 def version_of(client: Modelmill, name: str) -> str:
@@ -86,9 +102,17 @@ def serving_version(client: Modelmill, version_id: str) -> str:
     return str(model["serving_version_id"] or "")
 
 
-def _sha256_of(file: Path) -> str:
+def files_words(files: Sequence[Path]) -> str:
+    """Names of files, for people: of many the first and the last."""
+    names = [file.name for file in files]
+    if len(names) > MOST_NAMED:
+        names = [names[0], "…", f"{names[-1]} ({len(files)} files)"]
+    return ", ".join(names).replace(", …, ", " … ")
+
+
+def _content_of(file: Path) -> tuple[str, str]:
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while chunk := content.read(CHUNK_BYTES):
             digest.update(chunk)
-    return digest.hexdigest()
+    return digest.hexdigest(), _ending(file.name)

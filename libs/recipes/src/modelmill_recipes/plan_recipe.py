@@ -12,8 +12,9 @@ from modelmill_recipes.orders import (
     build_orders,
     dataset_order,
     evaluation_order,
+    files_words,
     serving_version,
-    stored_file,
+    stored_files,
     training_order,
     version_of,
 )
@@ -32,10 +33,10 @@ class PlannedStep:
 def plan_recipe(recipe: Recipe, client: Modelmill) -> Iterator[PlannedStep]:
     """The steps in order. What depends on a step that is to be done is to be done, too: its inputs
     are not there yet."""
-    (file,) = recipe.files
-    stored = stored_file(client, file)
-    yield PlannedStep("files", stored is not None, file.name)
-    job = _done(client, dataset_order(recipe, stored["id"]) if stored else None)
+    stored = stored_files(client, recipe.files)
+    is_stored = all(stored.values())
+    yield PlannedStep("files", is_stored, files_words([*stored]))
+    job = _done(client, dataset_order(recipe, [*stored.values()]) if is_stored else None)
     yield _step("dataset", job)
     dataset_id = _dataset_of(client, job)
     base = _base(recipe, client)

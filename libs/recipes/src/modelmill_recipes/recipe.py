@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from glob import glob, has_magic
+from operator import getitem
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +16,7 @@ from modelmill_recipes.located import LocatedYaml, Place
 from modelmill_recipes.schema_errors import schema_errors
 
 FIELD = re.compile(r"[A-Za-z0-9_.]+")
+COLUMN = re.compile(r"unknown column '(.+?)'")
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Recipe:
     base: str | Path
     """A version or name; or a folder, absolute."""
     files: tuple[Path, ...]
-    """Absolute; one."""
+    """Absolute, in the order in which they are read."""
     dataset: dict[str, Any]
     training: dict[str, Any]
     evaluation: dict[str, Any] | None
@@ -74,7 +77,10 @@ class Recipe:
         """
         named = FIELD.match(message)
         parts = named[0].split(".") if named else []
-        return f"{self.source.at(_place(self.source.value, section, parts))}: {message}"
+        place = _place(self.source.value, section, parts)
+        if len(place) == 1 and (column := COLUMN.search(message)):
+            place = (section, *_reading(self.source.value.get(section), column[1]))
+        return f"{self.source.at(place)}: {message}"
 
 
 def _read(file: Path) -> LocatedYaml:
@@ -98,6 +104,15 @@ def _place(value: dict[str, Any], section: str, parts: list[str]) -> Place:
     if whole is None and parts:
         whole = next((place for place in _places(own) if place[-1] == parts[-1]), None)
     return (section, *(whole or ()))
+
+
+def _reading(value: Any, column: str) -> Place:
+    """Where a text names the column, as a template does; nowhere if none does."""
+    for place in _places(value):
+        text = reduce(getitem, place, value)
+        if isinstance(text, str) and (text == column or f"{{{column}}}" in text):
+            return place
+    return ()
 
 
 def _within(value: Any, parts: list[str]) -> Place | None:
@@ -145,10 +160,6 @@ def _files(
             place: Place = ("data", "files") if isinstance(given, str) else ("data", "files", index)
             errors.append((place, f"data.files: no file {each!r}.{_looked(path)}"))
         found |= dict.fromkeys(paths)
-    if len(found) > 1:
-        names = ", ".join(each.name for each in found)
-        said = f"data.files: {names}: a dataset is made of one file yet. Join them to one"
-        errors.append((("data", "files"), said))
     return tuple(found)
 
 

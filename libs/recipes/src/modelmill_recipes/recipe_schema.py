@@ -46,7 +46,7 @@ LAST: dict[str, Schema] = {
 SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
     "data": (
         "DatasetBody",
-        frozenset({"file_id", "name", "priority"}),
+        frozenset({"file_id", "file_ids", "name", "priority"}),
         "Dataset: the files, and what `POST /v1/datasets` takes.",
     ),
     "training": (

@@ -6,7 +6,7 @@ interrupted goes on. A job that failed is resumed; one that was cancelled is ord
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +22,9 @@ from modelmill_recipes.orders import (
     build_orders,
     dataset_order,
     evaluation_order,
+    files_words,
     serving_version,
-    stored_file,
+    stored_files,
     training_order,
     version_of,
 )
@@ -109,18 +110,18 @@ class RecipeRun:
         with _in_section(self._recipe, "base"):
             return version_of(self._client, base)
 
-    def _upload(self) -> str:
+    def _upload(self) -> list[str]:
         """A file of the same content that was sent before is not sent again."""
-        (file,) = self._recipe.files
-        if found := stored_file(self._client, file):
-            self._view.kept("files", f"{file.name} {found['id']}")
-            return str(found["id"])
-        stored = self._client.files.upload(file)
-        self._view.done("files", f"{file.name} {stored['id']}")
-        return str(stored["id"])
+        stored = stored_files(self._client, self._recipe.files)
+        say = self._view.kept if all(stored.values()) else self._view.done
+        ids = [
+            known or str(self._client.files.upload(file)["id"]) for file, known in stored.items()
+        ]
+        say("files", files_words([*stored]) + (f" {ids[0]}" if len(ids) == 1 else ""))
+        return ids
 
-    def _make_dataset(self, file_id: str) -> None:
-        job, accepted = self._job(dataset_order(self._recipe, file_id))
+    def _make_dataset(self, file_ids: Sequence[str]) -> None:
+        job, accepted = self._job(dataset_order(self._recipe, file_ids))
         self.made.dataset_id = str(accepted["id"])
         self.made.dataset = job["result"]["summary"]
 

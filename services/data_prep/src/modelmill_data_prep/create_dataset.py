@@ -1,6 +1,7 @@
 """Use case: validate a dataset spec against its file and queue a job of kind dataset."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -11,13 +12,16 @@ from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import DATASET, dataset_id_of, prefix_of
 from modelmill_jobs.submit import JobQueue
+from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
     DatasetPlan,
     plan_dataset,
 )
+from modelmill_data_prep.domain.reading.named_errors import named
 from modelmill_data_prep.domain.resource_estimate import dataset_needs, dataset_seconds
+from modelmill_data_prep.domain.row_numbers import MAX_FILES
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.records import BaseTokens, FileRecords, file_format_of
 
@@ -75,28 +79,41 @@ class CreateDataset:
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer. Nothing was accepted.
         """
-        file = await self._files.get(tenant, spec.file_id)
-        fields = spec_fields(spec)
-        plan = plan_dataset(fields, models_unavailable=self._models_unavailable)
-        size_bytes = file.size_bytes + await self._check_names(tenant, spec)
-        reading = await self._inspector.check_spec(
-            await self._files.content(file),
-            file_format_of(file),
-            spec=fields,
-            max_row_bytes=self._max_row_bytes,
-        )
+        files = [await self._files.get(tenant, each) for each in source_file_ids(spec)]
+        plan = plan_dataset(spec_fields(spec), models_unavailable=self._models_unavailable)
+        size_bytes = sum(each.size_bytes for each in files)
+        size_bytes += await self._check_names(tenant, spec)
+        reading = await self._check_reading(files, spec)
         job = await self._queue.submit(
             kind=DATASET,
             prefix=prefix_of(DATASET),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=_with_defaults(spec, plan, file, reading),
+            spec=_with_defaults(spec, plan, files[0], reading),
             priority=priority,
             needs=dataset_needs(plan, self._processes),
             expected_seconds=dataset_seconds(plan, size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
+
+    async def _check_reading(
+        self, files: Sequence[FileState], spec: DatasetSpec
+    ) -> Mapping[str, str] | None:
+        """Check that the files have the columns that the spec reads.
+
+        Returns:
+            How a single file is read; None for several, which may be read differently.
+        """
+        for file in files:
+            with named(file.filename if len(files) > 1 else ""):
+                reading = await self._inspector.check_spec(
+                    await self._files.content(file),
+                    file_format_of(file),
+                    spec=spec_fields(spec),
+                    max_row_bytes=self._max_row_bytes,
+                )
+        return reading if len(files) == 1 else None
 
     async def _check_names(self, tenant: str, spec: DatasetSpec) -> int:
         """Check that the tenant has all evaluation files and the base model.
@@ -110,13 +127,30 @@ class CreateDataset:
         return sum(each.size_bytes for each in files)
 
 
+def source_file_ids(spec: DatasetSpec) -> list[str]:
+    """The files to read, in order.
+
+    Raises:
+        InvalidInputError: None is named, both ways are used, one is named twice, or they are many.
+    """
+    if bool(spec.file_id) == bool(spec.file_ids):
+        raise InvalidInputError("give either file_id, or file_ids for several files")
+    ids = list(spec.file_ids) or [spec.file_id]
+    if len(ids) > MAX_FILES:
+        raise InvalidInputError(f"file_ids names {len(ids)} files; at most {MAX_FILES} are read")
+    twice = [each for each, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise InvalidInputError([f"file_ids names {each[:64]!r} more than once" for each in twice])
+    return ids
+
+
 def spec_fields(spec: DatasetSpec) -> dict[str, Any]:
     """The spec as a mapping, as `plan_dataset` expects it."""
     return MessageToDict(spec, preserving_proto_field_name=True)
 
 
 def _with_defaults(
-    spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, str]
+    spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, str] | None
 ) -> DatasetSpec:
     """The spec with defaults filled in, so that later releases do not change an accepted job."""
     full = DatasetSpec()
@@ -124,5 +158,6 @@ def _with_defaults(
     full.name = plan.name or PurePath(file.filename).stem[:MAX_NAME_CHARACTERS]
     shares = plan.shares
     full.shares.CopyFrom(SplitShares(train=shares.train, valid=shares.valid, test=shares.test))
-    full.reading.CopyFrom(ReadingSpec(**reading))
+    if reading is not None:
+        full.reading.CopyFrom(ReadingSpec(**reading))
     return full

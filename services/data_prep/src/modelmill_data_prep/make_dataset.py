@@ -15,7 +15,7 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
-from modelmill_data_prep.create_dataset import spec_fields
+from modelmill_data_prep.create_dataset import source_file_ids, spec_fields
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from modelmill_data_prep.metrics import count_rows
 from modelmill_data_prep.model_requests import resolve_job_models
@@ -85,6 +85,7 @@ class MakeDataset:
         folder = job.folder / "dataset"
         request = {
             "files": [await self._located(each) for each in files],
+            "sources": len(source_file_ids(spec)),
             "spec": spec_fields(spec),
             "folder": str(folder),
             "max_row_bytes": self._max_row_bytes,
@@ -98,21 +99,20 @@ class MakeDataset:
         try:
             made = await job.run_child(CHILD, request, on_question=asked, env=env)
         except JobFailed as failure:
-            kept = asyncio.to_thread(self._keep_report, folder, files[0], spec)
-            failure.report_digest = await kept
+            failure.report_digest = await asyncio.to_thread(self._keep_report, folder, files, spec)
             raise
         manifest = await asyncio.to_thread(
             self._store.commit,
             folder,
             kind="dataset",
             form="chat-jsonl",
-            made_from=_origins(files, base),
+            made_from=_origins(spec, files, base),
             attributes=_attributes(made, spec),
         )
         count_rows(made["counts"])
         return _announcement(job, spec, manifest.digest, made)
 
-    def _keep_report(self, folder: Path, file: FileState, spec: DatasetSpec) -> str:
+    def _keep_report(self, folder: Path, files: Sequence[FileState], spec: DatasetSpec) -> str:
         """Commit the report of a failed dataset; returns its digest, or "" without a report."""
         if not folder.is_dir():
             return ""
@@ -120,7 +120,7 @@ class MakeDataset:
             folder,
             kind="dataset-report",
             form="json-html",
-            made_from={"file": file.digest},
+            made_from=_sources(spec, files),
             attributes={"spec": spec_fields(spec)},
         )
         return manifest.digest
@@ -128,8 +128,8 @@ class MakeDataset:
     async def _inputs(
         self, tenant: str, spec: DatasetSpec
     ) -> tuple[list[FileState], ModelReady | None]:
-        """Source file, evaluation files, and the base model for token ids."""
-        wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
+        """Source files, evaluation files, and the base model for token ids."""
+        wanted = [*source_file_ids(spec), *spec.duplicates.evaluation_file_ids]
         try:
             files = [await self._files.get(tenant, each, include_deleted=True) for each in wanted]
         except NotFoundError as error:
@@ -140,7 +140,8 @@ class MakeDataset:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
 
     async def _located(self, file: FileState) -> dict[str, str]:
-        return {"path": str(await self._files.content(file)), "format": file_format_of(file)}
+        path = str(await self._files.content(file))
+        return {"path": path, "format": file_format_of(file), "name": file.filename}
 
 
 def _plan(spec: DatasetSpec) -> DatasetPlan:
@@ -151,10 +152,20 @@ def _plan(spec: DatasetSpec) -> DatasetPlan:
         raise JobFailed(error.reason, error.message, "Correct the spec.") from error
 
 
-def _origins(files: Sequence[FileState], base: ModelReady | None) -> dict[str, str]:
-    evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(files[1:], start=1)}
+def _origins(
+    spec: DatasetSpec, files: Sequence[FileState], base: ModelReady | None
+) -> dict[str, str]:
+    others = files[len(source_file_ids(spec)) :]
+    evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(others, start=1)}
     tokenizer = {} if base is None else {"tokenizer": base.digest}
-    return {"file": files[0].digest, **evaluation, **tokenizer}
+    return {**_sources(spec, files), **evaluation, **tokenizer}
+
+
+def _sources(spec: DatasetSpec, files: Sequence[FileState]) -> dict[str, str]:
+    own = files[: len(source_file_ids(spec))]
+    if len(own) == 1:
+        return {"file": own[0].digest}
+    return {f"file-{number}": file.digest for number, file in enumerate(own, start=1)}
 
 
 def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:
@@ -181,6 +192,7 @@ def _announcement(
         name=spec.name,
         digest=digest,
         file_id=spec.file_id,
+        file_ids=spec.file_ids,
         job_id=job.job_id,
         counts=made["counts"],
         merkle_root=made["merkle_root"],

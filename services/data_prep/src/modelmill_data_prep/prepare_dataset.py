@@ -6,7 +6,7 @@ rows and the provenance of all rows. Workers run the passes; this process reads,
 """
 
 import shutil
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,13 +21,7 @@ from modelmill_data_prep.domain.blocks import Block
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import dataset_root
 from modelmill_data_prep.domain.reading.faults import ReadLimits
-from modelmill_data_prep.domain.reading.file_form import (
-    FileForm,
-    FileFormat,
-    form_of_rows,
-    row_format_of,
-)
-from modelmill_data_prep.domain.reading.read_blocks import read_blocks
+from modelmill_data_prep.domain.reading.source_files import RowSource
 from modelmill_data_prep.domain.report import failed_report_of, report_of, report_page
 from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
 from modelmill_data_prep.domain.row_decisions import SPLITS, TRAIN
@@ -54,24 +48,6 @@ class Progress(Protocol):
 
         May raise to stop the work.
         """
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A source file with its reading options."""
-
-    path: Path
-    format: FileFormat
-    form: FileForm = FileForm()  # noqa: RUF009
-
-    @property
-    def described(self) -> dict[str, str]:
-        """Format and reading options, for the report."""
-        return {"format": self.format, **form_of_rows(self.form, row_format_of(self.format))}
-
-    def blocks(self, limits: ReadLimits) -> Generator[Block, None, None]:
-        """As `read_blocks`."""
-        return read_blocks(self.path, self.format, limits, self.form)
 
 
 @dataclass(frozen=True)
@@ -111,13 +87,13 @@ class PrepareDataset:
         self._tokens = tokens
 
     def __call__(
-        self, source: SourceFile, evaluation: Sequence[SourceFile], plan: DatasetPlan, folder: Path
+        self, source: RowSource, evaluation: Sequence[RowSource], plan: DatasetPlan, folder: Path
     ) -> PreparedDataset:
         """Write splits, quarantine, provenance and report into a new `folder`.
 
 
         Args:
-            source: Source file.
+            source: RowSource files.
             evaluation: Evaluation files, in the order of the plan.
             plan: The plan, same as in the workers.
             folder: Created here; a sibling folder holds temporary files.
@@ -145,8 +121,8 @@ class PrepareDataset:
 
     def _prepare(
         self,
-        source: SourceFile,
-        evaluation: Sequence[SourceFile],
+        source: RowSource,
+        evaluation: Sequence[RowSource],
         plan: DatasetPlan,
         folder: Path,
         tally: Tally,
@@ -173,10 +149,8 @@ class PrepareDataset:
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)
 
-    def _first_pass(
-        self, source: SourceFile, intermediate: IntermediateStore, tally: Tally
-    ) -> None:
-        size_bytes = source.path.stat().st_size
+    def _first_pass(self, source: RowSource, intermediate: IntermediateStore, tally: Tally) -> None:
+        size_bytes = source.size_bytes
         reading = _Reading(source, self._limits)
         with (
             BlockFileWriter(intermediate.rows, ROWS) as rows,
@@ -194,7 +168,7 @@ class PrepareDataset:
         if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
             raise NoValidRowsError(_why_none(tally))
 
-    def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
+    def _read_evaluation(self, number: int, file: RowSource, decider: DiskDecider) -> None:
         """Process evaluation rows like source rows; invalid ones are ignored."""
         done = 0
         parts: Iterator[FirstPart] = self._pool.map("first", _Reading(file, self._limits))
@@ -250,7 +224,7 @@ class PrepareDataset:
 class _Reading:
     """Iterates over blocks of a file and tracks the read position."""
 
-    def __init__(self, file: SourceFile, limits: ReadLimits) -> None:
+    def __init__(self, file: RowSource, limits: ReadLimits) -> None:
         self._file = file
         self._limits = limits
         self.bytes_read = 0

@@ -18,6 +18,8 @@ from modelmill_data_prep.domain.duplicates.split_planner import TooFewTextsError
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import AS_DETECTED, FileForm, FileFormat
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
+from modelmill_data_prep.domain.reading.named_errors import named
+from modelmill_data_prep.domain.reading.source_files import RowSource, SourceFile, SourceFiles
 from modelmill_data_prep.pipeline.model_augmentation import NoLossError, RowModels
 from modelmill_data_prep.pipeline.row_worker import WorkerPool
 from modelmill_data_prep.prepare_dataset import (
@@ -25,7 +27,6 @@ from modelmill_data_prep.prepare_dataset import (
     PrepareDataset,
     PreparedDataset,
     Progress,
-    SourceFile,
 )
 
 MAX_SILENCE_SECONDS = 120.0
@@ -88,10 +89,11 @@ def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDat
     request = port.request
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
     plan, tokens = plan_dataset(request["spec"]), tokens_plan(request["tokens"])
-    source, *evaluation = [
-        _inspected(file, plan.reading if number == 0 else AS_DETECTED, limits)
-        for number, file in enumerate(request["files"])
-    ]
+    count = request.get("sources", 1)
+    given, others = request["files"][:count], request["files"][count:]
+    files = [_inspected(file, plan.reading, limits) for file in given]
+    source: RowSource = files[0] if len(files) == 1 else SourceFiles(files)
+    evaluation = [_inspected(file, AS_DETECTED, limits) for file in others]
     with _pool(request, processes) as pool:
         prepare = PrepareDataset(pool, progress, limits, tokens, _models(port, plan))
         return prepare(source, evaluation, plan, Path(request["folder"]))
@@ -99,7 +101,9 @@ def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDat
 
 def _inspected(file: Mapping[str, str], requested: FileForm, limits: ReadLimits) -> SourceFile:
     path, file_format = Path(file["path"]), cast(FileFormat, file["format"])
-    return SourceFile(path, file_format, inspect_file(path, file_format, requested, limits))
+    with named(file.get("name", "")):
+        form = inspect_file(path, file_format, requested, limits)
+    return SourceFile(path, file_format, form, file.get("name", ""))
 
 
 def _models(port: ChildPort, plan: DatasetPlan) -> RowModels | None:

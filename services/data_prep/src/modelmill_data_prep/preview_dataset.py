@@ -8,7 +8,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import (
 )
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_data_prep.create_dataset import spec_fields
+from modelmill_data_prep.create_dataset import source_file_ids, spec_fields
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
@@ -43,7 +43,7 @@ class PreviewDataset:
     async def __call__(
         self, *, tenant: str, spec: DatasetSpec, rows: int = 0
     ) -> PreviewDatasetResponse:
-        """The first rows with their outcome.
+        """The first rows with their outcome; of several files those of the first.
 
         Raises:
             NotFoundError: The file is unknown.
@@ -51,7 +51,7 @@ class PreviewDataset:
         """
         if rows > MAX_ROWS:
             raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
-        file = await self._files.get(tenant, spec.file_id)
+        file = await self._files.get(tenant, source_file_ids(spec)[0])
         fields = spec_fields(spec)
         plan_dataset(fields, models_unavailable=self._models_unavailable)
         shown = await self._inspector.preview(

@@ -5,7 +5,7 @@ A row is explained from source line to place in the dataset. A failed job has a 
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ from modelmill_bus.kinds import dataset_id_of
 from modelmill_bus.subjects import job_state
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
+from modelmill_data_prep.domain.row_numbers import FILE_STEP, file_and_line, row_words
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.records import DatasetRecords
+
+LISTED_FILES = 20
 
 
 class ExplainRow:
@@ -29,24 +33,59 @@ class ExplainRow:
         self._datasets = datasets
         self._inspector = inspector
 
-    async def __call__(self, *, tenant: str, dataset_id: str, line: int) -> list[RowProvenance]:
+    async def __call__(
+        self, *, tenant: str, dataset_id: str, line: int, file_id: str = ""
+    ) -> list[RowProvenance]:
         """The row itself, then every row derived from it.
 
+        Args:
+            line: Line of the source file; or a row's number, which says the file, too.
+            file_id: File of the line, in a dataset of several.
+
         Raises:
-            InvalidInputError: The line is below 1.
+            InvalidInputError: The line is below 1, or its file is not said.
             NotFoundError: The dataset is unknown, or no row begins on that line.
             UnavailableError: The bus or the store does not answer.
         """
         if line < 1:
             raise InvalidInputError("line must be at least 1")
         folder = await self._datasets.folder(tenant, dataset_id, needs=PROVENANCE_FILE)
-        rows = await self._inspector.provenance(folder, line)
+        spec = (await self._datasets.manifest(tenant, dataset_id)).attributes.get("spec", {})
+        files = spec.get("file_ids") or [spec.get("file_id", "")]
+        number = _row_number(line, file_id, files)
+        rows = await self._inspector.provenance(folder, number)
         if not rows:
             raise NotFoundError(
-                f"no row of dataset {dataset_id!r} begins on line {line}. Lines are those of the"
-                " source file, from 1; a row may be several"
+                f"no row of dataset {dataset_id!r} begins on {row_words(number)}. Lines are those"
+                " of the source file, from 1; a row may be several"
             )
-        return [RowProvenance(**row) for row in rows]
+        file, line = file_and_line(number)
+        whence = {"line": line, "file_id": files[max(file - 1, 0)]}
+        return [RowProvenance(**(row | whence)) for row in rows]
+
+
+def _row_number(line: int, file_id: str, files: Sequence[str]) -> int:
+    """Of a line of one of a dataset's files.
+
+    Raises:
+        InvalidInputError: There are several, and it is not said which; or that is none of them.
+    """
+    if file_id and file_id not in files:
+        raise InvalidInputError(
+            f"file_id {file_id[:64]!r} is no file of the dataset.{did_you_mean(file_id, files)}"
+            f" Its files are {', '.join(files[:LISTED_FILES])}"
+        )
+    file, own_line = file_and_line(line)
+    if len(files) == 1:
+        return line
+    if file_id:
+        return (files.index(file_id) + 1) * FILE_STEP + own_line
+    if not 1 <= file <= len(files):
+        raise InvalidInputError(
+            f"the dataset is made of {len(files)} files: say of which line {own_line} is, by"
+            f" file_id; or give the row's number, which for the first file is {FILE_STEP + line}"
+        )
+    return line
 
 
 DEFAULT_SAMPLES = 10

@@ -10,8 +10,9 @@ from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.lineage.row_provenance import ProvenanceFile
 from modelmill_data_prep.domain.reading.faults import ReadLimits
+from modelmill_data_prep.domain.reading.source_files import SourceFile
 from modelmill_data_prep.pipeline.model_augmentation import RowModels
-from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
+from modelmill_data_prep.prepare_dataset import PrepareDataset, PreparedDataset
 from modelmill_data_prep.prepare_in_child import tokens_plan
 
 SPLITS = ("train", "valid", "test")

@@ -125,7 +125,7 @@ class DataPrep(Protocol):
     ) -> data_prep.PreviewDatasetResponse: ...
 
     async def explain_row(
-        self, *, tenant: str, dataset_id: str, line: int
+        self, *, tenant: str, dataset_id: str, line: int, file_id: str
     ) -> Sequence[data_prep.RowProvenance]: ...
 
     async def diff_datasets(

@@ -54,11 +54,13 @@ def explain(
     context: typer.Context,
     dataset: Id,
     row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
+    file: Annotated[str, typer.Option(help="File of the line, of a dataset of several.")] = "",
 ) -> None:
     """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        provenance = client.datasets.row(dataset, row)["provenance"]
+        file_id = FILE.full_id(client, file) if file else None
+        provenance = client.datasets.row(dataset, row, file_id=file_id)["provenance"]
     for entry in provenance:
         _print_provenance(entry)
 
@@ -182,6 +184,7 @@ def _print_provenance(entry: Mapping[str, Any]) -> None:
     where = f" in {entry['split']} at {entry['position']:,}" if entry["split"] else ""
     console.print(f"[bold]line {entry['line']:,}{made}: {entry['outcome']}{where}[/bold]")
     facts = [
+        ("file", entry["file_id"]),
         ("source sha256", entry["source_sha256"]),
         ("rule", entry["rule"]),
         ("because", entry["detail"]),

@@ -115,9 +115,12 @@ class Datasets(Resource):
         gone = self._transport.call("DELETE", path_of("datasets", dataset_id))
         return cast(types.Deleted, gone)
 
-    def row(self, dataset_id: str, line: int) -> types.ExplainedRow:
-        """The provenance of a row of the file: what became of it, and why."""
-        found = self._transport.call("GET", path_of("datasets", dataset_id, "rows", line))
+    def row(self, dataset_id: str, line: int, *, file_id: str | None = None) -> types.ExplainedRow:
+        """The provenance of a row: what became of it, and why. Of a dataset of several files give
+        the line's file, too; or the row's number, as the dataset has it, as line."""
+        path = path_of("datasets", dataset_id, "rows", line)
+        params = {"file_id": file_id} if file_id is not None else None
+        found = self._transport.call("GET", path, params=params)
         return cast(types.ExplainedRow, found)
 
     def diff(

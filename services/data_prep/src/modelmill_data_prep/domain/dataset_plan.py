@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_data_prep.domain.augmenting.plan import AugmentPlan, plan_augment
 from modelmill_data_prep.domain.cleaning.clean_plan import CleanPlan, plan_clean
@@ -121,7 +122,11 @@ def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:
     listed = ", ".join(repr(column[:64]) for column in columns[:MAX_COLUMNS_LISTED])
     more = f" and {len(columns) - MAX_COLUMNS_LISTED} more" if columns[MAX_COLUMNS_LISTED:] else ""
     raise InvalidInputError(
-        [f"unknown column {column[:64]!r}. The file has {listed}{more}" for column in unknown]
+        [
+            f"unknown column {column[:64]!r}.{did_you_mean(column, columns)}"
+            f" The file has {listed}{more}"
+            for column in unknown
+        ]
     )
 
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, Template
 
 from modelmill_data_prep.domain.duplicates.near import Cluster
 from modelmill_data_prep.domain.row_decisions import EVALUATION_LEAK_RULE, SPLITS, TEST_LEAK_RULE
+from modelmill_data_prep.domain.row_numbers import row_words
 from modelmill_data_prep.domain.tally import Tally
 
 
@@ -21,7 +22,7 @@ def report_of(
     contaminated: Mapping[str, int],
     merkle_root: str,
     models: Sequence[Mapping[str, Any]],
-    source: Mapping[str, str],
+    source: Mapping[str, Any],
     failure: str = "",
 ) -> dict[str, Any]:
     """The report, with the failure if no dataset was made; deterministic."""
@@ -55,7 +56,7 @@ def report_of(
     }
 
 
-def failed_report_of(tally: Tally, failure: str, source: Mapping[str, str]) -> dict[str, Any]:
+def failed_report_of(tally: Tally, failure: str, source: Mapping[str, Any]) -> dict[str, Any]:
     """Report of a failed job, with the statistics gathered so far."""
     made = dict.fromkeys(("rows_kept", "rows_made", *SPLITS), 0)
     counts = {"rows_in": tally.rows_in, **tally.taken_out(), **made}
@@ -139,6 +140,7 @@ def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
         charts=_charts(report),
         width=BAR_WIDTH,
         contamination_groups=_contamination_groups(report),
+        row_words=row_words,
         clustered=_clustered(report),
     )
     return page.encode()

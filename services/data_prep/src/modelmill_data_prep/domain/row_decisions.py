@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from modelmill_data_prep.domain.row_numbers import row_words
+
 SPLITS = ("train", "valid", "test")
 """Split names; a split's number is its index."""
 
@@ -20,10 +22,10 @@ EVALUATION_LEAK_RULE, TEST_LEAK_RULE = "duplicates.evaluation", "duplicates.test
 
 _WORDS = (
     ("", ""),
-    (EXACT_RULE, "same content as line {line}"),
-    (NEAR_RULE, "nearly the same as line {line}"),
-    (EVALUATION_LEAK_RULE, "the same or nearly as line {line} of evaluation file {file}"),
-    (TEST_LEAK_RULE, "nearly the same as line {line}, which is in the test split"),
+    (EXACT_RULE, "same content as {row}"),
+    (NEAR_RULE, "nearly the same as {row}"),
+    (EVALUATION_LEAK_RULE, "the same or nearly as {row} of evaluation file {file}"),
+    (TEST_LEAK_RULE, "nearly the same as {row}, which is in the test split"),
 )
 """Rule and human-readable detail, by verdict."""
 
@@ -41,7 +43,7 @@ class RowDecisions:
     verdict: npt.NDArray[np.int8]
     """One of the verdict constants."""
     other: npt.NDArray[np.int64]
-    """Line of the duplicate or leaked row; 0 for a kept row."""
+    """Number of the duplicate or leaked row; 0 for a kept row."""
     file: npt.NDArray[np.int32]
     """Number of the evaluation file, from 0."""
     split: npt.NDArray[np.int8]
@@ -55,6 +57,6 @@ class RowDecisions:
         """Human-readable detail per row."""
         parts = (self.verdict.tolist(), self.other.tolist(), self.file.tolist())
         return [
-            _WORDS[verdict][1].format(line=line, file=file + 1) or None
-            for verdict, line, file in zip(*parts, strict=True)
+            _WORDS[verdict][1].format(row=row_words(row), file=file + 1) or None
+            for verdict, row, file in zip(*parts, strict=True)
         ]

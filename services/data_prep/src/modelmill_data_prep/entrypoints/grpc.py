@@ -179,6 +179,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             line=request.line,
+            file_id=request.file_id,
         )
         return pb.ExplainRowResponse(provenance=rows)
 

@@ -165,10 +165,12 @@ class GrpcDataPrep:
             return await self._stub.PreviewDataset(request, timeout=CALL_SECONDS)
 
     async def explain_row(
-        self, *, tenant: str, dataset_id: str, line: int
+        self, *, tenant: str, dataset_id: str, line: int, file_id: str
     ) -> Sequence[pb.RowProvenance]:
         """What became of a source row. Raises NotFoundError."""
-        request = pb.ExplainRowRequest(tenant=tenant, dataset_id=dataset_id, line=line)
+        request = pb.ExplainRowRequest(
+            tenant=tenant, dataset_id=dataset_id, line=line, file_id=file_id
+        )
         with domain_errors(PEER):
             return (await self._stub.ExplainRow(request, timeout=DATASET_SECONDS)).provenance
 

@@ -346,8 +346,9 @@ class DatasetSpec(_message.Message):
     CURRICULUM_FIELD_NUMBER: _builtins.int
     TOKENIZE_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    FILE_IDS_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
-    """File to read."""
+    """File to read; or file_ids."""
     name: _builtins.str
     """Name for people."""
     seed: _builtins.int
@@ -392,7 +393,15 @@ class DatasetSpec(_message.Message):
 
     @_builtins.property
     def reading(self) -> Global___ReadingSpec:
-        """How the bytes of the file are read; what is empty is looked up in the file."""
+        """How the bytes of the file are read; what is empty is looked up in the file. Of several files each is read so, as far
+        as its format has it.
+        """
+
+    @_builtins.property
+    def file_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Files to read, one after the other, in place of file_id; at most 1000. Rows are then numbered by file and line: the
+        number of the file, from 1, times 10^12, plus the line.
+        """
 
     def __init__(
         self,
@@ -411,10 +420,11 @@ class DatasetSpec(_message.Message):
         curriculum: Global___CurriculumSpec | None = ...,
         tokenize: Global___TokenizeSpec | None = ...,
         reading: Global___ReadingSpec | None = ...,
+        file_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "filter", b"filter", "mapping", b"mapping", "reading", b"reading", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "file_id", b"file_id", "filter", b"filter", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "reading", b"reading", "seed", b"seed", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "file_id", b"file_id", "file_ids", b"file_ids", "filter", b"filter", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "reading", b"reading", "seed", b"seed", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1379,22 +1389,26 @@ class ExplainRowRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DATASET_ID_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     dataset_id: _builtins.str
     """The dataset."""
     line: _builtins.int
-    """Line of the source file."""
+    """Line of the source file; or the row's number, as the dataset has it."""
+    file_id: _builtins.str
+    """File of the line, of a dataset of several; else empty."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         dataset_id: _builtins.str = ...,
         line: _builtins.int = ...,
+        file_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "line", b"line", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "file_id", b"file_id", "line", b"line", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1440,6 +1454,7 @@ class RowProvenance(_message.Message):
     POSITION_FIELD_NUMBER: _builtins.int
     ROW_JSON_FIELD_NUMBER: _builtins.int
     MADE_BY_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
     line: _builtins.int
     """Line of the source file."""
     source_sha256: _builtins.str
@@ -1458,6 +1473,8 @@ class RowProvenance(_message.Message):
     """The row as written, JSON, when kept."""
     made_by: _builtins.str
     """What made the row from its source row, for example "synonyms@1"; empty for a row as given."""
+    file_id: _builtins.str
+    """File of the line."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Transforms that changed it, with versions, in order, for example "markup@1"."""
@@ -1475,10 +1492,11 @@ class RowProvenance(_message.Message):
         position: _builtins.int = ...,
         row_json: _builtins.str = ...,
         made_by: _builtins.str = ...,
+        file_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "detail", b"detail", "line", b"line", "made_by", b"made_by", "outcome", b"outcome", "position", b"position", "row_json", b"row_json", "rule", b"rule", "source_sha256", b"source_sha256", "split", b"split"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "detail", b"detail", "file_id", b"file_id", "line", b"line", "made_by", b"made_by", "outcome", b"outcome", "position", b"position", "row_json", b"row_json", "rule", b"rule", "source_sha256", b"source_sha256", "split", b"split"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2035,19 +2035,23 @@ class ExplainRowRequest(_message.Message):
 
     DATASET_ID_FIELD_NUMBER: _builtins.int
     LINE_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
     """The dataset."""
     line: _builtins.int
-    """Line of the source file, from 1."""
+    """Line of the source file, from 1; or the row's number, as the dataset has it."""
+    file_id: _builtins.str
+    """File of the line, of a dataset of several; else empty."""
     def __init__(
         self,
         *,
         dataset_id: _builtins.str = ...,
         line: _builtins.int = ...,
+        file_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "line", b"line"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "file_id", b"file_id", "line", b"line"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

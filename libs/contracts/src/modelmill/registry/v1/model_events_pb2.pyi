@@ -374,6 +374,7 @@ class DatasetReady(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     MERKLE_ROOT_FIELD_NUMBER: _builtins.int
+    FILE_IDS_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
     """"ds-<uuid hex>"."""
     tenant: _builtins.str
@@ -383,7 +384,7 @@ class DatasetReady(_message.Message):
     digest: _builtins.str
     """Manifest digest in the artifact store."""
     file_id: _builtins.str
-    """File that it was made from."""
+    """File that it was made from; empty where there are several."""
     job_id: _builtins.str
     """Job that made it."""
     merkle_root: _builtins.str
@@ -395,6 +396,10 @@ class DatasetReady(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When the commit was made."""
+
+    @_builtins.property
+    def file_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Files that it was made from, in order, where there are several."""
 
     def __init__(
         self,
@@ -408,10 +413,11 @@ class DatasetReady(_message.Message):
         counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         merkle_root: _builtins.str = ...,
+        file_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "file_id", b"file_id", "job_id", b"job_id", "merkle_root", b"merkle_root", "name", b"name", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "file_id", b"file_id", "file_ids", b"file_ids", "job_id", b"job_id", "merkle_root", b"merkle_root", "name", b"name", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -132,7 +132,9 @@ OPERATIONS = {
     "list_datasets": Operation(Page[datasets.Dataset]),
     "get_dataset": Operation(datasets.Dataset),
     "delete_dataset": Operation(Deleted, refusals=STEER),
-    "explain_row": Operation(datasets.ExplainedRow, refusals=(400, *NEIGHBOUR)),
+    "explain_row": Operation(
+        datasets.ExplainedRow, refusals=(400, *NEIGHBOUR), query=queries.RowQuery
+    ),
     "diff_datasets": Operation(datasets.DatasetDiff, refusals=NEIGHBOUR, query=queries.DiffQuery),
     "get_report": Operation(None, refusals=NEIGHBOUR, query=queries.ReportQuery),
     "create_fine_tuning": Operation(

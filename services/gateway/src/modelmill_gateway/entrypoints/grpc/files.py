@@ -206,7 +206,10 @@ class DatasetProcedures:
         if not 1 <= request.line <= MAX_LINE:
             raise BadRequestError(f"line must be from 1 to {MAX_LINE}", param="line")
         provenance = await self._data_prep.explain_row(
-            tenant=call.caller.tenant, dataset_id=request.dataset_id, line=request.line
+            tenant=call.caller.tenant,
+            dataset_id=request.dataset_id,
+            line=request.line,
+            file_id=request.file_id,
         )
         return pb.ExplainRowResponse(provenance=provenance)
 

@@ -19,7 +19,7 @@ from modelmill_gateway.entrypoints.schemas.datasets import (
     RowProvenance,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.entrypoints.schemas.queries import DiffQuery, ReportQuery
+from modelmill_gateway.entrypoints.schemas.queries import DiffQuery, ReportQuery, RowQuery
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ports import DataPrep
@@ -62,7 +62,10 @@ class DatasetRoutes:
     async def explain_row(self, request: Request) -> ExplainedRow:
         dataset_id, line = request.path_params["dataset_id"], request.path_params["line"]
         provenance = await self._data_prep.explain_row(
-            tenant=caller_of(request).tenant, dataset_id=dataset_id, line=_line(line)
+            tenant=caller_of(request).tenant,
+            dataset_id=dataset_id,
+            line=_line(line),
+            file_id=RowQuery.of(request.query_params).file_id,
         )
         shown = [RowProvenance.of_message(entry) for entry in provenance]
         return ExplainedRow(dataset_id=dataset_id, provenance=shown)

@@ -91,7 +91,7 @@ class FineTuningRoutes:
                 dataset_job = self._jobs.get(record.requested.tenant, made_by)
             except NotFoundError:
                 return source
-            source = text_of(dataset_job.requested.spec, "file_id")
+            source = text_of(dataset_job.requested.spec, "file_id") or source
         return source
 
 

@@ -12,7 +12,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import RowProvenance as RowPro
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import dataset_id_of
 from modelmill_job_index.index import JobRecord
-from pydantic import Field, Json
+from pydantic import Field, Json, model_validator
 
 from modelmill_gateway.entrypoints.schemas.base import (
     DatasetId,
@@ -28,6 +28,7 @@ from modelmill_gateway.entrypoints.schemas.parsing import JobBody, StrictBody
 
 UINT32 = 2**32
 MAX_LISTED = 100
+MAX_FILES = 1_000
 MAX_PREVIEWED = 100
 
 Word = Annotated[str, Field(min_length=1, max_length=128)]
@@ -161,7 +162,10 @@ class ReadingBody(StrictBody):
 class DatasetSpecBody(StrictBody):
     """What a dataset shall be."""
 
-    file_id: Word = Field(examples=["file-91c3d8"])
+    file_id: Word | None = Field(None, examples=["file-91c3d8"])
+    file_ids: Annotated[list[Word], Field(max_length=MAX_FILES)] = Field(
+        [], description="Several files, read one after the other; in place of `file_id`."
+    )
     name: Name = Field("", examples=["kinds"])
     mapping: MappingBody = Field(examples=[MAPPING])
     shares: SharesBody | None = Field(None, examples=[{"train": 0.8, "valid": 0.1, "test": 0.1}])
@@ -177,6 +181,12 @@ class DatasetSpecBody(StrictBody):
     curriculum: CurriculumBody | None = None
     tokenize: TokenizeBody | None = None
     reading: ReadingBody | None = None
+
+    @model_validator(mode="after")
+    def _names_files(self) -> Self:
+        if (self.file_id is None) == (not self.file_ids):
+            raise ValueError("give either file_id, or file_ids for several files")
+        return self
 
     def spec(self) -> DatasetSpec:
         """As data-prep takes it."""
@@ -218,7 +228,8 @@ class Dataset(ResponseModel):
     object: Literal["dataset"] = "dataset"
     status: str = Field(examples=["ready"])
     name: str | None = Field(examples=["kinds"])
-    file_id: FileId | None
+    file_id: OrNull[FileId] = Field(description="The file; null where there are several.")
+    file_ids: list[FileId] = Field(description="The files that it is made from, in order.")
     job_id: JobId
     digest: Digest | None
     counts: dict[str, int] = Field(
@@ -231,13 +242,16 @@ class Dataset(ResponseModel):
     def of_ready(cls, dataset: DatasetReady | JobRecord) -> Self:
         """A dataset, or what will become one, by the job that makes it."""
         if isinstance(dataset, DatasetReady):
-            return cls.of(dataset, status="ready", error=None)
+            files = list(dataset.file_ids) or [dataset.file_id]
+            return cls.of(dataset, status="ready", error=None, file_ids=files)
         requested, spec = dataset.requested, MessageToDict(dataset.requested.spec)
+        file_id = spec.get("file_id")
         return cls(
             id=dataset_id_of(requested.job_id),
             status=STATUS[dataset.state.status],
             name=spec.get("name"),
-            file_id=spec.get("file_id"),
+            file_id=file_id,
+            file_ids=spec.get("file_ids") or ([file_id] if file_id else []),
             job_id=requested.job_id,
             digest=None,
             counts={},
@@ -277,6 +291,7 @@ class RowProvenance(ResponseModel):
     """Provenance of a row."""
 
     line: int = Field(examples=[17])
+    file_id: OrNull[FileId]
     source_sha256: str = Field(examples=["9f" * 32])
     outcome: Literal["kept", "dropped", "quarantined"]
     rule: OrNull[str]

@@ -141,6 +141,12 @@ class PolicyQuery(Query):
     version: Whole = Field(0, lt=2**53, description="Version to show instead of the one in force.")
 
 
+class RowQuery(Query):
+    """A source row."""
+
+    file_id: str = Field("", description="File of the line, of a dataset of several files.")
+
+
 class DiffQuery(Query):
     """A difference of two datasets."""
 
