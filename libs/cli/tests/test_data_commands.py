@@ -174,7 +174,7 @@ def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_p
     missing = str(tmp_path / "rows.csv")
     assert run_app(["data", "preview", missing, "--layout", "alpaca"]) == 2
 
-    assert "`mill data files` lists" in capsys.readouterr().err
+    assert "`mill files list` lists" in capsys.readouterr().err
     assert not gateway.sent
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import queue
 import re
+import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -132,7 +133,7 @@ def test_a_phase_in_which_nothing_is_counted_says_nothing_done(gateway, capsys):
     for counted, says_it in (({"done": 0}, False), ({"done": 0, "total": 9}, True)):
         progress = {"phase": "check", "metrics": {}, "eta_seconds": None, **counted}
         gateway.job |= {"status": "running", "queue_position": None, "progress": progress}
-        assert (" done " in said(capsys, "show", "ftjob-1")) == says_it
+        assert ("\ndone " in said(capsys, "show", "ftjob-1")) == says_it
 
 
 def whole(shown: str) -> str:
@@ -231,6 +232,21 @@ def test_a_watched_job_that_waits_is_told_its_turn_as_it_changes(gateway):
     assert heard == ["next", "1 before it", "2 before it"]
 
 
+def test_a_question_that_outlives_its_block_ends_without_a_word():
+    asked, closed = threading.Event(), threading.Event()
+
+    def ask() -> str:
+        asked.set()
+        closed.wait(10)
+        raise RuntimeError("the client has been closed")
+
+    with LiveWords(ask, lambda _: None) as turn:
+        assert asked.wait(10)
+    closed.set()
+    turn.thread.join(10)
+    assert not turn.thread.is_alive()
+
+
 def test_a_job_that_is_watched_into_a_file_writes_each_step_in_a_line_and_moves_no_cursor(
     gateway, capsys
 ):
@@ -300,6 +316,36 @@ def test_a_job_that_was_not_watched_shows_its_curves_from_the_events_that_are_ke
     assert gateway.asked == [["limit=100"], ["limit=100", "after=event-151"]]
 
 
+SAID = [
+    {"id": "e-2", "created_at": 1_795_392_061, "level": "error", "message": "no\x1b[2J\nrow"},
+    {"id": "e-1", "created_at": 1_795_392_000, "level": "info", "message": "running"},
+]
+
+
+def test_what_a_job_said_is_a_line_an_event_oldest_first_and_the_end_of_its_log(gateway, capsys):
+    gateway.job |= {"status": "failed", "error": ERROR}
+    gateway.pages = [{"has_more": False, "data": SAID}]
+
+    assert said(capsys, "logs", "ftjob-1").splitlines() == [
+        "2026-11-23T00:00:00Z info  running",
+        "2026-11-23T00:01:01Z error no\\u001b[2J row",
+        *ERROR["log_tail"].splitlines(),
+    ]
+
+
+def test_logs_are_followed_to_the_jobs_end_which_decides_the_status(gateway, capsys):
+    gateway.events = [{"status": "running"}, {"status": "failed"}]
+    gateway.job |= {"status": "failed", "error": ERROR}
+
+    assert run_app(["jobs", "logs", "ftjob-1", "--follow", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line)["data"]["status"] for line in out.splitlines()] == [
+        "running",
+        "failed",
+    ]
+    assert err == "mill: train job ftjob-1: no row is valid. Look at [the mapping].\n"
+
+
 def event_of(step: int) -> dict[str, Any]:
     figures = {"phase": "train", "step": step, "loss": 1 / step, "learning_rate": 1e-4}
     return {"id": f"event-{step}", "data": figures}
@@ -330,7 +376,7 @@ RESULTS = {
     "dataset": (
         {"version_id": None, "summary": {"train": 240.0, "rows_kept": 300.0, "rows_in": 310.0}},
         *(f"made {dataset_id_of('job-1')}", "rows in 310", "rows kept 300", "train 240"),
-        f"next POST /v1/fine_tuning/jobs with it; mill data report {dataset_id_of('job-1')}",
+        "next mill train MODEL {0}; mill data report {0}".format(dataset_id_of("job-1")),
     ),
     "optimize": (
         {

@@ -97,8 +97,8 @@ def test_each_line_is_judged_and_counted_by_rule(
     assert "4 texts: 1 allow, 1 flag, 1 mask, 1 block" in shown
     assert "4: the ⟦forbidden fruit\\u001b⟧[2J" in shown
     assert "5: [bold]⟦system prompt⟧[/bold]" in shown
-    mail = next(line for line in shown.splitlines() if " mail " in line)
-    assert [cell.strip() for cell in mail.split("│")[1:-1]] == ["mail", "pii", "mask", "1", "2"]
+    mail = next(line for line in shown.splitlines() if line.startswith("mail "))
+    assert mail.split() == ["mail", "pii", "mask", "1", "2"]
     assert "1 flag" not in said(
         capsys, "test", file, "--policy", policy, "--direction", "output", "--examples", 0
     )
@@ -138,8 +138,8 @@ def test_labels_give_a_confusion_table_precision_and_recall(
     # Three were touched, two of them rightly; three should be, two of them were.
     assert "precision (touched or not): 0.6667" in shown
     assert "recall (touched or not): 0.6667" in shown
-    block = [line for line in shown.splitlines() if line.startswith("│ block ")][-1]
-    assert [cell.strip() for cell in block.split("│")[2:-1]] == ["1", "0", "0", "1"]
+    block = [line for line in shown.splitlines() if line.startswith("block ")][-1]
+    assert block.split()[1:] == ["1", "0", "0", "1"]
 
     strict = said(capsys, "test", file, "--policy", policy, "--expect-all", status=1)
     assert "line 3 was to get another action" in strict

@@ -15,7 +15,7 @@ LISTS = {
     "/v1/jobs": ("ftjob-", ["jobs", "list"]),
     "/v1/models": ("mv-", ["models", "list"]),
     "/v1/datasets": ("ds-", ["data", "list"]),
-    "/v1/files": ("file-", ["data", "files"]),
+    "/v1/files": ("file-", ["files", "list"]),
     "/v1/keys": ("key-", ["keys", "list"]),
 }
 """Where things are listed: how their ids begin, and the command that shows them."""
@@ -175,6 +175,19 @@ def test_a_name_that_people_gave_is_never_taken_for_a_beginning(gateway, capsys)
     said = capsys.readouterr().err
     assert "no model 'kin'. Did you mean 'kinds'? `mill models list` lists what there is" in said
     assert gateway.asked == ["/v1/models/kin", "/v1/models"]
+
+
+@pytest.mark.parametrize(
+    "words", [["data", "show", "kindz"], ["eval", "run", "kinds", "--dataset", "kindz"]]
+)
+def test_a_name_for_an_id_is_answered_with_the_newest_id_of_the_nearest_name(
+    gateway, capsys, words
+):
+    assert run_app(words) == 2
+
+    newest = gateway.ids["/v1/datasets"][0]
+    meant = f"Did you mean {newest!r}, which is called 'kinds'? `mill data list` lists"
+    assert f"no dataset 'kindz'. {meant}" in capsys.readouterr().err
 
 
 def test_an_id_that_others_go_on_after_is_that_id(gateway, capsys):

@@ -12,11 +12,13 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from modelmill_cli.commands import (
+    batches,
     bus,
     chat,
     data,
     demo,
     evaluate,
+    files,
     jobs,
     keys,
     models,
@@ -24,8 +26,10 @@ from modelmill_cli.commands import (
     recipes,
     state,
     store,
+    train,
     up,
     usage,
+    webhooks,
 )
 from modelmill_cli.errors import WorkFailedError, say_system_error
 from modelmill_cli.interrupts import Interrupted
@@ -41,6 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Build, serve, guard and monitor a language model from raw domain text.",
+    epilog="Exit status: 0 done; 1 begun and ended badly; 2 could not begin; 130 interrupted.",
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
@@ -48,11 +53,15 @@ app.command("run")(recipes.run)
 app.command("token")(keys.token)
 app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)
+app.command("train")(train.train)
+app.command("optimize")(train.optimize)
 app.command("usage")(usage.usage)
 app.add_typer(usage.app, name="budget")
+app.add_typer(batches.app, name="batch")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
@@ -60,6 +69,7 @@ app.add_typer(moderation.app, name="moderation")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def _print_version(is_asked: bool) -> None:

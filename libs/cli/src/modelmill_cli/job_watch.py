@@ -6,7 +6,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-import plotext
 from modelmill_client import JobFailedError, Modelmill, ModelmillError, types
 from rich.console import Console
 from rich.markup import escape
@@ -67,6 +66,8 @@ def _plot(console: Console, title: str, by_step: dict[int, float], lines: int) -
     if len(by_step) < 2:
         return
     steps, values = zip(*sorted(by_step.items()), strict=True)
+    import plotext  # few jobs are drawn
+
     plotext.clear_figure()
     plotext.plot_size(min(console.width, 90), lines)
     plotext.theme("clear")

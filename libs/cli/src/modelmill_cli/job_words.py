@@ -157,7 +157,7 @@ def _dataset(job: Job, summary: Mapping[str, Any], _version_id: str) -> Facts:
     dataset_id = dataset_of(job)
     yield "made", dataset_id
     yield from _counts(summary, (*COUNTED_FIRST, *sorted(summary.keys() - {*COUNTED_FIRST})))
-    yield "next", f"POST /v1/fine_tuning/jobs with it; mill data report {dataset_id}"
+    yield "next", f"mill train MODEL {dataset_id}; mill data report {dataset_id}"
 
 
 def _build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:

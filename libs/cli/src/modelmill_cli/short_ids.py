@@ -1,12 +1,12 @@
 """Short ids in commands: a unique prefix stands for the whole id."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from modelmill_client import ApiStatusError, Modelmill
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
-from modelmill_service_kit.nearest import did_you_mean
+from modelmill_service_kit.nearest import nearest
 
 NOT_FOUND = 404
 NAMED = 5
@@ -41,7 +41,9 @@ class Sort:
         """
         if self._is_there(client, given):
             return given
-        known = [str(each["id"]) for each in self.calls(client).list()]
+        listed = self.calls(client).list()
+        names = {str(each["id"]): each.get("name") or each.get("filename") for each in listed}
+        known = [*names]
         found = [each for each in known if given and self._shortens(given, each)]
         if len(found) == 1:
             return found[0]
@@ -52,8 +54,8 @@ class Sort:
                 " the one that is meant"
             )
         raise NotFoundError(
-            f"no {self.what} {given[:80]!r}.{did_you_mean(given, known)} `{self.command}` lists"
-            " what there is"
+            f"no {self.what} {given[:80]!r}.{_meant(given, names)} `{self.command}` lists what"
+            " there is"
         )
 
     def _is_there(self, client: Modelmill, given: str) -> bool:
@@ -68,9 +70,22 @@ class Sort:
         return given.startswith(self.begins) and known.startswith(given)
 
 
+def _meant(given: str, names: Mapping[str, str | None]) -> str:
+    """A question for the id that is near, or that has a name which is."""
+    by_name = {
+        name: id_ for id_, name in reversed([*names.items()]) if name
+    }  # the newest of a name
+    near = nearest(given, [*names, *by_name])
+    if near in by_name and near not in names:
+        return f" Did you mean {by_name[near]!r}, which is called {near!r}?"
+    return f" Did you mean {near!r}?" if near else ""
+
+
 JOB = Sort("job", lambda client: client.jobs, "mill jobs list")
 EVALUATION = Sort("evaluation", lambda client: client.evaluations, "mill jobs list --kind evaluate")
 MODEL = Sort("model", lambda client: client.models, "mill models list", begins="mv-")
 DATASET = Sort("dataset", lambda client: client.datasets, "mill data list")
-FILE = Sort("file", lambda client: client.files, "mill data files")
+FILE = Sort("file", lambda client: client.files, "mill files list")
+BATCH = Sort("batch", lambda client: client.batches, "mill batch list")
+WEBHOOK = Sort("webhook", lambda client: client.webhooks, "mill webhooks list")
 KEY = Sort("API key", lambda client: client.keys, "mill keys list")

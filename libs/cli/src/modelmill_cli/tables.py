@@ -19,11 +19,12 @@ LEAST = 6
 def print_table(table: Table) -> None:
     """Print it: cells fold where the terminal is narrow, and the first column last of all.
 
-    A file or a pipe gets each row in one line, however long.
+    A file or a pipe gets each row in one line, however long, and no frame.
     """
     console = Console()
     if not console.is_terminal:
         console = Console(width=UNBOUNDED)
+        table.box, table.padding = None, (0, 2, 0, 0)
     for column in table.columns:
         column.overflow = "fold"
     room = console.width - LEAST * (len(table.columns) - 1) - 4
@@ -47,9 +48,14 @@ _UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u202a-\\u202e\\u20
 characters of no width."""
 
 
+def escaped(text: str) -> str:
+    """A text in which nothing moves the cursor or hides: such characters are written as in JSON."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def plain(text: str) -> str:
-    """A text as it is written: no markup of ours, nothing that moves the cursor or hides."""
-    return escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    """The same for rich: a text has no markup of ours."""
+    return escape(escaped(text))
 
 
 LOOK_SECONDS = 5.0
@@ -73,9 +79,10 @@ class LiveWords:
         self._waits.set()
         self._ended = threading.Event()
         self._telling = threading.Lock()
+        self.thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> "LiveWords":
-        threading.Thread(target=self._run, daemon=True).start()
+        self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -93,7 +100,12 @@ class LiveWords:
 
     def _run(self) -> None:
         while self._waits.wait() and not self._ended.is_set():
-            words = self._ask()
+            try:
+                words = self._ask()
+            except RuntimeError:
+                if self._ended.is_set():
+                    return  # what it asks was closed meanwhile
+                raise
             with self._telling:
                 if self._waits.is_set() and not self._ended.is_set():
                     self._tell(words)

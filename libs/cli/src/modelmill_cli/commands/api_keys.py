@@ -2,21 +2,38 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
 from modelmill_client import Modelmill
 from modelmill_service_kit.errors import InvalidInputError
-from rich.table import Table
 
 from modelmill_cli.gateway import connect
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_list,
+    print_secret,
+    print_table_of,
+    when,
+)
 from modelmill_cli.short_ids import KEY
-from modelmill_cli.tables import plain, print_table
+from modelmill_cli.tables import plain
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, or how it begins.")]
+COLUMNS: Columns = {
+    "key": lambda key: key["id"],
+    "name": lambda key: key["name"],
+    "begins with": lambda key: key["prefix"],
+    "status": lambda key: key["status"],
+    "scopes": lambda key: " ".join(key["scopes"]),
+    "models": lambda key: " ".join(key["models"]) or "all",
+    "ends": lambda key: when(key["expires_at"]),
+}
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the key.")]
 Scopes = Annotated[
     list[str] | None,
@@ -60,6 +77,7 @@ def create(
     money: Money = None,
     period: Period = None,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create an API key; it is printed once and not stored."""
     limits = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
@@ -69,7 +87,8 @@ def create(
     body |= {"expires_in_seconds": _seconds(expires_in)} if expires_in else {}
     body |= {"limits": limits} if limits else {}
     with connect(context.obj) as client:
-        _print_secret(client.keys.create(**body), quiet=quiet)
+        key = client.keys.create(**body)
+        print_secret(key, key["key"], as_json=as_json, quiet=quiet)
         for unknown in _unknown_models(client, models or []):
             typer.echo(
                 f"warning: no model is called {plain(unknown)} now. `mill models list` shows what"
@@ -87,25 +106,16 @@ def _unknown_models(client: Modelmill, wanted: list[str]) -> list[str]:
     return [name for name in wanted if name not in known]
 
 
-def list_keys(context: typer.Context) -> None:
+def list_keys(context: typer.Context, as_json: AsJson = False) -> None:
     """List API keys, newest first, including revoked and expired ones."""
-    table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
     with connect(context.obj) as client:
-        keys = [*client.keys.list()]
-    for key in keys:
-        table.add_row(
-            *(key["id"], plain(key["name"]), key["prefix"], key["status"]),
-            " ".join(key["scopes"]),
-            plain(" ".join(key["models"])) or "all",
-            _day(key["expires_at"]),
-        )
-    print_table(table)
+        print_list(client.keys.list(), COLUMNS, as_json=as_json)
 
 
-def show(context: typer.Context, key_id: KeyId) -> None:
+def show(context: typer.Context, key_id: KeyId, as_json: AsJson = False) -> None:
     """Show an API key: scopes, expiry, limits and use."""
     with connect(context.obj) as client:
-        _print_record(client.keys.retrieve(KEY.full_id(client, key_id)))
+        _print_record(client.keys.retrieve(KEY.full_id(client, key_id)), as_json=as_json)
 
 
 def limit(
@@ -118,6 +128,7 @@ def limit(
     money: Money = None,
     period: Period = None,
     unlimited: Annotated[bool, typer.Option("--none", help="Remove all limits.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Set limits of an API key; limits that are not named stay."""
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
@@ -127,21 +138,23 @@ def limit(
         key_id = KEY.full_id(client, key_id)
         before: Mapping[str, Any] = {} if unlimited else client.keys.retrieve(key_id)["limits"]
         limits: Any = {**before, **wanted}
-        _print_record(client.keys.update(key_id, limits=limits))
+        _print_record(client.keys.update(key_id, limits=limits), as_json=as_json)
 
 
-def rotate(context: typer.Context, key_id: KeyId, quiet: Quiet = False) -> None:
+def rotate(
+    context: typer.Context, key_id: KeyId, quiet: Quiet = False, as_json: AsJson = False
+) -> None:
     """Rotate an API key: print a new secret once, and refuse the old one."""
     with connect(context.obj) as client:
-        _print_secret(client.keys.rotate(KEY.full_id(client, key_id)), quiet=quiet)
+        key = client.keys.rotate(KEY.full_id(client, key_id))
+    print_secret(key, key["key"], as_json=as_json, quiet=quiet)
 
 
-def revoke(context: typer.Context, key_id: KeyId) -> None:
+def revoke(context: typer.Context, key_id: KeyId, as_json: AsJson = False) -> None:
     """Revoke an API key for good."""
     with connect(context.obj) as client:
         key_id = KEY.full_id(client, key_id)
-        client.keys.delete(key_id)
-    typer.echo(f"{plain(key_id)} is revoked")
+        print_done(client.keys.delete(key_id), f"{key_id} is revoked", as_json=as_json)
 
 
 def named_limits(
@@ -171,15 +184,7 @@ def _seconds(text: str) -> int:
     return int(int(found[1]) * UNITS[found[2]].total_seconds())
 
 
-def _print_secret(key: Mapping[str, Any], *, quiet: bool) -> None:
-    """The secret alone on a line of its own; what is for people goes beside it, not into a pipe."""
-    if not quiet:
-        typer.echo(f"{key['id']}: keep this, it is not shown again", err=True)
-    typer.echo(key["key"])
-
-
-def _print_record(key: Mapping[str, Any]) -> None:
-    table = Table(show_header=False, box=None)
+def _print_record(key: Mapping[str, Any], *, as_json: bool) -> None:
     limits = {name: value for name, value in key["limits"].items() if value is not None}
     rows = {
         "key": key["id"],
@@ -190,28 +195,20 @@ def _print_record(key: Mapping[str, Any]) -> None:
         "models": " ".join(key["models"]) or "all",
         "limits": ", ".join(f"{name} {value}" for name, value in limits.items()) or "none",
         **_used(key.get("usage")),
-        "ends": _day(key["expires_at"]),
-        "made": f"{_day(key['created_at'])} by {key['created_by']}",
+        "ends": when(key["expires_at"]),
+        "made": f"{when(key['created_at'])} by {key['created_by']}",
         "changed by": key["changed_by"],
     }
-    for name, value in rows.items():
-        table.add_row(name, plain(str(value)))
-    print_table(table)
+    print_table_of(key, rows.items(), as_json=as_json)
 
 
 def _used(usage: Mapping[str, Any] | None) -> dict[str, str]:
     """What is used of the limits, where that is told and there are some."""
     if usage is None:
         return {}
-    since = f" since {_day(usage['period_start'])}" if usage["period_start"] else ""
+    since = f" since {when(usage['period_start'])}" if usage["period_start"] else ""
     leased = f"{usage['leased_tokens']} tokens and {usage['leased_money']} money"
     return {
         "used": f"{usage['tokens']} tokens, {usage['money']} money{since}",
         "leased": f"{leased} on top, used or not",
     }
-
-
-def _day(seconds: int | None) -> str:
-    if seconds is None:
-        return "never"
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

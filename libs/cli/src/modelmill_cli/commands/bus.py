@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.state_folder import write_public
 
 USERS_FILE, TLS_FILE = "users.conf", "tls.conf"
@@ -21,6 +22,7 @@ def identities(
         Path | None,
         typer.Option(file_okay=False, help="Folder of `mill certs`; also writes tls.conf."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make an nkey seed for each service, and users.conf for the broker, in FOLDER.
 
@@ -36,6 +38,12 @@ def identities(
         written[TLS_FILE] = tls_settings(certificates.absolute(), clients_show=False)
     for name, text in written.items():
         write_public(folder / name, text.encode())
-        typer.echo(f"broker: include {(folder / name).absolute()}")
-    for name in people.public_keys():
-        typer.echo(f"{name}: NATS_NKEY_SEED_FILE={people.seed(name).file.absolute()}")
+    includes = [str((folder / name).absolute()) for name in written]
+    seeds = {name: str(people.seed(name).file.absolute()) for name in people.public_keys()}
+    if as_json:
+        print_json({"includes": includes, "seeds": seeds})
+        return
+    for file in includes:
+        typer.echo(f"broker: include {file}")
+    for name, file in seeds.items():
+        typer.echo(f"{name}: NATS_NKEY_SEED_FILE={file}")

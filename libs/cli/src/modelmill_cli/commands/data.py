@@ -1,52 +1,120 @@
-"""`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
+"""`mill data`: make datasets and look into them. Why is a row there, or not; what differs."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
-from modelmill_client import Modelmill, types
+from modelmill_client import types
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from modelmill_cli.commands.files import uploaded
 from modelmill_cli.gateway import connect
+from modelmill_cli.orders import Fields, Priority, Wait, body_of, follow_order
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_facts,
+    print_json,
+    print_list,
+)
 from modelmill_cli.short_ids import DATASET, FILE
-from modelmill_cli.tables import megabytes, plain, print_table
+from modelmill_cli.tables import plain, print_table
 
 SHOWN_CHARACTERS = 200
 TAB = "\t"
-COUNTED = ("train", "valid", "test")
 
 app = typer.Typer(no_args_is_help=True, help="Manage datasets and their source rows.")
 
-Id = Annotated[str, typer.Argument(help="A dataset, ds-..., or how its id begins.")]
+Id = Annotated[
+    str, typer.Argument(metavar="DATASET", help="A dataset, ds-..., or how its id begins.")
+]
+File = Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")]
+Files = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Uploaded files, file-..., or some to upload."),
+]
+System = Annotated[str, typer.Option(help="Template of the system message.")]
+User = Annotated[str, typer.Option(help="Template of the user message, with {column}.")]
+Answer = Annotated[str, typer.Option(help="Template of the answer.")]
+Layout = Annotated[str, typer.Option(help="Name of a known layout, instead of templates.")]
+Encoding = Annotated[str, typer.Option(help="Encoding, instead of the detected one.")]
+Delimiter = Annotated[
+    str, typer.Option(help="Delimiter of a CSV file, instead of the detected one.")
+]
+TextUnit = Annotated[str, typer.Option(help="Row of a plain text: paragraph or line.")]
+Sheet = Annotated[str, typer.Option(help="Sheet of a workbook, instead of the first.")]
+COLUMNS: Columns = {
+    "dataset": lambda dataset: dataset["id"],
+    "name": lambda dataset: dataset["name"] or "",
+    "status": lambda dataset: dataset["status"],
+    "train": lambda dataset: _count(dataset, "train"),
+    "valid": lambda dataset: _count(dataset, "valid"),
+    "test": lambda dataset: _count(dataset, "test"),
+}
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    files: Files,
+    name: Annotated[str, typer.Option(help="Name of the dataset.")] = "",
+    system: System = "",
+    user: User = "",
+    answer: Answer = "",
+    layout: Layout = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    text_unit: TextUnit = "",
+    sheet: Sheet = "",
+    seed: Annotated[int | None, typer.Option(help="Seed of the split and of what is made.")] = None,
+    priority: Priority = None,
+    fields: Fields = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
+) -> None:
+    """Create a dataset of files; `mill data preview` shows first what rows become."""
+    given = {
+        "name": name,
+        **{f"mapping.{field}": it for field, it in _mapping(system, user, answer, layout).items()},
+        "reading": _reading(encoding, delimiter, text_unit, sheet),
+        "seed": seed,
+        "priority": priority,
+    }
+    with connect(context.obj) as client:
+        file_ids = [uploaded(client, file) for file in files]
+        of = {"file_ids": file_ids} if len(files) > 1 else {"file_id": file_ids[0]}
+        body = body_of({**of, **given}, fields)
+        order = client.datasets.create(**body)
+        follow_order(client, order, wait=wait, as_json=as_json, dataset_id=order["id"])
 
 
 @app.command("list")
-def list_datasets(context: typer.Context) -> None:
+def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
     """List datasets, newest first."""
-    table = Table("dataset", "name", "status", *COUNTED)
     with connect(context.obj) as client:
-        for dataset in client.datasets.list():
-            counts = dataset["counts"]
-            figures = (f"{int(counts[name]):,}" if name in counts else "" for name in COUNTED)
-            said = (dataset["id"], plain(dataset["name"] or ""), dataset["status"])
-            table.add_row(*said, *figures)
-    print_table(table)
+        print_list(client.datasets.list(), COLUMNS, as_json=as_json)
 
 
-@app.command("files")
-def list_files(context: typer.Context) -> None:
-    """List uploaded files, newest first."""
-    table = Table("file", "name", "size", "purpose")
+@app.command()
+def show(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
+    """Show a dataset: the file that it was made of, and counts of its rows."""
     with connect(context.obj) as client:
-        for file in client.files.list():
-            size = megabytes(file["bytes"])
-            table.add_row(file["id"], plain(file["filename"]), size, plain(file["purpose"]))
-    print_table(table)
+        found = client.datasets.retrieve(DATASET.full_id(client, dataset))
+    counts = (f"{count:,} {name}" for name, count in found["counts"].items())
+    print_facts(found, {"counts": ", ".join(counts)}, as_json=as_json)
+
+
+@app.command()
+def delete(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
+    """Delete a dataset; one that a job still reads stays."""
+    with connect(context.obj) as client:
+        dataset = DATASET.full_id(client, dataset)
+        print_done(client.datasets.delete(dataset), f"{dataset}: deleted", as_json=as_json)
 
 
 @app.command()
@@ -55,13 +123,17 @@ def explain(
     dataset: Id,
     row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
     file: Annotated[str, typer.Option(help="File of the line, of a dataset of several.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
         file_id = FILE.full_id(client, file) if file else None
-        provenance = client.datasets.row(dataset, row, file_id=file_id)["provenance"]
-    for entry in provenance:
+        explained = client.datasets.row(dataset, row, file_id=file_id)
+    if as_json:
+        print_json(explained)
+        return
+    for entry in explained["provenance"]:
         _print_provenance(entry)
 
 
@@ -73,11 +145,15 @@ def diff(
     samples: Annotated[
         int, typer.Option(min=1, max=100, help="Number of sample rows of each kind.")
     ] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Compare two datasets by the content of their rows."""
     with connect(context.obj) as client:
         first, second = (DATASET.full_id(client, each) for each in (first, second))
         found: Mapping[str, Any] = client.datasets.diff(first, second, samples=samples)
+    if as_json:
+        print_json(found)
+        return
     console = Console(highlight=False)
     if found["same"]:
         console.print("the same rows in the same order")
@@ -97,49 +173,53 @@ def report(
     context: typer.Context,
     dataset: Id,
     output: Annotated[Path, typer.Option(help="File to write the page to.")] = Path("report.html"),
+    as_json: AsJson = False,
 ) -> None:
     """Write a dataset's report as a self-contained HTML page."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
         client.datasets.download_report(dataset, output)
-    Console(highlight=False).print(escape(str(output)), soft_wrap=True)
+    print_done({"id": dataset, "path": str(output)}, str(output), as_json=as_json)
 
 
 @app.command()
 def preview(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")],
-    user: Annotated[str, typer.Option(help="Template of the user message, with {column}.")] = "",
-    answer: Annotated[str, typer.Option(help="Template of the answer.")] = "",
-    layout: Annotated[str, typer.Option(help="Name of a known layout, instead of templates.")] = "",
-    encoding: Annotated[str, typer.Option(help="Encoding, instead of the detected one.")] = "",
-    delimiter: Annotated[
-        str, typer.Option(help="Delimiter of a CSV file, instead of the detected one.")
-    ] = "",
-    text_unit: Annotated[str, typer.Option(help="Row of a plain text: paragraph or line.")] = "",
-    sheet: Annotated[str, typer.Option(help="Sheet of a workbook, instead of the first.")] = "",
+    file: File,
+    system: System = "",
+    user: User = "",
+    answer: Answer = "",
+    layout: Layout = "",
+    encoding: Encoding = "",
+    delimiter: Delimiter = "",
+    text_unit: TextUnit = "",
+    sheet: Sheet = "",
     rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows to show.")] = 10,
+    as_json: AsJson = False,
 ) -> None:
     """Preview how a file is read, and its first rows as dataset rows."""
-    mapping = _mapping(user, answer, layout)
-    reading: types.ReadingBody = {
-        "encoding": encoding,
-        "delimiter": delimiter,
-        "text_unit": text_unit,
-        "sheet": sheet,
-    }
+    mapping = _mapping(system, user, answer, layout)
+    reading = _reading(encoding, delimiter, text_unit, sheet)
+    console = Console(highlight=False, stderr=as_json)
     with connect(context.obj) as client:
-        file_id = _uploaded(client, file)
-        console = Console(highlight=False)
+        file_id = uploaded(client, file)
         if file_id != file:  # said before the look, so that who misspelt a column sends it once
             console.print(f"{'file':<10} {file_id}")
         found = client.datasets.preview(
             file_id=file_id, mapping=mapping, reading=reading, rows=rows
         )
-    _print_preview(found, console)
+    if as_json:
+        print_json({"file_id": file_id, **found})
+    else:
+        _print_preview(found, console)
 
 
-def _mapping(user: str, answer: str, layout: str) -> types.MappingBody:
+def _count(dataset: Mapping[str, Any], name: str) -> str:
+    counts = dataset["counts"]
+    return f"{int(counts[name]):,}" if name in counts else ""
+
+
+def _mapping(system: str, user: str, answer: str, layout: str) -> types.MappingBody:
     """What a row becomes.
 
     Raises:
@@ -150,7 +230,18 @@ def _mapping(user: str, answer: str, layout: str) -> types.MappingBody:
             "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
             " file's columns, or --layout NAME"
         )
-    return {"user_template": user, "answer_template": answer, "layout": layout}
+    return {
+        "system_template": system,
+        "user_template": user,
+        "answer_template": answer,
+        "layout": layout,
+    }
+
+
+def _reading(encoding: str, delimiter: str, text_unit: str, sheet: str) -> types.ReadingBody:
+    """How a file is read; what is empty is detected."""
+    said = {"encoding": encoding, "delimiter": delimiter, "text_unit": text_unit, "sheet": sheet}
+    return cast(types.ReadingBody, {name: value for name, value in said.items() if value})
 
 
 def _print_preview(found: types.DatasetPreview, console: Console) -> None:
@@ -159,23 +250,6 @@ def _print_preview(found: types.DatasetPreview, console: Console) -> None:
     for row in found["data"]:
         said = _said(row["row"]) if row["row"] else f"({row['reason']})"
         console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
-
-
-def _uploaded(client: Modelmill, file: str) -> str:
-    """The file's id; one of this machine is uploaded for it.
-
-    Raises:
-        InvalidInputError: it is neither an id nor a file of this machine.
-        NotFoundError: there is no file of that id.
-    """
-    if file.startswith("file-") and not Path(file).exists():
-        return FILE.full_id(client, file)
-    if not Path(file).is_file():
-        raise InvalidInputError(
-            f"{file} is no id of a file, and there is no such file here. `{FILE.command}` lists"
-            " what is uploaded"
-        )
-    return str(client.files.upload(file)["id"])
 
 
 def _print_provenance(entry: Mapping[str, Any]) -> None:
@@ -197,6 +271,7 @@ def _print_provenance(entry: Mapping[str, Any]) -> None:
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
-    said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
+    turns = [f"{turn['role']}: {turn['content']}" for turn in row.get("messages") or ()]
+    said = json.dumps(" | ".join(turns) or row, ensure_ascii=False)
+    said = said[1:-1] if turns else said
     return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"

@@ -13,7 +13,9 @@ from rich.table import Table
 
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway import connect
-from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_words import Job
+from modelmill_cli.orders import Fields, Wait, body_of, followed
+from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
 from modelmill_cli.tables import print_table
 
@@ -59,7 +61,9 @@ def run(
         int, typer.Option(min=0, help="Maximum number of rows; 0 means 1,000.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    wait: Annotated[bool, typer.Option(help="Follow the job and show its result.")] = True,
+    fields: Fields = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on a dataset's rows, on tasks, or on both."""
     order = {
@@ -67,7 +71,7 @@ def run(
         "compare_to": compare_to,
         "dataset_id": dataset,
         "split": split,
-        "measures": measure or [],
+        "measures": measure,
         "slices": [{"by": each} for each in slice_by or ()],
         "protections": [_protection(each) for each in protect or ()],
         "max_rows": max_rows,
@@ -78,7 +82,7 @@ def run(
             if order[field]:
                 order[field] = sort.full_id(client, str(order[field]))
         order["tasks"] = _with_data(client, task or (), data or ())
-        _order(client, order, wait=wait)
+        _order(client, body_of(order, fields), wait=wait, as_json=as_json)
 
 
 def _with_data(
@@ -89,28 +93,27 @@ def _with_data(
     return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
 
 
-def _order(client: Modelmill, order: dict[str, Any], *, wait: bool) -> None:
-    console = Console(highlight=False)
-    job_id = client.evaluations.create(**order)["id"]
+def _order(client: Modelmill, order: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    accepted = client.evaluations.create(**order)
+    job_id = accepted["id"]
     if not wait:
-        console.print(job_id)
+        print_done(accepted, job_id, as_json=as_json)
         return
-    summary = watch_job(client, job_id, job_id[:14], console)["result"]["summary"]
-    _print_summary(summary, console)
-    if not summary["passed"]:
+    job = followed(client, job_id, as_json=as_json)
+    _print_result(job, as_json=as_json)
+    if not job["result"]["summary"]["passed"]:
         raise WorkFailedError(f"{job_id}: a protected measure is worse than it may be")
 
 
 @app.command()
-def show(context: typer.Context, job_id: JobId) -> None:
+def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Show the result of an evaluation."""
     with connect(context.obj) as client:
         job = client.evaluations.retrieve(EVALUATION.full_id(client, job_id))
-    console = Console(highlight=False)
-    if not job["result"]:
-        console.print(f"{job_id}: {job['status']}")
-        return
-    _print_summary(job["result"]["summary"], console)
+    if job["result"]:
+        _print_result(job, as_json=as_json)
+    else:
+        print_done(job, f"{job['id']}: {job['status']}", as_json=as_json)
 
 
 @app.command()
@@ -119,13 +122,14 @@ def report(
     job_id: JobId,
     form: Annotated[Form, typer.Option("--format", help="Form of the report.")] = "html",
     output: Annotated[Path | None, typer.Option(help="File to write to.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write an evaluation's report: a page, all metrics, or each row's answers and scores."""
     target = output or Path(f"evaluation.{ENDINGS[form]}")
     with connect(context.obj) as client:
         job_id = EVALUATION.full_id(client, job_id)
         client.evaluations.download_report(job_id, target, format=form)
-    Console(highlight=False).print(escape(str(target)), soft_wrap=True)
+    print_done({"id": job_id, "path": str(target)}, str(target), as_json=as_json)
 
 
 def _protection(written: str) -> dict[str, Any]:
@@ -144,7 +148,11 @@ def _protection(written: str) -> dict[str, Any]:
     return {"measure": measure, "slice_by": by, "slice_value": value, "worst": bound}
 
 
-def _print_summary(summary: Mapping[str, Any], console: Console) -> None:
+def _print_result(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        print_json(job)
+        return
+    console, summary = Console(highlight=False), job["result"]["summary"]
     models = summary["models"]
     for side, model in models.items():
         console.print(f"{side}: {escape(model['asked'])}  {model['version_id']}")

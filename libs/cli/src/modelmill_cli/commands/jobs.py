@@ -1,17 +1,16 @@
-"""`mill jobs`: what runs, what ran, how it goes, and what it shall do."""
+"""`mill jobs`: what runs, what ran, how it goes, what it said, and what it shall do."""
 
-from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
+from modelmill_client import JobFailedError, types
 from modelmill_client.errors import failure_of
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from modelmill_cli.gateway import connect
-from modelmill_cli.job_watch import curve_of, figures_line, watch_job
+from modelmill_cli.job_watch import curve_of, figures_line
 from modelmill_cli.job_words import (
     Job,
     dataset_of,
@@ -23,15 +22,33 @@ from modelmill_cli.job_words import (
     seconds_left,
     turn_words,
 )
+from modelmill_cli.orders import followed
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_json,
+    print_list,
+    print_table_of,
+)
 from modelmill_cli.short_ids import JOB
-from modelmill_cli.tables import plain, print_table
+from modelmill_cli.tables import escaped
 
 app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the job's record for a program.")]
+COLUMNS: Columns = {
+    "job": lambda job: job["id"],
+    "kind": lambda job: job["kind"],
+    "name": name_of,
+    "model": model_of,
+    "dataset": dataset_of,
+    "status": lambda job: job["status"],
+    "phase": lambda job: (job.get("progress") or {}).get("phase", ""),
+    "figures, turn or error": lambda job: _news(job),
+}
 
 
 @app.command("list")
@@ -39,6 +56,7 @@ def list_jobs(
     context: typer.Context,
     kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
     last: Annotated[int, typer.Option(min=1, help="Number of newest jobs to list.")] = 100,
+    as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with connect(context.obj) as client:
@@ -46,17 +64,7 @@ def list_jobs(
         jobs = [*islice(found, last)]
         if next(found, None) is not None:
             typer.echo(f"older than these {last} are more; --last shows them", err=True)
-    table = Table(
-        *("job", "kind", "name", "model", "dataset", "status", "phase"), "figures, turn or error"
-    )
-    for job in jobs:
-        progress: Mapping[str, Any] = job.get("progress") or {}
-        said = (name_of(job), model_of(job), dataset_of(job), job["status"])
-        table.add_row(
-            *(job["id"], job["kind"], *map(plain, said)),
-            *(progress.get("phase", ""), escape(_news(job))),
-        )
-    print_table(table)
+    print_list(jobs, COLUMNS, as_json=as_json)
 
 
 def _news(job: Job) -> str:
@@ -73,69 +81,88 @@ def _news(job: Job) -> str:
 @app.command()
 def show(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Show one job: who asked, its turn, what it took, its losses, and what it made."""
-    console = Console()
     with connect(context.obj) as client:
         job_id = JOB.full_id(client, job_id)
         job = client.jobs.retrieve(job_id)
-        if as_json:
-            console.print_json(data=job)
-            return
-        curve = curve_of(client, job_id) if job["kind"] == "train" else None
-    _print_facts(facts(job))
+        curve = curve_of(client, job_id) if job["kind"] == "train" and not as_json else None
+    print_table_of(job, facts(job), as_json=as_json)
+    if as_json:
+        return
+    console = Console()
     if log_tail(job):
         console.print(log_tail(job), markup=False, highlight=False)
     if curve is not None:
         curve.draw(console)
-    _print_facts(result_facts(job))
+    print_table_of(job, result_facts(job), as_json=False)
 
 
-def _print_facts(found: Iterable[tuple[str, str]]) -> None:
-    table = Table(show_header=False, box=None)
-    for name, value in found:
-        table.add_row(name, escape(value))
-    if table.rows:
-        print_table(table)
+@app.command()
+def logs(
+    context: typer.Context,
+    job_id: JobId,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on until the job ends; exit status 1 if it fails.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a job said, oldest first: a line an event, and the end of a failed one's log."""
+    with connect(context.obj) as client:
+        job_id = JOB.full_id(client, job_id)
+        # All that was said comes first, and is in memory where nobody waits for more.
+        events = client.jobs.follow(job_id) if follow else [*client.jobs.events(job_id)][::-1]
+        for event in events:
+            print_event(event, as_json=as_json)
+        job = client.jobs.retrieve(job_id)
+    if log_tail(job) and not as_json:
+        Console().print(log_tail(job), markup=False, highlight=False)
+    if follow and job["status"] != "succeeded":
+        raise JobFailedError(job)
+
+
+def print_event(event: types.JobEvent, *, as_json: bool) -> None:
+    """When, how bad and what; of a progress report also its figures."""
+    if as_json:
+        print_json(event, indent=None)
+        return
+    at = datetime.fromtimestamp(event["created_at"], UTC)
+    words = " ".join(event["message"].split())
+    typer.echo(f"{at:%Y-%m-%dT%H:%M:%SZ} {event['level']:<5} {escaped(words)}")
 
 
 @app.command()
 def watch(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Follow one job's steps, losses and time left until it ends; Ctrl-C leaves it running."""
-    console = Console(stderr=as_json)
     with connect(context.obj) as client:
-        job_id = JOB.full_id(client, job_id)
-        try:
-            job = watch_job(client, job_id, job_id, console)
-        except KeyboardInterrupt:
-            typer.echo(f"the job goes on; `mill jobs cancel {job_id}` ends it", err=True)
-            raise
-    if as_json:
-        Console().print_json(data=job)
-    else:
-        _print_facts(result_facts(job))
+        job = followed(client, JOB.full_id(client, job_id), as_json=as_json)
+    print_table_of(job, result_facts(job), as_json=as_json)
 
 
 @app.command()
-def cancel(context: typer.Context, job_id: JobId) -> None:
+def cancel(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Cancel a job for good; nothing that it has made is published."""
-    _control(context, job_id, "cancel")
+    _control(context, job_id, "cancel", as_json=as_json)
 
 
 @app.command()
-def pause(context: typer.Context, job_id: JobId) -> None:
+def pause(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Pause a job at its next checkpoint; `mill jobs resume` continues from there."""
-    _control(context, job_id, "pause")
+    _control(context, job_id, "pause", as_json=as_json)
 
 
 @app.command()
-def resume(context: typer.Context, job_id: JobId) -> None:
+def resume(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
     """Resume a paused job, or retry a failed one."""
-    _control(context, job_id, "resume")
+    _control(context, job_id, "resume", as_json=as_json)
 
 
 def _control(
-    context: typer.Context, job_id: str, action: Literal["cancel", "pause", "resume"]
+    context: typer.Context,
+    job_id: str,
+    action: Literal["cancel", "pause", "resume"],
+    *,
+    as_json: bool,
 ) -> None:
     with connect(context.obj) as client:
         job_id = JOB.full_id(client, job_id)
         job: Job = getattr(client.jobs, action)(job_id)
-    typer.echo(f"{job_id}: {action} asked for; now {job['status']}")
+    print_done(job, f"{job_id}: {action} asked for; now {job['status']}", as_json=as_json)

@@ -12,6 +12,7 @@ from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
 from modelmill_cli.gateway import DEFAULT_TENANT
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, LocalKeys
+from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.state_folder import StateFolder
 
 app = typer.Typer(no_args_is_help=True, help="Manage API keys, and keys that sign tokens.")
@@ -28,13 +29,21 @@ def new(
     folder: Annotated[
         Path, typer.Argument(file_okay=False, help="Folder; created if it does not exist.")
     ],
+    as_json: AsJson = False,
 ) -> None:
     """Create signing-key.pem (keep it) and jwks.json (for the gateway) in FOLDER."""
     keys = LocalKeys(folder)
     keys.create()
-    typer.echo(f"GATEWAY_JWKS_PATH={keys.jwks_file.absolute()}")
-    typer.echo(f"GATEWAY_JWT_ISSUER={ISSUER}")
-    typer.echo(f"GATEWAY_JWT_AUDIENCE={AUDIENCE}")
+    settings = {
+        "GATEWAY_JWKS_PATH": str(keys.jwks_file.absolute()),
+        "GATEWAY_JWT_ISSUER": ISSUER,
+        "GATEWAY_JWT_AUDIENCE": AUDIENCE,
+    }
+    if as_json:
+        print_json(settings)
+        return
+    for name, value in settings.items():
+        typer.echo(f"{name}={value}")
 
 
 def token(
@@ -49,6 +58,7 @@ def token(
         Path | None,
         typer.Option(help="Folder of `mill keys new`, for a gateway that runs elsewhere."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print a JWT for the gateway."""
     state: StateFolder = context.obj
@@ -66,7 +76,11 @@ def token(
     if keys is None:
         state.read_runtime()
     signing = LocalKeys(keys or state.keys)
-    typer.echo(signing.issue(subject=subject, tenant=tenant, scopes=scopes, life=life))
+    issued = signing.issue(subject=subject, tenant=tenant, scopes=scopes, life=life)
+    if as_json:
+        print_json({"token": issued, "expires_in": int(life.total_seconds())})
+    else:
+        typer.echo(issued)
 
 
 def certs(
@@ -83,6 +97,7 @@ def certs(
             help="Additional DNS name or address, of one certificate or of all; repeatable.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make an authority in FOLDER and a certificate for each service, or renew those that end.
 
@@ -92,7 +107,11 @@ def certs(
     issued = CertificateFolder(folder).ensure(life=timedelta(days=days), hosts=_hosts(dns or []))
     for one in issued:
         done = "made" if one.is_new else "kept"
-        typer.echo(f"{done}  {one.name:<17}  until {one.ends:%Y-%m-%d %H:%M} UTC")
+        if as_json:
+            ends = int(one.ends.timestamp())
+            print_json({"name": one.name, "is_new": one.is_new, "ends_at": ends}, indent=None)
+        else:
+            typer.echo(f"{done}  {one.name:<17}  until {one.ends:%Y-%m-%d %H:%M} UTC")
 
 
 def _hosts(requested: list[str]) -> dict[str, set[str]]:

@@ -5,15 +5,10 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_client import Modelmill
-from modelmill_registry.materialised import in_use
-from modelmill_registry.model_card import CARD
-from modelmill_registry.model_folder import check_model_folder, import_model
-from modelmill_registry.store import open_store
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from rich.console import Console
 from rich.markdown import Markdown
@@ -22,10 +17,13 @@ from rich.table import Table
 
 from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.model_export import export_model, usage_of
+from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import loading_words, megabytes, plain, print_table
+
+if TYPE_CHECKING:
+    from modelmill.registry.v1.model_events_pb2 import ModelReady
 
 Versions = Annotated[
     list[str],
@@ -91,6 +89,19 @@ def _number(text: str, said: str) -> float:
 
 app = typer.Typer(no_args_is_help=True, help="Manage model versions and aliases.")
 
+COLUMNS: Columns = {
+    "id": lambda model: model["id"],
+    "name": lambda model: model.get("name", ""),
+    "form": lambda model: (
+        f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}"
+    ),
+    "state": lambda model: loading_words(model),
+    "size": lambda model: megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
+    "made from / names": lambda model: (
+        model.get("parent_version_id") or model.get("version_id") or ""
+    ),
+}
+
 Version = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version, or how its id begins, or a name.")
 ]
@@ -105,8 +116,12 @@ def import_folder(
         str, typer.Option(help="Owner; `shared` lets every tenant use it.")
     ] = DEFAULT_TENANT,
     default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Import a Hugging Face model folder: safetensors only, no pickle, no code."""
+    # The store and the client of the bus take long to load, and few commands use them.
+    from modelmill_registry.model_folder import check_model_folder
+
     for warning in check_model_folder(folder).warnings:
         typer.echo(f"warning: {warning}", err=True)
     bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
@@ -115,19 +130,20 @@ def import_folder(
         typer.echo("stopping; nothing was imported", err=True)
 
     ready = asyncio.run(interruptible(bringing, say_stopping))
-    Console(highlight=False).print(
-        f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
-    )
+    made = {"id": ready.version_id, "name": ready.name, "size_bytes": ready.size_bytes}
+    words = f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
+    print_done(made, words, as_json=as_json)
     if default:
         with connect(context.obj) as client:
             client.aliases.set(DEFAULT_MODEL, version_id=ready.version_id)
-        typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}")
+        typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}", err=as_json)
 
 
-async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
+async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> "ModelReady":
     """Copy a model folder into the artifact store of a running instance and announce it."""
-    # The client of the bus and tokenizers take long to load, and only an import uses them.
     from modelmill_bus.bus import Bus
+    from modelmill_registry.model_folder import import_model
+    from modelmill_registry.store import open_store
     from modelmill_tokenization.bounded.here import try_tokenizer
 
     runtime = state.read_runtime()
@@ -144,21 +160,10 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
 
 
 @app.command("list")
-def list_models(context: typer.Context) -> None:
+def list_models(context: typer.Context, as_json: AsJson = False) -> None:
     """List model versions, newest first."""
     with connect(context.obj) as client:
-        models: list[Any] = [*client.models.list()]
-    table = Table("id", "name", "form", "state", "size", "made from / names")
-    for model in models:
-        table.add_row(
-            model["id"],
-            str(model.get("name", "")),
-            f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
-            loading_words(model),
-            megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
-            str(model.get("parent_version_id") or model.get("version_id") or ""),
-        )
-    print_table(table)
+        print_list(client.models.list(), COLUMNS, as_json=as_json)
 
 
 @app.command()
@@ -168,40 +173,65 @@ def alias(
     versions: Versions,
     shadow: Shadow = None,
     fallback: Fallback = None,
+    as_json: AsJson = False,
 ) -> None:
     """Set an alias to one version or several; all are loaded before the alias moves."""
     with connect(context.obj) as client:
         full_id = partial(MODEL.full_id, client)
         body = wanted_alias(versions, shadow, fallback or [], full_id)
-        client.aliases.set(name, **body)
+        moved = client.aliases.set(name, **body)
     said = [" ".join(versions)]
     said += [f"shadow {shadow}"] if shadow else []
     said += [f"fallback {' '.join(fallback)}"] if fallback else []
-    Console(highlight=False).print(escape(f"{name} -> {', '.join(said)}"))
+    print_done(moved, f"{name} -> {', '.join(said)}", as_json=as_json)
 
 
 @app.command()
-def unalias(context: typer.Context, name: str) -> None:
+def unalias(context: typer.Context, name: str, as_json: AsJson = False) -> None:
     """Delete an alias; its versions stay."""
     with connect(context.obj) as client:
-        client.aliases.delete(name)
-    typer.echo(f"{plain(name)}: no alias any more")
+        print_done(client.aliases.delete(name), f"{name}: no alias any more", as_json=as_json)
 
 
 @app.command()
-def delete(context: typer.Context, version: Version) -> None:
+def delete(context: typer.Context, version: Version, as_json: AsJson = False) -> None:
     """Retire a version with its builds, or delete an alias; what is in use stays."""
     with connect(context.obj) as client:
         version = MODEL.full_id(client, version)
-        gone = client.models.delete(version)["version_ids"]
-    typer.echo(f"{plain(version)}: deleted{''.join(f' {each}' for each in gone)}")
+        gone = client.models.delete(version)
+    words = " ".join([f"{version}: deleted", *gone["version_ids"]])
+    print_done(gone, words, as_json=as_json)
 
 
 @app.command()
-def show(context: typer.Context, version: Version) -> None:
+def diff(context: typer.Context, first: Version, second: Version, as_json: AsJson = False) -> None:
+    """Compare two versions: what they were made of, how, and what was measured."""
+    from modelmill_cli.model_diff import difference
+
+    with connect(context.obj) as client:
+        found = difference(client, *(_version(client, each) for each in (first, second)))
+    if as_json:
+        print_json(found)
+        return
+    for part in ("fields", "spec", "metrics"):
+        table = Table(part, found["first"], found["second"], *["change"] * (part == "metrics"))
+        for name, values in found[part].items():
+            cells = ("" if each is None else str(each) for each in values)
+            table.add_row(name.replace("_", " "), *map(plain, cells))
+        if table.rows:
+            print_table(table)
+    if not any(found[part] for part in ("fields", "spec", "metrics")):
+        typer.echo("nothing differs")
+
+
+@app.command()
+def show(context: typer.Context, version: Version, as_json: AsJson = False) -> None:
     """Show a version or name: its lineage and its metrics."""
     with connect(context.obj) as client:
         model = _version(client, version)
+    if as_json:
+        print_json(model)
+        return
     table = Table(show_header=False, box=None)
     for name, value in model.items():
         if name not in ("metrics", "object", "loading") and value not in (None, ""):
@@ -221,12 +251,15 @@ def card(
     context: typer.Context,
     version: Version,
     output: Annotated[Path | None, typer.Option(help="File to write to instead.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print a model card from the artifact on this machine."""
     with connect(context.obj) as client:
-        digest = _version(client, version)["digest"]
-    text = _card_of(context.obj, digest)
-    if output is not None:
+        model = _version(client, version)
+    text = _card_of(context.obj, model["digest"])
+    if as_json:
+        print_json({"id": model["id"], "card": text})
+    elif output is not None:
         output.write_text(text, encoding="utf-8")
     # Through rich for people, as it is for pipes.
     elif sys.stdout.isatty():
@@ -240,11 +273,16 @@ def export(
     context: typer.Context,
     version: Version,
     folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    as_json: AsJson = False,
 ) -> None:
     """Export a version as a folder that transformers, PEFT, vLLM or OpenVINO GenAI loads.
 
     An adapter has its base beside it. Works on the machine that has the artifacts.
     """
+    from modelmill_registry.store import open_store
+
+    from modelmill_cli.model_export import export_model, usage_of
+
     with connect(context.obj) as client:
         model = _version(client, version)
         base = model.get("base_version_id") if model["form"] == "adapter" else ""
@@ -252,9 +290,11 @@ def export(
     state: StateFolder = context.obj
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
     export_model(store, model["digest"], folder, base_digest=base_digest)
-    size = megabytes(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
-    typer.echo(f"{folder}  {model['form']}  {size}")
-    typer.echo(usage_of(model["form"], folder), nl=False)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    done = {"id": model["id"], "form": model["form"], "path": str(folder), "bytes": size}
+    print_done(done, f"{folder}  {model['form']}  {megabytes(size)}", as_json=as_json)
+    if not as_json:
+        typer.echo(usage_of(model["form"], folder), nl=False)
 
 
 def _version(client: Modelmill, name: str) -> dict[str, Any]:
@@ -271,6 +311,10 @@ def _card_of(state: StateFolder, digest: str) -> str:
     Raises:
         NotFoundError: the artifact is not on this machine, or has no card.
     """
+    from modelmill_registry.materialised import in_use
+    from modelmill_registry.model_card import CARD
+    from modelmill_registry.store import open_store
+
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
     folder = store.materialise(digest)
     with in_use(folder):

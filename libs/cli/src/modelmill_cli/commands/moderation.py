@@ -3,30 +3,35 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from modelmill_guard.bundle import CompiledPolicy, compile_policy
-from modelmill_guard.policy import PolicyError, parse_policy
-from modelmill_guard.verdict import Direction
+from modelmill_client import types
+from modelmill_guard.verdict import Action, Direction
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 from rich.table import Table
 
 from modelmill_cli.gateway import connect
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.policy_trial import (
-    ACTIONS,
-    Trial,
-    as_sent,
-    by_name,
-    changed,
-    read_documents,
-    try_policy,
-)
+from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
+from modelmill_cli.policy_documents import as_sent, by_name, changed, read_documents
 from modelmill_cli.state_folder import StateFolder, write_private
 from modelmill_cli.tables import plain, print_table
 
+if TYPE_CHECKING:
+    from modelmill_guard.bundle import CompiledPolicy
+
+    from modelmill_cli.policy_trial import Trial
+
+ACTIONS = tuple(action.name.lower() for action in Action)
+
+VERSIONS: Columns = {
+    "version": lambda policy: policy["version"],
+    "digest": lambda policy: policy["digest"] or "",
+    "changed by": lambda policy: policy["changed_by"],
+    "": lambda policy: _how(policy),
+}
 MAX_NAMED = 20
 """Lines that are named one by one; more are counted."""
 
@@ -40,6 +45,14 @@ Removed = Annotated[
     typer.Option("--remove-default-rule", help="Default rule that may be removed; repeatable."),
 ]
 
+Policies = Annotated[
+    list[Path] | None,
+    typer.Option(exists=True, dir_okay=False, help="YAML; default: what is in force."),
+]
+WithDefaults = Annotated[
+    bool, typer.Option(help="Also apply the default rules that would be in force beside --policy.")
+]
+
 
 @app.command()
 def show(
@@ -48,24 +61,33 @@ def show(
         int, typer.Option(min=0, help="Version to show; 0 is the one in force.")
     ] = 0,
     output: Annotated[Path | None, typer.Option(help="Folder to write the documents to.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Print the policy in force with its documents, or write them to a folder."""
     with connect(context.obj) as client:
         policy = client.policies.retrieve(version=version)
     typer.echo(_headline(policy), err=True)
-    for document in policy["documents"]:
-        if output is None:
-            typer.echo(f"# {document['name']}\n{document['text'].rstrip()}\n")
-            continue
-        output.mkdir(parents=True, exist_ok=True)
-        # The name is somebody else's word: only its last part may name a file of ours.
-        file = output / (Path(document["name"]).name or "policy.yaml")
-        file.write_text(document["text"], encoding="utf-8")
-        typer.echo(str(file))
     if output is not None:
-        return
-    for document in policy["default_documents"]:
-        typer.echo(f"# default rules beside them\n{document['text'].rstrip()}\n")
+        _write_documents(policy, output, as_json=as_json)
+    elif as_json:
+        print_json(policy)
+    else:
+        texts = [(each["name"], each["text"]) for each in policy["documents"]]
+        beside = [("default rules beside them", it["text"]) for it in policy["default_documents"]]
+        for name, text in [*texts, *beside]:
+            typer.echo(f"# {name}\n{text.rstrip()}\n")
+
+
+def _write_documents(policy: types.Policy, folder: Path, *, as_json: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for document in policy["documents"]:
+        # The name is somebody else's word: only its last part may name a file of ours.
+        file = folder / (Path(document["name"]).name or "policy.yaml")
+        file.write_text(document["text"], encoding="utf-8")
+        if as_json:
+            print_json({"name": document["name"], "path": str(file)}, indent=None)
+        else:
+            typer.echo(str(file))
 
 
 @app.command()
@@ -75,6 +97,7 @@ def apply(
     dry_run: Annotated[bool, typer.Option(help="Only report what would change.")] = False,
     removed: Removed = None,
     expected: Expected = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put YAML files in force, together one policy; what is refused changes nothing.
 
@@ -86,23 +109,14 @@ def apply(
         body["expected_digest"] = expected
     with connect(context.obj) as client:
         change = changed(lambda sent: client.policies.set(**sent), body, removed)
-    _print_change(change, dry_run=dry_run)
+    _print_change(change, dry_run=dry_run, as_json=as_json)
 
 
 @app.command()
-def versions(context: typer.Context) -> None:
+def versions(context: typer.Context, as_json: AsJson = False) -> None:
     """List the versions of your own policy, newest first."""
     with connect(context.obj) as client:
-        listed = client.policies.versions()
-    table = Table("version", "digest", "changed by", "")
-    for policy in listed:
-        table.add_row(
-            str(policy["version"]),
-            policy["digest"] or "",
-            plain(policy["changed_by"]),
-            _how(policy),
-        )
-    print_table(table)
+        print_list(client.policies.versions(), VERSIONS, as_json=as_json)
 
 
 @app.command()
@@ -112,6 +126,7 @@ def revert(
     shared: Annotated[bool, typer.Option("--shared", help="Revert to the shared policy.")] = False,
     removed: Removed = None,
     expected: Expected = None,
+    as_json: AsJson = False,
 ) -> None:
     """Revert to an earlier version, or to the shared policy."""
     if (version is None) != shared:
@@ -121,21 +136,15 @@ def revert(
         body["expected_digest"] = expected
     with connect(context.obj) as client:
         change = changed(lambda sent: client.policies.revert(**sent), body, removed)
-    _print_change(change, dry_run=False)
+    _print_change(change, dry_run=False, as_json=as_json)
 
 
 @app.command("test")
 def try_file(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="One text a line.")],
-    policy: Annotated[
-        list[Path] | None,
-        typer.Option(exists=True, dir_okay=False, help="YAML; default: what is in force."),
-    ] = None,
-    with_default_rules: Annotated[
-        bool,
-        typer.Option(help="Also apply the default rules that would be in force beside --policy."),
-    ] = False,
+    policy: Policies = None,
+    with_default_rules: WithDefaults = False,
     direction: Annotated[Direction, typer.Option(help="Direction of the texts.")] = Direction.INPUT,
     jsonl: Annotated[
         bool | None,
@@ -147,19 +156,25 @@ def try_file(
     expect_all: Annotated[
         bool, typer.Option("--expect-all", help="Exit with status 1 unless every label is met.")
     ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Judge each line of a file, and say what each rule would do.
 
     A label is the action that a text should get (allow, flag, mask, block), or true or false for
     whether any rule should touch it.
     """
+    from modelmill_cli.policy_trial import try_policy  # its detectors take a second to load
+
     compiled = _compiled(_judging(context, policy, with_default_rules=with_default_rules))
     if judges := compiled.judges(direction):
         names = ", ".join(judge.id for judge in judges)
         typer.echo(f"rules alone: judges are asked only where texts are served ({names})", err=True)
     as_rows = file.suffix == ".jsonl" if jsonl is None else jsonl
     trial = try_policy(compiled, file, direction, jsonl=as_rows, examples=examples)
-    _print_trial(trial)
+    if as_json:
+        print_json(trial.record())
+    else:
+        _print_trial(trial)
     wrong = [f"line {number} was to get another action" for number in trial.mismatches]
     for message in _named(wrong if expect_all else []):
         typer.echo(message, err=True)
@@ -176,11 +191,13 @@ def labelled(
     direction: Annotated[
         Direction | None, typer.Option(help="Leave out texts of the other direction.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write reported texts with their labels, in the format of `mill moderation test`."""
     rows = asyncio.run(interruptible(_labelled(context.obj, tenant, direction), _say_stopping))
     write_private(file, "".join(f"{row}\n" for row in rows).encode())
-    typer.echo(f"{len(rows):,} texts in {file}")
+    done = {"texts": len(rows), "path": str(file)}
+    print_done(done, f"{len(rows):,} texts in {file}", as_json=as_json)
 
 
 async def _labelled(
@@ -217,7 +234,10 @@ def _judging(
         return documents | by_name(change["default_documents"])
 
 
-def _compiled(documents: dict[str, str]) -> CompiledPolicy:
+def _compiled(documents: dict[str, str]) -> "CompiledPolicy":
+    from modelmill_guard.bundle import CompiledPolicy, compile_policy
+    from modelmill_guard.policy import PolicyError, parse_policy
+
     try:
         bundle = compile_policy(parse_policy(documents))
     except PolicyError as error:
@@ -237,7 +257,10 @@ def _how(policy: Mapping[str, Any]) -> str:
     return f"version {back} again" if back else ""
 
 
-def _print_change(change: Mapping[str, Any], *, dry_run: bool) -> None:
+def _print_change(change: Mapping[str, Any], *, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        print_json(change)
+        return
     console = Console(highlight=False)
     for name, ids in change["changes"].items():
         if ids:
@@ -254,7 +277,7 @@ def _print_change(change: Mapping[str, Any], *, dry_run: bool) -> None:
         console.print("it was in force already")
 
 
-def _print_trial(trial: Trial) -> None:
+def _print_trial(trial: "Trial") -> None:
     console = Console(highlight=False)
     shares = ", ".join(f"{trial.actions[action]:,} {action}" for action in ACTIONS)
     console.print(f"{trial.judged:,} texts: {shares}")
@@ -273,7 +296,7 @@ def _print_trial(trial: Trial) -> None:
         Console(stderr=True, highlight=False).print(message, soft_wrap=True)
 
 
-def _print_confusion(console: Console, trial: Trial) -> None:
+def _print_confusion(console: Console, trial: "Trial") -> None:
     labels = [name for name in (*ACTIONS, "touched") if any(k[0] == name for k in trial.confusion)]
     table = Table("label \\ got", *ACTIONS)
     for label in labels:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modelmill_cli.broker import broker_command, token_alone
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
+from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.process_group import ProcessGroup, end_leftovers
 from modelmill_cli.stack import HOST
 from modelmill_cli.state_folder import StateFolder
@@ -34,33 +36,38 @@ Count = Callable[[int, int], None]
 
 
 @app.command()
-def verify(context: typer.Context) -> None:
+def verify(context: typer.Context, as_json: AsJson = False) -> None:
     """Verify the streams against the snapshot and the gateway; exit status 1 if they differ."""
     compared = _run(_compare(context.obj))
     console = Console(highlight=False, soft_wrap=True)
     for each in compared:
         said = f"differs: {each.difference}" if each.difference else "equal"
+        if as_json:
+            print_json(asdict(each), indent=None)
+            continue
         console.print(f"{each.name}: {each.count:,}, {said}", markup=False)
     if any(each.difference for each in compared):
         raise typer.Exit(1)
 
 
 @app.command("export")
-def export(context: typer.Context, file: File) -> None:
+def export(context: typer.Context, file: File, as_json: AsJson = False) -> None:
     """Export all streams but progress to a file; the artifact store is not included."""
     with _progress("exporting") as count:
         done = _run(_export(context.obj, file, count))
-    typer.echo(f"{done:,} messages in {file}; copy {context.obj.artifacts} beside it")
+    words = f"{done:,} messages in {file}; copy {context.obj.artifacts} beside it"
+    print_done({"messages": done, "path": str(file)}, words, as_json=as_json)
 
 
 @app.command("import")
-def import_(context: typer.Context, file: File) -> None:
+def import_(context: typer.Context, file: File, as_json: AsJson = False) -> None:
     """Import an export into an unused state folder; then run `mill up`."""
     if not file.is_file():
         raise PreconditionError(f"there is no file {file}")
     with _progress("importing") as count:
         done = _run(_import(context.obj, file, count))
-    typer.echo(f"{done:,} messages imported; `mill up`, and then `mill state verify`")
+    words = f"{done:,} messages imported; `mill up`, and then `mill state verify`"
+    print_done({"messages": done, "path": str(file)}, words, as_json=as_json)
 
 
 async def _compare(state: StateFolder) -> list["Comparison"]:

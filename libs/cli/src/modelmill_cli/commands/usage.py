@@ -12,6 +12,7 @@ from rich.table import Table
 
 from modelmill_cli.commands.api_keys import Money, Parallel, Period, Rpm, Tokens, Tpm, named_limits
 from modelmill_cli.gateway import connect
+from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.tables import plain, print_table
 
 MILLION = 1_000_000
@@ -43,6 +44,7 @@ def usage(
     by: Annotated[
         list[str] | None, typer.Option(help="Grouping: model, key or caller; repeatable.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show requests, tokens and cost of the last days."""
     groups = [_group(word) for word in by or ["model"]]
@@ -57,7 +59,11 @@ def usage(
                 group_by=[each.value for each in groups],
             )
         ]
-    print_table(_table(buckets, width, groups))
+    if as_json:
+        for bucket in buckets:
+            print_json(bucket, indent=None)
+    else:
+        print_table(_table(buckets, width, groups))
 
 
 def _group(word: str) -> Apart:
@@ -88,10 +94,10 @@ app = typer.Typer(no_args_is_help=True, help="Set and show the tenant's limits."
 
 
 @app.command()
-def show(context: typer.Context) -> None:
+def show(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the tenant's limits and their use."""
     with connect(context.obj) as client:
-        _print(client.budget.retrieve())
+        _print(client.budget.retrieve(), as_json=as_json)
 
 
 @app.command("set")
@@ -104,6 +110,7 @@ def set_limits(
     money: Money = None,
     period: Period = None,
     unlimited: bool = typer.Option(False, "--none", help="Remove all limits."),
+    as_json: AsJson = False,
 ) -> None:
     """Set limits of the tenant; limits that are not named stay."""
     wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
@@ -112,10 +119,13 @@ def set_limits(
     with connect(context.obj) as client:
         before: Mapping[str, Any] = {} if unlimited else client.budget.retrieve()["limits"]
         limits: Any = {**before, **wanted}
-        _print(client.budget.set(limits=limits))
+        _print(client.budget.set(limits=limits), as_json=as_json)
 
 
-def _print(budget: Mapping[str, Any]) -> None:
+def _print(budget: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(budget)
+        return
     table = Table("what", "limit", "used", "leased")
     limits, usage = budget["limits"], budget["usage"]
     period = f" a {limits['period']}" if limits["period"] else ""

@@ -1,0 +1,157 @@
+"""Commands that order a job: what is sent, and how the job is waited for."""
+
+import json
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
+
+SUMMARY = {
+    **{"passed": True, "protections": [], "suites": {}},
+    "models": {"model": {"asked": "kinds", "version_id": "mv-1"}},
+}
+JOB: dict[str, Any] = {
+    **{"id": "job-1", "kind": "train", "status": "succeeded", "error": None},
+    **{"spec": {}, "desired_state": "run", "endpoint": "/v1/embeddings", "output_file_id": None},
+    **{"error_file_id": None, "request_counts": {"total": 3, "completed": 2, "failed": 1}},
+    "result": {"version_id": "mv-2", "summary": SUMMARY},
+}
+ORDERS = {
+    "train kinds ds-1": "/v1/fine_tuning/jobs",
+    "optimize kinds": "/v1/optimizations",
+    "data create file-1 --layout alpaca": "/v1/datasets",
+    "eval run kinds --dataset ds-1": "/v1/evaluations",
+    "batch create file-1": "/v1/batches",
+}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Has whatever is asked for; orders are answered with one job, which has ended."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.job = dict(JOB)
+        self.ordered: list[tuple[str, Any]] = []
+
+
+class _Handler(Handler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/events"):
+            event = {"data": {"status": self.server.job["status"]}}
+            self.answer(f"data: {json.dumps(event)}\n\n".encode())
+        else:
+            self.answer(json.dumps(self.server.job).encode())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.ordered.append((self.path, body))
+        made = {"job_id": "job-1"} if self.path == "/v1/datasets" else {}
+        ordered = "ds-9" if made else "job-1"
+        self.answer(json.dumps({"id": ordered, "status": "queued", **made}).encode())
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with told_of(Gateway(), monkeypatch) as server:
+        yield server
+
+
+@pytest.mark.parametrize("words", ORDERS)
+def test_without_waiting_the_id_of_what_is_made_is_said_alone(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    gateway.job["status"] = "queued"
+
+    assert run_app([*words.split(), "--no-wait"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("ds-9\n" if words.startswith("data") else "job-1\n", "")
+    assert [path for path, _ in gateway.ordered] == [ORDERS[words]]
+
+
+@pytest.mark.parametrize("words", ORDERS)
+def test_who_waits_gets_the_record_of_the_job_and_sees_its_steps_beside_it(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    assert run_app([*words.split(), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "succeeded"
+    assert "job-1: succeeded" in err
+
+    assert run_app(words.split()) == 0
+    assert "job-1: succeeded" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", ORDERS)
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_job_that_does_not_succeed_is_status_1_with_its_remedy(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], words: str, status: str
+) -> None:
+    gateway.job |= {"status": status, "error": {"message": "no room", "remedy": "Free some."}}
+
+    assert run_app(words.split()) == 1
+    assert capsys.readouterr().err == "mill: train job job-1: no room. Free some.\n"
+
+
+def test_options_and_further_fields_become_the_body(gateway: Gateway) -> None:
+    fields = ["hyperparameters.lora_rank=8", "suffix=other", 'metadata={"a": "b"}', "limits.x.y=z"]
+    sets = [word for field in fields for word in ("--set", field)]
+    words = "train kinds ds-1 --name tuned --epochs 2 --seed 0 --no-wait"
+
+    assert run_app([*words.split(), *sets]) == 0
+    assert gateway.ordered == [
+        (
+            "/v1/fine_tuning/jobs",
+            {
+                **{"model": "kinds", "training_file": "ds-1", "suffix": "other", "seed": 0},
+                **{"hyperparameters": {"epochs": 2.0, "lora_rank": 8}, "metadata": {"a": "b"}},
+                "limits": {"x": {"y": "z"}},
+            },
+        )
+    ]
+
+
+def test_a_dataset_is_made_of_one_file_or_of_several(gateway: Gateway) -> None:
+    for files in (["file-1"], ["file-1", "file-2"]):
+        assert run_app(["data", "create", *files, "--layout", "alpaca", "--no-wait"]) == 0
+    (_, one), (_, several) = gateway.ordered
+    mapping = {"mapping": {"layout": "alpaca"}}
+    assert one == {"file_id": "file-1", **mapping}
+    assert several == {"file_ids": ["file-1", "file-2"], **mapping}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (["seed"], "--set seed: write FIELD=VALUE"),
+        (["a..b=1"], "write FIELD=VALUE"),
+        (["seed=1", "seed.x=2"], "seed was set to 1 before"),
+    ],
+)
+def test_a_field_that_cannot_be_set_is_named_and_nothing_is_ordered(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], fields: list[str], said: str
+) -> None:
+    sets = [word for field in fields for word in ("--set", field)]
+
+    assert run_app(["train", "kinds", "ds-1", *sets]) == 2
+    assert said in capsys.readouterr().err
+    assert gateway.ordered == []
+
+
+def test_a_file_of_this_machine_that_is_not_there_is_answered_with_the_nearest(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    missing = str(tmp_path / "rowz.jsonl")
+
+    for words in (["files", "upload"], ["data", "create", "--layout", "alpaca"]):
+        assert run_app([*words, missing]) == 2
+        assert "Did you mean 'rows.jsonl'?" in capsys.readouterr().err
+    assert gateway.ordered == []
