@@ -42,6 +42,7 @@ from modelmill_trainer.stored_records import AliasReader, JobReader
 from modelmill_trainer.tracking.mlflow import Mlflow
 from modelmill_trainer.tracking.tensorboard import TensorBoard
 from modelmill_trainer.tracking.tracker import Tracker
+from modelmill_trainer.tracking.wandb import WeightsAndBiases
 from modelmill_trainer.train_model import TrainModel
 
 SERVICE = "trainer"
@@ -190,6 +191,15 @@ async def trackers_of(settings: Settings) -> AsyncIterator[list[Tracker]]:
             trackers.append(Mlflow(client, settings.mlflow_experiment))
         if settings.tensorboard_folder is not None:
             trackers.append(TensorBoard(settings.tensorboard_folder))
+        if settings.wandb_project and settings.wandb_folder is not None:
+            trackers.append(
+                WeightsAndBiases(
+                    settings.wandb_project,
+                    settings.wandb_folder,
+                    api_key=settings.wandb_api_key.get_secret_value(),
+                    base_url=settings.wandb_url,
+                )
+            )
         yield trackers
 
 

@@ -1,5 +1,6 @@
 """Settings of the trainer, from environment variables."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
@@ -52,6 +53,26 @@ class Settings(WorkerSettings):
 
     tensorboard_folder: Path | None = None
     """TensorBoard log directory; each job has a subfolder."""
+
+    wandb_project: str = ""
+    """Weights & Biases project; empty for none. Needs the extra `wandb`."""
+
+    wandb_folder: Path | None = None
+    """Where W&B writes its runs."""
+
+    wandb_api_key: SecretStr = SecretStr("")
+    """Without one, runs stay in the folder, for `wandb sync`."""
+
+    wandb_url: str = ""
+    """W&B server of one's own; empty for W&B's."""
+
+    @model_validator(mode="after")
+    def _wandb_at_hand(self) -> Self:
+        if self.wandb_project and find_spec("wandb") is None:
+            raise ValueError("TRAINER_WANDB_PROJECT needs modelmill-trainer[wandb]")
+        if self.wandb_project and self.wandb_folder is None:
+            raise ValueError("TRAINER_WANDB_PROJECT needs TRAINER_WANDB_FOLDER")
+        return self
 
     @property
     def price(self) -> MachinePrice:
