@@ -12,9 +12,10 @@ import httpx
 import pytest
 from modelmill_cli.gateway import local_token
 from modelmill_cli.job_watch import watch_job
+from modelmill_cli.recipe_tokens import BaseTokens
 from modelmill_client import Modelmill
 from modelmill_recipes.errors import GateNotMetError
-from modelmill_recipes.plan_recipe import plan_recipe
+from modelmill_recipes.plan_recipe import RecipePlan, plan_recipe
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.run_recipe import RecipeResult, RecipeRun
 from modelmill_recipes.run_record import RunRecord
@@ -88,10 +89,14 @@ class Bench:
 
     async def plan(self) -> dict[str, bool]:
         """Steps that a run would keep, and those that it would do."""
+        return {each.step: each.is_kept for each in (await self.planned()).steps}
+
+    async def planned(self) -> RecipePlan:
+        """The plan, with estimates."""
         self.file.write_text(self.text)
         recipe = Recipe.load(self.file)
-        steps = await asyncio.to_thread(lambda: [*plan_recipe(recipe, self._loop.client)])
-        return {each.step: each.is_kept for each in steps}
+        count = BaseTokens(self._loop.state, recipe, self._loop.client)
+        return await asyncio.to_thread(plan_recipe, recipe, self._loop.client, count)
 
     async def jobs_named(self, name: str) -> int:
         """Jobs of all kinds whose spec has this name."""
@@ -111,9 +116,10 @@ async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
     loop: Loop, tmp_path: Path
 ) -> None:
     bench = Bench(loop, tmp_path, "once")
-    planned = await bench.plan()
-    assert not any(planned.values())
+    plan = await bench.planned()
+    assert not any(each.is_kept for each in plan.steps)
     first, _, jobs = await bench.run()
+    check_estimates(plan, first)
     assert jobs == 3  # dataset, training and the build that follows by itself
     assert first.aliases["once"] == first.served_version_id != ""
 
@@ -127,6 +133,21 @@ async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(
     assert set(said.values()) == {"kept"}
     assert again.jobs == []
     assert (again.dataset_id, again.version_id) == (first.dataset_id, first.version_id)
+
+
+def check_estimates(plan: RecipePlan, made: RecipeResult) -> None:
+    """Rows and tokens within a tenth, memory within a factor of two. Time is no figure of tests."""
+    assert plan.notes == []
+    estimates = {each.step: each.estimate for each in plan.steps}
+    dataset, training = estimates["dataset"], estimates["training"]
+    assert dataset is not None
+    assert training is not None
+    assert dataset.rows == made.dataset["rows_in"]
+    assert training.rows == pytest.approx(made.training["rows"], rel=0.1)
+    assert training.tokens == pytest.approx(made.training["train_tokens"], rel=0.1)
+    assert training.memory_bytes is not None
+    assert 0.5 <= training.memory_bytes / made.training["peak_memory_bytes"] <= 2
+    assert training.seconds is not None
 
 
 ELSEWHERE = """import sys

@@ -175,34 +175,37 @@ def watch_job(
     console: Console,
     *,
     on_figures: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    display: JobDisplay | None = None,
     turn_seconds: float = LOOK_SECONDS,
 ) -> Job:
     """Show the job's phases, figures and losses until it ends; return its record.
 
     Args:
         on_figures: called with what each progress report has: phase, step, total_steps, metrics.
+        display: shows it in place of a bar, or of lines, and of the curve at the end.
         turn_seconds: while it waits, between two looks at where.
 
     Raises:
         JobFailedError: it did not succeed.
     """
     curve, words = LossCurve(), ""
-    with display_on(console, title) as display:
+    with display or display_on(console, title) as shown:
         ask = partial(_turn_now, client, job_id)
-        with LiveWords(ask, lambda it: display.show(figures=it), turn_seconds) as turn:
+        with LiveWords(ask, lambda it: shown.show(figures=it), turn_seconds) as turn:
             for event in client.jobs.follow(job_id):
                 facts = event.get("data") or {}
                 turn.waits("phase" not in facts and facts.get("status") == "queued")
                 if "phase" not in facts:
                     phase = facts.get("status") or event.get("message", "")
-                    display.show(phase=phase, figures=words)
+                    shown.show(phase=phase, figures=words)
                     continue
                 curve.observe(facts)
                 on_figures(facts)
                 words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
                 step, total = (int(facts.get(field) or 0) for field in ("step", "total_steps"))
-                display.show(phase=facts["phase"], figures=words, step=step, total=total)
-    curve.draw(console)
+                shown.show(phase=facts["phase"], figures=words, step=step, total=total)
+    if display is None:
+        curve.draw(console)
     return _ended_well(client.jobs.retrieve(job_id), title, console)
 
 
@@ -212,6 +215,8 @@ def _turn_now(client: Modelmill, job_id: str) -> str:
         return turn_words(client.jobs.retrieve(job_id))
     except ModelmillError:
         return ""  # whoever follows the events waits for the gateway, or says what is wrong
+    except RuntimeError:
+        return ""  # httpx says so of a client that was closed meanwhile
 
 
 def _ended_well(job: types.Job, title: str, console: Console) -> Job:

@@ -40,6 +40,23 @@ class Order:
             yield f"{key}-{number}"
 
 
+def step_names(recipe: Recipe) -> list[str]:
+    """Steps of a run, in order, as people are told of them."""
+    first = ["base"] if isinstance(recipe.base, Path) else []
+    builds = [order.step for order in build_orders(recipe, "", "")]
+    last = ["evaluation"] if recipe.evaluation is not None else []
+    return [
+        *first,
+        "files",
+        "dataset",
+        "training",
+        "build",
+        *builds,
+        *last,
+        f"alias {recipe.alias}",
+    ]
+
+
 def dataset_order(recipe: Recipe, file_ids: Sequence[str]) -> Order:
     """Of the dataset."""
     files = {"file_ids": [*file_ids]} if len(file_ids) > 1 else {"file_id": file_ids[0]}

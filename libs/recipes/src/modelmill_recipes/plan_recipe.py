@@ -1,12 +1,20 @@
-"""What a run of a recipe would do; nothing is ordered."""
+"""What a run of a recipe would do and take; nothing is ordered."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelmill_client import Modelmill
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 from modelmill_recipes.api import Record
+from modelmill_recipes.estimate import (
+    CountTokens,
+    Estimate,
+    StepEstimates,
+    Workload,
+    mean_tokens,
+)
+from modelmill_recipes.local_rows import UnreadHereError
 from modelmill_recipes.orders import (
     Order,
     build_orders,
@@ -18,7 +26,9 @@ from modelmill_recipes.orders import (
     training_order,
     version_of,
 )
+from modelmill_recipes.past_jobs import PastJobs
 from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.survey_rows import RowSurvey, SplitRows, split_rows, survey_rows
 
 
 @dataclass(frozen=True)
@@ -28,41 +38,144 @@ class PlannedStep:
     step: str
     is_kept: bool
     words: str
+    estimate: Estimate | None = None
+    """Of jobs that are to be done."""
 
 
-def plan_recipe(recipe: Recipe, client: Modelmill) -> Iterator[PlannedStep]:
-    """The steps in order. What depends on a step that is to be done is to be done, too: its inputs
-    are not there yet."""
-    stored = stored_files(client, recipe.files)
-    is_stored = all(stored.values())
-    yield PlannedStep("files", is_stored, files_words([*stored]))
-    job = _done(client, dataset_order(recipe, [*stored.values()]) if is_stored else None)
-    yield _step("dataset", job)
-    dataset_id = _dataset_of(client, job)
-    base = _base(recipe, client)
-    can_train = base and dataset_id
-    job = _done(client, training_order(recipe, base, dataset_id) if can_train else None)
-    yield _step("training", job)
-    version_id = job["result"]["version_id"] if job else ""
-    served = serving_version(client, version_id) if version_id else ""
-    yield PlannedStep("build", bool(served), served or "")
-    for order in build_orders(recipe, version_id, dataset_id):
-        yield _step(order.step, _done(client, order if served else None))
-    if evaluation := evaluation_order(recipe, served or "", dataset_id):
-        yield _step(evaluation.step, _done(client, evaluation if served else None))
-    aliases = {each["name"]: each["version_id"] for each in client.aliases.list()}
-    at = aliases.get(recipe.alias, "")
-    yield PlannedStep(f"alias {recipe.alias}", bool(served) and at == served, at)
+@dataclass
+class RecipePlan:
+    """Steps in order. What depends on a step that is to be done is to be done, too: its inputs are
+    not there yet."""
+
+    steps: list[PlannedStep] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What is not known, and why."""
 
 
-def _base(recipe: Recipe, client: Modelmill) -> str:
-    """The version to begin from; of a folder the newest that was imported under its name."""
+def plan_recipe(recipe: Recipe, client: Modelmill, count_tokens: CountTokens) -> RecipePlan:
+    """The plan.
+
+    Args:
+        count_tokens: Counts with the tokenizer of the recipe's base.
+
+    Raises:
+        InvalidInputError: The mapping names a column that the files do not have.
+    """
+    return _Planning(recipe, client, count_tokens)()
+
+
+class _Planning:
+    def __init__(self, recipe: Recipe, client: Modelmill, count_tokens: CountTokens) -> None:
+        self._recipe = recipe
+        self._client = client
+        self._count_tokens = count_tokens
+        self._plan = RecipePlan()
+
+    def __call__(self) -> RecipePlan:
+        recipe, client = self._recipe, self._client
+        stored = stored_files(client, recipe.files)
+        is_stored = all(stored.values())
+        self._add("files", is_stored, files_words([*stored]))
+        job = _done(client, dataset_order(recipe, [*stored.values()]) if is_stored else None)
+        dataset_id = _dataset_of(client, job)
+        base = base_of(recipe, client)
+        survey = self._survey()
+        estimates = self._estimates(base, survey, job)
+        size_bytes = sum(file.stat().st_size for file in recipe.files)
+        self._add_job(
+            "dataset", job, estimates.dataset(survey.rows_in, size_bytes) if estimates else None
+        )
+        base_id = str(base.get("id") or "")
+        can_train = base_id and dataset_id
+        job = _done(client, training_order(recipe, base_id, dataset_id) if can_train else None)
+        self._add_job("training", job, estimates.training() if estimates else None)
+        self._add_serving(job, dataset_id, estimates)
+        return self._plan
+
+    def _add_serving(
+        self, job: Record | None, dataset_id: str, estimates: StepEstimates | None
+    ) -> None:
+        """The builds, the evaluation and the alias."""
+        recipe, client = self._recipe, self._client
+        version_id = job["result"]["version_id"] if job else ""
+        served = serving_version(client, version_id) if version_id else ""
+        self._add("build", bool(served), served or "", estimates.build() if estimates else None)
+        for order in build_orders(recipe, version_id, dataset_id):
+            form = str(order.body.get("target_form") or "")
+            self._add_job(
+                order.step,
+                _done(client, order if served else None),
+                estimates.build(form) if estimates else None,
+            )
+        if evaluation := evaluation_order(recipe, served or "", dataset_id):
+            job = _done(client, evaluation if served else None)
+            self._add_job(evaluation.step, job, estimates.evaluation() if estimates else None)
+        aliases = {each["name"]: each["version_id"] for each in client.aliases.list()}
+        at = aliases.get(recipe.alias, "")
+        self._add(f"alias {recipe.alias}", bool(served) and at == served, at)
+
+    def _survey(self) -> RowSurvey:
+        try:
+            return survey_rows(self._recipe)
+        except UnreadHereError as error:
+            self._plan.notes.append(f"rows and tokens are not known: {error.message}")
+            return RowSurvey(0, 0, ())
+
+    def _estimates(
+        self, base: Record, survey: RowSurvey, dataset_job: Record | None
+    ) -> StepEstimates | None:
+        """None where the rows are not known."""
+        if dataset_job is not None:
+            counts = dataset_job["result"]["summary"]
+            rows = SplitRows(int(counts.get("train", 0)), int(counts.get("test", 0)))
+        elif not survey.rows_kept:
+            return None
+        else:
+            rows = split_rows(self._recipe, survey.rows_kept)
+        return StepEstimates(
+            self._recipe,
+            Workload(
+                rows=rows,
+                row_tokens=self._row_tokens(survey),
+                base_bytes=_weight_bytes(self._recipe, base),
+                base_version_id=str(base.get("id") or ""),
+            ),
+            PastJobs(self._client),
+        )
+
+    def _row_tokens(self, survey: RowSurvey) -> float | None:
+        if self._recipe.training.get("teacher_answers"):
+            self._plan.notes.append("tokens are those of the files; the teacher's answers differ")
+        try:
+            return mean_tokens(self._count_tokens, survey.sample)
+        except (InvalidInputError, NotFoundError) as error:
+            self._plan.notes.append(f"tokens and times are not known: {error.message}")
+            return None
+
+    def _add(self, step: str, is_kept: bool, words: str, estimate: Estimate | None = None) -> None:
+        shown = None if is_kept else estimate
+        self._plan.steps.append(PlannedStep(step, is_kept, words, shown))
+
+    def _add_job(self, step: str, job: Record | None, estimate: Estimate | None) -> None:
+        self._add(step, job is not None, job["id"] if job else "", estimate)
+
+
+def _weight_bytes(recipe: Recipe, base: Record) -> int:
+    if base:
+        return int(base.get("size_bytes") or 0)
+    assert isinstance(recipe.base, Path)
+    return sum(each.stat().st_size for each in recipe.base.glob("*.safetensors"))
+
+
+def base_of(recipe: Recipe, client: Modelmill) -> Record:
+    """The version to begin from; of a folder the newest that was imported under its name, and
+    nothing before it was."""
     if not isinstance(recipe.base, Path):
-        return version_of(client, recipe.base)
+        return client.models.retrieve(version_of(client, recipe.base))
     for model in client.models.list():
         if model.get("name") == recipe.base.name and not model.get("parent_version_id"):
-            return str(model["id"])
-    return ""
+            return model
+    return {}
 
 
 def _done(client: Modelmill, order: Order | None) -> Record | None:
@@ -83,7 +196,3 @@ def _dataset_of(client: Modelmill, job: Record | None) -> str:
         return ""
     datasets = client.datasets.list()
     return next((str(each["id"]) for each in datasets if each["job_id"] == job["id"]), "")
-
-
-def _step(name: str, job: Record | None) -> PlannedStep:
-    return PlannedStep(name, job is not None, job["id"] if job else "")

@@ -1,27 +1,24 @@
 """Proposes a recipe from the first rows of a file: what of them is asked, what is answered."""
 
-import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, get_args
+from typing import Literal, TypeGuard, get_args
 
 from modelmill_service_kit.errors import InvalidInputError
+
+from modelmill_recipes.local_rows import LocalRows, Row, UnreadHereError
 
 Kind = Literal["classify", "extract", "chat", "continue", "preference", "distill"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LOOKED_AT = 1000
 """Rows."""
 MOST_LABELS = 50
-DELIMITERS = ",;\t|"
 LABELS = ("label", "class", "category", "kind", "type", "intent", "topic", "sentiment", "team")
 ANSWERS = ("answer", "output", "response", "completion", "target", "reply", "json", "result")
 QUESTIONS = ("question", "prompt", "instruction", "input", "query", "text", "message")
 BETTER, WORSE = ("chosen", "better", "preferred", "accepted"), ("rejected", "worse", "refused")
-
-Row = dict[str, Any]
 
 
 def is_kind(word: str) -> TypeGuard[Kind]:
@@ -37,7 +34,7 @@ class Columns:
 
     @classmethod
     def of(cls, file: Path) -> "Columns":
-        """Of JSON lines, or of a CSV file with a header.
+        """Of JSON lines, CSV with a header, Parquet or plain text.
 
         Raises:
             InvalidInputError: it is neither, or not UTF-8. Data-prep reads more than this: the
@@ -45,12 +42,10 @@ class Columns:
             OSError: it cannot be read.
         """
         try:
-            with file.open(encoding="utf-8-sig", newline="") as lines:
-                rows = _json_rows(lines) if _is_json(file) else _csv_rows(lines)
-        except (UnicodeDecodeError, ValueError, csv.Error) as error:
-            form = "JSON lines" if _is_json(file) else "CSV"
+            rows = [*islice(LocalRows(file), LOOKED_AT)]
+        except UnreadHereError as error:
             raise InvalidInputError(
-                f"{file}: not read as UTF-8 {form} ({error}). Write the mapping by hand;"
+                f"{error.message}. Write the mapping by hand;"
                 " `mill data preview` shows how Modelmill reads it"
             ) from None
         if not rows:
@@ -172,22 +167,3 @@ _OF_KIND: Mapping[Kind, Callable[[Columns], dict[str, str]]] = {
     "preference": _preference,
     "distill": _answer,
 }
-
-
-def _is_json(file: Path) -> bool:
-    return file.suffix.lower() in (".jsonl", ".ndjson", ".json")
-
-
-def _json_rows(lines: Any) -> list[Row]:
-    rows = [json.loads(line) for line in islice(lines, LOOKED_AT) if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a line is no JSON object")
-    return rows
-
-
-def _csv_rows(lines: Any) -> list[Row]:
-    head = [*islice(lines, LOOKED_AT)]
-    if not head:
-        return []
-    delimiter = max(DELIMITERS, key=head[0].count)
-    return [dict(row) for row in csv.DictReader(head, delimiter=delimiter)]

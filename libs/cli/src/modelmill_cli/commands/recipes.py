@@ -22,7 +22,6 @@ from modelmill_cli.commands.models import bring_in
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway import DEFAULT_TENANT, connect, connect_locally
 from modelmill_cli.interrupts import interruptible
-from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import duration_words, result_facts
 from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.stack import StackOptions, require_all_services
@@ -39,6 +38,9 @@ MoveAlias = Annotated[
     bool, typer.Option("--move-alias", help="Move an alias that was moved by hand, too.")
 ]
 Plan = Annotated[bool, typer.Option("--plan", help="Show what would be done, and order nothing.")]
+HourlyRate = Annotated[
+    float, typer.Option(min=0.0, help="Price of an hour of the machine, for the cost of --plan.")
+]
 OwnPort = Annotated[
     int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
 ]
@@ -47,33 +49,12 @@ RunOn = Callable[[Modelmill], "RecipeResult"]
 app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
 
 
-class StepLines:
-    """Steps as lines, each with what came of it."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def kept(self, step: str, words: str) -> None:
-        """It was done before."""
-        self._say("kept", step, words)
-
-    def done(self, step: str, words: str) -> None:
-        """It is done now."""
-        self._say("done", step, words)
-
-    def left(self, step: str, words: str) -> None:
-        """It is left undone."""
-        self._say("left", step, words)
-
-    def _say(self, how: str, step: str, words: str) -> None:
-        self._console.print(f"{how}  {step:<12} {escape(words)}", soft_wrap=True)
-
-
 def run(
     context: typer.Context,
     recipe: RecipeFile,
     move_alias: MoveAlias = False,
     plan: Plan = False,
+    hourly_rate: HourlyRate = 0.0,
     http_port: OwnPort = 0,
 ) -> None:
     """Run a recipe: rows to a dataset, a fine-tuned model, its builds, a score and an alias.
@@ -89,7 +70,7 @@ def run(
     started = time.monotonic()
     ordered = Recipe.load(recipe)
     if plan:
-        _print_plan(state, ordered, console)
+        _print_plan(state, ordered, console, hourly_rate)
         return
     run_on = partial(_run_on, state, ordered, console, move_alias)
     try:
@@ -134,13 +115,15 @@ def _run_in_own_stack(
     return asyncio.run(interruptible(run(), say_stopping))
 
 
-def _print_plan(state: StateFolder, recipe: "Recipe", console: Console) -> None:
+def _print_plan(state: StateFolder, recipe: "Recipe", console: Console, hourly_rate: float) -> None:
     from modelmill_recipes.plan_recipe import plan_recipe
 
+    from modelmill_cli.plan_table import print_plan
+    from modelmill_cli.recipe_tokens import BaseTokens
+
     with connect(state) as client:
-        for each in plan_recipe(recipe, client):
-            how = "kept" if each.is_kept else "do"
-            console.print(f"{how:<4}  {each.step:<12} {escape(each.words)}", soft_wrap=True)
+        plan = plan_recipe(recipe, client, BaseTokens(state, recipe, client))
+    print_plan(plan, console, hourly_rate)
 
 
 def _run_on(
@@ -151,21 +134,26 @@ def _run_on(
     client: Modelmill,
 ) -> "RecipeResult":
     from modelmill_recipes.errors import GateNotMetError
+    from modelmill_recipes.orders import step_names
     from modelmill_recipes.run_recipe import RecipeRun
     from modelmill_recipes.run_record import RunRecord
 
-    run = RecipeRun(
-        recipe,
-        client,
-        lambda job_id, title: watch_job(client, job_id, title, console),
-        partial(_imported, state),
-        RunRecord.of(state.path / "recipes", recipe.name),
-        StepLines(console),
-    )
-    try:
-        return run(move_alias=move_alias)
-    except GateNotMetError as error:
-        raise WorkFailedError(error.message) from None
+    from modelmill_cli.run_table import view_on
+
+    record = RunRecord.of(state.path / "recipes", recipe.name)
+    with view_on(console, step_names(recipe)) as view:
+        run = RecipeRun(
+            recipe,
+            client,
+            partial(view.follow, client),
+            partial(_imported, state),
+            record,
+            view,
+        )
+        try:
+            return run(move_alias=move_alias)
+        except GateNotMetError as error:
+            raise WorkFailedError(error.message) from None
 
 
 def _imported(state: StateFolder, folder: Path) -> str:

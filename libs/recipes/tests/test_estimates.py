@@ -1,0 +1,122 @@
+"""What a plan says of rows and tokens is what data-prep and the trainer find, and the rest is said
+to be unknown."""
+
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from modelmill_data_prep.domain.blocks import SourceRow
+from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_recipes.local_rows import LocalRows, UnreadHereError
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.row_conversation import row_conversation
+from modelmill_recipes.survey_rows import split_rows, survey_rows
+from modelmill_recipes.training_size import training_size
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_trainer.domain.auto_choices import RunSize, decide_auto_choices
+from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.training_plan import plan_training
+
+ROWS = [{"q": f"question {n}", "a": "yes", "n": n} for n in range(10)]
+
+
+@given(
+    rows=st.integers(1, 5_000),
+    length=st.integers(1, 4_000),
+    given=st.fixed_dictionaries(
+        {},
+        optional={
+            "epochs": st.floats(0.5, 9),
+            "batch_size": st.integers(1, 64),
+            "max_steps": st.integers(1, 500),
+            "preset": st.just("guide"),
+            "gradient_accumulation_steps": st.just(1),
+        },
+    ),
+)
+def test_a_training_reads_as_many_rows_as_the_trainer_decides(
+    rows: int, length: int, given: dict[str, Any]
+) -> None:
+    choices = decide("lora", given)
+    decision = decide_auto_choices(choices, RunSize(rows=rows, tokens=rows * length, width=64))
+    plan = plan_training(rows, decision.apply(choices))
+    assert training_size(given, rows, length).row_visits == plan.row_visits
+
+
+MAPPINGS = [
+    ({"user_template": "{{{q}}} {n}", "answer_template": "{a}", "system_template": "s"}, ROWS[0]),
+    ({"layout": "alpaca"}, {"instruction": "i", "input": "more", "output": "o"}),
+    ({"layout": "text"}, {"text": "long"}),
+    ({"layout": "preference"}, {"prompt": "p", "chosen": "c", "rejected": "r"}),
+    (
+        {"layout": "sharegpt"},
+        {"conversations": [{"from": "human", "value": "h"}, {"from": "gpt", "value": "g"}]},
+    ),
+    (
+        {"messages_column": "m"},
+        {"m": [{"role": "user", "content": "h"}, {"role": "assistant", "content": "g"}]},
+    ),
+    (
+        {"user_template": "{q}", "answer_template": "{a}", "rejected_template": "{n}"},
+        {"q": "1", "a": "2", "n": 3},
+    ),
+]
+
+
+@pytest.mark.parametrize(("mapping", "row"), MAPPINGS)
+def test_a_row_is_the_conversation_that_data_prep_makes_of_it(
+    mapping: dict[str, str], row: dict[str, Any]
+) -> None:
+    plan = plan_dataset({"mapping": mapping})
+    (made,) = map_block(
+        [SourceRow(1, row, json.dumps(row).encode())], plan.mapping
+    ).rows.to_pylist()
+    said = row_conversation(row, mapping)
+    assert said is not None
+    assert [each["role"] for each in said.messages] == made["roles"]
+    assert [each["content"] for each in said.messages] == made["contents"]
+    assert said.rejected == made["rejected"]
+
+
+def recipe_of(folder: Path, files: str, data: str = "") -> Recipe:
+    file = folder / "recipe.yaml"
+    mapping = '  mapping: {user_template: "{q}", answer_template: "{a}"}\n'
+    file.write_text(f"name: x\nbase: b\ndata:\n  files: {files}\n{mapping}{data}")
+    return Recipe.load(file)
+
+
+def lines_of(rows: Sequence[object]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_rows_of_all_files_count_once_and_those_without_a_value_do_not(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of([*ROWS, ROWS[0], {"q": "", "a": "x"}]) + b"{\n")
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b'q;a\n"eleven;";yes\n'))
+    recipe = recipe_of(tmp_path, "[a.jsonl, b.csv.gz]")
+    found = survey_rows(recipe)
+    assert (found.rows_in, found.rows_kept, len(found.sample)) == (13, 11, 11)
+    assert (split_rows(recipe, 100).train, split_rows(recipe, 100).test) == (80, 10)
+    limited = recipe_of(tmp_path, "a.jsonl", "  max_test_rows: 3\n")
+    assert (split_rows(limited, 100).train, split_rows(limited, 100).test) == (87, 3)
+
+
+def test_a_column_that_no_row_has_is_refused_with_line_and_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of([{"qs": "x", "a": "y"}]))
+    with pytest.raises(InvalidInputError) as raised:
+        survey_rows(recipe_of(tmp_path, "a.jsonl"))
+    (error,) = raised.value.errors
+    assert error.startswith(f"{tmp_path / 'recipe.yaml'}:5: unknown column 'q'.")
+    assert "a.jsonl has 'qs', 'a'" in error
+
+
+def test_what_data_prep_alone_reads_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "a.xlsx"
+    file.write_bytes(b"PK")
+    with pytest.raises(UnreadHereError, match="read by data-prep alone"):
+        list(LocalRows(file))
