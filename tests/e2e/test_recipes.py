@@ -12,7 +12,7 @@ import httpx
 import pytest
 from modelmill_cli.gateway import local_token
 from modelmill_cli.job_watch import watch_job
-from modelmill_cli.recipe_tokens import BaseTokens
+from modelmill_cli.recipe_tokens import BaseTokenCounter
 from modelmill_client import Modelmill
 from modelmill_recipes.errors import GateNotMetError
 from modelmill_recipes.plan_recipe import RecipePlan, plan_recipe
@@ -95,7 +95,7 @@ class Bench:
         """The plan, with estimates."""
         self.file.write_text(self.text)
         recipe = Recipe.load(self.file)
-        count = BaseTokens(self._loop.state, recipe, self._loop.client)
+        count = BaseTokenCounter(self._loop.state, recipe, self._loop.client)
         return await asyncio.to_thread(plan_recipe, recipe, self._loop.client, count)
 
     async def jobs_named(self, name: str) -> int:

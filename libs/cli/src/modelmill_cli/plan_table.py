@@ -1,6 +1,6 @@
 """The plan of a recipe as a table: what is kept, what is to be done, and what that will take."""
 
-from modelmill_recipes.estimate import Estimate
+from modelmill_recipes.estimate import StepEstimate
 from modelmill_recipes.plan_recipe import RecipePlan
 from rich.console import Console
 from rich.markup import escape
@@ -30,12 +30,12 @@ def print_plan(plan: RecipePlan, console: Console, hourly_rate: float) -> None:
         cost = _cost(sum(known), hourly_rate)
         console.print(f"together: {duration_words(sum(known))}, cost {cost}", soft_wrap=True)
     if taken and not hourly_rate:
-        console.print("cost: time by the price of an hour; give it as --hourly-rate")
+        console.print("cost: time by the price of an hour. Give it as --hourly-rate")
     for note in plan.notes:
         console.print(escape(note), soft_wrap=True)
 
 
-def _cells(estimate: Estimate, hourly_rate: float) -> list[str]:
+def _cells(estimate: StepEstimate, hourly_rate: float) -> list[str]:
     memory, seconds = estimate.memory_bytes, estimate.seconds
     return [
         f"{estimate.rows:,}" if estimate.rows is not None else UNKNOWN,

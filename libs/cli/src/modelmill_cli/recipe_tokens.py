@@ -16,7 +16,7 @@ from modelmill_tokenization.tool_turns import turns_of
 from modelmill_cli.state_folder import StateFolder
 
 
-class BaseTokens:
+class BaseTokenCounter:
     """Counts as the trainer does; of a base in a folder or in the state folder."""
 
     def __init__(self, state: StateFolder, recipe: Recipe, client: Modelmill) -> None:

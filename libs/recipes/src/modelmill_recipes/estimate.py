@@ -35,7 +35,7 @@ CountTokens = Callable[[Sequence[RowConversation]], Sequence[int]]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class StepEstimate:
     """Of one step; None where it is not known."""
 
     rows: int | None = None
@@ -64,7 +64,7 @@ def mean_tokens(count: CountTokens, sample: Sequence[RowConversation]) -> float 
     return mean(counted) if counted else None
 
 
-class StepEstimates:
+class RecipeEstimates:
     """Estimates of a recipe's jobs.
 
     Args:
@@ -80,15 +80,15 @@ class StepEstimates:
         self._past = past
         self._flops = FLOPS_OF_A_CORE * (cores or os.cpu_count() or 1)
 
-    def dataset(self, rows: int, size_bytes: int) -> Estimate:
+    def dataset(self, rows: int, size_bytes: int) -> StepEstimate:
         """Of the dataset job."""
         processes = 1 if size_bytes <= SMALL_FILES_BYTES else 1 + (os.cpu_count() or 1)
         past = self._past.like("dataset")
         seconds = _scaled(work_seconds(past), rows, figure(past, "rows_in"))
         seconds = seconds or DATA_START_SECONDS + size_bytes / DATA_BYTES_PER_SECOND
-        return Estimate(rows, None, DATA_PROCESS_BYTES * processes, seconds, _basis(past))
+        return StepEstimate(rows, None, DATA_PROCESS_BYTES * processes, seconds, _basis(past))
 
-    def training(self) -> Estimate:
+    def training(self) -> StepEstimate:
         """Of the training, with the evaluation at its end."""
         work, given = self._work, hyper_parameters(self._recipe)
         method = str(self._recipe.training.get("training_method") or "lora").replace("auto", "lora")
@@ -101,31 +101,31 @@ class StepEstimates:
         copies = FULL_COPIES if method == "full" else FROZEN_COPIES
         memory = figure(past, "peak_memory_bytes") or LIBRARIES_BYTES + copies * work.base_bytes
         if work.row_tokens is None:
-            return Estimate(work.rows.train, None, round(memory))
+            return StepEstimate(work.rows.train, None, round(memory))
         size = training_size(given, work.rows.train, work.row_tokens)
         tokens = round(size.row_visits * work.row_tokens)
         flops = FULL_FLOPS if method == "full" else FROZEN_FLOPS
         speed = figure(past, "tokens_per_second") or self._tokens_per_second(flops)
         seconds = (tokens + size.trial_visits * work.row_tokens) / speed + self._around(past)
         basis = _basis(past)
-        return Estimate(work.rows.train, tokens, round(memory), seconds, basis)
+        return StepEstimate(work.rows.train, tokens, round(memory), seconds, basis)
 
-    def build(self, target_form: str = "") -> Estimate:
+    def build(self, target_form: str = "") -> StepEstimate:
         """Of a build, which is scored beside its source; without a form of the default one."""
         named = {"target_form": target_form} if target_form else {}
         memory = GIB + BUILD_COPIES * self._work.base_bytes
         return self._scored("optimize", memory, 2, **named)
 
-    def evaluation(self) -> Estimate:
+    def evaluation(self) -> StepEstimate:
         """Of the evaluation."""
         memory = GIB // 2 + SERVED_COPIES * self._work.base_bytes
         return self._scored("evaluate", memory, 1)
 
-    def _scored(self, kind: str, memory: int, times: int, **spec: str) -> Estimate:
+    def _scored(self, kind: str, memory: int, times: int, **spec: str) -> StepEstimate:
         past, rows = self._past.like(kind, **spec), self._work.rows.test
         before = self._past.test_rows(past[0]) if past else 0
         seconds = _scaled(work_seconds(past), rows, before) or self._answering(times * rows)
-        return Estimate(rows, None, memory, seconds, _basis(past))
+        return StepEstimate(rows, None, memory, seconds, _basis(past))
 
     def _around(self, past: Sequence[Record]) -> float:
         """Seconds of a training that are not steps: the start, and answers of base and model."""

@@ -28,14 +28,16 @@ class LocatedYaml:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.text = ""
+        """As it is written."""
         try:
-            content = file.read_text(encoding="utf-8")
+            self.text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise InvalidInputError(
                 f"{file}: not UTF-8 at byte {error.start}. Save it so"
             ) from None
         try:
-            self._root = YAML(typ="rt").load(content)
+            self._root = YAML(typ="rt").load(self.text)
         except MarkedYAMLError as error:
             raise InvalidInputError(self._unreadable(error)) from None
         except YAMLError as error:

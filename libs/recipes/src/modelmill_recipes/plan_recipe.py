@@ -9,8 +9,8 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_recipes.api import Record
 from modelmill_recipes.estimate import (
     CountTokens,
-    Estimate,
-    StepEstimates,
+    RecipeEstimates,
+    StepEstimate,
     Workload,
     mean_tokens,
 )
@@ -38,7 +38,7 @@ class PlannedStep:
     step: str
     is_kept: bool
     words: str
-    estimate: Estimate | None = None
+    estimate: StepEstimate | None = None
     """Of jobs that are to be done."""
 
 
@@ -93,7 +93,7 @@ class _Planning:
         return self._plan
 
     def _add_serving(
-        self, job: Record | None, dataset_id: str, estimates: StepEstimates | None
+        self, job: Record | None, dataset_id: str, estimates: RecipeEstimates | None
     ) -> None:
         """The builds, the evaluation and the alias."""
         recipe, client = self._recipe, self._client
@@ -123,7 +123,7 @@ class _Planning:
 
     def _estimates(
         self, base: Record, survey: RowSurvey, dataset_job: Record | None
-    ) -> StepEstimates | None:
+    ) -> RecipeEstimates | None:
         """None where the rows are not known."""
         if dataset_job is not None:
             counts = dataset_job["result"]["summary"]
@@ -132,7 +132,7 @@ class _Planning:
             return None
         else:
             rows = split_rows(self._recipe, survey.rows_kept)
-        return StepEstimates(
+        return RecipeEstimates(
             self._recipe,
             Workload(
                 rows=rows,
@@ -152,11 +152,13 @@ class _Planning:
             self._plan.notes.append(f"tokens and times are not known: {error.message}")
             return None
 
-    def _add(self, step: str, is_kept: bool, words: str, estimate: Estimate | None = None) -> None:
+    def _add(
+        self, step: str, is_kept: bool, words: str, estimate: StepEstimate | None = None
+    ) -> None:
         shown = None if is_kept else estimate
         self._plan.steps.append(PlannedStep(step, is_kept, words, shown))
 
-    def _add_job(self, step: str, job: Record | None, estimate: Estimate | None) -> None:
+    def _add_job(self, step: str, job: Record | None, estimate: StepEstimate | None) -> None:
         self._add(step, job is not None, job["id"] if job else "", estimate)
 
 

@@ -42,6 +42,8 @@ REFUSED = frozenset({400, 404, 409, 422})
 class RecipeResult:
     """What a run made or found made, step by step."""
 
+    base_version_id: str = ""
+    file_ids: list[str] = field(default_factory=list)
     dataset_id: str = ""
     dataset: Mapping[str, Any] = field(default_factory=dict)
     version_id: str = ""
@@ -52,8 +54,10 @@ class RecipeResult:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     """Where each stands now."""
+    steps: dict[str, str] = field(default_factory=dict)
+    """Jobs by step."""
     jobs: list[str] = field(default_factory=list)
-    """That were not done before."""
+    """Those that were not done before."""
 
 
 class RecipeRun:
@@ -91,7 +95,7 @@ class RecipeRun:
                 was not moved.
             ModelmillError: a job ended badly, or the gateway is away. What was done stays done.
         """
-        base = self._base()
+        base = self.made.base_version_id = self._base()
         self._make_dataset(self._upload())
         self._train(base)
         self._build()
@@ -118,6 +122,7 @@ class RecipeRun:
             known or str(self._client.files.upload(file)["id"]) for file, known in stored.items()
         ]
         say("files", files_words([*stored]) + (f" {ids[0]}" if len(ids) == 1 else ""))
+        self.made.file_ids = ids
         return ids
 
     def _make_dataset(self, file_ids: Sequence[str]) -> None:
@@ -235,6 +240,7 @@ class RecipeRun:
                 )
             job_id = accepted.get("job_id") or accepted["id"]
             job = self._client.jobs.retrieve(job_id)
+            self.made.steps[order.step] = job_id
             if job["status"] == "succeeded":
                 self._view.kept(order.step, job_id)
                 return job, accepted

@@ -20,6 +20,11 @@ class RunRecord:
         """Of a recipe, by its name."""
         return cls(folder / f"{recipe}.json")
 
+    @property
+    def report(self) -> Path:
+        """Where the report of the last run is written."""
+        return self.file.with_suffix(".html")
+
     def moved(self, alias: str) -> tuple[str, str]:
         """The version that a run asked for last, and the one at which the alias then stood, which
         may be a build of it; empty where none did."""

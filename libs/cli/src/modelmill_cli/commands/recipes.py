@@ -119,10 +119,10 @@ def _print_plan(state: StateFolder, recipe: "Recipe", console: Console, hourly_r
     from modelmill_recipes.plan_recipe import plan_recipe
 
     from modelmill_cli.plan_table import print_plan
-    from modelmill_cli.recipe_tokens import BaseTokens
+    from modelmill_cli.recipe_tokens import BaseTokenCounter
 
     with connect(state) as client:
-        plan = plan_recipe(recipe, client, BaseTokens(state, recipe, client))
+        plan = plan_recipe(recipe, client, BaseTokenCounter(state, recipe, client))
     print_plan(plan, console, hourly_rate)
 
 
@@ -151,9 +151,22 @@ def _run_on(
             view,
         )
         try:
-            return run(move_alias=move_alias)
+            run(move_alias=move_alias)
         except GateNotMetError as error:
+            _write_report(run.made, recipe, client, record.report, console)
             raise WorkFailedError(error.message) from None
+    _write_report(run.made, recipe, client, record.report, console)
+    return run.made
+
+
+def _write_report(
+    made: "RecipeResult", recipe: "Recipe", client: Modelmill, target: Path, console: Console
+) -> None:
+    from modelmill_recipes.run_report import run_report
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(run_report(recipe, made, client, client.url))
+    console.print(escape(f"report: {target}"), soft_wrap=True)
 
 
 def _imported(state: StateFolder, folder: Path) -> str:
@@ -162,6 +175,8 @@ def _imported(state: StateFolder, folder: Path) -> str:
 
 
 def _print_result(made: "RecipeResult", recipe: "Recipe", console: Console, seconds: float) -> None:
+    from modelmill_recipes.run_report import evaluation_scores
+
     table = Table(show_header=False, box=None)
     job: dict[str, Any] = {
         "kind": "train",
@@ -172,6 +187,9 @@ def _print_result(made: "RecipeResult", recipe: "Recipe", console: Console, seco
     for name, value in result_facts(job):
         if name != "next":
             table.add_row(name, escape(value))
+    for score in evaluation_scores(made):
+        low, high = score.shown("low"), score.shown("high")
+        table.add_row(escape(score.name), f"{score.shown('value')} ({low} to {high})")
     table.add_row("served", made.served_version_id)
     table.add_row("jobs", f"{len(made.jobs)} in {duration_words(seconds)}")
     print_table(table)
