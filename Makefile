@@ -23,7 +23,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test dist bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -214,6 +214,9 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 dist: install ## Wheels of every lib and service, and the versions that they were tested with, into dist/
 	rm -rf dist; $(foreach p,$(filter-out libs/testkit/pyproject.toml,$(OWN)),$(BIN)/uv build -q --wheel --no-build-isolation -p $(BIN)/python -o dist $(dir $(p))$(newline))
 	sed -E '/^ /d; s/ \\$$//' constraints.txt > dist/constraints.txt
+
+release: install ## Wheels and images of a clean tree, a dated CHANGELOG, a tag and deploy/releases.json; BASE_IMAGE= by digest
+	@$(BIN)/python deploy/release/release.py --base-image "$(BASE_IMAGE)"
 
 define newline
 
