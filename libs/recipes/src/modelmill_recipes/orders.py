@@ -44,17 +44,10 @@ def step_names(recipe: Recipe) -> list[str]:
     """Steps of a run, in order, as people are told of them."""
     first = ["base"] if isinstance(recipe.base, Path) else []
     builds = [order.step for order in build_orders(recipe, "", "")]
-    last = ["evaluation"] if recipe.evaluation is not None else []
-    return [
-        *first,
-        "files",
-        "dataset",
-        "training",
-        "build",
-        *builds,
-        *last,
-        f"alias {recipe.alias}",
-    ]
+    later = {"evaluation": recipe.evaluation, "policy": recipe.policy, "limits": recipe.limits}
+    given = [name for name, value in later.items() if value is not None]
+    made = ["files", "dataset", "training", "build", *builds]
+    return [*first, *made, *given, f"alias {recipe.alias}"]
 
 
 def dataset_order(recipe: Recipe, file_ids: Sequence[str]) -> Order:

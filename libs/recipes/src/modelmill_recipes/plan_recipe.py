@@ -29,6 +29,7 @@ from modelmill_recipes.orders import (
 from modelmill_recipes.past_jobs import PastJobs
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.survey_rows import RowSurvey, SplitRows, split_rows, survey_rows
+from modelmill_recipes.tenant_settings import has_policy, limit_words, policy_of
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,20 @@ class _Planning:
         if evaluation := evaluation_order(recipe, served or "", dataset_id):
             job = _done(client, evaluation if served else None)
             self._add_job(evaluation.step, job, estimates.evaluation() if estimates else None)
+        self._add_settings()
         aliases = {each["name"]: each["version_id"] for each in client.aliases.list()}
         at = aliases.get(recipe.alias, "")
         self._add(f"alias {recipe.alias}", bool(served) and at == served, at)
+
+    def _add_settings(self) -> None:
+        recipe, client = self._recipe, self._client
+        if recipe.policy is not None:
+            is_kept = has_policy(client.policies.retrieve(), policy_of(recipe))
+            self._add("policy", is_kept, files_words(recipe.policy_files))
+        if recipe.limits is not None:
+            wanted = limit_words(recipe.limits)
+            is_kept = limit_words(client.budget.retrieve()["limits"]) == wanted
+            self._add("limits", is_kept, wanted)
 
     def _survey(self) -> RowSurvey:
         try:

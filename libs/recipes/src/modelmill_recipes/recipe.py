@@ -36,6 +36,10 @@ class Recipe:
     alias: str
     is_default: bool
     requires_learning: bool
+    policy: dict[str, Any] | None = None
+    policy_files: tuple[Path, ...] = ()
+    """Absolute."""
+    limits: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -52,6 +56,8 @@ class Recipe:
         errors: list[tuple[Place, str]] = []
         base = _base(value["base"], folder, errors)
         files = _files(data.pop("files"), folder, errors)
+        policy = value.get("policy")
+        rules = _files(policy["files"], folder, errors, "policy") if policy else ()
         if errors:
             raise source.errors(errors)
         return cls(
@@ -66,6 +72,9 @@ class Recipe:
             alias=value.get("alias") or value["name"],
             is_default=bool(value.get("default")),
             requires_learning=bool(value.get("require_learned", True)),
+            policy=policy,
+            policy_files=rules,
+            limits=value.get("limits"),
         )
 
     def located(self, message: str, section: str) -> str:
@@ -145,7 +154,10 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
 
 
 def _files(
-    given: str | list[str], folder: Path, errors: list[tuple[Place, str]]
+    given: str | list[str],
+    folder: Path,
+    errors: list[tuple[Place, str]],
+    section: str = "data",
 ) -> tuple[Path, ...]:
     """Files that are named, each once, in the order in which they are; of a glob by their names."""
     found: dict[Path, None] = {}
@@ -157,8 +169,8 @@ def _files(
             paths = [path]
         paths = [one.resolve() for one in paths if one.is_file()]
         if not paths:
-            place: Place = ("data", "files") if isinstance(given, str) else ("data", "files", index)
-            errors.append((place, f"data.files: no file {each!r}.{_looked(path)}"))
+            place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))
+            errors.append((place, f"{section}.files: no file {each!r}.{_looked(path)}"))
         found |= dict.fromkeys(paths)
     return tuple(found)
 

@@ -67,6 +67,16 @@ SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
         frozenset({"model", "dataset_id", "priority"}),
         "Builds: what `POST /v1/optimizations` takes.",
     ),
+    "policy": (
+        "PolicyBody",
+        frozenset({"documents", "dry_run", "expected_digest"}),
+        "Moderation policy of the tenant: its files, and what `PUT /v1/moderation/policy` takes.",
+    ),
+    "limits": (
+        "LimitsBody",
+        frozenset(),
+        "Limits of the tenant: what `PUT /v1/budget` takes.",
+    ),
 }
 """Sections by name: the API's body, the fields of it that a recipe fills in itself, and words."""
 
@@ -81,6 +91,9 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
     sections = {name: _section(name, components, definitions) for name in SECTIONS}
     sections["data"]["properties"] = {"files": FILES, **sections["data"]["properties"]}
     sections["data"]["required"] = ["files", "mapping"]
+    rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
+    sections["policy"]["properties"] = {"files": rules, **sections["policy"]["properties"]}
+    sections["policy"]["required"] = ["files"]
     many = {"type": "array", "items": sections.pop("optimizations"), "maxItems": 16}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -91,9 +104,11 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
         "required": ["name", "base", "data"],
         "properties": {
             **FIRST,
-            **sections,
+            **{name: sections[name] for name in ("data", "training", "evaluation")},
             "optimizations": many,
             **LAST,
+            "policy": sections["policy"],
+            "limits": sections["limits"],
         },
         "$defs": dict(sorted(definitions.items())),
     }

@@ -7,13 +7,12 @@ interrupted goes on. A job that failed is resumed; one that was cancelled is ord
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelmill_client import ApiStatusError, JobFailedError, Modelmill
-from modelmill_service_kit.errors import InvalidInputError, UnavailableError
+from modelmill_client import JobFailedError, Modelmill
+from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_recipes.api import FollowJob, ImportBase, Record, StepView
 from modelmill_recipes.errors import GateNotMetError
@@ -29,13 +28,13 @@ from modelmill_recipes.orders import (
     version_of,
 )
 from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.refusals import in_section
 from modelmill_recipes.run_record import RunRecord
+from modelmill_recipes.tenant_settings import TenantSettings
 
 DEFAULT_ALIAS = "default"
 BUILD_WAIT_SECONDS, LOOK_SECONDS = 60.0, 0.5
 """For a build to be ordered, and for its end to be known; and between two looks."""
-REFUSED = frozenset({400, 404, 409, 422})
-"""Statuses of what is wrong with an order."""
 
 
 @dataclass
@@ -87,7 +86,8 @@ class RecipeRun:
         """Do what is not done.
 
         Args:
-            move_alias: also where it stands at a version to which no run moved it.
+            move_alias: also where it stands at a version to which no run moved it; and policy and
+                limits, too, where no run set them.
 
         Raises:
             InvalidInputError: the API refuses a section; with the line in the recipe.
@@ -100,6 +100,7 @@ class RecipeRun:
         self._train(base)
         self._build()
         self._evaluate()
+        TenantSettings(self._recipe, self._client, self._record, self._view)(move_alias)
         for alias in self._aliases():
             self._move(alias, move_alias)
         return self.made
@@ -111,7 +112,7 @@ class RecipeRun:
             version_id = self._import_base(base)
             self._view.done("base", f"{base.name} {version_id}")
             return version_id
-        with _in_section(self._recipe, "base"):
+        with in_section(self._recipe, "base"):
             return version_of(self._client, base)
 
     def _upload(self) -> list[str]:
@@ -234,7 +235,7 @@ class RecipeRun:
     def _job(self, order: Order) -> tuple[Record, Record]:
         """A job that has succeeded, and the answer to its order."""
         for key in order.idempotency_keys():
-            with _in_section(self._recipe, order.section):
+            with in_section(self._recipe, order.section):
                 accepted = self._client.request(
                     "POST", order.path, json=order.body, idempotency_key=key
                 )
@@ -251,15 +252,3 @@ class RecipeRun:
             self.made.jobs.append(job_id)
             return self._follow(job_id, order.step), accepted
         raise AssertionError("keys do not end")
-
-
-@contextmanager
-def _in_section(recipe: Recipe, section: str) -> Iterator[None]:
-    """Refusals within are of a section of the recipe, and name its line."""
-    try:
-        yield
-    except ApiStatusError as error:
-        if error.status not in REFUSED:
-            raise
-        messages = error.errors or [error.error.get("message") or error.message]
-        raise InvalidInputError([recipe.located(each, section) for each in messages]) from error
