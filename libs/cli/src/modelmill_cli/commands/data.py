@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 from modelmill_client import types
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from rich.console import Console
 from rich.table import Table
 
@@ -23,9 +23,11 @@ from modelmill_cli.output import (
     print_list,
 )
 from modelmill_cli.short_ids import DATASET, FILE
-from modelmill_cli.tables import plain, print_table
+from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.tables import megabytes, plain, print_table
 
 SHOWN_CHARACTERS = 200
+RowFormat = Literal["jsonl", "parquet"]
 TAB = "\t"
 
 app = typer.Typer(no_args_is_help=True, help="Manage datasets and their source rows.")
@@ -180,6 +182,39 @@ def report(
         dataset = DATASET.full_id(client, dataset)
         client.datasets.download_report(dataset, output)
     print_done({"id": dataset, "path": str(output)}, str(output), as_json=as_json)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    dataset: Id,
+    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    row_format: Annotated[
+        RowFormat, typer.Option("--format", help="Form of the files: jsonl or parquet.")
+    ] = "jsonl",
+    as_json: AsJson = False,
+) -> None:
+    """Export the cleaned rows as a file for each split, with their provenance.
+
+    Works on the machine that has the artifacts.
+    """
+    from modelmill_registry.store import open_store
+
+    from modelmill_cli.data_export import export_dataset
+
+    state: StateFolder = context.obj
+    with connect(state) as client:
+        found = client.datasets.retrieve(DATASET.full_id(client, dataset))
+    if found["digest"] is None:
+        raise PreconditionError(
+            f"dataset {found['id']} is {found['status']} and has no rows yet."
+            f" `mill jobs watch {found['job_id']}` waits for them"
+        )
+    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    export_dataset(store, found["digest"], folder, as_parquet=row_format == "parquet")
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    done = {"id": found["id"], "path": str(folder), "bytes": size}
+    print_done(done, f"{folder}  {megabytes(size)}", as_json=as_json)
 
 
 @app.command()
