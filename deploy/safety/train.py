@@ -20,6 +20,7 @@ from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway import DEFAULT_TENANT, connect
 from modelmill_cli.job_watch import watch_job
+from modelmill_cli.job_words import Job
 from modelmill_cli.state_folder import StateFolder
 from modelmill_client import Modelmill
 from rich.console import Console
@@ -80,7 +81,7 @@ def main(arguments: list[str]) -> int:
         asyncio.run(bring_base(state))
     with connect(state) as client:
 
-        def watch(job_id: str, title: str) -> dict[str, Any]:
+        def watch(job_id: str, title: str) -> Job:
             return watch_job(client, job_id, title, console)
 
         jobs = Jobs(client, watch)

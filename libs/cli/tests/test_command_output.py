@@ -13,6 +13,7 @@ from cli_support.real_gateway import asks, furnished_house
 from gateway_support.estate import Estate
 from gateway_support.house import House
 from modelmill_cli.app import run_app
+from modelmill_cli.keys import LocalKeys
 from modelmill_client import Modelmill
 from typer.core import TyperOption
 
@@ -25,18 +26,15 @@ WITHOUT_JSON = {
     "mill recipe check": "says nothing but errors",
     "mill recipe schema": "prints JSON as it is",
 }
-ON_THIS_MACHINE = {
-    "mill models import",
-    "mill models card",
-    "mill models export",
-    "mill moderation test",
-    "mill moderation labelled",
+OF_AN_INSTANCE = {
+    *(f"mill models {it}" for it in ("import", "card", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import")),
-    *("mill token", "mill certs", "mill keys new", "mill bus identities", "mill store sweep"),
+    *("mill moderation labelled", "mill data export"),
 }
-"""Commands that need files of a running instance, and have tests of their own."""
+"""Commands that need an instance on this machine: their own tests have its JSON."""
 
 LISTS = {
+    "mill certs": "certificates",
     "mill files list": "",
     "mill files upload": "rows.jsonl",
     "mill data list": "",
@@ -52,6 +50,11 @@ LISTS = {
 }
 """Commands that print a list, and their arguments."""
 DOCUMENTS = {
+    "mill keys new": "keys",
+    "mill token": "--keys own-keys",
+    "mill bus identities": "identities",
+    "mill store sweep": "artifacts",
+    "mill moderation test": "rows.jsonl --text --policy policy.yaml",
     "mill files show": "{files}",
     "mill files download": "{files} --output target",
     "mill files delete": "{new_file}",
@@ -117,7 +120,7 @@ def test_every_command_speaks_json_but_those_with_a_reason():
         if not any(isinstance(it, TyperOption) and "--json" in it.opts for it in command.params)
     }
     assert silent == {*WITHOUT_JSON}
-    assert {*LEAVES} == {*WITHOUT_JSON, *ON_THIS_MACHINE, *LISTS, *DOCUMENTS}
+    assert {*LEAVES} == {*WITHOUT_JSON, *OF_AN_INSTANCE, *LISTS, *DOCUMENTS}
 
 
 NEW: dict[str, Callable[[Modelmill, dict[str, str]], str]] = {
@@ -161,6 +164,7 @@ def run(
     (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
     (tmp_path / "requests.jsonl").write_text(json.dumps(REQUEST))
     (tmp_path / "policy.yaml").write_text(POLICY)
+    LocalKeys(tmp_path / "own-keys").create()
     ids = {path.strip("/").split("/")[-1]: it for path, it in estate.ids.items()}
 
     with Modelmill() as client:

@@ -213,6 +213,9 @@ def test_what_a_row_says_cannot_steer_the_terminal(gateway, capsys):
         shown = said(capsys, *words)
         assert not set("\x1b\x9b\u202e\r") & set(shown)
         assert shown.count("[red]x[/red]") == 2
+        as_json = said(capsys, *words, "--json")
+        assert not set("\x1b\x9b\u202e\r") & set(as_json)
+        assert repr(hostile) in repr(json.loads(as_json))
 
 
 def test_a_long_row_is_cut(gateway, capsys):

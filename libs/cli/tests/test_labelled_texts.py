@@ -82,8 +82,13 @@ def written(folder: Path, *words: str, status: int = 0) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if not status else []
 
 
-def test_the_last_report_of_a_text_is_its_label(tmp_path: Path) -> None:
-    rows = written(tmp_path)
+def test_the_last_report_of_a_text_is_its_label(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = written(tmp_path, "--json")
+
+    done = {"texts": 3, "path": str(tmp_path / "labelled.jsonl")}
+    assert json.loads(capsys.readouterr().out) == done
 
     assert [(row["tenant"], row["text"], row["label"]) for row in rows] == [
         ("acme", "lock screen\nof a phone", False),

@@ -98,6 +98,9 @@ def test_a_card_is_printed_as_it_lies_in_the_artifact(
 ) -> None:
     assert said(capsys, "--state", str(state), "models", "card", "kinds") == f"{CARD}\n"
 
+    as_json = said(capsys, "--state", str(state), "models", "card", "kinds", "--json")
+    assert json.loads(as_json) == {"id": "mv-tuned", "card": CARD}
+
     file = tmp_path / "card.md"
     said(capsys, "--state", str(state), "models", "card", "mv-tuned", "--output", str(file))
     assert file.read_text() == CARD
@@ -201,6 +204,10 @@ def test_an_adapter_is_exported_with_its_base_beside_it_and_without_our_evidence
     assert (target / "base" / "config.json").read_bytes() == (base / "config.json").read_bytes()
     assert not (target / "parity").exists()
     assert os.access(target / "adapter_config.json", os.W_OK)
+
+    other = str(tmp_path / "other")
+    as_json = said(capsys, "--state", str(state), "models", "export", "mv-lora", other, "--json")
+    assert json.loads(as_json)["path"] == other
 
     assert run_app(["--state", str(state), "models", "export", "mv-lora", str(target)]) == 2
     assert "is there already" in capsys.readouterr().err

@@ -38,6 +38,8 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.job = dict(JOB)
         self.ordered: list[tuple[str, Any]] = []
+        self.hidden_looks = 0
+        """How often the version that was made is not there yet."""
 
 
 class _Handler(Handler):
@@ -47,6 +49,9 @@ class _Handler(Handler):
         if self.path.endswith("/events"):
             event = {"data": {"status": self.server.job["status"]}}
             self.answer(f"data: {json.dumps(event)}\n\n".encode())
+        elif self.path.endswith("/mv-2") and self.server.hidden_looks:
+            self.server.hidden_looks -= 1
+            self.answer(b'{"error": {"message": "no such model"}}', 404)
         else:
             self.answer(json.dumps(self.server.job).encode())
 
@@ -87,6 +92,13 @@ def test_who_waits_gets_the_record_of_the_job_and_sees_its_steps_beside_it(
 
     assert run_app(words.split()) == 0
     assert "job-1: succeeded" in capsys.readouterr().out
+
+
+def test_what_was_made_is_there_for_the_next_command(gateway: Gateway) -> None:
+    gateway.hidden_looks = 2
+
+    assert run_app(["train", "kinds", "ds-1"]) == 0
+    assert gateway.hidden_looks == 0
 
 
 @pytest.mark.parametrize("words", ORDERS)

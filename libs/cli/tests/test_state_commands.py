@@ -1,6 +1,7 @@
 """`mill state import`: into a folder in which nothing has run, and nowhere else."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ def test_an_import_fills_an_empty_folder_once(tmp_path: Path, capsys: pytest.Cap
     file = asyncio.run(an_export(tmp_path))
     arguments = ["--state", str(tmp_path / "state"), "state", "import", str(file)]
 
-    assert run_app(arguments) == 0
-    assert "1 messages imported" in capsys.readouterr().out
+    assert run_app([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"messages": 1, "path": str(file)}
     assert run_app(arguments) == 2
     assert "MODELS is at message 1 already" in capsys.readouterr().err
 

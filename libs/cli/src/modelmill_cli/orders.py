@@ -1,18 +1,22 @@
 """Orders of jobs by commands: further fields of the body, and how a job is waited for."""
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 import typer
-from modelmill_client import Modelmill
+from modelmill_client import ApiStatusError, Modelmill
 from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 
 from modelmill_cli.job_watch import watch_job
-from modelmill_cli.job_words import Job, result_facts
+from modelmill_cli.job_words import Job, dataset_of, result_facts
 from modelmill_cli.output import print_done, print_table_of
+from modelmill_cli.short_ids import NOT_FOUND
 
+LISTED_SECONDS, LOOK_SECONDS = 10.0, 0.1
+"""How long what was made is looked for, and between two looks."""
 Wait = Annotated[
     bool, typer.Option(help="Follow the job until it ends; exit status 1 if it does not succeed.")
 ]
@@ -81,7 +85,24 @@ def follow_order(
         print_done(answer, str(answer["id"]), as_json=as_json)
         return
     job = followed(client, str(answer.get("job_id") or answer["id"]), as_json=as_json)
+    _wait_until_listed(client, dataset_of(job), (job["result"] or {}).get("version_id") or "")
     print_table_of({**job, **made}, result_facts(job), as_json=as_json)
+
+
+def _wait_until_listed(client: Modelmill, dataset_id: str, version_id: str) -> None:
+    """What a job makes is announced behind its success: the next command shall find it."""
+    gives_up_at = time.monotonic() + LISTED_SECONDS
+    while time.monotonic() < gives_up_at:
+        try:
+            if version_id:
+                client.models.retrieve(version_id)
+                return
+            if not dataset_id or client.datasets.retrieve(dataset_id)["status"] == "ready":
+                return
+        except ApiStatusError as error:
+            if error.status != NOT_FOUND:
+                raise
+        time.sleep(LOOK_SECONDS)
 
 
 def followed(client: Modelmill, job_id: str, *, as_json: bool) -> Job:

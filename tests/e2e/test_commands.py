@@ -1,0 +1,79 @@
+"""Commands of `mill` alone, over a real stack: from rows to a served model."""
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bad_input.mill import mill
+from tests.e2e.conftest import Loop, write_rows
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+
+class Terminal:
+    """Runs commands on a stack, to their ends."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._state = loop.state.path
+
+    async def run(self, *words: str) -> str:
+        """What it says."""
+        done = await asyncio.to_thread(mill, self._state, *words)
+        assert done.status == 0, done.err
+        return done.out
+
+    async def made(self, *words: str) -> Any:
+        """The document that it prints for programs."""
+        return json.loads(await self.run(*words, "--json"))
+
+
+async def test_rows_become_a_served_model_by_commands_alone(loop: Loop, tmp_path: Path) -> None:
+    terminal = Terminal(loop)
+    rows = write_rows(tmp_path / "rows.jsonl", 60)
+    file_id = (await terminal.run("files", "upload", str(rows))).split()[0]
+    user = ["--user", "{word}: {gloss}", "--answer", "{label}", "--name", "kinds"]
+    dataset_id = (await terminal.made("data", "create", file_id, *user))["dataset_id"]
+    assert (await terminal.made("data", "show", dataset_id))["counts"]["rows_in"] == 60
+
+    chosen = ["--learning-rate", "0.01", "--epochs", "2", "--batch-size", "8"]
+    base, rank = loop.base_version_id, "hyperparameters.lora_rank=4"
+    words = ["train", base, dataset_id, "--name", "kinds", *chosen, "--set", rank]
+    trained = await terminal.made(*words)
+    version_id = trained["result"]["version_id"]
+    *_, last = (await terminal.run("jobs", "logs", trained["id"])).splitlines()
+    assert datetime.fromisoformat(last.split()[0])
+    compared = await terminal.made("models", "diff", base, version_id)
+    assert compared["fields"]["form"] == ["safetensors", "adapter"]
+    assert compared["spec"]["dataset_id"] == [None, dataset_id]
+
+    job_id = (await terminal.run("optimize", version_id, "--max-rows", "1", "--no-wait")).strip()
+    assert (await terminal.made("jobs", "cancel", job_id))["desired_state"] == "cancel"
+    await terminal.run("models", "alias", "commanded", version_id)
+    await answers_a_batch(terminal, tmp_path)
+
+
+async def answers_a_batch(terminal: Terminal, folder: Path) -> None:
+    """Of one request."""
+    question = {"messages": [{"role": "user", "content": "thing 7: something that barks"}]}
+    body = {"model": "commanded", "max_tokens": 4, **question}
+    asked = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    requests, answers = folder / "requests.jsonl", folder / "answers.jsonl"
+    requests.write_text(json.dumps(asked))
+    batch = await terminal.made("batch", "create", str(requests))
+    assert batch["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
+    await terminal.run("batch", "download", batch["id"], "--output", str(answers))
+    assert json.loads(answers.read_text())["custom_id"] == "a"
+
+
+async def test_the_state_is_verified_exported_and_extended(loop: Loop, tmp_path: Path) -> None:
+    terminal = Terminal(loop)
+    for line in (await terminal.run("state", "verify", "--json")).splitlines():
+        assert json.loads(line)["difference"] == ""
+    exported = await terminal.made("state", "export", str(tmp_path / "state.gz"))
+    assert exported["messages"] > 1
+    imported = await terminal.made("models", "import", str(loop.state.path.parent / "base"))
+    assert imported["id"].startswith("mv-")
