@@ -1,6 +1,7 @@
 """Recipes over a real stack: what was done with the same inputs is never done again."""
 
 import asyncio
+import re
 import sys
 from asyncio.subprocess import PIPE
 from contextlib import suppress
@@ -243,6 +244,10 @@ async def test_a_change_runs_what_depends_on_it_alone(loop: Loop, tmp_path: Path
     bench.text = bench.text.replace("learning_rate: 0.01", "learning_rate: 0.02")
     done = [step for step, is_kept in (await bench.plan()).items() if not is_kept]
     assert done == ["training", "build", "alias another"]
+    shown = await asyncio.to_thread(
+        mill, loop.state.path, "run", str(bench.file), "--plan", "--hourly-rate", "2"
+    )
+    assert re.search(r"training +do +\d+ +[\d,]+ +[\d,.]+ MB +\d+ s +0\.0\d+ +1 earlier", shown.out)
     made, said, jobs = await bench.run()
     assert jobs == 2
     assert said["dataset"] == "kept"

@@ -7,16 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_client import Modelmill
 from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_recipes.estimate import RecipeEstimates, Workload
 from modelmill_recipes.local_rows import LocalRows, UnreadHereError
+from modelmill_recipes.past_jobs import PastJobs
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.row_conversation import row_conversation
-from modelmill_recipes.survey_rows import split_rows, survey_rows
+from modelmill_recipes.survey_rows import SplitRows, check_columns, split_rows, survey_rows
 from modelmill_recipes.training_size import training_size
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_trainer.domain.auto_choices import RunSize, decide_auto_choices
@@ -91,16 +95,20 @@ def recipe_of(folder: Path, files: str, data: str = "") -> Recipe:
     return Recipe.load(file)
 
 
+REPEATS = [ROWS[0], {"q": "QUESTION  \uff11", "a": "yes"}]
+WRONG = [{"q": "", "a": "x"}, {"q": ["no text"], "a": "x"}, {"q": "x"}]
+
+
 def lines_of(rows: Sequence[object]) -> bytes:
     return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
 
 
 def test_rows_of_all_files_count_once_and_those_without_a_value_do_not(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(lines_of([*ROWS, ROWS[0], {"q": "", "a": "x"}]) + b"{\n")
+    (tmp_path / "a.jsonl").write_bytes(lines_of([*ROWS, *REPEATS, *WRONG]) + b"{\n")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b'q;a\n"eleven;";yes\n'))
     recipe = recipe_of(tmp_path, "[a.jsonl, b.csv.gz]")
     found = survey_rows(recipe)
-    assert (found.rows_in, found.rows_kept, len(found.sample)) == (13, 11, 11)
+    assert (found.rows_in, found.rows_kept, len(found.sample)) == (16, 11, 11)
     assert (split_rows(recipe, 100).train, split_rows(recipe, 100).test) == (80, 10)
     limited = recipe_of(tmp_path, "a.jsonl", "  max_test_rows: 3\n")
     assert (split_rows(limited, 100).train, split_rows(limited, 100).test) == (87, 3)
@@ -108,15 +116,62 @@ def test_rows_of_all_files_count_once_and_those_without_a_value_do_not(tmp_path:
 
 def test_a_column_that_no_row_has_is_refused_with_line_and_nearest_name(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines_of([{"qs": "x", "a": "y"}]))
-    with pytest.raises(InvalidInputError) as raised:
-        survey_rows(recipe_of(tmp_path, "a.jsonl"))
-    (error,) = raised.value.errors
-    assert error.startswith(f"{tmp_path / 'recipe.yaml'}:5: unknown column 'q'.")
-    assert "a.jsonl has 'qs', 'a'" in error
+    for look in (survey_rows, check_columns):
+        with pytest.raises(InvalidInputError) as raised:
+            look(recipe_of(tmp_path, "a.jsonl"))
+        (error,) = raised.value.errors
+        assert error.startswith(f"{tmp_path / 'recipe.yaml'}:5: unknown column 'q'.")
+        assert "a.jsonl has 'qs', 'a'" in error
 
 
 def test_what_data_prep_alone_reads_is_said(tmp_path: Path) -> None:
     file = tmp_path / "a.xlsx"
     file.write_bytes(b"PK")
+    check_columns(recipe_of(tmp_path, "a.xlsx"))
     with pytest.raises(UnreadHereError, match="read by data-prep alone"):
         list(LocalRows(file))
+
+
+def past_of(base: str, *, test_rows: int) -> PastJobs:
+    """Of a gateway with one training of a base."""
+    spec = {"base_version_id": base, "method": "TRAINING_METHOD_LORA", "dataset_id": "ds-1"}
+    summary = {"tokens_per_second": 100.0, "train_seconds": 40.0, "peak_memory_bytes": 7e8}
+    job = {
+        "status": "succeeded",
+        "spec": spec | {"objective": "TRAINING_OBJECTIVE_ANSWERS"},
+        "result": {"summary": summary},
+        "cost": {"work_seconds": 60.0},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        dataset = {"id": "ds-1", "counts": {"test": test_rows}}
+        is_train = request.url.params.get("kind") == "train"
+        listed = [dataset] if request.url.path == "/v1/datasets" else [job] * is_train
+        return httpx.Response(200, json={"data": listed})
+
+    return PastJobs(Modelmill("http://gateway", "token", transport=httpx.MockTransport(answer)))
+
+
+@pytest.mark.parametrize(
+    ("base", "test_rows", "seconds", "basis"),
+    [
+        # 4,000 tokens at 100 a second, and 20 s around them, of which half grow with test rows.
+        ("mv-b", 10, 60.0, "1 earlier"),
+        ("mv-b", 5, 70.0, "1 earlier"),
+        # 20 s and 20 answers of 50 tokens at 3 * 2 * 500,000 operations, then the steps at 4.
+        ("mv-other", 10, 20 + (20 * 50 * 6 + 4000 * 4) * 500_000 / 120e9, "rule"),
+    ],
+)
+def test_time_is_that_of_trainings_of_the_same_base_or_by_the_rule(
+    tmp_path: Path, base: str, test_rows: int, seconds: float, basis: str
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
+    training = "training: {hyperparameters: {epochs: 1}}\n"
+    work = Workload(SplitRows(80, 10), 50.0, 1_000_000, "mv-b")
+    recipe = recipe_of(tmp_path, "a.jsonl", training)
+    past = past_of(base, test_rows=test_rows)
+    found = RecipeEstimates(recipe, work, past, cores=2).training()
+    assert (found.tokens, found.basis) == (4000, basis)
+    assert found.seconds == pytest.approx(seconds)
+    memory = 7e8 if base == "mv-b" else 1.5 * 2**30 + 2e6
+    assert found.memory_bytes == pytest.approx(memory)

@@ -25,6 +25,7 @@ DATA_PROCESS_BYTES, SMALL_FILES_BYTES = 230_000_000, 256 * 1024
 FLOPS_OF_A_CORE = 60e9
 START_SECONDS, DATA_START_SECONDS = 20.0, 5.0
 DATA_BYTES_PER_SECOND = 1_000_000
+SHORT_SECONDS = 5.0
 FROZEN_FLOPS, FULL_FLOPS, READ_FLOPS = 4, 6, 2
 """Per weight and token."""
 ANSWER_FACTOR = 3
@@ -151,8 +152,12 @@ class RecipeEstimates:
 
 
 def _scaled(seconds: float | None, rows: int, before: float | None) -> float | None:
-    """Time for other rows than it was taken for; half of it is the start, whatever the rows."""
-    return seconds and seconds * (0.5 + 0.5 * rows / (before or max(rows, 1)))
+    """Time for other rows than it was taken for. Half of it is the start, whatever the rows; or
+    more of a short job, which is hardly anything else."""
+    if not seconds:
+        return None
+    start = max(seconds / 2, min(seconds, SHORT_SECONDS))
+    return start + (seconds - start) * rows / (before or max(rows, 1))
 
 
 def _basis(past: Sequence[Record]) -> str:

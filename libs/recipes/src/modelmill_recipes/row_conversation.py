@@ -51,7 +51,7 @@ def _filled(template: str, row: Row) -> str:
         if not found[1]:
             return found[0][0]
         value = row[found[1]]
-        if value is None or value == "":
+        if value in (None, "") or isinstance(value, dict | list):
             raise KeyError(found[1])
         return value if isinstance(value, str) else str(value)
 

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from random import Random
+from unicodedata import normalize
 
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean
 
-from modelmill_recipes.local_rows import LocalRows
+from modelmill_recipes.local_rows import LocalRows, UnreadHereError
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.row_conversation import RowConversation, columns_of, row_conversation
 
@@ -58,7 +60,7 @@ def survey_rows(recipe: Recipe) -> RowSurvey:
             if read <= SAMPLE:
                 columns |= dict.fromkeys(row)
             said = row_conversation(row, mapping)
-            digest = blake2b(repr(said).encode(), digest_size=12).digest()
+            digest = _folded(said)
             if said is not None and (keep_repeats or digest not in seen):
                 seen.add(digest)
                 fresh, valid = fresh + 1, valid + 1
@@ -69,6 +71,30 @@ def survey_rows(recipe: Recipe) -> RowSurvey:
         rows_in, rows_kept = rows_in + read / share, rows_kept + fresh / share
         _check_columns(recipe, file.name, list(columns))
     return RowSurvey(round(rows_in), round(rows_kept), sample)
+
+
+def _folded(row: RowConversation | None) -> bytes:
+    """Digest that is the same for texts that differ in case, width and spaces alone, as rows that
+    data-prep takes for equal do."""
+    text = " ".join(normalize("NFKC", repr(row)).casefold().split())
+    return blake2b(text.encode(errors="replace"), digest_size=12).digest()
+
+
+def check_columns(recipe: Recipe) -> None:
+    """Look for the mapping's columns in the first rows of each file that is read here.
+
+    Raises:
+        InvalidInputError: A column is missing, with the line of the recipe.
+        OSError: A file cannot be read.
+    """
+    for file in recipe.files:
+        columns: dict[str, None] = {}
+        try:
+            for row in islice(LocalRows(file, recipe.dataset.get("reading")), SAMPLE):
+                columns |= dict.fromkeys(row)
+        except UnreadHereError:
+            continue  # data-prep may read it
+        _check_columns(recipe, file.name, list(columns))
 
 
 def _take(sample: list[RowConversation], row: RowConversation, number: int, random: Random) -> None:

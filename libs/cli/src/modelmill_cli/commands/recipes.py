@@ -248,8 +248,9 @@ def _only_base(state: StateFolder) -> str:
 def check(recipe: RecipeFile) -> None:
     """Verify a recipe, and name every error with its line."""
     from modelmill_recipes.recipe import Recipe
+    from modelmill_recipes.survey_rows import check_columns
 
-    Recipe.load(recipe)
+    check_columns(Recipe.load(recipe))
     typer.echo(f"{recipe}: no error found")
 
 
