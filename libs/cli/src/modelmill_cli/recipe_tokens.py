@@ -8,7 +8,7 @@ from modelmill_recipes.plan_recipe import base_of
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.row_conversation import RowConversation
 from modelmill_registry.store import open_store
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_tokenization.bounded.here import BoundedConversations, BoundedTokenizer
 from modelmill_tokenization.conversations import Conversation
 from modelmill_tokenization.tool_turns import turns_of
@@ -44,4 +44,11 @@ class BaseTokenCounter:
         if isinstance(self._recipe.base, Path):
             return self._recipe.base
         store = open_store(str(self._state.artifacts), self._state.artifact_cache)
-        return store.materialise(base_of(self._recipe, self._client)["digest"])
+        try:
+            return store.materialise(base_of(self._recipe, self._client)["digest"])
+        except NotFoundError:
+            named = self._recipe.base
+            raise NotFoundError(
+                f"the tokenizer of {named} is not on this machine. Plan where Modelmill runs, or"
+                " name a folder"
+            ) from None
