@@ -1,12 +1,20 @@
 """LoRA by PEFT: choice of target layers, loading and saving."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from modelmill_jobs.child import ChildFailure
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
+from peft import (
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    TaskType,
+    get_peft_model,
+    get_peft_model_state_dict,
+)
 from safetensors.torch import load_file, save_file
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
@@ -22,7 +30,7 @@ LINEAR_NAMES = (*ATTENTION_NAMES, *GATED_NAMES)
 """Projections that get LoRA. Not PEFT's "all-linear", which would adapt the router of a mixture of
 experts."""
 ROUTER_NAMES = ("gate", "router", "shared_expert_gate")
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -> PeftModel:
@@ -81,6 +89,16 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     was_training, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
     config.inference_mode = was_training
+    _sort_sets(folder / ADAPTER_CONFIG, config)
+
+
+def _sort_sets(file: Path, config: PeftConfig) -> None:
+    """Sort what PEFT holds as sets: their order differs in each process, and so would digests."""
+    written = json.loads(file.read_text(encoding="utf-8"))
+    for name, value in config.to_dict().items():
+        if isinstance(value, set):
+            written[name] = sorted(value)
+    file.write_text(json.dumps(written, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def _state(model: PeftModel) -> dict[str, torch.Tensor]:
