@@ -141,6 +141,12 @@ def test_labels_give_a_confusion_table_precision_and_recall(
     block = [line for line in shown.splitlines() if line.startswith("block ")][-1]
     assert block.split()[1:] == ["1", "0", "0", "1"]
 
+    # What is said beside it comes behind it.
+    as_json = said(capsys, "test", file, "--policy", policy, "--json")
+    counted, _ = json.JSONDecoder().raw_decode(as_json)
+    assert sum(counted["actions"].values()) == counted["judged"] == 6
+    assert {"label": "block", "action": "block", "texts": 1} in counted["confusion"]
+    assert (counted["precision"], counted["mismatches"]) == (2 / 3, [3, 5])
     strict = said(capsys, "test", file, "--policy", policy, "--expect-all", status=1)
     assert "line 3 was to get another action" in strict
     assert "line 5 was to get another action" in strict

@@ -85,8 +85,12 @@ class Trial:
             {"label": label, "action": action, "texts": texts}
             for (label, action), texts in self.confusion.items()
         ]
-        return asdict(self) | {
+        return {
+            "judged": self.judged,
+            "actions": dict(self.actions),
+            "rules": {rule_id: asdict(tally) for rule_id, tally in self.rules.items()},
             "confusion": confusion,
+            "mismatches": self.mismatches,
             "bad": [{"line": number, "reason": reason} for number, reason in self.bad],
             "precision": self.precision,
             "recall": self.recall,
