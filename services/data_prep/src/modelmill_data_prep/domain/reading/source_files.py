@@ -1,4 +1,4 @@
-"""RowSource files of a dataset, read as blocks: one, or several as if they were one."""
+"""Source files of a dataset, read as blocks: one, or several as if they were one."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
