@@ -34,7 +34,7 @@ require_learned: false
 """
 MOMENTS = (
     *("done  base", "done  files", "dataset: running", "dataset: write"),
-    *("training: load", "training: train  7/", "training: evaluate tuned", "training: save"),
+    *("training: load", "training: train  ", "training: evaluate tuned", "training: save"),
     *("build: export", "build: score", "done  build"),
 )
 """What the run has just said when it is struck."""
