@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from modelmill_jobs.progress import Report
 from modelmill_trainer.settings import Settings
-from modelmill_trainer.tracking.tracker import RunEnd, TrackedRunInfo, tracked_run
+from modelmill_trainer.tracking.tracker import (
+    PATIENCE,
+    RunEnd,
+    TrackedRunInfo,
+    TrackerPatience,
+    tracked_run,
+)
 from modelmill_trainer.tracking.wandb import WeightsAndBiases
 from pydantic import ValidationError
 from wandb.proto.wandb_internal_pb2 import Record
@@ -37,9 +43,9 @@ def records(folder: Path) -> Iterator[Any]:
             parts = b""
 
 
-async def track(folder: Path, ending: RunEnd) -> list[str]:
+async def track(folder: Path, ending: RunEnd, patience: TrackerPatience = PATIENCE) -> list[str]:
     tracker = WeightsAndBiases("demo", folder)
-    async with tracked_run([tracker], FACTS) as run:
+    async with tracked_run([tracker], FACTS, patience) as run:
         for number in range(1, 4):
             run.add(Report("train", number, metrics={"loss": 1 / number}))
         await run.finish(ending)
@@ -91,7 +97,7 @@ async def test_a_failed_run_is_a_failed_one_there(tmp_path: Path):
 async def test_a_folder_that_cannot_be_written_is_a_warning_and_no_failure(tmp_path: Path):
     (file := tmp_path / "file").write_text("")
 
-    [warning] = await track(file, RunEnd("finished"))
+    [warning] = await track(file, RunEnd("finished"), TrackerPatience(close_seconds=1.0))
     assert warning.startswith("wandb is incomplete, 3 steps are missing")
 
 
