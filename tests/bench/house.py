@@ -177,10 +177,10 @@ def main() -> None:
 
 
 def _keep(found: list[Entry], before: str, after: str) -> None:
-    others = []
+    others, counted = [], {one.id for one in found}
     if RESULT.is_file():
         kept = json.loads(RESULT.read_text(encoding="utf-8"))["entries"]
-        others = [one for one in kept if one["id"] not in COUNTS]
+        others = [one for one in kept if one["id"] not in counted]
     commits = {"before": _git("rev-parse", before), "after": _git("rev-parse", after)}
     run = run_record.circumstances(()) | commits
     run_record.save(run | {"entries": [*map(asdict, found), *others]}, RESULT)
