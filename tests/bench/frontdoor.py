@@ -190,7 +190,7 @@ def install(what: str) -> str:
 
 
 def _question(text: str) -> str:
-    return f"mill chat --model recipe --max-tokens 8 '{text}'"
+    return f"mill chat --model tickets --max-tokens 8 '{text}'"
 
 
 def _jobs(journey: Journey, address: str) -> int:
