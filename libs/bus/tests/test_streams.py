@@ -11,6 +11,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import EvalState, KeyState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StreamFullError
+from modelmill_bus.link import open_link
 from modelmill_bus.streams import ensure_streams
 from modelmill_bus.subjects import POLICY_VERSIONS, eval_state, key_state, policy_state
 from modelmill_testkit.nats_server import NatsServer, run_nats
@@ -159,3 +160,13 @@ async def test_policies_and_evals_are_refused_too_when_there_is_no_room(
     await limited(broker, stream)
     with pytest.raises(StreamFullError):
         await bus.publish(subject, body)
+
+
+async def test_a_link_closes_quietly_that_has_words_for_a_broker_that_is_gone(tmp_path: Path):
+    async with run_nats(tmp_path) as broker:
+        async with open_link(broker.url, broker.token, name="test") as link:
+            broker.kill()
+            await eventually(lambda: not link.connected)
+            # As an acknowledgement is: kept by the client until the broker is back.
+            await link.client.publish("ack", b"")
+        assert link.client.is_closed

@@ -211,6 +211,11 @@ async def _close(link: Link) -> None:
     # 3.11 a cancel that meets a connect which has just failed is lost (bpo-42130, in
     # `asyncio.wait_for`): the search, and with it `asyncio.run`, would go on for ever.
     link.client.options["max_reconnect_attempts"] = 1
+    if not link.connected:
+        # Expected: `close` forgets what it can no longer send. Actual: it writes that to the socket
+        # that is gone, and Python 3.13 answers with a TypeError.
+        link.client._pending.clear()
+        link.client._pending_data_size = 0
     # Expected: `close` closes. Actual: after a TLS handshake that failed it waits for ever (the
     # stream that it waits for was never told of its end); and of a broker that has just gone it
     # raises what the socket says.
