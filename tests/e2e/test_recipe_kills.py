@@ -11,6 +11,7 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,9 +39,10 @@ MOMENTS = (
     *("build: export", "build: score", "done  build"),
 )
 """What the run has just said when it is struck."""
+FORMS = {"chat-jsonl", "safetensors", "adapter", "openvino-int8"}
+"""Dataset, base, what was trained, and its build."""
 ABOUT_TIME = ("README.md", "curves.svg")
 SPEED = {"tokens_per_second", "utilisation"}
-MADE = re.compile(r"<tr><td>(dataset|trained|served)</td>.*?<code>(sha256:[0-9a-f]{64})</code>")
 
 
 async def run(folder: Path, *, strike_at: str = "", number: int = 0) -> tuple[int, str]:
@@ -64,26 +66,31 @@ async def run(folder: Path, *, strike_at: str = "", number: int = 0) -> tuple[in
     return await process.wait(), said + (await errors).decode()
 
 
-async def finished(folder: Path) -> dict[str, str]:
-    """What a run made that goes on to its end: digests by dataset or version, and file."""
+async def finished(folder: Path) -> set[tuple[str, str, str]]:
+    """What a run made that goes on to its end: form, file and digest of datasets and models."""
     status, said = await run(folder)
     assert status == 0, said
-    report = (folder / "state" / "recipes" / "kinds.html").read_text(encoding="utf-8")
-    store = FolderStore(folder / "state" / "artifacts")
-    return {
-        f"{sort}/{file.relative_to(made)}": sha256(content_of(file)).hexdigest()
-        for sort, digest in MADE.findall(report)
-        for made in [store.materialise(digest)]
-        for file in sorted(made.rglob("*"))
-        if file.is_file() and file.name not in ABOUT_TIME
-    }
+    return set(made_in(folder / "state" / "artifacts"))
 
 
-def content_of(file: Path) -> bytes:
-    """A file's bytes; of the metrics of steps, what does not depend on the clock."""
-    if file.name != "metrics.jsonl":
-        return file.read_bytes()
-    steps = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+def made_in(artifacts: Path) -> Iterator[tuple[str, str, str]]:
+    """Whatever was made, also where the clock decided that another version is served."""
+    store = FolderStore(artifacts)
+    for file in (artifacts / "manifests").iterdir():
+        manifest = store.manifest(digest := f"sha256:{file.stem}")
+        if manifest.kind not in ("dataset", "model"):
+            continue
+        for entry in manifest.files:
+            if entry.path not in ABOUT_TIME:
+                content = store.content(digest, entry.path)
+                yield manifest.form, entry.path, sha256(timeless(entry.path, content)).hexdigest()
+
+
+def timeless(path: str, content: bytes) -> bytes:
+    """A file's content; of the metrics of steps, what does not depend on the clock."""
+    if path != "metrics.jsonl":
+        return content
+    steps = map(json.loads, content.splitlines())
     kept = [{name: step[name] for name in step.keys() - SPEED} for step in steps]
     return json.dumps(kept, sort_keys=True).encode()
 
@@ -105,17 +112,17 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(shared: Path) -> dict[str, str]:
-    """Digests of a run that nothing happens to."""
+def undisturbed(shared: Path) -> set[tuple[str, str, str]]:
+    """What a run makes that nothing happens to."""
     return asyncio.run(finished(prepared(shared, "undisturbed")))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "ctrl-c"])
 @pytest.mark.parametrize("moment", MOMENTS)
 async def test_a_run_that_is_struck_ends_like_one_that_is_not(
-    shared: Path, undisturbed: dict[str, str], moment: str, number: int
+    shared: Path, undisturbed: set[tuple[str, str, str]], moment: str, number: int
 ) -> None:
-    assert {name.split("/")[0] for name in undisturbed} == {"dataset", "trained", "served"}
+    assert {form for form, _, _ in undisturbed} == FORMS
     name = re.sub(r"\W+", "-", f"{moment} {number}")
     folder = prepared(shared, name)
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Protocol, Self
 
 from modelmill_client import Modelmill
@@ -58,12 +57,7 @@ class StepRow(JobDisplay):
         self.words = QUEUED
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.left = ""
 
 
@@ -93,12 +87,7 @@ class RunLines(RunView):
         """Show a job until it ends."""
         return watch_job(client, job_id, step, self._console)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing is held back that would have to be written now."""
 
     def kept(self, step: str, words: str) -> None:
@@ -128,12 +117,7 @@ class RunTable(RunView):
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._live.stop()
 
     def kept(self, step: str, words: str) -> None:

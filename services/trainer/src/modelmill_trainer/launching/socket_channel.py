@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from modelmill_trainer.launching.launcher import DISCONNECTED
@@ -62,12 +61,7 @@ class SocketChannel:
         threading.Thread(target=self._accept, daemon=True, name="ranks").start()
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._listener.close()
         for rank in self.ranks:
             rank.kill()
