@@ -3,10 +3,12 @@
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from cli_support.command_tree import COMMANDS, LEAVES
+from modelmill_cli.app import run_app
 from typer.core import TyperOption
 
 VERBS = (
@@ -50,3 +52,8 @@ def test_what_one_command_alone_needs_is_not_loaded_with_the_others():
     code = f"import sys, modelmill_cli.app; print([it for it in {heavy} if it in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_version_is_said_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(["--version"]) == 0
+    assert capsys.readouterr().out == f"mill {version('modelmill')}\n"

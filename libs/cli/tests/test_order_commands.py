@@ -167,3 +167,38 @@ def test_a_file_of_this_machine_that_is_not_there_is_answered_with_the_nearest(
         assert run_app([*words, missing]) == 2
         assert "Did you mean 'rows.jsonl'?" in capsys.readouterr().err
     assert gateway.ordered == []
+
+
+def test_a_batch_without_answers_has_none_to_download(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    target = tmp_path / "answers.jsonl"
+
+    assert run_app(["batch", "download", "batch-1", "--output", str(target)]) == 2
+    assert "has no answers: it is succeeded. `mill batch show`" in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_a_download_replaces_no_file_that_was_not_named(
+    gateway: Gateway,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gateway.job = {"id": "file-1", "filename": "../rows.jsonl"}
+    (tmp_path / "rows.jsonl").write_text("mine")
+
+    assert run_app(["files", "download", "file-1"]) == 2
+    assert "rows.jsonl is there already. Give --output another name" in capsys.readouterr().err
+    assert (tmp_path / "rows.jsonl").read_text() == "mine"
+
+
+def test_people_see_the_fields_that_say_something(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.job = {"id": "file-1", "object": "file", "created_at": 60, "status": None, "tags": []}
+
+    assert run_app(["files", "show", "file-1"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines == ["id file-1", "created at 1970-01-01 00:01 UTC"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from modelmill_cli.run_table import view_on
+from modelmill_cli.run_table import StepRow, view_on
 from modelmill_client import JobFailedError, Modelmill
 from rich.console import Console
 
@@ -94,3 +94,14 @@ def test_words_of_others_cannot_steer_the_terminal(terminal: bool) -> None:
         view.done("files", "a\x1b]0;title\x07[bold].csv")
     assert "\x1b]0;" not in written.getvalue()
     assert "[bold]" in written.getvalue()
+
+
+def test_a_step_that_waits_says_where_and_one_that_works_how_long_it_takes() -> None:
+    with StepRow("training") as row:
+        row.show(figures="  3 before it")
+        assert row.left == "3 before it"
+        row.show(phase="train", step=1, total=4)
+        row.observe({"phase": "train", "step": 1, "loss": 1.0, "eta_seconds": 9})
+        row.show(figures="loss 1.000")
+        assert row.left == "9 s"
+    assert row.left == ""

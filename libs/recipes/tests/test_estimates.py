@@ -175,3 +175,11 @@ def test_time_is_that_of_trainings_of_the_same_base_or_by_the_rule(
     assert found.seconds == pytest.approx(seconds)
     memory = 7e8 if base == "mv-b" else 1.5 * 2**30 + 2e6
     assert found.memory_bytes == pytest.approx(memory)
+
+
+def test_all_weights_take_more_memory_than_adapters(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
+    work = Workload(SplitRows(80, 10), 50.0, 1_000_000, "mv-b")
+    recipe = recipe_of(tmp_path, "a.jsonl", "training: {training_method: full}\n")
+    found = RecipeEstimates(recipe, work, past_of("mv-b", test_rows=10), cores=2).training()
+    assert found.memory_bytes == pytest.approx(1.5 * 2**30 + 8e6)

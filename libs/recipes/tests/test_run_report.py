@@ -20,7 +20,10 @@ ANSWERS: dict[str, Any] = {
     "/v1/models/mv-lora": {"digest": "sha256:10a"},
     "/v1/models/mv-int8": {"digest": "sha256:18"},
 }
-LOSSES = [{"data": {"phase": "train", "step": n, "loss": 4 / n}} for n in (3, 2, 1)]
+LOSSES = [
+    {"data": {"phase": "validate", "step": 9, "loss": 100.0}},
+    *({"data": {"phase": "train", "step": n, "loss": 4 / n}} for n in (3, 2, 1)),
+]
 
 
 def client_of() -> Modelmill:

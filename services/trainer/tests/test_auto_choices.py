@@ -112,6 +112,13 @@ def test_lora_has_a_higher_rate_than_full_and_wide_models_a_lower_one() -> None:
     assert decided({"lora_alpha": 64}).learning_rate < decided().learning_rate
 
 
+@pytest.mark.parametrize("objective", ["dpo", "kto"])
+def test_preferences_are_learned_at_half_the_rate_of_answers(objective: str) -> None:
+    assert decided(objective=objective).learning_rate == pytest.approx(
+        decided().learning_rate / 2, rel=0.05
+    )
+
+
 def test_given_values_stay_and_only_automatic_ones_are_resolved() -> None:
     choices = decided({"epochs": 2, "learning_rate": 1e-4})
     assert (choices.epochs, choices.learning_rate, choices.batch_size) == (2, 1e-4, 8)

@@ -91,9 +91,7 @@ def choose_state(
     ] = DEFAULT_STATE_FOLDER,
     _version: Annotated[
         bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
-        ),
+        typer.Option("--version", callback=_print_version, help="Print the version."),
     ] = False,
 ) -> None:
     context.obj = StateFolder(state.absolute())
