@@ -22,8 +22,9 @@ LIBRARIES_BYTES = 3 * GIB // 2
 FROZEN_COPIES, FULL_COPIES, BUILD_COPIES, SERVED_COPIES = 2, 8, 4, 2
 """Of the weights in memory. The first two are what the trainer admits a run by."""
 DATA_PROCESS_BYTES, SMALL_FILES_BYTES = 230_000_000, 256 * 1024
-FLOPS_OF_A_CORE = 60e9
-START_SECONDS, DATA_START_SECONDS = 20.0, 5.0
+FLOPS_OF_A_CORE = 150e9
+TRAINING_START_SECONDS, BUILD_START_SECONDS = 12.0, 25.0
+EVALUATION_START_SECONDS, DATA_START_SECONDS = 4.0, 0.7
 DATA_BYTES_PER_SECOND = 1_000_000
 SHORT_SECONDS = 5.0
 FROZEN_FLOPS, FULL_FLOPS, READ_FLOPS = 4, 6, 2
@@ -115,17 +116,21 @@ class RecipeEstimates:
         """Of a build, which is scored beside its source; without a form of the default one."""
         named = {"target_form": target_form} if target_form else {}
         memory = GIB + BUILD_COPIES * self._work.base_bytes
-        return self._scored("optimize", memory, 2, **named)
+        return self._scored("optimize", memory, BUILD_START_SECONDS, 2, **named)
 
     def evaluation(self) -> StepEstimate:
         """Of the evaluation."""
         memory = GIB // 2 + SERVED_COPIES * self._work.base_bytes
-        return self._scored("evaluate", memory, 1)
+        return self._scored("evaluate", memory, EVALUATION_START_SECONDS, 1)
 
-    def _scored(self, kind: str, memory: int, times: int, **spec: str) -> StepEstimate:
+    def _scored(
+        self, kind: str, memory: int, start_seconds: float, times: int, **spec: str
+    ) -> StepEstimate:
         past, rows = self._past.like(kind, **spec), self._work.rows.test
         before = self._past.test_rows(past[0]) if past else 0
-        seconds = _scaled(work_seconds(past), rows, before) or self._answering(times * rows)
+        seconds = _scaled(work_seconds(past), rows, before) or self._answering(
+            times * rows, start_seconds
+        )
         return StepEstimate(rows, None, memory, seconds, _basis(past))
 
     def _around(self, past: Sequence[Record]) -> float:
@@ -133,14 +138,14 @@ class RecipeEstimates:
         rows = self._work.rows.test if self._recipe.training.get("evaluate", True) else 0
         whole, steps = work_seconds(past), figure(past, "train_seconds")
         if whole is None or steps is None:
-            return self._answering(2 * rows) or START_SECONDS
+            return self._answering(2 * rows, TRAINING_START_SECONDS) or TRAINING_START_SECONDS
         return _scaled(max(whole - steps, 1.0), rows, self._past.test_rows(past[0])) or 1.0
 
-    def _answering(self, rows: int) -> float | None:
+    def _answering(self, rows: int, start_seconds: float) -> float | None:
         if self._work.row_tokens is None:
             return None
         speed = self._tokens_per_second(READ_FLOPS) / ANSWER_FACTOR
-        return START_SECONDS + rows * self._work.row_tokens / speed
+        return start_seconds + rows * self._work.row_tokens / speed
 
     def _tokens_per_second(self, flops: int) -> float:
         return self._flops / (flops * max(self._work.base_bytes / 2, 1))

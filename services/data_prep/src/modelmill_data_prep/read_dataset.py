@@ -82,8 +82,8 @@ def _row_number(line: int, file_id: str, files: Sequence[str]) -> int:
         return (files.index(file_id) + 1) * FILE_STEP + own_line
     if not 1 <= file <= len(files):
         raise InvalidInputError(
-            f"the dataset is made of {len(files)} files: say of which line {own_line} is, by"
-            f" file_id; or give the row's number, which for the first file is {FILE_STEP + line}"
+            f"the dataset is made of {len(files)} files. Name the file of line {own_line} by"
+            f" file_id, or give the row's number: in the first file it is {FILE_STEP + line}"
         )
     return line
 
