@@ -120,7 +120,7 @@ def test_a_plan_of_what_is_to_be_done_has_rows_times_and_what_is_unknown(
     state = str(recipe.parent / "state")
     assert run_app(["--state", state, "run", str(recipe), "--plan", "--hourly-rate", "3600"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "dataset do 20 230.0 MB 5 s 5.001 rule" in said
+    assert "dataset do 20 230.0 MB 1 s 0.7006 rule" in said
     assert "not known: the tokenizer of some-base is not on this machine" in said
 
 
