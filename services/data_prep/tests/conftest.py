@@ -57,7 +57,7 @@ class DataPrep:
             pb.UploadFileRequest(chunk=content[start : start + chunk_bytes])
             for start in range(0, len(content), chunk_bytes)
         ]
-        return await self.upload_requests(requests)
+        return await self.upload_requests([*requests, pb.UploadFileRequest(end=pb.FileEnd())])
 
     async def upload_requests(self, requests: Sequence[pb.UploadFileRequest]) -> FileState:
         with domain_errors():

@@ -21,6 +21,7 @@ from modelmill_testkit.waiting import eventually
 
 HEADER = pb.UploadFileRequest(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"))
 CHUNK = pb.UploadFileRequest(chunk=b"{}\n")
+END = pb.UploadFileRequest(end=pb.FileEnd())
 
 
 async def test_a_file_is_listed_at_once_and_comes_back_as_it_was(data_prep: Any) -> None:
@@ -81,10 +82,15 @@ async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
     ):
         with pytest.raises(InvalidInputError, match=complaint):
             await data_prep.upload(content, filename=filename)
+    assert await data_prep.list_ids() == []
+
+
+async def test_messages_that_are_no_file_are_refused(data_prep: Any) -> None:
     for requests, complaint in (
         ([], "header"),
         ([CHUNK], "header"),
         ([HEADER, HEADER], "chunk"),
+        ([HEADER, CHUNK], "must carry the end"),
         ([HEADER, pb.UploadFileRequest(chunk=b"x" * (1024 * 1024 + 1))], "larger than 1048576"),
         ([pb.UploadFileRequest(header=pb.UploadHeader(tenant="a.*"))], "tenant"),
     ):
@@ -99,7 +105,7 @@ async def test_a_file_is_what_its_bytes_are_however_small_its_chunks_are_cut(
     for content in (b"%PDF-1.7\n{}\n", b"{}\n" + b"\0" * 9, b"<html>\n", b"PK\x03\x04{}"):
         pieces = [pb.UploadFileRequest(chunk=content[at : at + 1]) for at in range(len(content))]
         with pytest.raises(InvalidInputError, match=r"not text|no JSON rows"):
-            await data_prep.upload_requests([HEADER, *pieces])
+            await data_prep.upload_requests([HEADER, *pieces, END])
     kept = await data_prep.upload(b"not a row\n\n{}\n", filename="rows.jsonl")
     assert kept.size_bytes == 14
     for name in ("rows.txt", "rows.csv"):
@@ -174,13 +180,13 @@ async def test_a_file_under_a_given_id_is_stored_once(data_prep: Any) -> None:
     header = pb.UploadHeader(
         tenant="acme", filename="a.jsonl", purpose="batch_output", file_id="file-given"
     )
-    given = [pb.UploadFileRequest(header=header), CHUNK]
+    given = [pb.UploadFileRequest(header=header), CHUNK, END]
     file = await data_prep.upload_requests(given)
     with pytest.raises(AlreadyExistsError, match="file-given"):
         await data_prep.upload_requests(given)
     header.file_id = "../file"
     with pytest.raises(InvalidInputError):
-        await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK])
+        await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK, END])
 
     assert file.file_id == "file-given"
     assert await data_prep.list_ids() == ["file-given"]
@@ -191,4 +197,4 @@ async def test_requests_and_rows_of_evaluations_come_as_lines_of_json(data_prep:
         header = pb.UploadHeader(tenant="acme", filename="a.csv", purpose=purpose)
         complaint = f"must end in .jsonl for the purpose {purpose}"
         with pytest.raises(InvalidInputError, match=complaint):
-            await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK])
+            await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK, END])

@@ -33,7 +33,11 @@ async def order_dataset(address: str, rows: int) -> pb.CreateDatasetResponse:
     mapping = pb.RowMapping(user_template="What is {word}?", answer_template="{kind}")
     async with open_channel(address, SECRET) as channel:
         stub = pb_grpc.DataPrepServiceStub(channel)
-        parts = [pb.UploadFileRequest(header=header), pb.UploadFileRequest(chunk=content.encode())]
+        parts = [
+            pb.UploadFileRequest(header=header),
+            pb.UploadFileRequest(chunk=content.encode()),
+            pb.UploadFileRequest(end=pb.FileEnd()),
+        ]
         file = (await stub.UploadFile(iter(parts), timeout=20)).file
         spec = pb.DatasetSpec(file_id=file.file_id, mapping=mapping)
         request = pb.CreateDatasetRequest(tenant="acme", spec=spec)

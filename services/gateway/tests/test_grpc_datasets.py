@@ -4,7 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused, upload_rows
 from gateway_support.house import House
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -58,9 +58,7 @@ async def test_ready_datasets_are_listed_in_pages_and_shown(house: House):
 
 async def test_a_dataset_in_the_making_is_shown_by_its_job(house: House):
     async with grpc_stub(house, tenant="makes") as stub:
-        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
-        parts = [header, pb.UploadFileRequest(chunk=b"{}")]
-        file = (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+        file = await upload_rows(stub)
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
         ordered = await stub.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
         asked = pb.GetDatasetRequest(dataset_id=ordered.dataset_id)
@@ -91,9 +89,7 @@ async def test_a_deleted_dataset_is_gone(house: House):
 
 async def test_a_file_that_a_job_needs_stays(house: House):
     async with grpc_stub(house, tenant="uses") as stub:
-        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
-        parts = [header, pb.UploadFileRequest(chunk=b"{}")]
-        file = (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+        file = await upload_rows(stub)
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
         ordered = await stub.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
         in_use = f"in use by job {ordered.job.id}"

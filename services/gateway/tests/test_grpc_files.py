@@ -32,8 +32,11 @@ def chunk(content: bytes) -> pb.UploadFileRequest:
     return pb.UploadFileRequest(chunk=content)
 
 
+END = pb.UploadFileRequest(end=pb.FileEnd())
+
+
 async def send(stub: GatewayServiceStub, *parts: pb.UploadFileRequest) -> FileState:
-    return (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+    return (await stub.UploadFile(iter((*parts, END)), timeout=CALL_SECONDS)).file
 
 
 async def test_what_is_sent_in_pieces_comes_back_in_pieces(house: House):
@@ -59,6 +62,7 @@ async def test_a_piece_is_passed_on_before_the_next_one_is_sent(house: House):
         for number in range(3):
             yield chunk(b"x" * (number + 1))
             await eventually(lambda seen=before + number + 1: len(sizes) == seen)
+        yield END
 
     async with grpc_stub(house) as stub:
         await stub.UploadFile(one_by_one(), timeout=CALL_SECONDS)
@@ -88,6 +92,15 @@ async def test_a_client_that_leaves_in_the_middle_leaves_no_file(house: House):
             await send(stub, header("whole.jsonl"), chunk(b"x"))
             listed = await stub.ListFiles(pb.ListFilesRequest(), timeout=CALL_SECONDS)
     assert [file.filename for file in listed.files] == ["whole.jsonl"]
+
+
+async def test_a_file_that_is_not_said_to_be_whole_is_not_stored(house: House):
+    ceased = iter([header("half.jsonl"), chunk(b"half")])
+    async with grpc_stub(house, tenant="ceases") as stub:
+        async with refused(Status.INVALID_ARGUMENT, "last message must carry the end"):
+            await stub.UploadFile(ceased, timeout=CALL_SECONDS)
+        listed = await stub.ListFiles(pb.ListFilesRequest(), timeout=CALL_SECONDS)
+    assert not listed.files
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from gateway_support.another_gateway import another_gateway
-from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
+from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused, upload_rows
 from gateway_support.house import BASE, House
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -33,12 +33,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Status = grpc.StatusCode
 MAPPING = RowMapping(user_template="{q}", answer_template="{a}")
-
-
-async def upload(stub: GatewayServiceStub) -> str:
-    header = pb.FileHeader(filename="a.jsonl", purpose="fine-tune")
-    parts = [pb.UploadFileRequest(header=header), pb.UploadFileRequest(chunk=b"{}")]
-    return (await stub.UploadFile(iter(parts), timeout=CALL_SECONDS)).file.file_id
 
 
 async def make_dataset(
@@ -79,7 +73,7 @@ async def say_progress(house: House, of: pb.Job, **fields: Any) -> None:
 
 async def test_a_dataset_is_ordered_and_its_job_is_shown(house: House):
     async with grpc_stub(house, tenant="rows") as stub:
-        file_id = await upload(stub)
+        file_id = (await upload_rows(stub)).file_id
         accepted = await make_dataset(stub, file_id, name="words")
         shown = await job(stub, accepted.job.id)
 
@@ -98,7 +92,10 @@ async def test_training_starts_from_a_name_and_a_file(house: House):
     async with grpc_stub(house, tenant="tuner") as stub:
         chosen = HyperParameters(epochs=2, lora_rank=8)
         ordered = await train(
-            stub, dataset_id=await upload(stub), hyper_parameters=chosen, evaluate=True
+            stub,
+            dataset_id=(await upload_rows(stub)).file_id,
+            hyper_parameters=chosen,
+            evaluate=True,
         )
 
     spec = house.trainer.specs[-1]
@@ -121,7 +118,7 @@ async def test_a_build_is_ordered_by_the_name_of_what_it_stands_for(house: House
 
 async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(house: House):
     async with grpc_stub(house, tenant="keys") as stub:
-        file_id = await upload(stub)
+        file_id = (await upload_rows(stub)).file_id
         datasets = [(await make_dataset(stub, file_id, "k")).job.id for _ in range(2)]
         runs = [(await train(stub, "k", dataset_id=file_id)).id for _ in range(2)]
         builds = [(await build(stub, "k")).id for _ in range(2)]
@@ -144,7 +141,7 @@ async def test_everything_that_is_wrong_with_an_order_is_said_at_once(house: Hou
             await train(stub, base_version_id="", dataset_job_id="job-mine")
         chosen = HyperParameters(learning_rate=5, lora_rank=999)
         async with refused(Status.INVALID_ARGUMENT, "learning_rate .*; lora_rank "):
-            await train(stub, dataset_id=await upload(stub), hyper_parameters=chosen)
+            await train(stub, dataset_id=(await upload_rows(stub)).file_id, hyper_parameters=chosen)
         async with refused(Status.NOT_FOUND):
             await make_dataset(stub, "file-nobody")
 
@@ -190,7 +187,7 @@ async def test_a_job_that_succeeded_names_what_it_made(house: House):
 
 async def test_jobs_are_listed_in_pages_by_kind_newest_first(house: House):
     async with grpc_stub(house, tenant="lists") as stub:
-        file_id = await upload(stub)
+        file_id = (await upload_rows(stub)).file_id
         made = [(await make_dataset(stub, file_id, name=f"{n}")).job.id for n in range(3)]
         built = await build(stub)
 

@@ -82,6 +82,7 @@ def _parts(path: Path) -> Iterator[pb.UploadFileRequest]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield pb.UploadFileRequest(chunk=chunk)
+    yield pb.UploadFileRequest(end=pb.FileEnd())
 
 
 def chat(gateway: Gateway, question: str, model: str) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import grpc
 import pytest
-from modelmill.gateway.v1.gateway_service_pb2_grpc import (
-    GatewayServiceStub,
-)
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_service_kit.grpc_client import open_channel
 
 from gateway_support.house import House
@@ -22,6 +22,17 @@ async def grpc_stub(house: House, **claims: Any) -> AsyncIterator[GatewayService
     """A stub that sends a token with these claims."""
     async with open_channel(house.grpc_address, house.issuer.token(**claims)) as channel:
         yield GatewayServiceStub(channel)
+
+
+async def upload_rows(stub: GatewayServiceStub) -> FileState:
+    """Store a file of one row."""
+    header = pb.FileHeader(filename="a.jsonl", purpose="fine-tune")
+    messages = [
+        pb.UploadFileRequest(header=header),
+        pb.UploadFileRequest(chunk=b"{}"),
+        pb.UploadFileRequest(end=pb.FileEnd()),
+    ]
+    return (await stub.UploadFile(iter(messages), timeout=CALL_SECONDS)).file
 
 
 @asynccontextmanager

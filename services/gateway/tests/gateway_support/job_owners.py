@@ -59,10 +59,14 @@ class FakeDataPrep(FakeUploads):
         header = (await anext(aiter(requests))).header
         content = bytearray()
         async for request in requests:
+            if request.WhichOneof("part") == "end":
+                break
             self.chunk_sizes.append(len(request.chunk))
             content += request.chunk
             if len(content) > MAX_FILE_BYTES:
                 raise TooLargeError(f"the file is larger than {MAX_FILE_BYTES} bytes")
+        else:
+            raise InvalidInputError("the last message must carry the end")
         file = self.keep_file(header, bytes(content))
         return data_prep_pb.UploadFileResponse(file=file)
 

@@ -65,7 +65,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             tenant=token(first.header.tenant, "tenant"),
             filename=first.header.filename,
             purpose=first.header.purpose,
-            chunks=_chunks(request_iterator),
+            chunks=_file_chunks(request_iterator),
             file_id=token(first.header.file_id) if first.header.file_id else "",
         )
         return pb.UploadFileResponse(file=file)
@@ -117,7 +117,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
         part = await self._use_cases.add_upload_part(
             tenant=token(first.header.tenant, "tenant"),
             upload_id=first.header.upload_id,
-            chunks=_chunks(request_iterator),
+            chunks=_part_chunks(request_iterator),
         )
         return pb.AddUploadPartResponse(part_id=part.part_id, created_at=part.created_at)
 
@@ -206,13 +206,29 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             yield pb.DownloadReportResponse(chunk=chunk)
 
 
-async def _chunks(
-    requests: AsyncIterator[pb.UploadFileRequest] | AsyncIterator[pb.AddUploadPartRequest],
-) -> AsyncIterator[bytes]:
+async def _file_chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
+    """The bytes of a file.
+
+    gRPC ends the messages of a client that left like those of one that is done, and says only
+    later which it was: the last message says that the file is whole.
+    """
     async for request in requests:
-        if request.WhichOneof("part") != "chunk":
-            raise InvalidInputError("every message after the first must carry a chunk")
-        yield request.chunk
+        if request.WhichOneof("part") == "end":
+            return
+        yield _chunk(request)
+    raise InvalidInputError("the last message must carry the end: the file may not be whole")
+
+
+async def _part_chunks(requests: AsyncIterator[pb.AddUploadPartRequest]) -> AsyncIterator[bytes]:
+    """The bytes of a part; who ends the upload says how many all parts have."""
+    async for request in requests:
+        yield _chunk(request)
+
+
+def _chunk(request: pb.UploadFileRequest | pb.AddUploadPartRequest) -> bytes:
+    if request.WhichOneof("part") != "chunk":
+        raise InvalidInputError("every message after the first must carry a chunk")
+    return request.chunk
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

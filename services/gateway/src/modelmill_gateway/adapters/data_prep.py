@@ -45,7 +45,7 @@ class GrpcDataPrep:
         response: pb.UploadFileResponse = await _streamed(
             self._stub.UploadFile,
             pb.UploadFileRequest(header=header),
-            (pb.UploadFileRequest(chunk=chunk) async for chunk in chunks),
+            _file_messages(chunks),
         )
         return response.file
 
@@ -206,6 +206,12 @@ async def downloaded(method: Any, request: Message, peer: str) -> AsyncGenerator
                 yield response.chunk
     finally:
         rpc.cancel()
+
+
+async def _file_messages(chunks: AsyncIterator[bytes]) -> AsyncIterator[pb.UploadFileRequest]:
+    async for chunk in chunks:
+        yield pb.UploadFileRequest(chunk=chunk)
+    yield pb.UploadFileRequest(end=pb.FileEnd())
 
 
 async def _streamed(rpc: Any, header: Message, chunks: AsyncIterator[Message]) -> Any:

@@ -117,9 +117,9 @@ class DataPrepServiceServicer:
     """
 
     def UploadFile(self, request_iterator, context):
-        """Stores one file. The first message carries the header, the rest its bytes.
+        """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-        INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
+        INVALID_ARGUMENT: no header or end, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
         UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
         """

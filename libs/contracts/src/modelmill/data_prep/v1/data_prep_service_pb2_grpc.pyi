@@ -34,9 +34,9 @@ class DataPrepServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DataPrepServiceAsyncStub: ...
     UploadFile: _grpc.StreamUnaryMultiCallable[_data_prep_service_pb2.UploadFileRequest, _data_prep_service_pb2.UploadFileResponse]
-    """Stores one file. The first message carries the header, the rest its bytes.
+    """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-    INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
+    INVALID_ARGUMENT: no header or end, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
     UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
     """
@@ -124,9 +124,9 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadFile: _aio.StreamUnaryMultiCallable[_data_prep_service_pb2.UploadFileRequest, _data_prep_service_pb2.UploadFileResponse]  # type: ignore[assignment]
-    """Stores one file. The first message carries the header, the rest its bytes.
+    """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-    INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
+    INVALID_ARGUMENT: no header or end, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
     UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
     """
@@ -217,9 +217,9 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_data_prep_service_pb2.UploadFileRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_data_prep_service_pb2.UploadFileResponse, _abc.Awaitable[_data_prep_service_pb2.UploadFileResponse]]:
-        """Stores one file. The first message carries the header, the rest its bytes.
+        """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-        INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
+        INVALID_ARGUMENT: no header or end, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
         UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
         """

@@ -347,9 +347,9 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UploadFile(self, request_iterator, context):
-        """Stores one file. The first message carries the header, the rest its bytes.
+        """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-        INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+        INVALID_ARGUMENT: no header or end, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -92,9 +92,9 @@ class GatewayServiceStub:
     INVALID_ARGUMENT: it says nothing, or of nothing.
     """
     UploadFile: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]
-    """Stores one file. The first message carries the header, the rest its bytes.
+    """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-    INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+    INVALID_ARGUMENT: no header or end, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
     """
     ListFiles: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFilesRequest, _gateway_service_pb2.ListFilesResponse]
     """The tenant's files, newest first."""
@@ -281,9 +281,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     INVALID_ARGUMENT: it says nothing, or of nothing.
     """
     UploadFile: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]  # type: ignore[assignment]
-    """Stores one file. The first message carries the header, the rest its bytes.
+    """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-    INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+    INVALID_ARGUMENT: no header or end, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
     """
     ListFiles: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFilesRequest, _gateway_service_pb2.ListFilesResponse]  # type: ignore[assignment]
     """The tenant's files, newest first."""
@@ -545,9 +545,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_gateway_service_pb2.UploadFileRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.UploadFileResponse, _abc.Awaitable[_gateway_service_pb2.UploadFileResponse]]:
-        """Stores one file. The first message carries the header, the rest its bytes.
+        """Stores one file. The first message carries the header, the last says that all bytes were sent.
 
-        INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+        INVALID_ARGUMENT: no header or end, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
         """
 
     @_abc_1.abstractmethod

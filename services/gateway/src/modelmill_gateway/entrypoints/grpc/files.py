@@ -40,7 +40,7 @@ class FileProcedures:
         header = await _header_of(requests)
         _check_header(header)
         file = await self._files.upload(
-            _chunks_of(requests, self._max_bytes),
+            _chunks_of(_before_end(requests), self._max_bytes),
             tenant=call.caller.tenant,
             filename=header.filename,
             purpose=header.purpose,
@@ -142,6 +142,24 @@ async def _header_of(requests: AsyncIterator[Any]) -> Any:
     if first is None or first.WhichOneof("part") != "header":
         raise InvalidInputError("the first message must carry the header")
     return first.header
+
+
+async def _before_end(
+    requests: AsyncIterator[pb.UploadFileRequest],
+) -> AsyncIterator[pb.UploadFileRequest]:
+    """The messages of a file before the one that says that it is whole.
+
+    gRPC ends the messages of a client that left like those of one that is done, and says only
+    later which it was.
+
+    Raises:
+        InvalidInputError: they cease without it.
+    """
+    async for request in requests:
+        if request.WhichOneof("part") == "end":
+            return
+        yield request
+    raise InvalidInputError("the last message must carry the end: the file may not be whole")
 
 
 async def _chunks_of(requests: AsyncIterator[Any], max_bytes: int) -> AsyncIterator[bytes]:
