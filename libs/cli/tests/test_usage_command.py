@@ -70,11 +70,13 @@ def test_every_page_is_in_the_table_and_nothing_in_it_moves_the_cursor(
         ["-", "key-1\\u001b[2J", "4", "1,234,567", "20", "2.500001"],
     ]
     first, second = gateway.asked
-    assert (first["group_by"], first["bucket_width"]) == (["model", "api_key_id"], ["1d"])
-    assert second["page"] == ["page_2"]
-    begin, end = int(first["start_time"][0]), int(first["end_time"][0])
-    assert begin % DAY == 0
-    assert 39 * DAY < end - begin <= 40 * DAY + 1
+    assert first == {"group_by": ["model", "api_key_id"], "last": ["40"]}
+    assert second == first | {"page": ["page_2"]}
+
+
+def test_what_is_not_given_is_left_to_the_gateway(gateway: Gateway):
+    assert run_app(["usage"]) == 0
+    assert gateway.asked == [{}, {"page": ["page_2"]}]
 
 
 def test_what_is_no_group_is_refused(gateway: Gateway, capsys: pytest.CaptureFixture[str]):

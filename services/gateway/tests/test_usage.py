@@ -119,6 +119,51 @@ async def test_hours_and_minutes_come_in_pages_that_follow_on_each_other(house: 
 
 
 @served
+@pytest.mark.parametrize(
+    ("query", "width", "buckets"),
+    [
+        ({}, DAY, 7),
+        ({"bucket_width": "1h"}, 3600, 24),
+        ({"bucket_width": "1m"}, 60, 60),
+        ({"last": 9}, DAY, 9),
+    ],
+)
+async def test_without_a_start_the_latest_buckets_are_summed_ungrouped(
+    house: House, query: dict[str, Any], width: int, buckets: int
+):
+    await recorded(house, "latest")
+    end = MONDAY + DAY + 10
+    starts, seen, page = [], [], await latest(house, query | {"end_time": end})
+    while True:
+        starts += [each["start_time"] for each in page["data"]]
+        seen += [one for bucket in figures(page) for one in bucket]
+        if not page["has_more"]:
+            break
+        page = await latest(house, query | {"end_time": end, "page": page["next_page"]})
+
+    first = end - end % width - (buckets - 1) * width
+    assert starts == [*range(first, end, width)]
+    assert seen[-1] == (1, 500, 50, 1)
+    assert all(len(one) == len(seen[-1]) for one in seen)
+
+
+@served
+async def test_without_a_question_days_are_summed_until_now(house: House):
+    days = (await latest(house, {}))["data"]
+
+    assert [day["start_time"] % DAY for day in days] == [0] * 7
+    assert days[-1]["end_time"] - days[-1]["start_time"] <= DAY
+
+
+async def latest(house: House, query: dict[str, Any]) -> dict[str, Any]:
+    """A page of which no start was asked."""
+    answer = await house.http(tenant="latest").get("/v1/usage", params=query)
+    assert answer.is_success, answer.text
+    page: dict[str, Any] = answer.json()
+    return page
+
+
+@served
 async def test_openais_client_finds_it_where_it_looks_for_it(house: House):
     await recorded(house, "asker")
     client = AsyncOpenAI(
@@ -162,7 +207,10 @@ async def test_an_answer_is_in_the_figures_of_every_gateway_and_of_one_that_star
 @pytest.mark.parametrize(
     ("query", "param"),
     [
-        ({}, "start_time"),
+        ({"start_time": 5, "last": 2}, "last"),
+        ({"last": 0}, "last"),
+        ({"last": 1441}, "last"),
+        ({"end_time": 0}, "end_time"),
         ({"start_time": "monday"}, "start_time"),
         ({"start_time": 5, "end_time": 5}, "end_time"),
         ({"start_time": 5, "bucket_width": "1w"}, "bucket_width"),

@@ -1,7 +1,6 @@
 """`mill usage`: what the tenant used, as a table."""
 
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.tables import plain, print_table
 
 MILLION = 1_000_000
+DAY_SECONDS = 86400
 
 
 class Width(StrEnum):
@@ -30,32 +30,30 @@ class Apart(StrEnum):
     MODEL, KEY, CALLER = "model", "api_key_id", "user_id"
 
 
-SECONDS = {Width.MINUTE: 60, Width.HOUR: 3600, Width.DAY: 86400}
-FORMS = {Width.MINUTE: "%Y-%m-%d %H:%M", Width.HOUR: "%Y-%m-%d %H:%M", Width.DAY: "%Y-%m-%d"}
 WORDS = {"model": Apart.MODEL, "key": Apart.KEY, "caller": Apart.CALLER}
 
 
 def usage(
     context: typer.Context,
     last: Annotated[
-        int, typer.Option(min=1, max=1440, help="Number of buckets, days by default.")
-    ] = 7,
-    width: Annotated[Width, typer.Option(help="Bucket width, by UTC.")] = Width.DAY,
+        int | None,
+        typer.Option(min=1, help="Number of latest buckets: by default 7d, 24h or 60m."),
+    ] = None,
+    width: Annotated[
+        Width | None, typer.Option(help="Bucket width, by UTC; 1d by default.")
+    ] = None,
     by: Annotated[
         list[str] | None, typer.Option(help="Grouping: model, key or caller; repeatable.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show requests, tokens and cost of the last days."""
-    groups = [_group(word) for word in by or ["model"]]
-    now = int(time.time())
-    begin = now - now % SECONDS[width] - (last - 1) * SECONDS[width]
+    groups = [_group(word) for word in by or ()]
     with connect(context.obj) as client:
         buckets = [
             *client.usage.list(
-                start_time=begin,
-                end_time=now + 1,
-                bucket_width=width.value,
+                last=last,
+                bucket_width=width.value if width else None,
                 group_by=[each.value for each in groups],
             )
         ]
@@ -63,7 +61,7 @@ def usage(
         for bucket in buckets:
             print_json(bucket, indent=None)
     else:
-        print_table(_table(buckets, width, groups))
+        print_table(_table(buckets, groups))
 
 
 def _group(word: str) -> Apart:
@@ -72,13 +70,15 @@ def _group(word: str) -> Apart:
     return WORDS[word]
 
 
-def _table(buckets: Iterable[Mapping[str, Any]], width: Width, groups: list[Apart]) -> Table:
+def _table(buckets: Sequence[Mapping[str, Any]], groups: Sequence[Apart]) -> Table:
     names = {apart: word for word, apart in WORDS.items()}
     table = Table("from (UTC)", *(names[each] for each in groups))
     for title in ("requests", "tokens in", "tokens out", "cost"):
         table.add_column(title, justify="right")
+    are_days = all(bucket["start_time"] % DAY_SECONDS == 0 for bucket in buckets)
+    form = "%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M"
     for bucket in buckets:
-        begins = datetime.fromtimestamp(bucket["start_time"], UTC).strftime(FORMS[width])
+        begins = datetime.fromtimestamp(bucket["start_time"], UTC).strftime(form)
         for result in bucket["results"]:
             figures = ("num_model_requests", "input_tokens", "output_tokens")
             table.add_row(

@@ -101,7 +101,8 @@ class AsyncUsage(AsyncResource):
     async def list(
         self,
         *,
-        start_time: int,
+        start_time: int | None = None,
+        last: int | None = None,
         end_time: int | None = None,
         bucket_width: Literal["1m", "1h", "1d"] | None = None,
         group_by: Sequence[Literal["model", "api_key_id", "key", "user_id", "caller"]] = (),
@@ -113,14 +114,16 @@ class AsyncUsage(AsyncResource):
         """Every bucket of a time, oldest first.
 
         Args:
-            start_time: Unix seconds.
+            start_time: Unix seconds; without one where the `last` buckets begin.
+            last: latest buckets, in place of `start_time`; the gateway has a default.
             end_time: Unix seconds, exclusive; without one now.
             page_size: buckets that are fetched at once.
         """
-        given = {"start_time": start_time, "end_time": end_time, "bucket_width": bucket_width}
+        given = {"start_time": start_time, "last": last, "end_time": end_time}
         filters = {"models": models, "api_key_ids": api_key_ids, "user_ids": user_ids}
         listed = {name: [*value] or None for name, value in filters.items()}
-        query = present({**given, **listed, "group_by": [*group_by] or None, "limit": page_size})
+        listed |= {"group_by": [*group_by] or None}
+        query = present({**given, **listed, "bucket_width": bucket_width, "limit": page_size})
         while True:
             page = cast(
                 types.UsagePage, await self._transport.call("GET", "/v1/usage", params=query)

@@ -13,7 +13,7 @@ from modelmill_gateway.entrypoints.schemas.usage import UsageBucket, UsagePage
 from modelmill_gateway.spending.show_usage import ShowUsage
 
 LIMITS = {"1m": (60, 1440), "1h": (24, 168), "1d": (7, 31)}
-"""Buckets of a page by their width: when nothing is said, and at most."""
+"""Buckets by their width: the latest, and those of a page, when nothing is said; and at most."""
 OTHER_NAMES = {"key": "api_key_id", "caller": "user_id"}
 UNSERVED = ("batch", "project_ids")
 LATEST = 2**32
@@ -49,8 +49,9 @@ def question_of(given: QueryParams, now: int) -> UsageQuestion:
         if given.get(name) or given.get(f"{name}[]"):
             raise unsupported(name)
     query = UsageQuery.of(given)
-    end = now + 1 if query.end_time is None else query.end_time
-    start, end = min(query.start_time, LATEST), min(end, LATEST)
+    width = WIDTHS[query.bucket_width]
+    end = min(now + 1 if query.end_time is None else query.end_time, LATEST)
+    start = _start_of(query, end, width)
     if end <= start:
         raise _wrong("end_time", "must be after start_time")
     usual, most = LIMITS[query.bucket_width]
@@ -61,11 +62,21 @@ def question_of(given: QueryParams, now: int) -> UsageQuestion:
     return UsageQuestion(
         start=max(start, int(query.page.removeprefix(PAGE)) if query.page else 0),
         end=end,
-        width=WIDTHS[query.bucket_width],
+        width=width,
         limit=limit,
         group_by=tuple(dict.fromkeys(OTHER_NAMES.get(name, name) for name in query.group_by)),
         only={name: frozenset(values) for name, values in filters.items() if values},
     )
+
+
+def _start_of(query: UsageQuery, end: int, width: int) -> int:
+    """The start that is asked for, or that of the latest buckets."""
+    if query.start_time is None:
+        last = query.last or LIMITS[query.bucket_width][0]
+        return max((end - 1) // width - last + 1, 0) * width
+    if query.last is not None:
+        raise _wrong("last", "cannot be combined with start_time. Leave out one of them")
+    return min(query.start_time, LATEST)
 
 
 def _wrong(param: str, message: str) -> BadRequestError:

@@ -13,6 +13,7 @@ from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 
 MAX_SAMPLES = 100
+MAX_LAST = 1440
 WORD = re.compile(r"\w+")
 METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
@@ -170,7 +171,12 @@ class EvaluationReportQuery(Query):
 class UsageQuery(Query):
     """What is asked about use."""
 
-    start_time: Moment = Field(description="Start in Unix seconds, required.")
+    start_time: Moment | None = Field(
+        None, description="Start in Unix seconds; defaults to where the `last` buckets begin."
+    )
+    last: Annotated[int, Field(ge=1, le=MAX_LAST), BeforeValidator(_digits)] | None = Field(
+        None, description="Latest buckets; defaults to 60 minutes, 24 hours or 7 days."
+    )
     end_time: Moment | None = Field(
         None, description="End in Unix seconds, exclusive; defaults to now."
     )
