@@ -21,9 +21,6 @@ WITHOUT_JSON = {
     "mill up": "runs until Ctrl-C",
     "mill demo": "writes its figures to demo.json",
     "mill chat": "a talk; programs have the OpenAI SDK",
-    "mill run": "writes its result into a report",
-    "mill recipe new": "prints the recipe, which is YAML",
-    "mill recipe check": "says nothing but errors",
     "mill recipe schema": "prints JSON as it is",
 }
 OF_AN_INSTANCE = {
@@ -53,6 +50,9 @@ DOCUMENTS = {
     "mill keys new": "keys",
     "mill token": "--keys own-keys",
     "mill bus identities": "identities",
+    "mill run": "recipe.yaml --plan",
+    "mill recipe new": "--data rows.jsonl --kind chat --base mv-own-base --output new.yaml",
+    "mill recipe check": "recipe.yaml",
     "mill store sweep": "artifacts",
     "mill moderation test": "rows.jsonl --text --policy policy.yaml",
     "mill files show": "{files}",
@@ -140,6 +140,12 @@ REQUEST = {
 POLICY = """rules:
 - {id: a, category: illicit, severity: low, action: flag, directions: both, keywords: [abc]}
 """
+RECIPE = """name: kinds
+base: mv-own-base
+data:
+  files: rows.jsonl
+  mapping: {layout: openai_chat}
+"""
 
 
 def _ordered(client: Modelmill, ids: dict[str, str]) -> str:
@@ -164,6 +170,7 @@ def run(
     (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
     (tmp_path / "requests.jsonl").write_text(json.dumps(REQUEST))
     (tmp_path / "policy.yaml").write_text(POLICY)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
     LocalKeys(tmp_path / "own-keys").create()
     ids = {path.strip("/").split("/")[-1]: it for path, it in estate.ids.items()}
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from modelmill_client import Modelmill
 from modelmill_recipes.recipe import Recipe
-from modelmill_recipes.run_recipe import RecipeResult
+from modelmill_recipes.run_recipe import RecipeResult, ToldStep
 from modelmill_recipes.run_report import request_of, run_report
 
 ANSWERS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def result() -> RecipeResult:
         served_version_id="mv-int8",
         evaluation={"suites": {"test": accuracy}, "protections": []},
         aliases={"wordnet": "mv-int8"},
-        steps={"training": "job-train"},
+        steps={"training": ToldStep(job_id="job-train")},
     )
 
 

@@ -94,7 +94,7 @@ def choose_state(
         typer.Option("--version", callback=_print_version, help="Print the version."),
     ] = False,
 ) -> None:
-    context.obj = StateFolder(state.absolute())
+    context.obj = StateFolder(state.resolve())
 
 
 def run_app(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,7 @@
 """The plan of a recipe as a table: what is kept, what is to be done, and what that will take."""
 
+from dataclasses import asdict
+
 from modelmill_recipes.estimate import StepEstimate
 from modelmill_recipes.plan_recipe import RecipePlan
 from rich.console import Console
@@ -24,15 +26,35 @@ def print_plan(plan: RecipePlan, console: Console, hourly_rate: float) -> None:
         cells = _cells(each.estimate, hourly_rate) if each.estimate else [""] * 6
         table.add_row(each.step, "kept" if each.is_kept else "do", *cells, escape(each.words))
     print_table(table)
-    taken = [each.estimate.seconds for each in plan.steps if each.estimate]
-    known = [seconds for seconds in taken if seconds is not None]
-    if known and len(known) == len(taken):
-        cost = _cost(sum(known), hourly_rate)
-        console.print(f"together: {duration_words(sum(known))}, cost {cost}", soft_wrap=True)
-    if taken and not hourly_rate:
+    if plan.seconds:
+        cost = _cost(plan.seconds, hourly_rate)
+        console.print(f"together: {duration_words(plan.seconds)}, cost {cost}", soft_wrap=True)
+    if plan.seconds != 0 and not hourly_rate:
         console.print("cost: time by the price of an hour. Give it as --hourly-rate")
     for note in plan.notes:
         console.print(escape(note), soft_wrap=True)
+
+
+def plan_document(plan: RecipePlan, hourly_rate: float) -> dict[str, object]:
+    """The same for programs; null is not known."""
+    return {
+        "steps": [
+            {
+                "step": each.step,
+                "state": "kept" if each.is_kept else "do",
+                "words": each.words,
+                "estimate": _figures(each.estimate, hourly_rate) if each.estimate else None,
+            }
+            for each in plan.steps
+        ],
+        "seconds": plan.seconds,
+        "cost": _price(plan.seconds, hourly_rate),
+        "notes": plan.notes,
+    }
+
+
+def _figures(estimate: StepEstimate, hourly_rate: float) -> dict[str, object]:
+    return {**asdict(estimate), "cost": _price(estimate.seconds, hourly_rate)}
 
 
 def _cells(estimate: StepEstimate, hourly_rate: float) -> list[str]:
@@ -48,6 +70,11 @@ def _cells(estimate: StepEstimate, hourly_rate: float) -> list[str]:
 
 
 def _cost(seconds: float | None, hourly_rate: float) -> str:
+    price = _price(seconds, hourly_rate)
+    return UNKNOWN if price is None else f"{price:.4g}"
+
+
+def _price(seconds: float | None, hourly_rate: float) -> float | None:
     if seconds is None or not hourly_rate:
-        return UNKNOWN
-    return f"{seconds / SECONDS_OF_AN_HOUR * hourly_rate:.4g}"
+        return None
+    return seconds / SECONDS_OF_AN_HOUR * hourly_rate

@@ -52,6 +52,13 @@ class RecipePlan:
     notes: list[str] = field(default_factory=list)
     """What is not known, and why."""
 
+    @property
+    def seconds(self) -> float | None:
+        """Of all jobs that are to be done; None where that of one is not known."""
+        taken = [each.estimate.seconds for each in self.steps if each.estimate]
+        known = [seconds for seconds in taken if seconds is not None]
+        return sum(known) if len(known) == len(taken) else None
+
 
 def plan_recipe(recipe: Recipe, client: Modelmill, count_tokens: CountTokens) -> RecipePlan:
     """The plan.

@@ -38,6 +38,15 @@ BUILD_WAIT_SECONDS, LOOK_SECONDS = 60.0, 0.5
 
 
 @dataclass
+class ToldStep:
+    """What became of a step: kept, done or left; the words of it, and its job where it has one."""
+
+    state: str = ""
+    words: str = ""
+    job_id: str = ""
+
+
+@dataclass
 class RecipeResult:
     """What a run made or found made, step by step."""
 
@@ -53,10 +62,34 @@ class RecipeResult:
     evaluation: Mapping[str, Any] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     """Where each stands now."""
-    steps: dict[str, str] = field(default_factory=dict)
-    """Jobs by step."""
+    steps: dict[str, ToldStep] = field(default_factory=dict)
+    """By their names, in order."""
     jobs: list[str] = field(default_factory=list)
     """Those that were not done before."""
+
+
+class _RecordedSteps(StepView):
+    """Steps as they are told of, kept in the result."""
+
+    def __init__(self, view: StepView, steps: dict[str, ToldStep]) -> None:
+        self._view = view
+        self._steps = steps
+
+    def kept(self, step: str, words: str) -> None:
+        self._record("kept", step, words)
+        self._view.kept(step, words)
+
+    def done(self, step: str, words: str) -> None:
+        self._record("done", step, words)
+        self._view.done(step, words)
+
+    def left(self, step: str, words: str) -> None:
+        self._record("left", step, words)
+        self._view.left(step, words)
+
+    def _record(self, state: str, step: str, words: str) -> None:
+        told = self._steps.setdefault(step, ToldStep())
+        told.state, told.words = state, words
 
 
 class RecipeRun:
@@ -78,9 +111,9 @@ class RecipeRun:
         self._follow = follow
         self._import_base = import_base
         self._record = record
-        self._view = view
         self._build_wait_seconds = build_wait_seconds
         self.made = RecipeResult()
+        self._view = _RecordedSteps(view, self.made.steps)
 
     def __call__(self, *, move_alias: bool = False) -> RecipeResult:
         """Do what is not done.
@@ -164,6 +197,7 @@ class RecipeRun:
             job_id = self._default_build()
             if job_id and job_id != followed:
                 followed = job_id
+                self.made.steps["build"] = ToldStep(job_id=job_id)
                 try:
                     self._follow(job_id, "build")
                 except JobFailedError as error:
@@ -241,7 +275,7 @@ class RecipeRun:
                 )
             job_id = accepted.get("job_id") or accepted["id"]
             job = self._client.jobs.retrieve(job_id)
-            self.made.steps[order.step] = job_id
+            told = self.made.steps[order.step] = ToldStep(job_id=job_id)
             if job["status"] == "succeeded":
                 self._view.kept(order.step, job_id)
                 return job, accepted
@@ -250,5 +284,7 @@ class RecipeRun:
             if job["status"] in ("failed", "paused"):
                 self._client.jobs.resume(job_id)
             self.made.jobs.append(job_id)
-            return self._follow(job_id, order.step), accepted
+            ended = self._follow(job_id, order.step)
+            told.state = "done"
+            return ended, accepted
         raise AssertionError("keys do not end")

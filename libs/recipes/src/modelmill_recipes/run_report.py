@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -15,7 +15,7 @@ from modelmill_recipes.api import Record
 from modelmill_recipes.local_rows import LocalRows, UnreadHereError
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.row_conversation import RowConversation, row_conversation
-from modelmill_recipes.run_recipe import RecipeResult
+from modelmill_recipes.run_recipe import RecipeResult, ToldStep
 
 WIDTH, HEIGHT, MARGIN = 640, 200, 28
 MOST_POINTS = 600
@@ -68,15 +68,39 @@ def run_report(recipe: Recipe, made: RecipeResult, client: Modelmill, url: str) 
         made=made,
         text=recipe.source.text,
         scores=list(scores_of(made)),
-        curve=loss_curve(client, made.steps.get("training", "")),
+        curve=loss_curve(client, made.steps.get("training", ToldStep()).job_id),
         counts=_counts(made),
         protections=made.evaluation.get("protections", ()),
-        versions=list(_versions(made, client)),
+        versions=[*_versions(made, client), *_jobs(made)],
         request=request_of(recipe, url),
         release=version("modelmill-recipes"),
         size=(WIDTH, HEIGHT, MARGIN),
     )
     return page.encode()
+
+
+def run_document(recipe: Recipe, made: RecipeResult, client: Modelmill, url: str) -> dict[str, Any]:
+    """The same for programs.
+
+    Args:
+        made: A run, also one that ended at a gate.
+        url: Of the gateway, for the request.
+    """
+    columns = ("sort", "id", "digest")
+    return {
+        "name": recipe.name,
+        "steps": [{"step": step, **asdict(told)} for step, told in made.steps.items()],
+        "jobs": made.jobs,
+        "version_id": made.version_id,
+        "served_version_id": made.served_version_id,
+        "digests": [dict(zip(columns, each, strict=True)) for each in _versions(made, client)],
+        "dataset": made.dataset,
+        "training": made.training,
+        "scores": [asdict(score) for score in scores_of(made)],
+        "protections": [*made.evaluation.get("protections", ())],
+        "aliases": made.aliases,
+        "request": asdict(request_of(recipe, url)),
+    }
 
 
 def scores_of(made: RecipeResult) -> Iterator[Score]:
@@ -166,6 +190,10 @@ def _counts(made: RecipeResult) -> Sequence[tuple[str, str]]:
     return [(name, f"{value:,.0f}") for name, value in named.items() if value is not None]
 
 
+def _jobs(made: RecipeResult) -> Iterator[tuple[str, str, str]]:
+    yield from (("job", told.job_id, step) for step, told in made.steps.items() if told.job_id)
+
+
 def _versions(made: RecipeResult, client: Modelmill) -> Iterator[tuple[str, str, str]]:
     """What was read and made: sort, id and digest."""
     for file_id in made.file_ids:
@@ -178,7 +206,6 @@ def _versions(made: RecipeResult, client: Modelmill) -> Iterator[tuple[str, str,
         if version_id:
             model: Record = client.models.retrieve(version_id)
             yield sort, version_id, model["digest"]
-    yield from (("job", job_id, step) for step, job_id in made.steps.items())
 
 
 @cache

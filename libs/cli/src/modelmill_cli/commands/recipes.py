@@ -4,8 +4,6 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,19 +16,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from modelmill_cli.commands.models import bring_in
 from modelmill_cli.errors import WorkFailedError
-from modelmill_cli.gateway import DEFAULT_TENANT, connect, connect_locally
+from modelmill_cli.gateway import connect, connect_locally
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_words import duration_words, result_facts
 from modelmill_cli.logged_stack import logged_stack
+from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.stack import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import print_table
 
 if TYPE_CHECKING:
     from modelmill_recipes.recipe import Recipe
-    from modelmill_recipes.run_recipe import RecipeResult
+
+    from modelmill_cli.recipe_call import EndedRun, RecipeCall
 
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="The recipe, a YAML file.")]
 
@@ -44,8 +43,6 @@ HourlyRate = Annotated[
 OwnPort = Annotated[
     int, typer.Option(help="Port of the HTTP API where nothing runs yet; 0: a free one.")
 ]
-RunOn = Callable[[Modelmill], "RecipeResult"]
-
 app = typer.Typer(no_args_is_help=True, help="Write and check recipes.")
 
 
@@ -56,6 +53,7 @@ def run(
     plan: Plan = False,
     hourly_rate: HourlyRate = 0.0,
     http_port: OwnPort = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Run a recipe: rows to a dataset, a fine-tuned model, its builds, a score and an alias.
 
@@ -65,47 +63,57 @@ def run(
     # They take a fifth of a second to load, which every other command would pay as well.
     from modelmill_recipes.recipe import Recipe
 
+    from modelmill_cli.recipe_call import RecipeCall
+
     state: StateFolder = context.obj
-    console = Console(highlight=False)
+    console = Console(stderr=as_json, highlight=False)
     started = time.monotonic()
     ordered = Recipe.load(recipe)
     if plan:
-        _print_plan(state, ordered, console, hourly_rate)
+        _print_plan(state, ordered, hourly_rate, as_json=as_json)
         return
-    run_on = partial(_run_on, state, ordered, console, move_alias)
+    call = RecipeCall(state, ordered, console, move_alias)
+    ended, following = _run(call, StackOptions(http_port=http_port))
+    seconds = time.monotonic() - started
+    if as_json:
+        print_json({**ended.document, "seconds": seconds})
+    else:
+        _print_result(ended, ordered, console, seconds)
+    if ended.gate:
+        raise WorkFailedError(ended.gate)
+    if not as_json:
+        console.print(escape(f"next: {following}mill chat --model {ordered.alias}"))
+
+
+def _run(call: "RecipeCall", options: StackOptions) -> tuple["EndedRun", str]:
+    """The run, on what runs or on a stack of its own; and what has to be typed behind it first."""
     try:
-        client = connect(state)
+        client = connect(call.state)
     except PreconditionError:
         require_all_services()
-        options = StackOptions(http_port=http_port)
-        result = _run_in_own_stack(state, options, console, run_on)
-        following = "mill up, and in another terminal "
-    else:
-        result = _run_beside(client, run_on)
-        following = ""
-    _print_result(result, ordered, console, time.monotonic() - started)
-    console.print(escape(f"next: {following}mill chat --model {ordered.alias}"))
+        return _run_in_own_stack(options, call), "mill up, and in another terminal "
+    return _run_beside(client, call), ""
 
 
-def _run_beside(client: Modelmill, run_on: RunOn) -> "RecipeResult":
+def _run_beside(client: Modelmill, call: "RecipeCall") -> "EndedRun":
     with client:
         try:
-            return run_on(client)
+            return call(client)
         except KeyboardInterrupt:
             typer.echo("what was ordered goes on; the same run follows it again", err=True)
             raise
 
 
-def _run_in_own_stack(
-    state: StateFolder, options: StackOptions, console: Console, run_on: RunOn
-) -> "RecipeResult":
-    async def run() -> "RecipeResult":
+def _run_in_own_stack(options: StackOptions, call: "RecipeCall") -> "EndedRun":
+    state, console = call.state, call.console
+
+    async def run() -> "EndedRun":
         log_file = state.path / "up.log"
         console.print(f"starting NATS and six services ({log_file} has their logs) ...")
         async with logged_stack(state, options, log_file) as stack:
             client = connect_locally(state, stack.runtime.http_url)
             try:
-                return await asyncio.to_thread(run_on, client)
+                return await asyncio.to_thread(call, client)
             finally:
                 client.close()  # ends the thread at its next call
 
@@ -115,68 +123,25 @@ def _run_in_own_stack(
     return asyncio.run(interruptible(run(), say_stopping))
 
 
-def _print_plan(state: StateFolder, recipe: "Recipe", console: Console, hourly_rate: float) -> None:
+def _print_plan(state: StateFolder, recipe: "Recipe", hourly_rate: float, *, as_json: bool) -> None:
     from modelmill_recipes.plan_recipe import plan_recipe
 
-    from modelmill_cli.plan_table import print_plan
+    from modelmill_cli.plan_table import plan_document, print_plan
     from modelmill_cli.recipe_tokens import BaseTokenCounter
 
     with connect(state) as client:
         plan = plan_recipe(recipe, client, BaseTokenCounter(state, recipe, client))
-    print_plan(plan, console, hourly_rate)
+    if as_json:
+        print_json({"name": recipe.name, **plan_document(plan, hourly_rate)})
+    else:
+        print_plan(plan, Console(highlight=False), hourly_rate)
 
 
-def _run_on(
-    state: StateFolder,
-    recipe: "Recipe",
-    console: Console,
-    move_alias: bool,
-    client: Modelmill,
-) -> "RecipeResult":
-    from modelmill_recipes.errors import GateNotMetError
-    from modelmill_recipes.orders import step_names
-    from modelmill_recipes.run_recipe import RecipeRun
-    from modelmill_recipes.run_record import RunRecord
-
-    from modelmill_cli.run_table import view_on
-
-    record = RunRecord.of(state.path / "recipes", recipe.name)
-    with view_on(console, step_names(recipe)) as view:
-        run = RecipeRun(
-            recipe,
-            client,
-            partial(view.follow, client),
-            partial(_imported, state),
-            record,
-            view,
-        )
-        try:
-            run(move_alias=move_alias)
-        except GateNotMetError as error:
-            _write_report(run.made, recipe, client, record.report, console)
-            raise WorkFailedError(error.message) from None
-    _write_report(run.made, recipe, client, record.report, console)
-    return run.made
-
-
-def _write_report(
-    made: "RecipeResult", recipe: "Recipe", client: Modelmill, target: Path, console: Console
-) -> None:
-    from modelmill_recipes.run_report import run_report
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(run_report(recipe, made, client, client.url))
-    console.print(escape(f"report: {target}"), soft_wrap=True)
-
-
-def _imported(state: StateFolder, folder: Path) -> str:
-    bringing = bring_in(state, folder, name=folder.name, tenant=DEFAULT_TENANT)
-    return asyncio.run(bringing).version_id
-
-
-def _print_result(made: "RecipeResult", recipe: "Recipe", console: Console, seconds: float) -> None:
+def _print_result(ended: "EndedRun", recipe: "Recipe", console: Console, seconds: float) -> None:
     from modelmill_recipes.run_report import evaluation_scores
 
+    made = ended.made
+    console.print(escape(f"report: {ended.report}"), soft_wrap=True)
     table = Table(show_header=False, box=None)
     job: dict[str, Any] = {
         "kind": "train",
@@ -205,8 +170,10 @@ def new(
     output: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.yaml"),
     base: Annotated[str, typer.Option(help="Base model: a folder, version or name.")] = "",
     name: Annotated[str, typer.Option(help="Name and alias; by default the file's.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Write a recipe for a file of rows; the mapping is proposed from its columns."""
+    from modelmill_recipes.located import LocatedYaml
     from modelmill_recipes.new_recipe import new_recipe
 
     data = data or Path(_asked_for("data", "File of rows"))
@@ -220,6 +187,9 @@ def new(
         raise PreconditionError(f"{output} is there already. Give --output another name")
     text = new_recipe(kind, data, output, base=base or _only_base(context.obj), name=name)
     output.write_text(text, encoding="utf-8")
+    if as_json:
+        print_json({"recipe": str(output.resolve()), **LocatedYaml(output).value})
+        return
     typer.echo(text, nl=False)
     typer.echo(f"\nnext: look at the mapping in {output}, then mill run {output}", err=True)
 
@@ -228,7 +198,7 @@ def _asked_for(option: str, question: str) -> str:
     """What a person at a terminal answers; without one it must be given."""
     if not sys.stdin.isatty():
         raise InvalidInputError(f"--{option} must be given where nobody can be asked")
-    return str(typer.prompt(question))
+    return str(typer.prompt(question, err=True))
 
 
 def _only_base(state: StateFolder) -> str:
@@ -245,13 +215,21 @@ def _only_base(state: StateFolder) -> str:
 
 
 @app.command()
-def check(recipe: RecipeFile) -> None:
+def check(recipe: RecipeFile, as_json: AsJson = False) -> None:
     """Verify a recipe, and name every error with its line."""
     from modelmill_recipes.recipe import Recipe
     from modelmill_recipes.survey_rows import check_columns
 
-    check_columns(Recipe.load(recipe))
-    typer.echo(f"{recipe}: no error found")
+    where = {"recipe": str(recipe.resolve())}
+    try:
+        checked = Recipe.load(recipe)
+        check_columns(checked)
+    except InvalidInputError as error:
+        if as_json:
+            print_json({**where, "errors": [*error.errors]})
+        raise
+    facts = {**where, "name": checked.name, "files": [str(file) for file in checked.files]}
+    print_done({**facts, "errors": []}, f"{recipe}: no error found", as_json=as_json)
 
 
 @app.command()

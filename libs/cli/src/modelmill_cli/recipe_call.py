@@ -1,0 +1,70 @@
+"""A run of a recipe by a command: shown as it goes, and with a report at its end."""
+
+import asyncio
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from modelmill_client import Modelmill
+from modelmill_recipes.api import Record
+from modelmill_recipes.errors import GateNotMetError
+from modelmill_recipes.orders import step_names
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.run_recipe import RecipeResult, RecipeRun
+from modelmill_recipes.run_record import RunRecord
+from modelmill_recipes.run_report import run_document, run_report
+from rich.console import Console
+
+from modelmill_cli.commands.models import bring_in
+from modelmill_cli.gateway import DEFAULT_TENANT
+from modelmill_cli.run_table import view_on
+from modelmill_cli.state_folder import StateFolder
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """What a run made, also one that ended at a gate."""
+
+    made: RecipeResult
+    document: Record
+    """The same for programs."""
+    report: Path
+    gate: str = ""
+    """Which gate was not met."""
+
+
+@dataclass(frozen=True)
+class RecipeCall:
+    """Runs a recipe against a gateway of this machine."""
+
+    state: StateFolder
+    recipe: Recipe
+    console: Console
+    move_alias: bool = False
+
+    def __call__(self, client: Modelmill) -> EndedRun:
+        """Run it, and write its report.
+
+        Raises:
+            DomainError: A step could not begin.
+            ModelmillError: A job ended badly, or the gateway is away. What was done stays done.
+        """
+        record = RunRecord.of(self.state.path / "recipes", self.recipe.name)
+        gate = ""
+        with view_on(self.console, step_names(self.recipe)) as view:
+            run = RecipeRun(
+                self.recipe, client, partial(view.follow, client), self._imported, record, view
+            )
+            try:
+                run(move_alias=self.move_alias)
+            except GateNotMetError as error:
+                gate = error.message
+        record.report.parent.mkdir(parents=True, exist_ok=True)
+        record.report.write_bytes(run_report(self.recipe, run.made, client, client.url))
+        ended = {"gate": gate or None, "report": str(record.report)}
+        document = run_document(self.recipe, run.made, client, client.url) | ended
+        return EndedRun(run.made, document, record.report, gate)
+
+    def _imported(self, folder: Path) -> str:
+        bringing = bring_in(self.state, folder, name=folder.name, tenant=DEFAULT_TENANT)
+        return asyncio.run(bringing).version_id
