@@ -49,7 +49,7 @@ def test_a_prompt_without_tokens_or_with_foreign_ones_is_refused(prompt: list[in
 @pytest.mark.parametrize(
     ("named", "wanted", "why"),
     [
-        (None, 0, "tells no log-probabilities"),
+        (None, 0, "returns no log-probabilities"),
         (0, 1, "names no alternatives"),
         (2, 3, "at most 2 alternatives"),
     ],

@@ -243,5 +243,7 @@ def _checked(path: Path) -> tuple[dict[str, Any], int]:
         if ending["sha256"] != digest.hexdigest() or ending["messages"] != count - 2:
             raise InvalidInputError(f"{path} is damaged: its checksum is another. Export it again")
     except (EOFError, gzip.BadGzipFile, ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(f"{path} is no whole export of `mill state export`") from error
+        raise InvalidInputError(
+            f"{path} is not a complete export of `mill state export`"
+        ) from error
     return heading, count - 2

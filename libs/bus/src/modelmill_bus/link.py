@@ -120,7 +120,7 @@ class Link:
         """
         if not await self.wait_connected(RECONNECT_GRACE_SECONDS):
             # Not even tried: the client would keep the message and send it much later.
-            raise UnavailableError(f"{what}: the message broker is away")
+            raise UnavailableError(f"{what}: the message broker is not connected")
         async with self._denials.end(what, subject):
             with broker_errors(what):
                 yield

@@ -64,7 +64,7 @@ class Watermark:
                 await reached
         except TimeoutError:
             raise UnavailableError(
-                f"what is listed is behind the bus: at {self.value} of {value}. Ask again"
+                f"the list is not current: it is at message {self.value} of {value}. Retry"
             ) from None
 
 
@@ -203,7 +203,7 @@ class FreshLook:
             self._asked_at = time.monotonic()
             try:
                 if not self._bus.connected:
-                    raise UnavailableError("the bus is away")
+                    raise UnavailableError("the message broker is not connected")
                 for read_model, subjects in self._read_models:
                     await read_model.catch_up(subjects, within=LOOK_SECONDS)
                 self._caught_up = True

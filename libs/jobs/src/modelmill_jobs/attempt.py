@@ -167,7 +167,7 @@ class Attempt:
         try:
             await asyncio.wait({work, *watches}, return_when=asyncio.FIRST_COMPLETED)
             if work.cancelled():
-                raise RuntimeError("the handler let itself be cancelled")
+                raise RuntimeError("the handler was cancelled by other code than the job runner")
             if work.done():
                 return work.result()
             # A watch ends only by raising why the work must end.
@@ -343,7 +343,7 @@ def unless_lost(handler: Handler, lost: int, max_lost: int) -> Handler:
     async def refuse(_job: ActiveJob) -> JobResult:
         raise JobFailed(
             "WORKER_LOST",
-            f"{lost} workers ended without a word while working on it",
+            f"{lost} workers died while they ran it",
             "It probably needs more memory than the workers have.",
         )
 

@@ -112,7 +112,7 @@ class JobQueue:
     async def _existing(self, subject: str, request: JobRequested) -> SubmittedJob:
         stored = await self._bus.last(subject, JobRequested)
         if stored is None:
-            raise UnavailableError("the job queue is settling")
+            raise UnavailableError("the job queue changed at the same time. Retry")
         if stored.body.spec_sha256 != request.spec_sha256:
             raise AlreadyExistsError(
                 f"the idempotency key of job {request.job_id} was used for another request"

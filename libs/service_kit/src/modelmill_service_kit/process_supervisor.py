@@ -251,8 +251,8 @@ class SupervisedProcess:
             if pause is None:
                 raise UnavailableError(
                     f"{self.name} ended {self._crashes.short_lives} times in a row within"
-                    f" {STEADY_SECONDS:g} s of its start, and is not started again; its last words:"
-                    f" {self._last_line or 'none'}"
+                    f" {STEADY_SECONDS:g} s of its start, and is not started again;"
+                    f" its last line of output: {self._last_line or 'none'}"
                 )
             self._say(f"ended with status {status}; starting it again")
             await asyncio.sleep(pause)

@@ -179,7 +179,7 @@ class ServiceSettings(BaseSettings):
         cls, token: SecretStr | None, info: ValidationInfo
     ) -> SecretStr | None:
         if token is None and info.data.get("nats_nkey_seed_file") is None:
-            raise ValueError("the broker wants to know who we are: a seed or a token")
+            raise ValueError("the broker needs a credential: an nkey seed or a token")
         return token
 
     @field_validator("artifact_cache")

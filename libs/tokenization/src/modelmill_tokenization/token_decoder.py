@@ -241,8 +241,8 @@ def _growth(step: Mapping[str, Any]) -> float:
         pattern = step["pattern"].get("String")
         if not pattern:
             raise InvalidInputError(
-                "the decoder in tokenizer.json replaces by an expression, whose time nobody can "
-                "tell. Replace a plain text instead"
+                "the decoder in tokenizer.json replaces by a regular expression, whose running "
+                "time has no bound. Replace a plain text instead"
             )
         return max(1.0, len(step["content"].encode()) / len(pattern.encode()))
     if kind not in _KNOWN_STEPS:

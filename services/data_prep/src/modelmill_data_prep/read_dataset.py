@@ -182,7 +182,7 @@ class ReadReport:
         if not stored or not is_own or stored.body.status != JOB_STATUS_FAILED:
             raise NotFoundError(
                 f"dataset {dataset_id!r} is not ready: its job has not ended. GET /v1/jobs/{job_id}"
-                " tells how far it is"
+                " shows its progress"
             )
         failure = stored.body.error
         if not failure.report_digest:

@@ -181,4 +181,4 @@ class Journey:
             body = refused.body
             self.findings.refusal = body["message"] if isinstance(body, dict) else refused.message
         else:
-            raise DemoError("the policy let a prompt through that it must refuse")
+            raise DemoError("the policy allowed a prompt that it must block")

@@ -258,7 +258,7 @@ class JobStream:
             if self._patience.is_over():
                 seconds, reason = self._patience.seconds, lost or "Repeat the call"
                 raise ConnectionFailedError(
-                    f"there is no news at {self._path} for {seconds:.0f} s: {reason}"
+                    f"no event arrived at {self._path} for {seconds:.0f} s: {reason}"
                 ) from lost
             if not self._has_ended:
                 yield None

@@ -56,7 +56,7 @@ class AskedProcess:
         while view:
             count = self._link.recv_into(view)
             if not count:
-                raise ConnectionError("the process is gone")
+                raise ConnectionError("the process ended")
             view = view[count:]
         return bytes(got)
 

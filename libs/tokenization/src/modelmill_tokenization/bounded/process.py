@@ -189,6 +189,6 @@ class BoundedProcess(asyncio.Protocol):
 
     def _fail(self) -> None:
         if not self._reply.done():
-            self._reply.set_exception(ConnectionError("the process is gone"))
+            self._reply.set_exception(ConnectionError("the process ended"))
             # Nobody may be waiting between two requests.
             self._reply.exception()

@@ -180,7 +180,9 @@ class AnswerChat:
         if verdict.text == text:
             return call, verdict
         if len(verdict.text) != len(text):
-            raise UnavailableError("moderation masked the input in a way that cannot be followed")
+            raise UnavailableError(
+                "moderation masked the input, and the result does not fit the messages"
+            )
         masked = _cut_like(verdict.text, [*contents, *beside])
         if masked[len(contents) :] != tuple(beside):
             # A tool or a call with masks would be another one.

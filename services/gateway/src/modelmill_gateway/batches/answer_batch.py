@@ -130,7 +130,7 @@ class AnswerBatch:
                 async for chunk in content:
                     input_file.write(chunk)
         except NotFoundError as error:
-            raise JobFailed("INPUT_GONE", f"the input is not there any more: {error}") from error
+            raise JobFailed("INPUT_GONE", f"the input file was deleted: {error}") from error
         read = await asyncio.to_thread(_read_lines, path, spec.endpoint, self._max_bytes)
         if read.wrong:
             errors = [asdict(error) for error in read.errors]

@@ -97,7 +97,7 @@ class RunEval:
                     written.write(chunk)
             return await asyncio.to_thread(_read, path, spec.item_schema)
         except NotFoundError as error:
-            raise JobFailed("INPUT_GONE", f"the rows are not there any more: {error}") from error
+            raise JobFailed("INPUT_GONE", f"the rows were deleted: {error}") from error
         except BadRowsError as error:
             raise JobFailed("INVALID_ROWS", str(error), "Mend the file and run again.") from error
         except BadSchemaError as error:

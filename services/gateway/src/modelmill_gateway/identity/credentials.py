@@ -71,7 +71,7 @@ class DelegatedIdentity:
         try:
             key = self._keys.get(tenant, key_id)
         except NotFoundError as error:
-            raise UnauthenticatedError("the API key is gone") from error
+            raise UnauthenticatedError("the API key was deleted") from error
         if not self._keys.counts(key_id):
             raise UnauthenticatedError("the API key is not valid any more")
         return key

@@ -231,7 +231,8 @@ class KeyAuthority:
         line = self._keys.line(self._keys.get(caller.tenant, caller.key_id))
         if len(line) >= MOST_IN_LINE:
             raise PreconditionError(
-                f"keys make keys at most {MOST_IN_LINE} deep. Let a key above yours make it"
+                f"a chain of keys that made each other has at most {MOST_IN_LINE} keys."
+                " Let a key above yours make it"
             )
 
     def _of_key(self, state: KeyState) -> Authority:

@@ -236,7 +236,7 @@ class FindModel:
             return TrainingStart(self._catalogue.get(tenant, found.parent_version_id), found)
         except NotFoundError as error:
             raise ModelNotFoundError(
-                f"the base of the adapter {name[:80]!r} is gone. {where_listed(MODELS)}"
+                f"the base model of the adapter {name[:80]!r} is gone. {where_listed(MODELS)}"
             ) from error
 
     async def buildable(self, tenant: str, name: str) -> ModelReady:

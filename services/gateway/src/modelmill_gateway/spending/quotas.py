@@ -86,7 +86,7 @@ class Quotas:
             QuotaUnknownError: a key of them has limits that this process has not heard of yet.
         """
         if any(key_id not in self._accounts for key_id in caller.limited):
-            raise QuotaUnknownError("the limits of the key are not known here yet. Try again")
+            raise QuotaUnknownError("the limits of the key are not known yet. Retry")
         line = (caller.key_id, *caller.makers) if caller.key_id else ()
         accounts = [self._of_keys[key_id] for key_id in line if key_id in self._of_keys]
         if account := self._of_tenants.get(caller.tenant):
@@ -212,9 +212,7 @@ class Quotas:
             if not isinstance(error, TimeoutError):
                 raise
             QUOTA_REFUSED.labels("unknown").inc()
-            raise QuotaUnknownError(
-                "what is left of the quota is not known just now. Try again"
-            ) from error
+            raise QuotaUnknownError("the remaining quota is not known. Retry") from error
 
     def _release(self, accounts: Iterable[Account], need: Amounts) -> None:
         for account in accounts:

@@ -168,7 +168,7 @@ class TritonPeer:
         message = await self._updates.get()
         if message is None:
             self._updates.put_nowait(None)
-            raise UnavailableError("the model on Triton is gone")
+            raise UnavailableError("Triton no longer has the model")
         return message
 
     async def close(self, grace_seconds: float = 0.0) -> int:

@@ -207,7 +207,7 @@ class TritonServer:
         try:
             async for result, error in stream:
                 if error is not None:
-                    raise UnavailableError(f"Triton says: {error.message()}")
+                    raise UnavailableError(f"Triton answered: {error.message()}")
                 for content in result.get_response().raw_output_contents:
                     yield json.loads(content[BYTES_HEAD:])
         except grpc.RpcError as error:
@@ -229,7 +229,7 @@ class TritonServer:
         except InferenceServerException as error:
             if FULL in str(error):
                 raise TritonBusyError from error
-            raise UnavailableError(f"Triton says: {error.message()}") from error
+            raise UnavailableError(f"Triton answered: {error.message()}") from error
         return json.loads(result.get_response().raw_output_contents[0][BYTES_HEAD:])
 
     async def close(self) -> None:

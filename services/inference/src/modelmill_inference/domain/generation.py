@@ -246,11 +246,11 @@ def _check_abilities(options: SamplingOptions, abilities: Abilities) -> None:
     if options.logprobs is None:
         return
     if abilities.logprobs is None:
-        raise EngineCannotError("the engine of this model tells no log-probabilities")
+        raise EngineCannotError("the engine of this model returns no log-probabilities")
     if options.logprobs and not abilities.logprobs:
         raise EngineCannotError(
-            "the engine of this model tells how likely the chosen tokens are, and names no "
-            "alternatives of them"
+            "the engine of this model returns the log-probability of chosen tokens only. "
+            "Set top_logprobs to 0"
         )
     if options.logprobs > abilities.logprobs:
         raise EngineCannotError(

@@ -109,7 +109,7 @@ def _check_calls(turns: Sequence[ChatTurn]) -> None:
         if turn.role == "tool":
             if extra["tool_call_id"] not in open_calls:
                 raise RowRefusedError(
-                    "tool_not_called", "messages: a tool answers a call that nobody made"
+                    "tool_not_called", "messages: a tool message answers a call that was not made"
                 )
             open_calls.discard(extra["tool_call_id"])
         elif open_calls:
