@@ -23,6 +23,7 @@ PLACES = {
     "{run_id}": "evalrun-x",
     "{output_item_id}": "evalrun-x-0",
     "{feedback_id}": "fb-x",
+    "{tenant}": "tenant-x",
 }
 
 

@@ -34,7 +34,7 @@ from gateway_support.scene import (
 )
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from modelmill_gateway.domain.access import SCOPES
+from modelmill_gateway.domain.access import OPERATOR, SCOPES
 from modelmill_gateway.domain.model_names import Reach, names_at
 from modelmill_gateway.domain.routes import ROUTES, Route
 from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS, ROUTE_OF
@@ -83,7 +83,9 @@ async def test_no_route_gives_what_is_another_tenants(scene: Scene, route: Route
     named = scene.estate.mentioned(str(scene.estate.body(route)))
     for caller in FOREIGN:
         answer = await asked(scene, route, scene.shown[caller])
-        if names_an_object(route):
+        if route.scope == OPERATOR:
+            assert answer.status_code == 403, f"{caller}: {answer.text}"
+        elif names_an_object(route):
             assert answer.status_code == 404, f"{caller}: {answer.text}"
         elif named:
             assert 400 <= answer.status_code < 500, f"{caller}: {answer.text}"
@@ -166,7 +168,9 @@ async def test_no_procedure_gives_what_is_another_tenants(scene: Scene, procedur
     _, named = request_of(procedure, scene.estate)
     for caller in FOREIGN:
         code, said = await called(scene, procedure, scene.shown[caller])
-        if named:
+        if SCOPE_OF[ROUTE_OF[procedure.name]] == OPERATOR:
+            assert code is Status.PERMISSION_DENIED, f"{caller}: {code} {said}"
+        elif named:
             assert code in (Status.NOT_FOUND, Status.INVALID_ARGUMENT), f"{caller}: {code} {said}"
         else:
             assert code in (Status.OK, Status.INVALID_ARGUMENT), f"{caller}: {code} {said}"

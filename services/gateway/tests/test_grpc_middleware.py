@@ -64,6 +64,8 @@ SCOPE_OF = {
     "PauseJob": "jobs",
     "ResumeJob": "jobs",
     "WatchJob": "jobs",
+    **dict.fromkeys(("CreateTenant", "ListTenants", "GetTenant", "LimitTenant"), "operator"),
+    **dict.fromkeys(("SuspendTenant", "ResumeTenant"), "operator"),
 }
 
 

@@ -51,6 +51,10 @@ class KeyedStore(ReadModel, Generic[Record]):
             raise self._missing(tenant, key)
         return found
 
+    def tenants(self) -> set[str]:
+        """Owners of any."""
+        return {_owner(each) for each in self._records.values()}
+
     def list(self, tenant: str) -> list[Record]:
         """The tenant's, newest first."""
         mine = [each for each in self._records.values() if _owner(each) == tenant]

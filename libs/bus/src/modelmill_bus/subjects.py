@@ -16,6 +16,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     EvalState,
     FeedbackRecorded,
     KeyState,
+    TenantState,
     UsageBatch,
     WebhookAttempt,
     WebhookDue,
@@ -195,6 +196,12 @@ CONFIG_STREAMS = (
         (Row("budget.state.{budget_id}", BudgetState, GATEWAY, READERS),),
         max_bytes=256 * MIB,
         max_per_subject=4,
+    ),
+    Stream(
+        "TENANTS",
+        (Row("tenant.state.{tenant}", TenantState, GATEWAY, READERS),),
+        max_bytes=64 * MIB,
+        max_per_subject=1,
     ),
 )
 

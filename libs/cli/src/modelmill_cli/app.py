@@ -26,6 +26,7 @@ from modelmill_cli.commands import (
     recipes,
     state,
     store,
+    tenants,
     train,
     up,
     usage,
@@ -69,6 +70,7 @@ app.add_typer(moderation.app, name="moderation")
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(webhooks.app, name="webhooks")
 
 

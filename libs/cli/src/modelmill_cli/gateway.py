@@ -5,10 +5,12 @@ from functools import partial
 
 from modelmill_client import Modelmill
 
-from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
+from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, OPERATOR, LocalKeys
 from modelmill_cli.state_folder import StateFolder
 
 DEFAULT_TENANT = "demo"
+OPERATORS = "operators"
+"""Tenant of whoever runs the installation; has nothing but the audit log of what they change."""
 DEFAULT_MODEL = "default"
 """What the gateway asks where nobody names a model, if it is not told otherwise."""
 
@@ -31,10 +33,19 @@ def connect_locally(state: StateFolder, url: str) -> Modelmill:
 
 
 def local_token(state: StateFolder) -> str:
-    """A token with every scope for this machine's own user."""
+    """A token with every scope of a tenant, for this machine's own user."""
+    return _issue(state, DEFAULT_TENANT, ALL_SCOPES)
+
+
+def connect_as_operator(state: StateFolder) -> Modelmill:
+    """As `connect`; on this machine with a token that has the scope `operator` and no other."""
+    if os.environ.get("MODELMILL_URL"):
+        return Modelmill()
+    url = state.read_runtime().http_url
+    return Modelmill(url, partial(_issue, state, OPERATORS, (OPERATOR,)))
+
+
+def _issue(state: StateFolder, tenant: str, scopes: tuple[str, ...]) -> str:
     return LocalKeys(state.keys).issue(
-        subject=os.environ.get("USER", "local"),
-        tenant=DEFAULT_TENANT,
-        scopes=ALL_SCOPES,
-        life=LOCAL_LIFE,
+        subject=os.environ.get("USER", "local"), tenant=tenant, scopes=scopes, life=LOCAL_LIFE
     )

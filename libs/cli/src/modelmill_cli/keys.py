@@ -36,6 +36,9 @@ ALL_SCOPES = (
     "usage",
     "budgets",
 )
+"""Of a tenant's own people."""
+OPERATOR = "operator"
+"""The scope of who runs the installation; no tenant's token has it unless it is asked for."""
 LOCAL_LIFE, LONGEST_LIFE = timedelta(hours=1), timedelta(hours=24)
 """Of tokens that commands make for themselves, and that `mill token` makes."""
 

@@ -1150,6 +1150,40 @@ class TeacherAnswersBody(TypedDict):
     """
 
 
+class Tenant(TypedDict):
+    """
+    Tenant of this installation. `created_at` is null for one that only tokens name.
+    """
+
+    id: str
+    object: Literal["tenant"]
+    status: Literal["active", "suspended"]
+    created_at: int | None
+    changed_at: int | None
+    changed_by: str | None
+    limits: KeyLimits
+    usage: BudgetUsage
+
+
+class TenantBody(TypedDict):
+    """
+    Request body of POST /v1/tenants.
+    """
+
+    name: str
+    """
+    1 to 63 of a-z, 0-9 and '-', as in the claim `tenant` of its tokens.
+    """
+
+
+class TenantPage(TypedDict):
+    object: Literal["list"]
+    data: list[Tenant]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class TokenizeBody(TypedDict):
     """
     Token ids for a base model.

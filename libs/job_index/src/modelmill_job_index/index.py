@@ -186,6 +186,10 @@ class JobIndex:
         mine.sort(reverse=True)
         return JobListing(self._book, [job_id for _, job_id in mine])
 
+    def tenants(self) -> set[str]:
+        """Owners of any."""
+        return {seen.tenant for _, seen in self._book.items() if seen.tenant}
+
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait for a worker."""
         return self._book.queue.waiting_of(tenant)

@@ -57,6 +57,7 @@ from modelmill_gateway.settings import Settings
 from modelmill_gateway.spending.budget_book import ManageBudget
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
+from modelmill_gateway.tenants.manage_tenants import ManageTenants
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
     SecretVault,
@@ -104,6 +105,11 @@ class UseCases:
         )
         self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
         self.manage_budget = ManageBudget(known.budgets)
+        self.manage_tenants = ManageTenants(
+            known.tenants,
+            known.budgets,
+            (known.budgets, known.keys, known.jobs, known.models, known.datasets, known.evals),
+        )
         self.manage_keys = ManageKeys(known.keys, known.budgets, time.time)
         self.manage_policy = ManagePolicy(peers.policies)
         self.record_changes = parts.record_changes

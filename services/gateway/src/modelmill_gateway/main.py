@@ -68,7 +68,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         background = await stack.enter_async_context(Background(stopping))
         parts = await _parts(stack, settings, bus, background, stopping)
         tokens = await stack.enter_async_context(open_verifier(settings, background))
-        verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand)
+        verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand, parts.known.tenants)
         use_cases = UseCases(parts)
         procedures = gateway_rpc_handlers(use_cases, parts, verifier, stopping)
         stack.enter_context(parts.known.measured())

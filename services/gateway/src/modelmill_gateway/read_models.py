@@ -24,6 +24,7 @@ from modelmill_gateway.routing.find_model import DefaultBuilds
 from modelmill_gateway.routing.show_models import ServedVersions
 from modelmill_gateway.spending.budget_book import BudgetBook
 from modelmill_gateway.spending.show_usage import UsageBook
+from modelmill_gateway.tenants.tenant_book import TenantBook
 
 REPLAY_SECONDS = 300.0
 """How long the read models may take to catch up at the start; without a snapshot of the jobs every
@@ -50,6 +51,7 @@ class ReadModels:
         self.budgets = BudgetBook(bus)
         self.usage = UsageBook(bus)
         self.evals = EvalBook(bus)
+        self.tenants = TenantBook(bus)
         self.in_hand = RequestsInHand()
         """Of keys: they end with these."""
 
@@ -61,7 +63,7 @@ class ReadModels:
         """
         books = (
             *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
-            *(self.keys, self.budgets, self.evals, self.served),
+            *(self.keys, self.budgets, self.evals, self.served, self.tenants),
         )
         for book in books:
             background.start(self._run_jobs() if book is self.jobs else book.run())

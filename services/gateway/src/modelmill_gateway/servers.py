@@ -14,6 +14,7 @@ from modelmill_gateway.entrypoints.grpc.middleware import SERVICE, build_handler
 from modelmill_gateway.entrypoints.grpc.middleware import with_records as recorded_procedures
 from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
+from modelmill_gateway.entrypoints.grpc.tenants import TenantProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
@@ -36,6 +37,7 @@ from modelmill_gateway.entrypoints.http.models import ModelRoutes
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
 from modelmill_gateway.entrypoints.http.requests import handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
+from modelmill_gateway.entrypoints.http.tenants import TenantRoutes
 from modelmill_gateway.entrypoints.http.usage import UsageRoutes
 from modelmill_gateway.entrypoints.http.webhooks import WebhookRoutes
 from modelmill_gateway.identity.credentials import Credentials
@@ -56,6 +58,7 @@ def gateway_http_app(
         WebhookRoutes(use_cases.webhooks),
         KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
         ChangeRoutes(use_cases.record_changes),
+        TenantRoutes(use_cases.manage_tenants),
     )
     statuses = {name: operation.status for name, operation in OPERATIONS.items()}
     return build_http_app(
@@ -136,6 +139,7 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
             use_cases.delete_alias,
             use_cases.delete_model,
         ),
+        TenantProcedures(use_cases.manage_tenants),
         FileProcedures(data_prep, use_cases.find_file, max_bytes=max_bytes),
         DatasetProcedures(use_cases.manage_datasets, data_prep),
         OrderProcedures(

@@ -89,7 +89,10 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
     file = await _uploaded(owner, "fine-tune", FILE)
     batch = await _uploaded(owner, "batch", REQUESTS)
     estate = Estate(
-        ids={"/v1/models/": "mv-own", "/v1/aliases/": "private", "/v1/files/": file},
+        ids={
+            **{"/v1/models/": "mv-own", "/v1/aliases/": "private", "/v1/files/": file},
+            "/v1/tenants/": NOBODY,
+        },
         of_examples={
             **{MODEL: "mv-own", VERSION: "mv-own", BASE: "mv-own-base", EXAMPLE_FILE: file},
             **{"smollm2-135m": "mv-own-base", "kinds": "mv-own-base"},

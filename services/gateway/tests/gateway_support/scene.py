@@ -9,7 +9,7 @@ import grpc
 import httpx
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
-from modelmill_gateway.domain.access import SCOPES
+from modelmill_gateway.domain.access import OPERATOR, SCOPES
 from modelmill_gateway.domain.routes import ROUTES, Body, Route
 from modelmill_gateway.entrypoints.grpc.middleware import ROUTE_OF
 from modelmill_service_kit.grpc_client import open_channel
@@ -72,7 +72,7 @@ async def furnished_scene(house: House) -> AsyncIterator[Scene]:
     await owner.delete(f"/v1/keys/{revoked['id']}")
     lesser = {
         scope: (await issued(owner, scopes=[each for each in SCOPES if each != scope]))["key"]
-        for scope in SCOPES
+        for scope in (*SCOPES, OPERATOR)
     }
     shown = {
         "expired": expired["key"],

@@ -11,9 +11,11 @@ from modelmill_service_kit.nearest import did_you_mean
 from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
 from modelmill_cli.gateway import DEFAULT_TENANT
-from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, LocalKeys
+from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, OPERATOR, LocalKeys
 from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.state_folder import StateFolder
+
+SCOPES = (*ALL_SCOPES, OPERATOR)
 
 app = typer.Typer(no_args_is_help=True, help="Manage API keys, and keys that sign tokens.")
 app.command()(api_keys.create)
@@ -51,7 +53,8 @@ def token(
     tenant: Annotated[str, typer.Option(help="Tenant of the token.")] = DEFAULT_TENANT,
     subject: Annotated[str, typer.Option(help="Subject of the token.")] = "local",
     scope: Annotated[
-        list[str] | None, typer.Option(help=f"Repeatable; all when left out: {ALL_SCOPES}.")
+        list[str] | None,
+        typer.Option(help=f"Repeatable; when left out: {ALL_SCOPES}. Operators need {OPERATOR}."),
     ] = None,
     minutes: Annotated[int, typer.Option(help="Minutes until it expires.", min=1)] = 60,
     keys: Annotated[
@@ -64,9 +67,9 @@ def token(
     state: StateFolder = context.obj
     scopes = tuple(scope or ALL_SCOPES)
     errors = [
-        f"no scope {name!r}.{did_you_mean(name, ALL_SCOPES)} There are {', '.join(ALL_SCOPES)}"
+        f"no scope {name!r}.{did_you_mean(name, SCOPES)} There are {', '.join(SCOPES)}"
         for name in scopes
-        if name not in ALL_SCOPES
+        if name not in SCOPES
     ]
     life = timedelta(minutes=minutes)
     if life > LONGEST_LIFE:

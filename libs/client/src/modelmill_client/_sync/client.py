@@ -27,6 +27,7 @@ from modelmill_client._sync.tenant import (
     Usage,
     Webhooks,
 )
+from modelmill_client._sync.tenants import Tenants
 from modelmill_client._sync.transport import Transport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -92,6 +93,7 @@ class Modelmill:
         self.usage = Usage(transport)
         self.webhooks = Webhooks(transport)
         self.audit = Audit(transport)
+        self.tenants = Tenants(transport)
 
     @property
     def url(self) -> str:

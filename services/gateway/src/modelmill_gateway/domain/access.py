@@ -24,10 +24,14 @@ USAGE = "usage"
 BUDGETS = "budgets"
 """Say how much the tenant may use: for operators, not for those whom it limits."""
 
+OPERATOR = "operator"
+"""Create, limit and suspend tenants. Only a token of our own issuer can have it."""
+
 SCOPES = (
     *(CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS, WEBHOOKS, MODERATION),
     *(KEYS, USAGE, BUDGETS),
 )
+"""What a tenant's own tokens and keys may have."""
 
 
 @dataclass(frozen=True)

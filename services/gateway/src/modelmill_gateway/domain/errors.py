@@ -129,6 +129,18 @@ class ModelNotAllowedError(PermissionDeniedError):
     param = "model"
 
 
+class TenantSuspendedError(PermissionDeniedError):
+    """An operator suspended the tenant: none of its tokens and keys may ask."""
+
+    code = "tenant_suspended"
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"the tenant {tenant!r} is suspended. Ask whoever operates this installation, who lets"
+            f" it go on with `mill tenants resume {tenant}`"
+        )
+
+
 class QuotaExceededError(OverloadedError):
     """What is used and this request together exceed a limit: a fact. Nothing was begun."""
 

@@ -19,6 +19,7 @@ from modelmill_gateway.domain.access import (
     MODELS_READ,
     MODELS_WRITE,
     MODERATION,
+    OPERATOR,
     USAGE,
     WEBHOOKS,
 )
@@ -265,10 +266,18 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("DELETE", "/keys/{key_id}", "revoke_key", "Revoke an API key for good."),
         ("POST", "/keys/{key_id}/rotate", "rotate_key", "Rotate an API key's secret."),
     ),
+    (OPERATOR, "/v1/tenants", NO_MODELS): (
+        ("POST", "", "register_tenant", "Create a tenant."),
+        ("GET", "", "list_tenants", "List tenants."),
+        ("GET", "/{tenant}", "get_tenant", "Get a tenant with its limits and use."),
+        ("PUT", "/{tenant}/limits", "limit_tenant", "Set a tenant's limits."),
+        ("POST", "/{tenant}/suspend", "suspend_tenant", "Suspend a tenant."),
+        ("POST", "/{tenant}/resume", "resume_tenant", "Resume a suspended tenant."),
+    ),
 }
 """By scope, beginning of the path, and the models that the rows name: who adds one has to say."""
 
-_BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "test_")
+_BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "suspend_", "test_")
 """How the names of routes begin that act on what their path names and take no body."""
 _UPLOADS = ("upload_file", "add_upload_part")
 

@@ -12,6 +12,7 @@ from modelmill_service_kit.errors import NotFoundError, UnauthenticatedError
 from modelmill_gateway.domain.access import BEGINNING, Caller
 from modelmill_gateway.domain.request_context import RequestInHand, RequestsInHand
 from modelmill_gateway.identity.key_book import KeyBook
+from modelmill_gateway.tenants.tenant_book import TenantBook
 
 
 class Tokens(Protocol):
@@ -23,16 +24,25 @@ class Tokens(Protocol):
 class Credentials:
     """Authentication for both servers; its prefix tells an API key from a token."""
 
-    def __init__(self, keys: KeyBook, tokens: Tokens, in_hand: RequestsInHand) -> None:
+    def __init__(
+        self, keys: KeyBook, tokens: Tokens, in_hand: RequestsInHand, tenants: TenantBook
+    ) -> None:
         self._keys = keys
+        self._tenants = tenants
         self._tokens = tokens
         self._in_hand = in_hand
 
     async def verify(self, token: str) -> Caller:
-        """The caller whom `token` names. Raises UnauthenticatedError."""
-        if token.startswith(BEGINNING):
-            return self._keys.caller(token)
-        return await self._tokens.verify(token)
+        """The caller whom `token` names.
+
+        Raises:
+            UnauthenticatedError: it is no token or key that counts.
+            TenantSuspendedError: it is one of a suspended tenant's.
+        """
+        is_key = token.startswith(BEGINNING)
+        caller = self._keys.caller(token) if is_key else await self._tokens.verify(token)
+        self._tenants.require_active(caller.tenant)
+        return caller
 
     def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]:
         """Within the block a request of the key is answered, which ends with it: KeyEndedError."""

@@ -52,6 +52,10 @@ class BudgetBook(ReadModel):
         stored = self._budgets.get(budget_id)
         return limits_of(stored.body.limits) if stored is not None else Limits()
 
+    def tenants(self) -> set[str]:
+        """Owners of any."""
+        return {stored.body.tenant for stored in self._budgets.values()}
+
     def known(self) -> Iterator[tuple[Budget, int]]:
         """All budgets that are known here, as they were written, with their sequences."""
         for stored in self._budgets.values():

@@ -216,6 +216,33 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
+    CreateTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]
+    """Creates a tenant, for operators as all of the tenants' procedures are.
+
+    INVALID_ARGUMENT: the name cannot be one. ALREADY_EXISTS: there is one.
+    """
+    ListTenants: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListTenantsRequest, _gateway_service_pb2.ListTenantsResponse]
+    """Every tenant that was created or has something, by name."""
+    GetTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetTenantRequest, _gateway_service_pb2.GetTenantResponse]
+    """A tenant with its limits.
+
+    NOT_FOUND: unknown.
+    """
+    LimitTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.LimitTenantRequest, _gateway_service_pb2.LimitTenantResponse]
+    """Sets all limits of a tenant in place of those before.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: limits that cannot be.
+    """
+    SuspendTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.SuspendTenantRequest, _gateway_service_pb2.SuspendTenantResponse]
+    """Refuses the tenant's tokens and keys from their next request on, until it is resumed. Accepted jobs run on.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
+    """
+    ResumeTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeTenantRequest, _gateway_service_pb2.ResumeTenantResponse]
+    """Lets a suspended tenant go on.
+
+    NOT_FOUND: unknown.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -404,6 +431,33 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
+    """
+    CreateTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]  # type: ignore[assignment]
+    """Creates a tenant, for operators as all of the tenants' procedures are.
+
+    INVALID_ARGUMENT: the name cannot be one. ALREADY_EXISTS: there is one.
+    """
+    ListTenants: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListTenantsRequest, _gateway_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
+    """Every tenant that was created or has something, by name."""
+    GetTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetTenantRequest, _gateway_service_pb2.GetTenantResponse]  # type: ignore[assignment]
+    """A tenant with its limits.
+
+    NOT_FOUND: unknown.
+    """
+    LimitTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.LimitTenantRequest, _gateway_service_pb2.LimitTenantResponse]  # type: ignore[assignment]
+    """Sets all limits of a tenant in place of those before.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: limits that cannot be.
+    """
+    SuspendTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.SuspendTenantRequest, _gateway_service_pb2.SuspendTenantResponse]  # type: ignore[assignment]
+    """Refuses the tenant's tokens and keys from their next request on, until it is resumed. Accepted jobs run on.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
+    """
+    ResumeTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeTenantRequest, _gateway_service_pb2.ResumeTenantResponse]  # type: ignore[assignment]
+    """Lets a suspended tenant go on.
+
+    NOT_FOUND: unknown.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -824,6 +878,69 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams what happens to a job, from its beginning or from after an event, until it has ended.
 
         NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateTenant(
+        self,
+        request: _gateway_service_pb2.CreateTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateTenantResponse, _abc.Awaitable[_gateway_service_pb2.CreateTenantResponse]]:
+        """Creates a tenant, for operators as all of the tenants' procedures are.
+
+        INVALID_ARGUMENT: the name cannot be one. ALREADY_EXISTS: there is one.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTenants(
+        self,
+        request: _gateway_service_pb2.ListTenantsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListTenantsResponse, _abc.Awaitable[_gateway_service_pb2.ListTenantsResponse]]:
+        """Every tenant that was created or has something, by name."""
+
+    @_abc_1.abstractmethod
+    def GetTenant(
+        self,
+        request: _gateway_service_pb2.GetTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetTenantResponse, _abc.Awaitable[_gateway_service_pb2.GetTenantResponse]]:
+        """A tenant with its limits.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def LimitTenant(
+        self,
+        request: _gateway_service_pb2.LimitTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.LimitTenantResponse, _abc.Awaitable[_gateway_service_pb2.LimitTenantResponse]]:
+        """Sets all limits of a tenant in place of those before.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: limits that cannot be.
+        """
+
+    @_abc_1.abstractmethod
+    def SuspendTenant(
+        self,
+        request: _gateway_service_pb2.SuspendTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.SuspendTenantResponse, _abc.Awaitable[_gateway_service_pb2.SuspendTenantResponse]]:
+        """Refuses the tenant's tokens and keys from their next request on, until it is resumed. Accepted jobs run on.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeTenant(
+        self,
+        request: _gateway_service_pb2.ResumeTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ResumeTenantResponse, _abc.Awaitable[_gateway_service_pb2.ResumeTenantResponse]]:
+        """Lets a suspended tenant go on.
+
+        NOT_FOUND: unknown.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

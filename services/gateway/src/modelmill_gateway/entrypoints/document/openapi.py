@@ -166,7 +166,7 @@ def openapi_document() -> dict[str, Any]:
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "A token, or an API key; `x-api-key` takes either, alone. "
-                    f"Scopes: {' '.join(access.SCOPES)}.",
+                    f"Scopes: {' '.join([*access.SCOPES, access.OPERATOR])}.",
                 }
             },
         },

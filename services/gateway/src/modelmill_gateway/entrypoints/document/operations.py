@@ -24,6 +24,7 @@ from modelmill_gateway.entrypoints.schemas import (
     policies,
     queries,
     responses,
+    tenants,
     usage,
     webhooks,
 )
@@ -213,5 +214,11 @@ OPERATIONS = {
     "change_key": Operation(keys.ApiKey, keys.ChangedKeyBody, refusals=HOOK),
     "revoke_key": Operation(Deleted, refusals=HOOK),
     "rotate_key": Operation(keys.IssuedApiKey, refusals=HOOK),
+    "register_tenant": Operation(tenants.Tenant, tenants.TenantBody, status=201, refusals=(503,)),
+    "list_tenants": Operation(Page[tenants.Tenant]),
+    "get_tenant": Operation(tenants.Tenant),
+    "limit_tenant": Operation(tenants.Tenant, keys.BudgetBody, refusals=HOOK),
+    "suspend_tenant": Operation(tenants.Tenant, refusals=HOOK),
+    "resume_tenant": Operation(tenants.Tenant, refusals=(503,)),
 }
 """By the names of the route table."""

@@ -48,6 +48,7 @@ OTHER_NAMES = {
     "DownloadReport": "get_report",
     "DownloadEvaluation": "get_evaluation_report",
     "WatchJob": "list_job_events",
+    "CreateTenant": "register_tenant",
 }
 """Routes of procedures that are not called as they are."""
 ROUTE_OF = {

@@ -1,0 +1,149 @@
+"""`mill tenants`: what an operator says and reads, and with which credential."""
+
+import json
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
+from modelmill_cli.gateway import connect_as_operator, local_token
+from modelmill_cli.keys import LocalKeys
+from modelmill_cli.state_folder import Runtime, StateFolder
+
+LIMITS = ("requests_per_minute", "tokens_per_minute", "parallel_requests", "tokens", "money")
+USAGE = {"tokens": 77, "money": "0.5", "leased_tokens": 0, "leased_money": "0", "period_start": 1}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Has one tenant, and keeps what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.tenant: dict[str, Any] = {
+            "id": "acme",
+            "object": "tenant",
+            "status": "active",
+            "created_at": 1_793_500_000,
+            "limits": dict.fromkeys((*LIMITS, "period")) | {"tokens": 1000},
+            "usage": USAGE,
+        }
+        self.asked: list[str] = []
+        self.claims: dict[str, Any] = {}
+
+
+class _Handler(Handler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/v1/tenants?"):
+            self._say({"object": "list", "data": [self.server.tenant], "has_more": False})
+        elif self.path == "/v1/tenants/acme":
+            self._say(self.server.tenant)
+        else:
+            self.answer(b'{"error": {"message": "no tenant \'acm\'. Did you mean \'acme\'?"}}', 404)
+
+    def do_POST(self) -> None:
+        if self.path.endswith("/suspend"):
+            self.server.tenant["status"] = "suspended"
+        elif self.path.endswith("/resume"):
+            self.server.tenant["status"] = "active"
+        self._say(self.server.tenant)
+
+    def do_PUT(self) -> None:
+        said = json.loads(self.rfile.read(int(self.headers["content-length"])))["limits"]
+        self.server.tenant["limits"] = dict.fromkeys((*LIMITS, "period")) | said
+        self._say(self.server.tenant)
+
+    def _say(self, answer: dict[str, Any]) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")
+        token = self.headers["authorization"].removeprefix("Bearer ")
+        if token != "token":
+            self.server.claims = jwt.decode(token, options={"verify_signature": False})
+        self.answer(json.dumps(answer).encode())
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with told_of(Gateway(), monkeypatch) as serving:
+        yield serving
+
+
+def test_tenants_are_listed_and_shown_with_limits_and_use(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["tenants", "list"]) == 0
+    assert "acme" in capsys.readouterr().out
+    assert run_app(["tenants", "show", "acme"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "tokens 1000" in shown
+    assert "77 tokens, 0.5 money" in shown
+
+
+def test_json_is_the_gateways_record(gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    for said in (["create", "acme"], ["show", "acme"], ["suspend", "acme"], ["list"]):
+        assert run_app(["tenants", *said, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == gateway.tenant, said
+
+
+def test_limits_of_a_tenant_that_are_not_named_stay(gateway: Gateway):
+    assert run_app(["tenants", "limit", "acme", "--requests-per-minute", "60"]) == 0
+    assert gateway.tenant["limits"]["requests_per_minute"] == 60
+    assert gateway.tenant["limits"]["tokens"] == 1000
+
+    assert run_app(["tenants", "limit", "acme"]) == 2
+    assert run_app(["tenants", "limit", "acme", "--none"]) == 0
+    assert not any(gateway.tenant["limits"].values())
+
+
+def test_a_suspension_says_how_it_ends(gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    assert run_app(["tenants", "suspend", "acme"]) == 0
+    assert capsys.readouterr().out.strip() == "acme: suspended; `mill tenants resume acme`"
+
+    assert run_app(["tenants", "resume", "acme"]) == 0
+    assert gateway.tenant["status"] == "active"
+
+
+def test_an_unknown_tenant_is_one_line(gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    assert run_app(["tenants", "show", "acm"]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Did you mean 'acme'?" in line
+
+
+def test_this_machines_operator_has_a_credential_of_its_own(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    state = StateFolder(tmp_path)
+    state.keys.mkdir()
+    LocalKeys(state.keys).ensure()
+    monkeypatch.delenv("MODELMILL_URL")
+    url = f"http://127.0.0.1:{gateway.server_port}"
+    runtime = Runtime(1, url, "", "", "", "", {}, {}, {})
+    monkeypatch.setattr(StateFolder, "read_runtime", lambda _: runtime)
+    with connect_as_operator(state) as client:
+        client.tenants.retrieve("acme")
+
+    assert (gateway.claims["tenant"], gateway.claims["scope"]) == ("operators", "operator")
+    usual = jwt.decode(local_token(state), options={"verify_signature": False})
+    assert "operator" not in usual["scope"].split()
+
+
+def test_a_token_has_the_scope_of_operators_only_when_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["keys", "new", str(tmp_path / "keys")]) == 0
+    scopes = []
+    for asked in ([], ["--scope", "operator"]):
+        capsys.readouterr()
+        assert run_app(["token", "--keys", str(tmp_path / "keys"), *asked]) == 0
+        token = capsys.readouterr().out.strip()
+        scopes.append(jwt.decode(token, options={"verify_signature": False})["scope"].split())
+
+    assert ("operator" in scopes[0], scopes[1]) == (False, ["operator"])

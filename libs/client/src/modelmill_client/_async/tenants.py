@@ -1,0 +1,41 @@
+"""Tenants of an installation, for operators: a token with the scope `operator` is needed."""
+
+from collections.abc import AsyncIterator
+from typing import Unpack, cast
+
+from modelmill_client import types
+from modelmill_client._async.transport import AsyncResource
+from modelmill_client.wire import PAGE, path_of
+
+
+class AsyncTenants(AsyncResource):
+    """/v1/tenants."""
+
+    async def create(self, **body: Unpack[types.TenantBody]) -> types.Tenant:
+        """Create a tenant; a call that may have been done is not repeated."""
+        return cast(types.Tenant, await self._transport.call("POST", "/v1/tenants", json=body))
+
+    def list(
+        self, *, after: str | None = None, page_size: int = PAGE
+    ) -> AsyncIterator[types.Tenant]:
+        """Every tenant that was created or has something, by name."""
+        return self._transport.each("/v1/tenants", after=after, page_size=page_size)
+
+    async def retrieve(self, tenant: str) -> types.Tenant:
+        """A tenant with its limits and their use."""
+        return cast(types.Tenant, await self._transport.call("GET", path_of("tenants", tenant)))
+
+    async def limit(self, tenant: str, **body: Unpack[types.BudgetBody]) -> types.Tenant:
+        """Set all `limits` of a tenant; what is absent in them is unlimited."""
+        path = path_of("tenants", tenant, "limits")
+        return cast(types.Tenant, await self._transport.call("PUT", path, json=body))
+
+    async def suspend(self, tenant: str) -> types.Tenant:
+        """Refuse a tenant's tokens and keys from their next request on."""
+        path = path_of("tenants", tenant, "suspend")
+        return cast(types.Tenant, await self._transport.call("POST", path, may_repeat=True))
+
+    async def resume(self, tenant: str) -> types.Tenant:
+        """Let a suspended tenant ask again."""
+        path = path_of("tenants", tenant, "resume")
+        return cast(types.Tenant, await self._transport.call("POST", path, may_repeat=True))

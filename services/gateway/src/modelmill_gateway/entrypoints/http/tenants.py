@@ -1,0 +1,43 @@
+"""Tenants, for operators."""
+
+from starlette.requests import Request
+
+from modelmill_gateway.entrypoints.http.requests import caller_of, page
+from modelmill_gateway.entrypoints.schemas.base import Page
+from modelmill_gateway.entrypoints.schemas.keys import BudgetBody
+from modelmill_gateway.entrypoints.schemas.parsing import read_body
+from modelmill_gateway.entrypoints.schemas.tenants import Tenant, TenantBody
+from modelmill_gateway.tenants.manage_tenants import ManageTenants
+
+
+class TenantRoutes:
+    """/v1/tenants."""
+
+    def __init__(self, tenants: ManageTenants) -> None:
+        self._tenants = tenants
+
+    async def register_tenant(self, request: Request) -> Tenant:
+        body = await read_body(request, TenantBody)
+        return Tenant.of_shown(await self._tenants.create(body.name, caller_of(request)))
+
+    async def list_tenants(self, request: Request) -> Page[Tenant]:
+        found = self._tenants.list()
+        return page(request, found, Tenant.of_shown, lambda shown: shown.state.tenant)
+
+    async def get_tenant(self, request: Request) -> Tenant:
+        return Tenant.of_shown(self._tenants.get(_name(request)))
+
+    async def limit_tenant(self, request: Request) -> Tenant:
+        limits = (await read_body(request, BudgetBody)).limits.limits()
+        changed = await self._tenants.limit(_name(request), limits, caller_of(request))
+        return Tenant.of_shown(changed)
+
+    async def suspend_tenant(self, request: Request) -> Tenant:
+        return Tenant.of_shown(await self._tenants.suspend(_name(request), caller_of(request)))
+
+    async def resume_tenant(self, request: Request) -> Tenant:
+        return Tenant.of_shown(await self._tenants.resume(_name(request), caller_of(request)))
+
+
+def _name(request: Request) -> str:
+    return str(request.path_params["tenant"])

@@ -1,0 +1,54 @@
+"""Tenants, as operators see them."""
+
+from typing import Annotated, Literal, Self
+
+from modelmill.gateway.v1.gateway_events_pb2 import TenantStatus
+from modelmill_bus.subjects import TOKEN
+from pydantic import Field
+
+from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.keys import BudgetUsage, KeyLimits
+from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
+from modelmill_gateway.tenants.manage_tenants import ShownTenant
+
+NAME = "acme-labs"
+STATUS_PREFIX = "TENANT_STATUS_"
+
+
+class TenantBody(StrictBody):
+    """Request body of POST /v1/tenants."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=f"^{TOKEN.pattern}$",
+            description="1 to 63 of a-z, 0-9 and '-', as in the claim `tenant` of its tokens.",
+            examples=[NAME],
+        ),
+    ]
+
+
+class Tenant(ResponseModel):
+    """Tenant of this installation. `created_at` is null for one that only tokens name."""
+
+    id: str = Field(examples=[NAME])
+    object: Literal["tenant"] = "tenant"
+    status: Literal["active", "suspended"]
+    created_at: UnixSeconds | None
+    changed_at: UnixSeconds | None
+    changed_by: OrNull[str]
+    limits: KeyLimits
+    usage: BudgetUsage
+
+    @classmethod
+    def of_shown(cls, shown: ShownTenant) -> Self:
+        """A tenant with its limits and their use."""
+        state, budget = shown.state, shown.budget
+        status = TenantStatus.Name(state.status).removeprefix(STATUS_PREFIX).lower()
+        return cls.of(
+            state,
+            id=state.tenant,
+            status=status,
+            limits=KeyLimits.of(budget.limits),
+            usage=BudgetUsage.of_budget(budget),
+        )
