@@ -47,7 +47,7 @@ def test_the_mapping_is_what_the_columns_say_and_the_text_is_a_recipe(
     data, output = tmp_path / "rows" / name, tmp_path / "recipe.yaml"
     data.parent.mkdir()
     data.write_text(content, encoding="utf-8")
-    output.write_text(new_recipe(kind, data, output, base="some-base"), encoding="utf-8")
+    output.write_text(new_recipe(kind, [str(data)], output, base="some-base"), encoding="utf-8")
     recipe = Recipe.load(output)
     assert recipe.files == (data.resolve(),)
     assert mapping.items() <= recipe.dataset["mapping"].items()
@@ -67,7 +67,7 @@ def test_where_no_column_will_do_the_columns_are_named(
     data = tmp_path / "rows.csv"
     data.write_text(content)
     with pytest.raises(InvalidInputError, match=f"The file has {content.splitlines()[0][0]}"):
-        new_recipe(kind, data, tmp_path / "r.yaml", base="b")
+        new_recipe(kind, [str(data)], tmp_path / "r.yaml", base="b")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00a", b"[1]\n", b"{\n", b""])
@@ -77,12 +77,66 @@ def test_a_file_that_is_not_read_here_is_refused_with_the_remedy(
     data = tmp_path / "rows.jsonl"
     data.write_bytes(content)
     with pytest.raises(InvalidInputError, match=r"mill data preview|has no rows"):
-        new_recipe("chat", data, tmp_path / "r.yaml", base="b")
+        new_recipe("chat", [str(data)], tmp_path / "r.yaml", base="b")
 
 
 def test_values_that_are_no_text_count_as_what_they_look_like(tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     rows = [{"note": f"n{number}", "stars": number % 3} for number in range(9)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    text = new_recipe("classify", data, tmp_path / "r.yaml", base="b")
+    text = new_recipe("classify", [str(data)], tmp_path / "r.yaml", base="b")
     assert 'answer_template: "{stars}"' in text
+
+
+FIRST, SECOND = "text,label,note\na,x,1\nb,y,2\n", "label,text\nx,c\ny,d\n"
+
+
+def _written(folder: Path, **files: str) -> list[str]:
+    for name, content in files.items():
+        (folder / f"{name}.csv").write_text(content)
+    return [str(folder / f"{name}.csv") for name in files]
+
+
+@pytest.mark.parametrize("data", [["a.csv", "b.csv"], ["*.csv"], ["a.csv", "*.csv"]])
+def test_of_several_files_the_mapping_has_the_columns_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: list[str]
+) -> None:
+    _written(tmp_path, a=FIRST, b=SECOND)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    output = Path("recipes", "r.yaml")
+    output.write_text(new_recipe("classify", data, output, base="b"))
+    recipe = Recipe.load(output)
+    assert recipe.files == (tmp_path / "a.csv", tmp_path / "b.csv")
+    assert recipe.dataset["mapping"] == {"user_template": "{text}", "answer_template": "{label}"}
+    assert recipe.name == "a"
+    assert "# In some files alone: note." in output.read_text()
+
+
+@pytest.mark.parametrize(
+    ("odd", "lacks"),
+    [
+        ("body,label\na,x\n", ["text"]),
+        ("text,team\na,x\n", ["label"]),
+        ("words\nx\n", ["text", "label"]),
+    ],
+)
+@pytest.mark.parametrize("place", ["0", "z"])
+def test_a_file_that_does_not_fit_the_others_is_named_with_each_column_that_it_lacks(
+    tmp_path: Path, odd: str, lacks: list[str], place: str
+) -> None:
+    data = _written(tmp_path, **{"a": FIRST, "b": SECOND, place: odd})
+    with pytest.raises(InvalidInputError) as refused:
+        new_recipe("classify", sorted(data), tmp_path / "r.yaml", base="b")
+    assert [error.split(", which")[0] for error in refused.value.errors] == [
+        f"{tmp_path / place}.csv: has no column {name!r}" for name in lacks
+    ]
+
+
+def test_each_path_and_glob_without_a_file_is_named(tmp_path: Path) -> None:
+    (near,) = _written(tmp_path, tickets=FIRST)
+    with pytest.raises(InvalidInputError) as refused:
+        new_recipe("chat", [f"{near}x", "*.none"], tmp_path / "r.yaml", base="b")
+    first, second = refused.value.errors
+    assert "tickets.csv" in first.removeprefix(f"no file '{near}x'.")
+    assert second.startswith("no file '*.none'.")

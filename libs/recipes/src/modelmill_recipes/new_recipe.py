@@ -1,14 +1,17 @@
 """The text of a new recipe, with what it proposes explained in comments."""
 
 import os
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from modelmill_service_kit.errors import InvalidInputError
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from modelmill_recipes.propose import Columns, Kind, propose_mapping
+from modelmill_recipes.recipe import files_named, no_file
 
 HEAD = "# From rows to a served model: mill run {file}. `mill recipe schema` has every field.\n"
 TRAINING = """\
@@ -29,25 +32,32 @@ OF_KIND: dict[Kind, dict[str, Any]] = {
 """Sections that a kind needs."""
 
 
-def new_recipe(kind: Kind, data: Path, output: Path, *, base: str, name: str = "") -> str:
-    """A recipe for a file of rows.
+def new_recipe(kind: Kind, data: Sequence[str], output: Path, *, base: str, name: str = "") -> str:
+    """A recipe for files of rows.
 
     Args:
-        data: The file; its first rows are read.
-        output: Where the recipe will be: the file is named relative to it.
-        name: Of recipe and alias; defaults to that of the file.
+        data: Paths and globs; the first rows of each file are read.
+        output: Where the recipe will be: files are named relative to it.
+        name: Of recipe and alias; defaults to that of the first file.
 
     Raises:
-        InvalidInputError: The rows cannot be read, or have no column that the kind needs.
+        InvalidInputError: There is no such file, its rows cannot be read, or it has no column that
+            the kind and the other files need.
     """
-    mapping = propose_mapping(kind, Columns.of(data))
-    relative = os.path.relpath(data.resolve(), output.resolve().parent)
+    files = {each: files_named(each, Path()) for each in data}
+    if missing := [no_file(each, Path()) for each, found in files.items() if not found]:
+        raise InvalidInputError(missing)
+    every = list(dict.fromkeys(file for found in files.values() for file in found))
+    columns = Columns.of(every)
+    mapping = propose_mapping(kind, columns)
+    folder = output.resolve().parent
+    named = [os.path.relpath(Path(each).expanduser().absolute(), folder) for each in data]
     shown = {key: _shown(value) for key, value in mapping.items()}
-    own = name or _name_of(data)
+    own = name or _name_of(every[0])
     sections: dict[str, Any] = {
         "name": own,
         "base": base,
-        "data": {"files": relative, "mapping": shown},
+        "data": {"files": named if len(named) > 1 else named[0], "mapping": shown},
         **OF_KIND.get(kind, {}),
         "alias": own,
     }
@@ -55,6 +65,8 @@ def new_recipe(kind: Kind, data: Path, output: Path, *, base: str, name: str = "
     for key, value in sections.items():
         text += _yaml({key: value})
         if key == "data":
+            partial = [each for each in columns.names if len(columns.having(each)) < len(every)]
+            text += f"# In some files alone: {', '.join(partial)}.\n" if partial else ""
             text += GATE if kind in OF_KIND else TRAINING + GATE
     return text
 

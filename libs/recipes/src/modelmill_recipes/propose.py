@@ -1,14 +1,16 @@
-"""Proposes a recipe from the first rows of a file: what of them is asked, what is answered."""
+"""Proposes a recipe from the first rows of its files: what of them is asked, what is answered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeGuard, get_args
 
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_recipes.local_rows import LocalRows, Row, UnreadHereError
+from modelmill_recipes.row_conversation import columns_of
 
 Kind = Literal["classify", "extract", "chat", "continue", "preference", "distill"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,34 +30,41 @@ def is_kind(word: str) -> TypeGuard[Kind]:
 
 @dataclass(frozen=True)
 class Columns:
-    """The first rows of a file, by their columns."""
+    """The first rows of files, by their columns."""
 
-    rows: Sequence[Row]
+    files: Mapping[Path, Sequence[Row]]
 
     @classmethod
-    def of(cls, file: Path) -> "Columns":
+    def of(cls, files: Sequence[Path]) -> "Columns":
         """Of JSON lines, CSV with a header, Parquet or plain text.
 
         Raises:
-            InvalidInputError: it is neither, or not UTF-8. Data-prep reads more than this: the
+            InvalidInputError: One is neither, or not UTF-8. Data-prep reads more than this: the
                 mapping can be written by hand.
-            OSError: it cannot be read.
+            OSError: One cannot be read.
         """
-        try:
-            rows = [*islice(LocalRows(file), LOOKED_AT)]
-        except UnreadHereError as error:
-            raise InvalidInputError(
-                f"{error.message}. Write the mapping by hand;"
-                " `mill data preview` shows how Modelmill reads it"
-            ) from None
-        if not rows:
-            raise InvalidInputError(f"{file}: has no rows")
-        return cls(rows)
+        return cls({file: _first_rows(file) for file in files})
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Of all files."""
+        return [row for rows in self.files.values() for row in rows]
 
     @property
     def names(self) -> list[str]:
         """In their order."""
-        return list(dict.fromkeys(name for row in self.rows for name in row))
+        return _names(self.rows)
+
+    def usual(self, besides: Collection[str]) -> list[str]:
+        """Those of the most files; where none is in all, those of the first file that has such."""
+        having = {name: self.having(name) for name in self.names if name not in besides}
+        most = max(map(len, having.values()), default=0)
+        usual = [name for name, files in having.items() if len(files) == most]
+        return [name for name in usual if having[name][0] == having[usual[0]][0]]
+
+    def having(self, name: str) -> list[Path]:
+        """Files that have a column."""
+        return [file for file, rows in self.files.items() if any(name in row for row in rows)]
 
     def values(self, name: str) -> list[str]:
         """Of a column, as text."""
@@ -73,10 +82,45 @@ def propose_mapping(kind: Kind, columns: Columns) -> dict[str, str]:
     """How a row becomes a conversation.
 
     Raises:
-        InvalidInputError: no column can be the answer; names those that there are.
+        InvalidInputError: No column can be the answer; names those that there are. Or a file has
+            not the columns of the others; each is named with the column that it lacks.
     """
-    known = _layout(kind, columns)
-    return known or _OF_KIND[kind](columns)
+    mapping = _layout(kind, columns) or _OF_KIND[kind](columns)
+    _check_that_all_fit(mapping, columns)
+    return mapping
+
+
+def _check_that_all_fit(mapping: Mapping[str, str], columns: Columns) -> None:
+    errors = []
+    for name in columns_of(mapping):
+        having = columns.having(name)
+        for file in columns.files:
+            if file not in having:
+                own = _names(columns.files[file])
+                errors.append(
+                    f"{file}: has no column {name!r}, which {having[0].name} has."
+                    f"{did_you_mean(name, own)} It has {', '.join(own)}. Rename one, or give each"
+                    " sort of file a recipe of its own"
+                )
+    if errors:
+        raise InvalidInputError(errors)
+
+
+def _first_rows(file: Path) -> Sequence[Row]:
+    try:
+        rows = [*islice(LocalRows(file), LOOKED_AT)]
+    except UnreadHereError as error:
+        raise InvalidInputError(
+            f"{error.message}. Write the mapping by hand;"
+            " `mill data preview` shows how Modelmill reads it"
+        ) from None
+    if not rows:
+        raise InvalidInputError(f"{file}: has no rows")
+    return rows
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _layout(kind: Kind, columns: Columns) -> dict[str, str]:
@@ -113,14 +157,14 @@ def _label(columns: Columns) -> str:
     }
     if not few:
         raise _no_column("the label: it would have 2 to 50 different values", columns)
-    return min(few, key=lambda name: few[name])
+    return min(few, key=lambda name: (-len(columns.having(name)), few[name]))
 
 
 def _answer(columns: Columns) -> dict[str, str]:
     answer = columns.named(ANSWERS)
     if not answer:
         question = columns.named(QUESTIONS)
-        others = [name for name in columns.names if name != question]
+        others = columns.usual({question})
         if not question or len(others) != 1:
             raise _no_column("the answer", columns)
         (answer,) = others
@@ -144,7 +188,8 @@ def _continue(columns: Columns) -> dict[str, str]:
 
 def _asked(columns: Columns, others: set[str]) -> str:
     """All other columns that are not numbers of rows; of several each on a line."""
-    names = [name for name in columns.names if name not in others and name.lower() != "id"]
+    numbers = {name for name in columns.names if name.lower() == "id"}
+    names = columns.usual(others | numbers)
     if not names:
         raise _no_column("what is asked", columns)
     if len(names) == 1:
@@ -154,8 +199,8 @@ def _asked(columns: Columns, others: set[str]) -> str:
 
 def _no_column(what: str, columns: Columns) -> InvalidInputError:
     return InvalidInputError(
-        f"no column is {what}. The file has {', '.join(columns.names)}. Rename one, or write the"
-        " mapping of the recipe by hand"
+        f"no column is {what}. {'The files have' if len(columns.files) > 1 else 'The file has'}"
+        f" {', '.join(columns.names)}. Rename one, or write the mapping of the recipe by hand"
     )
 
 

@@ -162,17 +162,27 @@ def _files(
     """Files that are named, each once, in the order in which they are; of a glob by their names."""
     found: dict[Path, None] = {}
     for index, each in enumerate([given] if isinstance(given, str) else given):
-        path = folder / Path(each).expanduser()
-        if has_magic(each):
-            paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
-        else:
-            paths = [path]
-        paths = [one.resolve() for one in paths if one.is_file()]
+        paths = files_named(each, folder)
         if not paths:
             place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))
-            errors.append((place, f"{section}.files: no file {each!r}.{_looked(path)}"))
+            errors.append((place, f"{section}.files: {no_file(each, folder)}"))
         found |= dict.fromkeys(paths)
     return tuple(found)
+
+
+def files_named(given: str, folder: Path) -> list[Path]:
+    """The file of a path, or those of a glob by their names; absolute, and none where none is."""
+    path = folder / Path(given).expanduser()
+    if has_magic(given) and not path.is_file():
+        paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
+    else:
+        paths = [path]
+    return [one.resolve() for one in paths if one.is_file()]
+
+
+def no_file(given: str, folder: Path) -> str:
+    """That there is none, with the name that may be meant."""
+    return f"no file {given!r}.{_looked((folder / Path(given).expanduser()).absolute())}"
 
 
 def _looked(path: Path) -> str:

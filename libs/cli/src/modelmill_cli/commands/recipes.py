@@ -11,7 +11,7 @@ import typer
 from modelmill_client import Modelmill, ModelmillError
 from modelmill_recipes.propose import KINDS, is_kind
 from modelmill_service_kit.errors import DomainError, InvalidInputError, PreconditionError
-from modelmill_service_kit.nearest import did_you_mean, did_you_mean_file
+from modelmill_service_kit.nearest import did_you_mean
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -164,7 +164,12 @@ def _print_result(ended: "EndedRun", recipe: "Recipe", console: Console, seconds
 def new(
     context: typer.Context,
     data: Annotated[
-        Path | None, typer.Option(help="File of rows: JSON lines, or CSV with a header.")
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of rows, or a glob in quotes; repeatable. Rows are JSON"
+            " lines, CSV with a header, Parquet or text.",
+        ),
     ] = None,
     kind: Annotated[str, typer.Option(help=f"What it shall learn: {', '.join(KINDS)}.")] = "",
     output: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.yaml"),
@@ -172,13 +177,11 @@ def new(
     name: Annotated[str, typer.Option(help="Name and alias; by default the file's.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write a recipe for a file of rows; the mapping is proposed from its columns."""
+    """Write a recipe for files of rows; the mapping is proposed from their columns."""
     from modelmill_recipes.located import LocatedYaml
     from modelmill_recipes.new_recipe import new_recipe
 
-    data = data or Path(_asked_for("data", "File of rows"))
-    if not data.is_file():
-        raise InvalidInputError(f"--data {data}: no such file.{did_you_mean_file(data)}")
+    data = data or [_asked_for("data", "File of rows")]
     kind = kind or _asked_for("kind", f"What it shall learn ({', '.join(KINDS)})")
     if not is_kind(kind):
         meant = did_you_mean(kind, KINDS)
