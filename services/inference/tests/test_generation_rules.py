@@ -50,7 +50,7 @@ def test_a_prompt_without_tokens_or_with_foreign_ones_is_refused(prompt: list[in
     ("named", "wanted", "why"),
     [
         (None, 0, "returns no log-probabilities"),
-        (0, 1, "names no alternatives"),
+        (0, 1, "of chosen tokens only"),
         (2, 3, "at most 2 alternatives"),
     ],
 )
