@@ -62,11 +62,4 @@ async def test_a_run_of_its_own_stack_ends_with_the_stack_and_the_next_goes_on(t
     report = tmp_path / "state" / "recipes" / "kinds.html"
     assert f"report: {report}" in said
     assert "No alias was moved" in report.read_text()
-
-    (tmp_path / "recipe.yaml").write_text(f"{RECIPE}require_learned: false\n")
-    status, said, _ = await run(tmp_path)
-    assert status == 0
-    assert "kept  training" in said
-    assert "done  alias kinds" in said
-    assert "Alias <b>kinds</b> is" in report.read_text()
     assert not StateFolder(tmp_path / "state").runtime_file.exists()
