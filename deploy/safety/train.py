@@ -6,7 +6,6 @@ Each step is a call of the public API, ordered once: the same command goes on wh
 """
 
 import argparse
-import asyncio
 import json
 import sys
 import time
@@ -14,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from measure import read_judge
-from modelmill_cli.commands.models import bring_in
-from modelmill_cli.demo.journey import prepare_base
-from modelmill_cli.demo.recipe import BASE_NAME, DEMO_FOLDER
+from modelmill_cli.demo.base import bring_base
 from modelmill_cli.errors import WorkFailedError
-from modelmill_cli.gateway import DEFAULT_TENANT, connect
+from modelmill_cli.gateway import connect
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import Job
 from modelmill_cli.state_folder import StateFolder
@@ -32,13 +29,6 @@ from tests.bench.methods.steps import Steps
 HERE = Path(__file__).parent
 BUILD_WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.5
-
-
-async def bring_base(state: StateFolder) -> None:
-    """The demo's base model, made and brought in."""
-    folder = state.path / "base-model"
-    await prepare_base(DEMO_FOLDER, folder)
-    await bring_in(state, folder, name=BASE_NAME, tenant=DEFAULT_TENANT)
 
 
 def train(recipe: Recipe, steps: Steps) -> dict[str, Any]:
@@ -78,7 +68,7 @@ def main(arguments: list[str]) -> int:
     recipe, state = read_recipe(chosen.recipe), StateFolder(chosen.state)
     console = Console(highlight=False)
     if recipe.wants_demo_base:
-        asyncio.run(bring_base(state))
+        bring_base(state)
     with connect(state) as client:
 
         def watch(job_id: str, title: str) -> Job:

@@ -101,8 +101,8 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path, part):
     demo = StartedMill(state, "demo", "--http-port", str(free_port()))
     demo.wait_for_line("starting NATS")
     if part == "READY":
-        wait_for((state / "demo.log").exists)
-        wait_for(lambda: "Server is ready" in (state / "demo.log").read_text())
+        wait_for((state / "up.log").exists)
+        wait_for(lambda: "Server is ready" in (state / "up.log").read_text())
     assert demo.signal_until_ended(signal.SIGINT, signal.SIGINT) == 130, demo.log
     assert "Traceback" not in demo.log
     assert demo.log.splitlines()[-1].startswith("stopping")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.recipe import demo_mapping
 
 from tests.bench.planted_duplicates import edited
 from tests.bench.prep_rows import NOUNS
@@ -80,7 +80,7 @@ def _common(seed: int) -> dict[str, Any]:
     return {
         "name": "bench-accuracy",
         "file_id": "file-bench",
-        "mapping": recipe.DATASET["mapping"],
+        "mapping": demo_mapping(),
         "seed": seed,
     }
 

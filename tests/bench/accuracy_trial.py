@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.recipe import demo_recipe
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import LORA, decide
 from modelmill_trainer.train_model import CHILD_ENVIRONMENT
@@ -37,6 +37,12 @@ MOST_EPOCHS = 100
 """More than any arm needs: the number of steps ends a run."""
 
 
+def _given() -> dict[str, int]:
+    """What the demo's training is given."""
+    given: dict[str, int] = demo_recipe().training["hyperparameters"]
+    return given
+
+
 @dataclass(frozen=True)
 class Size:
     """How much each arm is given."""
@@ -48,7 +54,7 @@ class Size:
     @property
     def steps(self) -> int:
         """Optimizer steps of every arm, all of them full."""
-        return max(PASSES * self.train_rows // int(recipe.HYPER_PARAMETERS["batch_size"]), 1)
+        return max(PASSES * self.train_rows // _given()["batch_size"], 1)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def user_texts(split: Path) -> list[str]:
 
 def _train_request(trial: Trial, dataset: Path) -> TrainRequest:
     given = {
-        **recipe.HYPER_PARAMETERS,
+        **_given(),
         "epochs": MOST_EPOCHS,
         "max_steps": trial.steps,
         "seed": trial.seed,

@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.recipe import demo_recipe
 from modelmill_jobs.children import start_child
 from modelmill_service_kit.machine_size import this_machine
 
@@ -108,7 +108,7 @@ async def _prepare(source: Path) -> float:
         started = time.perf_counter()
         request = {
             "files": [{"path": str(source), "format": source.suffix.removeprefix(".")}],
-            "spec": {**recipe.DATASET, "file_id": "file-bench"},
+            "spec": {**demo_recipe().dataset, "name": "bench", "file_id": "file-bench"},
             "folder": str(Path(place) / "dataset"),
             "max_row_bytes": MAX_ROW_BYTES,
             "processes": max(int(this_machine().cpus), 1),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.recipe import demo_mapping
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.domain.methods import DPO
@@ -74,7 +74,7 @@ def _draw(name: str, folder: Path) -> Path:
 def _spec(name: str) -> dict[str, Any]:
     kind = CORPORA[name]
     mapping = (
-        recipe.DATASET["mapping"]
+        demo_mapping()
         if kind is NOUNS
         else {"user_template": kind.template, "answer_template": "{label}"}
     )

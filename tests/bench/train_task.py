@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.recipe import demo_mapping
 from modelmill_tokenization import Turn
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from modelmill_trainer.domain.hyper_parameters import LORA, HyperParameters, decide
@@ -73,10 +73,10 @@ def scratch_folder() -> Path:
 
 
 def _turns(noun: dict[str, str]) -> list[Turn]:
-    user = recipe.USER_TEMPLATE.format(**noun)
+    mapping = demo_mapping()
     return [
-        Turn(role="system", content=recipe.SYSTEM_TURN),
-        Turn(role="user", content=user),
+        Turn(role="system", content=mapping["system_template"]),
+        Turn(role="user", content=mapping["user_template"].format(**noun)),
         Turn(role="assistant", content=noun["label"]),
     ]
 

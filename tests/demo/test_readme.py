@@ -5,10 +5,10 @@ import json
 import re
 from pathlib import Path
 
-from modelmill_cli.demo.recipe import ALIAS, SYSTEM_TURN
+from modelmill_cli.demo.base import BASE_NAME
+from modelmill_cli.demo.recipe import demo_mapping, demo_recipe
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-SYSTEM_MESSAGE = {"role": "system", "content": SYSTEM_TURN}
 
 
 def test_the_examples_begin_with_the_system_turn_of_training() -> None:
@@ -21,6 +21,12 @@ def test_the_examples_begin_with_the_system_turn_of_training() -> None:
     [body] = re.findall(r"curl .*?/v1/chat/completions.*?-d '(.*?)'", README, re.DOTALL)
     curl = json.loads(body)
 
-    assert (ast.literal_eval(call["model"]), curl["model"]) == (ALIAS, ALIAS)
-    assert ast.literal_eval(call["messages"])[0] == SYSTEM_MESSAGE
-    assert curl["messages"][0] == SYSTEM_MESSAGE
+    alias = demo_recipe().alias
+    system_message = {"role": "system", "content": demo_mapping()["system_template"]}
+    assert (ast.literal_eval(call["model"]), curl["model"]) == (alias, alias)
+    assert ast.literal_eval(call["messages"])[0] == system_message
+    assert curl["messages"][0] == system_message
+
+
+def test_the_recipe_begins_with_the_base_model_that_the_demo_makes() -> None:
+    assert demo_recipe().base == BASE_NAME

@@ -2,10 +2,17 @@
 
 import asyncio
 import io
+import json
 
 import grpc
 import pytest
-from modelmill_cli.trace_collector import TraceCollector, draw_trace, missing_parents, read_trace
+from modelmill_cli.trace_collector import (
+    TraceCollector,
+    draw_trace,
+    last_trace,
+    missing_parents,
+    read_trace,
+)
 from modelmill_testkit.waiting import eventually
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -43,6 +50,19 @@ async def test_a_trace_arrives_whole_and_is_drawn_with_its_edges(tmp_path):
     lines = [line for line in page.getvalue().splitlines() if "gateway" in line]
     assert ["chat" in lines[0], "guard" in lines[1]] == [True, True]
     assert lines[1].index("gateway") > lines[0].index("gateway")
+
+
+def test_the_last_trace_is_the_one_that_began_last_with_the_name(tmp_path):
+    file = tmp_path / "spans.jsonl"
+    assert last_trace(file, "chat") == []
+    begun = [("old", "chat", "", 1), ("new", "chat", "", 5), ("new", "guard", "s", 6)]
+    begun += [("within", "chat", "s", 9), ("other", "chats", "", 8)]
+    spans = [
+        {"trace": trace, "name": name, "span": name, "parent": parent, "start_ns": start}
+        for trace, name, parent, start in begun
+    ]
+    file.write_text("".join(json.dumps(span) + "\n" for span in spans))
+    assert [span["name"] for span in last_trace(file, "chat")] == ["chat", "guard"]
 
 
 async def test_spans_with_a_wrong_token_are_not_kept(tmp_path):

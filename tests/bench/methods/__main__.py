@@ -11,10 +11,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from modelmill_cli.commands.models import bring_in
-from modelmill_cli.demo import recipe as demo
-from modelmill_cli.demo.journey import prepare_base
-from modelmill_cli.gateway import DEFAULT_TENANT, connect, connect_locally
+from modelmill_cli.demo.base import DEMO_FOLDER, bring_base
+from modelmill_cli.gateway import connect, connect_locally
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.job_words import Job
@@ -62,7 +60,7 @@ def _arguments(given: list[str] | None) -> argparse.Namespace:
     parser.add_argument("recipe", type=Path, help="YAML; deploy/bench/methods.yaml")
     parser.add_argument("--keep", type=Path, required=True, help="folder for what is done")
     parser.add_argument(
-        "--data", type=Path, default=demo.DEMO_FOLDER, help="folder with the files of rows"
+        "--data", type=Path, default=DEMO_FOLDER, help="folder with the files of rows"
     )
     parser.add_argument("--results", type=Path, help="folder for the report; else as --keep")
     parser.add_argument("--running", action="store_true", help="use the Modelmill that runs")
@@ -88,7 +86,7 @@ async def _run(asked: argparse.Namespace, recipe: Recipe, console: Console) -> l
     asked.keep.mkdir(parents=True, exist_ok=True)
     async with _connection(state, options, asked.keep / "stack.log", console) as client:
         if recipe.wants_demo_base:
-            await _bring_demo_base(state)
+            await asyncio.to_thread(bring_base, state)
         try:
             return await asyncio.to_thread(_measure, asked, recipe, client, console)
         finally:
@@ -106,12 +104,6 @@ async def _connection(
     console.print(f"starting NATS and six services ({log_file} has their logs) ...")
     async with logged_stack(state, options, log_file) as stack:
         yield connect_locally(state, stack.runtime.http_url)
-
-
-async def _bring_demo_base(state: StateFolder) -> None:
-    folder = state.path / "base-model"
-    await prepare_base(demo.DEMO_FOLDER, folder)
-    await bring_in(state, folder, name=demo.BASE_NAME, tenant=DEFAULT_TENANT)
 
 
 def _measure(

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modelmill_cli.demo.recipe import BASE_NAME
+from modelmill_cli.demo.base import BASE_NAME
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.job_words import Job
 from modelmill_client import ApiStatusError, Modelmill

@@ -85,11 +85,11 @@ def follow_order(
         print_done(answer, str(answer["id"]), as_json=as_json)
         return
     job = followed(client, str(answer.get("job_id") or answer["id"]), as_json=as_json)
-    _wait_until_listed(client, dataset_of(job), (job["result"] or {}).get("version_id") or "")
+    wait_until_listed(client, dataset_of(job), (job["result"] or {}).get("version_id") or "")
     print_table_of({**job, **made}, result_facts(job), as_json=as_json)
 
 
-def _wait_until_listed(client: Modelmill, dataset_id: str, version_id: str) -> None:
+def wait_until_listed(client: Modelmill, dataset_id: str, version_id: str) -> None:
     """What a job makes is announced behind its success: the next command shall find it."""
     gives_up_at = time.monotonic() + LISTED_SECONDS
     while time.monotonic() < gives_up_at:

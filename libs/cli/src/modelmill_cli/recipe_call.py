@@ -1,9 +1,11 @@
 """A run of a recipe by a command: shown as it goes, and with a report at its end."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from modelmill_client import Modelmill
 from modelmill_recipes.api import Record
@@ -16,9 +18,14 @@ from modelmill_recipes.run_report import run_document, run_report
 from rich.console import Console
 
 from modelmill_cli.commands.models import bring_in
-from modelmill_cli.gateway import DEFAULT_TENANT
+from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally
+from modelmill_cli.interrupts import interruptible
+from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.run_table import view_on
+from modelmill_cli.stack import StackOptions
 from modelmill_cli.state_folder import StateFolder
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -68,3 +75,35 @@ class RecipeCall:
     def _imported(self, folder: Path) -> str:
         bringing = bring_in(self.state, folder, name=folder.name, tenant=DEFAULT_TENANT)
         return asyncio.run(bringing).version_id
+
+
+def in_own_stack(
+    state: StateFolder,
+    options: StackOptions,
+    console: Console,
+    work: Callable[[Modelmill], Made],
+    *,
+    stopping: str,
+) -> Made:
+    """Do work on NATS and the six services, started for it and stopped behind it.
+
+    Args:
+        work: Runs in a thread; Ctrl-C ends it at its next call.
+        stopping: Said at Ctrl-C.
+
+    Raises:
+        Interrupted: By Ctrl-C or SIGTERM.
+        StackFailedError: A service ends again and again.
+    """
+
+    async def run() -> Made:
+        log_file = state.path / "up.log"
+        console.print(f"starting NATS and six services ({log_file} has their logs) ...")
+        async with logged_stack(state, options, log_file) as stack:
+            client = connect_locally(state, stack.runtime.http_url)
+            try:
+                return await asyncio.to_thread(work, client)
+            finally:
+                client.close()  # ends the thread at its next call
+
+    return asyncio.run(interruptible(run(), lambda: console.print(stopping)))

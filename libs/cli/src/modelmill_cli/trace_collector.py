@@ -82,6 +82,15 @@ def read_trace(file: Path, trace_id: str) -> list[dict[str, Any]]:
     return sorted((s for s in spans if s["trace"] == trace_id), key=lambda s: s["start_ns"])
 
 
+def last_trace(file: Path, name: str) -> list[dict[str, Any]]:
+    """The spans of the trace that began last with a span of this name; empty where none did."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    named = [json.loads(line) for line in lines if name in line]
+    roots = [span for span in named if span["name"] == name and not span["parent"]]
+    begun = max(roots, key=lambda span: int(span["start_ns"]), default=None)
+    return read_trace(file, begun["trace"]) if begun else []
+
+
 def missing_parents(spans: Iterable[dict[str, Any]], *, root_parent: str = "") -> list[str]:
     """Names of spans whose parent was never received; `root_parent` is the client's own span."""
     spans = list(spans)

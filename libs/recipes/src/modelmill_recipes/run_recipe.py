@@ -44,6 +44,8 @@ class ToldStep:
     state: str = ""
     words: str = ""
     job_id: str = ""
+    seconds: float = 0.0
+    """Since the step before."""
 
 
 @dataclass
@@ -57,6 +59,8 @@ class RecipeResult:
     version_id: str = ""
     """Of the trained model."""
     training: Mapping[str, Any] = field(default_factory=dict)
+    build: Mapping[str, Any] = field(default_factory=dict)
+    """Figures of the build that follows by itself; empty where there is none."""
     served_version_id: str = ""
     """The trained model, or the build of it that serves its name."""
     evaluation: Mapping[str, Any] = field(default_factory=dict)
@@ -74,6 +78,11 @@ class _RecordedSteps(StepView):
     def __init__(self, view: StepView, steps: dict[str, ToldStep]) -> None:
         self._view = view
         self._steps = steps
+        self._since = time.monotonic()
+
+    def followed(self, step: str) -> None:
+        """Its job was shown until it succeeded."""
+        self._record("done", step, "")
 
     def kept(self, step: str, words: str) -> None:
         self._record("kept", step, words)
@@ -88,8 +97,9 @@ class _RecordedSteps(StepView):
         self._view.left(step, words)
 
     def _record(self, state: str, step: str, words: str) -> None:
-        told = self._steps.setdefault(step, ToldStep())
-        told.state, told.words = state, words
+        told, now = self._steps.setdefault(step, ToldStep()), time.monotonic()
+        told.state, told.words, told.seconds = state, words, now - self._since
+        self._since = now
 
 
 class RecipeRun:
@@ -175,9 +185,13 @@ class RecipeRun:
         made = self.made
         made.served_version_id = self._decided()
         if made.served_version_id:
+            made.steps["build"] = ToldStep(job_id=self._default_build())
             self._view.kept("build", made.served_version_id)
         else:
             self._follow_default_build()
+        if job_id := made.steps["build"].job_id:
+            result: Record = self._client.jobs.retrieve(job_id).get("result") or {}
+            made.build = result.get("summary") or {}
         for order in build_orders(self._recipe, made.version_id, made.dataset_id):
             self._job(order)
 
@@ -275,7 +289,7 @@ class RecipeRun:
                 )
             job_id = accepted.get("job_id") or accepted["id"]
             job = self._client.jobs.retrieve(job_id)
-            told = self.made.steps[order.step] = ToldStep(job_id=job_id)
+            self.made.steps[order.step] = ToldStep(job_id=job_id)
             if job["status"] == "succeeded":
                 self._view.kept(order.step, job_id)
                 return job, accepted
@@ -285,6 +299,6 @@ class RecipeRun:
                 self._client.jobs.resume(job_id)
             self.made.jobs.append(job_id)
             ended = self._follow(job_id, order.step)
-            told.state = "done"
+            self._view.followed(order.step)
             return ended, accepted
         raise AssertionError("keys do not end")

@@ -96,6 +96,7 @@ def run_document(recipe: Recipe, made: RecipeResult, client: Modelmill, url: str
         "digests": [dict(zip(columns, each, strict=True)) for each in _versions(made, client)],
         "dataset": made.dataset,
         "training": made.training,
+        "build": made.build,
         "scores": [asdict(score) for score in scores_of(made)],
         "protections": [*made.evaluation.get("protections", ())],
         "aliases": made.aliases,
@@ -122,13 +123,19 @@ def evaluation_scores(made: RecipeResult) -> Iterator[Score]:
                 yield Score(f"{suite}: {measure}", found["value"], found["low"], found["high"])
 
 
-def loss_curve(client: Modelmill, job_id: str) -> DrawnLosses | None:
-    """Of a training; None where fewer than two steps are told of."""
+def losses_of(client: Modelmill, job_id: str) -> dict[int, float]:
+    """Losses of a training by its steps."""
     by_step: dict[int, float] = {}
     for event in client.jobs.events(job_id) if job_id else ():
         facts: Record = event.get("data") or {}
         if facts.get("phase") == "train" and "loss" in facts:
             by_step[int(facts["step"])] = float(facts["loss"])
+    return by_step
+
+
+def loss_curve(client: Modelmill, job_id: str) -> DrawnLosses | None:
+    """Of a training; None where fewer than two steps are told of."""
+    by_step = losses_of(client, job_id)
     if len(by_step) < 2:
         return None
     steps = sorted(by_step)

