@@ -1,7 +1,7 @@
 """frontdoor.*: from wheels to an own model that answers, as a new user would go.
 
     make dist
-    python -m tests.bench.frontdoor --base FOLDER [--python python3.13] [--keep]
+    python -m tests.bench.frontdoor --base FOLDER [--python python3.13] [--only PART ...] [--keep]
 
 Everything happens in an empty folder outside the clone, with nothing of the clone but `dist/` and
 the base model, a Hugging Face folder that the user has (`deploy/demo/base_model.py` makes one).
@@ -15,23 +15,26 @@ tickets whose answer is the label, by `mill chat`.
 `frontdoor.second_run`: seconds of `mill run` again without a change, while `mill up` runs;
 `frontdoor.second_run_jobs`: jobs that it created.
 `frontdoor.size.*`: MB on disk of an environment with what the name says, by the sizes of its files.
-`--keep` writes deploy/bench/frontdoor.json, in place of the entries of the same ids there.
+`frontdoor.estimate.{fresh,earlier}.*`: the worst estimate of `mill run --plan` beside what the job
+took, in times too much or too little, over all recipes: on an installation that has done nothing,
+and with one row more on the same one. Needs an idle machine.
+`frontdoor.schema.mutations`: of the wrong recipes of libs/recipes/tests, those that are refused
+with the line of the fault. `frontdoor.schema.examples`: of the examples in deploy, those accepted.
+`frontdoor.rival.*`: what `rival_llama_factory` counts.
+`--only` measures parts: journey, sizes, estimates, schema, rival; the last two take no time.
+`--keep` writes deploy/bench/frontdoor.json, in place of the entries of the same ids there. Each
+entry has the commit and date of its own run.
 """
 
 import argparse
-import csv
-import itertools
 import json
-import os
-import random
-import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,116 +42,48 @@ from rich.console import Console
 
 from tests import run_record
 from tests.bench.figures import Entry
+from tests.bench.frontdoor_estimates import estimates
+from tests.bench.frontdoor_journey import (
+    DIST,
+    ROWS,
+    RUN,
+    TRAIN,
+    UP,
+    Journey,
+    install,
+    setup,
+    tickets,
+    write_tickets,
+)
 from tests.bench.report import show
+from tests.bench.rival_llama_factory import rival_entries
 
 RESULT = Path("deploy/bench/frontdoor.json")
-DIST = Path("dist")
 MOST_COMMANDS, MOST_MINUTES, MOST_SECOND_SECONDS = 8, 12.0, 5.0
-ROWS, ASKED, SEED = 360, 12, 20261129
-START_SECONDS = 120.0
-SIZES = {"serve": "modelmill", "train": "modelmill[train]", "client": "modelmill-client"}
-
-THINGS = {
-    "en": {
-        "billing": ["was charged twice", "needs an invoice", "wants the money back"],
-        "technical": ["sees a blank page", "cannot open the app", "gets an error at the start"],
-        "account": ["forgot the password", "wants another user name", "is locked out"],
-    },
-    "zh": {
-        "账单": ["被重复扣款", "需要发票", "想要退款"],
-        "技术": ["页面一片空白", "打不开应用", "启动时报错"],
-        "账户": ["忘记了密码", "想改用户名", "账号被锁定"],
-    },
-}
-WHO = {
-    "en": ["A customer", "Our colleague", "Mr. Brown", "A student", "The buyer", "Ms. Lee"],
-    "zh": ["客户", "我们的同事", "王先生", "一名学生", "买家", "李女士"],
-}
-WHEN = {
-    "en": ["since Monday", "again", "after the update", "on the phone", "this morning", "in May"],
-    "zh": ["从周一开始", "又一次", "更新之后", "在手机上", "今天早上", "五月份"],
-}
-
-
-def tickets() -> list[tuple[str, str]]:
-    """All tickets with their labels, shuffled; no text comes twice."""
-    every = [
-        (f"{who} {what} {when}." if language == "en" else f"{who}{when}{what}。", label)
-        for language, kinds in THINGS.items()
-        for label, whats in kinds.items()
-        for who, what, when in itertools.product(WHO[language], whats, WHEN[language])
-    ]
-    random.Random(SEED).shuffle(every)
-    return every
-
-
-@dataclass
-class Journey:
-    """What a user types, in an empty folder; each is counted."""
-
-    folder: Path
-    typed: list[str] = field(default_factory=list)
-
-    def type(self, command: str, *, expect: int = 0) -> str:
-        """Run a command as a shell does, and give what it said.
-
-        Raises:
-            SystemExit: it ended with another status; what it said is shown.
-        """
-        self.typed.append(command)
-        return self.run(command, expect=expect)
-
-    def run(self, command: str, *, expect: int = 0) -> str:
-        """The same, uncounted: to look at what happened."""
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=self.folder,
-            env=_environment(self.folder),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != expect:
-            sys.exit(f"{command!r} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    @contextmanager
-    def stack(self) -> Iterator[str]:
-        """`mill up` in another terminal, until the block ends; gives its address."""
-        command = "mill up --http-port 0"
-        self.typed.append(command)
-        with (self.folder / "up.out").open("w+", encoding="utf-8") as said:
-            up = subprocess.Popen(
-                ["bash", "-c", f"exec {command}"],
-                cwd=self.folder,
-                env=_environment(self.folder),
-                stdout=said,
-                stderr=subprocess.STDOUT,
+ASKED = 12
+PARTS = ("journey", "sizes", "estimates", "schema", "rival")
+INSTALLED = ("journey", "sizes", "estimates")
+"""Parts that install what `make dist` built."""
+TESTS = "libs/recipes/tests"
+SCHEMA: list[tuple[str, list[str], int]] = [
+    (
+        "mutations",
+        [
+            f"{TESTS}/test_recipe.py::test_{name}"
+            for name in (
+                "a_misspelt_field_is_refused_with_its_line_and_the_one_that_is_meant",
+                "a_wrong_value_is_refused_with_its_line_and_field",
             )
-            try:
-                yield _ready(up, Path(said.name))
-            finally:
-                up.send_signal(signal.SIGINT)
-                up.wait(60)
+        ],
+        50,
+    ),
+    ("examples", [f"{TESTS}/test_recipe_schema.py::test_the_schema_accepts_every_example"], 2),
+]
+"""Tests whose cases are counted, and how many there must be."""
+SIZES = {"serve": "modelmill", "train": TRAIN, "client": "modelmill-client"}
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """The caller's without its virtual environment."""
-    clean = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    return clean | {"PATH": f"{folder / 'venv' / 'bin'}:{os.environ['PATH']}", "COLUMNS": "200"}
-
-
-def _ready(up: subprocess.Popen[bytes], said: Path) -> str:
-    ends = time.monotonic() + START_SECONDS
-    while time.monotonic() < ends and up.poll() is None:
-        for line in said.read_text(encoding="utf-8").splitlines():
-            if line.startswith("ready: "):
-                return line.split()[1]
-        time.sleep(0.2)
-    sys.exit(f"mill up did not start:\n{said.read_text(encoding='utf-8')}")
-
-
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """What the journey measured."""
 
@@ -162,35 +97,26 @@ class Found:
 def go(folder: Path, base: Path, python: str) -> Found:
     """The whole journey, in an empty folder."""
     every = tickets()
-    with (folder / "tickets.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("text", "label"), *every[:ROWS]])
+    write_tickets(folder, every[:ROWS])
     # An English one first, then a Chinese one.
     held_out = every[ROWS : ROWS + ASKED]
     first = [next(it for it in held_out if it[0].isascii() is flag) for flag in (True, False)]
     asked = [*first, *(it for it in held_out if it not in first)]
     journey, began = Journey(folder), time.monotonic()
     places = {str(DIST.absolute()): "dist", str(base): "BASE", python: "python3"}
-    journey.type(f"{python} -m venv venv")
-    journey.type(install(SIZES["train"]))
-    journey.type(f"mill recipe new --data tickets.csv --kind classify --base {base}")
-    journey.type("mill run recipe.yaml")
+    for command in [*setup(base, python), RUN]:
+        journey.type(command)
     with journey.stack() as address:
         answers = [journey.type(_question(text)) for text, _ in asked[:2]]
         minutes = (time.monotonic() - began) / 60
         typed = [_without(places, command) for command in journey.typed]
         answers += [journey.run(_question(text)) for text, _ in asked[2:]]
         before, began = _jobs(journey, address), time.monotonic()
-        journey.run("mill run recipe.yaml")
+        journey.run(RUN)
         seconds = time.monotonic() - began
         created = _jobs(journey, address) - before
     right = sum(label == answer.strip() for (_, label), answer in zip(asked, answers, strict=True))
     return Found(minutes, typed, right, seconds, created)
-
-
-def install(what: str) -> str:
-    """The command that installs a distribution out of dist/."""
-    dist = DIST.absolute()
-    return f"venv/bin/pip install -q --find-links {dist} -c {dist}/constraints.txt '{what}'"
 
 
 def _without(places: Mapping[str, str], command: str) -> str:
@@ -213,6 +139,33 @@ def _jobs(journey: Journey, address: str) -> int:
         return len(json.load(answer)["data"])
 
 
+def schema_entries() -> list[Entry]:
+    """Wrong recipes and examples, as the tests of the recipes have them."""
+    lines = []
+    for name, tests, least in SCHEMA:
+        with TemporaryDirectory() as place:
+            report = Path(place) / "tests.xml"
+            command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
+            subprocess.run([*command, f"--junitxml={report}"], capture_output=True, check=False)
+            [suite] = ElementTree.parse(report).getroot()
+        whole = int(suite.attrib["tests"])
+        passed = whole - sum(int(suite.attrib[it]) for it in ("failures", "errors", "skipped"))
+        lines.append(
+            Entry(
+                f"frontdoor.schema.{name}",
+                passed,
+                "recipes",
+                "those there are",
+                passed / whole,
+                f">= {least}, and all",
+                passed == whole >= least,
+                (passed / whole, passed / whole),
+                f"{passed} of {whole}: {', '.join(tests)}",
+            )
+        )
+    return lines
+
+
 def size_of(what: str, python: str) -> float:
     """MB of an environment with a distribution and what it needs, beyond an empty one."""
     with TemporaryDirectory() as place:
@@ -227,8 +180,8 @@ def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def entries(found: Found, sizes: dict[str, float]) -> list[Entry]:
-    """What is kept."""
+def entries(found: Found) -> list[Entry]:
+    """Of the journey."""
     commands = len(found.commands)
     return [
         _entry("commands", commands, "commands", MOST_COMMANDS, "; ".join(found.commands)),
@@ -246,8 +199,12 @@ def entries(found: Found, sizes: dict[str, float]) -> list[Entry]:
             (found.right / ASKED, found.right / ASKED),
             f"{found.right} of {ASKED} held-out tickets, English and Chinese",
         ),
-        *(_entry(f"size.{name}", mb, "MB", None, SIZES[name]) for name, mb in sizes.items()),
     ]
+
+
+def size_entries(sizes: Mapping[str, float]) -> list[Entry]:
+    """Of environments, in MB."""
+    return [_entry(f"size.{name}", mb, "MB", None, SIZES[name]) for name, mb in sizes.items()]
 
 
 def _entry(name: str, value: float, unit: str, most: float | None, note: str) -> Entry:
@@ -267,31 +224,48 @@ def _entry(name: str, value: float, unit: str, most: float | None, note: str) ->
 def main() -> int:
     """Measure, show, and keep if asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.frontdoor")
-    parser.add_argument("--base", required=True, type=Path, help="Hugging Face folder")
+    parser.add_argument("--base", type=Path, help="Hugging Face folder, of what runs models")
     parser.add_argument("--python", default="python3", help="interpreter of the environments")
     parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of it")
     given = parser.parse_args()
-    if not DIST.is_dir():
+    if {*given.only} & {*INSTALLED} and not DIST.is_dir():
         sys.exit("there is no dist/: run `make dist` first")
-    with TemporaryDirectory(prefix="frontdoor-") as folder:
-        found = go(Path(folder), given.base.absolute(), given.python)
-    sizes = {name: size_of(what, given.python) for name, what in SIZES.items()}
-    lines = entries(found, sizes)
+    if {*given.only} & {"journey", "estimates"} and not given.base:
+        sys.exit("give --base a Hugging Face folder")
+    lines = [line for part in given.only for line in measured(part, given.base, given.python)]
     show(lines, Console())
     if given.keep:
-        _keep(lines)
+        keep(lines)
     return 0 if all(line.met is not False for line in lines) else 1
 
 
-def _keep(lines: Sequence[Entry]) -> None:
-    measured = {line.id for line in lines}
-    others = []
+def measured(part: str, base: Path | None, python: str) -> list[Entry]:
+    """The entries of a part."""
+    if part == "schema":
+        return schema_entries()
+    if part == "rival":
+        typed = [*setup(Path("BASE"), python), RUN, UP, _question("...")]
+        places = {str(DIST.absolute()): "dist"}
+        return rival_entries([_without(places, command) for command in typed])
+    if part == "sizes":
+        return size_entries({name: size_of(what, python) for name, what in SIZES.items()})
+    assert base is not None
+    with TemporaryDirectory(prefix="frontdoor-") as place:
+        work = go if part == "journey" else estimates
+        found = work(Path(place), base.absolute(), python)
+    return entries(found) if isinstance(found, Found) else found
+
+
+def keep(lines: Sequence[Entry]) -> None:
+    run = run_record.circumstances(())
+    own = {"commit": run["commit"], "date": run["date"]}
+    entries = {line.id: asdict(line) | own for line in lines}
     if RESULT.is_file():
-        kept = json.loads(RESULT.read_text(encoding="utf-8"))["entries"]
-        others = [one for one in kept if one["id"] not in measured]
-    run_record.save(
-        run_record.circumstances(()) | {"entries": [*map(asdict, lines), *others]}, RESULT
-    )
+        kept = json.loads(RESULT.read_text(encoding="utf-8"))
+        before = {"commit": kept["commit"], "date": kept["date"]}
+        entries = {one["id"]: before | one for one in kept["entries"]} | entries
+    run_record.save(run | {"entries": [*entries.values()]}, RESULT)
 
 
 if __name__ == "__main__":

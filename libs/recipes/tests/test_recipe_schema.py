@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import pytest
 from modelmill_recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[3]
@@ -14,8 +15,9 @@ def test_the_packaged_schema_is_made_from_the_api_document() -> None:
     assert PACKAGED.read_text(encoding="utf-8") == made, "run libs/recipes/tools/make_schema.py"
 
 
-def test_the_schema_accepts_every_example() -> None:
-    examples = sorted((ROOT / "deploy/recipes").glob("*.yaml"))
-    assert examples
-    for example in examples:
-        Recipe.load(example)
+EXAMPLES = [ROOT / "deploy/demo/recipe.yaml", *sorted((ROOT / "deploy/recipes").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.name)
+def test_the_schema_accepts_every_example(example: Path) -> None:
+    Recipe.load(example)
