@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
+from modelmill_cli.demo import journey
+from modelmill_cli.demo.report import DemoReport
 from modelmill_cli.gateway import local_token
 from modelmill_cli.job_watch import watch_job
 from modelmill_cli.recipe_tokens import BaseTokenCounter
@@ -230,6 +232,26 @@ async def test_a_run_that_ends_behind_any_of_its_calls_goes_on_from_there(
     assert await bench.jobs_named("interrupted") == 2
     assert more == 0
     assert made.aliases["interrupted"] == made.served_version_id
+
+
+async def test_the_demo_runs_its_recipe_asks_its_model_and_keeps_all_at_a_second_run(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(loop, tmp_path, "demo")
+    bench.file.write_text(bench.text)
+    monkeypatch.setattr(journey, "bring_base", lambda _: loop.base_version_id)
+    demo = journey.Journey(loop.state, Recipe.load(bench.file), Console(quiet=True))
+
+    first = await asyncio.to_thread(demo, loop.client)
+    assert first.asked.answered_by == first.ended.made.served_version_id
+    assert "content policy" in first.asked.refusal
+    assert first.losses
+    assert first.ended.made.build["bytes"] < first.ended.made.build["bytes_bf16"]
+
+    again = await asyncio.to_thread(demo, loop.client)
+    assert again.ended.made.jobs == []
+    assert again.ended.made.build == first.ended.made.build
+    DemoReport(again, loop.state.spans, 0, 1.0).show(Console(quiet=True))
 
 
 async def test_a_change_runs_what_depends_on_it_alone(loop: Loop, tmp_path: Path) -> None:
