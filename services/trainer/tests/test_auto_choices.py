@@ -16,7 +16,7 @@ from modelmill_trainer.domain.auto_choices import (
     decide_auto_choices,
 )
 from modelmill_trainer.domain.hyper_parameters import BOUNDS, HyperParameters, decide
-from modelmill_trainer.domain.methods import METHODS, OBJECTIVES
+from modelmill_trainer.domain.methods import LOW_RANK, METHODS, OBJECTIVES
 from modelmill_trainer.domain.training_plan import plan_training
 
 SMALL = 576
@@ -55,7 +55,7 @@ def test_automatic_values_are_within_bounds_and_have_a_reason(
 ) -> None:
     if (method, objective) == ("full", "kto"):
         return
-    own = {"lora_rank": rank} if method == "lora" else {}
+    own = {"lora_rank": rank} if method in LOW_RANK else {}
     choices = decide(method, {"gradient_accumulation_steps": parts} | own, objective=objective)
     assert set(choices.auto_fields) == {"learning_rate", "epochs", "batch_size"}
 

@@ -36,13 +36,13 @@ def unneeded(model: TrainedModel, row: Pack, *, backward: bool) -> float:
     return (12 if backward else 4) * features * (nodes**2 - nodes * (nodes + 1) / 2)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 @pytest.mark.parametrize("backward", [False, True])
 def test_flops_equal_those_that_torch_counts(
     tiny_base: Path, one_row: Pack, method: str, backward: bool
 ) -> None:
     # With dropout adapters are computed by PEFT's operations, all of which torch counts.
-    choices = decide(method, {"lora_dropout": 0.1} if method == "lora" else {})
+    choices = decide(method, {} if method == "full" else {"lora_dropout": 0.1})
     model = TrainedModel.load(tiny_base, choices, "mv-base")
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
         loss = answer_loss(model, one_row)

@@ -122,11 +122,6 @@ def test_a_field_that_does_not_apply_is_refused(method: str, objective: str, nam
         decide(method, given_once, objective=objective)
 
 
-def test_qlora_is_refused_with_its_requirements() -> None:
-    with pytest.raises(InvalidInputError, match="qlora needs a GPU and bitsandbytes"):
-        decide("qlora", {})
-
-
 def test_virtual_tokens_count_towards_the_context() -> None:
     with pytest.raises(InvalidInputError, match=r"\(500\) and virtual_tokens \(20\) is more than"):
         decide("prefix", {"max_tokens_per_row": 500}, context_tokens=512)

@@ -15,7 +15,9 @@ from modelmill_trainer.domain.hyper_parameters import decide
 from modelmill_trainer.training.model import TrainedModel
 from trainer_support.runs import pair_rows, stir
 
-pytestmark = [pytest.mark.heavy, pytest.mark.tier("drills")]
+SECONDS = 400
+"""For two dozen attempts; a minute on two idle cores."""
+pytestmark = [pytest.mark.heavy, pytest.mark.tier("drills"), pytest.mark.timeout(SECONDS + 20)]
 
 SCRIPT = Path(__file__).parent / "support" / "kill_and_resume.py"
 PREEMPTED = 3 << 8
@@ -38,6 +40,8 @@ RUNS = {
         **{"batch_size": 6, "gradient_accumulation_steps": 3},
         **{"lora_dropout": 0.1, "lora_rank": 4},
     },
+    # The base is packed into four bits again by each attempt.
+    "qlora": {"batch_size": 6, "gradient_accumulation_steps": 3, "lora_rank": 4},
     # What is compared with the base depends on what that was before the first step.
     "full dpo": {"batch_size": 6, "gradient_accumulation_steps": 1, "weight_decay": 0.1},
 }
@@ -99,7 +103,7 @@ def report(
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=SECONDS,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr

@@ -5,18 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill.trainer.v1.trainer_service_pb2 import (
-    TRAINING_METHOD_LORA,
-    TRAINING_METHOD_UNSPECIFIED,
-    TRAINING_OBJECTIVE_KTO,
-    TrainSpec,
-)
+from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_KTO, TrainSpec
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_trainer.choices import is_auto, set_method
-from modelmill_trainer.domain.methods import LORA
+from modelmill_trainer.choices import METHODS, is_auto, set_method
+from modelmill_trainer.domain.methods import LORA, LOW_RANK
 from modelmill_trainer.retry_until_known import retry_until_known
 
 ADAPTER_FORM = "adapter"
@@ -63,16 +58,16 @@ def _incompatibilities(
     named = f"adapter_version_id: {adapter.version_id}"
     if adapter.form != ADAPTER_FORM:
         yield f"{named} is of form {adapter.form}. Name an adapter, or none to start from the base"
-    elif earlier.get("method") != LORA:
+    elif earlier.get("method") not in LOW_RANK:
         yield (
             f"{named} was trained by method {earlier.get('method')}, and only a LoRA adapter can "
             f"be continued. Start from its base {adapter.parent_version_id}"
         )
     elif adapter.parent_version_id != wanted.base_version_id:
         yield f"base_version_id: the adapter's base is {adapter.parent_version_id}. Name that one"
-    if wanted.method not in (TRAINING_METHOD_UNSPECIFIED, TRAINING_METHOD_LORA):
+    if METHODS.get(wanted.method) not in LOW_RANK:
         yield (
-            "method: only method lora continues from an adapter. Use lora, or start from the base "
+            "method: only lora and qlora continue from an adapter. Use one, or start from the base "
             f"{adapter.parent_version_id}"
         )
     if wanted.objective == TRAINING_OBJECTIVE_KTO:

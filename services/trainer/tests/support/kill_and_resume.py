@@ -118,8 +118,9 @@ def main() -> None:
     order = json.loads(sys.stdin.read())
     requests = order["requests"]
     # transformers and PEFT import most of themselves when a model is made: before forking, once.
-    wanted = TrainRequest.from_json(next(iter(requests.values())))
-    TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
+    for request in requests.values():
+        wanted = TrainRequest.from_json(request)
+        TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
     # The machine is measured once, and what is here already is no garbage of any attempt's.
     peak = run_setup.peak_flops(torch.float32)
     run_setup.peak_flops = lambda _dtype: peak

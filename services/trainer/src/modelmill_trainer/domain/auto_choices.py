@@ -13,10 +13,10 @@ from typing import Any
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.json_value import JsonValue
-from modelmill_trainer.domain.methods import DPO, FULL, KTO, LORA, PREFIX, PROMPT
+from modelmill_trainer.domain.methods import DPO, FULL, KTO, LORA, LOW_RANK, PREFIX, PROMPT, QLORA
 
-RATES = {LORA: 5e-4, FULL: 5e-5}
-"""Of a model of `REFERENCE_WIDTH`, adapters at `REFERENCE_ALPHA`."""
+RATES = {LORA: 5e-4, QLORA: 5e-4, FULL: 5e-5}
+"""Of a model of `REFERENCE_WIDTH`, adapters at `REFERENCE_ALPHA`. QLoRA's is LoRA's, unmeasured."""
 REFERENCE_WIDTH, WIDTH_POWER = 2000, 0.781
 REFERENCE_ALPHA = 32
 SOFT_PROMPT_RATES = {PREFIX: 5e-2, PROMPT: 1e-2}
@@ -117,7 +117,7 @@ def _rate(choices: HyperParameters, facts: RunSize) -> tuple[float, str]:
     else:
         rate = RATES[method] * (REFERENCE_WIDTH / facts.width) ** WIDTH_POWER
         why = f"method {method} wants it of a model {facts.width} wide"
-        if method == LORA:
+        if method in LOW_RANK:
             rate *= REFERENCE_ALPHA / choices.lora_alpha
             why += f" at lora_alpha {choices.lora_alpha:g}"
     if objective in OBJECTIVE_SHARES:

@@ -6,8 +6,10 @@ PREFIX = "prefix"
 PROMPT = "prompt"
 QLORA = "qlora"
 AUTO = "auto"
-METHODS = (LORA, FULL, PREFIX, PROMPT)
+METHODS = (LORA, FULL, PREFIX, PROMPT, QLORA)
 """Resolved methods: `AUTO` is one of these when a run starts."""
+LOW_RANK = (LORA, QLORA)
+"""Methods that train a LoRA adapter: over the base as it is, or over the base in four bits."""
 VIRTUAL = (PREFIX, PROMPT)
 """Methods that train a soft prompt."""
 
@@ -23,11 +25,6 @@ PREFERENCES = (DPO, KTO)
 GUIDE_RATES = {LORA: 3e-5, FULL: 1e-5, PREFIX: 5e-3, PROMPT: 1e-2}
 GUIDE_PREFERENCE_SHARE = 0.1
 
-NO_QLORA = (
-    "method qlora needs a GPU and bitsandbytes, and no worker of this release has both. Use lora, "
-    "which keeps the base in bfloat16"
-)
-
 FOREIGN_TEACHER = (
     "its tokenizer or chat template differs from the base's, so that logits cannot be compared"
 )
@@ -37,10 +34,10 @@ OTHER_TEACHER = (
 )
 
 FIELDS_OF_METHODS: dict[str, tuple[str, ...]] = {
-    "lora_rank": (LORA,),
-    "lora_alpha": (LORA,),
-    "lora_dropout": (LORA,),
-    "target_modules": (LORA,),
+    "lora_rank": LOW_RANK,
+    "lora_alpha": LOW_RANK,
+    "lora_dropout": LOW_RANK,
+    "target_modules": LOW_RANK,
     "target_parameters": (LORA,),
     "virtual_tokens": VIRTUAL,
 }
@@ -69,8 +66,6 @@ def has_meaning(field: str, method: str, objective: str) -> bool:
 
 def errors_of_combination(method: str, objective: str) -> list[str]:
     """Errors of a method, an objective or their combination; empty if valid."""
-    if method == QLORA:
-        return [NO_QLORA]
     errors = []
     if method not in METHODS:
         errors.append(f"method must be one of {', '.join(METHODS)}")

@@ -160,7 +160,8 @@ def _refuse_rank(
 ) -> None:
     """Reject a rank above a layer's own: such an adapter would be larger than the layer."""
     shapes = {
-        name: tuple(layer.weight.shape)
+        # Not of the weight, which four-bit layers pack.
+        name: (layer.out_features, layer.in_features)
         for name, layer in _linear_layers(model)
         if name.rpartition(".")[2] in modules
     }

@@ -76,7 +76,7 @@ def likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
     """(answers,) summed log-likelihood of each answer, float32."""
     logits_P_V = model.logits(pack.tree, pack.predicting)  # noqa: N806 - shape suffix
     losses = torch.nn.functional.cross_entropy(
-        logits_P_V, torch.tensor(pack.targets), reduction="none"
+        logits_P_V, torch.tensor(pack.targets, device=logits_P_V.device), reduction="none"
     )
     return torch.stack([-part.sum() for part in torch.split(losses, pack.lengths)])
 

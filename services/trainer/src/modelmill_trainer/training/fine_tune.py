@@ -11,6 +11,7 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.methods import QLORA
 from modelmill_trainer.training.auto_choices import auto_choices_of
 from modelmill_trainer.training.checkpoint import TrainingProgress
 from modelmill_trainer.training.distributed.ranks import Ranks, SingleRank
@@ -32,6 +33,7 @@ from modelmill_trainer.training.run_setup import (
     DistributedRun,
     loop_of,
     model_of,
+    over_stored_base,
     plan_of,
     questions_of,
     read_splits,
@@ -102,7 +104,7 @@ def _train(
         splits[split] = with_references(splits[split], request, model, reference_progress(port))
     loop = loop_of(request, model, objective, splits, plan, port, cost_meter, distributed)
     loop.progress.decision = decision.as_json()
-    if ranks.is_leader:
+    if ranks.is_leader and request.hyper_parameters.method != QLORA:
         _evaluate_base(model, questions, loop.progress, port)
     loop.run()
     if distributed is not None:
@@ -112,27 +114,26 @@ def _train(
         model = model_of(request)
         model.load_weights(weights)
     model.round_to_stored()
+    loss = _valid_loss(objective, model, splits["valid"])
+    if request.hyper_parameters.method == QLORA:
+        model = over_stored_base(model, request)
+        _evaluate_base(model, questions, loop.progress, port)
     tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
     report = evaluation_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
     summary |= cost_meter.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
-    summary |= _assessed(objective, model, splits["valid"], summary)
+    summary |= loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
     parity = take_model_goldens(model, tokenizer, splits, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, request.hyper_parameters, parity)
 
 
-def _assessed(
-    objective: Objective,
-    model: TrainedModel,
-    valid: Sequence[TrainingExample],
-    summary: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Validation loss and assessment of the run."""
-    loss = {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
-    return loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
+def _valid_loss(
+    objective: Objective, model: TrainedModel, valid: Sequence[TrainingExample]
+) -> dict[str, float]:
+    return {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
 
 
 def _evaluate_base(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from modelmill_trainer.training.four_bits import weight_count
 from modelmill_trainer.training.token_tree import TokenTree
 
 FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = 2, 2, 2
@@ -49,7 +50,9 @@ class PassFlops:
         for weight in model.parameters():
             if weight.dim() < 2 or id(weight) == id(head_weight) or id(weight) in embeddings:
                 continue
-            counted[weight.requires_grad] += weight.numel() * (share if weight.dim() == 3 else 1.0)
+            counted[weight.requires_grad] += weight_count(weight) * (
+                share if weight.dim() == 3 else 1.0
+            )
         return cls(
             frozen_weights=counted[False],
             trained_weights=counted[True],

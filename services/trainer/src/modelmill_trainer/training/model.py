@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -11,10 +12,11 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.methods import FULL, LORA
+from modelmill_trainer.domain.methods import FULL, LORA, LOW_RANK, QLORA
 from modelmill_trainer.training import attention, soft_prompts
 from modelmill_trainer.training.adapters import add_lora, load_adapter, save_adapter
 from modelmill_trainer.training.flops import FlopCounter, PassFlops
+from modelmill_trainer.training.four_bits import nf4_config, use_expanded_products
 from modelmill_trainer.training.fused.decoder import fused
 from modelmill_trainer.training.packs import FUSED_PACK_NODES, PACK_NODES
 from modelmill_trainer.training.soft_prompts import SoftPrompt, TreeInputs, new_soft_prompt
@@ -57,16 +59,22 @@ class TrainedModel:
 
     @classmethod
     def load(
-        cls, folder: Path, choices: HyperParameters, base_name: str, adapter: Path | None = None
+        cls,
+        folder: Path,
+        choices: HyperParameters,
+        base_name: str,
+        adapter: Path | None = None,
+        device: str | None = None,
     ) -> "TrainedModel":
         """Load a Hugging Face folder for training.
 
         Args:
             adapter: Folder of the LoRA adapter to continue from; None for a new one from the seed.
+            device: Where it computes; None for `compute_device`.
         """
         torch.manual_seed(choices.seed)
-        model, stored_dtype = _read(folder, choices.method)
-        adapted = add_lora(model, choices, base_name) if choices.method == LORA else None
+        model, stored_dtype = _read(folder, choices.method, device or compute_device())
+        adapted = add_lora(model, choices, base_name) if choices.method in LOW_RANK else None
         if adapted is not None and adapter is not None:
             load_adapter(adapted, adapter)
         beginning = new_soft_prompt(model, choices, base_name)
@@ -75,7 +83,7 @@ class TrainedModel:
     @classmethod
     def load_frozen(cls, folder: Path) -> "TrainedModel":
         """Load a Hugging Face folder for inference only, without dropout."""
-        model, stored_dtype = _read(folder, LORA)
+        model, stored_dtype = _read(folder, LORA, compute_device())
         return cls(model.requires_grad_(False).eval(), None, folder, stored_dtype)
 
     @property
@@ -186,7 +194,7 @@ class TrainedModel:
         """(len(nodes), C) final hidden states of `nodes`."""
         self.work.add(tree, len(nodes))
         with self._autocast():
-            return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
+            return self._hidden_N_C(tree).index_select(0, self._tensor(nodes))
 
     def logits_of_states(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
         """(P, V) float32 logits from final hidden states."""
@@ -221,13 +229,17 @@ class TrainedModel:
                 for weight in self._model.parameters():
                     weight.copy_(weight.to(self._stored_dtype))
 
+    def _tensor(self, numbers: Sequence[Any]) -> Tensor:
+        return torch.tensor(numbers, device=self._model.device)
+
     def _hidden_N_C(self, tree: TokenTree) -> Tensor:
         if self._fused is not None:
             return self._fused.hidden_N_C(tree, adapted=not self._as_base)
         visible_N_N = tree.visible_N_N()  # noqa: N806
         mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._autocast_dtype or self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))
-        ids, positions = torch.tensor([tree.ids]), torch.tensor([tree.positions])
+        mask_N_N = mask_N_N.to(self._model.device)  # noqa: N806
+        ids, positions = self._tensor([tree.ids]), self._tensor([tree.positions])
         inputs = TreeInputs({"input_ids": ids}, mask_N_N, positions)
         if self._soft_prompt is not None and self._uses_soft_prompt:
             inputs = self._soft_prompt.tree_inputs(ids, mask_N_N, positions)
@@ -242,12 +254,16 @@ class TrainedModel:
         return hidden
 
 
-def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
+def _read(folder: Path, method: str, device: str) -> tuple[PreTrainedModel, torch.dtype]:
     """The model in its compute dtype, and the dtype of the stored weights."""
     attention.register()
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     # Read before loading, which overwrites config.dtype with the compute dtype.
     stored_dtype = config.dtype or torch.float32
+    packing: dict[str, Any] = {}
+    if method == QLORA:
+        # Packed where they stay, one by one; other weights are read and then moved.
+        packing = {"quantization_config": nf4_config(compute_dtype()), "device_map": {"": device}}
     model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=_weight_dtype(method),
@@ -255,7 +271,12 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        **packing,
     )
+    if method == QLORA:
+        use_expanded_products(model)
+    else:
+        model.to(device)
     fix_deepseek_v2(model)
     return model, stored_dtype
 
@@ -293,6 +314,11 @@ def fix_deepseek_v2(model: torch.nn.Module) -> None:
         experts = getattr(getattr(module, "config", None), "n_routed_experts", None)
         if experts and hasattr(module, "topk_method") and not hasattr(module, "num_experts"):
             module.num_experts = experts
+
+
+def compute_device() -> str:
+    """This process's GPU if there is one, else the processor."""
+    return f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
 
 
 def compute_dtype() -> torch.dtype:

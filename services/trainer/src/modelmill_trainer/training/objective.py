@@ -17,7 +17,9 @@ def answer_loss(model: TrainedModel, rows: Pack) -> Tensor:
     same weight in any pack or micro-batch.
     """
     logits = model.logits(rows.tree, rows.predicting)
-    return torch.nn.functional.cross_entropy(logits, torch.tensor(rows.targets), reduction="sum")
+    return torch.nn.functional.cross_entropy(
+        logits, torch.tensor(rows.targets, device=logits.device), reduction="sum"
+    )
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
 
 from modelmill_trainer.domain.child_requests import TrainRequest
+from modelmill_trainer.domain.methods import LORA
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed.ranks import Ranks
@@ -58,6 +60,8 @@ def set_up(request: TrainRequest, ranks: int) -> CostMeter:
     """Enable determinism, and start the cost meter."""
     # Only libraries use this generator; seeded so that they repeat.
     random.seed(request.hyper_parameters.seed)
+    # cuBLAS repeats its products with a workspace of a fixed size alone.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(request.threads or len(os.sched_getaffinity(0)))
     # Non-deterministic kernels raise an error, so that a resume is bit-exact.
     torch.use_deterministic_algorithms(True)
@@ -122,6 +126,18 @@ def model_of(request: TrainRequest) -> TrainedModel:
     """Load the model before its first step."""
     choices, name = request.hyper_parameters, request.base_version_id
     return TrainedModel.load(request.base_folder, choices, name, request.adapter_folder)
+
+
+def over_stored_base(model: TrainedModel, request: TrainRequest) -> TrainedModel:
+    """The trained adapter over the base as it is stored, which is what will be served.
+
+    In main memory: a base that is trained in four bits may be too large for the GPU.
+    """
+    choices = replace(request.hyper_parameters, method=LORA)
+    whole = TrainedModel.load(request.base_folder, choices, request.base_version_id, device="cpu")
+    whole.load_weights(model.trainable)
+    whole.train(False)
+    return whole
 
 
 def plan_of(request: TrainRequest, rows: int) -> TrainingPlan:

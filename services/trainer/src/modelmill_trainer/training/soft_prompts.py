@@ -126,10 +126,10 @@ class PromptTuning:
         words_1_N_C = self._words(ids)  # noqa: N806
         prompt_1_V_C = self.weight.to(words_1_N_C.dtype)[None]  # noqa: N806
         mask = mask_N_N.new_zeros((virtual + nodes, virtual + nodes))
-        mask[:virtual, :virtual] = _causal(virtual, mask.dtype)
+        mask[:virtual, :virtual] = _causal(virtual, mask)
         mask[:virtual, virtual:] = float("-inf")
         mask[virtual:, virtual:] = mask_N_N
-        ahead = torch.arange(virtual)[None]
+        ahead = torch.arange(virtual, device=positions.device)[None]
         return TreeInputs(
             {"inputs_embeds": torch.cat([prompt_1_V_C, words_1_N_C], dim=1)},
             mask,
@@ -166,7 +166,7 @@ def new_soft_prompt(
     virtual = choices.virtual_tokens
     words: Any = model.get_input_embeddings()
     drawn = torch.Generator().manual_seed(choices.seed)
-    ids = torch.randint(0, len(words.weight), (1, virtual), generator=drawn)
+    ids = torch.randint(0, len(words.weight), (1, virtual), generator=drawn).to(model.device)
     if choices.method == PREFIX:
         return _prefix_of(model, ids, base_name)
     with torch.no_grad():
@@ -179,8 +179,8 @@ def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> PrefixTun
     cache = DynamicCache()
     model.base_model(
         input_ids=ids,
-        attention_mask=_causal(virtual, model.dtype)[None, None],
-        position_ids=torch.arange(virtual)[None],
+        attention_mask=_causal(virtual, model.get_input_embeddings().weight)[None, None],
+        position_ids=torch.arange(virtual, device=ids.device)[None],
         past_key_values=cache,
         use_cache=True,
     )
@@ -200,10 +200,9 @@ def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> PrefixTun
     return PrefixTuning(weight, (virtual, len(both) // 2, heads, width), base_name)
 
 
-def _causal(count: int, dtype: torch.dtype) -> Tensor:
-    """Causal additive mask."""
-    later = torch.ones((count, count), dtype=torch.bool).triu(diagonal=1)
-    return torch.zeros((count, count), dtype=dtype).masked_fill_(later, float("-inf"))
+def _causal(count: int, like: Tensor) -> Tensor:
+    """Causal additive mask, of dtype and device of `like`."""
+    return like.new_full((count, count), float("-inf")).triu(diagonal=1)
 
 
 def _save(config: PeftConfig, weight: Tensor, base_name: str, folder: Path) -> None:

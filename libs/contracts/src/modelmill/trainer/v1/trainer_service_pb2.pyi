@@ -39,7 +39,7 @@ class _TrainingMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Traini
     TRAINING_METHOD_AUTO: _TrainingMethod.ValueType  # 5
     """Becomes LORA or FULL, by rows, memory and objective; method_reason says why."""
     TRAINING_METHOD_QLORA: _TrainingMethod.ValueType  # 6
-    """Low-rank adapters on a base of 4 bits (Dettmers et al. 2023). Refused: it needs a GPU and bitsandbytes."""
+    """Low-rank adapters, trained over the base in 4 bits (Dettmers et al. 2023) and served over the whole base."""
 
 class TrainingMethod(_TrainingMethod, metaclass=_TrainingMethodEnumTypeWrapper):
     """Which weights change."""
@@ -57,7 +57,7 @@ TRAINING_METHOD_PROMPT: TrainingMethod.ValueType  # 4
 TRAINING_METHOD_AUTO: TrainingMethod.ValueType  # 5
 """Becomes LORA or FULL, by rows, memory and objective; method_reason says why."""
 TRAINING_METHOD_QLORA: TrainingMethod.ValueType  # 6
-"""Low-rank adapters on a base of 4 bits (Dettmers et al. 2023). Refused: it needs a GPU and bitsandbytes."""
+"""Low-rank adapters, trained over the base in 4 bits (Dettmers et al. 2023) and served over the whole base."""
 Global___TrainingMethod: _TypeAlias = TrainingMethod  # noqa: Y015
 
 class _TrainingObjective:

@@ -23,7 +23,10 @@ class RankGroup:
     def __init__(self) -> None:
         self.rank = int(os.environ["RANK"])
         self.size = int(os.environ["WORLD_SIZE"])
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        backend = "gloo"
+        if torch.cuda.is_available():
+            backend = "nccl"
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         collectives.init_process_group(backend, timeout=PATIENCE)
         # Flags and sums are CPU tensors, whatever device the model uses.
         self._gloo_group = collectives.new_group(backend="gloo", timeout=PATIENCE)

@@ -51,7 +51,7 @@ class DistillationObjective:
             with torch.no_grad():
                 teacher_P_C = self._teacher.states(part.tree, part.predicting)  # noqa: N806
             student_P_C = model.states(part.tree, part.predicting)  # noqa: N806 - shape suffix
-            targets = torch.tensor(part.targets)
+            targets = torch.tensor(part.targets, device=student_P_C.device)
             self._tokens += len(targets)
             yield self._summed(model, student_P_C, teacher_P_C, targets)
 

@@ -63,7 +63,8 @@ class DpoObjective:
                 reference = torch.tensor(known).flatten()
             else:
                 reference = base_likelihoods(model, pack)
-            gained = (likelihoods(model, pack) - reference).view(-1, 2)
+            own = likelihoods(model, pack)
+            gained = (own - reference.to(own.device)).view(-1, 2)
             margins = self._beta * (gained[:, 0] - gained[:, 1])
             self._margins += margins.detach().tolist()
             yield -torch.nn.functional.logsigmoid(margins).sum()
@@ -123,8 +124,9 @@ class KtoObjective:
         signs = [sign for group in groups for sign in (1.0, -1.0)[: len(group)]]
         for pack in pack_answers(groups, max_nodes=model.pack_nodes):
             count = len(pack.lengths)
-            sign, signs = torch.tensor(signs[:count]), signs[count:]
             reference = base_likelihoods(model, pack)
+            sign = torch.tensor(signs[:count], device=reference.device)
+            signs = signs[count:]
             gained = likelihoods(model, pack) - reference
             self._remember(gained.detach(), sign)
             yield (1 - torch.sigmoid(self._beta * sign * (gained - self._drift))).sum()
