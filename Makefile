@@ -25,7 +25,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -63,7 +63,7 @@ test: install ## Every test but the drills: real services, real processes, a rea
 	$(PYTEST) --tier test $(call workers,3,loadfile)
 
 second-python-test: ## `make test` on another Python, in an environment of its own: SECOND_PYTHON=python3.13
-	$(MAKE) test VENV=build/$(SECOND_PYTHON) PYTHON=$(SECOND_PYTHON)
+	$(MAKE) test VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
 	$(PYTEST) --only-tier drills $(call workers,2,loadfile)
@@ -119,6 +119,7 @@ chaos-keep: install ## The same; a complete run of a commit becomes deploy/chaos
 
 images: ## Build every container image; BASE_IMAGE= chooses the Python to build on
 	@deploy/compose/build-images
+	@deploy/compose/build-images all-in-one
 
 compose-test: install ## The loop in containers, each of which crashes once; needs Docker
 	@$(BIN)/python -m tests.compose
@@ -126,8 +127,12 @@ compose-test: install ## The loop in containers, each of which crashes once; nee
 telemetry-test: install ## Dashboards, alerts and traces against a real stack and a real Prometheus
 	$(BIN)/python -m pytest -q tests/telemetry
 
-stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket
-	$(BIN)/python -m pytest -q tests/stacks
+stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket; the GPU check's program
+	$(BIN)/python -m pytest -q tests/stacks tests/gpu_check
+
+# No target it depends on: there is no network, and torch is that of the machine.
+gpu-check: ## LoRA, QLoRA, ZeRO-3, exact resume, the engines on a GPU; needs torch, nothing installed; build/gpu_check.json
+	@python3 -m tests.gpu_check $(ARGS)
 
 triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server
 	$(BIN)/python -m tests.triton $(ARGS)
@@ -208,6 +213,7 @@ bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/ins
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras
 	$(foreach s,$(SERVICES),$(COMPILE) -c constraints.txt -o services/$(s)/requirements.txt services/$(s)/pyproject.toml$(newline))
+	$(COMPILE) -c constraints.txt -o deploy/all-in-one/requirements.txt libs/cli/pyproject.toml --extra train
 	$(COMPILE) -c constraints.txt -o deploy/bench/requirements.txt pyproject.toml --group bench
 	$(COMPILE) -o deploy/triton/requirements.txt deploy/triton/requirements.in
 	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in

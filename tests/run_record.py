@@ -76,5 +76,8 @@ def _version(package: str) -> str | None:
 
 
 def _git(*arguments: str) -> str:
-    ended = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    try:
+        ended = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # a copy of the tree, on a machine without git
+        return ""
     return ended.stdout.strip()

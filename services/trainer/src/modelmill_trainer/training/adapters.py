@@ -159,7 +159,7 @@ def _refuse_rank(
     model: torch.nn.Module, modules: list[str], parameters: list[str], rank: int
 ) -> None:
     """Reject a rank above a layer's own: such an adapter would be larger than the layer."""
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         # Not of the weight, which four-bit layers pack.
         name: (layer.out_features, layer.in_features)
         for name, layer in _linear_layers(model)

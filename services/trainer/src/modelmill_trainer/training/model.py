@@ -276,7 +276,7 @@ def _read(folder: Path, method: str, device: str) -> tuple[PreTrainedModel, torc
     if method == QLORA:
         use_expanded_products(model)
     else:
-        model.to(device)
+        model.to(torch.device(device))  # type: ignore[arg-type]
     fix_deepseek_v2(model)
     return model, stored_dtype
 

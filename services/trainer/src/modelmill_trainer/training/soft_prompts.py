@@ -176,10 +176,11 @@ def new_soft_prompt(
 @torch.no_grad()
 def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> PrefixTuning:
     virtual = ids.shape[1]
+    words: Any = model.get_input_embeddings()
     cache = DynamicCache()
     model.base_model(
         input_ids=ids,
-        attention_mask=_causal(virtual, model.get_input_embeddings().weight)[None, None],
+        attention_mask=_causal(virtual, words.weight)[None, None],
         position_ids=torch.arange(virtual, device=ids.device)[None],
         past_key_values=cache,
         use_cache=True,
