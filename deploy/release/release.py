@@ -24,7 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CHANGELOG, RECORD, DIST = Path("CHANGELOG.md"), Path("deploy/releases.json"), Path("dist")
 BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
 """`NAME@sha256:...` of a registry, or the id of a local image."""
-IMAGES = ("nats", "data-prep", "gateway", "moderation", "trainer", "optimizer-builder", "inference")
+IMAGES = (
+    *("nats", "data-prep", "gateway", "moderation", "trainer", "optimizer-builder", "inference"),
+    "all-in-one",
+)
 
 
 class ReleaseError(Exception):

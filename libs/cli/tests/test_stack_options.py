@@ -2,10 +2,20 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from modelmill_cli import stack
-from modelmill_cli.stack import HOST, SERVICES, StackOptions, require_all_services
+from modelmill_cli.keys import LocalKeys
+from modelmill_cli.stack import (
+    HOST,
+    SERVICES,
+    StackOptions,
+    StackSecrets,
+    Wiring,
+    require_all_services,
+)
+from modelmill_cli.state_folder import StateFolder
 from modelmill_service_kit.errors import PreconditionError
 
 
@@ -29,6 +39,25 @@ def test_the_port_of_the_api_is_the_one_that_was_asked_for_or_its_holder_is_name
             taken.__enter__()
     with StackOptions(http_port=port).held_ports() as ports:
         assert ports["gateway"]["http"] == port
+
+
+def test_only_the_http_api_leaves_loopback(tmp_path: Path):
+    options, state = StackOptions(http_port=0, http_host="0.0.0.0"), StateFolder(tmp_path)
+    with state.locked(), options.held_ports() as ports:
+        (keys := LocalKeys(state.keys)).ensure()
+        wiring = Wiring(state, options, keys, StackSecrets(), ports, 0)
+        told = {name: wiring.environment(name) for name in SERVICES}
+
+    gateway = told["gateway"]
+    assert gateway["GATEWAY_HTTP_ADDRESS"] == f"0.0.0.0:{ports['gateway']['http']}"
+    addresses = [
+        value
+        for name, environment in told.items()
+        for key, value in environment.items()
+        if key.endswith("_ADDRESS") and key != "GATEWAY_HTTP_ADDRESS"
+    ]
+    assert addresses
+    assert all(address.startswith("127.0.0.1:") for address in addresses)
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

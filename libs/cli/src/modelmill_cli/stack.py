@@ -108,6 +108,8 @@ class StackOptions:
     """Whether services prove to each other who they are."""
     artifacts: str = ""
     """Where artifacts are kept; empty for the state folder. `AWS_*` say how to reach a bucket."""
+    http_host: str = HOST
+    """Where the gateway's HTTP API listens; all else stays on loopback."""
     overrides: dict[str, str] = field(default_factory=dict)
 
     def refuse_taken_ports(self) -> None:
@@ -250,7 +252,9 @@ class Wiring:
 
     def _addresses(self, name: str) -> dict[str, str]:
         """Where it listens, also when it is started again: its peers look for it there."""
-        return {f"{kind}_address": f"{HOST}:{port}" for kind, port in self.ports[name].items()}
+        hosts = {"http": self.options.http_host}
+        ports = self.ports[name].items()
+        return {f"{kind}_address": f"{hosts.get(kind, HOST)}:{port}" for kind, port in ports}
 
     def _peers(self, name: str) -> dict[str, str]:
         called: dict[str, tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.logged_stack import is_news, logged_stack, readable
-from modelmill_cli.stack import HOW_TO_INSTALL, StackOptions, missing_services
+from modelmill_cli.stack import HOST, HOW_TO_INSTALL, StackOptions, missing_services
 from modelmill_cli.state_folder import StateFolder
 
 COLOURS = {
@@ -24,9 +24,7 @@ COLOURS = {
 }
 
 
-HttpPort = Annotated[
-    int, typer.Option("--http-port", "--port", help="Port of the HTTP API, on loopback.")
-]
+HttpPort = Annotated[int, typer.Option("--http-port", "--port", help="Port of the HTTP API.")]
 
 
 def up(
@@ -45,9 +43,18 @@ def up(
     artifacts: Annotated[
         str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
     ] = "",
+    http_host: Annotated[
+        str,
+        typer.Option(
+            help="IP address of the HTTP API. Other than loopback needs "
+            "GATEWAY_PLAINTEXT_BEHIND_PROXY=true, and a proxy that adds TLS."
+        ),
+    ] = HOST,
 ) -> None:
     """Run NATS and the six services until Ctrl-C, on loopback, with new secrets."""
-    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts)
+    options = StackOptions(
+        http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts, http_host
+    )
     console = Console(highlight=False)
     was_ready = asyncio.Event()
     run = _run(context.obj, options, console, was_ready)
