@@ -57,13 +57,12 @@ def up(
     )
     console = Console(highlight=False)
     was_ready = asyncio.Event()
-    run = _run(context.obj, options, console, was_ready)
 
     def say_stopping() -> None:
         console.print("stopping; what was accepted is kept, `mill up` goes on with it")
 
     try:
-        asyncio.run(interruptible(run, say_stopping))
+        asyncio.run(interruptible(_run(context.obj, options, console, was_ready), say_stopping))
     except Interrupted:
         # Ctrl-C is how it is meant to end, once it runs.
         if not was_ready.is_set():

@@ -31,10 +31,9 @@ from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.run_result import assessment_of, summary_of, write_folder
 from modelmill_trainer.training.run_setup import (
     DistributedRun,
+    as_served,
     loop_of,
     model_of,
-    over_stored_base,
-    plan_of,
     questions_of,
     read_splits,
     reference_progress,
@@ -97,12 +96,11 @@ def _train(
     questions = questions_of(request, tokenizer)
     decision = auto_choices_of(request, splits, port, ranks)
     request = replace(request, hyper_parameters=decision.apply(request.hyper_parameters))
-    plan = plan_of(request, len(splits["train"]))
     model = model_of(request)
     objective = make_objective(request)
     for split in ("train", "valid"):
         splits[split] = with_references(splits[split], request, model, reference_progress(port))
-    loop = loop_of(request, model, objective, splits, plan, port, cost_meter, distributed)
+    loop = loop_of(request, model, objective, splits, port, cost_meter, distributed)
     loop.progress.decision = decision.as_json()
     if ranks.is_leader and request.hyper_parameters.method != QLORA:
         _evaluate_base(model, questions, loop.progress, port)
@@ -115,9 +113,8 @@ def _train(
         model.load_weights(weights)
     model.round_to_stored()
     loss = _valid_loss(objective, model, splits["valid"])
-    if request.hyper_parameters.method == QLORA:
-        model = over_stored_base(model, request)
-        _evaluate_base(model, questions, loop.progress, port)
+    model = as_served(model, request)
+    _evaluate_base(model, questions, loop.progress, port)
     tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
     report = evaluation_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)

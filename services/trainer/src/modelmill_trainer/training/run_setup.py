@@ -15,7 +15,7 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
 
 from modelmill_trainer.domain.child_requests import TrainRequest
-from modelmill_trainer.domain.methods import LORA
+from modelmill_trainer.domain.methods import LORA, QLORA
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed.ranks import Ranks
@@ -128,11 +128,13 @@ def model_of(request: TrainRequest) -> TrainedModel:
     return TrainedModel.load(request.base_folder, choices, name, request.adapter_folder)
 
 
-def over_stored_base(model: TrainedModel, request: TrainRequest) -> TrainedModel:
-    """The trained adapter over the base as it is stored, which is what will be served.
+def as_served(model: TrainedModel, request: TrainRequest) -> TrainedModel:
+    """The model as engines will run it: what QLoRA trained is put over the base as it is stored.
 
     In main memory: a base that is trained in four bits may be too large for the GPU.
     """
+    if request.hyper_parameters.method != QLORA:
+        return model
     choices = replace(request.hyper_parameters, method=LORA)
     whole = TrainedModel.load(request.base_folder, choices, request.base_version_id, device="cpu")
     whole.load_weights(model.trainable)
@@ -140,7 +142,7 @@ def over_stored_base(model: TrainedModel, request: TrainRequest) -> TrainedModel
     return whole
 
 
-def plan_of(request: TrainRequest, rows: int) -> TrainingPlan:
+def _plan_of(request: TrainRequest, rows: int) -> TrainingPlan:
     order, repeats = read_order(request.dataset_folder, rows)
     return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)
 
@@ -174,11 +176,11 @@ def loop_of(
     model: TrainedModel,
     objective: Objective,
     splits: Mapping[str, Sequence[TrainingExample]],
-    plan: TrainingPlan,
     port: ChildPort,
     cost_meter: CostMeter,
     distributed: DistributedRun | None,
 ) -> TrainingLoop:
+    plan = _plan_of(request, len(splits["train"]))
     update = distributed.update_of(model) if distributed else None
     ranks = distributed.ranks if distributed else None
     weights = distributed.weights if distributed else None
