@@ -44,11 +44,7 @@ def up(
         str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
     ] = "",
     http_host: Annotated[
-        str,
-        typer.Option(
-            help="IP address of the HTTP API. Other than loopback needs "
-            "GATEWAY_PLAINTEXT_BEHIND_PROXY=true, and a proxy that adds TLS."
-        ),
+        str, typer.Option(help="Address of the HTTP API; beyond loopback a proxy must add TLS.")
     ] = HOST,
 ) -> None:
     """Run NATS and the six services until Ctrl-C, on loopback, with new secrets."""

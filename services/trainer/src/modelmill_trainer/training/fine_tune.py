@@ -90,8 +90,7 @@ def _train(
 ) -> _Made | None:
     ranks: Ranks = distributed.ranks if distributed else SingleRank()
     cost_meter = set_up(request, ranks.size)
-    tokenizer = BoundedTokenizer.load(request.base_folder)
-    require_special_tokens(request.base_folder, tokenizer)
+    tokenizer = _tokenizer_of(request)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
     decision = auto_choices_of(request, splits, port, ranks)
@@ -125,6 +124,12 @@ def _train(
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, request.hyper_parameters, parity)
+
+
+def _tokenizer_of(request: TrainRequest) -> BoundedTokenizer:
+    tokenizer = BoundedTokenizer.load(request.base_folder)
+    require_special_tokens(request.base_folder, tokenizer)
+    return tokenizer
 
 
 def _valid_loss(
