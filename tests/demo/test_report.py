@@ -10,6 +10,8 @@ from modelmill_cli.recipe_call import EndedRun
 from modelmill_recipes.run_recipe import RecipeResult, ToldStep
 from rich.console import Console
 
+from tests.bench.demo import kept
+
 MEASURED = json.loads(
     (Path(__file__).parents[2] / "deploy" / "demo" / "measured.json").read_text(encoding="utf-8")
 )
@@ -52,3 +54,12 @@ def test_programs_read_the_runs_document_with_the_demos_own_figures(tmp_path: Pa
     assert kept["seconds"] == {"base model": 1.5, "training": 80.0}
     assert kept["answer"] == MEASURED["answer"]
     assert kept["machine"]["processor"]
+
+
+def test_what_is_kept_says_commit_and_load_and_nothing_of_the_run_alone(tmp_path: Path) -> None:
+    figures = {"report": "/somewhere", "request": {"curl": "http://x"}, "answer": "food"}
+    measured = kept(figures, 0.5)
+    assert measured["answer"] == "food"
+    assert measured["load_average_before"] == 0.5
+    assert measured["commit"]
+    assert not {"report", "request"} & {*measured}
