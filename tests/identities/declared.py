@@ -77,7 +77,8 @@ def _stream(stream: Stream) -> Iterator[Case]:
     for verb in ("CREATE", "UPDATE", "PURGE", "DELETE"):
         yield Case("publish", f"{API}.STREAM.{verb}.{name}", deployer)
     yield Case("publish", f"{API}.STREAM.MSG.GET.{name}", _readers_of_all(stream))
-    for verb in ("MSG.DELETE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"):
+    yield Case("publish", f"{API}.STREAM.MSG.DELETE.{name}", frozenset({stream.eraser}))
+    for verb in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"):
         yield Case("publish", f"{API}.STREAM.{verb}.{name}", NOBODY)
     for row in stream.rows:
         yield Case("publish", f"{API}.DIRECT.GET.{name}.{row.template}", NOBODY)

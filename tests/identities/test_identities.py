@@ -187,7 +187,8 @@ async def test_a_service_waits_for_its_streams_and_says_who_makes_them(
     async with run_nats(tmp_path / "nats", people.authorization()) as empty:
         monkeypatch.setattr("modelmill_bus.link.START_SECONDS", 0.5)
         with pytest.raises(
-            UnavailableError, match=r"no streams POLICIES, AUDIT: .*modelmill_bus\.deploy"
+            UnavailableError,
+            match=r"no streams POLICIES, TENANTS, ERASURES, AUDIT: .*modelmill_bus\.deploy",
         ):
             async with Bus.connect(empty.url, people.seed("moderation"), name="moderation"):
                 pass

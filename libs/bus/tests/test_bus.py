@@ -50,6 +50,17 @@ async def test_the_same_message_id_is_stored_once(bus):
     assert await bus.last_sequence("MODELS") == 1
 
 
+async def test_an_erased_message_is_gone_and_no_longer_the_newest(bus):
+    for name in ("mv-1", "mv-2"):
+        await bus.publish(MODEL_READY, ModelReady(version_id=name))
+    await bus.erase("MODELS", 2)
+    await bus.erase("MODELS", 2)
+
+    assert await bus.body_at("MODELS", 2) is None
+    assert await bus.last_sequence("MODELS") == 1
+    assert [each.body.version_id async for each in bus.replay([MODEL_READY])] == ["mv-1"]
+
+
 async def test_a_message_carries_cloudevents_attributes_and_snake_case_json(bus):
     await bus.publish(MODEL_READY, ModelReady(version_id="mv-1", size_bytes=5), msg_id="mv-1")
     raw = await bus._link.js.get_last_msg("MODELS", MODEL_READY)

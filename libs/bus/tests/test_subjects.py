@@ -120,7 +120,6 @@ async def test_the_broker_has_every_stream_of_the_table_as_the_table_says(broker
         assert sorted(infos[stream.name].subjects) == sorted(stream.subjects)
     jobs, progress = infos["JOBS"], infos["PROGRESS"]
     assert (jobs.storage, jobs.retention, jobs.discard) == ("file", "limits", "new")
-    assert jobs.deny_delete
     assert jobs.max_bytes > 0
     assert jobs.max_age == 0
     assert jobs.duplicate_window == 24 * 3600

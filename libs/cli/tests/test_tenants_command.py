@@ -1,5 +1,6 @@
 """`mill tenants`: what an operator says and reads, and with which credential."""
 
+import io
 import json
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -16,6 +17,13 @@ from modelmill_cli.state_folder import Runtime, StateFolder
 
 LIMITS = ("requests_per_minute", "tokens_per_minute", "parallel_requests", "tokens", "money")
 USAGE = {"tokens": 77, "money": "0.5", "leased_tokens": 0, "leased_money": "0", "period_start": 1}
+
+
+class Terminal(io.StringIO):
+    """A person who writes this."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Gateway(ThreadingHTTPServer):
@@ -53,6 +61,13 @@ class _Handler(Handler):
             self.server.tenant["status"] = "suspended"
         elif self.path.endswith("/resume"):
             self.server.tenant["status"] = "active"
+        self._say(self.server.tenant)
+
+    def do_DELETE(self) -> None:
+        if self.server.tenant["status"] != "deleted":
+            self.server.tenant |= {"status": "deleted", "removed": {"files": 3, "jobs": 5}}
+            self._say(self.server.tenant | {"status": "deleting"})
+            return
         self._say(self.server.tenant)
 
     def do_PUT(self) -> None:
@@ -108,6 +123,33 @@ def test_a_suspension_says_how_it_ends(gateway: Gateway, capsys: pytest.CaptureF
 
     assert run_app(["tenants", "resume", "acme"]) == 0
     assert gateway.tenant["status"] == "active"
+
+
+def test_a_deletion_is_confirmed_by_name_or_by_yes(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert run_app(["tenants", "delete", "acme"]) == 2
+    assert "Say --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", Terminal("acm\n"))
+    assert run_app(["tenants", "delete", "acme"]) == 2
+    assert "'acm' is not 'acme'. Nothing was deleted" in capsys.readouterr().err
+    assert gateway.tenant["status"] == "active"
+
+    monkeypatch.setattr("sys.stdin", Terminal("acme\n"))
+    assert run_app(["tenants", "delete", "acme"]) == 0
+    assert gateway.tenant["status"] == "deleted"
+
+
+def test_a_deletion_ends_with_what_was_removed_and_a_repeat_says_so(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["tenants", "delete", "acme", "--yes"]) == 0
+    assert capsys.readouterr().out.split() == ["acme:", "deleted", "files", "3", "jobs", "5"]
+
+    assert run_app(["tenants", "delete", "acme"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "acme: already deleted"
+    assert run_app(["tenants", "delete", "acme", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["removed"] == {"files": 3, "jobs": 5}
 
 
 def test_an_unknown_tenant_is_one_line(gateway: Gateway, capsys: pytest.CaptureFixture[str]):

@@ -28,6 +28,7 @@ REFUSED = {
     "datasets.delete": "is in use by",
     "files.delete": "is in use by",
     # By the other half, at the same gateway.
+    **dict.fromkeys(("tenants.suspend", "tenants.resume"), "was deleted"),
     "tenants.create": "there is a tenant 'acme-labs' already",
     "models.delete": "no model 'mv-own'",
 }

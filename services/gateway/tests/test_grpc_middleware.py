@@ -65,7 +65,7 @@ SCOPE_OF = {
     "ResumeJob": "jobs",
     "WatchJob": "jobs",
     **dict.fromkeys(("CreateTenant", "ListTenants", "GetTenant", "LimitTenant"), "operator"),
-    **dict.fromkeys(("SuspendTenant", "ResumeTenant"), "operator"),
+    **dict.fromkeys(("SuspendTenant", "ResumeTenant", "DeleteTenant"), "operator"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.message import Message
 from modelmill_service_kit.bus_access import BusTls, Credential
-from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 from opentelemetry import trace
@@ -23,7 +23,15 @@ from modelmill_bus.deliveries import (
     decoded,
     handle_one,
 )
-from modelmill_bus.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
+from modelmill_bus.envelope import (
+    EXPECTED_LAST,
+    M,
+    MalformedMessageError,
+    Stored,
+    decode,
+    encode,
+    headers_for,
+)
 from modelmill_bus.errors import BrokerDiskFullError, StaleWriteError
 from modelmill_bus.filters import stream_of
 from modelmill_bus.following import Follower, last_delivered, last_of_leader
@@ -87,6 +95,8 @@ __all__ = ["Bus", "StaleWriteError", "Stored"]
 tracer = trace.get_tracer(__name__)
 
 WRONG_LAST_SEQUENCE = (10071, 10164)
+NO_MESSAGE = (10037, 10057, 10043)
+"""Of a deletion: what is deleted already."""
 LOSSY = frozenset(stream.name for stream in STREAMS if stream.lossy)
 CONSUME_TURN_SECONDS = 0.5
 
@@ -258,12 +268,23 @@ class Bus:
             return StreamUsage.of(await self._link.js.stream_info(stream))
 
     async def last_sequence(self, stream: str) -> int:
-        """Sequence of the newest message of a stream, 0 when it never had one.
+        """Sequence of the newest message of a stream, 0 when it has none.
+
+        To those who may not read the whole stream it may be that of a message that was erased.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
-        return (await self.facts(stream)).last_sequence
+        if not may_look_up(self._name, stream):
+            return (await self.facts(stream)).last_sequence
+        # Of `>` the broker takes the last place, and finds nothing there if it was erased.
+        (found,) = (each for each in STREAMS if each.name == stream)
+        families = {row.template.partition(".")[0] for row in found.rows}
+        last = [
+            await last_of_leader(self._link, stream, f"{family}.>", f"read {stream}")
+            for family in families
+        ]
+        return max((int(raw.seq) for raw in last if raw is not None), default=0)
 
     async def body_at(self, stream: str, sequence: int) -> bytes | None:
         """The body at a place of a stream as it was written; None when there is none.
@@ -277,6 +298,37 @@ class Bus:
         except NotFoundError:
             return None
         return raw.data or b""
+
+    async def stored_at(self, stream: str, sequence: int) -> Stored[Any] | None:
+        """The message at a place of a stream; None when there is none, or none of the table's.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        try:
+            async with self._link.request(f"read {stream}", f"{API}.STREAM.MSG.GET.{stream}"):
+                raw: Any = await self._link.js.get_msg(stream, sequence)
+        except NotFoundError:
+            return None
+        try:
+            kind = route(raw.subject).body
+            return decode(raw.seq, raw.subject, raw.data or b"", raw.headers, kind)
+        except (InvalidInputError, MalformedMessageError):
+            return None
+
+    async def erase(self, stream: str, sequence: int) -> None:
+        """Delete one message of a stream and overwrite its bytes; there may be none any more.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+            NotAllowedError: somebody else is the stream's eraser.
+        """
+        try:
+            async with self._link.request(f"erase {stream}", f"{API}.STREAM.MSG.DELETE.{stream}"):
+                await self._link.js.delete_msg(stream, sequence)
+        except APIError as error:
+            if error.err_code not in NO_MESSAGE:
+                raise
 
     async def follow(
         self,

@@ -103,17 +103,17 @@ class Follower:
                     await self._pull(info.name, inbox)
                     wanted += BATCH
                 message = await arrived.next(LOOK_SECONDS)
+                silent = silent + 1 if message is None else 0
                 if message is None:
-                    silent += 1
                     continue
-                silent = 0
                 status = (message.headers or {}).get("Status")
-                if status == "100":
+                if status == "100" and not self._ends:
                     continue
                 if status in ("404", "408"):
                     left = message.headers.get("Nats-Pending-Messages", "")
                     wanted = max(0, wanted - int(left)) if left.isdigit() else 0
                     continue
+                # A heartbeat tells one that ends that what was to come has been erased.
                 if status is not None or message.metadata.sequence.consumer != expected:
                     return
                 expected, wanted = expected + 1, wanted - 1

@@ -50,6 +50,7 @@ def permissions_of(identity: str) -> Permissions:
     never: list[str] = []
     for stream in STREAMS:
         publish += _of_stream(stream, identity)
+        publish += [f"{API}.STREAM.MSG.DELETE.{stream.name}"] * (stream.eraser == identity)
         never += _of_others(stream, identity)
     heard = [row.template for each in STREAMS for row in each.rows if identity in row.listeners]
     answered = [f"{inbox_of(identity)}.>"] if publish else []

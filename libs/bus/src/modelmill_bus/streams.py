@@ -81,7 +81,6 @@ def _config(stream: Stream, replicas: int) -> api.StreamConfig:
         allow_msg_ttl=stream.forgets or None,
         max_msgs_per_subject=stream.max_per_subject or -1,
         duplicate_window=stream.duplicate_window_seconds,
-        deny_delete=not stream.lossy,
         num_replicas=replicas,
         # A read by subject goes to the leader: a follower may be behind, and fencing must not be.
         allow_direct=False,

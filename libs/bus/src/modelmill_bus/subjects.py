@@ -16,6 +16,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     EvalState,
     FeedbackRecorded,
     KeyState,
+    TenantErased,
     TenantState,
     UsageBatch,
     WebhookAttempt,
@@ -91,6 +92,7 @@ class Stream:
         work_queue: a message goes when a consumer has acknowledged it; nobody can replay it.
         forgets: a message may say how long it is kept.
         max_per_subject: when one subject holds more, its oldest goes; 0 has no limit.
+        eraser: the only service that may erase single messages: those of a tenant that is deleted.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Stream:
     work_queue: bool = False
     max_per_subject: int = 0
     forgets: bool = False
+    eraser: str = "gateway"
     consumers: tuple[Durable, ...] = ()
 
     @cached_property
@@ -112,6 +115,8 @@ class Stream:
 
 GATEWAY = ("gateway",)
 READERS = ("gateway", "cli")
+ERASERS = ("data-prep", "gateway", "moderation", "trainer")
+"""Services that erase, each in its own streams, what a tenant has that is deleted."""
 
 WEBHOOK_STATE = Row("webhook.state.{webhook_id}", WebhookState, GATEWAY, READERS)
 
@@ -173,6 +178,7 @@ CONFIG_STREAMS = (
         ),
         max_bytes=512 * MIB,
         max_per_subject=POLICY_VERSIONS,
+        eraser="moderation",
     ),
     Stream(
         # One record of a key, so that in a full stream one can still be revoked: its record
@@ -199,9 +205,15 @@ CONFIG_STREAMS = (
     ),
     Stream(
         "TENANTS",
-        (Row("tenant.state.{tenant}", TenantState, GATEWAY, READERS),),
+        (Row("tenant.state.{tenant}", TenantState, GATEWAY, (*ERASERS, "cli")),),
         max_bytes=64 * MIB,
         max_per_subject=1,
+    ),
+    Stream(
+        # Emptied of a tenant once its deletion is done.
+        "ERASURES",
+        (Row("tenant.erased.{tenant}.{service}", TenantErased, ERASERS, (*ERASERS, "cli")),),
+        max_bytes=16 * MIB,
     ),
 )
 
@@ -248,6 +260,7 @@ STREAMS = (
             Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS, READERS_OF_JOBS),
         ),
         max_bytes=1024 * MIB,
+        eraser="trainer",
         consumers=(
             JOBS_TOLD,
             *(
@@ -263,6 +276,7 @@ STREAMS = (
         max_age_seconds=HOUR_SECONDS,
         duplicate_window_seconds=120.0,
         lossy=True,
+        eraser="trainer",
     ),
     Stream(
         "MODELS",
@@ -279,6 +293,7 @@ STREAMS = (
             Row(MODEL_SERVING, ModelServing, ("inference",), READERS_OF_MODELS),
         ),
         max_bytes=64 * MIB,
+        eraser="trainer",
         consumers=(Durable(DEFAULT_BUILDS, "optimizer-builder", MODEL_READY), MODELS_TOLD),
     ),
     Stream(
@@ -289,6 +304,7 @@ STREAMS = (
             Row(DATASET_RETIRED, DatasetRetired, ("data-prep",), READERS_OF_DATASETS),
         ),
         max_bytes=64 * MIB,
+        eraser="data-prep",
         consumers=(DATASETS_TOLD,),
     ),
     *CONFIG_STREAMS,
@@ -307,8 +323,16 @@ STREAMS = (
     ),
     Stream(
         "AUDIT",
-        (Row("audit.{service}", ModerationRecorded, ("moderation", "gateway"), ("cli",)),),
+        (
+            Row(
+                "audit.{service}",
+                ModerationRecorded,
+                ("moderation", "gateway"),
+                ("moderation", "cli"),
+            ),
+        ),
         max_bytes=256 * MIB,
+        eraser="moderation",
     ),
     CHANGES,
     Stream(
@@ -418,6 +442,16 @@ def key_state(key_id: str) -> str:
 def budget_state(budget_id: str) -> str:
     """Subject of a budget's record."""
     return f"budget.state.{token(budget_id)}"
+
+
+def tenant_state(tenant: str) -> str:
+    """Subject of a tenant's record."""
+    return f"tenant.state.{token(tenant, 'tenant')}"
+
+
+def tenant_erased(tenant: str, service: str) -> str:
+    """Subject of how far a service is with erasing a tenant."""
+    return f"tenant.erased.{token(tenant, 'tenant')}.{token(service, 'service')}"
 
 
 def usage_recorded(tenant: str) -> str:

@@ -1157,12 +1157,16 @@ class Tenant(TypedDict):
 
     id: str
     object: Literal["tenant"]
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "deleting", "deleted"]
     created_at: int | None
     changed_at: int | None
     changed_by: str | None
     limits: KeyLimits
     usage: BudgetUsage
+    removed: NotRequired[dict[str, int] | None]
+    """
+    Number of objects that the deletion removed, by kind; once it is done.
+    """
 
 
 class TenantBody(TypedDict):

@@ -220,6 +220,11 @@ class JobBook:
                 self._held[job_id] = Rest.of(packed)[1]
             yield packed
 
+    def forget(self, tenant: str) -> None:
+        """Let go of all jobs of a tenant, which have ended."""
+        for job_id in [job_id for job_id, held in self.items() if held.tenant == tenant]:
+            del self._held[job_id]
+
     def _line_up(self) -> None:
         """Tell the queue of all jobs; of those that ended it hears little."""
         ended: dict[str, list[tuple[int, str]]] = defaultdict(list)

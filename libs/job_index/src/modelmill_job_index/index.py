@@ -190,6 +190,10 @@ class JobIndex:
         """Owners of any."""
         return {seen.tenant for _, seen in self._book.items() if seen.tenant}
 
+    def forget(self, tenant: str) -> None:
+        """Let go of all jobs of a tenant that was deleted; snapshots have them no more."""
+        self._book.forget(tenant)
+
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait for a worker."""
         return self._book.queue.waiting_of(tenant)

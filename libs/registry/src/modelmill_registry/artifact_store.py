@@ -98,6 +98,18 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    def present(self, digests: Collection[str]) -> set[str]:
+        """Those of `digests` of which there is an artifact."""
+        ...
+
+    def erase(self, digests: Collection[str]) -> None:
+        """Delete artifacts at once, with all contents that no other artifact has.
+
+        Who calls it knows that nobody needs them. One that is stopped on the way is finished by a
+        call with the same digests.
+        """
+        ...
+
     def part(self, name: str) -> "PrivateStore":
         """A store within this one that shares no contents with it, nor with other parts.
 

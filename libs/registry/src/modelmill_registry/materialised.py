@@ -139,7 +139,7 @@ class MaterialisedFolders:
             with _locked(self._lock(folder), fcntl.LOCK_EX | fcntl.LOCK_NB):
                 if _asked_at(folder) >= unasked_since:
                     return False
-                with _folder_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with folder_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     discarded = self._taken_away(folder)
         except (BlockingIOError, FileNotFoundError):
             return False
@@ -176,7 +176,7 @@ def in_use(*folders: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         for folder in folders:
-            stack.enter_context(_folder_locked(folder, fcntl.LOCK_SH))
+            stack.enter_context(folder_locked(folder, fcntl.LOCK_SH))
         yield
 
 
@@ -189,7 +189,8 @@ def _locked(lock: Path, how: int) -> Iterator[None]:
 
 
 @contextmanager
-def _folder_locked(folder: Path, how: int) -> Iterator[None]:
+def folder_locked(folder: Path, how: int) -> Iterator[None]:
+    """Hold a folder; the kernel frees the locks of the dead."""
     with _flock(os.open(folder, os.O_RDONLY | os.O_DIRECTORY), how):
         yield
 

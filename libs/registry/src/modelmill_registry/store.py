@@ -7,9 +7,11 @@ parts/<name>/                stores of their own, that share no contents
 staging/                     work in progress; swept after a day
 """
 
+import fcntl
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ from modelmill_registry.artifact_store import ArtifactStore, SweepReport
 from modelmill_registry.blobs import BlobFolder, make_folder, sync_folder, touched_at, write_durably
 from modelmill_registry.local_cache import CACHE_BYTES, LocalCache
 from modelmill_registry.manifest import FileEntry, is_digest, manifest_name
-from modelmill_registry.materialised import MaterialisedFolders
+from modelmill_registry.materialised import MaterialisedFolders, folder_locked
 from modelmill_registry.staging import StagedFile, Staging
 from modelmill_registry.verifying_store import StoredBlob, VerifyingStore, part_name
 
@@ -60,6 +62,13 @@ class FolderStore(VerifyingStore):
 
     def remove_parts(self, name: str) -> None:
         shutil.rmtree(self._root / part_name(name), ignore_errors=True)
+
+    def _committing(self) -> AbstractContextManager[None]:
+        # Of commits together, of an erasure alone: a content that a commit has found stays.
+        return folder_locked(self._root / "manifests", fcntl.LOCK_SH)
+
+    def _erasing(self) -> AbstractContextManager[None]:
+        return folder_locked(self._root / "manifests", fcntl.LOCK_EX)
 
     def _put_blob(self, staged: StagedFile) -> None:
         if not self._blobs.has(staged.entry):

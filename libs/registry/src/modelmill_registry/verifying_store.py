@@ -8,7 +8,8 @@ import math
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class VerifyingStore(PrivateStore):
             made_from=made_from,
             attributes=attributes,
         )
-        with disk_full_on(self._staging.folder.parent):
+        with disk_full_on(self._staging.folder.parent), self._committing():
             files = tuple(self._keep(folder, path, kind) for path in paths)
             manifest, encoded = encode_manifest(
                 kind=kind, form=form, files=files, made_from=made_from, attributes=attributes
@@ -113,6 +114,23 @@ class VerifyingStore(PrivateStore):
         ]
         return SweepReport(len(sizes), sum(sizes))
 
+    def present(self, digests: Collection[str]) -> set[str]:
+        return {digest for digest in digests if self._read_manifest(digest) is not None}
+
+    def erase(self, digests: Collection[str]) -> None:
+        with self._erasing():
+            going = self.present(digests)
+            kept = set(self._digests()) - going
+            self._drop_folders(kept)
+            # Contents first: a manifest is what tells a second call of them.
+            named = {entry.sha256 for digest in kept for entry in self._files_of(digest)}
+            for digest in going:
+                for entry in self._files_of(digest):
+                    if entry.sha256 not in named:
+                        self._drop_blob(entry.sha256, math.inf)
+            for digest in going:
+                self._drop_manifest(digest)
+
     def keep_only(self, digests: Collection[str]) -> None:
         if not self._private:
             raise PreconditionError("artifacts are deleted in a private part of a store alone")
@@ -121,6 +139,21 @@ class VerifyingStore(PrivateStore):
             self._drop_manifest(digest)
         self._drop_folders(digests)
         self.sweep(older_than_seconds=-math.inf)
+
+    def _files_of(self, digest: str) -> Sequence[FileEntry]:
+        """None of an artifact that somebody else has erased meanwhile."""
+        try:
+            return self.manifest(digest).files
+        except NotFoundError:
+            return ()
+
+    def _committing(self) -> AbstractContextManager[None]:
+        """Within the block, which ends with the manifest, nothing is erased."""
+        return nullcontext()
+
+    def _erasing(self) -> AbstractContextManager[None]:
+        """Within the block nobody commits."""
+        return nullcontext()
 
     def _kept_manifest(self, digest: str) -> bytes:
         encoded = self._read_manifest(digest)

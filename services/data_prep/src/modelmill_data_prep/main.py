@@ -11,6 +11,7 @@ from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_ser
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET
 from modelmill_bus.read_model import ReadModel
+from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
@@ -48,6 +49,7 @@ from modelmill_data_prep.store_file import StoreFile
 from modelmill_data_prep.uploads import UploadFolder
 
 SERVICE = "data-prep"
+UPLOADS = "uploads_in_parts"
 CALLERS = ("gateway",)
 """Client certificate names that may call, if mTLS is configured."""
 
@@ -105,6 +107,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
                 following.append(tasks.create_task(unfinished.run()))
+                uploads = UploadFolder(settings.work_root / UPLOADS)
+                eraser = TenantEraser(bus, SERVICE, artifacts=parts.store, local=uploads)
+                following.append(tasks.create_task(eraser.run()))
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
@@ -131,7 +136,7 @@ async def _servicer(
         max_uploads=settings.max_uploads,
     )
     create_dataset, preview_dataset = _spec_use_cases(settings, parts, inspector)
-    uploads = UploadFolder(settings.work_root / "uploads_in_parts")
+    uploads = UploadFolder(settings.work_root / UPLOADS)
     use_cases = DataPrepUseCases(
         files=parts.files,
         store_file=store_file,

@@ -153,9 +153,22 @@ class UploadFolder:
                 while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
                     yield chunk
 
+    async def count(self, tenant: str) -> dict[str, int]:
+        """How many uploads of the tenant's are known, finished ones too."""
+        return {"uploads": len(await asyncio.to_thread(self._folders_of, tenant))}
+
+    async def erase(self, tenant: str) -> None:
+        """Remove all uploads of the tenant's with what they hold."""
+        for folder in await asyncio.to_thread(self._folders_of, tenant):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
     async def drop_parts(self, upload_id: str) -> None:
         """Remove all parts."""
         await asyncio.to_thread(self._drop_parts, self._folder(upload_id))
+
+    def _folders_of(self, tenant: str) -> list[Path]:
+        folders = ((folder, _record_in(folder)) for folder in self._root.iterdir())
+        return [it for it, upload in folders if upload and upload.header.tenant == tenant]
 
     def _folder(self, upload_id: str) -> Path:
         if not _UPLOAD_ID.fullmatch(upload_id):

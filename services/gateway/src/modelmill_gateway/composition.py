@@ -57,6 +57,7 @@ from modelmill_gateway.settings import Settings
 from modelmill_gateway.spending.budget_book import ManageBudget
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
+from modelmill_gateway.tenants.delete_tenants import DeleteTenants
 from modelmill_gateway.tenants.manage_tenants import ManageTenants
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
@@ -159,6 +160,7 @@ class UseCases:
         owners: dict[str, JobOwner] = {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
         self.control_job = ControlJob(owners, known.jobs, known.datasets, peers.data_prep)
         self.watch_job = WatchJob(parts.watcher, known.jobs, peers.trainer)
+        self.delete_tenants = DeleteTenants(parts.bus, known.tenants, known.jobs, self.control_job)
         self.event_ids = SealedEventIds(settings.service_secret.get_secret_value())
 
     def _answer(self, parts: Parts, find_model: FindModel) -> None:

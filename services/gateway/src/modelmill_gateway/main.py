@@ -16,6 +16,7 @@ import grpc
 import uvloop
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
+from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_job_index.index import JobWatcher
 from modelmill_jobs.worker import Worker
 from modelmill_registry.job_checkpoints import forget_checkpoints
@@ -71,6 +72,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand, parts.known.tenants)
         use_cases = UseCases(parts)
         procedures = gateway_rpc_handlers(use_cases, parts, verifier, stopping)
+        background.start(use_cases.delete_tenants.run())
+        background.start(TenantEraser(bus, "gateway").run())
         stack.enter_context(parts.known.measured())
         page = stack.enter_context(_metrics(settings))
         app = gateway_http_app(use_cases, parts, verifier, stopping)

@@ -52,6 +52,7 @@ class ReadModels:
         self.usage = UsageBook(bus)
         self.evals = EvalBook(bus)
         self.tenants = TenantBook(bus)
+        self.tenants.on_erased = self.jobs.forget
         self.in_hand = RequestsInHand()
         """Of keys: they end with these."""
 

@@ -16,6 +16,7 @@ from modelmill.moderation.v1.moderation_service_pb2_grpc import (
 )
 from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
+from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
@@ -58,7 +59,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         feed, audit = PolicyFeed(bus, policies), AuditTrail(bus, SERVICE, settings.audit_queue)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        for work in (feed.run(), audit.run()):
+        for work in (feed.run(), audit.run(), TenantEraser(bus, SERVICE).run()):
             stack.callback(tasks.create_task(work).cancel)
         stack.push_async_callback(audit.drain, AUDIT_DRAIN_SECONDS)
         await _either(feed.ready, stopping)

@@ -11,6 +11,7 @@ from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServ
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import EVALUATE, TRAIN
 from modelmill_bus.read_model import ReadModel
+from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
@@ -99,6 +100,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
                 following.append(tasks.create_task(parts.unfinished.run()))
+                following.append(tasks.create_task(_eraser(parts).run()))
             # Before the read models have caught up, an existing id would be answered "not found".
             for each in parts.followed:
                 await each.ready.wait()
@@ -110,6 +112,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+def _eraser(parts: _Dependencies) -> TenantEraser:
+    retire = RetireModel(parts.bus, parts.models, AliasReader(parts.bus), parts.unfinished)
+    return TenantEraser(parts.bus, SERVICE, artifacts=parts.store, before=retire.retire_all)
 
 
 def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:

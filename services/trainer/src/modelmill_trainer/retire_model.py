@@ -72,6 +72,20 @@ class RetireModel:
             await until_seen(self._models, sequence)
         return Retirement(ids, sequence)
 
+    async def retire_all(self, tenant: str) -> None:
+        """Announce the end of every version of a deleted tenant, so that whoever holds one lets go.
+
+        Raises:
+            UnavailableError: The bus does not answer. Retry.
+        """
+        await self._models.catch_up()
+        for each in self._models.list(tenant):
+            if each.tenant == tenant:
+                retired = ModelRetired(
+                    version_id=each.version_id, tenant=tenant, reason="its tenant was deleted"
+                )
+                await self._bus.publish(MODEL_RETIRED, retired, msg_id=f"{each.version_id}-retired")
+
     def _with_builds(self, version: ModelReady) -> list[ModelReady]:
         going = [version]
         for source in going:

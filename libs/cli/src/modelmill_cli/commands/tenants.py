@@ -1,5 +1,7 @@
 """`mill tenants`: tenants of this installation, for operators."""
 
+import sys
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,11 +10,20 @@ from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_cli.commands.api_keys import Money, Parallel, Period, Rpm, Tokens, Tpm, named_limits
 from modelmill_cli.gateway import connect_as_operator
-from modelmill_cli.output import AsJson, Columns, print_done, print_list, print_table_of, when
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_json,
+    print_list,
+    print_table_of,
+    when,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Manage tenants, as the operator.")
 
 Name = Annotated[str, typer.Argument(metavar="TENANT", help="Name, as tokens have it.")]
+LOOK_SECONDS = 1.0
 COLUMNS: Columns = {
     "tenant": lambda tenant: tenant["id"],
     "status": lambda tenant: tenant["status"],
@@ -80,6 +91,44 @@ def resume(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     with connect_as_operator(context.obj) as client:
         done = client.tenants.resume(name)
     print_done(done, f"{name}: {done['status']}", as_json=as_json)
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the name again.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until all is removed.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a tenant for good, with all that it has, and report what was removed.
+
+    Again, it follows a deletion that was begun, or says that it is done.
+    """
+    with connect_as_operator(context.obj) as client:
+        before = client.tenants.retrieve(name)
+        if before["status"] != "deleted" and not yes:
+            _confirm(name)
+        done = client.tenants.delete(name)
+        while wait and done["status"] != "deleted":
+            time.sleep(LOOK_SECONDS)
+            done = client.tenants.retrieve(name)
+    if as_json:
+        print_json(done)
+        return
+    words = "already deleted" if before["status"] == "deleted" else done["status"]
+    print_done(done, f"{name}: {words}", as_json=False)
+    removed = done.get("removed") or {}
+    print_table_of(done, removed.items(), as_json=False)
+
+
+def _confirm(name: str) -> None:
+    """Let a person write the name; where nobody can, `--yes` must be said."""
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"{name} would be deleted for good. Say --yes to do it")
+    said = typer.prompt(f"All that {name} has is deleted for good. Write its name")
+    if said != name:
+        raise InvalidInputError(f"{said!r} is not {name!r}. Nothing was deleted")
 
 
 def _print(tenant: Mapping[str, Any], *, as_json: bool) -> None:

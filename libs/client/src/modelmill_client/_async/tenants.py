@@ -39,3 +39,10 @@ class AsyncTenants(AsyncResource):
         """Let a suspended tenant ask again."""
         path = path_of("tenants", tenant, "resume")
         return cast(types.Tenant, await self._transport.call("POST", path, may_repeat=True))
+
+    async def delete(self, tenant: str) -> types.Tenant:
+        """Begin to delete a tenant with all that it has; `retrieve` says when that is done.
+
+        Again, it says how far that is.
+        """
+        return cast(types.Tenant, await self._transport.call("DELETE", path_of("tenants", tenant)))

@@ -141,6 +141,18 @@ class TenantSuspendedError(PermissionDeniedError):
         )
 
 
+class TenantDeletedError(PermissionDeniedError):
+    """An operator deleted the tenant for good."""
+
+    code = "tenant_deleted"
+
+    def __init__(self, tenant: str) -> None:
+        super().__init__(
+            f"the tenant {tenant!r} was deleted with all that it had. Ask whoever operates this"
+            " installation for another one"
+        )
+
+
 class QuotaExceededError(OverloadedError):
     """What is used and this request together exceed a limit: a fact. Nothing was begun."""
 

@@ -273,6 +273,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("PUT", "/{tenant}/limits", "limit_tenant", "Set a tenant's limits."),
         ("POST", "/{tenant}/suspend", "suspend_tenant", "Suspend a tenant."),
         ("POST", "/{tenant}/resume", "resume_tenant", "Resume a suspended tenant."),
+        ("DELETE", "/{tenant}", "delete_tenant", "Delete a tenant with all that it has."),
     ),
 }
 """By scope, beginning of the path, and the models that the rows name: who adds one has to say."""

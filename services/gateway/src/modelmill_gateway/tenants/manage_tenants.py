@@ -1,4 +1,4 @@
-"""Create, show, limit, suspend and resume tenants: for operators."""
+"""Create, show, limit, suspend, resume and delete tenants: for operators."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import (
     TENANT_STATUS_ACTIVE,
+    TENANT_STATUS_DELETING,
     TENANT_STATUS_SUSPENDED,
     TenantState,
     TenantStatus,
@@ -18,7 +19,7 @@ from modelmill_service_kit.nearest import no_such
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.ledger.budget import Budget, Limits, tenant_budget
 from modelmill_gateway.spending.budget_book import BudgetBook
-from modelmill_gateway.tenants.tenant_book import LISTED_AT, TenantBook
+from modelmill_gateway.tenants.tenant_book import GOING, LISTED_AT, TenantBook
 
 
 class HasTenants(Protocol):
@@ -99,14 +100,29 @@ class ManageTenants:
             NotFoundError: it was not created and has nothing.
             PreconditionError: it is the caller's own, or shared.
         """
-        if name in (caller.tenant, SHARED_TENANT):
-            what = "shared with every tenant" if name == SHARED_TENANT else "your own tenant"
-            raise PreconditionError(f"{name!r} is {what}. Name another one")
+        _refuse_own(name, caller)
         return await self._change(name, TENANT_STATUS_SUSPENDED, caller)
 
     async def resume(self, name: str, caller: Caller) -> ShownTenant:
-        """Let the tenant ask again. Raises NotFoundError."""
+        """Let the tenant ask again.
+
+        Raises:
+            NotFoundError: it was not created and has nothing.
+            PreconditionError: it was deleted.
+        """
         return await self._change(name, TENANT_STATUS_ACTIVE, caller)
+
+    async def delete(self, name: str, caller: Caller) -> ShownTenant:
+        """Begin to delete the tenant with all that it has; `DeleteTenants` goes on with it.
+
+        One that is deleted, or is being deleted, is shown as it stands.
+
+        Raises:
+            NotFoundError: it was not created and has nothing.
+            PreconditionError: it is the caller's own, or shared.
+        """
+        _refuse_own(name, caller)
+        return await self._change(name, TENANT_STATUS_DELETING, caller)
 
     async def _change(
         self, name: str, status: TenantStatus.ValueType, caller: Caller
@@ -117,6 +133,10 @@ class ManageTenants:
                 stored = await self._tenants.newest(name, name)
             except NotFoundError:
                 stored = None
+            if stored is not None and stored.body.status in GOING:
+                if status == TENANT_STATUS_DELETING:
+                    return self._shown(name)
+                raise PreconditionError(f"the tenant {name!r} was deleted. Create another one")
             if stored is not None and stored.body.status == status:
                 return self._shown(name)
             try:
@@ -148,3 +168,10 @@ class ManageTenants:
     def _require_known(self, name: str) -> None:
         if name not in (names := self._names()):
             raise no_such("tenant", name, LISTED_AT, names)
+
+
+def _refuse_own(name: str, caller: Caller) -> None:
+    """Raise PreconditionError for a tenant without which nobody could go on."""
+    if name in (caller.tenant, SHARED_TENANT):
+        what = "shared with every tenant" if name == SHARED_TENANT else "your own tenant"
+        raise PreconditionError(f"{name!r} is {what}. Name another one")

@@ -59,6 +59,12 @@ class _TenantStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TenantSt
     """Everything that its tokens and keys grant."""
     TENANT_STATUS_SUSPENDED: _TenantStatus.ValueType  # 2
     """Nothing, until it is resumed; accepted jobs run on."""
+    TENANT_STATUS_DELETING: _TenantStatus.ValueType  # 3
+    """Nothing for good: its jobs are being cancelled."""
+    TENANT_STATUS_ERASING: _TenantStatus.ValueType  # 4
+    """Its jobs have ended, and each owner of a stream erases what the tenant has in it."""
+    TENANT_STATUS_DELETED: _TenantStatus.ValueType  # 5
+    """Nothing is left but this record, by which its tokens are refused."""
 
 class TenantStatus(_TenantStatus, metaclass=_TenantStatusEnumTypeWrapper):
     """What a tenant may do."""
@@ -69,6 +75,12 @@ TENANT_STATUS_ACTIVE: TenantStatus.ValueType  # 1
 """Everything that its tokens and keys grant."""
 TENANT_STATUS_SUSPENDED: TenantStatus.ValueType  # 2
 """Nothing, until it is resumed; accepted jobs run on."""
+TENANT_STATUS_DELETING: TenantStatus.ValueType  # 3
+"""Nothing for good: its jobs are being cancelled."""
+TENANT_STATUS_ERASING: TenantStatus.ValueType  # 4
+"""Its jobs have ended, and each owner of a stream erases what the tenant has in it."""
+TENANT_STATUS_DELETED: TenantStatus.ValueType  # 5
+"""Nothing is left but this record, by which its tokens are refused."""
 Global___TenantStatus: _TypeAlias = TenantStatus  # noqa: Y015
 
 @_typing.final
@@ -906,8 +918,70 @@ class EvalState(_message.Message):
 Global___EvalState: _TypeAlias = EvalState  # noqa: Y015
 
 @_typing.final
+class RemovedObjects(_message.Message):
+    """How many objects of a kind a deletion removes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """For example "files", "models" or "messages"."""
+    count: _builtins.int
+    """How many there were before the first of them was removed."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedObjects: _TypeAlias = RemovedObjects  # noqa: Y015
+
+@_typing.final
+class TenantErased(_message.Message):
+    """Body of tenant.erased.<tenant>.<service>: how far a service is with what a tenant has in its streams."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """The tenant."""
+    service: _builtins.str
+    """Name of the service."""
+    done: _builtins.bool
+    """Whether nothing is left there."""
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedObjects]:
+        """What there was."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        service: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        removed: _abc.Iterable[Global___RemovedObjects] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "removed", b"removed", "service", b"service", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TenantErased: _TypeAlias = TenantErased  # noqa: Y015
+
+@_typing.final
 class TenantState(_message.Message):
-    """Body of tenant.state.<tenant>: an operator created, suspended or resumed the tenant."""
+    """Body of tenant.state.<tenant>: an operator created, suspended, resumed or deleted the tenant."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -916,6 +990,7 @@ class TenantState(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Its name, as the claim `tenant` has it."""
     status: Global___TenantStatus.ValueType
@@ -930,6 +1005,10 @@ class TenantState(_message.Message):
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When it was changed last."""
 
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedObjects]:
+        """What a deletion removed; set once it is done."""
+
     def __init__(
         self,
         *,
@@ -938,10 +1017,11 @@ class TenantState(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         changed_by: _builtins.str = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
+        removed: _abc.Iterable[Global___RemovedObjects] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "changed_by", b"changed_by", "created_at", b"created_at", "status", b"status", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "changed_by", b"changed_by", "created_at", b"created_at", "removed", b"removed", "status", b"status", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

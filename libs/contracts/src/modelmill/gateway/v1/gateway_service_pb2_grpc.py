@@ -262,6 +262,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.FromString,
                 _registered_method=True)
+        self.DeleteTenant = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DeleteTenant',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
@@ -666,6 +671,16 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteTenant(self, request, context):
+        """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
+        how far that is. It goes on after a crash, and is never undone.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -893,6 +908,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ResumeTenant,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.SerializeToString,
+            ),
+            'DeleteTenant': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTenant,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2113,6 +2133,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/ResumeTenant',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DeleteTenant',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -243,6 +243,12 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown.
     """
+    DeleteTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteTenantRequest, _gateway_service_pb2.DeleteTenantResponse]
+    """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
+    how far that is. It goes on after a crash, and is never undone.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -458,6 +464,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Lets a suspended tenant go on.
 
     NOT_FOUND: unknown.
+    """
+    DeleteTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteTenantRequest, _gateway_service_pb2.DeleteTenantResponse]  # type: ignore[assignment]
+    """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
+    how far that is. It goes on after a crash, and is never undone.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -941,6 +953,18 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets a suspended tenant go on.
 
         NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteTenant(
+        self,
+        request: _gateway_service_pb2.DeleteTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DeleteTenantResponse, _abc.Awaitable[_gateway_service_pb2.DeleteTenantResponse]]:
+        """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
+        how far that is. It goes on after a crash, and is never undone.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is the operator's own, or shared.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

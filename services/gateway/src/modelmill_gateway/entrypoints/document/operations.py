@@ -219,6 +219,7 @@ OPERATIONS = {
     "get_tenant": Operation(tenants.Tenant),
     "limit_tenant": Operation(tenants.Tenant, keys.BudgetBody, refusals=HOOK),
     "suspend_tenant": Operation(tenants.Tenant, refusals=HOOK),
-    "resume_tenant": Operation(tenants.Tenant, refusals=(503,)),
+    "resume_tenant": Operation(tenants.Tenant, refusals=HOOK),
+    "delete_tenant": Operation(tenants.Tenant, status=202, refusals=HOOK),
 }
 """By the names of the route table."""

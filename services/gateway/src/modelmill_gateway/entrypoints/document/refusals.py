@@ -34,7 +34,7 @@ REFUSALS = {
     ),
     403: Refusal(
         "Forbidden",
-        "The token does not grant the scope of this route, or its tenant is suspended.",
+        "The token does not grant the scope of this route, or its tenant is suspended or deleted.",
         "the token does not grant the scope chat",
         "permission_denied",
     ),

@@ -58,6 +58,12 @@ class TenantProcedures:
         changed = await self._tenants.resume(request.name, call.caller)
         return pb.ResumeTenantResponse(tenant=_shown(changed))
 
+    async def DeleteTenant(
+        self, request: pb.DeleteTenantRequest, call: RequestContext
+    ) -> pb.DeleteTenantResponse:
+        going = await self._tenants.delete(request.name, call.caller)
+        return pb.DeleteTenantResponse(tenant=_shown(going))
+
 
 def _fields(limits: Limits) -> dict[str, Any]:
     """The limits that are set, as a body over HTTP has them."""
@@ -74,4 +80,5 @@ def _shown(shown: ShownTenant) -> pb.Tenant:
         created_at=state.created_at if state.HasField("created_at") else None,
         changed_by=state.changed_by,
         limits=limits_message(shown.budget.limits),
+        removed=state.removed,
     )

@@ -38,6 +38,9 @@ class TenantRoutes:
     async def resume_tenant(self, request: Request) -> Tenant:
         return Tenant.of_shown(await self._tenants.resume(_name(request), caller_of(request)))
 
+    async def delete_tenant(self, request: Request) -> Tenant:
+        return Tenant.of_shown(await self._tenants.delete(_name(request), caller_of(request)))
+
 
 def _name(request: Request) -> str:
     return str(request.path_params["tenant"])

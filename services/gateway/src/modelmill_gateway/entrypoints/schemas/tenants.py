@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from modelmill.gateway.v1.gateway_events_pb2 import TenantStatus
+from modelmill.gateway.v1.gateway_events_pb2 import TENANT_STATUS_DELETED, TenantStatus
 from modelmill_bus.subjects import TOKEN
 from pydantic import Field
 
@@ -33,22 +33,30 @@ class Tenant(ResponseModel):
 
     id: str = Field(examples=[NAME])
     object: Literal["tenant"] = "tenant"
-    status: Literal["active", "suspended"]
+    status: Literal["active", "suspended", "deleting", "deleted"]
     created_at: UnixSeconds | None
     changed_at: UnixSeconds | None
     changed_by: OrNull[str]
     limits: KeyLimits
     usage: BudgetUsage
+    removed: dict[str, int] | None = Field(
+        None,
+        description="Number of objects that the deletion removed, by kind; once it is done.",
+        examples=[{"files": 3, "jobs": 5, "models": 2}],
+    )
 
     @classmethod
     def of_shown(cls, shown: ShownTenant) -> Self:
         """A tenant with its limits and their use."""
         state, budget = shown.state, shown.budget
         status = TenantStatus.Name(state.status).removeprefix(STATUS_PREFIX).lower()
+        report = {each.kind: each.count for each in state.removed}
+        is_done = state.status == TENANT_STATUS_DELETED
         return cls.of(
             state,
             id=state.tenant,
-            status=status,
+            status="deleting" if status == "erasing" else status,
             limits=KeyLimits.of(budget.limits),
             usage=BudgetUsage.of_budget(budget),
+            **({"removed": report} if is_done else {}),
         )
