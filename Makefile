@@ -42,7 +42,7 @@ $(VENV)/installed: constraints.txt deploy/bootstrap.txt $(OWN)
 	$(call uv-install,modelmill,-p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt)
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
 	@touch $@
-	@echo 'to call mill by its name: export PATH="$(CURDIR)/$(BIN):$$PATH"'
+	@echo 'to call mill by its name: export PATH="$(abspath $(BIN)):$$PATH"'
 
 hooks: ## Run `make lint` before each commit of this clone
 	@git config core.hooksPath .githooks

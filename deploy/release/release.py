@@ -121,7 +121,7 @@ class Release:
         (self._root / CHANGELOG).write_text(changelog, "utf-8")
         self._git("commit", "--quiet", "-m", f"Release {number}", "--", str(CHANGELOG))
         self._make("dist")
-        self._make("images", BASE_IMAGE=self._base_name(), MODELMILL_TAG=number)
+        self._make("images", MODELMILL_TAG=number, **self._base())
         record = {
             "version": number,
             "date": self._today,
@@ -140,13 +140,16 @@ class Release:
         self._git("commit", "--quiet", "-m", f"Record release {number}", "--", str(RECORD))
         return record
 
-    def _base_name(self) -> str:
-        """What a build can name: it takes no bare id of a local image."""
+    def _base(self) -> Mapping[str, str]:
+        """The base as a build can name it, which takes no bare id of a local image.
+
+        Where the base is a local image there is rarely a network inside of builds.
+        """
         if not self._base_image.startswith("sha256:"):
-            return self._base_image
+            return {"BASE_IMAGE": self._base_image}
         name = f"modelmill/release-base:{self._base_image.removeprefix('sha256:')[:12]}"
         self._output("docker", "image", "tag", self._base_image, name)
-        return name
+        return {"BASE_IMAGE": name, "BUILD_NETWORK": os.environ.get("BUILD_NETWORK", "host")}
 
     def _records(self) -> list[Mapping[str, Any]]:
         text = (self._root / RECORD).read_text("utf-8")
@@ -166,8 +169,9 @@ class Release:
         return done.stdout.strip()
 
     def _make(self, target: str, **settings: str) -> None:
-        environment = {**os.environ, **settings}
-        subprocess.run(["make", target], cwd=self._root, env=environment, check=True)
+        # As arguments: those of `make release` come along in MAKEFLAGS, and win over environments.
+        given = [f"{name}={value}" for name, value in settings.items()]
+        subprocess.run(["make", target, *given], cwd=self._root, check=True)
 
 
 def main() -> int:

@@ -15,7 +15,9 @@ LOCAL = f"sha256:{'ab' * 32}"
 MAKEFILE = """dist:
 \tmkdir -p dist && echo wheel > dist/modelmill-0.1.0-py3-none-any.whl
 images:
-\techo "$(BASE_IMAGE) $(MODELMILL_TAG)" > built
+\techo "$(BASE_IMAGE) $(MODELMILL_TAG) $(BUILD_NETWORK)" > built
+release:
+\t@python3 deploy/release/release.py --base-image "$(BASE_IMAGE)"
 """
 DOCKER = """#!/bin/sh
 case "$*" in
@@ -101,8 +103,21 @@ def test_images_are_built_on_a_name_of_the_local_image(clone: Path, release: Run
     release()
 
     name = f"modelmill/release-base:{'ab' * 6}"
-    assert (clone / "built").read_text().split() == [name, "0.1.0"]
+    assert (clone / "built").read_text().split() == [name, "0.1.0", "host"]
     assert (clone.parent / "bin" / "tagged").read_text() == f"image tag {LOCAL} {name}\n"
+
+
+def test_builds_get_the_name_though_make_itself_was_given_the_id(clone: Path):
+    environment = os.environ | {"PATH": f"{clone.parent / 'bin'}:{os.environ['PATH']}"}
+    author = {
+        f"GIT_{role}_{what}": "a" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+
+    subprocess.run(
+        ["make", "release", f"BASE_IMAGE={LOCAL}"], cwd=clone, env=environment | author, check=True
+    )
+
+    assert (clone / "built").read_text().split()[0] == f"modelmill/release-base:{'ab' * 6}"
 
 
 def test_a_digest_of_a_registry_is_taken_as_it_is(clone: Path, release: Run):
