@@ -37,7 +37,7 @@ def test_an_identity_of_its_own_goes_before_the_token():
 
 
 def test_a_service_must_be_somebody_to_the_broker():
-    with pytest.raises(ValidationError, match="a seed or a token") as caught:
+    with pytest.raises(ValidationError, match="an nkey seed or a token") as caught:
         settings(nats_token=None)
     assert caught.value.errors()[0]["loc"] == ("nats_token",)
 

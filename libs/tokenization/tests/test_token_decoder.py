@@ -71,7 +71,7 @@ def test_the_text_is_that_of_the_whole_tokenizer(place: int, data: st.DataObject
 @pytest.mark.parametrize(
     ("steps", "why"),
     [
-        ([decoders.Replace(Regex("(a|aa)+$"), "")], "by an expression"),
+        ([decoders.Replace(Regex("(a|aa)+$"), "")], "by a regular expression"),
         ([decoders.Replace("a", "a" * 17)], "17 times longer"),
         ([decoders.Replace("a", "aa")] * 5, "32 times longer"),
     ],
