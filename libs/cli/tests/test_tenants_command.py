@@ -19,6 +19,16 @@ LIMITS = ("requests_per_minute", "tokens_per_minute", "parallel_requests", "toke
 USAGE = {"tokens": 77, "money": "0.5", "leased_tokens": 0, "leased_money": "0", "period_start": 1}
 
 
+STATUS: dict[str, Any] = {
+    "version": "0.1.0",
+    "services": [
+        {"service": "trainer", "address": "trainer:7003", "status": "unreachable", "version": None}
+    ],
+    "jobs": [{"kind": "train", "counts": {"queued": 2}, "oldest_seconds": 42.0}],
+    "streams": [{"name": "JOBS", "messages": 12, "used_bytes": 5, "limit_bytes": 10}],
+}
+
+
 class Terminal(io.StringIO):
     """A person who writes this."""
 
@@ -51,6 +61,10 @@ class _Handler(Handler):
     def do_GET(self) -> None:
         if self.path.startswith("/v1/tenants?"):
             self._say({"object": "list", "data": [self.server.tenant], "has_more": False})
+        elif self.path == "/v1/status":
+            self._say(STATUS)
+        elif self.path == "/v1/tenants/acme/export":
+            self.answer(b"an archive")
         elif self.path == "/v1/tenants/acme":
             self._say(self.server.tenant)
         else:
@@ -123,6 +137,31 @@ def test_a_suspension_says_how_it_ends(gateway: Gateway, capsys: pytest.CaptureF
 
     assert run_app(["tenants", "resume", "acme"]) == 0
     assert gateway.tenant["status"] == "active"
+
+
+def test_the_status_shows_services_jobs_and_streams(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("trainer:7003", "unreachable", "42 s", "50.0%", "0.1.0"))
+
+    assert run_app(["status", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == STATUS
+
+
+def test_an_export_is_written_whole_beside_nothing_that_is_there(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "acme.tar"
+    assert run_app(["tenants", "export", "acme", str(file)]) == 0
+    assert (capsys.readouterr().out.strip(), file.read_bytes()) == (str(file), b"an archive")
+
+    assert run_app(["tenants", "export", "acme", str(file)]) == 2
+    assert "Name another one" in capsys.readouterr().err
+    other = tmp_path / "other.tar"
+    assert run_app(["tenants", "export", "acm", str(other)]) == 2
+    assert not other.exists()
 
 
 def test_a_deletion_is_confirmed_by_name_or_by_yes(

@@ -1,6 +1,9 @@
 """A deleted tenant leaves nothing behind but the record by which its tokens are refused."""
 
 import asyncio
+import io
+import json
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +21,7 @@ from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import STREAMS
 from modelmill_bus.tenant_eraser import TenantEraser
-from modelmill_gateway.domain.access import OPERATOR
+from modelmill_gateway.domain.access import OPERATOR, sha256_of
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.waiting import eventually
@@ -136,6 +139,48 @@ async def test_nothing_is_left_of_a_deleted_tenant_but_its_record(house: House):
     assert (await neighbour.post("/v1/chat/completions", json=ASKED)).status_code == 200
     assert [each["id"] for each in (await neighbour.get("/v1/jobs")).json()["data"]]
     assert {"KEYS", "JOBS", "MODELS", "USAGE"} <= await streams_naming(house.bus, "neighbour")
+
+
+async def exported(house: House, tenant: str) -> dict[str, bytes]:
+    """What is in the archive, by name."""
+    answer = await operator(house).get(f"/v1/tenants/{tenant}/export")
+    assert answer.headers["content-type"] == "application/x-tar"
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        return {name: archive.extractfile(name).read() for name in archive.getnames()}  # type: ignore[union-attr]
+
+
+async def test_an_archive_has_everything_of_the_tenant_and_no_secret(house: House):
+    key = await moved_in(house, "exported")
+    await moved_in(house, "beside-it")
+
+    found = await exported(house, "exported")
+
+    lists = {name: content.splitlines() for name, content in found.items() if ".jsonl" in name}
+    counts = {name.removesuffix(".jsonl"): len(lines) for name, lines in lists.items()}
+    one_of_each = ("models", "aliases", "keys", "evals", "feedback", "usage")
+    assert {name: counts[name] for name in one_of_each} == dict.fromkeys(one_of_each, 1)
+    assert counts["jobs"] == 2
+    # And answers of the batch, if it has ended.
+    contents = [found[name] for name in found if name.startswith("files/")]
+    assert len(contents) == counts["files"]
+    assert {FILE, REQUESTS} <= {*contents}
+    assert json.loads(found["tenant.json"])["budget"]["limits"]["requests_per_minute"] == "600"
+    whole = b"".join(found.values())
+    assert b"beside-it" not in whole
+    assert sha256_of(key).encode() not in whole
+    assert key.encode() not in whole
+
+
+async def test_grpc_streams_the_same_archive(house: House):
+    await operator(house).post("/v1/tenants", json={"name": "streamed"})
+    token = house.issuer.token(tenant="operators", scope=OPERATOR)
+    async with open_channel(house.grpc_address, token) as channel:
+        stub = GatewayServiceStub(channel)
+        chunks = [m.chunk async for m in stub.ExportTenant(pb.ExportTenantRequest(name="streamed"))]
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        names = archive.getnames()
+
+    assert set(names) == (await exported(house, "streamed")).keys()
 
 
 async def test_a_deletion_waits_for_whoever_is_away_and_then_ends(house: House):

@@ -65,7 +65,8 @@ SCOPE_OF = {
     "ResumeJob": "jobs",
     "WatchJob": "jobs",
     **dict.fromkeys(("CreateTenant", "ListTenants", "GetTenant", "LimitTenant"), "operator"),
-    **dict.fromkeys(("SuspendTenant", "ResumeTenant", "DeleteTenant"), "operator"),
+    **dict.fromkeys(("SuspendTenant", "ResumeTenant", "DeleteTenant", "ExportTenant"), "operator"),
+    "GetStatus": "operator",
 }
 
 

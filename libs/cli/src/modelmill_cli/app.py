@@ -25,6 +25,7 @@ from modelmill_cli.commands import (
     moderation,
     recipes,
     state,
+    status,
     store,
     tenants,
     train,
@@ -56,6 +57,7 @@ app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)
 app.command("train")(train.train)
 app.command("optimize")(train.optimize)
+app.command("status")(status.status)
 app.command("usage")(usage.usage)
 app.add_typer(usage.app, name="budget")
 app.add_typer(batches.app, name="batch")

@@ -512,6 +512,19 @@ class JobCost(TypedDict):
     trained_tokens: int | None
 
 
+class JobCounts(TypedDict):
+    """
+    Number of jobs of one kind, by status.
+    """
+
+    kind: str
+    counts: dict[str, int]
+    oldest_seconds: float
+    """
+    Time that the longest waiting job has waited.
+    """
+
+
 class JobEvent(TypedDict):
     """
     Event of a job. A stream continues after its `id`.
@@ -1052,6 +1065,17 @@ class RowProvenance(TypedDict):
     row: dict[str, Any] | None
 
 
+class ServiceState(TypedDict):
+    """
+    Replica of a service, at an address that the gateway calls.
+    """
+
+    service: str
+    address: str
+    status: Literal["serving", "not_serving", "unreachable"]
+    version: str | None
+
+
 class ShadowBody(TypedDict):
     """
     Shadow version: gets a copy of a share of the requests; its answers are discarded.
@@ -1112,12 +1136,45 @@ class SliceBody(TypedDict):
     """
 
 
+class StreamState(TypedDict):
+    """
+    Stream of the message broker.
+    """
+
+    name: str
+    messages: int
+    used_bytes: int
+    limit_bytes: int
+
+
 class SupervisedBody(TypedDict):
     """
     Supervised fine-tuning.
     """
 
     hyperparameters: NotRequired[HyperParametersBody]
+
+
+class SystemStatus(TypedDict):
+    """
+    Status of the installation, as one gateway sees it.
+    """
+
+    object: Literal["status"]
+    version: str
+    """
+    Release of the gateway.
+    """
+    services: list[ServiceState]
+    jobs: list[JobCounts]
+    streams: list[StreamState]
+    """
+    Empty while the message broker is away.
+    """
+    waiting_requests: int
+    """
+    Requests in the admission queue.
+    """
 
 
 class TaskBody(TypedDict):

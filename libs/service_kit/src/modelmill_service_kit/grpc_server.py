@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -63,6 +64,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+
+
+VERSION_METADATA = "modelmill-version"
+"""On answers to health checks: the release that the process runs."""
+
+
+class _VersionedHealth(health.aio.HealthServicer):  # type: ignore[misc]
+    """Health checks that are answered with the release."""
+
+    async def Check(self, request: Any, context: Any) -> Any:
+        context.set_trailing_metadata(((VERSION_METADATA, version("modelmill-service-kit")),))
+        return await super().Check(request, context)
 
 
 class DomainErrorInterceptor(HandlerInterceptor):
@@ -180,7 +193,7 @@ class RpcServer:
         self._credentials = credentials
         self._drain_seconds = drain_seconds
         self._ready = ready
-        self._health = health.aio.HealthServicer()
+        self._health = _VersionedHealth()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
     @classmethod

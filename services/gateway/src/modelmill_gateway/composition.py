@@ -58,7 +58,9 @@ from modelmill_gateway.spending.budget_book import ManageBudget
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
 from modelmill_gateway.tenants.delete_tenants import DeleteTenants
+from modelmill_gateway.tenants.export_tenant import ExportTenant
 from modelmill_gateway.tenants.manage_tenants import ManageTenants
+from modelmill_gateway.tenants.show_status import ShowStatus
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
     SecretVault,
@@ -106,11 +108,6 @@ class UseCases:
         )
         self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
         self.manage_budget = ManageBudget(known.budgets)
-        self.manage_tenants = ManageTenants(
-            known.tenants,
-            known.budgets,
-            (known.budgets, known.keys, known.jobs, known.models, known.datasets, known.evals),
-        )
         self.manage_keys = ManageKeys(known.keys, known.budgets, time.time)
         self.manage_policy = ManagePolicy(peers.policies)
         self.record_changes = parts.record_changes
@@ -126,8 +123,30 @@ class UseCases:
             peers.trainer, known.models, self.delete_alias, known.fresh_models
         )
         self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
+        self._operate(parts)
         self._answer(parts, find_model)
         self._order(parts, find_model)
+
+    def _operate(self, parts: Parts) -> None:
+        """What operators do with the installation."""
+        settings, known, peers = parts.settings, parts.known, parts.peers
+        self.manage_tenants = ManageTenants(
+            known.tenants,
+            known.budgets,
+            (known.budgets, known.keys, known.jobs, known.models, known.datasets, known.evals),
+        )
+        self.export_tenant = ExportTenant(
+            parts.bus,
+            known.models,
+            known.datasets,
+            known.jobs,
+            self.manage_tenants,
+            peers.data_prep,
+            partial(store_of, settings),
+        )
+        self.show_status = ShowStatus(
+            parts.bus, known.jobs, peers.probes, lambda: parts.admission.waiting
+        )
 
     def _order(self, parts: Parts, find_model: FindModel) -> None:
         """Jobs of every kind, and what they are made from."""

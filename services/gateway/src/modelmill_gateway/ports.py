@@ -39,6 +39,18 @@ class RetiredVersions:
     sequence: int
 
 
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One replica of a service, at the address that the gateway calls."""
+
+    service: str
+    address: str
+    status: str
+    """`serving`, `not_serving` or `unreachable`."""
+    version: str
+    """Empty when it does not answer."""
+
+
 class Moderation(Protocol):
     """Judges inputs, and windows of answers."""
 

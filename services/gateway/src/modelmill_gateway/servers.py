@@ -58,7 +58,7 @@ def gateway_http_app(
         WebhookRoutes(use_cases.webhooks),
         KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
         ChangeRoutes(use_cases.record_changes),
-        TenantRoutes(use_cases.manage_tenants),
+        TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
     )
     statuses = {name: operation.status for name, operation in OPERATIONS.items()}
     return build_http_app(
@@ -139,7 +139,7 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
             use_cases.delete_alias,
             use_cases.delete_model,
         ),
-        TenantProcedures(use_cases.manage_tenants),
+        TenantProcedures(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
         FileProcedures(data_prep, use_cases.find_file, max_bytes=max_bytes),
         DatasetProcedures(use_cases.manage_datasets, data_prep),
         OrderProcedures(

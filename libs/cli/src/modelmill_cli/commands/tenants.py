@@ -3,10 +3,11 @@
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
 from modelmill_cli.commands.api_keys import Money, Parallel, Period, Rpm, Tokens, Tpm, named_limits
 from modelmill_cli.gateway import connect_as_operator
@@ -91,6 +92,22 @@ def resume(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     with connect_as_operator(context.obj) as client:
         done = client.tenants.resume(name)
     print_done(done, f"{name}: {done['status']}", as_json=as_json)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    name: Name,
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Archive to write: a tar file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Export all that a tenant has: records as JSON lines, files, datasets and model cards."""
+    if file.exists():
+        raise PreconditionError(f"there is a file {file} already. Name another one")
+    with connect_as_operator(context.obj) as client:
+        client.tenants.export(name, file)
+    done = {"tenant": name, "path": str(file), "bytes": file.stat().st_size}
+    print_done(done, str(file), as_json=as_json)
 
 
 @app.command()

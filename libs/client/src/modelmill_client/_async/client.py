@@ -26,7 +26,7 @@ from modelmill_client._async.tenant import (
     AsyncUsage,
     AsyncWebhooks,
 )
-from modelmill_client._async.tenants import AsyncTenants
+from modelmill_client._async.tenants import AsyncStatus, AsyncTenants
 from modelmill_client._async.transport import AsyncTransport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -92,6 +92,7 @@ class AsyncModelmill:
         self.usage = AsyncUsage(transport)
         self.webhooks = AsyncWebhooks(transport)
         self.audit = AsyncAudit(transport)
+        self.status = AsyncStatus(transport)
         self.tenants = AsyncTenants(transport)
 
     @property

@@ -1,11 +1,20 @@
 """Tenants of an installation, for operators: a token with the scope `operator` is needed."""
 
+import os
 from collections.abc import AsyncIterator
 from typing import Unpack, cast
 
 from modelmill_client import types
 from modelmill_client._async.transport import AsyncResource
 from modelmill_client.wire import PAGE, path_of
+
+
+class AsyncStatus(AsyncResource):
+    """/v1/status."""
+
+    async def retrieve(self) -> types.SystemStatus:
+        """Which services answer, in which version, and what waits."""
+        return cast(types.SystemStatus, await self._transport.call("GET", "/v1/status"))
 
 
 class AsyncTenants(AsyncResource):
@@ -39,6 +48,10 @@ class AsyncTenants(AsyncResource):
         """Let a suspended tenant ask again."""
         path = path_of("tenants", tenant, "resume")
         return cast(types.Tenant, await self._transport.call("POST", path, may_repeat=True))
+
+    async def export(self, tenant: str, target: str | os.PathLike[str]) -> None:
+        """Write a tar archive of all that a tenant has to the disk, whole or not at all."""
+        await self._transport.download(path_of("tenants", tenant, "export"), target)
 
     async def delete(self, tenant: str) -> types.Tenant:
         """Begin to delete a tenant with all that it has; `retrieve` says when that is done.

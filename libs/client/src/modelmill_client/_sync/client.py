@@ -27,7 +27,7 @@ from modelmill_client._sync.tenant import (
     Usage,
     Webhooks,
 )
-from modelmill_client._sync.tenants import Tenants
+from modelmill_client._sync.tenants import Status, Tenants
 from modelmill_client._sync.transport import Transport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -93,6 +93,7 @@ class Modelmill:
         self.usage = Usage(transport)
         self.webhooks = Webhooks(transport)
         self.audit = Audit(transport)
+        self.status = Status(transport)
         self.tenants = Tenants(transport)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Generic
 
 import grpc
 from grpc.aio import Channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelmill.data_prep.v1.data_prep_service_pb2 import CreateDatasetRequest, DatasetSpec
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
 from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
@@ -27,6 +28,7 @@ from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_service_kit.grpc_server import VERSION_METADATA
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
@@ -37,7 +39,7 @@ from modelmill_gateway.adapters.moderation import GrpcModeration, GrpcPolicies
 from modelmill_gateway.adapters.trainer import GrpcTrainer
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
-from modelmill_gateway.ports import AcceptedJob, SpecT_contra
+from modelmill_gateway.ports import AcceptedJob, ServiceStatus, SpecT_contra
 from modelmill_gateway.settings import Settings
 
 CALL_SECONDS = 30.0
@@ -168,6 +170,29 @@ class GrpcJobOwner:
         return response.sequence
 
 
+PROBE_SECONDS = 2.0
+
+
+class HealthProbe:
+    """Health check of one replica of a service."""
+
+    def __init__(self, channel: Channel, service: str, address: str) -> None:
+        self._stub = health_pb2_grpc.HealthStub(channel)
+        self._service = service
+        self._address = address
+
+    async def __call__(self) -> ServiceStatus:
+        """How it is; nothing raises."""
+        call = self._stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+        try:
+            is_serving = (await call).status == health_pb2.HealthCheckResponse.SERVING
+            said = {str(key): str(value) for key, value in await call.trailing_metadata() or ()}
+        except grpc.aio.AioRpcError:
+            return ServiceStatus(self._service, self._address, "unreachable", "")
+        status = "serving" if is_serving else "not_serving"
+        return ServiceStatus(self._service, self._address, status, said.get(VERSION_METADATA, ""))
+
+
 OPTIMIZER_BUILDER = "the optimizer-builder"
 
 
@@ -193,6 +218,7 @@ class Peers:
     orders: Orders
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
+    probes: Sequence[HealthProbe]
 
 
 @asynccontextmanager
@@ -205,10 +231,12 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
         "trainer": settings.trainer_address,
         "optimizer-builder": settings.optimizer_builder_address,
     }
+    probed: list[tuple[Channel, str, str]] = []
     async with AsyncExitStack() as stack:
 
         async def opened(name: str, address: str) -> Channel:
             channel = open_channel(address, secret, identity=identity, peer=name)
+            probed.append((channel, name, address))
             return await stack.enter_async_context(channel)
 
         to_inference = [
@@ -225,6 +253,7 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
             trainer=GrpcTrainer(to_trainer),
             orders=_orders(to_data_prep, to_trainer, to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
+            probes=[HealthProbe(*each) for each in probed],
         )
 
 

@@ -266,6 +266,9 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("DELETE", "/keys/{key_id}", "revoke_key", "Revoke an API key for good."),
         ("POST", "/keys/{key_id}/rotate", "rotate_key", "Rotate an API key's secret."),
     ),
+    (OPERATOR, "/v1/status", NO_MODELS): (
+        ("GET", "", "get_status", "Get the status of services, jobs and streams."),
+    ),
     (OPERATOR, "/v1/tenants", NO_MODELS): (
         ("POST", "", "register_tenant", "Create a tenant."),
         ("GET", "", "list_tenants", "List tenants."),
@@ -273,6 +276,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("PUT", "/{tenant}/limits", "limit_tenant", "Set a tenant's limits."),
         ("POST", "/{tenant}/suspend", "suspend_tenant", "Suspend a tenant."),
         ("POST", "/{tenant}/resume", "resume_tenant", "Resume a suspended tenant."),
+        ("GET", "/{tenant}/export", "export_tenant", "Download all that a tenant has."),
         ("DELETE", "/{tenant}", "delete_tenant", "Delete a tenant with all that it has."),
     ),
 }

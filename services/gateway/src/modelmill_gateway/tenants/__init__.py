@@ -1,1 +1,1 @@
-"""Tenants, as operators manage them."""
+"""What operators manage and see: tenants, and the status of the installation."""

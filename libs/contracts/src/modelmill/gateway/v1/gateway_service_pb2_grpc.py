@@ -232,6 +232,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetStatus',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
         self.CreateTenant = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/CreateTenant',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateTenantRequest.SerializeToString,
@@ -261,6 +266,11 @@ class GatewayServiceStub:
                 '/modelmill.gateway.v1.GatewayService/ResumeTenant',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.FromString,
+                _registered_method=True)
+        self.ExportTenant = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/ExportTenant',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantResponse.FromString,
                 _registered_method=True)
         self.DeleteTenant = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/DeleteTenant',
@@ -619,6 +629,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStatus(self, request, context):
+        """Which services answer, in which version, and what waits, for operators.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTenant(self, request, context):
         """Creates a tenant, for operators as all of the tenants' procedures are.
 
@@ -666,6 +683,15 @@ class GatewayServiceServicer:
         """Lets a suspended tenant go on.
 
         NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportTenant(self, request, context):
+        """Streams a tar archive of everything that a tenant has: records as JSON lines, files, datasets and model cards.
+
+        NOT_FOUND: unknown. UNAVAILABLE: a service does not answer; what came so far is no archive.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -879,6 +905,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.SerializeToString,
             ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.SerializeToString,
+            ),
             'CreateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTenant,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateTenantRequest.FromString,
@@ -908,6 +939,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ResumeTenant,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.SerializeToString,
+            ),
+            'ExportTenant': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportTenant,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantResponse.SerializeToString,
             ),
             'DeleteTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteTenant,
@@ -1982,6 +2018,33 @@ class GatewayService:
             _registered_method=True)
 
     @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetStatus',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateTenant(request,
             target,
             options=(),
@@ -2133,6 +2196,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/ResumeTenant',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeTenantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportTenant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ExportTenant',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExportTenantResponse.FromString,
             options,
             channel_credentials,
             insecure,

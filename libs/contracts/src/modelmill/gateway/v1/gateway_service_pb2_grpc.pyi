@@ -216,6 +216,8 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
+    GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]
+    """Which services answer, in which version, and what waits, for operators."""
     CreateTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]
     """Creates a tenant, for operators as all of the tenants' procedures are.
 
@@ -242,6 +244,11 @@ class GatewayServiceStub:
     """Lets a suspended tenant go on.
 
     NOT_FOUND: unknown.
+    """
+    ExportTenant: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.ExportTenantRequest, _gateway_service_pb2.ExportTenantResponse]
+    """Streams a tar archive of everything that a tenant has: records as JSON lines, files, datasets and model cards.
+
+    NOT_FOUND: unknown. UNAVAILABLE: a service does not answer; what came so far is no archive.
     """
     DeleteTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteTenantRequest, _gateway_service_pb2.DeleteTenantResponse]
     """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
@@ -438,6 +445,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
+    GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]  # type: ignore[assignment]
+    """Which services answer, in which version, and what waits, for operators."""
     CreateTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]  # type: ignore[assignment]
     """Creates a tenant, for operators as all of the tenants' procedures are.
 
@@ -464,6 +473,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Lets a suspended tenant go on.
 
     NOT_FOUND: unknown.
+    """
+    ExportTenant: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.ExportTenantRequest, _gateway_service_pb2.ExportTenantResponse]  # type: ignore[assignment]
+    """Streams a tar archive of everything that a tenant has: records as JSON lines, files, datasets and model cards.
+
+    NOT_FOUND: unknown. UNAVAILABLE: a service does not answer; what came so far is no archive.
     """
     DeleteTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteTenantRequest, _gateway_service_pb2.DeleteTenantResponse]  # type: ignore[assignment]
     """Begins to delete a tenant and all that it has; GetTenant says when that is done, and what was removed. Again, it answers
@@ -893,6 +907,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetStatus(
+        self,
+        request: _gateway_service_pb2.GetStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetStatusResponse, _abc.Awaitable[_gateway_service_pb2.GetStatusResponse]]:
+        """Which services answer, in which version, and what waits, for operators."""
+
+    @_abc_1.abstractmethod
     def CreateTenant(
         self,
         request: _gateway_service_pb2.CreateTenantRequest,
@@ -953,6 +975,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets a suspended tenant go on.
 
         NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportTenant(
+        self,
+        request: _gateway_service_pb2.ExportTenantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.ExportTenantResponse], _abc.AsyncIterator[_gateway_service_pb2.ExportTenantResponse]]:
+        """Streams a tar archive of everything that a tenant has: records as JSON lines, files, datasets and model cards.
+
+        NOT_FOUND: unknown. UNAVAILABLE: a service does not answer; what came so far is no archive.
         """
 
     @_abc_1.abstractmethod

@@ -137,6 +137,7 @@ EVALUATION_REPORT = {
 }
 PAGES = ("index", "reference")
 PAGE = {"text/html": {"schema": {"type": "string"}}}
+TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -251,6 +252,8 @@ def _event(schemas: Schemas) -> dict[str, Any]:
 def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, Any]:
     if route.name == "get_content":
         return BYTES
+    if route.name == "export_tenant":
+        return TAR
     if route.name in PAGES:
         return PAGE
     if route.name == "get_report":

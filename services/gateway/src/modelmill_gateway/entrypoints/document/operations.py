@@ -214,12 +214,14 @@ OPERATIONS = {
     "change_key": Operation(keys.ApiKey, keys.ChangedKeyBody, refusals=HOOK),
     "revoke_key": Operation(Deleted, refusals=HOOK),
     "rotate_key": Operation(keys.IssuedApiKey, refusals=HOOK),
+    "get_status": Operation(tenants.SystemStatus),
     "register_tenant": Operation(tenants.Tenant, tenants.TenantBody, status=201, refusals=(503,)),
     "list_tenants": Operation(Page[tenants.Tenant]),
     "get_tenant": Operation(tenants.Tenant),
     "limit_tenant": Operation(tenants.Tenant, keys.BudgetBody, refusals=HOOK),
     "suspend_tenant": Operation(tenants.Tenant, refusals=HOOK),
     "resume_tenant": Operation(tenants.Tenant, refusals=HOOK),
+    "export_tenant": Operation(None, refusals=NEIGHBOUR),
     "delete_tenant": Operation(tenants.Tenant, status=202, refusals=HOOK),
 }
 """By the names of the route table."""

@@ -1,5 +1,6 @@
 """Tenants, for operators, over gRPC."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -12,14 +13,34 @@ from modelmill_gateway.entrypoints.schemas.keys import BudgetBody, money
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.entrypoints.schemas.tenants import TenantBody
 from modelmill_gateway.spending.budget_book import limits_message
+from modelmill_gateway.tenants.export_tenant import CHUNK_BYTES, ExportTenant
 from modelmill_gateway.tenants.manage_tenants import ManageTenants, ShownTenant
+from modelmill_gateway.tenants.show_status import ShowStatus
 
 
 class TenantProcedures:
-    """The procedures of tenants. Bodies are checked by the rules of HTTP."""
+    """GetStatus, and the procedures of tenants. Bodies are checked by the rules of HTTP."""
 
-    def __init__(self, tenants: ManageTenants) -> None:
+    def __init__(
+        self, tenants: ManageTenants, export: ExportTenant, show_status: ShowStatus
+    ) -> None:
         self._tenants = tenants
+        self._export = export
+        self._show_status = show_status
+
+    async def GetStatus(self, _: pb.GetStatusRequest, call: RequestContext) -> pb.GetStatusResponse:
+        status = await self._show_status()
+        streams = ("name", "messages", "used_bytes", "limit_bytes")
+        return pb.GetStatusResponse(
+            version=status.version,
+            services=[pb.ServiceStatus(**vars(each)) for each in status.services],
+            jobs=[pb.KindStatus(**vars(each)) for each in status.jobs],
+            streams=[
+                pb.StreamStatus(**{name: getattr(each, name) for name in streams})
+                for each in status.streams
+            ],
+            waiting_requests=status.waiting_requests,
+        )
 
     async def CreateTenant(
         self, request: pb.CreateTenantRequest, call: RequestContext
@@ -57,6 +78,13 @@ class TenantProcedures:
     ) -> pb.ResumeTenantResponse:
         changed = await self._tenants.resume(request.name, call.caller)
         return pb.ResumeTenantResponse(tenant=_shown(changed))
+
+    async def ExportTenant(
+        self, request: pb.ExportTenantRequest, _: RequestContext
+    ) -> AsyncGenerator[pb.ExportTenantResponse]:
+        async for chunk in self._export(request.name):
+            for begin in range(0, len(chunk), CHUNK_BYTES):
+                yield pb.ExportTenantResponse(chunk=chunk[begin : begin + CHUNK_BYTES])
 
     async def DeleteTenant(
         self, request: pb.DeleteTenantRequest, call: RequestContext

@@ -1,4 +1,4 @@
-"""Tenants, as operators see them."""
+"""What operators see: tenants, and the status of the installation."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,6 +10,7 @@ from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, Un
 from modelmill_gateway.entrypoints.schemas.keys import BudgetUsage, KeyLimits
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.tenants.manage_tenants import ShownTenant
+from modelmill_gateway.tenants.show_status import InstallationStatus
 
 NAME = "acme-labs"
 STATUS_PREFIX = "TENANT_STATUS_"
@@ -59,4 +60,53 @@ class Tenant(ResponseModel):
             limits=KeyLimits.of(budget.limits),
             usage=BudgetUsage.of_budget(budget),
             **({"removed": report} if is_done else {}),
+        )
+
+
+class ServiceState(ResponseModel):
+    """Replica of a service, at an address that the gateway calls."""
+
+    service: str = Field(examples=["trainer"])
+    address: str = Field(examples=["trainer:7003"])
+    status: Literal["serving", "not_serving", "unreachable"]
+    version: OrNull[str] = Field(examples=["0.1.0"])
+
+
+class JobCounts(ResponseModel):
+    """Number of jobs of one kind, by status."""
+
+    kind: str = Field(examples=["train"])
+    counts: dict[str, int] = Field(examples=[{"queued": 2, "running": 1}])
+    oldest_seconds: float = Field(
+        description="Time that the longest waiting job has waited.", examples=[42.0]
+    )
+
+
+class StreamState(ResponseModel):
+    """Stream of the message broker."""
+
+    name: str = Field(examples=["JOBS"])
+    messages: int
+    used_bytes: int
+    limit_bytes: int
+
+
+class SystemStatus(ResponseModel):
+    """Status of the installation, as one gateway sees it."""
+
+    object: Literal["status"] = "status"
+    version: str = Field(description="Release of the gateway.", examples=["0.1.0"])
+    services: list[ServiceState]
+    jobs: list[JobCounts]
+    streams: list[StreamState] = Field(description="Empty while the message broker is away.")
+    waiting_requests: int = Field(description="Requests in the admission queue.")
+
+    @classmethod
+    def of_status(cls, status: InstallationStatus) -> Self:
+        """All of it."""
+        return cls.of(
+            status,
+            services=[ServiceState.of(each) for each in status.services],
+            jobs=[JobCounts.of(each, counts=dict(each.counts)) for each in status.jobs],
+            streams=[StreamState.of(each) for each in status.streams],
         )
