@@ -273,7 +273,7 @@ async def test_a_stream_whose_last_event_was_seen_ends_without_one(faulty: Fault
 
 async def test_a_gateway_that_stays_away_is_given_up_on_and_a_refusal_ends_it(faulty: Faulty):
     client = faulty(Script(FAULTS["refused"]))
-    with pytest.raises(ConnectionFailedError, match=r"no news at .* for 0 s: .*`mill up`"):
+    with pytest.raises(ConnectionFailedError, match=r"no event arrived at .* for 0 s: .*`mill up`"):
         async for _ in client.jobs.follow("ftjob-1", patience_seconds=0):
             pass
     script = Script(LASTING["404"])
