@@ -29,8 +29,8 @@ OF_AN_INSTANCE = {
     *("mill moderation labelled", "mill data export"),
 }
 """Commands that need an instance on this machine: their own tests have its JSON."""
-OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")}
-"""Commands that need a scope of operators: `test_tenants_command` has their JSON."""
+OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {"mill status"}
+"""Commands that need the scope `operator`: `test_tenants_command` has their JSON."""
 
 LISTS = {
     "mill certs": "certificates",

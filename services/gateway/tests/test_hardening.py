@@ -9,6 +9,7 @@ import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.document import body_example
 from gateway_support.house import BLOCKED, House
+from modelmill_gateway.domain.access import OPERATOR, SCOPES
 from modelmill_gateway.domain.routes import ROUTES, Body, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 JSON = {"content-type": "application/json"}
 SECRET = "/srv/modelmill/private.py line 7: password hunter2"
 PEERS = ("inference", "moderation", "data_prep", "trainer", "optimizer_builder")
+EVERY_SCOPE = " ".join([*SCOPES, OPERATOR])
 TAKES_JSON = [route for route in ROUTES if route.body is Body.JSON]
 
 
@@ -25,7 +27,7 @@ def path_of(route: Route) -> str:
 
 @pytest.mark.parametrize("route", TAKES_JSON, ids=lambda route: route.name)
 async def test_a_body_nested_too_deeply_is_refused_as_no_json(house: House, route: Route):
-    async with house.http() as client:
+    async with house.http(scope=EVERY_SCOPE) as client:
         for body in (b"[" * 100_000, b'{"a":' * 50_000, b'{"messages":' + b"[" * 300 + b"]" * 300):
             answer = await client.request(route.method, path_of(route), content=body, headers=JSON)
             error = answer.json()["error"]

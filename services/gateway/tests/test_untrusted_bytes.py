@@ -12,11 +12,13 @@ from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import House
 from grpc import StatusCode
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill_gateway.domain.access import OPERATOR, SCOPES
 from modelmill_gateway.domain.routes import ROUTES, Body, Route
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
+EVERY_SCOPE = " ".join([*SCOPES, OPERATOR])
 WITH_BODY = [route for route in ROUTES if route.body is not Body.NONE]
 EACH_ROUTE = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 
@@ -32,7 +34,7 @@ async def uploaded(client: httpx.AsyncClient, filename: str, **fields: Any) -> h
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=lambda route: route.name)
 async def test_no_route_reads_an_encoded_body_as_if_it_were_not(house: House, route: Route):
-    async with house.http() as client:
+    async with house.http(scope=EVERY_SCOPE) as client:
         answer = await client.request(
             route.method,
             path_of(route),

@@ -121,5 +121,5 @@ async def test_a_template_that_does_not_end_on_one_message_is_stopped(
 async def test_a_decoder_without_bounds_is_not_served(world: World) -> None:
     version_id = world.hostile("tokenizer: decoder by expression")
 
-    with pytest.raises(PreconditionError, match="replaces by an expression"):
+    with pytest.raises(PreconditionError, match="replaces by a regular expression"):
         await world.chat(version_id, "rival")

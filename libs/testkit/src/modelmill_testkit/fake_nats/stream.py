@@ -81,14 +81,17 @@ class FakeStream:
         return SimpleNamespace(seq=message.sequence, duplicate=False)
 
     def last(self, subject: str) -> StoredMessage:
-        """The newest message of a subject.
+        """The newest message of a subject, or of all that a pattern matches.
 
         Raises:
             NotFoundError: there is none.
         """
-        if subject not in self._by_subject:
+        if subject in self._by_subject:
+            return self._by_subject[subject]
+        found = [each for name, each in self._by_subject.items() if matches(subject, name)]
+        if not found:
             raise NotFoundError(code=404, err_code=10037, description="no message found")
-        return self._by_subject[subject]
+        return max(found, key=lambda message: message.sequence)
 
     def at(self, sequence: int) -> StoredMessage:
         """The message at a place.
