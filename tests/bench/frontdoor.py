@@ -14,6 +14,9 @@ answer, with the time that the package index takes. `frontdoor.answers`: share o
 tickets whose answer is the label, by `mill chat`.
 `frontdoor.second_run`: seconds of `mill run` again without a change, while `mill up` runs;
 `frontdoor.second_run_jobs`: jobs that it created.
+`frontdoor.export.FORM`: share of the same tickets that an exported version answers greedily as the
+gateway does, in a process that cannot import Modelmill: the base by transformers, the adapter by
+PEFT, its build by OpenVINO GenAI.
 `frontdoor.size.*`: MB on disk of an environment with what the name says, by the sizes of its files.
 `frontdoor.estimate.{fresh,earlier}.*`: the worst estimate of `mill run --plan` beside what the job
 took, in times too much or too little, over all recipes: on an installation that has done nothing,
@@ -43,6 +46,7 @@ from rich.console import Console
 from tests import run_record
 from tests.bench.figures import Entry
 from tests.bench.frontdoor_estimates import estimates
+from tests.bench.frontdoor_exports import Exported, exported
 from tests.bench.frontdoor_journey import (
     DIST,
     ROWS,
@@ -92,6 +96,7 @@ class Found:
     right: int
     second_seconds: float
     second_jobs: int
+    exports: Sequence[Exported]
 
 
 def go(folder: Path, base: Path, python: str) -> Found:
@@ -115,8 +120,9 @@ def go(folder: Path, base: Path, python: str) -> Found:
         journey.run(RUN)
         seconds = time.monotonic() - began
         created = _jobs(journey, address) - before
+        exports = exported(journey, address, [text for text, _ in asked])
     right = sum(label == answer.strip() for (_, label), answer in zip(asked, answers, strict=True))
-    return Found(minutes, typed, right, seconds, created)
+    return Found(minutes, typed, right, seconds, created, exports)
 
 
 def _without(places: Mapping[str, str], command: str) -> str:
@@ -199,7 +205,24 @@ def entries(found: Found) -> list[Entry]:
             (found.right / ASKED, found.right / ASKED),
             f"{found.right} of {ASKED} held-out tickets, English and Chinese",
         ),
+        *(export_entry(each) for each in found.exports),
     ]
+
+
+def export_entry(found: Exported) -> Entry:
+    """Of one form."""
+    share = found.equal / found.asked
+    return Entry(
+        f"frontdoor.export.{found.form}",
+        share,
+        "share",
+        "the gateway's answers",
+        share,
+        ">= 1 share",
+        found.equal == found.asked,
+        (share, share),
+        f"{found.equal} of {found.asked} greedy answers equal, without Modelmill",
+    )
 
 
 def size_entries(sizes: Mapping[str, float]) -> list[Entry]:
