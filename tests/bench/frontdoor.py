@@ -16,7 +16,7 @@ tickets whose answer is the label, by `mill chat`.
 `frontdoor.second_run_jobs`: jobs that it created.
 `frontdoor.export.FORM`: share of the same tickets that an exported version answers greedily as the
 gateway does, in a process that cannot import Modelmill: the base by transformers, the adapter by
-PEFT, its build by OpenVINO GenAI.
+PEFT, its build by OpenVINO GenAI. In float32, as the gateway computes on a processor.
 `frontdoor.size.*`: MB on disk of an environment with what the name says, by the sizes of its files.
 `frontdoor.estimate.{fresh,earlier}.*`: the worst estimate of `mill run --plan` beside what the job
 took, in times too much or too little, over all recipes: on an installation that has done nothing,
@@ -221,7 +221,8 @@ def export_entry(found: Exported) -> Entry:
         ">= 1 share",
         found.equal == found.asked,
         (share, share),
-        f"{found.equal} of {found.asked} greedy answers equal, without Modelmill",
+        f"{found.equal} of {found.asked} greedy answers equal, without Modelmill; loaded without a"
+        f" dtype {found.equal_as_stored}",
     )
 
 

@@ -2,7 +2,8 @@
 
 A version is exported by `mill models export`. A process in which no module of Modelmill can be
 imported loads the folder with the libraries of its form alone, and answers the same questions
-greedily.
+greedily. In torch it does so in float32, as the gateway computes on a processor, and in the dtype
+that the folder names.
 """
 
 import json
@@ -27,22 +28,21 @@ folder, form, questions, most = json.load(sys.stdin)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(folder)
-if form.startswith("openvino"):
+
+def openvino(_):
     from openvino_genai import LLMPipeline
 
     pipeline = LLMPipeline(folder, "CPU")
+    settings = {"max_new_tokens": most, "do_sample": False, "apply_chat_template": False}
+    return lambda prompt: pipeline.generate(prompt, **settings)
 
-    def answer(prompt):
-        settings = {"max_new_tokens": most, "do_sample": False, "apply_chat_template": False}
-        return pipeline.generate(prompt, **settings)
-else:
+def torch(dtype):
+    base = f"{folder}/base" if form == "adapter" else folder
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     if form == "adapter":
         from peft import PeftModel
 
-        base = AutoModelForCausalLM.from_pretrained(f"{folder}/base")
-        model = PeftModel.from_pretrained(base, folder)
-    else:
-        model = AutoModelForCausalLM.from_pretrained(folder)
+        model = PeftModel.from_pretrained(model, folder)
     model.eval()
 
     def answer(prompt):
@@ -50,11 +50,16 @@ else:
         made = model.generate(**ids, max_new_tokens=most, do_sample=False)
         return tokenizer.decode(made[0][ids["input_ids"].shape[1] :], skip_special_tokens=True)
 
-answers = []
-for each in questions:
-    asked = [{"role": "user", "content": each}]
-    prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
-    answers.append(answer(prompt).strip())
+    return answer
+
+answers = {}
+for dtype in ("float32", "auto"):
+    answer = (openvino if form.startswith("openvino") else torch)(dtype)
+    answers[dtype] = []
+    for each in questions:
+        asked = [{"role": "user", "content": each}]
+        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+        answers[dtype].append(answer(prompt).strip())
 json.dump(answers, sys.stdout)
 """
 
@@ -65,6 +70,8 @@ class Exported:
 
     form: str
     equal: int
+    equal_as_stored: int
+    """Where it is loaded without a dtype."""
     asked: int
 
 
@@ -85,10 +92,13 @@ def _compared(
     journey.run(f"mill models export {version_id} {folder}")
     asked = json.dumps([str(folder), form, list(questions), MOST_TOKENS])
     bare = journey.run(f"python -c {shlex.quote(BARE)} <<< {shlex.quote(asked)}")
-    answers: list[str] = json.loads(bare.splitlines()[-1])
+    answers: dict[str, list[str]] = json.loads(bare.splitlines()[-1])
     served = [_served(address, token, version_id, each) for each in questions]
-    equal = sum(one == other for one, other in zip(answers, served, strict=True))
-    return Exported(form, equal, len(questions))
+    equal = {
+        dtype: sum(one == other for one, other in zip(found, served, strict=True))
+        for dtype, found in answers.items()
+    }
+    return Exported(form, equal["float32"], equal["auto"], len(questions))
 
 
 def _served(address: str, token: str, model: str, question: str) -> str:
