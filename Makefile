@@ -5,6 +5,7 @@ SECOND_PYTHON ?= python3.13
 BIN := $(VENV)/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
+SITE := services/gateway/src/modelmill_gateway/site
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -25,7 +26,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client docs bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -97,6 +98,19 @@ recipe-schema: install ## Generate the JSON Schema of recipes from the gateway's
 
 client: install ## Generate the client's types from the gateway's document, and its synchronous half
 	@$(BIN)/python libs/client/tools/generate.py
+
+docs: install build/docs/installed ## The documentation site, without network, into build/site and into the gateway's package
+	@$(BIN)/python -m deploy.site
+	@rm -rf build/site $(SITE)
+	@NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs -q build --strict -f deploy/site/mkdocs.yml
+	@cp -r build/site $(SITE)
+	@echo "the site is in build/site; a gateway that starts now serves it at /docs"
+
+# Its packages build pages and serve nobody: they have an environment of their own.
+build/docs/installed: deploy/site/requirements.txt $(VENV)/installed
+	@test -x build/docs/bin/python || $(BIN)/uv venv -q -p $(BIN)/python build/docs
+	$(call uv-install,docs,-p build/docs/bin/python --require-hashes -r $<)
+	@touch $@
 
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -220,9 +234,10 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -c constraints.txt -o deploy/ray/requirements.txt deploy/ray/requirements.in services/data_prep/pyproject.toml
 	$(COMPILE) -c constraints.txt -o deploy/api/requirements.txt deploy/api/requirements.in
 	$(COMPILE) -o deploy/clients/requirements.txt deploy/clients/requirements.in
+	$(COMPILE) -o deploy/site/requirements.txt deploy/site/requirements.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
-dist: install ## Wheels of every lib and service, and the versions that they were tested with, into dist/
+dist: install docs ## Wheels of every lib and service, the documentation in the gateway's, and the versions that they were tested with, into dist/
 	rm -rf dist; $(foreach p,$(filter-out libs/testkit/pyproject.toml,$(OWN)),$(BIN)/uv build -q --wheel --no-build-isolation -p $(BIN)/python -o dist $(dir $(p))$(newline))
 	sed -E '/^ /d; s/ \\$$//' constraints.txt > dist/constraints.txt
 

@@ -32,6 +32,6 @@ async def main(url: str, seed_file: str) -> None:
 try:
     asyncio.run(main(os.environ["NATS_URL"], os.environ["NATS_NKEY_SEED_FILE"]))
 except KeyError as missing:
-    sys.exit(f"set {missing.args[0]}: docs/guide.md shows its value under 'React to events'")
+    sys.exit(f"set {missing.args[0]}: docs/how-to/events.md shows its value")
 except (OSError, ValueError, nats.errors.Error, nkeys.NkeysError) as error:
     sys.exit(f"cannot subscribe: {error}; check NATS_URL and NATS_NKEY_SEED_FILE")

@@ -37,13 +37,12 @@ import time
 import urllib.request
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from tests import run_record
 from tests.bench.figures import Entry
 from tests.bench.frontdoor_estimates import estimates
 from tests.bench.frontdoor_exports import Exported, exported
@@ -59,6 +58,7 @@ from tests.bench.frontdoor_journey import (
     tickets,
     write_tickets,
 )
+from tests.bench.kept_entries import keep_entries
 from tests.bench.report import show
 from tests.bench.rival_llama_factory import rival_entries
 
@@ -260,7 +260,7 @@ def main() -> int:
     lines = [line for part in given.only for line in measured(part, given.base, given.python)]
     show(lines, Console())
     if given.keep:
-        keep(lines)
+        keep_entries(lines, RESULT)
     return 0 if all(line.met is not False for line in lines) else 1
 
 
@@ -279,17 +279,6 @@ def measured(part: str, base: Path | None, python: str) -> list[Entry]:
         work = go if part == "journey" else estimates
         found = work(Path(place), base.absolute(), python)
     return entries(found) if isinstance(found, Found) else found
-
-
-def keep(lines: Sequence[Entry]) -> None:
-    run = run_record.circumstances(())
-    own = {"commit": run["commit"], "date": run["date"]}
-    entries = {line.id: asdict(line) | own for line in lines}
-    if RESULT.is_file():
-        kept = json.loads(RESULT.read_text(encoding="utf-8"))
-        before = {"commit": kept["commit"], "date": kept["date"]}
-        entries = {one["id"]: before | one for one in kept["entries"]} | entries
-    run_record.save(run | {"entries": [*entries.values()]}, RESULT)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 from tests.bench import frontdoor
 from tests.bench.figures import Entry
 from tests.bench.frontdoor_estimates import MOST_OFF, compared, estimate_entries
+from tests.bench.kept_entries import keep_entries
 from tests.bench.rival_llama_factory import COMMANDS, EDITED, counted, rival_entries
 
 ESTIMATE = {"tokens": 1000, "seconds": 30.0, "memory_bytes": 4e9}
@@ -74,15 +75,12 @@ def test_both_paths_are_counted_from_what_is_typed_and_edited() -> None:
     assert "LlamaFactory" in commands.note
 
 
-def test_an_entry_that_was_not_measured_again_keeps_its_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_entry_that_was_not_measured_again_keeps_its_commit(tmp_path: Path) -> None:
     result = tmp_path / "frontdoor.json"
-    monkeypatch.setattr(frontdoor, "RESULT", result)
     ids = ("frontdoor.old", "frontdoor.rival.commands")
     before = [{"id": name, "value": 1} for name in ids]
     result.write_text(json.dumps({"commit": "old", "date": "then", "entries": before}))
-    frontdoor.keep(rival_entries(["mill chat 1"]))
+    keep_entries(rival_entries(["mill chat 1"]), result)
     kept = json.loads(result.read_text())
     found = {each["id"]: each for each in kept["entries"]}
     assert (found[ids[0]]["commit"], found[ids[0]]["date"]) == ("old", "then")

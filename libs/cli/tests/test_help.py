@@ -4,10 +4,9 @@ import re
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
-from cli_support.command_tree import COMMANDS, LEAVES
+from cli_support.command_tree import COMMANDS
 from modelmill_cli.app import run_app
 from typer.core import TyperOption
 
@@ -17,7 +16,6 @@ VERBS = (
     "Show|Train|Upload|Verify|Write"
 )
 MAX_WORDS = 30
-REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "mill.md"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -35,15 +33,6 @@ def test_no_sentence_of_a_commands_help_has_more_than_30_words(name: str):
         for sentence in re.split(r"(?<=[.!?])\s", text)
     ]
     assert [it for it in sentences if len(it.split()) > MAX_WORDS] == []
-
-
-def test_the_reference_lists_every_command_with_the_first_sentence_of_its_help():
-    helps = {name: " ".join((LEAVES[name].help or "").split()) for name in sorted(LEAVES)}
-    firsts = {name: text.partition(". ")[0].rstrip(".") for name, text in helps.items()}
-    wanted = [f"| `{name}` | {first}. |" for name, first in firsts.items()]
-    text = REFERENCE.read_text("utf-8")
-    listed = [line for line in text.splitlines() if line.startswith("| `mill ")]
-    assert listed == wanted
 
 
 def test_what_one_command_alone_needs_is_not_loaded_with_the_others():

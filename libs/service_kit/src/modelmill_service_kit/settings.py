@@ -172,6 +172,7 @@ class ServiceSettings(BaseSettings):
     """A process whose event loop has not run for this long ends, and is started again."""
 
     log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
 
     @field_validator("nats_token")
     @classmethod

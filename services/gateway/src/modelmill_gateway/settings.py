@@ -50,9 +50,16 @@ class Settings(WorkerSettings):
     """One address or several, with commas; a name may stand for several replicas by itself."""
 
     moderation_address: str
+    """Where moderation answers."""
+
     data_prep_address: str
+    """Where data-prep answers."""
+
     trainer_address: str
+    """Where the trainer answers."""
+
     optimizer_builder_address: str
+    """Where optimizer-builder answers."""
 
     jwt_issuer: str
     """The `iss` that a token must carry, compared whole."""
@@ -148,6 +155,10 @@ class Settings(WorkerSettings):
     max_connections: int = Field(default=10_000, ge=0)
     """HTTP connections; more are refused with 503. 0 sets no limit. Of all `processes` together,
     each of which has its share."""
+
+    docs_folder: Path | None = None
+    """Folder of the documentation that /docs serves. Unset: the one that `make docs` put into the
+    package."""
 
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there

@@ -18,7 +18,7 @@ def document() -> dict[str, Any]:
 def operation_of(name: str) -> dict[str, Any]:
     """What the document says of a route."""
     route = next(route for route in ROUTES if route.name == name)
-    operation: dict[str, Any] = document()["paths"][route.path][route.method.lower()]
+    operation: dict[str, Any] = document()["paths"][route.template][route.method.lower()]
     return operation
 
 
@@ -55,7 +55,7 @@ async def checked(answer: httpx.Response) -> None:
     found = match(answer.request.method, answer.request.url.path).route
     if found is None:
         return
-    responses = document()["paths"][found.path][found.method.lower()]["responses"]
+    responses = document()["paths"][found.template][found.method.lower()]["responses"]
     said = f"{found.name} answered {answer.status_code}"
     assert str(answer.status_code) in responses, f"{said}, which its document does not know"
     content = resolved(responses[str(answer.status_code)]).get("content", {})

@@ -269,6 +269,7 @@ def _fixed(folder: Path, nats: NatsServer | SharedNats, issuer: Issuer) -> dict[
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,
         "jwks_path": issuer.jwks_file,
+        "docs_folder": folder / "docs",
         "drain_seconds": 1.0,
         "webhook_key": WEBHOOK_KEY,
         # What a key has used is written down at half this time, and many tests wait for it.

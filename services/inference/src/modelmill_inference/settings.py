@@ -78,9 +78,10 @@ class Settings(ServiceSettings):
     25 ms at most; 0 is never."""
 
     vllm_url: str = ""
-    """A vLLM server that serves one model, by the name of its artifact's folder; and its key."""
+    """A vLLM server that serves one model, by the name of its artifact's folder."""
 
     vllm_key: SecretStr = SecretStr("")
+    """Key of that server."""
 
     vllm_command: str = ""
     """Starts a vLLM server for a model, as `/opt/vllm/bin/python -m

@@ -54,6 +54,11 @@ class Route:
     body: Body = Body.NONE
     dialect: Dialect = Dialect.OPENAI
 
+    @property
+    def template(self) -> str:
+        """The path as OpenAPI writes it."""
+        return self.path.replace(":path}", "}")
+
 
 MODEL_OR_DEFAULT = ModelNames(("model",), is_default_meant=True)
 EVERY_MODEL = ModelNames(reach=Reach.ALL)
@@ -84,7 +89,9 @@ _PAUSE = "Pause a job; its worker saves a checkpoint."
 _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     (None, "", NO_MODELS): (
         ("GET", "/", "index", "List links to the documents."),
-        ("GET", "/docs", "reference", "Get the API reference as a page."),
+        ("GET", "/docs", "documentation", "Get the documentation, or the API reference."),
+        ("GET", "/docs/api", "reference", "Get the API reference as a page."),
+        ("GET", "/docs/{page:path}", "documentation_page", "Get a file of the documentation."),
         ("GET", "/healthz", "health", "Check that the process is alive."),
         ("GET", "/readyz", "ready", "Check that the process accepts requests."),
         ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),
@@ -332,7 +339,15 @@ class Match:
 
 
 _EXACT = {(r.method, r.path): r for r in ROUTES if "{" not in r.path}
-_PATTERNS = [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", r.path)), r) for r in ROUTES]
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """What a path with places means: one segment each, `:path` what is left."""
+    rest = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", path)
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", rest))
+
+
+_PATTERNS = [(_pattern(r.path), r) for r in ROUTES]
 
 
 def match(method: str, path: str) -> Match:

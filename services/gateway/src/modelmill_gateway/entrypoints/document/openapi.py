@@ -12,6 +12,7 @@ from modelmill_gateway.domain import access
 from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Route
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS, Operation
 from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses
+from modelmill_gateway.entrypoints.document.site_files import MEDIA_TYPES
 from modelmill_gateway.entrypoints.http.requests import MAX_KEY_CHARS
 from modelmill_gateway.entrypoints.schemas.errors import AnthropicError, Error
 from modelmill_gateway.entrypoints.schemas.evaluations import RESULTS
@@ -137,6 +138,7 @@ EVALUATION_REPORT = {
 }
 PAGES = ("index", "reference")
 PAGE = {"text/html": {"schema": {"type": "string"}}}
+SITE = {each: {"schema": {"type": "string"}} for each in MEDIA_TYPES.values()}
 TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
@@ -152,7 +154,7 @@ def openapi_document() -> dict[str, Any]:
     schemas = _schemas()
     for route in ROUTES:
         operation = _operation(route, OPERATIONS[route.name], schemas)
-        paths.setdefault(route.path, {})[route.method.lower()] = operation
+        paths.setdefault(route.template, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelmill", "version": "1"},
@@ -256,6 +258,10 @@ def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, A
         return TAR
     if route.name in PAGES:
         return PAGE
+    if route.name == "documentation_page":
+        return SITE
+    if route.name == "documentation":
+        return {}
     if route.name == "get_report":
         return REPORT
     if route.name == "get_evaluation_report":
@@ -294,7 +300,7 @@ def _refusal_name(status: int, dialect: Dialect) -> str:
 def _parameters(route: Route, query: type[Query] | None) -> list[dict[str, Any]]:
     named = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"\{(\w+)\}", route.path)
+        for name in re.findall(r"\{(\w+)\}", route.template)
     ]
     if query is not None:
         schema = query.model_json_schema()

@@ -59,6 +59,8 @@ HOOK = (409, *NEIGHBOUR)
 
 OPERATIONS = {
     "index": Operation(None),
+    "documentation": Operation(None, status=307),
+    "documentation_page": Operation(None),
     "reference": Operation(None),
     "health": Operation(Health, refusals=(503,)),
     "ready": Operation(Health, refusals=(503,)),

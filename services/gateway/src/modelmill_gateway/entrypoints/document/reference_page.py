@@ -12,26 +12,31 @@ BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern",
 
 def reference_page(document: Schema) -> bytes:
     """Every operation with its scope, parameters, body, answers and examples; then every shape."""
-    groups: dict[str, list[str]] = {}
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            shown = _operation(document, method.upper(), path, operation)
-            groups.setdefault(_group(path, operation), []).append(shown)
-    names = [*groups, "shapes"]
-    jumps = " ".join(f'<a href="#of-{escape(name)}">{escape(name)}</a>' for name in names)
-    shapes = (_shape(name, schema) for name, schema in document["components"]["schemas"].items())
-    groups["shapes"] = list(shapes)
+    groups = reference_sections(document)
+    jumps = " ".join(f'<a href="#of-{escape(name)}">{escape(name)}</a>' for name in groups)
     token = escape(document["components"]["securitySchemes"]["token"]["description"])
     body = [
         "<p>Send <code>Authorization: Bearer …</code>. ",
         f'{token} The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>',
         f"<nav>{jumps}</nav>",
         *(
-            f'<h2 id="of-{escape(name)}">{escape(name)}</h2>{"".join(shown)}'
+            f'<h2 id="of-{escape(name)}">{escape(name)}</h2>{shown}'
             for name, shown in groups.items()
         ),
     ]
     return page("Modelmill: API reference", "".join(body))
+
+
+def reference_sections(document: Schema) -> dict[str, str]:
+    """The sections of the reference as HTML, by what the paths in each have in common."""
+    groups: dict[str, list[str]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            shown = _operation(document, method.upper(), path, operation)
+            groups.setdefault(_group(path, operation), []).append(shown)
+    shapes = (_shape(name, schema) for name, schema in document["components"]["schemas"].items())
+    groups["shapes"] = list(shapes)
+    return {name: "".join(shown) for name, shown in groups.items()}
 
 
 def _group(path: str, operation: Schema) -> str:
@@ -169,7 +174,8 @@ PAGE = """<!doctype html>
 </body></html>
 """
 LINKS = (
-    ("/docs", "every route with its scope, fields, answers and examples"),
+    ("/docs", "the documentation, where it was built"),
+    ("/docs/api", "every route with its scope, fields, answers and examples"),
     ("/openapi.json", "the same for programs: an OpenAPI 3.1 document"),
     ("/asyncapi.json", "the bus, for who subscribes there: an AsyncAPI document"),
     ("/healthz", "whether the process runs and stays"),

@@ -1,0 +1,1 @@
+"""The documentation site: `make docs` writes it into build/site, without network."""
