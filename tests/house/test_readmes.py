@@ -27,7 +27,7 @@ REFERENCE = re.compile(r"(\.\./\.\./docs/reference/[\w-]+\.md)")
 READMES = ["README.md", *(f"{part}/README.md" for part in PARTS)]
 MARKDOWN = [
     *READMES,
-    *("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "README.zh.md", "SECURITY.md"),
     *sorted(
         str(file.relative_to(ROOT))
         for folder in ("deploy", "docs", "tests")

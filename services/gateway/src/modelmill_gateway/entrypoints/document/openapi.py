@@ -138,7 +138,7 @@ EVALUATION_REPORT = {
 }
 PAGES = ("index", "reference")
 PAGE = {"text/html": {"schema": {"type": "string"}}}
-SITE = {each: {"schema": {"type": "string"}} for each in MEDIA_TYPES.values()}
+SITE = {each: {"schema": {"type": "string"}, "example": ""} for each in MEDIA_TYPES.values()}
 TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
