@@ -250,24 +250,97 @@ async def test_an_erasure_that_is_done_is_not_done_again(
     assert await erased(bus, erasers(bus, folder_store, estate.uploads)) == counted
 
 
-async def test_what_requests_in_hand_write_behind_a_deletion_goes_too(
-    bus: Bus, folder_store: VerifyingStore
-):
+async def deleted_just_now(bus: Bus) -> None:
+    """The record that the gateway writes at the end of a deletion."""
     state = TenantState(tenant=GONE, status=TENANT_STATUS_DELETED)
     state.changed_at.GetCurrentTime()
     await bus.publish(tenant_state(GONE), state)
-    await publish_all(bus, GONE, "sha256:" + "0" * 64)
-    late = [TenantEraser(bus, service, late_seconds=0.1) for service in ERASERS]
+
+
+async def looked_once_more(bus: Bus, uploads: Uploads) -> None:
+    """Run all erasers until nothing is left but the record."""
+    late = [
+        TenantEraser(
+            bus, service, local=uploads if service == "data-prep" else None, late_seconds=0.1
+        )
+        for service in ERASERS
+    ]
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each.run()) for each in late]
 
         async def is_gone() -> bool:
-            return naming(GONE, await contents(bus)).keys() == {"TENANTS"}
+            return naming(GONE, await contents(bus)).keys() == {"TENANTS"} and not uploads.of
 
         # One that starts after the end of that time looks, too.
         await eventually(is_gone, within=60)
         for task in running:
             task.cancel()
+
+
+async def test_what_requests_in_hand_write_behind_a_deletion_goes_too(bus: Bus):
+    await deleted_just_now(bus)
+    await publish_all(bus, GONE, "sha256:" + "0" * 64)
+
+    await looked_once_more(bus, Uploads({GONE: 1}))
+
+
+async def test_answers_that_a_stopped_gateway_left_go_later(bus: Bus):
+    await deleted_just_now(bus)
+    for service in ERASERS:
+        answer = TenantErased(tenant=GONE, service=service, done=True)
+        await bus.publish(tenant_erased(GONE, service), answer)
+
+    await looked_once_more(bus, Uploads())
+
+
+class FailingUploads(Uploads):
+    """Uploads on a disk that fails once."""
+
+    async def erase(self, tenant: str) -> None:
+        if self.of.pop("failure", 0):
+            raise OSError(5, "Input/output error")
+        await super().erase(tenant)
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_an_erasure_survives_a_failure_of_the_disk(bus: Bus, is_late: bool):
+    uploads = FailingUploads({"failure": 1, GONE: 1})
+    if is_late:
+        await deleted_just_now(bus)
+        await looked_once_more(bus, uploads)
+        return
+    await order_erasure(bus, GONE)
+    making = [
+        TenantEraser(bus, service, local=uploads if service == "data-prep" else None)
+        for service in ERASERS
+    ]
+
+    assert await erased(bus, making)
+    assert uploads.of == {}
+
+
+async def test_no_service_erases_before_all_have_counted(
+    bus: Bus, folder_store: VerifyingStore, folder_of: FolderOf
+):
+    estate = await furnished(bus, folder_store, folder_of)
+    before = naming(GONE, await contents(bus))
+    await order_erasure(bus, GONE)
+    *first, last = erasers(bus, folder_store, estate.uploads)
+    early = [asyncio.create_task(each.run()) for each in first]
+
+    async def have_counted() -> bool:
+        told = [await bus.last(tenant_erased(GONE, it), TenantErased) for it in ERASERS[:-1]]
+        return None not in told
+
+    await eventually(have_counted, within=60)
+    waiting = naming(GONE, await contents(bus))
+    assert {name: waiting[name] for name in before} == before
+    assert estate.uploads.of[GONE] == 2
+    for task in early:
+        task.cancel()
+
+    counted = await erased(bus, [*first, last])
+    assert counted["artifacts"] == 1
 
 
 async def test_an_operators_record_that_names_the_tenant_goes_with_it(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -58,6 +59,7 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 TENANT_ROUTES = "_tenant"
 """How the names of routes end by which operators change tenants."""
 TENANTS, ERASURES, SNAPSHOTS = "TENANTS", "ERASURES", "SNAPSHOTS"
+ERASER_OF_ANSWERS = next(it.eraser for it in STREAMS if it.name == ERASURES)
 AGAIN_SECONDS = 0.5
 LATE_SECONDS = 600.0
 """How long after a deletion something may still be written by requests that were in hand."""
@@ -164,34 +166,25 @@ class TenantEraser:
             async for stored in self._bus.follow(("tenant.state.*",)):
                 state: TenantState = stored.body
                 if state.status == TENANT_STATUS_ERASING:
-                    await self._until_erased(state.tenant)
+                    await _until_done(partial(self.erase, state.tenant))
                 elif state.status == TENANT_STATUS_DELETED:
                     tasks.create_task(self._again_later(state))
-
-    async def _until_erased(self, tenant: str) -> None:
-        while True:
-            try:
-                await self.erase(tenant)
-                return
-            except DomainError as error:
-                log.warning("the erasure of a tenant waits: %s", error)
-                await asyncio.sleep(AGAIN_SECONDS)
 
     async def _again_later(self, state: TenantState) -> None:
         """Erase what requests in hand wrote behind the deletion."""
         since = time.time() - state.changed_at.ToNanoseconds() / 1e9
         if since < DAY_SECONDS:
             await asyncio.sleep(max(0.0, self._late_seconds - since))
-            await self._until_gone(state.tenant)
+            await _until_done(partial(self._erase_rest, state.tenant))
 
-    async def _until_gone(self, tenant: str) -> None:
-        while True:
-            try:
-                await self._erase_found(tenant, await self._find(tenant))
-                return
-            except DomainError as error:
-                log.warning("what was written behind a deletion waits: %s", error)
-                await asyncio.sleep(AGAIN_SECONDS)
+    async def _erase_rest(self, tenant: str) -> None:
+        await self._erase_found(tenant, await self._find(tenant))
+        if self._local is not None:
+            await self._local.erase(tenant)
+        if self._service == ERASER_OF_ANSWERS:
+            # A gateway that ends between the record of the end and this leaves them.
+            for service in ERASERS:
+                await forget_answers(self._bus, tenant, service)
 
     async def erase(self, tenant: str) -> None:
         """Erase the tenant's part, and say so; what was said before a stop is not counted anew.
@@ -286,6 +279,23 @@ class TenantEraser:
                     if getattr(stored.body, "tenant", tenant) != tenant:
                         named.update(DIGEST.findall(str(stored.body)))
         return named
+
+
+async def _until_done(step: Callable[[], Awaitable[None]]) -> None:
+    """Repeat a step while the bus, the store or the disk fails it."""
+    while True:
+        try:
+            await step()
+            return
+        except (DomainError, OSError) as error:
+            log.warning("the erasure of a tenant waits: %s", error)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def forget_answers(bus: Bus, tenant: str, service: str) -> None:
+    """Erase what a service said of an erasure that is done."""
+    while (told := await bus.last(tenant_erased(tenant, service), TenantErased)) is not None:
+        await bus.erase(ERASURES, told.sequence)
 
 
 async def _messages(bus: Bus, stream: Stream) -> AsyncIterator[Stored[Any]]:

@@ -22,7 +22,7 @@ from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL, JobDesiredState
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import until_seen
 from modelmill_bus.subjects import ERASERS, tenant_erased
-from modelmill_bus.tenant_eraser import ERASURES, removed_objects
+from modelmill_bus.tenant_eraser import forget_answers, removed_objects
 from modelmill_job_index.index import JobIndex
 from modelmill_jobs.job_status import TERMINAL
 from modelmill_service_kit.errors import DomainError, NotFoundError, PreconditionError
@@ -72,7 +72,8 @@ class DeleteTenants:
                 counts.update({it.kind: it.count for it in each.removed})
             removed = removed_objects(counts)
             await self._move(state.tenant, TENANT_STATUS_ERASING, TENANT_STATUS_DELETED, removed)
-            await self._forget_answers(state.tenant)
+            for service in ERASERS:
+                await forget_answers(self._bus, state.tenant, service)
 
     async def _have_jobs_ended(self, state: TenantState) -> bool:
         """Whether none of the tenant's jobs runs or waits; those that do are cancelled."""
@@ -116,9 +117,3 @@ class DeleteTenants:
         state.changed_at.GetCurrentTime()
         written = await self._tenants.write(state, expected=stored.sequence)
         await until_seen(self._tenants, written)
-
-    async def _forget_answers(self, tenant: str) -> None:
-        for service in ERASERS:
-            subject = tenant_erased(tenant, service)
-            while (told := await self._bus.last(subject, TenantErased)) is not None:
-                await self._bus.erase(ERASURES, told.sequence)
