@@ -209,7 +209,8 @@ async def test_a_name_that_was_deleted_is_not_given_or_resumed_again(house: Hous
         await operator(house).delete("/v1/tenants/used")
         await deleted(house, "used")
 
-    assert (await operator(house).post("/v1/tenants", json={"name": "used"})).status_code == 422
+    again = await operator(house).post("/v1/tenants", json={"name": "used"})
+    assert (again.status_code, "was deleted" in again.text) == (422, True)
     for act in ("resume", "suspend"):
         answer = await operator(house).post(f"/v1/tenants/used/{act}")
         assert (answer.status_code, "was deleted" in answer.text) == (409, True)

@@ -1233,7 +1233,7 @@ class TenantBody(TypedDict):
 
     name: str
     """
-    1 to 63 of a-z, 0-9 and '-', as in the claim `tenant` of its tokens.
+    1 to 63 of a-z, 0-9 and '-', and no '-' at the start, as in the claim `tenant` of its tokens.
     """
 
 

@@ -73,8 +73,13 @@ VERSION_METADATA = "modelmill-version"
 class _VersionedHealth(health.aio.HealthServicer):  # type: ignore[misc]
     """Health checks that are answered with the release."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Once: it is read from the disk.
+        self._metadata = ((VERSION_METADATA, version("modelmill-service-kit")),)
+
     async def Check(self, request: Any, context: Any) -> Any:
-        context.set_trailing_metadata(((VERSION_METADATA, version("modelmill-service-kit")),))
+        context.set_trailing_metadata(self._metadata)
         return await super().Check(request, context)
 
 

@@ -127,6 +127,8 @@ def delete(
         if before["status"] != "deleted" and not yes:
             _confirm(name)
         done = client.tenants.delete(name)
+        if wait and done["status"] != "deleted":
+            typer.echo(f"{name}: deleting; it goes on if you stop waiting", err=True)
         while wait and done["status"] != "deleted":
             time.sleep(LOOK_SECONDS)
             done = client.tenants.retrieve(name)

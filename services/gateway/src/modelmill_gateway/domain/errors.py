@@ -136,8 +136,8 @@ class TenantSuspendedError(PermissionDeniedError):
 
     def __init__(self, tenant: str) -> None:
         super().__init__(
-            f"the tenant {tenant!r} is suspended. Ask whoever operates this installation, who lets"
-            f" it go on with `mill tenants resume {tenant}`"
+            f"the tenant {tenant!r} is suspended. Ask the operator of this installation to resume"
+            f" it: `mill tenants resume {tenant}`"
         )
 
 
@@ -148,8 +148,8 @@ class TenantDeletedError(PermissionDeniedError):
 
     def __init__(self, tenant: str) -> None:
         super().__init__(
-            f"the tenant {tenant!r} was deleted with all that it had. Ask whoever operates this"
-            " installation for another one"
+            f"the tenant {tenant!r} and all its data were deleted. Ask the operator of this"
+            " installation for another tenant"
         )
 
 

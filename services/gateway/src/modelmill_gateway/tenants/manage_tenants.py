@@ -72,9 +72,15 @@ class ManageTenants:
         """Create a tenant, so that it is listed before it has anything.
 
         Raises:
-            AlreadyExistsError: there is one.
+            AlreadyExistsError: there is one, or was.
         """
-        taken = AlreadyExistsError(f"there is a tenant {name!r} already. Choose another name")
+        state = self._tenants.find(name)
+        is_deleted = state is not None and state.status in GOING
+        taken = AlreadyExistsError(
+            f"the tenant {name!r} was deleted, and its name is not used again. Choose another name"
+            if is_deleted
+            else f"there is a tenant {name!r} already. Choose another name"
+        )
         if name in self._names() | {SHARED_TENANT}:
             raise taken
         try:

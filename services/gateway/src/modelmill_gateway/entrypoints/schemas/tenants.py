@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from modelmill.gateway.v1.gateway_events_pb2 import TENANT_STATUS_DELETED, TenantStatus
 from modelmill_bus.subjects import TOKEN
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds
 from modelmill_gateway.entrypoints.schemas.keys import BudgetUsage, KeyLimits
@@ -13,7 +13,14 @@ from modelmill_gateway.tenants.manage_tenants import ShownTenant
 from modelmill_gateway.tenants.show_status import InstallationStatus
 
 NAME = "acme-labs"
+NAME_RULE = "1 to 63 of a-z, 0-9 and '-', and no '-' at the start"
 STATUS_PREFIX = "TENANT_STATUS_"
+
+
+def _as_name(name: str) -> str:
+    if TOKEN.fullmatch(name) is None:
+        raise ValueError(f"must be {NAME_RULE}, like {NAME}")
+    return name
 
 
 class TenantBody(StrictBody):
@@ -21,9 +28,10 @@ class TenantBody(StrictBody):
 
     name: Annotated[
         str,
+        AfterValidator(_as_name),
         Field(
-            pattern=f"^{TOKEN.pattern}$",
-            description="1 to 63 of a-z, 0-9 and '-', as in the claim `tenant` of its tokens.",
+            json_schema_extra={"pattern": f"^{TOKEN.pattern}$"},
+            description=f"{NAME_RULE}, as in the claim `tenant` of its tokens.",
             examples=[NAME],
         ),
     ]
