@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
+from modelmill_registry.errors import CorruptArtifactError
+
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_SEGMENT_BYTES = 255
 _MAX_PATH_BYTES = 1024
@@ -261,6 +263,25 @@ def verify(store: VerifyingSource, digest: str) -> tuple[Manifest, ...]:
         CorruptArtifactError: A byte of the chain changed since its commit.
     """
     return tuple(_chain(store.verify, digest))
+
+
+ORIGIN = ("source", "revision", "licence")
+"""Attributes of a model that a hub gave: its repository, the commit, and the licence there."""
+
+
+def origin_of(store: ManifestSource, digest: str) -> dict[str, str]:
+    """Where the model that a version was made from came from; empty where that is not known."""
+    try:
+        for manifest in _chain(store.manifest, digest):
+            if manifest.kind == "model" and ORIGIN[0] in manifest.attributes:
+                return {
+                    name: str(manifest.attributes[name])
+                    for name in ORIGIN
+                    if name in manifest.attributes
+                }
+    except (NotFoundError, CorruptArtifactError):
+        pass  # a part of the chain is on another machine, or gone
+    return {}
 
 
 def _chain(read: Callable[[str], Manifest], digest: str) -> Iterator[Manifest]:

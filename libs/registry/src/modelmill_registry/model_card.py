@@ -42,6 +42,8 @@ class CardFacts:
     """Name or id of the dataset; empty when there is none."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Of the dataset's rows, by what became of them."""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    """Of the base, as `origin_of` gives it."""
     pictures: tuple[str, ...] = ()
     """Files of the artifact to be shown."""
 
@@ -112,7 +114,24 @@ def _head(facts: CardFacts) -> str:
 def _lineage(facts: CardFacts) -> str:
     rows = [(role, f"`{digest}`") for role, digest in sorted(facts.made_from.items())]
     licence = f"Licence of the base: `{facts.licence}`." if facts.licence else _NO_LICENCE
-    return _section("Lineage", _table(("made from", "artifact"), rows), licence)
+    said = f"{origin_words(facts.origin)} {licence}" if facts.origin else licence
+    return _section("Lineage", _table(("made from", "artifact"), rows), said)
+
+
+def imported_card(text: str, origin: Mapping[str, str]) -> str:
+    """The card of a model as a hub gave it, with where that was.
+
+    Args:
+        text: Its own card; empty where it has none.
+    """
+    licence = f"Licence there: `{origin['licence']}`." if "licence" in origin else _NO_LICENCE
+    where = f"Imported from `{origin['source']}` at the commit `{origin['revision']}`. {licence}"
+    return f"{text.rstrip()}\n\n{_section('Origin', where)}".lstrip()
+
+
+def origin_words(origin: Mapping[str, str]) -> str:
+    """Where a base came from, in a sentence of Markdown."""
+    return f"The base is `{origin['source']}` at the commit `{origin['revision']}`."
 
 
 _NO_LICENCE = "The base's files name no licence; ask whoever provides it before you pass this on."

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -110,6 +110,7 @@ TEMPLATE, _TOKENIZER_CONFIG = "chat_template.jinja", "tokenizer_config.json"
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 
 
+NO_ORIGIN: Mapping[str, str] = {}
 NO_TEMPLATE = (
     "the folder has no chat template, so that chats and training on conversations will be refused. "
     "Add its chat_template.jinja and import it again, or use completions and objective text."
@@ -128,6 +129,11 @@ class ModelFolder:
     """Bytes of all files."""
     warnings: tuple[str, ...] = ()
     """What it cannot do, and the remedy."""
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As a manifest has them."""
+        return {"architecture": self.architecture, "context_tokens": self.context_tokens}
 
 
 def check_model_folder(folder: Path) -> ModelFolder:
@@ -177,12 +183,14 @@ async def import_model(
     tenant: str,
     name: str,
     try_out: Callable[[Path], None],
+    origin: Mapping[str, str] = NO_ORIGIN,
 ) -> ModelReady:
     """Check, commit and announce a folder; the same content, tenant and name is one version.
 
     Args:
         try_out: runs what of the folder is code, within limits, and refuses what does not work:
             `modelmill_tokenization.bounded.here.try_tokenizer`.
+        origin: `source`, `revision` and `licence` of what a hub gave; kept in the manifest.
 
     Raises:
         InvalidInputError: As `check_model_folder` and `try_out`, or the name or tenant is
@@ -199,10 +207,7 @@ async def import_model(
         folder,
         kind="model",
         form="safetensors",
-        attributes={
-            "architecture": checked.architecture,
-            "context_tokens": checked.context_tokens,
-        },
+        attributes={**checked.attributes, **origin},
     )
     ready = _announcement(manifest, checked, tenant, name)
     await bus.publish(MODEL_READY, ready, msg_id=ready.version_id)

@@ -14,7 +14,7 @@ from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_jobs.active import ActiveJob
 from modelmill_jobs.errors import JobFailed
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
-from modelmill_registry.manifest import Manifest
+from modelmill_registry.manifest import Manifest, origin_of
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_card
 from modelmill_registry.store import ArtifactStore
@@ -108,11 +108,13 @@ class BuildModel:
     ) -> Manifest:
         """Add the model card to the child's output, and store it."""
         dataset, source = inputs.dataset, inputs.source
+        origin = origin_of(self._store, source.digest)
         facts = CardFacts(
             name=source.name,
             form=form,
             base_name=inputs.base_name,
-            licence=licence_of(Path(base)),
+            licence=licence_of(Path(base)) or origin.get("licence", ""),
+            origin=origin,
             made_from=inputs.made_from,
             attributes=attributes,
             figures=attributes["measurements"],

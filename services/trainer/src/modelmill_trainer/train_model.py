@@ -17,7 +17,7 @@ from modelmill_jobs.progress import Report
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.errors import CorruptArtifactError
 from modelmill_registry.job_checkpoints import JobCheckpoints
-from modelmill_registry.manifest import Manifest
+from modelmill_registry.manifest import Manifest, origin_of
 from modelmill_registry.materialised import in_use
 from modelmill_registry.model_card import CardFacts, licence_of
 from modelmill_registry.store import ArtifactStore
@@ -200,11 +200,13 @@ class TrainModel:
             name: done[name] for name in ("hyper_parameters", "parity")
         }
         dataset = inputs.dataset
+        origin = origin_of(self._store, inputs.base.digest)
         facts = CardFacts(
             name=name_of(spec, inputs.base),
             form=form,
             base_name=inputs.base.name,
-            licence=licence,
+            licence=licence or origin.get("licence", ""),
+            origin=origin,
             made_from=inputs.made_from,
             attributes=attributes,
             figures=done["summary"],

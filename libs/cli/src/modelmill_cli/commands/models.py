@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
-from modelmill_cli.interrupts import interruptible
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
@@ -108,9 +107,12 @@ Version = Annotated[
 
 
 @app.command("import")
-def import_folder(
+def import_source(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A folder, or hf://org/name@revision of a hub."),
+    ],
     name: Annotated[str, typer.Option(help="Display name.")] = "",
     tenant: Annotated[
         str, typer.Option(help="Owner; `shared` lets every tenant use it.")
@@ -118,18 +120,14 @@ def import_folder(
     default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import a Hugging Face model folder: safetensors only, no pickle, no code."""
-    # The store and the client of the bus take long to load, and few commands use them.
-    from modelmill_registry.model_folder import check_model_folder
+    """Import a model: a Hugging Face folder, or a hub's; safetensors only, no pickle, no code.
 
-    for warning in check_model_folder(folder).warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
+    A download that was interrupted is continued by the same command.
+    """
+    # The store, the client of the bus and that of a hub take long to load; few commands use them.
+    from modelmill_cli.model_source import import_model_of
 
-    def say_stopping() -> None:
-        typer.echo("stopping; nothing was imported", err=True)
-
-    ready = asyncio.run(interruptible(bringing, say_stopping))
+    ready = import_model_of(context.obj, source, name=name, tenant=tenant)
     made = {"id": ready.version_id, "name": ready.name, "size_bytes": ready.size_bytes}
     words = f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
     print_done(made, words, as_json=as_json)
@@ -139,8 +137,19 @@ def import_folder(
         typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}", err=as_json)
 
 
-async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> "ModelReady":
-    """Copy a model folder into the artifact store of a running instance and announce it."""
+async def bring_in(
+    state: StateFolder,
+    folder: Path,
+    *,
+    name: str,
+    tenant: str,
+    origin: Mapping[str, str] | None = None,
+) -> "ModelReady":
+    """Copy a model folder into the artifact store of a running instance and announce it.
+
+    Args:
+        origin: What a hub said of it, for the manifest.
+    """
     from modelmill_bus.bus import Bus
     from modelmill_registry.model_folder import import_model
     from modelmill_registry.store import open_store
@@ -152,7 +161,13 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
         try:
             with owner_only():
                 return await import_model(
-                    bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+                    bus,
+                    store,
+                    folder,
+                    tenant=tenant,
+                    name=name,
+                    try_out=try_tokenizer,
+                    origin=origin or {},
                 )
         except asyncio.CancelledError:
             store.abandon()  # its thread would go on copying, and hold up our end
@@ -311,14 +326,19 @@ def _card_of(state: StateFolder, digest: str) -> str:
     Raises:
         NotFoundError: the artifact is not on this machine, or has no card.
     """
+    from modelmill_registry.manifest import origin_of
     from modelmill_registry.materialised import in_use
-    from modelmill_registry.model_card import CARD
+    from modelmill_registry.model_card import CARD, imported_card
     from modelmill_registry.store import open_store
 
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
     folder = store.materialise(digest)
     with in_use(folder):
         file = folder / CARD
+        own = store.manifest(digest)
+        if "source" in own.attributes:
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            return imported_card(text, origin_of(store, digest))
         if not file.is_file():
             raise NotFoundError(
                 "this version has no card: it was imported, or made before cards. `mill models"
