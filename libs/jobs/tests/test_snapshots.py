@@ -5,6 +5,7 @@ import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 import pytest
 from modelmill.jobs.v1.job_pb2 import (
@@ -181,6 +182,24 @@ async def test_a_snapshot_is_written_when_enough_was_read_and_not_again_for_noth
         before = await bus.last_sequence("SNAPSHOTS")
         await Snapshots(bus).save(job_index.book, last.sequence)
         assert await bus.last_sequence("SNAPSHOTS") == before
+
+
+async def test_a_snapshot_is_written_after_a_time_with_few_messages_and_the_index_goes_on(
+    bus, jobs
+):
+    job_index = JobIndex(bus, Snapshots(bus, every_seconds=0.05))
+    running = asyncio.create_task(job_index.run())
+    await asyncio.wait_for(job_index.ready.wait(), WITHIN_SECONDS)
+
+    async def is_written(sequence: int) -> bool:
+        stored = await bus.last(snapshot_state(MODEL), SnapshotState)
+        return running.done() or bool(stored and stored.body.last_sequence >= sequence)
+
+    for _ in range(2):
+        job = await jobs.submit()
+        await eventually(partial(is_written, job.sequence))
+        assert not running.done(), running.exception()
+    running.cancel()
 
 
 Damage = Callable[[SnapshotState], None]

@@ -19,7 +19,7 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.errors import StaleWriteError
 from modelmill_bus.read_model import Watermark
 from modelmill_bus.subjects import snapshot_part, snapshot_state
-from modelmill_service_kit.errors import DomainError
+from modelmill_service_kit.errors import DomainError, UnavailableError
 from nats.js.errors import APIError
 
 from modelmill_job_index.book import VERSION, JobBook
@@ -106,7 +106,7 @@ class Snapshots:
         while True:
             try:
                 await read.reach(self._saved + self._every_messages, self._every_seconds)
-            except TimeoutError:
+            except UnavailableError:  # fewer messages came in this time
                 if read.value == self._saved:
                     continue
             try:
