@@ -192,7 +192,7 @@ build/clients-node/installed: deploy/clients/node/package-lock.json
 	npm ci --prefix build/clients-node --ignore-scripts
 	@touch $@
 
-browser-test: install ## The report of a dataset in a real browser; needs Debian's chromium
+browser-test: install docs ## The report of a dataset and the documentation in a real browser; needs Debian's chromium
 	$(BIN)/python -m pytest -q tests/browser
 
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -100,3 +101,13 @@ def reasons_given(folder: Path) -> list[str]:
                 ):
                     found.add(reason)
     return sorted(found)
+
+
+def codes_given(folder: Path) -> list[str]:
+    """The codes that single refusals are given."""
+    return sorted({code for file in folder.rglob("*.py") for code in codes_in(file.read_text())})
+
+
+def codes_in(source: str) -> list[str]:
+    """Those of a module or class."""
+    return re.findall(r'\bcode ?= ?"([a-z][a-z_]+)"', source)

@@ -49,7 +49,7 @@ class SitePage(HTMLParser):
 def on_post_build(config: Any, **_: Any) -> None:
     """Move scripts out of pages, then check all of the site."""
     site = Path(config["site_dir"])
-    for file in [site / "404.html", site / "sitemap.xml.gz", *site.rglob("*.map")]:
+    for file in [site / "404.html", *site.glob("sitemap.xml*"), *site.rglob("*.map")]:
         file.unlink(missing_ok=True)
     for file in (site / "assets" / "javascripts").glob("*.js"):
         file.write_text(MERMAID.sub("", file.read_text("utf-8")), "utf-8")

@@ -1,5 +1,6 @@
 """Reference that is read from the code when the site is built, so none of it can be stale."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
@@ -9,6 +10,8 @@ from typing import Any
 
 from modelmill_bus.asyncapi import asyncapi_document
 from modelmill_cli.app import app
+from modelmill_gateway.domain.errors import ModelNotFoundError, QuotaExceededError
+from modelmill_gateway.domain.ledger.meter import BUDGET, RATE
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.reference_page import reference_sections
 from modelmill_gateway.entrypoints.document.refusals import REFUSALS
@@ -24,6 +27,8 @@ from typer.main import get_command
 from deploy.site.code_reading import (
     ROOT,
     attribute_docs,
+    codes_given,
+    codes_in,
     metrics_of,
     one_line,
     reasons_given,
@@ -76,7 +81,7 @@ def api_page() -> str:
         "For programs: [openapi.json](openapi.json).\n\n",
     ]
     for name, shown in reference_sections(document).items():
-        parts.append(f'## {name} {{ #of-{name} }}\n\n<div class="reference">{shown}</div>\n\n')
+        parts.append(f'## {name}\n\n<div class="reference">{shown}</div>\n\n')
     return MADE + "".join(parts)
 
 
@@ -91,7 +96,8 @@ def bus_page() -> str:
     for name, channel in document["channels"].items():
         stream = channel["x-jetstream"]["stream"] if "x-jetstream" in channel else "none"
         parts.append(f"## {name}\n\n{code(channel['address'])}, stream {code(stream)}.\n")
-        parts.append(f"{channel['description']} {published.get(name, '')}\n\n")
+        said = f"{channel['description']} {published.get(name, '')}"
+        parts.append(f"{escape(said, quote=False)}\n\n")
         for message in channel["messages"]:
             schema = document["components"]["schemas"]
             body = next((it for full, it in schema.items() if full.endswith(f".{message}")), {})
@@ -225,22 +231,27 @@ def recipe_page() -> str:
 
 def errors_page() -> str:
     """Every status and code, and what to do about it."""
-    import_module("modelmill_gateway.domain.errors")
     statuses = [
         (str(status), escape(it.description), REMEDIES[status]) for status, it in REFUSALS.items()
     ]
-    rows = sorted(
-        (code(_code(cls)), str(_status(cls)), one_line((cls.__doc__ or "").partition("\n\n")[0]))
-        for cls in _errors(DomainError)
+    means: dict[tuple[str, int], str] = {}
+    for cls in _errors(DomainError):
+        said = one_line((cls.__doc__ or "").partition("\n\n")[0])
+        for name in _codes(cls):
+            means.setdefault((name, _status(cls)), said)
+    rows = (
+        (code(name), str(status), said, REMEDIES[status])
+        for (name, status), said in sorted(means.items())
     )
-    reasons = ", ".join(code(it.lower()) for it in reasons_given(ROOT / "services"))
+    narrower = {it.lower() for it in reasons_given(ROOT / "services")}
+    narrower |= {*codes_given(ROOT / "services/gateway/src")} - {name for name, _ in means}
     return (
         f"{MADE}# Errors\n\nAn answer that is no success is"
         ' `{"error": {"message", "type", "param", "code", "request_id"}}`; Anthropic\'s routes have'
         " the same within their shape. The message names the cause and the remedy.\n\n"
         f"## By status\n\n{table(('status', 'means', 'remedy'), statuses)}"
-        f"## By code\n\n{table(('code', 'status', 'means'), rows)}"
-        f"Narrower codes of refusals for want of room or time: {reasons}.\n"
+        f"## By code\n\n{table(('code', 'status', 'means', 'remedy'), rows)}"
+        f"Narrower codes, whose message says it all: {', '.join(map(code, sorted(narrower)))}.\n"
     )
 
 
@@ -251,9 +262,16 @@ def _errors(cls: type[DomainError]) -> Iterator[type[DomainError]]:
         yield from _errors(each)
 
 
-def _code(cls: type[DomainError]) -> str:
+def _codes(cls: type[DomainError]) -> Sequence[str]:
+    """Over HTTP, as `modelmill_gateway.entrypoints.http.errors` gives them."""
     given = getattr(cls, "code", None)
-    return given if isinstance(given, str) else cls.reason.lower()
+    if isinstance(given, str):
+        return (given,)
+    if issubclass(cls, QuotaExceededError):
+        return (RATE, BUDGET)
+    if issubclass(cls, ModelNotFoundError):
+        return ("model_not_found",)
+    return codes_in(inspect.getsource(cls)) or (cls.reason.lower(),)
 
 
 def _status(cls: type[DomainError]) -> int:

@@ -43,12 +43,16 @@ class WatchedPage:
 
     def open(self, file: Path) -> None:
         """From disk, until it is quiet."""
+        self.open_address(file.as_uri())
+
+    def open_address(self, address: str) -> None:
+        """The same from a server."""
         page = self.page
         page.on("console", lambda said: self._complain(said.type, said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self._complain("error", f"dialog {dialog.message}"))
         page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(file.as_uri(), wait_until="networkidle")
+        page.goto(address, wait_until="networkidle")
 
     def texts(self, selector: str) -> list[str]:
         """Of all elements, in order."""
