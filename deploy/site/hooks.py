@@ -13,8 +13,6 @@ from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mkdocs.exceptions import PluginError
-
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 MERMAID = re.compile(r"https://unpkg\.com/[^\"'`]+")
 """Where the theme would fetch a library from, if a page had a diagram for it."""
@@ -48,21 +46,30 @@ class SitePage(HTMLParser):
 
 def on_post_build(config: Any, **_: Any) -> None:
     """Move scripts out of pages, then check all of the site."""
+    # Here, so that tests have the checks without mkdocs.
+    from mkdocs.exceptions import PluginError
+
     site = Path(config["site_dir"])
     for file in [site / "404.html", *site.glob("sitemap.xml*"), *site.rglob("*.map")]:
         file.unlink(missing_ok=True)
     for file in (site / "assets" / "javascripts").glob("*.js"):
         file.write_text(MERMAID.sub("", file.read_text("utf-8")), "utf-8")
-    pages = {}
-    for file in sorted(site.rglob("*.html")):
-        file.write_text(_without_inline_scripts(file, site), "utf-8")
-        pages[file.relative_to(site).as_posix()] = SitePage(file.read_text("utf-8"))
-    found = [*_faults(pages, site), *_faults_of_styles(site)]
-    if found:
+    for file in site.rglob("*.html"):
+        file.write_text(without_inline_scripts(file, site), "utf-8")
+    if found := faults_of(site):
         raise PluginError(f"{len(found)} faults of the site:\n" + "\n".join(found[:40]))
 
 
-def _without_inline_scripts(file: Path, site: Path) -> str:
+def faults_of(site: Path) -> list[str]:
+    """What pages fetch from elsewhere, run or style within themselves, or lead to in vain."""
+    pages = {
+        file.relative_to(site).as_posix(): SitePage(file.read_text("utf-8"))
+        for file in sorted(site.rglob("*.html"))
+    }
+    return [*_faults(pages, site), *_faults_of_styles(site)]
+
+
+def without_inline_scripts(file: Path, site: Path) -> str:
     """The page, with each of its scripts as a file of its own."""
     upwards = "../" * (len(file.relative_to(site).parts) - 1)
 

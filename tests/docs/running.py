@@ -74,8 +74,8 @@ def script_of(blocks: Sequence[Block]) -> str:
 @contextmanager
 def reading(folder: Path) -> Iterator[Reader]:
     """A reader's folder, with Modelmill up in it."""
-    for name in (".venv", "deploy"):
-        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(BIN.parent)
+    (folder / "deploy").symlink_to(ROOT / "deploy")
     make_tiny_llama(folder / "base", context_tokens=1024)
     state = folder / ".modelmill"
     up = StartedMill(state, "up", "--http-port", "0", **SETTINGS)
