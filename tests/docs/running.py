@@ -21,7 +21,7 @@ from tests.docs.blocks import ROOT, Block
 WRITTEN_URL = "http://127.0.0.1:8080"
 """Where Modelmill is, as documents say it; tests have a free port."""
 BEGINS, ENDS = "# block ", "MODELMILL_BLOCK"
-PAGE_SECONDS = 240
+PAGE_SECONDS = 540
 BIN = Path(sys.executable).parent
 """How-to guides begin where `mill` is found."""
 SETTINGS = {"GATEWAY_WEBHOOK_ALLOW_PRIVATE": "true"}
