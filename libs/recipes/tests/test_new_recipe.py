@@ -7,6 +7,7 @@ import pytest
 from modelmill_recipes.new_recipe import new_recipe
 from modelmill_recipes.propose import KINDS, Kind
 from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.survey_rows import survey_rows
 from modelmill_service_kit.errors import InvalidInputError
 
 TICKETS = "ticket,team\nno power,hardware\nwrong bill,billing\nbroken,hardware\nlate,billing\n"
@@ -140,3 +141,32 @@ def test_each_path_and_glob_without_a_file_is_named(tmp_path: Path) -> None:
     first, second = refused.value.errors
     assert "tickets.csv" in first.removeprefix(f"no file '{near}x'.")
     assert second.startswith("no file '*.none'.")
+
+
+@pytest.mark.tier("test")
+def test_a_folder_of_documents_is_a_recipe_of_all_that_are_not_empty(tmp_path: Path) -> None:
+    folder, output = tmp_path / "docs", tmp_path / "recipe.yaml"
+    (folder / "inner").mkdir(parents=True)
+    (folder / "a.md").write_text("# Top\n\nText.", encoding="utf-8")
+    (folder / "bad.pdf").write_bytes(b"no PDF")
+    (folder / "empty.html").touch()
+    (folder / "other.bin").write_bytes(b"x")
+    (folder / "inner" / "b.txt").write_text("More text.", encoding="utf-8")
+    text = new_recipe("continue", [str(folder)], output, base="some-base")
+    output.write_text(text, encoding="utf-8")
+
+    recipe = Recipe.load(output)
+    names = [str(file.relative_to(folder)) for file in recipe.files]
+    assert names == ["a.md", "bad.pdf", "inner/b.txt"]
+    assert recipe.dataset["mapping"] == {"layout": "text"}
+    assert recipe.training == {"objective": "text"}
+    survey = survey_rows(recipe)
+    said = [row.messages[0]["content"] for row in survey.sample]
+    assert said == ["Top\n\nText.", "More text."]
+
+
+@pytest.mark.tier("test")
+def test_documents_of_which_none_can_be_read_make_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "bad.pdf").write_bytes(b"no PDF")
+    with pytest.raises(InvalidInputError, match="none of 1 documents can be read"):
+        new_recipe("continue", [str(tmp_path)], tmp_path / "r.yaml", base="b")

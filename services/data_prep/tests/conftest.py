@@ -27,6 +27,7 @@ from modelmill_testkit.service_process import SECRET
 from modelmill_testkit.waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[3] / "libs" / "documents" / "tests"))
 
 
 @dataclass

@@ -25,6 +25,7 @@ def rows_of(*conversations: list[str], **columns: list[Any]) -> pa.RecordBatch:
         "rejected": [None] * count,
         "changes": [[] for _ in conversations],
         "made_by": [None] * count,
+        "document": [None] * count,
     } | columns
     return pa.RecordBatch.from_pydict(given_columns, schema=ROWS)
 

@@ -45,6 +45,7 @@ def rows_of(
         "rejected": ([*last, rejected])[:count],
         "changes": [[]] * count,
         "made_by": [None] * count,
+        "document": [None] * count,
     }
     return pa.RecordBatch.from_pydict(columns, schema=ROWS)
 

@@ -159,6 +159,7 @@ def rows_of(contents: list[list[str]], rejected: list[str | None]) -> pa.RecordB
         "rejected": rejected,
         "changes": [[] for _ in contents],
         "made_by": [None] * count,
+        "document": [None] * count,
     }
     return pa.RecordBatch.from_pydict(columns, schema=ROWS)
 

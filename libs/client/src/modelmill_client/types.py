@@ -979,6 +979,14 @@ class ReadingBody(TypedDict):
     """
     Of a workbook; empty means the first.
     """
+    passage_tokens: NotRequired[int]
+    """
+    Most tokens of a document's passage: words, Han characters and marks. 0: 512.
+    """
+    passage_characters: NotRequired[int]
+    """
+    Most characters of a passage, in place of tokens.
+    """
 
 
 class RecordedFeedback(TypedDict):
@@ -1693,7 +1701,7 @@ class DatasetPreview(TypedDict):
     columns: list[str]
     reading: dict[str, str]
     """
-    How the file is read: encoding, delimiter (CSV), text_unit (plain text).
+    How the file is read: encoding, delimiter (CSV), text_unit (text), passage_tokens (documents).
     """
     data: list[PreviewedRow]
 

@@ -9,11 +9,17 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 
+from modelmill_documents.document_format import DocumentFormat, document_format_of
+from modelmill_documents.errors import DocumentError
+from modelmill_documents.parse_document import DocumentParser
+from modelmill_documents.passages import DEFAULT_TOKENS, PassageSize, passages_of
 from modelmill_service_kit.errors import InvalidInputError
 
 DELIMITERS = ",;\t|"
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 MAX_FIELD_CHARACTERS = 1 << 24
+PASSAGE_COLUMNS = ("text", "file", "page", "section", "offset")
+"""Columns of every document, as data-prep has them."""
 
 Row = dict[str, Any]
 
@@ -26,7 +32,8 @@ class LocalRows:
     """Rows of one file, and how far it is read.
 
     Args:
-        reading: As in `data.reading` of a recipe; encoding and delimiter are used.
+        reading: As in `data.reading` of a recipe; encoding, delimiter and size of passages are
+            used.
     """
 
     def __init__(self, file: Path, reading: Mapping[str, Any] | None = None) -> None:
@@ -43,15 +50,19 @@ class LocalRows:
         return min(self._content.tell() / max(self.size_bytes, 1), 1.0)
 
     def __iter__(self) -> Iterator[Row]:
-        """Every row that can be read; others are left out.
+        """Every row that can be read; others are left out, as is a document that is refused.
 
         Raises:
-            UnreadHereError: It is none of JSON lines, CSV, text and Parquet, or not in UTF-8.
+            UnreadHereError: It is none of JSON lines, CSV, text, Parquet and documents, or not in
+                UTF-8.
             OSError: It cannot be read.
         """
         name = self._file.name.lower().removesuffix(".gz")
         if name.endswith(".parquet"):
             yield from self._parquet()
+            return
+        if document_format := document_format_of(self._file.name):
+            yield from self._passages(document_format)
             return
         encoding = str(self._reading.get("encoding") or "utf-8-sig")
         try:
@@ -74,6 +85,18 @@ class LocalRows:
         if self._file.name.lower().endswith(".gz"):
             content = stack.enter_context(gzip.GzipFile(fileobj=content))
         return stack.enter_context(TextIOWrapper(content, encoding=encoding, newline=""))
+
+    def _passages(self, document_format: DocumentFormat) -> Iterator[Row]:
+        tokens = int(self._reading.get("passage_tokens") or DEFAULT_TOKENS)
+        size = PassageSize(tokens, int(self._reading.get("passage_characters") or 0))
+        try:
+            with DocumentParser() as parser:
+                blocks = parser.blocks(self._file, document_format)
+        except DocumentError:
+            return  # data-prep names it in the dataset's report
+        for text, page, section, offset in passages_of(blocks, size):
+            values = (text, self._file.name, page, section, offset)
+            yield dict(zip(PASSAGE_COLUMNS, values, strict=True))
 
     def _parquet(self) -> Iterator[Row]:
         try:

@@ -36,7 +36,7 @@ def new_recipe(kind: Kind, data: Sequence[str], output: Path, *, base: str, name
     """A recipe for files of rows.
 
     Args:
-        data: Paths and globs; the first rows of each file are read.
+        data: Paths, globs and folders of documents; the first rows of each file are read.
         output: Where the recipe will be: files are named relative to it.
         name: Of recipe and alias; defaults to that of the first file.
 
@@ -65,7 +65,9 @@ def new_recipe(kind: Kind, data: Sequence[str], output: Path, *, base: str, name
     for key, value in sections.items():
         text += _yaml({key: value})
         if key == "data":
-            partial = [each for each in columns.names if len(columns.having(each)) < len(every)]
+            partial = [
+                each for each in columns.names if len(columns.having(each)) < len(columns.files)
+            ]
             text += f"# In some files alone: {', '.join(partial)}.\n" if partial else ""
             text += GATE if kind in OF_KIND else TRAINING + GATE
     return text

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeGuard, get_args
 
+from modelmill_documents.document_format import document_format_of
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean
 
@@ -16,6 +17,7 @@ Kind = Literal["classify", "extract", "chat", "continue", "preference", "distill
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LOOKED_AT = 1000
 """Rows."""
+MOST_DOCUMENTS = 5
 MOST_LABELS = 50
 LABELS = ("label", "class", "category", "kind", "type", "intent", "topic", "sentiment", "team")
 ANSWERS = ("answer", "output", "response", "completion", "target", "reply", "json", "result")
@@ -36,14 +38,29 @@ class Columns:
 
     @classmethod
     def of(cls, files: Sequence[Path]) -> "Columns":
-        """Of JSON lines, CSV with a header, Parquet or plain text.
+        """Of JSON lines, CSV with a header, Parquet, plain text or documents.
+
+        Of many documents some are read, which stand for all; those that are refused are left out.
 
         Raises:
             InvalidInputError: One is neither, or not UTF-8. Data-prep reads more than this: the
                 mapping can be written by hand.
             OSError: One cannot be read.
         """
-        return cls({file: _first_rows(file) for file in files})
+        found: dict[Path, Sequence[Row]] = {}
+        documents = 0
+        for file in files:
+            if not document_format_of(file.name):
+                found[file] = _first_rows(file)
+            elif documents < MOST_DOCUMENTS and (rows := [*islice(LocalRows(file), LOOKED_AT)]):
+                documents += 1
+                found[file] = rows
+        if not found:
+            raise InvalidInputError(
+                f"none of {len(files)} documents can be read."
+                " `mill data preview FILE --layout text` says why"
+            )
+        return cls(found)
 
     @property
     def rows(self) -> Sequence[Row]:

@@ -9,6 +9,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, Self
 
+from modelmill_documents.document_format import document_format_of
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import did_you_mean_file
 
@@ -162,7 +163,7 @@ def _files(
     """Files that are named, each once, in the order in which they are; of a glob by their names."""
     found: dict[Path, None] = {}
     for index, each in enumerate([given] if isinstance(given, str) else given):
-        paths = files_named(each, folder)
+        paths = files_named(each, folder, documents=section == "data")
         if not paths:
             place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))
             errors.append((place, f"{section}.files: {no_file(each, folder)}"))
@@ -170,14 +171,27 @@ def _files(
     return tuple(found)
 
 
-def files_named(given: str, folder: Path) -> list[Path]:
-    """The file of a path, or those of a glob by their names; absolute, and none where none is."""
+def files_named(given: str, folder: Path, *, documents: bool = True) -> list[Path]:
+    """The file of a path, or those of a glob by their names; absolute, and none where none is.
+
+    Args:
+        documents: Whether a folder stands for the documents and plain texts in and below it.
+    """
     path = folder / Path(given).expanduser()
+    if documents and path.is_dir():
+        return [one.resolve() for one in sorted(path.rglob("*")) if _is_document(one, path)]
     if has_magic(given) and not path.is_file():
         paths = [Path(name) for name in sorted(glob(str(path), recursive=True))]
     else:
         paths = [path]
     return [one.resolve() for one in paths if one.is_file()]
+
+
+def _is_document(path: Path, folder: Path) -> bool:
+    """Whether it has text; hidden files are left out, as are empty ones."""
+    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    is_text = document_format_of(path.name) is not None or path.suffix.lower() == ".txt"
+    return is_text and not is_hidden and path.is_file() and path.stat().st_size > 0
 
 
 def no_file(given: str, folder: Path) -> str:

@@ -7,10 +7,11 @@ from itertools import islice
 from random import Random
 from unicodedata import normalize
 
+from modelmill_documents.document_format import document_format_of
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean
 
-from modelmill_recipes.local_rows import LocalRows, UnreadHereError
+from modelmill_recipes.local_rows import PASSAGE_COLUMNS, LocalRows, UnreadHereError
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.row_conversation import RowConversation, columns_of, row_conversation
 
@@ -88,6 +89,9 @@ def check_columns(recipe: Recipe) -> None:
         OSError: A file cannot be read.
     """
     for file in recipe.files:
+        if document_format_of(file.name):
+            _check_columns(recipe, file.name, PASSAGE_COLUMNS)
+            continue
         columns: dict[str, None] = {}
         try:
             for row in islice(LocalRows(file, recipe.dataset.get("reading")), SAMPLE):

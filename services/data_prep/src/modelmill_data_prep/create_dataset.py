@@ -99,7 +99,7 @@ class CreateDataset:
 
     async def _check_reading(
         self, files: Sequence[FileState], spec: DatasetSpec
-    ) -> Mapping[str, str] | None:
+    ) -> Mapping[str, Any] | None:
         """Check that the files have the columns that the spec reads.
 
         Returns:
@@ -150,7 +150,7 @@ def spec_fields(spec: DatasetSpec) -> dict[str, Any]:
 
 
 def _with_defaults(
-    spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, str] | None
+    spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, Any] | None
 ) -> DatasetSpec:
     """The spec with defaults filled in, so that later releases do not change an accepted job."""
     full = DatasetSpec()

@@ -58,7 +58,7 @@ class FileInspector:
 
     async def check_spec(
         self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
-    ) -> dict[str, str]:
+    ) -> dict[str, Any]:
         """Reject a spec that reads a column which none of the file's first rows has.
 
         Returns:
@@ -69,7 +69,7 @@ class FileInspector:
             reader.
         """
         request = {"look": "spec", "path": str(path), "format": file_format, "spec": dict(spec)}
-        form: dict[str, str] = await self._ask({**request, "max_row_bytes": max_row_bytes})
+        form: dict[str, Any] = await self._ask({**request, "max_row_bytes": max_row_bytes})
         return form
 
     async def preview(
@@ -81,8 +81,12 @@ class FileInspector:
         rows: int,
         max_row_bytes: int,
         pseudonym_key: bytes,
+        name: str = "",
     ) -> dict[str, Any]:
         """Preview of the first rows, in the format of `inspector_child.preview`.
+
+        Args:
+            name: As people know the file.
 
         Raises:
             InvalidInputError: Spec or file are invalid, or the file crashes its reader.
@@ -90,7 +94,7 @@ class FileInspector:
         request = {"look": "preview", "path": str(path), "format": file_format, "spec": dict(spec)}
         limits = {"rows": rows, "max_row_bytes": max_row_bytes}
         shown: dict[str, Any] = await self._ask(
-            {**request, **limits, "pseudonym_key": pseudonym_key.hex()}
+            {**request, **limits, "pseudonym_key": pseudonym_key.hex(), "name": name}
         )
         return shown
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from modelmill_documents.document_format import is_document_format
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
@@ -22,6 +23,7 @@ from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, 
 from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile, difference
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
+from modelmill_data_prep.domain.reading.document_blocks import PASSAGE_COLUMNS
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import (
     FileForm,
@@ -128,8 +130,12 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
     count = PEEK_ROWS if request["look"] == "spec" else request["rows"]
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"], block_rows=count)
     form = inspect_file(path, file_format, plan.reading, limits)
-    rows = first_rows(path, file_format, form, limits)
     reading = form_of_rows(form, row_format_of(file_format))
+    if request["look"] == "spec" and is_document_format(row_format_of(file_format)):
+        # All documents have the same columns, and reading every one now would take minutes.
+        check_columns(plan.mapping, PASSAGE_COLUMNS)
+        return reading
+    rows = first_rows(path, file_format, form, limits, request.get("name", ""))
     if request["look"] == "spec":
         check_fit(rows, plan)
         return reading
@@ -138,10 +144,10 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
 
 
 def first_rows(
-    path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits
+    path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits, name: str = ""
 ) -> list[SourceRow | RejectedRow]:
     """The first block of rows of a file, parsed."""
-    with closing(read_blocks(path, file_format, limits, form)) as blocks:
+    with closing(read_blocks(path, file_format, limits, form, name)) as blocks:
         rows = (row for block in blocks for row in parse_block(block))
         return list(islice(rows, limits.block_rows))
 

@@ -61,6 +61,7 @@ class PreviewDataset:
             rows=rows or DEFAULT_ROWS,
             max_row_bytes=self._max_row_bytes,
             pseudonym_key=self._pseudonym_keys.of(tenant),
+            name=file.filename,
         )
         previewed = [PreviewedRow(**row) for row in shown["rows"]]
         reading = ReadingSpec(**shown["reading"])

@@ -50,6 +50,9 @@ Delimiter = Annotated[
 ]
 TextUnit = Annotated[str, typer.Option(help="Row of a plain text: paragraph or line.")]
 Sheet = Annotated[str, typer.Option(help="Sheet of a workbook, instead of the first.")]
+PassageTokens = Annotated[
+    int, typer.Option(min=0, help="Most tokens of a document's passage; 0: 512.")
+]
 COLUMNS: Columns = {
     "dataset": lambda dataset: dataset["id"],
     "name": lambda dataset: dataset["name"] or "",
@@ -73,6 +76,7 @@ def create(
     delimiter: Delimiter = "",
     text_unit: TextUnit = "",
     sheet: Sheet = "",
+    passage_tokens: PassageTokens = 0,
     seed: Annotated[int | None, typer.Option(help="Seed of the split and of what is made.")] = None,
     priority: Priority = None,
     fields: Fields = None,
@@ -83,7 +87,7 @@ def create(
     given = {
         "name": name,
         **{f"mapping.{field}": it for field, it in _mapping(system, user, answer, layout).items()},
-        "reading": _reading(encoding, delimiter, text_unit, sheet),
+        "reading": _reading(encoding, delimiter, text_unit, sheet, passage_tokens),
         "seed": seed,
         "priority": priority,
     }
@@ -229,12 +233,13 @@ def preview(
     delimiter: Delimiter = "",
     text_unit: TextUnit = "",
     sheet: Sheet = "",
+    passage_tokens: PassageTokens = 0,
     rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows to show.")] = 10,
     as_json: AsJson = False,
 ) -> None:
     """Preview how a file is read, and its first rows as dataset rows."""
     mapping = _mapping(system, user, answer, layout)
-    reading = _reading(encoding, delimiter, text_unit, sheet)
+    reading = _reading(encoding, delimiter, text_unit, sheet, passage_tokens)
     console = Console(highlight=False, stderr=as_json)
     with connect(context.obj) as client:
         file_id = uploaded(client, file)
@@ -273,9 +278,17 @@ def _mapping(system: str, user: str, answer: str, layout: str) -> types.MappingB
     }
 
 
-def _reading(encoding: str, delimiter: str, text_unit: str, sheet: str) -> types.ReadingBody:
+def _reading(
+    encoding: str, delimiter: str, text_unit: str, sheet: str, passage_tokens: int
+) -> types.ReadingBody:
     """How a file is read; what is empty is detected."""
-    said = {"encoding": encoding, "delimiter": delimiter, "text_unit": text_unit, "sheet": sheet}
+    said = {
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "text_unit": text_unit,
+        "sheet": sheet,
+        "passage_tokens": passage_tokens,
+    }
     return cast(types.ReadingBody, {name: value for name, value in said.items() if value})
 
 
@@ -284,7 +297,18 @@ def _print_preview(found: types.DatasetPreview, console: Console) -> None:
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:
         said = _said(row["row"]) if row["row"] else f"({row['reason']})"
-        console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
+        place = _place((row["row"] or {}).get("document"))
+        console.print(f"line {row['line']:,}{place}: {plain(said)}", soft_wrap=True)
+
+
+def _place(document: Mapping[str, Any] | None) -> str:
+    """Where a passage stands in its document."""
+    if not document:
+        return ""
+    page = [f"page {document['page']}"] if document["page"] else []
+    section = [document["section"]] if document["section"] else []
+    where = f"character {document['offset']:,}"
+    return f" ({plain(', '.join([*page, *section, where]))})"
 
 
 def _print_provenance(entry: Mapping[str, Any]) -> None:

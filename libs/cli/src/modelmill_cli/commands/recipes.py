@@ -149,8 +149,9 @@ def new(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="File of rows, or a glob in quotes; repeatable. Rows are JSON"
-            " lines, CSV with a header, Parquet or text.",
+            help="File of rows, a glob in quotes, or a folder of documents;"
+            " repeatable. Rows are JSON lines, CSV with a header, Parquet or text; documents are"
+            " PDF, Word, HTML and Markdown.",
         ),
     ] = None,
     kind: Annotated[str, typer.Option(help=f"What it shall learn: {', '.join(KINDS)}.")] = "",

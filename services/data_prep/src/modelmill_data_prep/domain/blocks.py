@@ -11,8 +11,8 @@ import pyarrow as pa
 from modelmill_data_prep.domain.reading.faults import NOT_UTF8, Fault, not_in, not_text_at
 from modelmill_data_prep.domain.reading.file_form import CODECS, UTF8
 
-RowForm = Literal["json", "csv", "text"]
-"""Row syntax: JSON object, CSV record or plain document."""
+RowForm = Literal["json", "csv", "text", "passage"]
+"""Row syntax: JSON object, CSV record, plain document, or passage of a document as JSON."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,9 @@ class SourceRow(msgspec.Struct, frozen=True, gc=False):
 
     encoding: str = UTF8
     """Encoding of `raw`."""
+
+    document: str | None = None
+    """Of a passage: file, page, section and offset, as JSON; else None."""
 
 
 class RejectedRow(msgspec.Struct, frozen=True, gc=False):

@@ -79,6 +79,8 @@ ROWS = pa.schema(
         pa.field("changes", pa.list_(pa.string()), nullable=False),
         # Augmentation method, "<name>@<version>"; null for an original row.
         pa.field("made_by", pa.string()),
+        # Of a passage of a document: file, page, section and offset, a JSON object; else null.
+        pa.field("document", pa.string()),
     ]
 )
 """Rows as conversations, between mapping and writing."""

@@ -33,8 +33,8 @@ def write_rows(rows: pa.RecordBatch) -> WrittenRows:
     """Serialise rows: content first, then provenance.
 
     Content is `messages` in OpenAI's format, `tools` and `rejected`. Provenance is `row` (source
-    line), `source` (sha256 of the source bytes), `changes` (transforms) and `made_by`
-    (augmentation).
+    line), `source` (sha256 of the source bytes), `changes` (transforms), `made_by` (augmentation)
+    and `document` (place of a passage).
     """
     lines, contents = [], []
     tools, rejected = as_list(rows.column("tools")), as_list(rows.column("rejected"))
@@ -44,6 +44,7 @@ def write_rows(rows: pa.RecordBatch) -> WrittenRows:
         _in_hex(rows.column("source")),
         lists_of(as_list(rows.column("changes").flatten()), rows.column("changes")),
         as_list(rows.column("made_by")),
+        as_list(rows.column("document")),
         strict=True,
     )
     for said, origin in zip(says, origins, strict=True):
@@ -83,8 +84,12 @@ def _content(
     return says
 
 
-def _origin(line: int, source: str, changes: list[str], made_by: str | None) -> dict[str, Any]:
-    origin = {"row": line, "source": source, "changes": changes}
+def _origin(
+    line: int, source: str, changes: list[str], made_by: str | None, document: str | None
+) -> dict[str, Any]:
+    origin: dict[str, Any] = {"row": line, "source": source, "changes": changes}
     if made_by is not None:
         origin["made_by"] = made_by
+    if document is not None:
+        origin["document"] = msgspec.Raw(document.encode())
     return origin

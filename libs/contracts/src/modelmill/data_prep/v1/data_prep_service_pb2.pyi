@@ -463,6 +463,8 @@ class ReadingSpec(_message.Message):
     DELIMITER_FIELD_NUMBER: _builtins.int
     TEXT_UNIT_FIELD_NUMBER: _builtins.int
     SHEET_FIELD_NUMBER: _builtins.int
+    PASSAGE_TOKENS_FIELD_NUMBER: _builtins.int
+    PASSAGE_CHARACTERS_FIELD_NUMBER: _builtins.int
     encoding: _builtins.str
     """"utf-8", "utf-16-le", "utf-16-be", "gb18030", "big5", "shift_jis", "windows-1252" or "latin-1"."""
     delimiter: _builtins.str
@@ -471,6 +473,10 @@ class ReadingSpec(_message.Message):
     """What is a row of a plain text: "paragraph" or "line". Not looked up: a paragraph when empty."""
     sheet: _builtins.str
     """Of a workbook; the first one when empty."""
+    passage_tokens: _builtins.int
+    """Most tokens of a document's passage (a word, a Han character or a mark each), 16 to 65,536; 512 when 0."""
+    passage_characters: _builtins.int
+    """Most characters of a document's passage, 64 to 262,144, in place of tokens."""
     def __init__(
         self,
         *,
@@ -478,10 +484,12 @@ class ReadingSpec(_message.Message):
         delimiter: _builtins.str = ...,
         text_unit: _builtins.str = ...,
         sheet: _builtins.str = ...,
+        passage_tokens: _builtins.int = ...,
+        passage_characters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delimiter", b"delimiter", "encoding", b"encoding", "sheet", b"sheet", "text_unit", b"text_unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delimiter", b"delimiter", "encoding", b"encoding", "passage_characters", b"passage_characters", "passage_tokens", b"passage_tokens", "sheet", b"sheet", "text_unit", b"text_unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

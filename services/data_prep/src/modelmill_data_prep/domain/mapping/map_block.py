@@ -75,6 +75,7 @@ def map_by_templates(
         extras=pa.nulls(len(contents), pa.string()),
         tools=tools,
         rejected=rejected,
+        documents=[row.document for row in rows],
     )
 
 
@@ -150,7 +151,8 @@ def _map_each(
             refused.append(rejected(row.line, error.fault, row.raw, row.encoding))
         else:
             kept.append(row)
-    batch = mapped_batch([row.line for row in kept], _digests(kept), mapped)
+    documents = [row.document for row in kept]
+    batch = mapped_batch([row.line for row in kept], _digests(kept), mapped, documents)
     return StageResult(batch, quarantined_batch(_in_order(refused)))
 
 

@@ -106,7 +106,10 @@ class MappedRow(NamedTuple):
 
 
 def mapped_batch(
-    lines: Sequence[int], sources: Sequence[bytes], rows: Sequence[MappedRow]
+    lines: Sequence[int],
+    sources: Sequence[bytes],
+    rows: Sequence[MappedRow],
+    documents: Sequence[str | None],
 ) -> pa.RecordBatch:
     """Conversations as a batch of `ROWS`."""
     lengths = [len(row.roles) for row in rows]
@@ -119,6 +122,7 @@ def mapped_batch(
         extras=pa.array(list(chain.from_iterable(row.extras for row in rows)), pa.string()),
         tools=[row.tools for row in rows],
         rejected=[row.rejected for row in rows],
+        documents=documents,
     )
 
 
@@ -132,11 +136,13 @@ def batch_of_turns(
     extras: pa.Array,
     tools: Sequence[str | None],
     rejected: Sequence[str | None],
+    documents: Sequence[str | None],
 ) -> pa.RecordBatch:
     """A batch of `ROWS` from flat messages.
 
     Args:
         lengths: Number of messages per row.
+        documents: Place of each passage of a document, as JSON; None for other rows.
     """
     count = len(lines)
     offsets = pa.array(np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))), pa.int32())
@@ -152,6 +158,7 @@ def batch_of_turns(
             pa.array(rejected, pa.string()),
             pa.ListArray.from_arrays(none, pa.array([], pa.string())),
             pa.nulls(count, pa.string()),
+            pa.array(documents, pa.string()),
         ],
         schema=ROWS,
     )

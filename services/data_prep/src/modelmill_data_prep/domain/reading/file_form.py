@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from modelmill_documents.document_format import FORMAT_OF_ENDING, is_document_format
+from modelmill_documents.passages import DEFAULT_TOKENS, PassageSize
 from modelmill_service_kit.errors import InvalidInputError
 
-RowFormat = Literal["jsonl", "csv", "parquet", "text", "xlsx"]
+RowFormat = Literal["jsonl", "csv", "parquet", "text", "xlsx", "pdf", "docx", "html", "markdown"]
 Compression = Literal["", "gz", "zst"]
 
 FileFormat = Literal[
     "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "text", "text.gz", "text.zst",
-    "parquet", "xlsx",
+    "parquet", "xlsx", "pdf", "docx", "html", "markdown",
 ]  # fmt: skip
 """Row format with optional compression."""
 
@@ -36,9 +38,13 @@ _FORMAT_OF_ENDING: dict[str, FileFormat] = {
     ".txt.zst": "text.zst",
     ".parquet": "parquet",
     ".xlsx": "xlsx",
+    **FORMAT_OF_ENDING,
 }
 
-ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst), .parquet or .xlsx"
+ENDINGS = (
+    ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst), .parquet, .xlsx, .pdf, .docx,"
+    " .html, .htm, .xhtml, .md or .markdown"
+)
 """Supported extensions, for error messages."""
 
 
@@ -113,20 +119,34 @@ class FileForm:
     """Row unit of plain text files, one of `TEXT_UNITS`."""
     sheet: str = ""
     """Sheet of a workbook; empty for the first."""
+    passage_tokens: int = DEFAULT_TOKENS
+    """Most tokens of a document's passage: words, Han characters and marks."""
+    passage_characters: int = 0
+    """Most characters of a document's passage, instead of tokens."""
+
+    @property
+    def passage_size(self) -> PassageSize:
+        """How documents are cut."""
+        return PassageSize(self.passage_tokens, self.passage_characters)
 
 
-def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, str]:
+def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, Any]:
     """The options that apply to a row format, by field name."""
+    is_document = is_document_format(rows)
     matters = {
-        "encoding": rows not in ("parquet", "xlsx"),
+        "encoding": rows not in ("parquet", "xlsx") and not is_document,
         "delimiter": rows == "csv",
         "text_unit": rows == "text",
         "sheet": rows == "xlsx",
+        "passage_tokens": is_document and not form.passage_characters,
+        "passage_characters": is_document and bool(form.passage_characters),
     }
     return {name: getattr(form, name) for name, shown in matters.items() if shown}
 
 
 AS_DETECTED = FileForm("", "", "", "")
+PASSAGE_TOKENS, PASSAGE_CHARACTERS = (16, 65_536), (64, 262_144)
+"""Fewest and most of a passage."""
 
 
 def plan_reading(spec: Mapping[str, Any]) -> FileForm:
@@ -141,6 +161,8 @@ def plan_reading(spec: Mapping[str, Any]) -> FileForm:
         str(spec.get("delimiter", "")),
         str(spec.get("text_unit", "")),
         str(spec.get("sheet", "")),
+        int(spec.get("passage_tokens", 0)) or DEFAULT_TOKENS,
+        int(spec.get("passage_characters", 0)),
     )
     errors = [
         f"reading: {name} must be one of {', '.join(map(repr, known))}, got {value[:40]!r}"
@@ -151,6 +173,20 @@ def plan_reading(spec: Mapping[str, Any]) -> FileForm:
         )
         if value and value not in known
     ]
+    errors += _passage_errors(spec)
     if errors:
         raise InvalidInputError(errors)
     return requested
+
+
+def _passage_errors(spec: Mapping[str, Any]) -> list[str]:
+    sizes = {"passage_tokens": PASSAGE_TOKENS, "passage_characters": PASSAGE_CHARACTERS}
+    given = {name: int(spec.get(name, 0)) for name in sizes}
+    errors = [
+        f"reading: {name} must be {sizes[name][0]} to {sizes[name][1]}, got {value}"
+        for name, value in given.items()
+        if value and not sizes[name][0] <= value <= sizes[name][1]
+    ]
+    if all(given.values()):
+        errors.append("reading: give either passage_tokens or passage_characters, not both")
+    return errors

@@ -6,6 +6,8 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from modelmill_documents.document_format import is_document_format
+
 from modelmill_data_prep.domain.reading.byte_streams import open_content
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import (
@@ -48,6 +50,8 @@ def inspect_file(
     rows = row_format_of(file_format)
     if rows == "parquet":
         return FileForm()
+    if is_document_format(rows):
+        return requested
     if rows == "xlsx":
         return FileForm(sheet=sheet_of(path, limits, requested.sheet))
     form = replace(

@@ -218,9 +218,23 @@ def _parse_documents(
     return rows
 
 
+def _parse_passages(
+    lines: Sequence[int], raws: Sequence[bytes], block: Block
+) -> list[SourceRow | RejectedRow]:
+    rows: list[SourceRow | RejectedRow] = []
+    for row in _parse_json_rows(lines, raws, block):
+        if isinstance(row, SourceRow):
+            place = {name: it for name, it in row.columns.items() if name != TEXT_COLUMN}
+            document = msgspec.json.encode(place).decode()
+            row = SourceRow(row.line, row.columns, row.raw, document=document)
+        rows.append(row)
+    return rows
+
+
 _Parser = Callable[[Sequence[int], Sequence[bytes], Block], list[SourceRow | RejectedRow]]
 _PARSERS: dict[RowForm, _Parser] = {
     "json": _parse_json_rows,
     "csv": _parse_csv_rows,
     "text": _parse_documents,
+    "passage": _parse_passages,
 }

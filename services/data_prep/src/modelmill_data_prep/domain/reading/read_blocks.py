@@ -3,9 +3,12 @@
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+from modelmill_documents.document_format import is_document_format
+
 from modelmill_data_prep.domain.blocks import Block
 from modelmill_data_prep.domain.reading.byte_streams import ContentStream, open_content
 from modelmill_data_prep.domain.reading.csv_blocks import read_csv_blocks
+from modelmill_data_prep.domain.reading.document_blocks import read_document_blocks
 from modelmill_data_prep.domain.reading.faults import ReadLimits, too_long
 from modelmill_data_prep.domain.reading.file_form import (
     FileForm,
@@ -80,12 +83,19 @@ _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits, FileForm], Iterat
 
 
 def read_blocks(
-    path: Path, file_format: FileFormat, limits: ReadLimits, form: FileForm = AS_USUAL
+    path: Path,
+    file_format: FileFormat,
+    limits: ReadLimits,
+    form: FileForm = AS_USUAL,
+    name: str = "",
 ) -> Generator[Block, None, None]:
     """Unparsed rows of a file, in order, with a fault for unreadable rows.
 
-    Memory is bounded, and block boundaries do not affect rows.
+    Memory is bounded, and block boundaries do not affect rows. A document that is refused is one
+    unreadable row.
 
+    Args:
+        name: As people know the file; passages of documents name it.
 
     Raises:
         InvalidInputError: The file is not of its format, corrupt, or exceeds a limit.
@@ -97,12 +107,17 @@ def read_blocks(
     if row_format == "xlsx":
         yield from read_xlsx_blocks(path, limits, form.sheet)
         return
+    if is_document_format(row_format):
+        yield from read_document_blocks(path, row_format, limits, form, name)
+        return
     with open_content(path, file_format, limits, form.encoding) as stream:
         yield from _READERS[row_format](stream, limits, form)
 
 
 def check_opening(path: Path, file_format: FileFormat) -> None:
     """Check the beginning of a file, or the metadata of Parquet and Excel, without reading rows.
+
+    Documents are not looked at: of many, a bad one costs its own row when they are read.
 
     Raises:
         InvalidInputError: The file is not of its format.
@@ -112,6 +127,8 @@ def check_opening(path: Path, file_format: FileFormat) -> None:
         return
     if row_format_of(file_format) == "xlsx":
         sheet_of(path, ReadLimits(), "")
+        return
+    if is_document_format(row_format_of(file_format)):
         return
     with open_content(path, file_format, ReadLimits()) as content:
         if row_format_of(file_format) == "jsonl":

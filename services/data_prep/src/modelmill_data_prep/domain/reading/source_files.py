@@ -55,7 +55,7 @@ class SourceFile:
         return {"format": self.format, **form_of_rows(self.form, row_format_of(self.format))}
 
     def blocks(self, limits: ReadLimits) -> Generator[Block, None, None]:
-        return read_blocks(self.path, self.format, limits, self.form)
+        return read_blocks(self.path, self.format, limits, self.form, self.name)
 
 
 @dataclass(frozen=True)

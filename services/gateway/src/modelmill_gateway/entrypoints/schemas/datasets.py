@@ -157,6 +157,15 @@ class ReadingBody(StrictBody):
     delimiter: Name = Field("", description='Of a CSV file: a comma, a tab, ";" or "|".')
     text_unit: Name = Field("", description='Rows of a text: "paragraph" (default) or "line".')
     sheet: Name = Field("", description="Of a workbook; empty means the first.")
+    passage_tokens: int = Field(
+        0,
+        ge=0,
+        le=65_536,
+        description="Most tokens of a document's passage: words, Han characters and marks. 0: 512.",
+    )
+    passage_characters: int = Field(
+        0, ge=0, le=262_144, description="Most characters of a passage, in place of tokens."
+    )
 
 
 class DatasetSpecBody(StrictBody):
@@ -275,7 +284,8 @@ class DatasetPreview(ResponseModel):
     object: Literal["dataset.preview"] = "dataset.preview"
     columns: list[str] = Field(examples=[["word", "gloss", "kind"]])
     reading: dict[str, str] = Field(
-        description="How the file is read: encoding, delimiter (CSV), text_unit (plain text).",
+        description="How the file is read: encoding, delimiter (CSV), text_unit (text),"
+        " passage_tokens (documents).",
         examples=[{"encoding": "gb18030", "delimiter": ";"}],
     )
     data: list[PreviewedRow] = Field(validation_alias="rows")
@@ -283,7 +293,7 @@ class DatasetPreview(ResponseModel):
     @classmethod
     def of_preview(cls, shown: PreviewDatasetResponse) -> Self:
         """The first rows of a file, as they would become."""
-        reading = {field.name: value for field, value in shown.reading.ListFields()}
+        reading = {field.name: str(value) for field, value in shown.reading.ListFields()}
         return cls.of(shown, reading=reading)
 
 

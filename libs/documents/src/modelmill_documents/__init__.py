@@ -1,0 +1,1 @@
+"""Text of documents: parsed in a process with limits, cut into passages that say where they are."""

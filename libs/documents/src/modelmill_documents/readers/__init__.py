@@ -1,0 +1,1 @@
+"""Readers of one format each. They run in the child process alone."""
