@@ -16,9 +16,9 @@ from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import plain
 
 if TYPE_CHECKING:
+    from modelmill_cli.generating.answer_journal import AnswerJournal
     from modelmill_cli.generating.budget import Budget
     from modelmill_cli.generating.generate_rows import GenerateRows, GenerationPlan
-    from modelmill_cli.generating.journal import Journal
     from modelmill_cli.generating.prompts import Kind as RowKind
     from modelmill_cli.generating.source_passages import SourcePassages
     from modelmill_cli.generating.teacher import OpenAiTeacher
@@ -107,11 +107,7 @@ def generate(
     plan = GenerationPlan(_kind(kind), per_passage, answer_tokens, at_once, budget)
     asked = _teacher(context.obj, teacher, url, key_file)
     found = read_passages(_files(sources), PassageSize(passage_tokens))
-    written = Written(output, sample, seed, min_grounding, kind)
-    console = Console(stderr=True, highlight=False)
-    for name, why in found.refused.items():
-        console.print(plain(f"left out: {name}: {why}"), soft_wrap=True)
-    document = _generated(asked, plan, found, written, console)
+    document = _generated(asked, plan, found, Written(output, sample, seed, min_grounding, kind))
     if as_json:
         print_json(document)
     else:
@@ -123,20 +119,21 @@ def _generated(
     plan: "GenerationPlan",
     found: "SourcePassages",
     written: Written,
-    console: Console,
 ) -> Mapping[str, Any]:
     """Ask, and write what there is, also where something stops it."""
+    from modelmill_cli.generating.answer_journal import AnswerJournal
     from modelmill_cli.generating.generate_rows import GenerateRows, failure_words
-    from modelmill_cli.generating.journal import Journal
     from modelmill_cli.generating.teacher import TeacherError
 
-    passages = found.passages
+    passages, console = found.passages, Console(stderr=True, highlight=False)
+    for name, why in found.refused.items():
+        console.print(plain(f"left out: {name}: {why}"), soft_wrap=True)
 
     def progress(done: int, total: int) -> None:
         if console.is_terminal:
             console.print(f"\r{done:,} of {total:,} passages", end="")
 
-    with Journal(written.journal_file) as journal:
+    with AnswerJournal(written.journal_file) as journal:
         work = GenerateRows(teacher, journal, plan, progress)
         try:
             is_done = work(passages)
@@ -186,7 +183,7 @@ def _document(
     }
 
 
-def _usage(journal: "Journal", plan: "GenerationPlan") -> Mapping[str, Any]:
+def _usage(journal: "AnswerJournal", plan: "GenerationPlan") -> Mapping[str, Any]:
     from modelmill_cli.generating.generate_rows import usage_document
 
     return usage_document(journal.usage, plan.budget)

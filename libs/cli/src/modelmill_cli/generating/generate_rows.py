@@ -10,8 +10,8 @@ from typing import Any
 from modelmill_documents.scripts import count_tokens
 from modelmill_service_kit.errors import PreconditionError
 
+from modelmill_cli.generating.answer_journal import AnswerJournal, PassageAnswers
 from modelmill_cli.generating.budget import Budget, Usage
-from modelmill_cli.generating.journal import Entry, Journal
 from modelmill_cli.generating.prompts import VERSION, Kind, pairs_in, prompt
 from modelmill_cli.generating.source_passages import SourcePassage
 from modelmill_cli.generating.teacher import (
@@ -53,7 +53,7 @@ class GenerateRows:
     def __init__(
         self,
         teacher: Teacher,
-        journal: Journal,
+        journal: AnswerJournal,
         plan: GenerationPlan,
         progress: Callable[[int, int], None],
     ) -> None:
@@ -67,7 +67,9 @@ class GenerateRows:
         """Requests that were answered in this run."""
         self._reserved: dict[Future[TeacherAnswer], Usage] = {}
 
-    def answered(self, passages: Sequence[SourcePassage]) -> Iterator[tuple[SourcePassage, Entry]]:
+    def answered(
+        self, passages: Sequence[SourcePassage]
+    ) -> Iterator[tuple[SourcePassage, PassageAnswers]]:
         """Passages with what the teacher said of them, in order."""
         for passage in passages:
             entry = self._journal.entries.get(self._plan.key(passage, self._teacher.name))
@@ -139,7 +141,7 @@ class GenerateRows:
         finally:
             self._reserved.pop(future)
         self.asked += 1
-        self._journal.add(self._key(passage), Entry(pairs_in(answer.text), answer.usage))
+        self._journal.add(self._key(passage), PassageAnswers(pairs_in(answer.text), answer.usage))
 
     def _key(self, passage: SourcePassage) -> str:
         return self._plan.key(passage, self._teacher.name)

@@ -9,13 +9,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from modelmill_cli.generating.answer_journal import PassageAnswers
 from modelmill_cli.generating.grounding import fault_of, folded, grounding
-from modelmill_cli.generating.journal import Entry
 from modelmill_cli.generating.source_passages import SourcePassage
 
 
 @dataclass(frozen=True)
-class KeptRow:
+class GroundedRow:
     question: str
     answer: str
     grounding: float
@@ -26,12 +26,14 @@ class KeptRow:
 class JudgedRows:
     """Pairs of all passages, judged in the order of the passages."""
 
-    kept: list[KeptRow] = field(default_factory=list)
+    kept: list[GroundedRow] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
     """How many pairs, by the word of their fault; `unread` are answers without a pair."""
 
 
-def judge(answered: Iterable[tuple[SourcePassage, Entry]], min_grounding: float) -> JudgedRows:
+def judge(
+    answered: Iterable[tuple[SourcePassage, PassageAnswers]], min_grounding: float
+) -> JudgedRows:
     """Keep pairs that stand on their passages; of equal questions the first."""
     judged, seen = JudgedRows(), set[str]()
     for passage, entry in answered:
@@ -47,17 +49,17 @@ def judge(answered: Iterable[tuple[SourcePassage, Entry]], min_grounding: float)
                 continue
             seen.add(key)
             share = round(grounding(answer, passage.text), 3)
-            judged.kept.append(KeptRow(question, answer, share, passage))
+            judged.kept.append(GroundedRow(question, answer, share, passage))
     return judged
 
 
-def write_rows(rows: Sequence[KeptRow], output: Path, *, teacher: str, kind: str) -> None:
+def write_rows(rows: Sequence[GroundedRow], output: Path, *, teacher: str, kind: str) -> None:
     """Write JSON lines of layout `openai_chat`, whole or not at all."""
     lines = (json.dumps(_row(row, teacher, kind), ensure_ascii=False) for row in rows)
     _replace(output, "".join(line + "\n" for line in lines))
 
 
-def write_sample(rows: Sequence[KeptRow], output: Path, *, count: int, seed: int) -> None:
+def write_sample(rows: Sequence[GroundedRow], output: Path, *, count: int, seed: int) -> None:
     """Write some rows with their passages, drawn by the seed, as a text to read."""
     drawn = sorted(Random(seed).sample(range(len(rows)), min(count, len(rows))))
     parts = [f"{len(drawn)} of {len(rows)} rows, drawn with seed {seed}.\n"]
@@ -71,7 +73,7 @@ def write_sample(rows: Sequence[KeptRow], output: Path, *, count: int, seed: int
     _replace(output, "".join(parts))
 
 
-def _row(row: KeptRow, teacher: str, kind: str) -> Mapping[str, Any]:
+def _row(row: GroundedRow, teacher: str, kind: str) -> Mapping[str, Any]:
     return {
         "messages": [
             {"role": "user", "content": row.question},

@@ -16,14 +16,14 @@ from modelmill_cli.generating.prompts import Pair
 
 
 @dataclass(frozen=True)
-class Entry:
+class PassageAnswers:
     """All pairs of a passage as the teacher wrote them, and what they cost."""
 
     pairs: Sequence[Pair]
     usage: Usage
 
 
-class Journal:
+class AnswerJournal:
     """An append-only file. A line that a crash cut short is dropped, and its passage asked again.
 
     It holds what was said before it is judged, so another limit of grounding asks nobody anew.
@@ -32,7 +32,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, PassageAnswers] = {}
         """By key of the request."""
 
     @property
@@ -76,7 +76,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, key: str, entry: Entry) -> None:
+    def add(self, key: str, entry: PassageAnswers) -> None:
         """Keep an entry; on return it is on the disk."""
         if self._file is None:
             raise ValueError("the journal is not open")
@@ -90,7 +90,7 @@ class Journal:
         try:
             value = json.loads(line)
             pairs = [Pair(*each) for each in value["pairs"]]
-            self.entries[value["key"]] = Entry(pairs, Usage(**value["usage"]))
+            self.entries[value["key"]] = PassageAnswers(pairs, Usage(**value["usage"]))
         except (ValueError, KeyError, TypeError) as error:
             raise PreconditionError(
                 f"{self._path} is no journal of `mill data generate`. Give another --output"
