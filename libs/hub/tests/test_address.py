@@ -41,6 +41,7 @@ def test_an_address_has_a_kind_a_repository_a_revision_and_a_path(
         *("hf://org/../etc", "hf://org/name/../../x", "hf://org/name//x", "hf://org--x/name"),
         *("hf://org/name@main/../x", "hf://org/name.git", "hf://-org/name", "hf://org/a\nb"),
         *("https://huggingface.co/org/name", "s3://bucket/name", "://org/name"),
+        *("hf://datasets/name", "hf://spaces/org/name"),
     ],
 )
 def test_anything_else_is_refused_with_the_form_to_write(text: str) -> None:

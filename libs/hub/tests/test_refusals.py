@@ -75,7 +75,7 @@ def test_a_rate_limit_says_when_to_come_back(
 
 def test_a_short_rate_limit_of_a_file_is_waited_for(site: Site) -> None:
     fetcher = site.fetcher()
-    listing = fetcher.look_up(TINY)
+    listing = fetcher.hub.look_up(TINY)
     site.server.faults.refusals = [(429, {"retry-after": "3"})]
 
     Transfer(fetcher.hub, listing, site.root, wait=site.waited.append)(listing.files)

@@ -1,23 +1,29 @@
 """Downloads from model hubs into the state folder, with their progress on a console."""
 
-import shutil
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
 
 import typer
 from modelmill_hub.address import HubAddress
 from modelmill_hub.fetch import FetchedModel, FetchedTables, Fetcher
 from modelmill_hub.hubs import open_hub
+from modelmill_hub.kept import KeptImports
+from modelmill_hub.repository import Repository
 from modelmill_hub.transfer import DownloadProgress
 from rich.console import Console
 
+from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_words import duration_words
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import megabytes, plain
 
 FOLDER = "hub"
+Made = TypeVar("Made")
 
 
 def downloads_of(state: StateFolder) -> Path:
@@ -30,12 +36,25 @@ class HubDownloads:
     """Downloads into one state folder.
 
     Attributes:
-        is_stopped: Asked while bytes come.
+        stopped: Set to end a download that runs in another thread.
     """
 
     state: StateFolder
     console: Console
-    is_stopped: Callable[[], bool] = lambda: False
+    stopped: Event = field(default_factory=Event)
+
+    def run(self, work: Coroutine[Any, Any, Made]) -> Made:
+        """Run what downloads in a thread; Ctrl-C ends it, and what came is kept.
+
+        Raises:
+            Interrupted: A signal came.
+        """
+
+        def stop() -> None:
+            self.stopped.set()
+            typer.echo("stopping; what was downloaded is kept, nothing was imported", err=True)
+
+        return asyncio.run(interruptible(work, stop))
 
     def model(self, address: HubAddress) -> FetchedModel:
         """A model, whole; raises as `Fetcher.model`."""
@@ -47,9 +66,19 @@ class HubDownloads:
         with self._telling(address) as fetcher:
             return fetcher.tables(address)
 
-    def forget(self, fetched: FetchedModel) -> None:
-        """Delete a download whose content is in the store."""
-        shutil.rmtree(fetched.folder, ignore_errors=True)
+    def look_up(self, address: HubAddress) -> Repository:
+        """A listing; of a commit that was asked for before without the network."""
+        with owner_only():
+            return self._fetcher(address).look_up(address)
+
+    def imports(self, address: HubAddress, commit: str) -> KeptImports:
+        """What a commit was imported as."""
+        return KeptImports(downloads_of(self.state), address, commit)
+
+    def _fetcher(
+        self, address: HubAddress, tell: Callable[[DownloadProgress], None] = lambda _: None
+    ) -> Fetcher:
+        return Fetcher(open_hub(address), downloads_of(self.state), tell, self.stopped.is_set)
 
     @contextmanager
     def _telling(self, address: HubAddress) -> Iterator[Fetcher]:
@@ -64,7 +93,7 @@ class HubDownloads:
 
         try:
             with owner_only():
-                yield Fetcher(open_hub(address), downloads_of(self.state), tell, self.is_stopped)
+                yield self._fetcher(address, tell)
         except KeyboardInterrupt:
             typer.echo("stopped; what came is kept, and the same command continues", err=True)
             raise

@@ -2,11 +2,19 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from modelmill_hub.address import HubAddress
+from modelmill_hub.hubs import open_hub
+from modelmill_registry.manifest import origin_of
 from modelmill_registry.materialised import in_use
-from modelmill_registry.store import ArtifactStore
-from modelmill_service_kit.errors import PreconditionError
+from modelmill_registry.store import ArtifactStore, open_store
+from modelmill_service_kit.errors import InvalidInputError, PreconditionError
+
+from modelmill_cli.state_folder import StateFolder, owner_only
 
 BASE = "base"
 """Folder of the base model beside an adapter's files, and what the adapter calls it."""
@@ -61,6 +69,72 @@ def export_model(store: ArtifactStore, digest: str, target: Path, *, base_digest
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def export_version(
+    state: StateFolder,
+    model: Mapping[str, Any],
+    folder: Path | None,
+    *,
+    base_digest: str,
+    push: str,
+) -> dict[str, Any]:
+    """Export a version to a folder, to a hub, or to both; what was done, for programs.
+
+    Args:
+        model: As the gateway has it.
+        folder: None for a hub alone.
+        push: Address of a repository; empty for none.
+
+    Raises:
+        InvalidInputError: It is no address of a model.
+        DomainError: The hub refuses it; a folder that was asked for stays.
+    """
+    address = _push_address(push) if push else None
+    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    if folder is not None:
+        export_model(store, model["digest"], folder, base_digest=base_digest)
+    done = {"id": model["id"], "form": model["form"], "path": folder and str(folder)}
+    if address is None:
+        assert folder is not None
+        return {**done, "bytes": _size_of(folder), "pushed_to": None}
+    with owner_only(), TemporaryDirectory(prefix="push-", dir=state.path) as place:
+        pushed = Path(place) / "model"
+        base = base_origin(store, base_digest)
+        export_model(store, model["digest"], pushed, base_digest="" if base else base_digest)
+        if base:
+            _name_base(pushed, base)
+        commit = open_hub(address).push(pushed, address, f"Add {model['id']} of Modelmill")
+        size = _size_of(folder or pushed)
+    return {**done, "bytes": size, "pushed_to": str(address.at(commit))}
+
+
+def base_origin(store: ArtifactStore, digest: str) -> dict[str, str]:
+    """Repository and revision of an adapter's base on Hugging Face's hub; empty for others."""
+    origin = origin_of(store, digest) if digest else {}
+    if not origin.get("source", "").startswith("hf://"):
+        return {}
+    return {
+        "base_model_name_or_path": origin["source"].removeprefix("hf://"),
+        "revision": origin["revision"],
+    }
+
+
+def _push_address(text: str) -> HubAddress:
+    address = HubAddress.parse(text)
+    if address.kind != "model" or address.path:
+        raise InvalidInputError(f"{text} is no repository of a model. Give hf://org/name")
+    return address
+
+
+def _name_base(folder: Path, base: Mapping[str, str]) -> None:
+    config = folder / ADAPTER_CONFIG
+    named = json.loads(config.read_bytes()) | dict(base)
+    config.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _copy(store: ArtifactStore, digest: str, target: Path) -> None:

@@ -3,75 +3,158 @@
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from modelmill_client import ApiStatusError, Modelmill
 from modelmill_hub.address import HubAddress, is_hub_address
 from modelmill_hub.fetch import FetchedModel
+from modelmill_hub.kept import forget, imported_versions
+from modelmill_registry.adapter_folder import AdapterBase, base_named_by, is_adapter
 from modelmill_registry.model_folder import check_model_folder
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean_file
 from rich.console import Console
 
-from modelmill_cli.commands.models import bring_in
-from modelmill_cli.hub_downloads import HubDownloads
-from modelmill_cli.interrupts import interruptible
+from modelmill_cli.commands.models import bring_in, bring_in_adapter
+from modelmill_cli.gateway import connect
+from modelmill_cli.gguf_source import made_of_gguf
+from modelmill_cli.hub_downloads import HubDownloads, downloads_of
+from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:
     from modelmill.registry.v1.model_events_pb2 import ModelReady
 
+GONE = 404
 
-def import_model_of(state: StateFolder, source: str, *, name: str, tenant: str) -> "ModelReady":
-    """Import what the source names.
 
-    Raises:
-        InvalidInputError: It is neither a folder nor an address, or is refused.
-        DomainError: A hub refuses it, or nothing runs on the state folder.
+class ModelSource:
+    """Imports into the store of a running instance.
+
+    Args:
+        base: Version of an adapter's base; empty for the one that the adapter names.
     """
-    if not is_hub_address(source):
-        folder = Path(source)
-        if not folder.is_dir():
+
+    def __init__(
+        self, state: StateFolder, downloads: HubDownloads, *, tenant: str, base: str = ""
+    ) -> None:
+        self._state = state
+        self._downloads = downloads
+        self._tenant = tenant
+        self._base = base
+
+    async def of(self, source: str, name: str) -> "ModelReady":
+        """Import a folder, or what an address names.
+
+        Raises:
+            InvalidInputError: It is neither, or is refused.
+            DomainError: A hub refuses it, or nothing runs on the state folder.
+        """
+        if is_hub_address(source):
+            self._state.read_runtime()  # said before gigabytes come
+            return await self.of_hub(HubAddress.parse(source), name)
+        folder = await asyncio.to_thread(self._local_folder, Path(source))
+        return await self._of_folder(folder, name or _name_of(Path(source)), {})
+
+    def _local_folder(self, path: Path) -> Path:
+        """The folder that a path names, or the one that is made of a GGUF file."""
+        if path.suffix.lower() == ".gguf" and path.is_file():
+            return made_of_gguf(self._state, path)
+        if not path.is_dir():
             raise InvalidInputError(
-                f"{source} is no folder, and no address of a hub such as hf://org/name."
-                f"{did_you_mean_file(folder.absolute())}"
+                f"{path} is no folder, and no address of a hub such as hf://org/name."
+                f"{did_you_mean_file(path.absolute())}"
             )
-        return import_folder(state, folder, name=name or folder.name, tenant=tenant)
-    address = HubAddress.parse(source)
-    state.read_runtime()  # said before gigabytes come
+        return path
+
+    async def of_hub(self, address: HubAddress, name: str = "") -> "ModelReady":
+        """Download, import, and delete the download; it stays until it is imported."""
+        fetched = await asyncio.to_thread(self._downloads.model, address)
+        name = name or fetched.name
+        ready = await self._of_folder(self._folder_of(fetched), name, fetched.origin)
+        imports = self._downloads.imports(address, fetched.commit)
+        imports.note(self._tenant, name, ready.version_id)
+        forget(fetched.folder)
+        return ready
+
+    def of_hub_once(self, client: Modelmill, address: HubAddress) -> str:
+        """The version of an address: one that was imported before, or a new one."""
+        repository = self._downloads.look_up(address)
+        imports = self._downloads.imports(address, repository.commit)
+        version_id = imports.version_id(self._tenant, address.name)
+        if version_id and _exists(client, version_id):
+            return version_id
+        return asyncio.run(self.of_hub(address.at(repository.commit))).version_id
+
+    def _folder_of(self, fetched: FetchedModel) -> Path:
+        if fetched.form != "gguf":
+            return fetched.folder
+        (file,) = fetched.folder.rglob("*.gguf")
+        return made_of_gguf(self._state, file)
+
+    async def _of_folder(self, folder: Path, name: str, origin: Mapping[str, str]) -> "ModelReady":
+        if is_adapter(folder):
+            base = await self._adapter_base(folder)
+            return await bring_in_adapter(
+                self._state, folder, base, name=name, tenant=self._tenant, origin=origin
+            )
+        for warning in check_model_folder(folder).warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        return await bring_in(self._state, folder, name=name, tenant=self._tenant, origin=origin)
+
+    async def _adapter_base(self, folder: Path) -> AdapterBase:
+        """The base by --base, or the one that the adapter names, which may have to be fetched."""
+        version_id = self._base or await asyncio.to_thread(self._named_base, folder)
+        if not version_id:
+            ready = await self.of_hub(HubAddress.parse(f"hf://{base_named_by(folder)}"))
+            return AdapterBase(
+                ready.version_id, ready.version_id, ready.digest, ready.context_tokens
+            )
+        with connect(self._state) as client:
+            model: Any = client.models.retrieve(MODEL.full_id(client, version_id))
+            if "version_id" in model:
+                model = client.models.retrieve(model["version_id"])
+        root = model.get("base_version_id") or model["id"]
+        return AdapterBase(model["id"], root, model["digest"], int(model["context_tokens"]))
+
+    def _named_base(self, folder: Path) -> str:
+        """A version of the base that the adapter names; empty where none was imported.
+
+        Raises:
+            InvalidInputError: It names none that a hub could have.
+        """
+        named = base_named_by(folder)
+        try:
+            address = HubAddress.parse(f"hf://{named}")
+        except InvalidInputError:
+            raise InvalidInputError(
+                f"the adapter names its base {named!r}, which is no repository of a hub. Import"
+                " that model and give it by --base"
+            ) from None
+        with connect(self._state) as client:
+            known = imported_versions(downloads_of(self._state), address, self._tenant)
+            return next((each for each in known if _exists(client, each)), "")
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if path.suffix.lower() == ".gguf" else path.name
+
+
+def import_model_of(
+    state: StateFolder, source: str, *, name: str, tenant: str, base: str = ""
+) -> "ModelReady":
+    """Import what a command names; Ctrl-C undoes it, but for what was downloaded."""
     downloads = HubDownloads(state, Console(stderr=True, highlight=False))
-    fetched = downloads.model(address)
-    ready = import_fetched(state, fetched, name=name or fetched.name, tenant=tenant)
-    downloads.forget(fetched)
-    return ready
+    importing = ModelSource(state, downloads, tenant=tenant, base=base).of(source, name)
+    return downloads.run(importing)
 
 
-def import_fetched(
-    state: StateFolder, fetched: FetchedModel, *, name: str, tenant: str
-) -> "ModelReady":
-    """Import what was downloaded; the download stays."""
-    return import_folder(state, fetched.folder, name=name, tenant=tenant, origin=fetched.origin)
-
-
-def import_folder(
-    state: StateFolder,
-    folder: Path,
-    *,
-    name: str,
-    tenant: str,
-    origin: Mapping[str, str] | None = None,
-) -> "ModelReady":
-    """Import a Hugging Face folder; Ctrl-C undoes it.
-
-    Raises:
-        InvalidInputError: The folder is refused.
-        Interrupted: A signal came; nothing was imported.
-    """
-    for warning in check_model_folder(folder).warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    bringing = bring_in(state, folder, name=name, tenant=tenant, origin=origin)
-
-    def say_stopping() -> None:
-        typer.echo("stopping; nothing was imported", err=True)
-
-    return asyncio.run(interruptible(bringing, say_stopping))
+def _exists(client: Modelmill, version_id: str) -> bool:
+    try:
+        client.models.retrieve(version_id)
+    except ApiStatusError as error:
+        if error.status == GONE:
+            return False
+        raise
+    return True

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TypeVar
 
 from modelmill_client import Modelmill
+from modelmill_hub.address import HubAddress
 from modelmill_recipes.api import Record
 from modelmill_recipes.errors import GateNotMetError
 from modelmill_recipes.orders import step_names
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally
+from modelmill_cli.hub_downloads import HubDownloads
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.logged_stack import logged_stack
 from modelmill_cli.run_table import view_on
@@ -48,6 +51,8 @@ class RecipeCall:
     recipe: Recipe
     console: Console
     move_alias: bool = False
+    stopped: Event = field(default_factory=Event)
+    """Set to end a download."""
 
     def __call__(self, client: Modelmill) -> EndedRun:
         """Run it, and write its report.
@@ -56,25 +61,43 @@ class RecipeCall:
             DomainError: A step could not begin.
             ModelmillError: A job ended badly, or the gateway is away. What was done stays done.
         """
-        record = RunRecord.of(self.state.path / "recipes", self.recipe.name)
+        recipe = self._with_tables()
+        record = RunRecord.of(self.state.path / "recipes", recipe.name)
         gate = ""
-        with view_on(self.console, step_names(self.recipe)) as view:
+        with view_on(self.console, step_names(recipe)) as view:
             run = RecipeRun(
-                self.recipe, client, partial(view.follow, client), self._imported, record, view
+                *(recipe, client, partial(view.follow, client)),
+                *(partial(self._imported, client), record, view),
             )
             try:
                 run(move_alias=self.move_alias)
             except GateNotMetError as error:
                 gate = error.message
         record.report.parent.mkdir(parents=True, exist_ok=True)
-        record.report.write_bytes(run_report(self.recipe, run.made, client, client.url))
+        record.report.write_bytes(run_report(recipe, run.made, client, client.url))
         ended = {"gate": gate or None, "report": str(record.report)}
-        document = run_document(self.recipe, run.made, client, client.url) | ended
+        document = run_document(recipe, run.made, client, client.url) | ended
         return EndedRun(run.made, document, record.report, gate)
 
-    def _imported(self, folder: Path) -> str:
-        bringing = bring_in(self.state, folder, name=folder.name, tenant=DEFAULT_TENANT)
+    def _imported(self, client: Modelmill, base: Path | HubAddress) -> str:
+        if isinstance(base, HubAddress):
+            from modelmill_cli.model_source import ModelSource
+
+            source = ModelSource(self.state, self._downloads(), tenant=DEFAULT_TENANT)
+            return source.of_hub_once(client, base)
+        bringing = bring_in(self.state, base, name=base.name, tenant=DEFAULT_TENANT)
         return asyncio.run(bringing).version_id
+
+    def _with_tables(self) -> Recipe:
+        """The recipe with the datasets of hubs on this machine."""
+        if not self.recipe.hub_files:
+            return self.recipe
+        downloads = self._downloads()
+        fetched = [downloads.tables(each) for each in self.recipe.hub_files]
+        return self.recipe.with_tables([file for each in fetched for file in each.files])
+
+    def _downloads(self) -> HubDownloads:
+        return HubDownloads(self.state, self.console, self.stopped)
 
 
 def in_own_stack(
@@ -84,12 +107,14 @@ def in_own_stack(
     work: Callable[[Modelmill], Made],
     *,
     stopping: str,
+    on_end: Callable[[], None] = lambda: None,
 ) -> Made:
     """Do work on NATS and the six services, started for it and stopped behind it.
 
     Args:
         work: Runs in a thread; Ctrl-C ends it at its next call.
         stopping: Said at Ctrl-C.
+        on_end: Called when the work is to end.
 
     Raises:
         Interrupted: By Ctrl-C or SIGTERM.
@@ -104,6 +129,7 @@ def in_own_stack(
             try:
                 return await asyncio.to_thread(work, client)
             finally:
+                on_end()
                 client.close()  # ends the thread at its next call
 
     return asyncio.run(interruptible(run(), lambda: console.print(stopping)))

@@ -45,7 +45,9 @@ class BaseTokenCounter:
             return self._recipe.base
         store = open_store(str(self._state.artifacts), self._state.artifact_cache)
         try:
-            return store.materialise(base_of(self._recipe, self._client)["digest"])
+            # A model on a hub that was not imported yet has none.
+            digest = base_of(self._recipe, self._client).get("digest", "")
+            return store.materialise(digest)
         except NotFoundError:
             named = self._recipe.base
             raise NotFoundError(

@@ -11,6 +11,8 @@ Kind = Literal["model", "dataset"]
 HUBS = ("hf", "ms")
 """Hugging Face and ModelScope."""
 PREFIXES: dict[str, Kind] = {"datasets/": "dataset", "models/": "model", "": "model"}
+RESERVED = ("datasets", "models", "spaces", "api", "resolve")
+"""First parts of addresses that are nobody's name."""
 FORM = "hf://org/name@revision, or hf://datasets/org/name@revision"
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}"
 # A branch, a tag, a commit, or one of the hub's own references.
@@ -94,7 +96,8 @@ def _is_forbidden(repository: str, path: str) -> bool:
     """Names that no hub gives, and paths that leave the repository."""
     parts = path.split("/") if path else []
     return (
-        ".." in repository
+        repository.partition("/")[0] in RESERVED
+        or ".." in repository
         or "--" in repository
         or repository.endswith(".git")
         or any(part in ("", ".", "..") for part in parts)

@@ -3,7 +3,6 @@
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from modelmill_service_kit.errors import PreconditionError
 from modelmill_hub.address import HubAddress
 from modelmill_hub.choice import Form, choose_model, choose_tables
 from modelmill_hub.errors import HubUnreachableError, RemoteCodeError
+from modelmill_hub.kept import folder_of, read_listing, write_listing
 from modelmill_hub.repository import Hub, Repository
 from modelmill_hub.transfer import DownloadProgress, Transfer
 
@@ -105,7 +105,14 @@ class Fetcher:
         return FetchedTables(files, address.source, repository.commit, repository.licence)
 
     def look_up(self, address: HubAddress) -> Repository:
-        """The listing; a cut is tried again."""
+        """The listing; a cut is tried again. That of a commit is kept, and not asked for twice."""
+        if address.is_commit and (known := read_listing(self.root, address)):
+            return known
+        repository = self._asked(address)
+        write_listing(self.root, repository)
+        return repository
+
+    def _asked(self, address: HubAddress) -> Repository:
         for tried in range(MOST_LISTINGS):
             try:
                 return self.hub.look_up(address)
@@ -135,16 +142,6 @@ class Fetcher:
             yield folder
         finally:
             os.close(lock)
-
-
-def folder_of(root: Path, address: HubAddress, commit: str) -> Path:
-    """Where a repository's files are downloaded to."""
-    return root / address.hub / f"{address.kind}s" / address.repository.replace("/", "--") / commit
-
-
-def forget(root: Path, address: HubAddress, commit: str) -> None:
-    """Delete a download, once its content is elsewhere."""
-    shutil.rmtree(folder_of(root, address, commit), ignore_errors=True)
 
 
 def _require_kind(address: HubAddress, kind: str) -> None:

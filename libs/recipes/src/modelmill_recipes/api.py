@@ -4,13 +4,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from modelmill_hub.address import HubAddress
+
 Record = Mapping[str, Any]
 """As the API gives it."""
 FollowJob = Callable[[str, str], Record]
 """Shows a job, by its id and a title, until it ends; gives its record, or raises where it did not
 succeed."""
-ImportBase = Callable[[Path], str]
-"""Imports a model folder; the same content gives the same version. Gives its id."""
+ImportBase = Callable[[Path | HubAddress], str]
+"""Imports a model of a folder or a hub; the same content gives the same version. Gives its id."""
 
 
 class StepView(Protocol):

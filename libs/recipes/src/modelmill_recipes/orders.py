@@ -42,7 +42,7 @@ class Order:
 
 def step_names(recipe: Recipe) -> list[str]:
     """Steps of a run, in order, as people are told of them."""
-    first = ["base"] if isinstance(recipe.base, Path) else []
+    first = [] if isinstance(recipe.base, str) else ["base"]
     builds = [order.step for order in build_orders(recipe, "", "")]
     later = {"evaluation": recipe.evaluation, "policy": recipe.policy, "limits": recipe.limits}
     given = [name for name, value in later.items() if value is not None]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelmill_client import Modelmill
+from modelmill_hub.address import HubAddress
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 from modelmill_recipes.api import Record
@@ -82,8 +83,9 @@ class _Planning:
     def __call__(self) -> RecipePlan:
         recipe, client = self._recipe, self._client
         stored = stored_files(client, recipe.files)
-        is_stored = all(stored.values())
-        self._add("files", is_stored, files_words([*stored]))
+        is_stored = all(stored.values()) and not recipe.hub_files
+        words = [files_words([*stored]), *map(str, recipe.hub_files)]
+        self._add("files", is_stored, ", ".join(filter(None, words)))
         job = _done(client, dataset_order(recipe, [*stored.values()]) if is_stored else None)
         dataset_id = _dataset_of(client, job)
         base = base_of(recipe, client)
@@ -134,6 +136,10 @@ class _Planning:
             self._add("limits", is_kept, wanted)
 
     def _survey(self) -> RowSurvey:
+        if self._recipe.hub_files:
+            named = ", ".join(map(str, self._recipe.hub_files))
+            self._plan.notes.append(f"rows and tokens are not known before a run fetches {named}")
+            return RowSurvey(0, 0, ())
         try:
             return survey_rows(self._recipe)
         except UnreadHereError as error:
@@ -143,7 +149,10 @@ class _Planning:
     def _estimates(
         self, base: Record, survey: RowSurvey, dataset_job: Record | None
     ) -> RecipeEstimates | None:
-        """None where the rows are not known."""
+        """None where the rows or the base are not known."""
+        if isinstance(self._recipe.base, HubAddress) and not base:
+            self._plan.notes.append(f"times are not known before a run fetches {self._recipe.base}")
+            return None
         if dataset_job is not None:
             counts = dataset_job["result"]["summary"]
             rows = SplitRows(int(counts.get("train", 0)), int(counts.get("test", 0)))
@@ -189,9 +198,9 @@ def _weight_bytes(recipe: Recipe, base: Record) -> int:
 
 
 def base_of(recipe: Recipe, client: Modelmill) -> Record:
-    """The version to begin from; of a folder the newest that was imported under its name, and
-    nothing before it was."""
-    if not isinstance(recipe.base, Path):
+    """The version to begin from; of a folder or a hub the newest that was imported under its name,
+    and nothing before it was."""
+    if isinstance(recipe.base, str):
         return client.models.retrieve(version_of(client, recipe.base))
     for model in client.models.list():
         if model.get("name") == recipe.base.name and not model.get("parent_version_id"):

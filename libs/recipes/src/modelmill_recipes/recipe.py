@@ -1,8 +1,8 @@
 """A recipe: from rows to a served model, in one file."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from glob import glob, has_magic
 from operator import getitem
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from modelmill_documents.document_format import document_format_of
-from modelmill_service_kit.errors import NotFoundError
+from modelmill_hub.address import HubAddress, Kind, is_hub_address
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean_file
 
 from modelmill_recipes.located import LocatedYaml, Place
@@ -26,8 +27,8 @@ class Recipe:
 
     source: LocatedYaml
     name: str
-    base: str | Path
-    """A version or name; or a folder, absolute."""
+    base: str | Path | HubAddress
+    """A version or name; a folder, absolute; or a model on a hub."""
     files: tuple[Path, ...]
     """Absolute, in the order in which they are read."""
     dataset: dict[str, Any]
@@ -41,6 +42,8 @@ class Recipe:
     policy_files: tuple[Path, ...] = ()
     """Absolute."""
     limits: dict[str, Any] | None = None
+    hub_files: tuple[HubAddress, ...] = ()
+    """Datasets on hubs that are not on this machine yet; read behind the files."""
 
     @classmethod
     def load(cls, file: Path) -> Self:
@@ -56,7 +59,9 @@ class Recipe:
         data = dict(value["data"])
         errors: list[tuple[Place, str]] = []
         base = _base(value["base"], folder, errors)
-        files = _files(data.pop("files"), folder, errors)
+        named = data.pop("files")
+        files = _files(named, folder, errors)
+        hub_files = tuple(_hub_files(named, errors))
         policy = value.get("policy")
         rules = _files(policy["files"], folder, errors, "policy") if policy else ()
         if errors:
@@ -76,7 +81,12 @@ class Recipe:
             policy=policy,
             policy_files=rules,
             limits=value.get("limits"),
+            hub_files=hub_files,
         )
+
+    def with_tables(self, tables: Sequence[Path]) -> Self:
+        """The same once the datasets of hubs are on this machine."""
+        return replace(self, files=(*self.files, *tables), hub_files=())
 
     def located(self, message: str, section: str) -> str:
         """An error of the API about a field of a section, with its line in front.
@@ -144,14 +154,41 @@ def _places(value: Any) -> Iterator[Place]:
             yield from ((key, *place) for place in _places(inner))
 
 
-def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Path:
+def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Path | HubAddress:
     """A folder has a slash in it, as `./base`; a version or name has none."""
+    if is_hub_address(given):
+        return _address(given, "model", ("base",), errors) or given
     if "/" not in given:
         return given
     path = (folder / Path(given).expanduser()).resolve()
     if not path.is_dir():
         errors.append((("base",), f"base: no folder {given!r}.{_looked(path)}"))
     return path
+
+
+def _address(
+    given: str, kind: Kind, place: Place, errors: list[tuple[Place, str]]
+) -> HubAddress | None:
+    """An address of such a repository; None where it is wrong."""
+    named = ".".join(str(part) for part in place if isinstance(part, str))
+    try:
+        address = HubAddress.parse(given)
+    except InvalidInputError as error:
+        errors.append((place, f"{named}: {error.message}"))
+        return None
+    if address.kind != kind:
+        form = "hf://datasets/org/name" if kind == "dataset" else "hf://org/name"
+        errors.append((place, f"{named}: {given!r} is a {address.kind}. Give a {kind}: {form}"))
+        return None
+    return address
+
+
+def _hub_files(given: str | list[str], errors: list[tuple[Place, str]]) -> Iterator[HubAddress]:
+    """Those of the files that are datasets on hubs."""
+    for index, each in enumerate([given] if isinstance(given, str) else given):
+        place: Place = ("data", "files", *(() if isinstance(given, str) else (index,)))
+        if is_hub_address(each) and (address := _address(each, "dataset", place, errors)):
+            yield address
 
 
 def _files(
@@ -163,6 +200,8 @@ def _files(
     """Files that are named, each once, in the order in which they are; of a glob by their names."""
     found: dict[Path, None] = {}
     for index, each in enumerate([given] if isinstance(given, str) else given):
+        if section == "data" and is_hub_address(each):
+            continue
         paths = files_named(each, folder, documents=section == "data")
         if not paths:
             place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))

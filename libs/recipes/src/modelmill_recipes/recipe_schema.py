@@ -14,7 +14,8 @@ NAME: Schema = {
     "maxLength": 64,
 }
 FILES: Schema = {
-    "description": "Files of rows, relative to the recipe: a path, a glob, or a list of them.",
+    "description": "Files of rows, relative to the recipe: a path, a glob, a dataset on a hub"
+    " (hf://datasets/org/name@revision), or a list of them.",
     "anyOf": [
         {"type": "string", "minLength": 1},
         {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
@@ -25,7 +26,8 @@ FIRST: dict[str, Schema] = {
     "base": {
         "type": "string",
         "minLength": 1,
-        "description": "Base model: a folder (with a slash in it), or a version or name.",
+        "description": "Base model: a folder (with a slash in it), a model on a hub"
+        " (hf://org/name@revision), or a version or name.",
     },
 }
 """Our own fields, as they stand in a recipe before the sections."""

@@ -8,7 +8,6 @@ interrupted goes on. A job that failed is resumed; one that was cancelled is ord
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from modelmill_client import JobFailedError, Modelmill
@@ -151,7 +150,7 @@ class RecipeRun:
     def _base(self) -> str:
         """The version to begin from: an alias is looked up, so that a move of it trains anew."""
         base = self._recipe.base
-        if isinstance(base, Path):
+        if not isinstance(base, str):
             version_id = self._import_base(base)
             self._view.done("base", f"{base.name} {version_id}")
             return version_id

@@ -89,7 +89,7 @@ def _head(facts: CardFacts) -> str:
     """YAML, in which every JSON text is one as well."""
     library = LIBRARIES.get(facts.form, facts.form.partition("-")[0])
     head: dict[str, Any] = {
-        "base_model": facts.base_name,
+        "base_model": facts.origin.get("source", "").removeprefix("hf://") or facts.base_name,
         "library_name": library,
         "pipeline_tag": "text-generation",
         "tags": ["modelmill", facts.form],

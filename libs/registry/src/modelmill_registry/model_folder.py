@@ -149,7 +149,7 @@ def check_model_folder(folder: Path) -> ModelFolder:
     for path in scan.paths:
         try:
             with open_inside(folder, path) as content:
-                problems += _file_problems(path, content, documents)
+                problems += file_problems(path, content, documents)
                 size_bytes += content.seek(0, 2)
         except OSError as error:
             problems.append(f"{path} cannot be read ({error.strerror or error})")
@@ -197,9 +197,7 @@ async def import_model(
             malformed.
         UnavailableError: The bus is away; the content is stored, repeat to announce it.
     """
-    token(tenant, "tenant")
-    if not _NAME.fullmatch(name):
-        raise InvalidInputError(f"name must be 1 to 63 of A-Z a-z 0-9 . _ -, not {name[:80]!r}")
+    check_import_name(tenant, name)
     checked = await asyncio.to_thread(check_model_folder, folder)
     await asyncio.to_thread(try_out, folder)
     manifest = await asyncio.to_thread(
@@ -212,6 +210,17 @@ async def import_model(
     ready = _announcement(manifest, checked, tenant, name)
     await bus.publish(MODEL_READY, ready, msg_id=ready.version_id)
     return ready
+
+
+def check_import_name(tenant: str, name: str) -> None:
+    """Refuse what a version cannot be called.
+
+    Raises:
+        InvalidInputError: The tenant or the name is malformed.
+    """
+    token(tenant, "tenant")
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(f"name must be 1 to 63 of A-Z a-z 0-9 . _ -, not {name[:80]!r}")
 
 
 def _announcement(manifest: Manifest, checked: ModelFolder, tenant: str, name: str) -> ModelReady:
@@ -230,7 +239,7 @@ def _announcement(manifest: Manifest, checked: ModelFolder, tenant: str, name: s
     return ready
 
 
-def _file_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> Iterator[str]:
+def file_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> Iterator[str]:
     """What is wrong with one file; a JSON document is kept in `documents`."""
     reason = unsafe_reason(path, content, kind="model")
     if reason:
@@ -243,7 +252,7 @@ def _file_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
     elif suffix in _ARCHIVES:
         yield f"{path} is an archive ({suffix}), whose content nobody has looked at"
     elif suffix in (".jinja", ".j2"):
-        yield from _template_file_problems(path, content)
+        yield from _templatefile_problems(path, content)
     elif lowered.endswith(".safetensors"):
         problem = safetensors_problem(content)
         if problem:
@@ -280,7 +289,7 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
         yield from (f"{path}: its chat template {why}" for why in template_problems(text))
 
 
-def _template_file_problems(path: str, content: BinaryIO) -> Iterator[str]:
+def _templatefile_problems(path: str, content: BinaryIO) -> Iterator[str]:
     content.seek(0)
     try:
         source = content.read(_MAX_TEMPLATE_BYTES + 1).decode()

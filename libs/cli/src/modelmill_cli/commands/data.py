@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
-from modelmill_client import types
+from modelmill_client import Modelmill, types
+from modelmill_hub.address import HubAddress, is_hub_address
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from rich.console import Console
 from rich.table import Table
@@ -40,7 +41,10 @@ Id = Annotated[
 File = Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")]
 Files = Annotated[
     list[str],
-    typer.Argument(metavar="FILE...", help="Uploaded files, file-..., or some to upload."),
+    typer.Argument(
+        metavar="FILE...",
+        help="Uploaded files, file-..., some to upload, or hf://datasets/org/name.",
+    ),
 ]
 System = Annotated[str, typer.Option(help="Template of the system message.")]
 User = Annotated[str, typer.Option(help="Template of the user message, with {column}.")]
@@ -94,8 +98,10 @@ def create(
         "priority": priority,
     }
     with connect(context.obj) as client:
-        file_ids = [uploaded(client, file) for file in files]
-        of = {"file_ids": file_ids} if len(files) > 1 else {"file_id": file_ids[0]}
+        file_ids = [
+            id_ for file in files for id_ in _uploaded(context.obj, client, file, as_json=as_json)
+        ]
+        of = {"file_ids": file_ids} if len(file_ids) > 1 else {"file_id": file_ids[0]}
         body = body_of({**of, **given}, fields)
         order = client.datasets.create(**body)
         follow_order(client, order, wait=wait, as_json=as_json, dataset_id=order["id"])
@@ -254,6 +260,23 @@ def preview(
         print_json({"file_id": file_id, **found})
     else:
         _print_preview(found, console)
+
+
+def _uploaded(state: StateFolder, client: Modelmill, file: str, *, as_json: bool) -> list[str]:
+    """Ids of a file, or of the tables of a dataset on a hub; none is sent twice."""
+    if not is_hub_address(file):
+        return [uploaded(client, file)]
+    # The client of a hub takes long to load.
+    from modelmill_recipes.orders import stored_files
+
+    from modelmill_cli.hub_downloads import HubDownloads
+
+    downloads = HubDownloads(state, Console(stderr=as_json, highlight=False))
+    fetched = downloads.tables(HubAddress.parse(file))
+    return [
+        known or str(client.files.upload(table)["id"])
+        for table, known in stored_files(client, fetched.files).items()
+    ]
 
 
 def _count(dataset: Mapping[str, Any], name: str) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,9 @@ from modelmill_cli.tables import loading_words, megabytes, plain, print_table
 
 if TYPE_CHECKING:
     from modelmill.registry.v1.model_events_pb2 import ModelReady
+    from modelmill_bus.bus import Bus
+    from modelmill_registry.adapter_folder import AdapterBase
+    from modelmill_registry.artifact_store import ArtifactStore
 
 Versions = Annotated[
     list[str],
@@ -111,13 +115,18 @@ def import_source(
     context: typer.Context,
     source: Annotated[
         str,
-        typer.Argument(metavar="MODEL", help="A folder, or hf://org/name@revision of a hub."),
+        typer.Argument(
+            metavar="MODEL", help="A folder, a GGUF file, or hf://org/name@revision of a hub."
+        ),
     ],
     name: Annotated[str, typer.Option(help="Display name.")] = "",
     tenant: Annotated[
         str, typer.Option(help="Owner; `shared` lets every tenant use it.")
     ] = DEFAULT_TENANT,
     default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
+    base: Annotated[
+        str, typer.Option(help="Version of an adapter's base, instead of the one that it names.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Import a model: a Hugging Face folder, or a hub's; safetensors only, no pickle, no code.
@@ -127,7 +136,7 @@ def import_source(
     # The store, the client of the bus and that of a hub take long to load; few commands use them.
     from modelmill_cli.model_source import import_model_of
 
-    ready = import_model_of(context.obj, source, name=name, tenant=tenant)
+    ready = import_model_of(context.obj, source, name=name, tenant=tenant, base=base)
     made = {"id": ready.version_id, "name": ready.name, "size_bytes": ready.size_bytes}
     words = f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
     print_done(made, words, as_json=as_json)
@@ -150,8 +159,45 @@ async def bring_in(
     Args:
         origin: What a hub said of it, for the manifest.
     """
-    from modelmill_bus.bus import Bus
     from modelmill_registry.model_folder import import_model
+
+    async with _store_of(state) as (bus, store, try_out):
+        return await import_model(
+            bus, store, folder, tenant=tenant, name=name, try_out=try_out, origin=origin or {}
+        )
+
+
+async def bring_in_adapter(
+    state: StateFolder,
+    folder: Path,
+    base: "AdapterBase",
+    *,
+    name: str,
+    tenant: str,
+    origin: Mapping[str, str] | None = None,
+) -> "ModelReady":
+    """As `bring_in`, of a PEFT adapter over a version."""
+    from modelmill_registry.adapter_folder import import_adapter
+
+    async with _store_of(state) as (bus, store, try_out):
+        return await import_adapter(
+            bus,
+            store,
+            folder,
+            base,
+            tenant=tenant,
+            name=name,
+            try_out=try_out,
+            origin=origin or {},
+        )
+
+
+@asynccontextmanager
+async def _store_of(
+    state: StateFolder,
+) -> AsyncIterator[tuple["Bus", "ArtifactStore", Callable[[Path], None]]]:
+    """Bus and artifact store of a running instance, and what tries tokenizers out."""
+    from modelmill_bus.bus import Bus
     from modelmill_registry.store import open_store
     from modelmill_tokenization.bounded.here import try_tokenizer
 
@@ -160,15 +206,7 @@ async def bring_in(
         store = open_store(runtime.artifact_root, state.artifact_cache)
         try:
             with owner_only():
-                return await import_model(
-                    bus,
-                    store,
-                    folder,
-                    tenant=tenant,
-                    name=name,
-                    try_out=try_tokenizer,
-                    origin=origin or {},
-                )
+                yield bus, store, try_tokenizer
         except asyncio.CancelledError:
             store.abandon()  # its thread would go on copying, and hold up our end
             raise
@@ -287,28 +325,34 @@ def card(
 def export(
     context: typer.Context,
     version: Version,
-    folder: Annotated[Path, typer.Argument(help="Folder to make.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder to make; none with --push alone.")
+    ] = None,
+    push: Annotated[
+        str,
+        typer.Option(help="Also upload it as a commit, private where it is new: hf://org/name."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Export a version as a folder that transformers, PEFT, vLLM or OpenVINO GenAI loads.
 
     An adapter has its base beside it. Works on the machine that has the artifacts.
     """
-    from modelmill_registry.store import open_store
+    from modelmill_cli.model_export import export_version
 
-    from modelmill_cli.model_export import export_model, usage_of
-
+    if folder is None and not push:
+        raise InvalidInputError("say where to export to: a folder, or --push hf://org/name")
     with connect(context.obj) as client:
         model = _version(client, version)
         base = model.get("base_version_id") if model["form"] == "adapter" else ""
         base_digest = _version(client, base)["digest"] if base else ""
-    state: StateFolder = context.obj
-    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
-    export_model(store, model["digest"], folder, base_digest=base_digest)
-    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    done = {"id": model["id"], "form": model["form"], "path": str(folder), "bytes": size}
-    print_done(done, f"{folder}  {model['form']}  {megabytes(size)}", as_json=as_json)
-    if not as_json:
+    done = export_version(context.obj, model, folder, base_digest=base_digest, push=push)
+    said = f"{done['path']}  {done['form']}  {megabytes(done['bytes'])}"
+    words = f"{done['pushed_to']}  {done['form']}  {megabytes(done['bytes'])}" if push else said
+    print_done(done, words, as_json=as_json)
+    if folder is not None and not as_json:
+        from modelmill_cli.model_export import usage_of
+
         typer.echo(usage_of(model["form"], folder), nl=False)
 
 

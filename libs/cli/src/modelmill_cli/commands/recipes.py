@@ -91,7 +91,11 @@ def _run(call: "RecipeCall", options: StackOptions) -> tuple["EndedRun", str]:
     except PreconditionError:
         require_all_services()
         stopping = "stopping; the same run goes on from here"
-        ended = in_own_stack(call.state, options, call.console, call, stopping=stopping)
+        ended = in_own_stack(
+            *(call.state, options, call.console, call),
+            stopping=stopping,
+            on_end=call.stopped.set,
+        )
         return ended, "mill up, and in another terminal "
     return _run_beside(client, call), ""
 
