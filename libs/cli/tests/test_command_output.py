@@ -66,6 +66,7 @@ DOCUMENTS = {
     "mill data show": "{datasets}",
     "mill data delete": "{datasets}",
     "mill data preview": "{files} --layout openai_chat",
+    "mill data generate": "passages.txt --teacher mv-own --output made.jsonl",
     "mill data explain": "{datasets} 1",
     "mill data diff": "{datasets} {datasets}",
     "mill data report": "{datasets} --output target",
@@ -174,6 +175,7 @@ def run(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"messages": [{"role": "user", "content": "hi"}]}\n')
     (tmp_path / "requests.jsonl").write_text(json.dumps(REQUEST))
+    (tmp_path / "passages.txt").write_text("A passage that is long enough to be asked about.")
     (tmp_path / "policy.yaml").write_text(POLICY)
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     LocalKeys(tmp_path / "own-keys").create()
