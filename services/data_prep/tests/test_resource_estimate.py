@@ -14,6 +14,7 @@ from modelmill_data_prep.domain.resource_estimate import (
     TOKENIZER_BYTES,
     dataset_needs,
 )
+from modelmill_documents.document_blocks import ParseLimits
 
 SPECS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -49,9 +50,9 @@ def test_without_processes_beside_it_the_jobs_own_loads_what_each_would() -> Non
     assert memory("names", 0) == PROCESS_BYTES + 2 * PIPELINE_BYTES
 
 
-async def needs_of(service: Any, content: bytes) -> Resources:
+async def needs_of(service: Any, content: bytes, name: str = "rows.jsonl") -> Resources:
     """Of a job for a file of this content."""
-    file = await service.upload(content)
+    file = await service.upload(content, filename=name)
     job = await service.create(file.file_id, mapping={"layout": "text"})
     subject = job_requested("dataset", "acme", job.job_id)
     needs: Resources = (await service.bus.last(subject, JobRequested)).body.needs
@@ -63,3 +64,10 @@ async def test_what_a_job_needs_does_not_grow_with_its_file(data_prep: Any, rows
     row = b'{"text": "a row among many others"}\n'
 
     assert await needs_of(data_prep, row) == await needs_of(data_prep, row * rows)
+
+
+async def test_a_job_that_reads_documents_needs_what_their_reader_may_take(data_prep: Any) -> None:
+    rows = await needs_of(data_prep, b'{"text": "a row"}\n')
+    document = await needs_of(data_prep, b"# Title\n\nA paragraph.\n", "page.md")
+
+    assert document.memory_bytes - rows.memory_bytes == ParseLimits().memory_bytes

@@ -11,6 +11,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, ReadingSpe
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.kinds import DATASET, dataset_id_of, prefix_of
+from modelmill_documents.document_format import is_document_format
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -84,6 +85,7 @@ class CreateDataset:
         size_bytes = sum(each.size_bytes for each in files)
         size_bytes += await self._check_names(tenant, spec)
         reading = await self._check_reading(files, spec)
+        has_documents = any(is_document_format(file_format_of(each)) for each in files)
         job = await self._queue.submit(
             kind=DATASET,
             prefix=prefix_of(DATASET),
@@ -92,7 +94,7 @@ class CreateDataset:
             idempotency_key=idempotency_key,
             spec=_with_defaults(spec, plan, files[0], reading),
             priority=priority,
-            needs=dataset_needs(plan, self._processes),
+            needs=dataset_needs(plan, self._processes, has_documents=has_documents),
             expected_seconds=dataset_seconds(plan, size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)

@@ -5,6 +5,7 @@ File size does not matter for memory: blocks, keys and decisions are on disk
 30,000 reviews and 216 MB for 240,000; a worker 171 MB with all stages, 226 MB for rows of 900 KB.
 """
 
+from modelmill_documents.document_blocks import ParseLimits
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
@@ -21,21 +22,27 @@ growth is linear."""
 PIPELINE_BYTES = 600 * MB
 """Additionally per worker and spaCy pipeline, by the size of the large ones. Not measured."""
 
+DOCUMENT_BYTES = ParseLimits().memory_bytes
+"""Additionally, for the process that reads documents: its limit. Broken ones take 1,012 MiB."""
+
 START_SECONDS = 15.0
 BYTES_PER_SECOND = 100_000
 """Deliberately low, for all rules beside other work. Not measured."""
 
 
-def dataset_needs(plan: DatasetPlan, processes: int) -> MachineSize:
+def dataset_needs(plan: DatasetPlan, processes: int, *, has_documents: bool = False) -> MachineSize:
     """Minimum machine size of a job.
 
     Args:
         plan: The dataset's plan.
         processes: Local worker processes; 0 if the job's child or a cluster transforms the rows.
+        has_documents: Whether a document is among the files; one at a time is read.
     """
     of_rows = TOKENIZER_BYTES if plan.tokenize.model else 0
     of_rows += PIPELINE_BYTES * len(plan.entities.spacy_models)
     memory_bytes = PROCESS_BYTES * (1 + processes) + of_rows * max(processes, 1)
+    if has_documents:
+        memory_bytes += DOCUMENT_BYTES
     return MachineSize(cpus=1, memory_bytes=memory_bytes)
 
 
