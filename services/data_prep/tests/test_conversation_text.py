@@ -18,7 +18,7 @@ def batch_of(conversations: list[list[tuple[str, str]]]) -> pa.RecordBatch:
         for turns in conversations
     ]
     numbers = range(1, len(rows) + 1)
-    return mapped_batch(list(numbers), [bytes(32)] * len(rows), rows)
+    return mapped_batch(list(numbers), [bytes(32)] * len(rows), rows, [None] * len(rows))
 
 
 @given(st.lists(CONVERSATION, max_size=6), st.integers(0, 6))
