@@ -56,7 +56,7 @@ def make_tiny_llama(
     Returns:
         `folder`, made if it is not there.
     """
-    vocabulary = _write_tokenizer(folder, context_tokens, chat_template, special)
+    vocabulary = write_tiny_tokenizer(folder, context_tokens, chat_template, special)
     _write_json(folder / "config.json", llama_config(vocabulary, context_tokens) | TOKEN_IDS)
     write_bf16(folder / "model.safetensors", llama_weights(vocabulary, seed))
     return folder
@@ -66,7 +66,7 @@ def make_tiny_deepseek(
     folder: Path, *, context_tokens: int = 512, seed: int = 0, version: int = 3
 ) -> Path:
     """The same of a DeepSeek V3 or V2: latent attention, and experts behind a dense first layer."""
-    vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
+    vocabulary = write_tiny_tokenizer(folder, context_tokens)
     own = {3: DEEPSEEK_V3, 2: DEEPSEEK_V2}[version]
     _write_json(folder / "config.json", llama_config(vocabulary, context_tokens) | own | TOKEN_IDS)
     weights = deepseek_weights(vocabulary, seed, is_v3=version == 3)
@@ -79,7 +79,7 @@ def make_tiny_qwen(
 ) -> Path:
     """The same of a Qwen 3, whose queries and keys are normalised, or a Qwen 2, which adds biases
     to them; the output layer has the embedding's weights or its own."""
-    vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
+    vocabulary = write_tiny_tokenizer(folder, context_tokens)
     config = llama_config(vocabulary, context_tokens) | TOKEN_IDS
     config |= {"tie_word_embeddings": tied, "model_type": f"qwen{version}"}
     config["architectures"] = [f"Qwen{version}ForCausalLM"]
@@ -91,10 +91,13 @@ def make_tiny_qwen(
     return folder
 
 
-def _write_tokenizer(
-    folder: Path, context_tokens: int, chat_template: str, special: Sequence[str]
+def write_tiny_tokenizer(
+    folder: Path,
+    context_tokens: int,
+    chat_template: str = CHAT_TEMPLATE,
+    special: Sequence[str] = SPECIAL,
 ) -> int:
-    """All but the model itself; the size of the vocabulary."""
+    """Write all of a model's folder but the model itself; gives the size of the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(special)
     tokenizer.save(str(folder / "tokenizer.json"))
