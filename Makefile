@@ -26,7 +26,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client docs bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -117,6 +117,9 @@ bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on th
 
 bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit goes into deploy/bench/results, each group with its commit
 	$(BIN)/python -m tests.bench --keep
+
+model-table: install ## Tiny models of thirty architectures through every step, into docs/reference/model-table.md: 40 minutes
+	$(BIN)/python -m tests.bench.model_table --keep $(ARGS)
 
 bench-gateway: .venv/rivals build/litellm/installed ## The gateway beside LiteLLM: added latency, requests per core, first token, streams
 	$(BIN)/python -m tests.bench front $(ARGS)

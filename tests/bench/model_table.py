@@ -42,9 +42,14 @@ from modelmill_testkit.ports import free_port
 from rich.console import Console
 from rich.table import Table
 
+from tests import run_record
+from tests.bench.figures import Entry
+from tests.bench.kept_entries import keep_entries
 from tests.bench.tiny_architectures import ARCHITECTURES, Architecture
 
-PAGE = Path("docs/reference/model-table.md")
+RESULT, PAGE = Path("deploy/bench/hub.json"), Path("docs/reference/model-table.md")
+LEAST = 20
+"""Architectures in the table."""
 CELLS = {
     "import": "import",
     "lora": "LoRA",
@@ -57,6 +62,8 @@ CELLS = {
     "tool": "tool call",
 }
 WORKS, AFTER = "works", "needs "
+UNEXPLAINED = ("INTERNAL", "internal", "does not answer", "Traceback")
+"""What stands in messages that say nothing of the model."""
 """What a cell says; `needs import` where an earlier cell failed."""
 JOB_SECONDS, ANSWER_SECONDS, LISTED_SECONDS = 300.0, 180.0, 30.0
 LOOK_SECONDS = 0.1
@@ -86,14 +93,13 @@ class Row:
     architecture: Architecture
     cells: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def is_decided(self) -> bool:
+    def decided(self) -> bool:
         """Whether each cell works, or has a message of ours."""
-        return all(self.cells.get(name) for name in CELLS) and "INTERNAL" not in str(self.cells)
+        return not any(mark in cell for cell in self.cells.values() for mark in UNEXPLAINED)
 
-    @property
-    def is_whole(self) -> bool:
-        return all(self.cells.get(name) == WORKS for name in CELLS)
+    def whole(self) -> bool:
+        """Whether each cell works."""
+        return all(self.cells[name] == WORKS for name in CELLS)
 
 
 class NotSoError(Exception):
@@ -299,9 +305,7 @@ async def measured(wanted: Sequence[Architecture], console: Console) -> list[Row
     return rows
 
 
-async def one_row(
-    architecture: Architecture, trial: Trial, state: StateFolder, place: Path
-) -> Row:
+async def one_row(architecture: Architecture, trial: Trial, state: StateFolder, place: Path) -> Row:
     """Of one architecture."""
     row, name = Row(architecture), architecture.model_type.replace("_", "-")
     folder = place / name
@@ -317,6 +321,68 @@ async def one_row(
     return row
 
 
+def entries(rows: Sequence[Row]) -> list[Entry]:
+    """Of the whole table."""
+    decided, whole = (sum(test(row) for row in rows) for test in (Row.decided, Row.whole))
+    undecided = [row.architecture.model_type for row in rows if not row.decided()]
+    note = f"of {len(rows)}; not decided: {', '.join(undecided) or 'none'}"
+    return [
+        Entry(
+            "hub.model_table.architectures",
+            decided,
+            "architectures",
+            "no rival",
+            decided / len(rows),
+            f">= {LEAST}, and all",
+            decided == len(rows) >= LEAST,
+            (decided / len(rows), decided / len(rows)),
+            note,
+        ),
+        Entry(
+            "hub.model_table.whole",
+            whole,
+            "architectures",
+            "all of the table",
+            whole / len(rows),
+            "",
+            None,
+            (whole / len(rows), whole / len(rows)),
+            f"of {len(rows)}, which work in every cell",
+        ),
+    ]
+
+
+def page(rows: Sequence[Row], commit: str) -> str:
+    """The table as a page of the documentation; messages stand below it."""
+    lines = [
+        "# Tested architectures",
+        "",
+        "Tiny random models of each architecture, taken through what a user would do with one.",
+        f"Written by `make model-table`, at commit {commit[:8]}. A number points to what was said.",
+        "",
+        f"| architecture | {' | '.join(CELLS.values())} |",
+        f"|---|{'---|' * len(CELLS)}",
+    ]
+    messages: list[str] = []
+    for row in rows:
+        shown = [_mark(row.cells[name], messages) for name in CELLS]
+        lines.append(f"| {row.architecture.name} | {' | '.join(shown)} |")
+    found = [f"{number}. `{message}`" for number, message in enumerate(messages, 1)]
+    notes = ["", "✓ works; – needs a step that does not.", "", *found] if found else []
+    return "\n".join([*lines, *notes, ""])
+
+
+def _mark(cell: str, messages: list[str]) -> str:
+    if cell == WORKS:
+        return "✓"
+    if cell.startswith(AFTER):
+        return "–"
+    message = " ".join(cell.replace("`", "'").split())
+    if message not in messages:
+        messages.append(message)
+    return str(messages.index(message) + 1)
+
+
 def table(rows: Sequence[Row]) -> Table:
     """On the terminal."""
     shown = Table("architecture", *CELLS.values())
@@ -330,13 +396,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.model_table")
     types = [each.model_type for each in ARCHITECTURES]
     parser.add_argument("--only", nargs="+", choices=types, default=types, metavar="MODEL_TYPE")
-    parser.add_argument("--keep", action="store_true", help=f"write {PAGE}")
+    parser.add_argument("--keep", action="store_true", help=f"write {PAGE} and {RESULT}")
     given = parser.parse_args()
     console = Console()
     wanted = [each for each in ARCHITECTURES if each.model_type in given.only]
     rows = asyncio.run(measured(wanted, console))
     console.print(table(rows))
-    return 0 if all(row.is_decided for row in rows) else 1
+    if given.keep:
+        PAGE.write_text(page(rows, run_record.circumstances(())["commit"]), encoding="utf-8")
+        keep_entries(entries(rows), RESULT)
+    return 0 if all(row.decided() for row in rows) else 1
 
 
 if __name__ == "__main__":
