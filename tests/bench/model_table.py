@@ -62,7 +62,7 @@ CELLS = {
     "tool": "tool call",
 }
 WORKS, AFTER = "works", "needs "
-UNEXPLAINED = ("INTERNAL", "internal", "does not answer", "Traceback")
+UNEXPLAINED = ("CHILD_DIED", "INTERNAL", "internal", "does not answer", "Traceback")
 """What stands in messages that say nothing of the model."""
 """What a cell says; `needs import` where an earlier cell failed."""
 JOB_SECONDS, ANSWER_SECONDS, LISTED_SECONDS = 300.0, 180.0, 30.0
