@@ -13,7 +13,6 @@ something from elsewhere, has an inline script or style, or a dead link.
 `--keep` writes deploy/bench/hub.json, in place of the entries of the same ids there.
 """
 
-import argparse
 import subprocess
 import sys
 import time
@@ -21,12 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
 from deploy.site.pages import pages_of_tree
 from tests.bench.figures import Entry
-from tests.bench.kept_entries import keep_entries
-from tests.bench.report import show
+from tests.bench.kept_entries import run_groups
 from tests.docs.blocks import READ, ROOT, RUN, Block, all_blocks, blocks_of, translations
 from tests.docs.links import is_broken, links_of
 from tests.docs.running import BlockFailedError, Reader, reading
@@ -119,18 +115,5 @@ def _entry(name: str, value: float, unit: str, goal: float | None, note: str) ->
     )
 
 
-def main() -> int:
-    """Measure, show, and keep if asked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.docs")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts of it")
-    parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
-    given = parser.parse_args()
-    lines = [line for part in given.only for line in PARTS[part]()]
-    show(lines, Console())
-    if given.keep:
-        keep_entries(lines, RESULT)
-    return 0 if all(line.met is not False for line in lines) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_groups("tests.bench.docs", PARTS, RESULT))

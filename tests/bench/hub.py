@@ -13,7 +13,6 @@ cut at all 20. `hub.hostile`: of hostile repositories, those that are refused wi
 ids there; each entry has the commit and date of its own run.
 """
 
-import argparse
 import asyncio
 import sys
 import time
@@ -32,11 +31,9 @@ from modelmill_testkit.hostile_repositories import HOSTILE_REPOSITORIES, hostile
 from modelmill_testkit.hub_server import HubServer, running_hub
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_tokenization.bounded.here import try_tokenizer
-from rich.console import Console
 
 from tests.bench.figures import Entry
-from tests.bench.kept_entries import keep_entries
-from tests.bench.report import show
+from tests.bench.kept_entries import run_groups
 
 RESULT = Path("deploy/bench/hub.json")
 CUTS, LEAST_HOSTILE = 20, 12
@@ -159,18 +156,5 @@ GROUPS: Mapping[str, Callable[[], Sequence[Entry]]] = {
 }
 
 
-def main() -> int:
-    """Measure, show, and keep if asked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.hub")
-    parser.add_argument("--only", nargs="+", choices=[*GROUPS], default=[*GROUPS])
-    parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
-    given = parser.parse_args()
-    lines = [line for group in given.only for line in GROUPS[group]()]
-    show(lines, Console())
-    if given.keep:
-        keep_entries(lines, RESULT)
-    return 0 if all(line.met is not False for line in lines) else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_groups("tests.bench.hub", GROUPS, RESULT))

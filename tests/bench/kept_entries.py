@@ -1,12 +1,35 @@
 """Entries of several groups in one file, where each keeps the commit and date of its own run."""
 
+import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
+
 from tests import run_record
 from tests.bench.figures import Entry
+from tests.bench.report import show
+
+Group = Callable[[], Sequence[Entry]]
+
+
+def run_groups(module: str, groups: Mapping[str, Group], file: Path) -> int:
+    """The command line of a bench of several groups: measure, show, and keep if asked.
+
+    Returns:
+        Exit status: 1 when a goal is missed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    parser.add_argument("--only", nargs="+", choices=[*groups], default=[*groups])
+    parser.add_argument("--keep", action="store_true", help=f"write {file}")
+    given = parser.parse_args()
+    lines = [line for group in given.only for line in groups[group]()]
+    show(lines, Console())
+    if given.keep:
+        keep_entries(lines, file)
+    return 0 if all(line.met is not False for line in lines) else 1
 
 
 def keep_entries(lines: Sequence[Entry], file: Path) -> None:

@@ -52,8 +52,9 @@ class ModelSource:
             DomainError: A hub refuses it, or nothing runs on the state folder.
         """
         if is_hub_address(source):
+            address = HubAddress.parse(source)
             self._state.read_runtime()  # said before gigabytes come
-            return await self.of_hub(HubAddress.parse(source), name)
+            return await self.of_hub(address, name)
         folder = await asyncio.to_thread(self._local_folder, Path(source))
         return await self._of_folder(folder, name or _name_of(Path(source)), {})
 
