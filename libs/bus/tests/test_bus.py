@@ -213,7 +213,10 @@ async def test_a_wrong_token_is_said_at_once(broker):
     assert time.monotonic() - began < 15  # a connection that waits for a broker goes on for ever
 
 
-async def test_a_task_that_was_cancelled_ends_although_its_request_was_answered(bus, monkeypatch):
+@pytest.mark.parametrize("at", [0, 99], ids=["answered", "refused"])
+async def test_a_task_that_was_cancelled_ends_although_its_request_has_an_answer(
+    bus, monkeypatch, at
+):
     asked = asyncio.Event()
 
     async def answer_a_cancelled_request(*_args):
@@ -221,7 +224,7 @@ async def test_a_task_that_was_cancelled_ends_although_its_request_was_answered(
         asked.set()
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        return await bus._link.js.get_msg("MODELS", sequence)
+        return await bus._link.js.get_msg("MODELS", sequence + at)
 
     sequence = await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
     monkeypatch.setattr(bus._link.js, "get_last_msg", answer_a_cancelled_request)

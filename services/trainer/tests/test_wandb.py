@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from modelmill_jobs.progress import Report
+from modelmill_testkit.waiting import eventually
 from modelmill_trainer.settings import Settings
 from modelmill_trainer.tracking.tracker import (
     PATIENCE,
@@ -43,6 +44,15 @@ def records(folder: Path) -> Iterator[Any]:
             parts = b""
 
 
+async def exit_codes(folder: Path) -> list[int]:
+    """Codes with which the only run ended: W&B may say that a run is done before its file does."""
+
+    async def written() -> list[int]:
+        return [each.exit.exit_code for each in records(folder) if each.HasField("exit")]
+
+    return await eventually(written)
+
+
 async def track(folder: Path, ending: RunEnd, patience: TrackerPatience = PATIENCE) -> list[str]:
     tracker = WeightsAndBiases("demo", folder)
     async with tracked_run([tracker], FACTS, patience) as run:
@@ -55,6 +65,7 @@ async def track(folder: Path, ending: RunEnd, patience: TrackerPatience = PATIEN
 async def test_an_offline_run_has_choices_steps_and_what_it_came_to(tmp_path: Path):
     assert await track(tmp_path, RunEnd("finished", {"accuracy": 0.9}, "sha256:cc")) == []
 
+    assert await exit_codes(tmp_path) == [0]
     found = list(records(tmp_path))
     run = next(each.run for each in found if each.WhichOneof("record_type") == "run")
     assert (run.run_id, run.display_name, run.project) == ("ftjob-1", "kinds", "demo")
@@ -78,20 +89,20 @@ async def test_an_offline_run_has_choices_steps_and_what_it_came_to(tmp_path: Pa
         for item in each.summary.update
     }
     assert (said["accuracy"], said["modelmill.digest"]) == (0.9, "sha256:cc")
-    assert [each.exit.exit_code for each in found if each.HasField("exit")] == [0]
 
 
 async def test_nothing_of_the_machine_is_in_a_run(tmp_path: Path):
     await track(tmp_path, RunEnd("finished"))
 
+    await exit_codes(tmp_path)
     kinds = {each.WhichOneof("record_type") for each in records(tmp_path)}
     assert not kinds & {"stats", "output", "output_raw", "environment"}
 
 
 async def test_a_failed_run_is_a_failed_one_there(tmp_path: Path):
-    await track(tmp_path, RunEnd("failed"))
+    assert await track(tmp_path, RunEnd("failed")) == []
 
-    assert [each.exit.exit_code for each in records(tmp_path) if each.HasField("exit")] == [1]
+    assert await exit_codes(tmp_path) == [1]
 
 
 async def test_a_folder_that_cannot_be_written_is_a_warning_and_no_failure(tmp_path: Path):

@@ -121,10 +121,13 @@ class Link:
         if not await self.wait_connected(RECONNECT_GRACE_SECONDS):
             # Not even tried: the client would keep the message and send it much later.
             raise UnavailableError(f"{what}: the message broker is not connected")
-        async with self._denials.end(what, subject):
-            with broker_errors(what):
-                yield
-        raise_if_cancelled()
+        try:
+            async with self._denials.end(what, subject):
+                with broker_errors(what):
+                    yield
+        finally:
+            # Also behind an error: who was cancelled would handle it, and try again.
+            raise_if_cancelled()
 
 
 def raise_if_cancelled() -> None:

@@ -224,7 +224,8 @@ class Quotas:
         if budget_id in self._tending or self._leaves:
             return
         if plan(account, self._clock()) is None:
-            if not account.waiters and not any(account.held) and not account.owes:
+            is_in_use = account.waiters or any(account.held) or account.owes
+            if account.is_erased or not is_in_use:
                 self._active.discard(budget_id)
             return
         self._active.add(budget_id)
@@ -255,6 +256,8 @@ class Quotas:
             return
         if newest is not None:
             account.update(*newest, self._clock())
+        else:
+            account.erased()
 
     async def _give_back(self, account: Account) -> None:
         while (write := release_lease(account, self._clock())) is not None:

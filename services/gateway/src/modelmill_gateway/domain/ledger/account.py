@@ -122,6 +122,8 @@ class Account:
         for a write of the one before may still be on its way."""
         self.pending: list[Write] = []
         """Written, and nobody knows whether they got there: at most one of them does."""
+        self.is_erased = False
+        """Whether the record is gone, as of a tenant that was deleted: nothing is written of it."""
         self.modest_until_ms = 0
         """Until then nothing is taken ahead of need: others wait for it."""
         self._ceiling = NOTHING
@@ -253,7 +255,7 @@ class Account:
             if mine is not None and mine.write == write.number:
                 self._arrived(write, mine)
         self.pending = [each for each in self.pending if each.expected >= sequence]
-        self.budget, self.sequence = budget, sequence
+        self.budget, self.sequence, self.is_erased = budget, sequence, False
         self.limited = budget.limits.limited
         if mine is not None:
             self._number = max(self._number, mine.write)
@@ -262,6 +264,10 @@ class Account:
         self._is_overdrawn = any(free[index] < 0 for index in self.limited if index >= PARALLEL)
         self._reckon()
         self.serve(now_ms)
+
+    def erased(self) -> None:
+        """The record is gone: a write that expects it would be refused for ever."""
+        self.is_erased = True
 
     def sent(self, write: Write) -> None:
         """The write is on its way: from now on it is reckoned with."""

@@ -18,7 +18,9 @@ MODEST_MS = 1_000
 
 
 def plan(account: Account, now_ms: int) -> Write | None:
-    """The record that should be written; None when the one that there is will do."""
+    """The record that should be written; None when the one that there is will do, or is gone."""
+    if account.is_erased:
+        return None
     seen = account.budget.at(now_ms)
     budget = seen.closing(now_ms, account.terms.grace_ms)
     mine = budget.lease_of(account.holder_id) or Lease(account.holder_id)
@@ -65,7 +67,7 @@ def release_lease(account: Account, now_ms: int) -> Write | None:
     that is what there is."""
     budget = account.budget.at(now_ms)
     mine = budget.lease_of(account.holder_id)
-    if mine is None or not account.owes_by(mine):
+    if account.is_erased or mine is None or not account.owes_by(mine):
         return None
     if mine.settled == account.settled and not _exceeds(account, mine.ceiling, account.used):
         return None
