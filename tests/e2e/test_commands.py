@@ -59,6 +59,23 @@ async def test_rows_become_a_served_model_by_commands_alone(loop: Loop, tmp_path
     await answers_a_batch(terminal, tmp_path)
 
 
+async def test_a_suite_is_measured_as_one_job_with_its_mean(loop: Loop) -> None:
+    terminal = Terminal(loop)
+    files = len((await terminal.run("files", "list", "--json")).splitlines())
+    words = ["eval", "--suite", "wordnet", loop.base_version_id, "--max-rows", "4"]
+    words += ["--compare-to", loop.base_version_id]
+    summary = (await terminal.made(*words))["result"]["summary"]
+
+    assert set(summary["suites"]) == {"wordnet_kind", "wordnet_word"}
+    suite = summary["suite"]
+    assert (suite["name"], suite["license"]) == ("wordnet", "WordNet-3.0")
+    assert suite["mean"]["model"]["rows"] == 8
+    assert suite["mean"]["comparison"]["difference"]["value"] == 0
+    assert "mean of 2 tasks" in await terminal.run(*words)
+    # The second run sent no file.
+    assert len((await terminal.run("files", "list", "--json")).splitlines()) == files + 2
+
+
 async def answers_a_batch(terminal: Terminal, folder: Path) -> None:
     """Of one request."""
     question = {"messages": [{"role": "user", "content": "thing 7: something that barks"}]}

@@ -13,6 +13,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.subjects import alias_state, job_state
+from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference
 from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import (
@@ -221,3 +222,65 @@ async def test_a_resumed_evaluation_keeps_its_versions_and_answers(
     scored = [r for r in service.requests[asked:] if isinstance(r, inference.ScoreRequest)]
     assert len(scored) == 15 - answered
     assert {request.model for request in service.requests[asked:]} == {VERSION}
+
+
+async def test_a_suite_has_the_mean_of_its_tasks_and_rows_with_prompts_where_asked(
+    site: Any, toy_rows: Any
+) -> None:
+    other = CHOOSING.replace("task: kinds", "task: more").replace("metric: acc}", "metric: f1}")
+    async with evaluating(site, Learned()):
+        await site.add_dataset(test=toy_rows(3))
+        kinds = await upload(site, "kinds.jsonl", KINDS)
+        shots = await upload(site, "shots.jsonl", [{"what": "a stone", "kind": 2}])
+        created = await create(
+            site,
+            compare_to=NEWER,
+            tasks=[{"config": each, "data_file_ids": [kinds, shots]} for each in (CHOOSING, other)],
+            suite={"name": "both", "license": "MIT"},
+            with_prompts=True,
+        )
+        results = await figures_of(site, created.job_id)
+        lines = await found(site, created.job_id, "rows")
+        page = await found(site, created.job_id, "html")
+        summary = dict((await site.ended(created.job_id)).result.summary)
+
+    suite = results["suite"]
+    assert (suite["name"], suite["license"]) == ("both", "MIT")
+    assert suite["metrics"] == {"kinds": "accuracy", "more": "f1"}
+    tasks = {each["name"]: each["measures"] for each in results["suites"]}
+    values = [tasks["kinds"]["accuracy"]["model"]["value"], tasks["more"]["f1"]["model"]["value"]]
+    mean = suite["mean"]
+    assert mean["model"]["value"] == pytest.approx(sum(values) / 2)
+    assert mean["comparison"]["difference"]["value"] == pytest.approx(
+        mean["model"]["value"] - mean["compare_to"]["value"]
+    )
+    assert summary["suite"]["name"] == "both"
+    assert "Suite both" in page
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert rows[3]["prompt"] == "a stone: food\n\na paw:"
+
+
+async def test_a_suite_with_a_task_of_another_scale_says_that_it_has_no_mean(site: Any) -> None:
+    perplexity = WRITING.replace("generate_until", "loglikelihood").partition("generation")[0]
+    async with evaluating(site, Learned()):
+        kinds = await upload(site, "kinds.jsonl", KINDS)
+        created = await create(
+            site,
+            dataset_id="",
+            tasks=[{"config": perplexity, "data_file_ids": [kinds]}],
+            suite={"name": "one", "license": "MIT"},
+        )
+        results = await figures_of(site, created.job_id)
+
+    assert results["suite"]["mean"] == {}
+    assert results["suite"]["without_mean"] == "no mean: a task is measured says by perplexity"
+
+
+async def test_a_suite_without_tasks_or_licence_is_refused(site: Any, toy_rows: Any) -> None:
+    async with evaluating(site, Learned()):
+        await site.add_dataset(test=toy_rows(3))
+        with pytest.raises(InvalidInputError) as refused:
+            await create(site, suite={"name": "none"})
+
+    assert "suite.license must be a text of 1 to 64 characters" in refused.value.errors
+    assert "suite names the suite of the tasks, and there are no tasks" in refused.value.errors

@@ -1155,6 +1155,18 @@ class StreamState(TypedDict):
     limit_bytes: int
 
 
+class SuiteBody(TypedDict):
+    """
+    The suite that the tasks are of: the mean over them is measured, too.
+    """
+
+    name: str
+    license: str
+    """
+    Licence of the rows.
+    """
+
+
 class SupervisedBody(TypedDict):
     """
     Supervised fine-tuning.
@@ -1827,6 +1839,14 @@ class EvaluationBody(TypedDict):
     resamples: NotRequired[int]
     """
     Resamples of the bootstrap; 0 means 1,000.
+    """
+    suite: NotRequired[SuiteBody | None]
+    """
+    Suite that the tasks are of.
+    """
+    with_prompts: NotRequired[bool]
+    """
+    Whether rows of the report have their prompts, which a judge must see.
     """
 
 

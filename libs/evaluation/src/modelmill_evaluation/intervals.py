@@ -62,7 +62,7 @@ def _bootstrap(values: Sequence[int], seed: int, resamples: int) -> Interval:
     if rows == 0:
         raise ValueError("no rows to average over")
     distinct, counts = np.unique(np.asarray(values), return_counts=True)
-    totals = np.concatenate([draw @ distinct for draw in _draws(counts, seed, resamples)])
+    totals = np.concatenate([draw @ distinct for draw in _draws(counts, [seed], resamples)])
     low, high = _interval(totals)
     return Interval(mean=sum(values) / rows, low=low / rows, high=high / rows)
 
@@ -149,6 +149,18 @@ class Comparison:
         return self.difference.low > 0 or self.difference.high < 0
 
 
+@dataclass(frozen=True)
+class _Resampled:
+    """A value over rows, and the same over each resample of them."""
+
+    value: float
+    drawn: NDArray[np.float64]
+    rows: int
+
+    def estimate(self) -> Estimate:
+        return Estimate(self.value, *_interval(self.drawn), self.rows)
+
+
 def estimate(
     measure: Aggregates,
     statistics: Statistics,
@@ -157,17 +169,8 @@ def estimate(
     resamples: int = DEFAULT_RESAMPLES,
 ) -> Estimate | None:
     """The measure with its interval; None where no row has statistics."""
-    places = statistics.of_row[statistics.known]
-    if not len(places):
-        return None
-    kinds, counts = np.unique(places, return_counts=True)
-    table = statistics.distinct[kinds]
-    rows = len(places)
-    value = measure.aggregate((counts @ table)[None], rows)[0]
-    drawn = np.concatenate(
-        [measure.aggregate(draw @ table, rows) for draw in _draws(counts, seed, resamples)]
-    )
-    return Estimate(float(value), *_interval(drawn), rows)
+    resampled = _resampled(measure, statistics, [seed], resamples)
+    return None if resampled is None else resampled.estimate()
 
 
 def compare(
@@ -183,6 +186,97 @@ def compare(
     Raises:
         ValueError: they are not of the same rows.
     """
+    resampled = _resampled_difference(measure, first, second, [seed], resamples)
+    if resampled is None:
+        return None
+    both = first.known & second.known
+    ours = measure.row_values(first.distinct)[first.of_row[both]]
+    theirs = measure.row_values(second.distinct)[second.of_row[both]]
+    gains = ours - theirs if measure.higher_is_better else theirs - ours
+    return Comparison(resampled.estimate(), *_shares(gains))
+
+
+Task = tuple[Aggregates, Statistics]
+"""Of a suite: the measure that stands for it, and the statistics of its rows."""
+
+
+def mean_estimate(
+    tasks: Sequence[Task], *, seed: int = 0, resamples: int = DEFAULT_RESAMPLES
+) -> Estimate | None:
+    """The unweighted mean over tasks; None where one of them has no value.
+
+    The rows of each task are resampled on their own: the interval is of the choice of rows, not of
+    the choice of tasks.
+    """
+    return _mean_estimate(
+        [
+            _resampled(measure, statistics, [seed, place], resamples)
+            for place, (measure, statistics) in enumerate(tasks)
+        ]
+    )
+
+
+def mean_comparison(
+    first: Sequence[Task],
+    second: Sequence[Task],
+    *,
+    seed: int = 0,
+    resamples: int = DEFAULT_RESAMPLES,
+) -> Comparison | None:
+    """The difference of two models' means over the same tasks; None where one has no value.
+
+    Rows are resampled in pairs. Won, lost and tied are shares of the tasks.
+
+    Raises:
+        ValueError: they are not of the same rows.
+    """
+    found = [
+        _resampled_difference(measure, statistics, other, [seed, place], resamples)
+        for place, ((measure, statistics), (_, other)) in enumerate(zip(first, second, strict=True))
+    ]
+    difference = _mean_estimate(found)
+    if difference is None:
+        return None
+    gains = np.array([each.value for each in found if each is not None])
+    return Comparison(difference, *_shares(gains))
+
+
+def _mean_estimate(found: Sequence[_Resampled | None]) -> Estimate | None:
+    tasks = [each for each in found if each is not None]
+    if not tasks or len(tasks) < len(found):
+        return None
+    value = sum(each.value for each in tasks) / len(tasks)
+    drawn = np.mean([each.drawn for each in tasks], axis=0)
+    return _Resampled(value, drawn, sum(each.rows for each in tasks)).estimate()
+
+
+def _shares(gains: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Shares that are won, lost and tied."""
+    won, lost, tied = (float(np.mean(which)) for which in (gains > 0, gains < 0, gains == 0))
+    return won, lost, tied
+
+
+def _resampled(
+    measure: Aggregates, statistics: Statistics, seed: Sequence[int], resamples: int
+) -> _Resampled | None:
+    places = statistics.of_row[statistics.known]
+    if not len(places):
+        return None
+    kinds, counts = np.unique(places, return_counts=True)
+    table = statistics.distinct[kinds]
+    rows = len(places)
+    value = measure.aggregate((counts @ table)[None], rows)[0]
+    drawn = [measure.aggregate(draw @ table, rows) for draw in _draws(counts, seed, resamples)]
+    return _Resampled(float(value), np.concatenate(drawn), rows)
+
+
+def _resampled_difference(
+    measure: Aggregates,
+    first: Statistics,
+    second: Statistics,
+    seed: Sequence[int],
+    resamples: int,
+) -> _Resampled | None:
     if len(first.of_row) != len(second.of_row):
         raise ValueError(f"rows differ in number: {len(first.of_row)} and {len(second.of_row)}")
     both = first.known & second.known
@@ -197,16 +291,13 @@ def compare(
         return measure.aggregate(weights @ ours, rows) - measure.aggregate(weights @ theirs, rows)
 
     drawn = np.concatenate([difference(draw) for draw in _draws(counts, seed, resamples)])
-    gains = measure.row_values(ours) - measure.row_values(theirs)
-    if not measure.higher_is_better:
-        gains = -gains
-    won, lost = (float(counts[which].sum()) / rows for which in (gains > 0, gains < 0))
     value = float(difference(counts[None].astype(np.float64))[0])
-    tied = float(counts[gains == 0].sum()) / rows
-    return Comparison(Estimate(value, *_interval(drawn), rows), won, lost, tied)
+    return _Resampled(value, drawn, rows)
 
 
-def _draws(counts: NDArray[np.int64], seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+def _draws(
+    counts: NDArray[np.int64], seed: Sequence[int], resamples: int
+) -> Iterator[NDArray[np.float64]]:
     """(some samples, kinds): how often each kind of row comes; `resamples` in all."""
     generator = np.random.default_rng(seed)
     rows, kinds = int(counts.sum()), len(counts)

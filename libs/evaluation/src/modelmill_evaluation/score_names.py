@@ -14,5 +14,7 @@ OF_TEXTS = (EXACT_MATCH, BLEU, CHRF, ROUGE_1, ROUGE_2, ROUGE_L)
 OF_CLASSES = (*OF_CHOICES, EXACT_MATCH)
 """Say how good a classifier is; how likely or how like in letters its label was says nothing."""
 MEASURES = (*OF_LIKELIHOODS, *OF_CHOICES, *OF_TEXTS)
+SHARES = (*OF_CHOICES, EXACT_MATCH, ROUGE_1, ROUGE_2, ROUGE_L)
+"""From 0 to 1, and better the higher: the mean of several of them says something."""
 
 LOWER_IS_BETTER = frozenset(OF_LIKELIHOODS)

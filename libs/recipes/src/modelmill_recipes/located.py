@@ -8,6 +8,7 @@ from modelmill_service_kit.errors import InvalidInputError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 Place = tuple[str | int, ...]
 """Keys and indices that lead to a value."""
@@ -20,13 +21,14 @@ class LocatedYaml:
 
     Args:
         file: As errors name it.
+        refuse_aliases: For files of others, in which a few lines may stand for gigabytes.
 
     Raises:
         InvalidInputError: it is no UTF-8 or no YAML, or is not a mapping.
         OSError: it cannot be read.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, refuse_aliases: bool = False) -> None:
         self._file = file
         self.text = ""
         """As it is written."""
@@ -37,6 +39,8 @@ class LocatedYaml:
                 f"{file}: not UTF-8 at byte {error.start}. Save it so"
             ) from None
         try:
+            if refuse_aliases:
+                self._refuse_aliases()
             self._root = YAML(typ="rt").load(self.text)
         except MarkedYAMLError as error:
             raise InvalidInputError(self._unreadable(error)) from None
@@ -68,6 +72,14 @@ class LocatedYaml:
         """All of them, by their lines."""
         by_line = sorted(found, key=lambda each: self.line(each[0]))
         return InvalidInputError([f"{self.at(place)}: {said}" for place, said in by_line])
+
+    def _refuse_aliases(self) -> None:
+        for event in YAML().parse(self.text):
+            if isinstance(event, AliasEvent):
+                line = event.start_mark.line + 1
+                raise InvalidInputError(
+                    f"{self._file}:{line}: YAML aliases are not read here. Write values out"
+                )
 
     def _unreadable(self, error: MarkedYAMLError) -> str:
         mark = error.problem_mark or error.context_mark

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePath
+from typing import Literal
 
 from modelmill_client import Modelmill
 
@@ -79,16 +80,26 @@ def evaluation_order(recipe: Recipe, served_version_id: str, dataset_id: str) ->
     return Order("evaluation", "/v1/evaluations", {**recipe.evaluation, **own}, "evaluation")
 
 
-def stored_files(client: Modelmill, files: Sequence[Path]) -> dict[Path, str]:
+def stored_files(
+    client: Modelmill,
+    files: Sequence[Path],
+    *,
+    purpose: Literal["fine-tune", "user_data"] = "fine-tune",
+    same_name: bool = False,
+) -> dict[Path, str]:
     """Ids of files of the same content and format that were uploaded before, the first of each;
     empty where there is none. A file with the content of one before it is left out.
+
+    Args:
+        same_name: Whether their names must be the same, too.
     """
+    part: Callable[[str], str] = str if same_name else _ending
     known: dict[tuple[str, str], Path] = {}
     for file in files:
-        known.setdefault(_content_of(file), file)
+        known.setdefault((_sha256(file), part(file.name)), file)
     found = dict.fromkeys(known.values(), "")
-    for each in client.files.list(purpose="fine-tune", order="asc"):
-        same = known.get((each["sha256"] or "", _ending(each["filename"])))
+    for each in client.files.list(purpose=purpose, order="asc"):
+        same = known.get((each["sha256"] or "", part(each["filename"])))
         if same is not None and not found[same]:
             found[same] = each["id"]
     return found
@@ -120,9 +131,9 @@ def files_words(files: Sequence[Path]) -> str:
     return ", ".join(names).replace(", …, ", " … ")
 
 
-def _content_of(file: Path) -> tuple[str, str]:
+def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while chunk := content.read(CHUNK_BYTES):
             digest.update(chunk)
-    return digest.hexdigest(), _ending(file.name)
+    return digest.hexdigest()

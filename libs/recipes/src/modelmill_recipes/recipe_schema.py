@@ -60,7 +60,7 @@ SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
     ),
     "evaluation": (
         "EvaluationBody",
-        frozenset({"model", "dataset_id", "tasks", "priority"}),
+        frozenset({"model", "dataset_id", "tasks", "priority", "suite", "with_prompts"}),
         "Evaluation before the alias moves: what `POST /v1/evaluations` takes."
         " A protection that is not met leaves the alias where it is.",
     ),

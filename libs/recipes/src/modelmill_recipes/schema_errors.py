@@ -45,7 +45,12 @@ def schema() -> dict[str, Any]:
 
 def schema_errors(value: Any) -> Iterator[tuple[Place, str]]:
     """Everything that is wrong with a recipe, each with where it is."""
-    validator = Draft202012Validator(schema())
+    return errors_by(schema(), value)
+
+
+def errors_by(schema: Schema, value: Any) -> Iterator[tuple[Place, str]]:
+    """Everything that is wrong with a value by a schema, each with where it is."""
+    validator = Draft202012Validator(schema)
     for error in validator.iter_errors(value):
         yield from _said(error, validator)
 

@@ -1,6 +1,7 @@
 """Converts EvaluationSpec messages to the domain's evaluation plan."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_service_kit.errors import InvalidInputError
@@ -11,7 +12,9 @@ from modelmill_trainer.domain.evaluation_plan import (
     EvaluationPlan,
     Protected,
     Slice,
+    SuiteName,
     decide_plan,
+    errors_of_suite,
 )
 from modelmill_trainer.evaluating.tasks.config import TaskConfig, read_config
 
@@ -28,6 +31,8 @@ def plan_of(spec: EvaluationSpec) -> tuple[EvaluationPlan, list[TaskConfig]]:
     tasks = _tasks(spec, errors)
     suites = [DATASET_SUITE] if spec.dataset_id else []
     suites += [task.name for task in tasks]
+    suite = SuiteName(spec.suite.name, spec.suite.license) if spec.HasField("suite") else None
+    errors += errors_of_suite(suite, suites)
     plan: EvaluationPlan | None = None
     try:
         plan = decide_plan(
@@ -43,7 +48,7 @@ def plan_of(spec: EvaluationSpec) -> tuple[EvaluationPlan, list[TaskConfig]]:
         errors += error.errors
     if errors or plan is None:
         raise InvalidInputError(errors)
-    return plan, tasks
+    return replace(plan, suite=suite, with_prompts=spec.with_prompts), tasks
 
 
 def decided_spec(spec: EvaluationSpec, plan: EvaluationPlan) -> EvaluationSpec:

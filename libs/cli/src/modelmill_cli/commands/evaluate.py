@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from modelmill_client import Modelmill
@@ -10,16 +10,32 @@ from modelmill_service_kit.errors import InvalidInputError
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperGroup
 
 from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway import connect
 from modelmill_cli.job_words import Job
 from modelmill_cli.orders import Fields, Wait, body_of, followed
-from modelmill_cli.output import AsJson, print_done, print_json
+from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
-from modelmill_cli.tables import print_table
+from modelmill_cli.tables import plain, print_table
 
-app = typer.Typer(no_args_is_help=True, help="Evaluate models as they are served.")
+if TYPE_CHECKING:
+    from modelmill_recipes.evaluation_suite import EvaluationSuite
+
+
+class _RunByDefault(TyperGroup):
+    """`mill eval --suite NAME MODEL` is `mill eval run --suite NAME MODEL`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_RunByDefault, no_args_is_help=True, help="Evaluate models as they are served."
+)
 
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
@@ -31,6 +47,9 @@ ENDINGS: Mapping[Form, str] = {"html": "html", "json": "json", "rows": "jsonl"}
 Dataset = Annotated[str, typer.Option(help="Dataset whose rows are asked, ds-...")]
 Split = Annotated[str, typer.Option(help="train, valid or test.")]
 Other = Annotated[str, typer.Option(help="Second model, evaluated on the same rows.")]
+SuiteOption = Annotated[
+    str, typer.Option("--suite", help="Suite of tasks: a name in `mill eval suites`, or a folder.")
+]
 Tasks = Annotated[
     list[Path] | None, typer.Option(help="YAML file of a task; repeatable.", exists=True)
 ]
@@ -52,6 +71,7 @@ def run(
     dataset: Dataset = "",
     split: Split = "test",
     compare_to: Other = "",
+    suite: SuiteOption = "",
     task: Tasks = None,
     data: Data = None,
     measure: Measures = None,
@@ -65,8 +85,9 @@ def run(
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model on a dataset's rows, on tasks, or on both."""
-    order = {
+    """Evaluate a model on a dataset's rows, on a suite, on tasks, or on all of them."""
+    found = _suite(suite)
+    order: dict[str, Any] = {
         "model": model,
         "compare_to": compare_to,
         "dataset_id": dataset,
@@ -81,16 +102,54 @@ def run(
         for field, sort in (("model", MODEL), ("compare_to", MODEL), ("dataset_id", DATASET)):
             if order[field]:
                 order[field] = sort.full_id(client, str(order[field]))
-        order["tasks"] = _with_data(client, task or (), data or ())
+        order |= _tasks(client, found, task or (), data or ())
         _order(client, body_of(order, fields), wait=wait, as_json=as_json)
 
 
-def _with_data(
-    client: Modelmill, tasks: Sequence[Path], data: Sequence[Path]
-) -> list[dict[str, Any]]:
-    """Tasks that may name any of the files, which are uploaded."""
+def _suite(given: str) -> "EvaluationSuite | None":
+    from modelmill_recipes.evaluation_suite import find_suite
+
+    return find_suite(given) if given else None
+
+
+@app.command()
+def suites(as_json: AsJson = False) -> None:
+    """List suites of tasks: those built in, and those in the folders of MODELMILL_SUITES."""
+    from modelmill_recipes.evaluation_suite import EvaluationSuite, suite_folders
+
+    found = [EvaluationSuite.load(folder) for folder in suite_folders().values()]
+    records = [
+        {
+            "name": each.name,
+            "tasks": [task.name for task in each.tasks],
+            "rows": each.rows,
+            "license": each.license,
+            "description": each.description,
+            "folder": str(each.folder),
+        }
+        for each in found
+    ]
+    columns: Columns = {
+        "name": lambda it: it["name"],
+        "tasks": lambda it: ", ".join(it["tasks"]),
+        "rows": lambda it: f"{it['rows']:,}",
+        "licence": lambda it: it["license"],
+        "about": lambda it: it["description"],
+    }
+    print_list(records, columns, as_json=as_json)
+
+
+def _tasks(
+    client: Modelmill,
+    suite: "EvaluationSuite | None",
+    tasks: Sequence[Path],
+    data: Sequence[Path],
+) -> dict[str, Any]:
+    """Tasks of a suite, and others, which may name any of the files; all files are uploaded."""
     files = [client.files.upload(each, purpose="user_data")["id"] for each in data]
-    return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
+    own = [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
+    of_suite = {"tasks": []} if suite is None else suite.order(client)
+    return {**of_suite, "tasks": [*of_suite["tasks"], *own]}
 
 
 def _order(client: Modelmill, order: dict[str, Any], *, wait: bool, as_json: bool) -> None:
@@ -165,10 +224,25 @@ def _print_result(job: Job, *, as_json: bool) -> None:
         for measure in suite.get("shown") or suite["measures"]:
             table.add_row(measure, *_cells(suite["measures"][measure], len(columns) - 1))
         print_table(table)
+    if suite := summary.get("suite"):
+        _print_mean(suite, columns)
     for each in summary["protections"]:
         of = f" of {each['slice_by']} {each['slice_value']}" if each["slice_by"] else ""
         verdict = "holds" if each["passed"] else f"FAILED: {each['why']}"
         console.print(escape(f"{each['measure']}{of}: {verdict}"))
+
+
+def _print_mean(suite: Mapping[str, Any], columns: Sequence[str]) -> None:
+    """The mean over the tasks; won, tied and lost are shares of them."""
+    title = f"suite {suite['name']} ({suite['license']})"
+    if not suite["mean"]:
+        Console(highlight=False).print(plain(f"{title}: {suite['without_mean']}"))
+        return
+    table = Table(*columns, title=plain(title))
+    table.add_row(
+        f"mean of {len(suite['metrics'])} tasks", *_cells(suite["mean"], len(columns) - 1)
+    )
+    print_table(table)
 
 
 def _cells(figures: Mapping[str, Any], wanted: int) -> list[str]:

@@ -44,6 +44,14 @@ class Protected:
     """May be empty if there is one suite."""
 
 
+@dataclass(frozen=True)
+class SuiteName(JsonValue):
+    """Name of a set of tasks, and the licence of their rows."""
+
+    name: str
+    license: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationPlan(JsonValue):
     """Sampling and metrics of an evaluation; models, datasets and tasks are elsewhere."""
@@ -57,6 +65,10 @@ class EvaluationPlan(JsonValue):
     max_new_tokens: int
     seed: int
     resamples: int
+    suite: SuiteName | None = None
+    """The suite that the tasks are of; None where they are of none."""
+    with_prompts: bool = False
+    """Whether the rows of the result have their prompts."""
 
 
 def decide_plan(
@@ -97,6 +109,25 @@ def decide_plan(
         seed=limits["seed"] or 1,
         resamples=limits["resamples"] or DEFAULT_RESAMPLES,
     )
+
+
+def errors_of_suite(suite: SuiteName | None, suites: Sequence[str]) -> list[str]:
+    """What is wrong with the name of a suite.
+
+    Args:
+        suites: The dataset and the tasks.
+    """
+    if suite is None:
+        return []
+    texts = {"suite.name": suite.name, "suite.license": suite.license}
+    errors = [
+        f"{what} must be a text of 1 to {MAX_COLUMN_CHARACTERS} characters"
+        for what, text in texts.items()
+        if not 0 < len(text) <= MAX_COLUMN_CHARACTERS
+    ]
+    if not set(suites) - {DATASET_SUITE}:
+        errors.append("suite names the suite of the tasks, and there are no tasks")
+    return errors
 
 
 def _with_edges(each: Slice) -> Slice:

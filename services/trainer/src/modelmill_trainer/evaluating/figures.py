@@ -14,11 +14,20 @@ from modelmill_evaluation.groups import (
     script_label,
     value_label,
 )
-from modelmill_evaluation.intervals import Statistics, compare, estimate
+from modelmill_evaluation.intervals import (
+    Comparison,
+    Statistics,
+    Task,
+    compare,
+    estimate,
+    mean_comparison,
+    mean_estimate,
+)
+from modelmill_evaluation.score_names import SHARES
 from modelmill_evaluation.scores import Measure, RowOutcome, measure_of
 from numpy.typing import NDArray
 
-from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Slice
+from modelmill_trainer.domain.evaluation_plan import DATASET_SUITE, EvaluationPlan, Slice
 from modelmill_trainer.evaluating.items import Item, Suite
 
 Figures = dict[str, Any]
@@ -93,6 +102,44 @@ class MeasuredSuite:
         return figures
 
 
+def suite_figures(measured: Sequence[MeasuredSuite], plan: EvaluationPlan) -> Figures | None:
+    """The mean over the tasks of a suite, each by the first of its metrics; None without a suite.
+
+    Metrics of other scales, such as BLEU or perplexity, have no mean with shares.
+    """
+    if plan.suite is None:
+        return None
+    tasks = [each for each in measured if each.suite.name != DATASET_SUITE]
+    metric_of = {each.suite.name: each.suite.measures[0] for each in tasks}
+    strangers = [
+        f"{name} by {metric}" for name, metric in metric_of.items() if metric not in SHARES
+    ]
+    reason = f"no mean: a task is measured {strangers[0]}" if strangers else ""
+    mean = {} if strangers else _mean_figures(tasks, plan)
+    return {**plan.suite.as_json(), "metrics": metric_of, "mean": mean, "without_mean": reason}
+
+
+def _mean_figures(tasks: Sequence[MeasuredSuite], plan: EvaluationPlan) -> Figures:
+    draws: dict[str, int] = {"seed": plan.seed, "resamples": plan.resamples}
+    sides = [_first_metrics(tasks, side) for side in range(len(tasks[0].outcomes))]
+    found = {name: mean_estimate(each, **draws) for name, each in zip(SIDES, sides, strict=False)}
+    figures = {name: asdict(each) for name, each in found.items() if each is not None}
+    both = mean_comparison(sides[0], sides[1], **draws) if len(sides) == len(SIDES) else None
+    return figures | ({"comparison": _compared(both)} if both is not None else {})
+
+
+def _first_metrics(tasks: Sequence[MeasuredSuite], side: int) -> list[Task]:
+    return [
+        (measure_of(name), each.statistics[name][side])
+        for each in tasks
+        for name in each.suite.measures[:1]
+    ]
+
+
+def _compared(both: Comparison) -> Figures:
+    return {**asdict(both), "is_clear": both.is_clear}
+
+
 def _figures(measure: Measure, sides: Sequence[Statistics], plan: EvaluationPlan) -> Figures:
     draws: dict[str, int] = {"seed": plan.seed, "resamples": plan.resamples}
     figures: Figures = {}
@@ -103,7 +150,7 @@ def _figures(measure: Measure, sides: Sequence[Statistics], plan: EvaluationPlan
     if len(sides) == len(SIDES):
         both = compare(measure, sides[0], sides[1], **draws)
         if both is not None:
-            figures["comparison"] = {**asdict(both), "is_clear": both.is_clear}
+            figures["comparison"] = _compared(both)
     return figures
 
 

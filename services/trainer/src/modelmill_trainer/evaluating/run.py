@@ -17,7 +17,7 @@ from modelmill_jobs.child import ChildFailure, ChildPort
 from modelmill_trainer.domain.child_requests import EvaluationRequest
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
-from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite
+from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite, suite_figures
 from modelmill_trainer.evaluating.items import SCORE, WRITE, Item, Suite
 from modelmill_trainer.evaluating.questions import questions_of
 from modelmill_trainer.evaluating.report_page import write_page
@@ -152,11 +152,11 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     (folder / RESULTS).write_text(text + "\n", "utf-8")
 
 
-def write_rows(folder: Path, suites: Sequence[MeasuredSuite]) -> None:
+def write_rows(folder: Path, suites: Sequence[MeasuredSuite], *, with_prompts: bool) -> None:
     """Write `rows.jsonl`: reference, and each model's answer with its scores."""
     with (folder / ROWS).open("x", encoding="utf-8") as file:
         for suite in suites:
-            for line in _lines(suite):
+            for line in _lines(suite, with_prompts):
                 file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -168,12 +168,13 @@ def summary_of(results: Mapping[str, Any]) -> dict[str, Any]:
             suite["name"]: {name: suite[name] for name in ("rows", "measures", "shown")}
             for suite in results["suites"]
         },
+        "suite": results["suite"],
         "protections": results["protections"],
         "passed": results["passed"],
     }
 
 
-def _lines(suite: MeasuredSuite) -> Iterator[dict[str, Any]]:
+def _lines(suite: MeasuredSuite, with_prompts: bool) -> Iterator[dict[str, Any]]:
     sides = range(len(suite.outcomes))
     values = [{name: suite.row_values(name, s) for name in suite.statistics} for s in sides]
     for place, item in enumerate(suite.suite.items):
@@ -183,6 +184,8 @@ def _lines(suite: MeasuredSuite) -> Iterator[dict[str, Any]]:
             "prompt_sha256": hashlib.sha256(item.prompt.content.encode()).hexdigest(),
             "reference": item.reference,
         }
+        if with_prompts:
+            line["prompt"] = item.prompt.content
         for side in sides:
             scores = {
                 name: of_rows[place]
@@ -222,7 +225,7 @@ def evaluate(port: ChildPort) -> Mapping[str, Any]:
     folder.mkdir()
     port.report("save", max_silence_seconds=MEASURING_SILENCE_SECONDS)
     write_results(folder, results)
-    write_rows(folder, measured)
+    write_rows(folder, measured, with_prompts=request.plan.with_prompts)
     write_page(folder, results)
     return {"folder": str(folder), "summary": summary_of(results)}
 
@@ -260,6 +263,7 @@ def _measure(
     return {
         "models": _models(request),
         "plan": _plan(request.plan),
+        "suite": suite_figures(measured, request.plan),
         "suites": figures,
         "protections": protections,
         "passed": all(each["passed"] for each in protections),

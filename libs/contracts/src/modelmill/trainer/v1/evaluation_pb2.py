@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%modelmill/trainer/v1/evaluation.proto\x12\x14modelmill.trainer.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\xd6\x02\n\x0e\x45valuationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\ncompare_to\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\r\n\x05split\x18\x04 \x01(\t\x12\x33\n\x05tasks\x18\x05 \x03(\x0b\x32$.modelmill.trainer.v1.EvaluationTask\x12\x10\n\x08measures\x18\x06 \x03(\t\x12\x35\n\x06slices\x18\x07 \x03(\x0b\x32%.modelmill.trainer.v1.EvaluationSlice\x12\x35\n\x0bprotections\x18\x08 \x03(\x0b\x32 .modelmill.trainer.v1.Protection\x12\x10\n\x08max_rows\x18\t \x01(\r\x12\x16\n\x0emax_new_tokens\x18\n \x01(\r\x12\x0c\n\x04seed\x18\x0b \x01(\x04\x12\x11\n\tresamples\x18\x0c \x01(\r\"7\n\x0e\x45valuationTask\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\x15\n\rdata_file_ids\x18\x02 \x03(\t\",\n\x0f\x45valuationSlice\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\r\n\x05\x65\x64ges\x18\x02 \x03(\r\"\x9d\x01\n\nProtection\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\x10\n\x08slice_by\x18\x02 \x01(\t\x12\x13\n\x0bslice_value\x18\x03 \x01(\t\x12\x12\n\x05worst\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0clargest_loss\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05suite\x18\x06 \x01(\tB\x08\n\x06_worstB\x0f\n\r_largest_loss\"\xc1\x01\n\x1a\x43reateEvaluationJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x32\n\x04spec\x18\x04 \x01(\x0b\x32$.modelmill.trainer.v1.EvaluationSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"?\n\x1b\x43reateEvaluationJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"K\n\x19\x44ownloadEvaluationRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"+\n\x1a\x44ownloadEvaluationResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%modelmill/trainer/v1/evaluation.proto\x12\x14modelmill.trainer.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\xa2\x03\n\x0e\x45valuationSpec\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\ncompare_to\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\r\n\x05split\x18\x04 \x01(\t\x12\x33\n\x05tasks\x18\x05 \x03(\x0b\x32$.modelmill.trainer.v1.EvaluationTask\x12\x10\n\x08measures\x18\x06 \x03(\t\x12\x35\n\x06slices\x18\x07 \x03(\x0b\x32%.modelmill.trainer.v1.EvaluationSlice\x12\x35\n\x0bprotections\x18\x08 \x03(\x0b\x32 .modelmill.trainer.v1.Protection\x12\x10\n\x08max_rows\x18\t \x01(\r\x12\x16\n\x0emax_new_tokens\x18\n \x01(\r\x12\x0c\n\x04seed\x18\x0b \x01(\x04\x12\x11\n\tresamples\x18\x0c \x01(\r\x12\x34\n\x05suite\x18\r \x01(\x0b\x32%.modelmill.trainer.v1.EvaluationSuite\x12\x14\n\x0cwith_prompts\x18\x0e \x01(\x08\"0\n\x0f\x45valuationSuite\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07license\x18\x02 \x01(\t\"7\n\x0e\x45valuationTask\x12\x0e\n\x06\x63onfig\x18\x01 \x01(\t\x12\x15\n\rdata_file_ids\x18\x02 \x03(\t\",\n\x0f\x45valuationSlice\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\r\n\x05\x65\x64ges\x18\x02 \x03(\r\"\x9d\x01\n\nProtection\x12\x0f\n\x07measure\x18\x01 \x01(\t\x12\x10\n\x08slice_by\x18\x02 \x01(\t\x12\x13\n\x0bslice_value\x18\x03 \x01(\t\x12\x12\n\x05worst\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x19\n\x0clargest_loss\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\r\n\x05suite\x18\x06 \x01(\tB\x08\n\x06_worstB\x0f\n\r_largest_loss\"\xc1\x01\n\x1a\x43reateEvaluationJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x32\n\x04spec\x18\x04 \x01(\x0b\x32$.modelmill.trainer.v1.EvaluationSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"?\n\x1b\x43reateEvaluationJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"K\n\x19\x44ownloadEvaluationRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x03 \x01(\t\"+\n\x1a\x44ownloadEvaluationResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,19 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.trainer.v1.evalua
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVALUATIONSPEC']._serialized_start=93
-  _globals['_EVALUATIONSPEC']._serialized_end=435
-  _globals['_EVALUATIONTASK']._serialized_start=437
-  _globals['_EVALUATIONTASK']._serialized_end=492
-  _globals['_EVALUATIONSLICE']._serialized_start=494
-  _globals['_EVALUATIONSLICE']._serialized_end=538
-  _globals['_PROTECTION']._serialized_start=541
-  _globals['_PROTECTION']._serialized_end=698
-  _globals['_CREATEEVALUATIONJOBREQUEST']._serialized_start=701
-  _globals['_CREATEEVALUATIONJOBREQUEST']._serialized_end=894
-  _globals['_CREATEEVALUATIONJOBRESPONSE']._serialized_start=896
-  _globals['_CREATEEVALUATIONJOBRESPONSE']._serialized_end=959
-  _globals['_DOWNLOADEVALUATIONREQUEST']._serialized_start=961
-  _globals['_DOWNLOADEVALUATIONREQUEST']._serialized_end=1036
-  _globals['_DOWNLOADEVALUATIONRESPONSE']._serialized_start=1038
-  _globals['_DOWNLOADEVALUATIONRESPONSE']._serialized_end=1081
+  _globals['_EVALUATIONSPEC']._serialized_end=511
+  _globals['_EVALUATIONSUITE']._serialized_start=513
+  _globals['_EVALUATIONSUITE']._serialized_end=561
+  _globals['_EVALUATIONTASK']._serialized_start=563
+  _globals['_EVALUATIONTASK']._serialized_end=618
+  _globals['_EVALUATIONSLICE']._serialized_start=620
+  _globals['_EVALUATIONSLICE']._serialized_end=664
+  _globals['_PROTECTION']._serialized_start=667
+  _globals['_PROTECTION']._serialized_end=824
+  _globals['_CREATEEVALUATIONJOBREQUEST']._serialized_start=827
+  _globals['_CREATEEVALUATIONJOBREQUEST']._serialized_end=1020
+  _globals['_CREATEEVALUATIONJOBRESPONSE']._serialized_start=1022
+  _globals['_CREATEEVALUATIONJOBRESPONSE']._serialized_end=1085
+  _globals['_DOWNLOADEVALUATIONREQUEST']._serialized_start=1087
+  _globals['_DOWNLOADEVALUATIONREQUEST']._serialized_end=1162
+  _globals['_DOWNLOADEVALUATIONRESPONSE']._serialized_start=1164
+  _globals['_DOWNLOADEVALUATIONRESPONSE']._serialized_end=1207
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,8 @@ class EvaluationSpec(_message.Message):
     MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     RESAMPLES_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    WITH_PROMPTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """What is measured: a version or an alias, which is fixed to its version when the job begins."""
     compare_to: _builtins.str
@@ -53,6 +55,8 @@ class EvaluationSpec(_message.Message):
     """Of the rows drawn and of the bootstrap; 0 means 1."""
     resamples: _builtins.int
     """Samples of the bootstrap; 0 means 1,000."""
+    with_prompts: _builtins.bool
+    """Whether the rows of the result have their prompts, which a judge must see."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluationTask]:
         """Tasks of their own, beside the dataset."""
@@ -69,6 +73,10 @@ class EvaluationSpec(_message.Message):
     def protections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Protection]:
         """What must not get worse; the result says which of them did."""
 
+    @_builtins.property
+    def suite(self) -> Global___EvaluationSuite:
+        """The suite that the tasks are of; with a name, the mean over its tasks is measured too."""
+
     def __init__(
         self,
         *,
@@ -84,14 +92,42 @@ class EvaluationSpec(_message.Message):
         max_new_tokens: _builtins.int = ...,
         seed: _builtins.int = ...,
         resamples: _builtins.int = ...,
+        suite: Global___EvaluationSuite | None = ...,
+        with_prompts: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["suite", b"suite"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare_to", b"compare_to", "dataset_id", b"dataset_id", "max_new_tokens", b"max_new_tokens", "max_rows", b"max_rows", "measures", b"measures", "model", b"model", "protections", b"protections", "resamples", b"resamples", "seed", b"seed", "slices", b"slices", "split", b"split", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compare_to", b"compare_to", "dataset_id", b"dataset_id", "max_new_tokens", b"max_new_tokens", "max_rows", b"max_rows", "measures", b"measures", "model", b"model", "protections", b"protections", "resamples", b"resamples", "seed", b"seed", "slices", b"slices", "split", b"split", "suite", b"suite", "tasks", b"tasks", "with_prompts", b"with_prompts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvaluationSpec: _TypeAlias = EvaluationSpec  # noqa: Y015
+
+@_typing.final
+class EvaluationSuite(_message.Message):
+    """A named set of tasks, as it was read from a folder."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    LICENSE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name of the suite."""
+    license: _builtins.str
+    """Licence of its rows, such as "MIT"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        license: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["license", b"license", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluationSuite: _TypeAlias = EvaluationSuite  # noqa: Y015
 
 @_typing.final
 class EvaluationTask(_message.Message):

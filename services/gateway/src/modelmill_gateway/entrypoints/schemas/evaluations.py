@@ -47,6 +47,15 @@ class TaskBody(StrictBody):
     )
 
 
+class SuiteBody(StrictBody):
+    """The suite that the tasks are of: the mean over them is measured, too."""
+
+    name: str = Field(min_length=1, max_length=64, examples=["wordnet"])
+    license: str = Field(
+        min_length=1, max_length=64, description="Licence of the rows.", examples=["MIT"]
+    )
+
+
 class EvaluationBody(JobBody):
     """Request body of POST /v1/evaluations."""
 
@@ -94,6 +103,10 @@ class EvaluationBody(JobBody):
     seed: int = Field(0, ge=0, lt=UINT64)
     resamples: int = Field(
         0, ge=0, lt=UINT32, description="Resamples of the bootstrap; 0 means 1,000."
+    )
+    suite: SuiteBody | None = Field(None, description="Suite that the tasks are of.")
+    with_prompts: bool = Field(
+        False, description="Whether rows of the report have their prompts, which a judge must see."
     )
 
     def spec(self) -> EvaluationSpec:
@@ -149,6 +162,7 @@ PROTECTION = {
 }
 RESULTS = {
     "models": MODELS,
+    "suite": None,
     "suites": [
         {"name": "dataset", "rows": 88, "measures": MEASURED, "shown": [*MEASURED], "slices": {}}
     ],

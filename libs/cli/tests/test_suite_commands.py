@@ -1,0 +1,144 @@
+"""`mill eval --suite`: a suite's tasks in one job, its files sent once, its mean shown."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_support.gateways import Handler, told_of
+from modelmill_cli.app import run_app
+
+JOB = "job-0123456789abcdef0123456789abcdef"
+FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}
+SUITE = {"name": "mine", "license": "MIT", "metrics": {"own": "accuracy"}, "without_mean": ""}
+SUMMARY: dict[str, Any] = {
+    "models": {"model": {"asked": "kinds", "version_id": "mv-1"}},
+    "suites": {"own": {"rows": 2, "measures": {"accuracy": {"model": FIGURE}}}},
+    "suite": SUITE | {"mean": {"model": FIGURE | {"value": 0.625}}},
+    "protections": [],
+    "passed": True,
+}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Stores files, and has one evaluation that has ended."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: list[dict[str, Any]] = []
+        self.orders: list[dict[str, Any]] = []
+        self.job = {"id": JOB, "status": "succeeded", "result": {"summary": SUMMARY}}
+
+
+class _Handler(Handler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/v1/files"):
+            page = {"data": self.server.files, "has_more": False}
+            self.answer(json.dumps(page).encode())
+        elif self.path.partition("?")[0].endswith("/events"):
+            event = {"id": "state-1", "message": "succeeded", "data": {"status": "succeeded"}}
+            self.answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+        else:
+            self.answer(json.dumps(self.server.job).encode())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/v1/evaluations":
+            self.server.orders.append(json.loads(body))
+            self.answer(json.dumps(self.server.job).encode())
+            return
+        head, _, content = body.partition(b'filename="')[2].partition(b"\r\n\r\n")
+        content = content.rpartition(b"\r\n--")[0] if b"\r\n--" in content else content
+        file = {
+            "id": f"file-{len(self.server.files) + 1}",
+            "filename": head.partition(b'"')[0].decode(),
+            "sha256": hashlib.sha256(content.partition(b"\r\n--")[0]).hexdigest(),
+        }
+        self.server.files.append(file)
+        self.answer(json.dumps(file).encode())
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with told_of(Gateway(), monkeypatch, columns=200) as server:
+        yield server
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    (tmp_path / "suite.yaml").write_text("name: mine\nlicense: MIT\ntasks: [own.yaml]\n")
+    own = "task: own\noutput_type: loglikelihood\ndataset_kwargs: {data_files: rows.jsonl}\n"
+    (tmp_path / "own.yaml").write_text(own)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [["eval"], ["eval", "run"]])
+def test_a_suite_is_one_job_and_its_mean_is_shown(
+    gateway: Gateway, suite: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app([*words, "--suite", str(suite), "kinds"]) == 0
+
+    [order] = gateway.orders
+    assert (order["model"], order["suite"]) == ("kinds", {"name": "mine", "license": "MIT"})
+    [task] = order["tasks"]
+    assert task["data_file_ids"] == ["file-1"]
+    assert "task: own" in task["config"]
+    said = capsys.readouterr().out
+    assert "suite mine (MIT)" in said
+    assert "mean of 1 tasks" in said
+    assert "0.625" in said
+
+
+def test_files_that_were_sent_before_are_not_sent_again_unless_they_changed(
+    gateway: Gateway, suite: Path
+) -> None:
+    assert run_app(["eval", "--suite", str(suite), "kinds", "--no-wait"]) == 0
+    assert run_app(["eval", "--suite", str(suite), "kinds", "--no-wait"]) == 0
+    assert [file["filename"] for file in gateway.files] == ["rows.jsonl"]
+
+    (suite / "rows.jsonl").write_text('{"text": "c"}\n')
+    assert run_app(["eval", "--suite", str(suite), "kinds", "--no-wait"]) == 0
+    assert [order["tasks"][0]["data_file_ids"] for order in gateway.orders] == [
+        ["file-1"],
+        ["file-1"],
+        ["file-2"],
+    ]
+
+
+def test_a_suite_that_is_none_is_refused_before_anything_is_sent(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["eval", "--suite", "wordnett", "kinds"]) == 2
+
+    said = capsys.readouterr().err
+    assert "no suite 'wordnett'. Did you mean 'wordnet'?" in said
+    assert gateway.orders == gateway.files == []
+
+
+def test_suites_are_listed_with_tasks_rows_and_licence(
+    suite: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path_factory.mktemp("suites")
+    suite.rename(own / "mine")
+    monkeypatch.setenv("MODELMILL_SUITES", str(own))
+
+    assert run_app(["eval", "suites", "--json"]) == 0
+
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    by_name = {each["name"]: each for each in listed}
+    assert by_name["mine"]["rows"] == 2
+    assert by_name["wordnet"]["tasks"] == ["wordnet_kind", "wordnet_word"]
+    assert by_name["wordnet"]["license"] == "WordNet-3.0"
+    assert run_app(["eval", "suites"]) == 0
+    assert "reviews_zh_sentiment" in capsys.readouterr().out
