@@ -134,16 +134,18 @@ def archive_of(*names: str) -> bytes:
 
 
 WORKBOOK = ("[Content_Types].xml", "xl/workbook.xml", "_rels/.rels", "xl/printerSettings1.bin")
+DOCUMENT = ("[Content_Types].xml", "word/document.xml", "_rels/.rels", "word/fonts/font1.odttf")
 
 
-def test_an_uploaded_workbook_is_kept_unless_it_holds_what_an_unpickler_looks_for(
-    store: VerifyingStore, folder_of: FolderOf
+@pytest.mark.parametrize("office", [WORKBOOK, DOCUMENT], ids=["xlsx", "docx"])
+def test_an_uploaded_office_file_is_kept_unless_it_holds_what_an_unpickler_looks_for(
+    store: VerifyingStore, folder_of: FolderOf, office: tuple[str, ...]
 ) -> None:
-    kept = store.commit(folder_of({"content": archive_of(*WORKBOOK)}), kind="file", form="xlsx")
+    kept = store.commit(folder_of({"content": archive_of(*office)}), kind="file", form="x")
     assert store.manifest(kept.digest) == kept
 
-    for names in ((*WORKBOOK, "xl/data.pkl"), (*WORKBOOK, "a.npy"), WORKBOOK[1:], WORKBOOK[:1]):
+    for names in ((*office, "xl/data.pkl"), (*office, "a.npy"), office[1:], office[:1]):
         with pytest.raises(InvalidInputError, match="zip archive"):
-            store.commit(folder_of({"content": archive_of(*names)}), kind="file", form="xlsx")
+            store.commit(folder_of({"content": archive_of(*names)}), kind="file", form="x")
     with pytest.raises(InvalidInputError, match="zip archive"):
-        store.commit(folder_of({"content": archive_of(*WORKBOOK)}), kind="model", form="x")
+        store.commit(folder_of({"content": archive_of(*office)}), kind="model", form="x")

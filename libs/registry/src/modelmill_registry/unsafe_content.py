@@ -21,10 +21,14 @@ _CODE_SUFFIXES = frozenset(
     {".py", ".pyc", ".pyd", ".pyw", ".pyx", ".ipynb", ".so", ".dll", ".dylib", ".exe", ".sh"}
 )
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-_WORKBOOK_SUFFIXES = frozenset(
-    {"xml", "rels", "vml", "bin", "png", "jpg", "jpeg", "gif", "emf", "wmf"}
+_OFFICE_FOLDERS = ("xl/", "word/")
+_OFFICE_SUFFIXES = frozenset(
+    {
+        *("xml", "rels", "vml", "bin", "odttf"),
+        *("png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "svg", "wdp", "emf", "wmf"),
+    }
 )
-"""Of what Excel packs: settings of printers and pictures, too."""
+"""Of what Excel and Word pack: settings of printers, fonts and pictures, too."""
 _NUMPY_MAGIC = b"\x93NUMPY"
 _NUMPY_HEADER_BYTES = 1024
 _MAX_OPCODES = 100_000
@@ -49,7 +53,7 @@ def unsafe_reason(path: str, content: BinaryIO, *, kind: str) -> str | None:
     if kind == "model" and suffix in _CODE_SUFFIXES:
         return f"is code ({suffix})"
     head = content.read(_NUMPY_HEADER_BYTES)
-    if head.startswith(_ZIP_MAGIC) and not (kind == "file" and _is_workbook(content)):
+    if head.startswith(_ZIP_MAGIC) and not (kind == "file" and _is_office_file(content)):
         return "is a zip archive, as torch.save and numpy.savez write them"
     if head.startswith(_NUMPY_MAGIC) and re.search(rb"'descr':[^}]*O", head):
         return "is a numpy file of objects, which is a pickle"
@@ -59,8 +63,9 @@ def unsafe_reason(path: str, content: BinaryIO, *, kind: str) -> str | None:
     return None
 
 
-def _is_workbook(content: BinaryIO) -> bool:
-    """Whether a zip archive is an Excel workbook, with no entry that an unpickler looks for."""
+def _is_office_file(content: BinaryIO) -> bool:
+    """Whether a zip archive is an Excel workbook or a Word document, with no entry that an
+    unpickler looks for."""
     try:
         with zipfile.ZipFile(content) as archive:
             names = archive.namelist()
@@ -70,8 +75,8 @@ def _is_workbook(content: BinaryIO) -> bool:
     suffixes = {name.rpartition(".")[2].lower() for name in names if not name.endswith("/")}
     return (
         "[Content_Types].xml" in names
-        and any(name.startswith("xl/") for name in names)
-        and suffixes <= _WORKBOOK_SUFFIXES
+        and any(name.startswith(_OFFICE_FOLDERS) for name in names)
+        and suffixes <= _OFFICE_SUFFIXES
     )
 
 
