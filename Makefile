@@ -26,7 +26,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -127,6 +127,12 @@ bench-gateway: .venv/rivals build/litellm/installed ## The gateway beside LiteLL
 .venv/rivals: deploy/bench/requirements.txt $(VENV)/installed
 	$(call uv-install,rivals,-p $(BIN)/python --no-deps --require-hashes -r $<)
 	@touch $@
+
+examples: install ## Each example in a reduced form: a tiny model and few rows, on one stack
+	$(PYTEST) tests/examples
+
+examples-keep: install ## Each example in full, into its expected.json and deploy/bench/hub.json: 40 minutes; goes on where it ended
+	$(BIN)/python -m tests.bench.examples --keep $(ARGS)
 
 chaos: install ## Kill, freeze and cut off workers, brokers and watchers: is anything lost or done twice? build/chaos.json
 	$(BIN)/python -m tests.chaos $(ARGS)

@@ -1,6 +1,6 @@
 """Make the judge's rows to train on and to hold out, from texts that were labelled by reading.
 
-    python deploy/safety/make_rows.py [--data deploy/safety/data] [--out FOLDER] [--seed 7]
+    python examples/safety-classifier/make_rows.py [--data FOLDER] [--out FOLDER] [--seed 7]
 
 Reads harmful.jsonl, harmless.jsonl and requests.json; writes train.jsonl, held_out.jsonl, and
 held_answers.jsonl, what is held out as answers to it begin. The same texts and seed give the same

@@ -1,6 +1,7 @@
 """Measure the judge as it is served: Score of held-out rows, asked of a running Modelmill.
 
-    python deploy/safety/measure.py [--state .modelmill] [--outside ROWS.jsonl] [--out FILE.json]
+    python examples/safety-classifier/measure.py [--state .modelmill] [--outside ROWS.jsonl]
+        [--out FILE.json]
 
 Beside it the same figures for moderation's starter rules, which judge words. `--outside` names
 further rows, {"text", "label", "group"}, that may not be kept in this repository.

@@ -1,6 +1,6 @@
 """Draw the demo's rows from WordNet nouns and plant what a real file has: bad rows and repeats.
 
-    python deploy/demo/make_sample.py NOUNS.jsonl OUT.jsonl [--rows 1320] [--seed 7]
+    python examples/wordnet-kinds/make_rows.py NOUNS.jsonl OUT.jsonl [--rows 1320] [--seed 7]
 
 NOUNS.jsonl has one {"word", "gloss", "label"} a line, the label one of WordNet's noun categories.
 The same source, count and seed give the same bytes.

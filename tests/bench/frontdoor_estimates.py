@@ -17,16 +17,17 @@ MOST_OFF = {"tokens": 1.1, "seconds": 2.0, "memory_bytes": 2.0}
 WHEN = ("fresh", "earlier")
 """On an installation that has done nothing, and on one that has earlier jobs of the sort."""
 ESPRESSO = '{"word": "espresso", "gloss": "strong black coffee", "label": "food"}\n'
+NOUNS = Path("examples/wordnet-kinds/wordnet_nouns.jsonl")
 RECIPES = {
     OWN_RECIPE: ("tickets.csv", "Mr. Brown needs an invoice at noon.,billing\n"),
-    "demo/recipe.yaml": ("demo/wordnet_nouns.jsonl", ESPRESSO),
-    "recipes/wordnet.yaml": ("demo/wordnet_nouns.jsonl", ESPRESSO.replace("strong", "hot")),
+    "deploy/demo/recipe.yaml": (str(NOUNS), ESPRESSO),
+    "examples/wordnet-kinds/recipe.yaml": (str(NOUNS), ESPRESSO.replace("strong", "hot")),
 }
 """Recipes whose estimates are compared; their rows, and one row more."""
 EXAMPLES = [
-    Path("deploy/demo/wordnet_nouns.jsonl"),
+    NOUNS,
     Path("deploy/demo/recipe.yaml"),
-    Path("deploy/recipes/wordnet.yaml"),
+    Path("examples/wordnet-kinds/recipe.yaml"),
 ]
 
 
@@ -108,8 +109,8 @@ def estimates(folder: Path, base: Path, python: str) -> list[Entry]:
     """Plans of all recipes beside their runs, each on an installation of its own."""
     write_tickets(folder, tickets()[:ROWS])
     for source in EXAMPLES:
-        target = folder / source.relative_to("deploy")
-        target.parent.mkdir(exist_ok=True)
+        target = folder / source
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
     figures: dict[str, list[ComparedFigure]] = {when: [] for when in WHEN}
     for command in setup(base, python):

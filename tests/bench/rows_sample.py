@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-NOUNS = Path("deploy/demo/wordnet_nouns.jsonl")
+NOUNS = Path("examples/wordnet-kinds/wordnet_nouns.jsonl")
 COLUMNS = ("word", "gloss", "label")
 REPEAT_EVERY = 50
 """One row in so many says the same as the one before it, and is to be dropped."""

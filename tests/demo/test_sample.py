@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-DEMO = Path(__file__).parents[2] / "deploy" / "demo"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "wordnet-kinds"
 COLUMNS = ("word", "gloss", "label")
 
 
@@ -36,7 +36,7 @@ def rows_of(path: Path) -> tuple[list[dict[str, str]], int]:
 
 
 def test_the_committed_rows_have_the_planted_faults_and_every_label() -> None:
-    rows, bad = rows_of(DEMO / "wordnet_nouns.jsonl")
+    rows, bad = rows_of(EXAMPLE / "wordnet_nouns.jsonl")
     repeats = Counter(map(folded, rows))
     exact = Counter(json.dumps(row) for row in rows)
     labels = Counter(label for _, _, label in repeats)
@@ -50,7 +50,7 @@ def test_the_committed_rows_have_the_planted_faults_and_every_label() -> None:
 
 
 def test_a_repeat_stands_behind_its_original_so_that_the_original_is_kept() -> None:
-    rows, _ = rows_of(DEMO / "wordnet_nouns.jsonl")
+    rows, _ = rows_of(EXAMPLE / "wordnet_nouns.jsonl")
     first: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
         first.setdefault(folded(row), row)
@@ -66,7 +66,7 @@ def test_anyone_with_such_rows_makes_the_same_sample_by_the_same_seed(tmp_path: 
     source.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
     def sample(name: str, seed: int, count: int = 150) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(DEMO / "make_sample.py"), str(source), str(tmp_path / name)]
+        command = [sys.executable, str(EXAMPLE / "make_rows.py"), str(source), str(tmp_path / name)]
         options = ["--rows", str(count), "--seed", str(seed)]
         return subprocess.run([*command, *options], capture_output=True, text=True)
 

@@ -17,10 +17,10 @@ EXACT = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "docs" / "promis
 KINDS_OF_CHANGE = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 PYTHON_FILES = {
     file.name
-    for folder in ("deploy", "libs", "proto", "services", "tests")
+    for folder in ("deploy", "examples", "libs", "proto", "services", "tests")
     for file in (ROOT / folder).rglob("*.py")
 }
-TOP = "deploy|docs|libs|proto|services|tests"
+TOP = "deploy|docs|examples|libs|proto|services|tests"
 PATH = re.compile(rf"(?<![\w./])(?:{TOP})/[\w./*-]*\w(?:\.\w+)?")
 TARGET = re.compile(r"`make ([a-z-]+)")
 MODULE = re.compile(r"python -m (tests(?:\.\w+)+)")

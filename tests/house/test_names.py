@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OWN_FOLDERS = ("libs", "services", "tests", "deploy", "proto")
+OWN_FOLDERS = ("libs", "services", "tests", "deploy", "examples", "proto")
 NOT_PRODUCT = ("contracts", "testkit")
 CLIENT = ROOT / "libs" / "client" / "src" / "modelmill_client"
 GENERATED = (CLIENT / "types.py", CLIENT / "_sync")

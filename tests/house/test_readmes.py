@@ -30,13 +30,14 @@ MARKDOWN = [
     *("CHANGELOG.md", "CONTRIBUTING.md", "README.zh.md", "SECURITY.md"),
     *sorted(
         str(file.relative_to(ROOT))
-        for folder in ("deploy", "docs", "tests")
+        for folder in ("deploy", "docs", "examples", "tests")
         for file in (ROOT / folder).rglob("*.md")
         if "node_modules" not in file.parts and file.name != "methods.md"
     ),
 ]
 FIGURES = {
-    "deploy/safety/README.md",
+    "examples/README.md",
+    "examples/safety-classifier/README.md",
     "tests/bench/README.md",
     "tests/clients/README.md",
 }

@@ -17,7 +17,7 @@ PACKAGES = {
 # Subjects of the bus and names of spans look the same, but have no capitals.
 POINTER = re.compile(rf"`((?:{'|'.join(PACKAGES)})\.(?:\w+\.)*[A-Z]\w*(?:\.\w+)*)(?:\(\))?`")
 KINDS = ("*.py", "*.md", "*.proto")
-FOLDERS = ("libs", "services", "proto", "tests", "deploy")
+FOLDERS = ("libs", "services", "proto", "tests", "deploy", "examples")
 
 
 @cache

@@ -13,7 +13,7 @@ DOCUMENTS = [
     *sorted(ROOT.glob("services/*/README.md")),
     *(
         file
-        for folder in ("deploy", "docs", "tests")
+        for folder in ("deploy", "docs", "examples", "tests")
         for file in sorted((ROOT / folder).rglob("*.md"))
         # What `python -m tests.bench.methods` writes, and packages of others.
         if file.name != "methods.md" and "node_modules" not in file.parts

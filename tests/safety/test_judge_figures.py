@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-FILE = Path(__file__).parents[2] / "deploy" / "safety" / "judge_figures.py"
+FILE = Path(__file__).parents[2] / "examples" / "safety-classifier" / "judge_figures.py"
 CATEGORIES = {"safe": None, "cyber": "illicit", "crime": "illicit", "hate": "hate"}
 LABELS = list(CATEGORIES)
 NORMAL_95 = NormalDist().inv_cdf(0.975)

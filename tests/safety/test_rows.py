@@ -11,7 +11,7 @@ import yaml
 from modelmill_guard.judge import Judge
 from modelmill_guard.policy import parse_policy
 
-SAFETY = Path(__file__).parents[2] / "deploy" / "safety"
+SAFETY = Path(__file__).parents[2] / "examples" / "safety-classifier"
 DATA = SAFETY / "data"
 FILES = ("train.jsonl", "held_out.jsonl", "held_answers.jsonl")
 
@@ -75,7 +75,7 @@ def test_both_files_have_every_label_of_the_policy_and_no_other(
 
 def test_the_judge_asks_as_it_was_taught(judge: Judge) -> None:
     recipe = yaml.safe_load((SAFETY / "recipe.yaml").read_text("utf-8"))
-    mapping = recipe["tasks"][0]["mapping"]
+    mapping = recipe["data"]["mapping"]
     assert mapping["system_template"] == judge.instruction
     assert (mapping["user_template"], mapping["answer_template"]) == ("{text}", "{label}")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "recipes" / "wordnet.yaml"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "wordnet-kinds" / "recipe.yaml"
 
 
 @pytest.fixture
@@ -14,5 +14,7 @@ def recipe_file(tmp_path: Path) -> Path:
     (tmp_path / "demo" / "wordnet_nouns.jsonl").write_text('{"word": "x"}\n')
     (tmp_path / "recipes").mkdir()
     file = tmp_path / "recipes" / "wordnet.yaml"
-    file.write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    text = EXAMPLE.read_text(encoding="utf-8")
+    text = text.replace("files: ", "files: ../demo/")
+    file.write_text(text, encoding="utf-8")
     return file

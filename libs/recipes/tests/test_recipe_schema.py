@@ -15,9 +15,9 @@ def test_the_packaged_schema_is_made_from_the_api_document() -> None:
     assert PACKAGED.read_text(encoding="utf-8") == made, "run libs/recipes/tools/make_schema.py"
 
 
-EXAMPLES = [ROOT / "deploy/demo/recipe.yaml", *sorted((ROOT / "deploy/recipes").glob("*.yaml"))]
+EXAMPLES = [ROOT / "deploy/demo/recipe.yaml", *sorted((ROOT / "examples").glob("*/recipe.yaml"))]
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.parent.name)
 def test_the_schema_accepts_every_example(example: Path) -> None:
     Recipe.load(example)
