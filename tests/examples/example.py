@@ -68,9 +68,10 @@ class Example:
 
 
 def all_examples() -> list[Example]:
-    """Each behind the one that makes its teacher."""
+    """Those that make teachers first, and their students last."""
     found = [Example(file.parent) for file in sorted(EXAMPLES.glob(f"*/{RECIPE}"))]
-    return [one for one in found if not one.teacher] + [one for one in found if one.teacher]
+    teachers = {one.teacher for one in found}
+    return sorted(found, key=lambda one: (bool(one.teacher), one.recipe.alias not in teachers))
 
 
 def with_teachers(wanted: list[Example]) -> list[Example]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from tests.examples.example import Example, all_examples, with_teachers
 from tests.examples.reduced import write_reduced
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1500)]
 
 BASE = "tiny"
 LONGEST_ROW_TOKENS = 2048
