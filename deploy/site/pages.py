@@ -24,7 +24,10 @@ TOP = {
 }
 REFERENCE = "docs/reference/index.md"
 """Its headings stand for the pages that are read from the code."""
-READMES = ("libs/*/README.md", "services/*/README.md", "deploy/**/*.md", "examples/**/README.md", "tests/**/README.md")
+READMES = (
+    *("libs/*/README.md", "services/*/README.md", "deploy/**/*.md"),
+    *("examples/**/README.md", "tests/**/README.md"),
+)
 FENCE = re.compile(r"^(?P<indent> *)```.*?^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 MARKER = re.compile(r"^ *<!-- not run: .*? -->\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(
