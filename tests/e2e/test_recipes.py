@@ -303,7 +303,8 @@ async def test_a_protection_that_is_not_met_keeps_the_alias_where_it_is_and_all_
     loop: Loop, tmp_path: Path
 ) -> None:
     bench = Bench(loop, tmp_path, "gated")
-    bench.text += "evaluation:\n  protections: [{measure: accuracy, worst: 1.1}]\n"
+    bench.text += "evaluation:\n  suite: wordnet\n  max_rows: 4\n"
+    bench.text += "  protections: [{measure: accuracy, worst: 1.1, suite: wordnet_word}]\n"
     with pytest.raises(GateNotMetError, match="accuracy"):
         await bench.run()
     aliases = await asyncio.to_thread(loop.client.aliases.list)
@@ -312,6 +313,7 @@ async def test_a_protection_that_is_not_met_keeps_the_alias_where_it_is_and_all_
     bench.text = bench.text.replace("worst: 1.1", "worst: 0.0")
     made, _, jobs = await bench.run()
     assert jobs == 1  # the evaluation alone
+    assert made.evaluation["suite"]["mean"]["model"]["rows"] == 8
     assert made.aliases["gated"] == made.served_version_id
 
 

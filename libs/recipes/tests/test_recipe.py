@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from modelmill_recipes.orders import evaluation_order
 from modelmill_recipes.recipe import Recipe
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
@@ -192,6 +193,30 @@ def test_an_error_of_the_api_has_the_line_of_the_field_that_it_names(
     (line,) = [number for number, text in enumerate(lines, 1) if text.startswith(field)]
     located = Recipe.load(recipe_file).located(message, section)
     assert located == f"{recipe_file}:{line}: {message}"
+
+
+def test_a_suite_is_found_beside_the_recipe_and_its_tasks_are_ordered(recipe_file: Path) -> None:
+    folder = recipe_file.parent / "exams"
+    folder.mkdir()
+    (folder / "suite.yaml").write_text("name: exams\nlicense: MIT\ntasks: [own.yaml]\n")
+    (folder / "own.yaml").write_text("task: own\ndataset_kwargs: {data_files: rows.jsonl}\n")
+    (folder / "rows.jsonl").write_text("{}\n")
+    changed(recipe_file, "evaluation:\n", "evaluation:\n  suite: ./exams\n")
+
+    recipe = Recipe.load(recipe_file)
+    ids = {(folder / "rows.jsonl").resolve(): "file-1"}
+    order = evaluation_order(recipe, "mv-1", "ds-1", ids)
+    assert order is not None
+    assert order.body["suite"] == {"name": "exams", "license": "MIT"}
+    assert [task["data_file_ids"] for task in order.body["tasks"]] == [["file-1"]]
+    assert order.body["measures"] == ["accuracy"]
+
+    changed(recipe_file, "./exams", "./exams/none")
+    (error,) = errors_in(recipe_file)
+    assert "evaluation.suite: no suite './exams/none'" in error
+    changed(recipe_file, "./exams/none", "./exams")
+    (folder / "suite.yaml").write_text("name: exams\ntasks: [none.yaml]\n")
+    assert any("license: must be given" in error for error in errors_in(recipe_file))
 
 
 def test_a_recipe_that_is_not_there_is_taken_for_its_neighbour(recipe_file: Path) -> None:

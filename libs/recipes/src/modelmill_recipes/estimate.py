@@ -116,17 +116,20 @@ class RecipeEstimates:
         """Of a build, which is scored beside its source; without a form of the default one."""
         named = {"target_form": target_form} if target_form else {}
         memory = GIB + BUILD_COPIES * self._work.base_bytes
-        return self._scored("optimize", memory, BUILD_START_SECONDS, 2, **named)
+        rows = self._work.rows.test
+        return self._scored("optimize", rows, memory, BUILD_START_SECONDS, 2, **named)
 
     def evaluation(self) -> StepEstimate:
         """Of the evaluation."""
         memory = GIB // 2 + SERVED_COPIES * self._work.base_bytes
-        return self._scored("evaluate", memory, EVALUATION_START_SECONDS, 1)
+        suite = self._recipe.suite
+        rows = self._work.rows.test + (suite.rows if suite is not None else 0)
+        return self._scored("evaluate", rows, memory, EVALUATION_START_SECONDS, 1)
 
     def _scored(
-        self, kind: str, memory: int, start_seconds: float, times: int, **spec: str
+        self, kind: str, rows: int, memory: int, start_seconds: float, times: int, **spec: str
     ) -> StepEstimate:
-        past, rows = self._past.like(kind, **spec), self._work.rows.test
+        past = self._past.like(kind, **spec)
         before = self._past.test_rows(past[0]) if past else 0
         seconds = _scaled(work_seconds(past), rows, before) or self._answering(
             times * rows, start_seconds

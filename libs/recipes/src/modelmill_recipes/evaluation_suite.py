@@ -5,14 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from modelmill_client import Modelmill
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_recipes.located import LocatedYaml
-from modelmill_recipes.orders import stored_files
 from modelmill_recipes.schema_errors import errors_by
 from modelmill_recipes.suite_schema import SUITE_SCHEMA
 from modelmill_recipes.suite_task import MAX_BYTES, SuiteTask, read_task
@@ -20,7 +18,6 @@ from modelmill_recipes.suite_task import MAX_BYTES, SuiteTask, read_task
 SUITE_FILE = "suite.yaml"
 FOLDERS_VARIABLE = "MODELMILL_SUITES"
 """Folders of suites of one's own, divided as in PATH."""
-PURPOSE: Final = "user_data"
 
 
 @dataclass(frozen=True)
@@ -73,16 +70,7 @@ class EvaluationSuite:
         """Lines of all files that are not empty."""
         return sum(map(_count_rows, self.files))
 
-    def order(self, client: Modelmill) -> dict[str, Any]:
-        """Fields of an evaluation's order; files that were uploaded before are not sent again."""
-        stored = stored_files(client, self.files, purpose=PURPOSE, same_name=True)
-        ids = {
-            path: known or str(client.files.upload(path, purpose=PURPOSE)["id"])
-            for path, known in stored.items()
-        }
-        return self.order_with(ids)
-
-    def order_with(self, ids: Mapping[Path, str]) -> dict[str, Any]:
+    def order(self, ids: Mapping[Path, str]) -> dict[str, Any]:
         """Fields of an evaluation's order.
 
         Args:

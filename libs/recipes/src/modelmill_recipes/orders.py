@@ -2,19 +2,21 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import Final, Literal
 
 from modelmill_client import Modelmill
 
 from modelmill_recipes.api import Record
+from modelmill_recipes.evaluation_suite import EvaluationSuite
 from modelmill_recipes.recipe import Recipe
 
 CHUNK_BYTES = 1 << 20
 MOST_NAMED = 4
+SUITE_PURPOSE: Final = "user_data"
 COMPRESSED = (".gz", ".zst")
 
 
@@ -72,12 +74,35 @@ def build_orders(recipe: Recipe, version_id: str, dataset_id: str) -> Iterator[O
         yield Order(step, "/v1/optimizations", {**given, **own}, "optimizations")
 
 
-def evaluation_order(recipe: Recipe, served_version_id: str, dataset_id: str) -> Order | None:
-    """Of the evaluation, where one is asked for."""
+def evaluation_order(
+    recipe: Recipe, served_version_id: str, dataset_id: str, suite_file_ids: Mapping[Path, str]
+) -> Order | None:
+    """Of the evaluation, where one is asked for.
+
+    Args:
+        suite_file_ids: Of the files of its suite, which are uploaded; empty without one.
+    """
     if recipe.evaluation is None:
         return None
     own = {"model": served_version_id, "dataset_id": dataset_id}
-    return Order("evaluation", "/v1/evaluations", {**recipe.evaluation, **own}, "evaluation")
+    suite = recipe.suite.order(suite_file_ids) if recipe.suite is not None else {}
+    body = {**recipe.evaluation, **own, **suite}
+    return Order("evaluation", "/v1/evaluations", body, "evaluation")
+
+
+def stored_suite_files(client: Modelmill, suite: EvaluationSuite | None) -> dict[Path, str]:
+    """Ids of a suite's files that were uploaded before; empty where they were not."""
+    if suite is None:
+        return {}
+    return stored_files(client, suite.files, purpose=SUITE_PURPOSE, same_name=True)
+
+
+def upload_suite(client: Modelmill, suite: EvaluationSuite | None) -> dict[Path, str]:
+    """Ids of a suite's files; those that were uploaded before are not sent again."""
+    return {
+        path: known or str(client.files.upload(path, purpose=SUITE_PURPOSE)["id"])
+        for path, known in stored_suite_files(client, suite).items()
+    }
 
 
 def stored_files(

@@ -24,6 +24,7 @@ from modelmill_recipes.orders import (
     files_words,
     serving_version,
     stored_files,
+    stored_suite_files,
     training_order,
     version_of,
 )
@@ -117,8 +118,9 @@ class _Planning:
                 _done(client, order if served else None),
                 estimates.build(form) if estimates else None,
             )
-        if evaluation := evaluation_order(recipe, served or "", dataset_id):
-            job = _done(client, evaluation if served else None)
+        files = stored_suite_files(client, recipe.suite)
+        if evaluation := evaluation_order(recipe, served or "", dataset_id, files):
+            job = _done(client, evaluation if served and all(files.values()) else None)
             self._add_job(evaluation.step, job, estimates.evaluation() if estimates else None)
         self._add_settings()
         aliases = {each["name"]: each["version_id"] for each in client.aliases.list()}

@@ -14,6 +14,7 @@ from modelmill_hub.address import HubAddress, Kind, is_hub_address
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean_file
 
+from modelmill_recipes.evaluation_suite import EvaluationSuite, find_suite
 from modelmill_recipes.located import LocatedYaml, Place
 from modelmill_recipes.schema_errors import schema_errors
 
@@ -34,6 +35,7 @@ class Recipe:
     dataset: dict[str, Any]
     training: dict[str, Any]
     evaluation: dict[str, Any] | None
+    """Without the suite."""
     optimizations: tuple[dict[str, Any], ...]
     alias: str
     is_default: bool
@@ -42,6 +44,8 @@ class Recipe:
     policy_files: tuple[Path, ...] = ()
     """Absolute."""
     limits: dict[str, Any] | None = None
+    suite: EvaluationSuite | None = None
+    """That the evaluation runs beside the dataset."""
     hub_files: tuple[HubAddress, ...] = ()
     """Datasets on hubs that are not on this machine yet; read behind the files."""
 
@@ -63,6 +67,8 @@ class Recipe:
         files = _files(named, folder, errors)
         hub_files = tuple(_hub_files(named, errors))
         policy = value.get("policy")
+        evaluation = dict(value["evaluation"]) if value.get("evaluation") else None
+        suite = _suite(evaluation.pop("suite", ""), folder, errors) if evaluation else None
         rules = _files(policy["files"], folder, errors, "policy") if policy else ()
         if errors:
             raise source.errors(errors)
@@ -73,7 +79,8 @@ class Recipe:
             files=files,
             dataset=data,
             training=value.get("training") or {},
-            evaluation=value.get("evaluation"),
+            evaluation=evaluation,
+            suite=suite,
             optimizations=tuple(value.get("optimizations") or ()),
             alias=value.get("alias") or value["name"],
             is_default=bool(value.get("default")),
@@ -164,6 +171,17 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
     if not path.is_dir():
         errors.append((("base",), f"base: no folder {given!r}.{_looked(path)}"))
     return path
+
+
+def _suite(given: str, folder: Path, errors: list[tuple[Place, str]]) -> EvaluationSuite | None:
+    """The suite of a name or folder; None where none is given, or it is wrong."""
+    try:
+        return find_suite(given, folder) if given else None
+    except InvalidInputError as error:
+        errors += [(("evaluation", "suite"), f"evaluation.suite: {one}") for one in error.errors]
+    except NotFoundError as error:
+        errors.append((("evaluation", "suite"), f"evaluation.suite: {error.message}"))
+    return None
 
 
 def _address(

@@ -21,6 +21,12 @@ FILES: Schema = {
         {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
     ],
 }
+SUITE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "description": "Suite of tasks to run beside the dataset: a name in `mill eval suites`, or a"
+    " folder, relative to the recipe.",
+}
 FIRST: dict[str, Schema] = {
     "name": {**NAME, "description": "Name of the recipe, its dataset and its model."},
     "base": {
@@ -93,6 +99,10 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
     sections = {name: _section(name, components, definitions) for name in SECTIONS}
     sections["data"]["properties"] = {"files": FILES, **sections["data"]["properties"]}
     sections["data"]["required"] = ["files", "mapping"]
+    sections["evaluation"]["properties"] = {
+        "suite": SUITE,
+        **sections["evaluation"]["properties"],
+    }
     rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
     sections["policy"]["properties"] = {"files": rules, **sections["policy"]["properties"]}
     sections["policy"]["required"] = ["files"]

@@ -24,6 +24,7 @@ from modelmill_recipes.orders import (
     serving_version,
     stored_files,
     training_order,
+    upload_suite,
     version_of,
 )
 from modelmill_recipes.recipe import Recipe
@@ -242,7 +243,8 @@ class RecipeRun:
                 f" {self.made.training.get('advice', '')} With `require_learned: false` it moves"
             )
         made = self.made
-        order = evaluation_order(self._recipe, made.served_version_id, made.dataset_id)
+        files = upload_suite(self._client, self._recipe.suite)
+        order = evaluation_order(self._recipe, made.served_version_id, made.dataset_id, files)
         if order is None:
             return
         job, _ = self._job(order)

@@ -146,9 +146,11 @@ def _tasks(
     data: Sequence[Path],
 ) -> dict[str, Any]:
     """Tasks of a suite, and others, which may name any of the files; all files are uploaded."""
+    from modelmill_recipes.orders import upload_suite
+
     files = [client.files.upload(each, purpose="user_data")["id"] for each in data]
     own = [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
-    of_suite = {"tasks": []} if suite is None else suite.order(client)
+    of_suite = {"tasks": []} if suite is None else suite.order(upload_suite(client, suite))
     return {**of_suite, "tasks": [*of_suite["tasks"], *own]}
 
 
