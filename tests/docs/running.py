@@ -76,7 +76,7 @@ def reading(folder: Path) -> Iterator[Reader]:
     """A reader's folder, with Modelmill up in it."""
     (folder / ".venv").symlink_to(BIN.parent)
     (folder / "deploy").symlink_to(ROOT / "deploy")
-    make_tiny_llama(folder / "base", context_tokens=1024)
+    make_tiny_llama(folder / "base", context_tokens=4096)
     state = folder / ".modelmill"
     up = StartedMill(state, "up", "--http-port", "0", **SETTINGS)
     try:

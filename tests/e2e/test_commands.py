@@ -76,6 +76,51 @@ async def test_a_suite_is_measured_as_one_job_with_its_mean(loop: Loop) -> None:
     assert len((await terminal.run("files", "list", "--json")).splitlines()) == files + 2
 
 
+async def test_a_served_judge_scores_answers_and_decides_once_its_agreement_allows_it(
+    loop: Loop, tmp_path: Path
+) -> None:
+    terminal = Terminal(loop)
+    suite = write_replies(tmp_path)
+    judge, references = tmp_path / "judge.yaml", tmp_path / "references.jsonl"
+    labels = "labels: {good: 1, bad: 0}\nrubric: A reply is good if it is right.\n"
+    long = make_tiny_llama(tmp_path / "long", context_tokens=8192)
+    await terminal.run("models", "import", str(long), "--name", "grader")
+    judge.write_text(f"name: replies\nmodel: grader\n{labels}")
+    rows = [{"answer": f"reply {n}", "label": ("good", "bad")[n % 2]} for n in range(20)]
+    references.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    evaluated = ["eval", "--suite", str(suite), loop.base_version_id, "--judge", str(judge)]
+    judged = (await terminal.made(*evaluated))["judged"]
+    assert judged["rows"] == 2
+    assert judged["decides"] is False
+    assert judged["why"].startswith("agreement unknown: none is published")
+
+    calibrated = await terminal.made("eval", "judge", "calibrate", str(judge), str(references))
+    assert calibrated["rows"] == 20
+    # A tiny model judges by chance: what is published says so, and keeps it from deciding.
+    assert calibrated["decides"] is False
+    assert calibrated["file_id"] in await terminal.run("files", "list")
+    shown = await terminal.run("eval", "judge", "show", str(judge))
+    assert "agreement too low" in shown
+    refused = await asyncio.to_thread(mill, loop.state.path, *evaluated, "--protect", "judge=0.5")
+    assert refused.status == 2
+    assert "may not decide: agreement too low" in refused.err
+
+
+def write_replies(folder: Path) -> Path:
+    """A suite of one task, whose answers no metric can compare."""
+    suite = folder / "replies"
+    suite.mkdir()
+    (suite / "suite.yaml").write_text("name: replies\nlicense: CC0-1.0\ntasks: [task.yaml]\n")
+    (suite / "task.yaml").write_text(
+        "task: replies\noutput_type: generate_until\ndoc_to_text: ticket\ndoc_to_target: reply\n"
+        "dataset_kwargs: {data_files: rows.jsonl}\ngeneration_kwargs: {max_gen_toks: 8}\n"
+    )
+    rows = [{"ticket": f"Ticket {n}:", "reply": "It is mended."} for n in range(2)]
+    (suite / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return suite
+
+
 async def answers_a_batch(terminal: Terminal, folder: Path) -> None:
     """Of one request."""
     question = {"messages": [{"role": "user", "content": "thing 7: something that barks"}]}

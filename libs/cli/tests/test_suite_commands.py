@@ -1,17 +1,15 @@
 """`mill eval --suite`: a suite's tasks in one job, its files sent once, its mean shown."""
 
-import hashlib
 import json
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support.gateways import Handler, told_of
+from cli_support.evaluating_gateway import EvaluatingGateway
+from cli_support.gateways import told_of
 from modelmill_cli.app import run_app
 
-JOB = "job-0123456789abcdef0123456789abcdef"
 FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}
 SUITE = {"name": "mine", "license": "MIT", "metrics": {"own": "accuracy"}, "without_mean": ""}
 SUMMARY: dict[str, Any] = {
@@ -23,51 +21,9 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-class Gateway(ThreadingHTTPServer):
-    """Stores files, and has one evaluation that has ended."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: list[dict[str, Any]] = []
-        self.orders: list[dict[str, Any]] = []
-        self.job = {"id": JOB, "status": "succeeded", "result": {"summary": SUMMARY}}
-
-
-class _Handler(Handler):
-    server: Gateway
-
-    def do_GET(self) -> None:
-        if self.path.startswith("/v1/files"):
-            page = {"data": self.server.files, "has_more": False}
-            self.answer(json.dumps(page).encode())
-        elif self.path.partition("?")[0].endswith("/events"):
-            event = {"id": "state-1", "message": "succeeded", "data": {"status": "succeeded"}}
-            self.answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
-        else:
-            self.answer(json.dumps(self.server.job).encode())
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if self.path == "/v1/evaluations":
-            self.server.orders.append(json.loads(body))
-            self.answer(json.dumps(self.server.job).encode())
-            return
-        head, _, content = body.partition(b'filename="')[2].partition(b"\r\n\r\n")
-        content = content.rpartition(b"\r\n--")[0] if b"\r\n--" in content else content
-        file = {
-            "id": f"file-{len(self.server.files) + 1}",
-            "filename": head.partition(b'"')[0].decode(),
-            "sha256": hashlib.sha256(content.partition(b"\r\n--")[0]).hexdigest(),
-        }
-        self.server.files.append(file)
-        self.answer(json.dumps(file).encode())
-
-
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with told_of(Gateway(), monkeypatch, columns=200) as server:
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[EvaluatingGateway]:
+    with told_of(EvaluatingGateway(SUMMARY), monkeypatch, columns=200) as server:
         yield server
 
 
@@ -82,7 +38,7 @@ def suite(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("words", [["eval"], ["eval", "run"]])
 def test_a_suite_is_one_job_and_its_mean_is_shown(
-    gateway: Gateway, suite: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+    gateway: EvaluatingGateway, suite: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_app([*words, "--suite", str(suite), "kinds"]) == 0
 
@@ -98,7 +54,7 @@ def test_a_suite_is_one_job_and_its_mean_is_shown(
 
 
 def test_files_that_were_sent_before_are_not_sent_again_unless_they_changed(
-    gateway: Gateway, suite: Path
+    gateway: EvaluatingGateway, suite: Path
 ) -> None:
     assert run_app(["eval", "--suite", str(suite), "kinds", "--no-wait"]) == 0
     assert run_app(["eval", "--suite", str(suite), "kinds", "--no-wait"]) == 0
@@ -114,7 +70,7 @@ def test_files_that_were_sent_before_are_not_sent_again_unless_they_changed(
 
 
 def test_a_suite_that_is_none_is_refused_before_anything_is_sent(
-    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+    gateway: EvaluatingGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_app(["eval", "--suite", "wordnett", "kinds"]) == 2
 

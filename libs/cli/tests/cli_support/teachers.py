@@ -27,6 +27,8 @@ class TeacherServer(ThreadingHTTPServer):
         self.prompts: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.model = ""
+        """As which it answers; empty for what was asked for."""
         self.lock = threading.Lock()
 
     @property
@@ -50,17 +52,22 @@ class _Handler(Handler):
         if isinstance(said, int):
             self.answer(json.dumps({"error": {"message": f"status {said}"}}).encode(), said)
             return
-        choice = {"index": 0, "finish_reason": "stop"}
-        usage = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS}
-        completion = {
-            **{"id": "c", "object": "chat.completion", "created": 1, "model": body["model"]},
-            "choices": [choice | {"message": {"role": "assistant", "content": said}}],
-            "usage": usage | {"total_tokens": INPUT_TOKENS + OUTPUT_TOKENS},
-        }
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.end_headers()
-        self.wfile.write(json.dumps(completion).encode())
+        answer_chat(self, self.server.model or body["model"], said)
+
+
+def answer_chat(handler: Handler, model: str, said: str) -> None:
+    """Answer as the chat route does."""
+    choice = {"index": 0, "finish_reason": "stop"}
+    usage = {"prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS}
+    completion = {
+        **{"id": "c", "object": "chat.completion", "created": 1, "model": model},
+        "choices": [choice | {"message": {"role": "assistant", "content": said}}],
+        "usage": usage | {"total_tokens": INPUT_TOKENS + OUTPUT_TOKENS},
+    }
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.end_headers()
+    handler.wfile.write(json.dumps(completion).encode())
 
 
 @contextmanager

@@ -10,8 +10,7 @@ from typing import Any, Self
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean
 
-from modelmill_recipes.located import LocatedYaml
-from modelmill_recipes.schema_errors import errors_by
+from modelmill_recipes.schema_errors import read_checked
 from modelmill_recipes.suite_schema import SUITE_SCHEMA
 from modelmill_recipes.suite_task import MAX_BYTES, SuiteTask, read_task
 
@@ -121,12 +120,7 @@ def _suites_in(folder: Path) -> Iterator[tuple[str, Path]]:
 def _read(file: Path) -> Mapping[str, Any]:
     if not file.is_file():
         raise NotFoundError(f"no {file}. A suite is a folder with a {SUITE_FILE}")
-    if file.stat().st_size > MAX_BYTES:
-        raise InvalidInputError(f"{file}: larger than {MAX_BYTES} bytes. Shorten it")
-    source = LocatedYaml(file, refuse_aliases=True)
-    if errors := list(dict.fromkeys(errors_by(SUITE_SCHEMA, source.value))):
-        raise source.errors(errors)
-    return source.value
+    return read_checked(file, SUITE_SCHEMA, MAX_BYTES).value
 
 
 def _same_names(tasks: Sequence[SuiteTask]) -> list[str]:

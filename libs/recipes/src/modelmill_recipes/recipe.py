@@ -67,8 +67,7 @@ class Recipe:
         files = _files(named, folder, errors)
         hub_files = tuple(_hub_files(named, errors))
         policy = value.get("policy")
-        evaluation = dict(value["evaluation"]) if value.get("evaluation") else None
-        suite = _suite(evaluation.pop("suite", ""), folder, errors) if evaluation else None
+        evaluation, suite = _evaluation(value.get("evaluation"), folder, errors)
         rules = _files(policy["files"], folder, errors, "policy") if policy else ()
         if errors:
             raise source.errors(errors)
@@ -173,15 +172,20 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
     return path
 
 
-def _suite(given: str, folder: Path, errors: list[tuple[Place, str]]) -> EvaluationSuite | None:
-    """The suite of a name or folder; None where none is given, or it is wrong."""
+def _evaluation(
+    given: dict[str, Any] | None, folder: Path, errors: list[tuple[Place, str]]
+) -> tuple[dict[str, Any] | None, EvaluationSuite | None]:
+    """The section without its suite, and the suite; None where none is given, or it is wrong."""
+    if given is None:
+        return None, None
+    body = {name: value for name, value in given.items() if name != "suite"}
     try:
-        return find_suite(given, folder) if given else None
+        return body, find_suite(given["suite"], folder) if "suite" in given else None
     except InvalidInputError as error:
         errors += [(("evaluation", "suite"), f"evaluation.suite: {one}") for one in error.errors]
     except NotFoundError as error:
         errors.append((("evaluation", "suite"), f"evaluation.suite: {error.message}"))
-    return None
+    return body, None
 
 
 def _address(

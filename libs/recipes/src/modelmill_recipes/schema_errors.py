@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from json import dumps, loads
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean, nearest
 
-from modelmill_recipes.located import Place
+from modelmill_recipes.located import LocatedYaml, Place
 
 Schema = Mapping[str, Any]
 TYPES = {
@@ -46,6 +48,21 @@ def schema() -> dict[str, Any]:
 def schema_errors(value: Any) -> Iterator[tuple[Place, str]]:
     """Everything that is wrong with a recipe, each with where it is."""
     return errors_by(schema(), value)
+
+
+def read_checked(file: Path, schema: Schema, max_bytes: int) -> LocatedYaml:
+    """A file of others that a schema accepts.
+
+    Raises:
+        InvalidInputError: it is too large, or what is wrong with it, each with its line.
+        OSError: it cannot be read.
+    """
+    if file.stat().st_size > max_bytes:
+        raise InvalidInputError(f"{file}: larger than {max_bytes} bytes. Shorten it")
+    source = LocatedYaml(file, refuse_aliases=True)
+    if errors := list(dict.fromkeys(errors_by(schema, source.value))):
+        raise source.errors(errors)
+    return source
 
 
 def errors_by(schema: Schema, value: Any) -> Iterator[tuple[Place, str]]:

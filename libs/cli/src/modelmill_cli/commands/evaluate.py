@@ -1,6 +1,6 @@
 """`mill eval`: how good a model is, and which of two is better."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
 
+from modelmill_cli.commands import judges
+from modelmill_cli.commands.judges import check_passed, print_judged, scorer
 from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.estimates import figure_cells, figure_columns
 from modelmill_cli.gateway import connect
 from modelmill_cli.job_words import Job
 from modelmill_cli.orders import Fields, Wait, body_of, followed
@@ -37,6 +40,8 @@ app = typer.Typer(
     cls=_RunByDefault, no_args_is_help=True, help="Evaluate models as they are served."
 )
 
+app.add_typer(judges.app, name="judge")
+
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
@@ -60,8 +65,18 @@ Protections = Annotated[
     list[str] | None,
     typer.Option(
         help="Bound, as MEASURE=WORST or MEASURE@BY=GROUP=WORST; exit status 1 when it is worse."
+        " judge=WORST bounds the score of --judge."
     ),
 ]
+
+
+JudgeOption = Annotated[
+    Path | None,
+    typer.Option(help="judge.yaml of a judge, which scores generated answers.", exists=True),
+]
+MaxRows = Annotated[int, typer.Option(min=0, help="Maximum number of rows; 0 means 1,000.")]
+JUDGE = "judge"
+"""What `--protect` calls the score of the judge."""
 
 
 @app.command()
@@ -77,16 +92,16 @@ def run(
     measure: Measures = None,
     slice_by: Slices = None,
     protect: Protections = None,
-    max_rows: Annotated[
-        int, typer.Option(min=0, help="Maximum number of rows; 0 means 1,000.")
-    ] = 0,
+    judge: JudgeOption = None,
+    max_rows: MaxRows = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     fields: Fields = None,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on a dataset's rows, on a suite, on tasks, or on all of them."""
-    found = _suite(suite)
+    found, bounds = _suite(suite), [_protection(each) for each in protect or ()]
+    worst = _judged_bound(bounds, judge, wait=wait)
     order: dict[str, Any] = {
         "model": model,
         "compare_to": compare_to,
@@ -94,16 +109,23 @@ def run(
         "split": split,
         "measures": measure,
         "slices": [{"by": each} for each in slice_by or ()],
-        "protections": [_protection(each) for each in protect or ()],
+        "protections": [each for each in bounds if each["measure"] != JUDGE],
+        "with_prompts": judge is not None or None,
         "max_rows": max_rows,
         "seed": seed,
     }
     with connect(context.obj) as client:
-        for field, sort in (("model", MODEL), ("compare_to", MODEL), ("dataset_id", DATASET)):
-            if order[field]:
-                order[field] = sort.full_id(client, str(order[field]))
-        order |= _tasks(client, found, task or (), data or ())
-        _order(client, body_of(order, fields), wait=wait, as_json=as_json)
+        score = None if judge is None else scorer(client, judge, worst)
+        order |= _full_ids(client, order) | _tasks(client, found, task or (), data or ())
+        _order(client, body_of(order, fields), score, wait=wait, as_json=as_json)
+
+
+def _full_ids(client: Modelmill, order: Mapping[str, Any]) -> dict[str, str]:
+    """Ids of what the order names, which may be written short."""
+    sorts = {"model": MODEL, "compare_to": MODEL, "dataset_id": DATASET}
+    return {
+        field: sort.full_id(client, order[field]) for field, sort in sorts.items() if order[field]
+    }
 
 
 def _suite(given: str) -> "EvaluationSuite | None":
@@ -154,16 +176,48 @@ def _tasks(
     return {**of_suite, "tasks": [*of_suite["tasks"], *own]}
 
 
-def _order(client: Modelmill, order: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+def _judged_bound(
+    protections: Sequence[Mapping[str, Any]], judge: Path | None, *, wait: bool
+) -> float | None:
+    """The worst score of the judge that is accepted; None where it bounds nothing."""
+    bounds = [each for each in protections if each["measure"] == JUDGE]
+    if bounds and judge is None:
+        raise InvalidInputError("--protect judge needs a judge. Name its file by --judge")
+    if judge is not None and not wait:
+        raise InvalidInputError(
+            "--judge needs the result. Leave --no-wait out, or judge later by"
+            " `mill eval judge score`"
+        )
+    if any(each["slice_by"] for each in bounds) or len(bounds) > 1:
+        raise InvalidInputError("--protect judge: write judge=WORST, once")
+    return float(bounds[0]["worst"]) if bounds else None
+
+
+def _order(
+    client: Modelmill,
+    order: dict[str, Any],
+    score: Callable[[str], dict[str, Any]] | None,
+    *,
+    wait: bool,
+    as_json: bool,
+) -> None:
     accepted = client.evaluations.create(**order)
     job_id = accepted["id"]
     if not wait:
         print_done(accepted, job_id, as_json=as_json)
         return
     job = followed(client, job_id, as_json=as_json)
-    _print_result(job, as_json=as_json)
+    if not as_json:
+        _print_result(job, as_json=False)
+    judged = score(job_id) if score is not None else None
+    if as_json:
+        print_json(job if judged is None else {**job, "judged": judged})
+    elif judged is not None:
+        print_judged(judged)
     if not job["result"]["summary"]["passed"]:
         raise WorkFailedError(f"{job_id}: a protected measure is worse than it may be")
+    if judged is not None:
+        check_passed(judged)
 
 
 @app.command()
@@ -217,14 +271,12 @@ def _print_result(job: Job, *, as_json: bool) -> None:
     models = summary["models"]
     for side, model in models.items():
         console.print(f"{side}: {escape(model['asked'])}  {model['version_id']}")
-    columns = ["measure", "value", "95 %"]
-    if "compare_to" in models:
-        columns += ["beside", "difference", "95 %", "won / tied / lost"]
+    columns = figure_columns("measure", has_other="compare_to" in models)
     for name, suite in summary["suites"].items():
         table = Table(*columns, title=f"{escape(name)}: {int(suite['rows']):,} rows")
         # Evaluations of before name none, and show all.
         for measure in suite.get("shown") or suite["measures"]:
-            table.add_row(measure, *_cells(suite["measures"][measure], len(columns) - 1))
+            table.add_row(measure, *figure_cells(suite["measures"][measure], len(columns) - 1))
         print_table(table)
     if suite := summary.get("suite"):
         _print_mean(suite, columns)
@@ -242,23 +294,6 @@ def _print_mean(suite: Mapping[str, Any], columns: Sequence[str]) -> None:
         return
     table = Table(*columns, title=plain(title))
     table.add_row(
-        f"mean of {len(suite['metrics'])} tasks", *_cells(suite["mean"], len(columns) - 1)
+        f"mean of {len(suite['metrics'])} tasks", *figure_cells(suite["mean"], len(columns) - 1)
     )
     print_table(table)
-
-
-def _cells(figures: Mapping[str, Any], wanted: int) -> list[str]:
-    cells = [*_estimate(figures.get("model"))]
-    comparison = figures.get("comparison")
-    if wanted > len(cells):
-        cells.append(_estimate(figures.get("compare_to"))[0])
-        cells += _estimate(comparison["difference"] if comparison else None)
-        shares = [comparison[share] for share in ("won", "tied", "lost")] if comparison else []
-        cells.append(" / ".join(f"{share:.0%}" for share in shares))
-    return cells
-
-
-def _estimate(figure: Mapping[str, Any] | None) -> list[str]:
-    if figure is None:
-        return ["", ""]
-    return [f"{figure['value']:.4g}", f"{figure['low']:.4g} to {figure['high']:.4g}"]

@@ -16,13 +16,12 @@ from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import plain
 
 if TYPE_CHECKING:
-    from modelmill_cli.generating.answer_journal import AnswerJournal
-    from modelmill_cli.generating.budget import Budget
     from modelmill_cli.generating.generate_rows import GenerateRows, GenerationPlan
     from modelmill_cli.generating.prompts import Kind as RowKind
     from modelmill_cli.generating.source_passages import SourcePassages
-    from modelmill_cli.generating.teacher import OpenAiTeacher
     from modelmill_cli.generating.written_rows import JudgedRows
+    from modelmill_cli.model_requests.budget import Budget
+    from modelmill_cli.model_requests.chat_endpoint import ChatEndpoint
 
 Sources = Annotated[
     list[str],
@@ -115,15 +114,16 @@ def generate(
 
 
 def _generated(
-    teacher: "OpenAiTeacher",
+    teacher: "ChatEndpoint",
     plan: "GenerationPlan",
     found: "SourcePassages",
     written: Written,
 ) -> Mapping[str, Any]:
     """Ask, and write what there is, also where something stops it."""
-    from modelmill_cli.generating.answer_journal import AnswerJournal
-    from modelmill_cli.generating.generate_rows import GenerateRows, failure_words
-    from modelmill_cli.generating.teacher import TeacherError
+    from modelmill_cli.generating.generate_rows import GenerateRows
+    from modelmill_cli.model_requests.answer_journal import AnswerJournal
+    from modelmill_cli.model_requests.chat_endpoint import EndpointError
+    from modelmill_cli.model_requests.send_requests import failure_words
 
     passages, console = found.passages, Console(stderr=True, highlight=False)
     for name, why in found.refused.items():
@@ -137,23 +137,24 @@ def _generated(
         work = GenerateRows(teacher, journal, plan, progress)
         try:
             is_done = work(passages)
-        except TeacherError as error:
+        except EndpointError as error:
             kept = sum(1 for _ in work.answered(passages))
             if not kept:
                 raise PreconditionError(f"{error.message}. Nothing was begun") from error
-            raise WorkFailedError(failure_words(error, kept, len(passages))) from error
+            words = failure_words(error, kept, len(passages), "passages")
+            raise WorkFailedError(words) from error
         finally:
             if console.is_terminal:
                 console.print()
             judged = _write(work, teacher, found, written)
         return _document(work, plan, found, judged, written) | {
             "stopped": None if is_done else "budget",
-            "usage": _usage(journal, plan),
+            "usage": plan.budget.document(journal.usage),
         }
 
 
 def _write(
-    work: "GenerateRows", teacher: "OpenAiTeacher", found: "SourcePassages", written: Written
+    work: "GenerateRows", teacher: "ChatEndpoint", found: "SourcePassages", written: Written
 ) -> "JudgedRows":
     from modelmill_cli.generating.written_rows import judge, write_rows, write_sample
 
@@ -175,18 +176,12 @@ def _document(
         "sample": str(written.sample_file),
         "passages": len(found.passages),
         "answered": sum(1 for _ in work.answered(found.passages)),
-        "asked_now": work.asked,
+        "asked_now": work.requests.asked,
         "rows": len(judged.kept),
         "rejected": dict(judged.rejected),
-        "refused_passages": len(work.refused),
+        "refused_passages": len(work.requests.refused),
         "refused_documents": dict(found.refused),
     }
-
-
-def _usage(journal: "AnswerJournal", plan: "GenerationPlan") -> Mapping[str, Any]:
-    from modelmill_cli.generating.generate_rows import usage_document
-
-    return usage_document(journal.usage, plan.budget)
 
 
 def _print(document: Mapping[str, Any], console: Console) -> None:
@@ -223,19 +218,24 @@ def _files(sources: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(file for files in named.values() for file in files))
 
 
-def _teacher(state: StateFolder, name: str, url: str, key_file: Path | None) -> "OpenAiTeacher":
-    from modelmill_cli.generating.teacher import OpenAiTeacher, external_teacher
+def _teacher(state: StateFolder, name: str, url: str, key_file: Path | None) -> "ChatEndpoint":
+    from modelmill_cli.generating.prompts import ANSWER_SCHEMA
+    from modelmill_cli.model_requests.chat_endpoint import (
+        ChatEndpoint,
+        EndpointWords,
+        external_client,
+    )
 
     if url:
-        return external_teacher(url, name, key_file)
+        return ChatEndpoint(external_client(url, key_file, EndpointWords()), name, url)
     if key_file is not None:
         raise InvalidInputError("--key-file is for a teacher of others. Name its --url, too")
     client = connect(state)
-    return OpenAiTeacher(client.openai, name, client.url, has_schemas=True)
+    return ChatEndpoint(client.openai, name, client.url, ANSWER_SCHEMA)
 
 
 def _budget(max_tokens: int, max_cost: float, input_price: float, output_price: float) -> "Budget":
-    from modelmill_cli.generating.budget import Budget
+    from modelmill_cli.model_requests.budget import Budget
 
     if max_cost and not (input_price or output_price):
         raise InvalidInputError(

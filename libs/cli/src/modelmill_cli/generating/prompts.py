@@ -1,9 +1,10 @@
 """What a teacher is asked about a passage, and pairs read from what it says."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple, get_args
+
+from modelmill_cli.model_requests.json_objects import json_objects
 
 Kind = Literal["qa", "instruction"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -62,23 +63,11 @@ def prompt(passage: str, kind: Kind, count: int) -> str:
 
 def pairs_in(text: str) -> list[Pair]:
     """Pairs of an answer; also where words stand around the JSON, or its end is missing."""
-    return [Pair(*each) for each in _found(text)]
+    return [Pair(*each) for value in json_objects(text) for each in _pairs_of(value)]
 
 
-def _found(text: str) -> Iterator[tuple[str, str]]:
-    decoder, place = json.JSONDecoder(), 0
-    while (place := text.find("{", place)) >= 0:
-        try:
-            value, end = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            place += 1
-            continue
-        yield from _pairs_of(value)
-        place = end
-
-
-def _pairs_of(value: Any) -> Iterator[tuple[str, str]]:
-    listed = value.get("pairs") if isinstance(value, dict) else None
+def _pairs_of(value: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    listed = value.get("pairs")
     for each in listed if isinstance(listed, list) else [value]:
         question = each.get("question") if isinstance(each, dict) else None
         answer = each.get("answer") if isinstance(each, dict) else None

@@ -9,9 +9,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from modelmill_cli.generating.answer_journal import PassageAnswers
 from modelmill_cli.generating.grounding import fault_of, folded, grounding
+from modelmill_cli.generating.prompts import pairs_in
 from modelmill_cli.generating.source_passages import SourcePassage
+from modelmill_cli.model_requests.answer_journal import JournalEntry
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,15 @@ class JudgedRows:
 
 
 def judge(
-    answered: Iterable[tuple[SourcePassage, PassageAnswers]], min_grounding: float
+    answered: Iterable[tuple[SourcePassage, JournalEntry]], min_grounding: float
 ) -> JudgedRows:
     """Keep pairs that stand on their passages; of equal questions the first."""
     judged, seen = JudgedRows(), set[str]()
     for passage, entry in answered:
-        if not entry.pairs:
+        pairs = pairs_in(entry.text)
+        if not pairs:
             judged.rejected["unread"] += 1
-        for question, answer in entry.pairs:
+        for question, answer in pairs:
             fault = fault_of(question, answer, passage.text, min_grounding)
             key = folded(question).rstrip("?？.。!！ ")
             if fault is None and key in seen:

@@ -1,7 +1,7 @@
-"""A teacher behind an OpenAI-compatible API: the gateway's, or one that others run."""
+"""A model behind an OpenAI-compatible API: the gateway's, or one that others run."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 from modelmill_documents.scripts import count_tokens
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
 
-from modelmill_cli.generating.budget import Usage
-from modelmill_cli.generating.prompts import ANSWER_SCHEMA
+from modelmill_cli.model_requests.budget import Usage
 
 if TYPE_CHECKING:
     from openai import APIError, OpenAI
@@ -19,63 +18,87 @@ ASKED_AGAIN = 2
 """Times, by the SDK, of a request that failed in passing."""
 TOKENS_A_TOKEN = 2
 """At most so many tokens of a model's are one of ours, where the server tells no usage."""
+TIMEOUT_SECONDS = 600.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class TeacherError(UnavailableError):
-    """The teacher answers nobody: it is away, full, refuses the key, or has no such model."""
+class EndpointError(UnavailableError):
+    """The model answers nobody: it is away, full, refuses the key, or is not there."""
 
 
-class RefusedPassageError(Exception):
-    """The teacher refuses this request alone."""
+class RefusedRequestError(Exception):
+    """The model refuses this request alone."""
 
 
 @dataclass(frozen=True)
-class TeacherAnswer:
+class EndpointAnswer:
     text: str
     usage: Usage
+    model: str
+    """As the endpoint names what answered."""
 
 
-class Teacher(Protocol):
-    """A model that writes rows."""
+class Endpoint(Protocol):
+    """A model that answers messages."""
 
     @property
     def name(self) -> str:
         """As rows name it."""
 
-    def ask(self, prompt: str, max_tokens: int) -> TeacherAnswer:
+    @property
+    def role(self) -> str:
+        """As messages name it."""
+
+    def ask(self, prompt: str, max_tokens: int) -> EndpointAnswer:
         """An answer to one message; called from several threads.
 
         Raises:
-            TeacherError: It answers nobody now.
-            RefusedPassageError: It refuses this request.
+            EndpointError: It answers nobody now.
+            RefusedRequestError: It refuses this request.
         """
 
 
 @dataclass(frozen=True)
-class OpenAiTeacher:
+class EndpointWords:
+    """What messages call the model, and where its options are given."""
+
+    role: str = "teacher"
+    url: str = "--url"
+    key_file: str = "--key-file"
+    at_once: str = "--at-once"
+
+
+@dataclass(frozen=True)
+class ChatEndpoint:
     """Asks over the OpenAI SDK.
 
     Args:
         connect: A client for one request; its key may be another each time.
         url: For messages.
-        has_schemas: Whether answers can be held to a JSON Schema.
+        schema: JSON Schema that answers are held to; None where the server may not know how.
+        timeout_seconds: Of one request.
     """
 
     connect: "Callable[[], OpenAI]"
     model: str
     url: str
-    has_schemas: bool
+    schema: Mapping[str, Any] | None = None
+    words: EndpointWords = field(default_factory=EndpointWords)
+    timeout_seconds: float = TIMEOUT_SECONDS
 
     @property
     def name(self) -> str:
         return self.model
 
-    def ask(self, prompt: str, max_tokens: int) -> TeacherAnswer:
+    @property
+    def role(self) -> str:
+        return self.words.role
+
+    def ask(self, prompt: str, max_tokens: int) -> EndpointAnswer:
         from openai import APIError
 
         try:
-            with self.connect() as openai:
+            with self.connect().with_options(timeout=self.timeout_seconds) as openai:
                 answer = openai.chat.completions.create(
                     model=self.model,
                     messages=[{"role": "user", "content": prompt}],
@@ -90,39 +113,44 @@ class OpenAiTeacher:
             used = Usage(count_tokens(prompt) * TOKENS_A_TOKEN, count_tokens(text) * TOKENS_A_TOKEN)
         else:
             used = Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens)
-        return TeacherAnswer(text, used)
+        return EndpointAnswer(text, used, str(answer.model or self.model))
 
     def _format(self) -> dict[str, Any]:
-        if not self.has_schemas:
+        if self.schema is None:
             return {}
-        schema = {"name": "pairs", "schema": ANSWER_SCHEMA, "strict": True}
+        schema = {"name": "answer", "schema": self.schema, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
     def _failure(self, error: "APIError") -> Exception:
+        role, words = self.words.role, self.words
         status = getattr(error, "status_code", None)
         if status is None:
-            return TeacherError(
-                f"the teacher at {self.url} does not answer ({error.message.rstrip('.')})."
-                " Start it, or name another by --url"
+            return EndpointError(
+                f"the {role} at {self.url} does not answer ({error.message.rstrip('.')})."
+                f" Start it, or name another by {words.url}"
             )
         said = error.body.get("message") if isinstance(error.body, dict) else None
-        words = f"{status}: {str(said or error.message)[:300].rstrip('.')}"
+        shown = f"{status}: {str(said or error.message)[:300].rstrip('.')}"
         if status in (401, 403):
-            return TeacherError(f"the teacher refuses the key ({words}). Give another --key-file")
+            return EndpointError(
+                f"the {role} refuses the key ({shown}). Give another {words.key_file}"
+            )
         if status == 404:
-            return TeacherError(
-                f"there is no teacher {self.model!r} at {self.url} ({words}). Name another one"
+            return EndpointError(
+                f"there is no {role} {self.model!r} at {self.url} ({shown}). Name another one"
             )
         if status == 429 or status >= 500:
-            return TeacherError(
-                f"the teacher {self.model!r} is full or fails ({words}). Repeat later, or ask less"
-                " by --at-once"
+            return EndpointError(
+                f"the {role} {self.model!r} is full or fails ({shown}). Repeat later, or ask less"
+                f" by {words.at_once}"
             )
-        return RefusedPassageError(words)
+        return RefusedRequestError(shown)
 
 
-def external_teacher(url: str, model: str, key_file: Path | None) -> OpenAiTeacher:
-    """A teacher that others run.
+def external_client(
+    url: str, key_file: Path | None, words: EndpointWords
+) -> "Callable[[], OpenAI]":
+    """Clients of an API that others run.
 
     Args:
         url: Such as `https://host/v1`.
@@ -135,7 +163,9 @@ def external_teacher(url: str, model: str, key_file: Path | None) -> OpenAiTeach
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InvalidInputError(f"--url {url[:200]}: no address. Give one such as https://host/v1")
+        raise InvalidInputError(
+            f"{words.url} {url[:200]}: no address. Give one such as https://host/v1"
+        )
     key = "none"
     if key_file is not None:
         key = key_file.read_text("utf-8").strip().partition("\n")[0].strip()
@@ -143,8 +173,8 @@ def external_teacher(url: str, model: str, key_file: Path | None) -> OpenAiTeach
             raise InvalidInputError(f"{key_file}: has no key. Write it into the first line")
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise InvalidInputError(
-                f"--url {url[:200]}: the key would be sent without encryption. Give an address"
-                " with https"
+                f"{words.url} {url[:200]}: the key would be sent without encryption. Give an"
+                " address with https"
             )
 
     def connect() -> "OpenAI":
@@ -152,4 +182,4 @@ def external_teacher(url: str, model: str, key_file: Path | None) -> OpenAiTeach
 
         return OpenAI(base_url=url, api_key=key, max_retries=ASKED_AGAIN)
 
-    return OpenAiTeacher(connect, model, url, has_schemas=False)
+    return connect

@@ -1,9 +1,8 @@
-"""What a teacher has said so far, one line for each passage, durable before the next is asked."""
+"""What a model has said so far, one line for each request, durable before the next is asked."""
 
 import fcntl
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -11,33 +10,34 @@ from typing import BinaryIO, Self
 
 from modelmill_service_kit.errors import PreconditionError
 
-from modelmill_cli.generating.budget import Usage
-from modelmill_cli.generating.prompts import Pair
+from modelmill_cli.model_requests.budget import Usage
 
 
 @dataclass(frozen=True)
-class PassageAnswers:
-    """All pairs of a passage as the teacher wrote them, and what they cost."""
+class JournalEntry:
+    """An answer as the model gave it, and what it cost."""
 
-    pairs: Sequence[Pair]
+    text: str
+    model: str
+    """As the endpoint named what answered."""
     usage: Usage
 
 
 class AnswerJournal:
-    """An append-only file. A line that a crash cut short is dropped, and its passage asked again.
+    """An append-only file. A line that a crash cut short is dropped, and asked for again.
 
-    It holds what was said before it is judged, so another limit of grounding asks nobody anew.
+    It holds what was said before anything is read of it: another rule of reading asks nobody anew.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self.entries: dict[str, PassageAnswers] = {}
+        self.entries: dict[str, JournalEntry] = {}
         """By key of the request."""
 
     @property
     def usage(self) -> Usage:
-        """Of all entries, also of those that other passages or options asked for."""
+        """Of all entries, also of those that other rows or options asked for."""
         return sum((entry.usage for entry in self.entries.values()), Usage())
 
     def __enter__(self) -> Self:
@@ -53,7 +53,7 @@ class AnswerJournal:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PreconditionError(
-                    f"another mill writes {self._path}. Wait for it, or give another --output"
+                    f"another mill writes {self._path}. Wait for it, and repeat"
                 ) from None
             file.seek(0)
             content = file.read()
@@ -76,11 +76,11 @@ class AnswerJournal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, key: str, entry: PassageAnswers) -> None:
+    def add(self, key: str, entry: JournalEntry) -> None:
         """Keep an entry; on return it is on the disk."""
         if self._file is None:
             raise ValueError("the journal is not open")
-        line = {"key": key, "pairs": entry.pairs, "usage": asdict(entry.usage)}
+        line = {"key": key, **asdict(entry)}
         self._file.write(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -89,9 +89,10 @@ class AnswerJournal:
     def _read(self, line: bytes) -> None:
         try:
             value = json.loads(line)
-            pairs = [Pair(*each) for each in value["pairs"]]
-            self.entries[value["key"]] = PassageAnswers(pairs, Usage(**value["usage"]))
+            usage = Usage(**value["usage"])
+            entry = JournalEntry(str(value["text"]), str(value["model"]), usage)
+            self.entries[str(value["key"])] = entry
         except (ValueError, KeyError, TypeError) as error:
             raise PreconditionError(
-                f"{self._path} is no journal of `mill data generate`. Give another --output"
+                f"{self._path} is no journal of answers. Move it away, and repeat"
             ) from error

@@ -1,6 +1,7 @@
-"""Limits of what a teacher may cost, in tokens or money, over all runs of the same work."""
+"""Limits of what a model may cost, in tokens or money, over all runs of the same work."""
 
 from dataclasses import dataclass
+from typing import Any
 
 MILLION = 1_000_000
 
@@ -36,6 +37,14 @@ class Budget:
         """Price of tokens."""
         price = usage.input_tokens * self.input_price + usage.output_tokens * self.output_price
         return price / MILLION
+
+    def document(self, usage: Usage) -> dict[str, Any]:
+        """Usage and its price, for programs."""
+        return {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cost": round(self.cost(usage), 6),
+        }
 
     def admits(self, usage: Usage) -> bool:
         """Whether so much is within the limits."""

@@ -1,0 +1,1 @@
+"""`mill eval judge`: models that grade answers by a rubric, and their agreement with references."""
