@@ -53,7 +53,7 @@ ARCHITECTURES = (
     Architecture("Gemma", "gemma", DECODER | {"head_dim": 16}),
     Architecture("Gemma 2", "gemma2", DECODER | {"head_dim": 16}),
     Architecture("Gemma 3", "gemma3_text", DECODER | {"head_dim": 16}),
-    Architecture("Phi 2", "phi"),
+    Architecture("Phi 2", "phi", NO_GROUPS),
     Architecture("Phi 3 and 4", "phi3"),
     Architecture("GLM 4 (0414)", "glm4", DECODER | {"head_dim": 16}),
     Architecture("GLM 4 (9B)", "glm", DECODER | {"head_dim": 16}),

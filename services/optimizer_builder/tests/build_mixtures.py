@@ -1,9 +1,11 @@
-"""Child of test_mixtures: builds models with latent attention and experts, prints measurements.
+"""Child of test_mixtures: builds models that the exporter was not tried with, and prints how far
+they are off.
 
 python build_mixtures.py SCRATCH BASE PREFIX
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,15 +14,29 @@ from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 forbid_telemetry()
 
 import numpy as np  # noqa: E402
+import torch  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import MODEL_FILE, OpenVinoInt8  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int8 import (  # noqa: E402
+    MODEL_FILE,
+    OpenVinoInt8,
+    export_bf16,
+)
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel  # noqa: E402
-from modelmill_optimizer_builder.domain.build_plan import NotMergeableError  # noqa: E402
+from modelmill_optimizer_builder.domain.build_plan import (  # noqa: E402
+    NotExportableError,
+    NotMergeableError,
+)
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
+from transformers import AutoConfig, GemmaConfig, GemmaForCausalLM  # noqa: E402
 
 STEPS = 6
+SAME_OF_GEMMA = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
+    *("num_attention_heads", "max_position_embeddings"),
+    *("bos_token_id", "eos_token_id", "pad_token_id"),
+)
 
 
 def decode(model: StatefulModel, ids: list[int], prompt: int) -> list[np.ndarray]:
@@ -39,9 +55,20 @@ def decode(model: StatefulModel, ids: list[int], prompt: int) -> list[np.ndarray
     return found
 
 
-def build(version: int, scratch: Path) -> dict[str, float]:
+def make_tiny_gemma(tiny_base: Path, folder: Path) -> Path:
+    """A Gemma of random weights, with the tokenizer of the tiny base."""
+    shutil.copytree(tiny_base, folder)
+    like = AutoConfig.from_pretrained(tiny_base)
+    config = GemmaConfig(
+        **{name: getattr(like, name) for name in SAME_OF_GEMMA}, head_dim=16, num_key_value_heads=1
+    )
+    torch.manual_seed(0)
+    GemmaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def build(base: Path, scratch: Path) -> dict[str, float]:
     """Largest logit difference between the bf16 export and torch over all steps."""
-    base = make_tiny_deepseek(scratch / "base", version=version)
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": "hi"}])
     OpenVinoInt8().make(
         Source(base, None), [prompt], scratch, scratch / "built", lambda *_report: None
@@ -65,7 +92,28 @@ def refusal(base: Path, adapter: Path) -> str:
     return ""
 
 
+def not_exported(base: Path, scratch: Path) -> str:
+    """Error message for an architecture of which the exporter has not heard."""
+    merged = MergedModel.load(base, None)
+    merged.module.config.model_type = "unheard-of"
+    try:
+        export_bf16(merged, scratch)
+    except NotExportableError as error:
+        return str(error)
+    return ""
+
+
+def main(root: Path, tiny_base: Path, prefix: Path) -> dict[str, object]:
+    """What test_mixtures looks at."""
+    deepseek = make_tiny_deepseek(root / "deepseek", version=3)
+    gemma = make_tiny_gemma(tiny_base, root / "gemma")
+    return {
+        "deepseek": build(deepseek, root / "3"),
+        "gemma": build(gemma, root / "g"),
+        "refused": refusal(tiny_base, prefix),
+        "not_exported": not_exported(tiny_base, root / "unheard-of"),
+    }
+
+
 if __name__ == "__main__":
-    root = Path(sys.argv[1])
-    found: dict[str, object] = {str(each): build(each, root / str(each)) for each in (3,)}
-    print(json.dumps(found | {"refused": refusal(Path(sys.argv[2]), Path(sys.argv[3]))}))
+    print(json.dumps(main(*map(Path, sys.argv[1:]))))

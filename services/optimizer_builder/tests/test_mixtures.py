@@ -1,4 +1,4 @@
-"""Builds of models with latent attention and experts decode like torch."""
+"""Builds of models that the exporter was not tried with decode like torch, or are refused."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from .builders import run_script
 pytestmark = pytest.mark.heavy
 
 
-def test_deepseek_export_decodes_like_torch_and_a_prefix_is_not_merged(
+def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
     tmp_path: Path, tiny_base: Path, tiny_adapter: Path
 ) -> None:
     prefix = tmp_path / "prefix"
@@ -24,8 +24,11 @@ def test_deepseek_export_decodes_like_torch_and_a_prefix_is_not_merged(
     assert found["refused"] == (
         "an adapter of type PREFIX_TUNING is a soft prompt, which cannot be merged into weights"
     )
-    for version in ("3",):
-        build = found[version]
+    unheard_of = str(found["not_exported"])
+    assert unheard_of.startswith("optimum-intel cannot export a model of type unheard-of: ")
+    assert "\n" not in unheard_of
+    for name in ("deepseek", "gemma"):
+        build = found[name]
         assert isinstance(build, dict)
         # The prompt, and five tokens after it one by one.
         assert build["steps"] == 6

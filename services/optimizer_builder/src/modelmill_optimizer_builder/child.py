@@ -14,7 +14,11 @@ from modelmill_service_kit.large_imports import uncollected
 from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
-from modelmill_optimizer_builder.domain.build_plan import OPENVINO_INT8, NotMergeableError
+from modelmill_optimizer_builder.domain.build_plan import (
+    OPENVINO_INT8,
+    NotExportableError,
+    NotMergeableError,
+)
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
@@ -22,6 +26,7 @@ MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "che
 """For phases that are one library call; the others report every row or round."""
 STEP_SILENCE_SECONDS = 120.0
 SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it on its base."
+SERVE_SOURCE = "Serve the source itself: the transformers engine runs it."
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
@@ -52,6 +57,8 @@ def main(port: ChildPort) -> Mapping[str, Any]:
         ) from error
     except NotMergeableError as error:
         raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
+    except NotExportableError as error:
+        raise ChildFailure("NOT_EXPORTABLE", str(error), SERVE_SOURCE) from error
     except ParityError as error:
         raise ChildFailure(error.code, error.message, error.remedy) from error
     except (InvalidInputError, LimitError) as error:

@@ -74,5 +74,9 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join(repr(word) for word in words)
 
 
+class NotExportableError(ValueError):
+    """The exporter cannot write this architecture; the message says which, and why."""
+
+
 class NotMergeableError(ValueError):
     """The adapter does not change weights; the message says what it is."""
