@@ -9,13 +9,17 @@ def open_hub(address: HubAddress) -> Hub:
     """The hub, by the settings of the environment.
 
     Raises:
-        HubNotSupportedError: Nothing here reads it.
+        HubNotSupportedError: Its client is not installed.
     """
     if address.hub == "ms":
-        raise HubNotSupportedError(
-            f"{address}: ModelScope is not read yet. Download it by its own tool and import the"
-            " folder, or name the same model as hf://"
-        )
+        try:
+            from modelmill_hub.model_scope import ModelScopeHub
+        except ModuleNotFoundError:
+            raise HubNotSupportedError(
+                f"{address}: ModelScope's client is not installed. Install"
+                " `modelmill[modelscope]`, or name the same model as hf://"
+            ) from None
+        return ModelScopeHub()
     from modelmill_hub.hugging_face import HuggingFaceHub
 
     return HuggingFaceHub()

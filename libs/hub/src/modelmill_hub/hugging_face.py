@@ -39,13 +39,18 @@ from modelmill_hub.errors import (
     RateLimitedError,
     TokenRefusedError,
 )
-from modelmill_hub.repository import RemoteContent, RemoteFile, Repository, check_paths
+from modelmill_hub.repository import (
+    RemoteContent,
+    RemoteFile,
+    Repository,
+    check_paths,
+    content_of,
+)
 
 LIST_SECONDS = 30.0
 """Longest silence while a listing is awaited."""
 DEFAULT_RETRY_SECONDS = 30.0
 _RESET = re.compile(r"t=(\d{1,6})")
-_SIZE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 _LICENCE_TAG = "license:"
 
 
@@ -121,7 +126,7 @@ class HuggingFaceHub:
                 if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                     raise FalseSizeError(f"{file.path} ends before byte {offset:,}")
                 hf_raise_for_status(response)
-                yield _content(response, file)
+                yield content_of(response.status_code, response.headers, response.iter_raw(), file)
 
     def push(self, folder: Path, address: HubAddress, message: str) -> str:
         """As `Hub.push`."""
@@ -213,21 +218,6 @@ class HuggingFaceHub:
         return HubUnreachableError(
             f"{self._endpoint} answers {status} for {address}. Repeat to continue"
         )
-
-
-def _content(response: httpx.Response, file: RemoteFile) -> RemoteContent:
-    """The body, uncompressed, with where it begins."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise FalseSizeError(f"{file.path} comes compressed, which was not asked for")
-    offset, size = 0, None
-    if response.status_code == httpx.codes.PARTIAL_CONTENT:
-        found = _SIZE.fullmatch(response.headers.get("content-range", ""))
-        if found is None or found[1] is None:
-            raise HubUnreachableError(f"{file.path}: a part came without its place. Repeat it")
-        offset, size = int(found[1]), int(found[2])
-    elif (length := response.headers.get("content-length", "")).isdecimal():
-        size = int(length)
-    return RemoteContent(offset, size, response.iter_raw())
 
 
 def _retry_seconds(response: httpx.Response) -> float:

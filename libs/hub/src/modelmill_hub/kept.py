@@ -27,7 +27,8 @@ def read_listing(root: Path, address: HubAddress) -> Repository | None:
     try:
         files = tuple(RemoteFile(**each) for each in held["files"])
         check_paths(files)
-        return Repository(address, address.revision, str(held["licence"]), files)
+        licence, revision = str(held["licence"]), str(held.get("revision", ""))
+        return Repository(address, address.revision, licence, files, revision)
     except (KeyError, TypeError):
         return None
 
@@ -36,7 +37,8 @@ def write_listing(root: Path, repository: Repository) -> None:
     """Keep a listing."""
     file = _beside(root, repository.address, repository.commit, "listing")
     files = [asdict(each) for each in repository.files]
-    _write(file, {"licence": repository.licence, "files": files})
+    named = {"licence": repository.licence, "revision": repository.revision}
+    _write(file, {**named, "files": files})
 
 
 class KeptImports:

@@ -1,18 +1,21 @@
 """A repository as its hub lists it, and the interface of hubs."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
 
 from modelmill_registry.manifest import path_problem
 
 from modelmill_hub.address import HubAddress
-from modelmill_hub.errors import UnsafePathError
+from modelmill_hub.errors import FalseSizeError, HubUnreachableError, UnsafePathError
 
 MOST_FILES = 20_000
 MOST_NAMED = 10
+_SIZE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(\d{1,18})")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Repository:
     licence: str
     """As the hub names it, such as "apache-2.0"; empty when it names none."""
     files: tuple[RemoteFile, ...]
+    revision: str = ""
+    """What its files are asked for by, where that is not the commit."""
 
     def file(self, path: str) -> RemoteFile | None:
         """The file of a path."""
@@ -54,6 +59,32 @@ class RemoteContent:
     size: int | None
     """Of the whole file, where the server says so."""
     chunks: Iterator[bytes]
+
+
+def content_of(
+    status: int, headers: Mapping[str, str], chunks: Iterator[bytes], file: RemoteFile
+) -> RemoteContent:
+    """The body of a successful answer to a request that may have named a range.
+
+    Args:
+        headers: By names in lower case, or whatever their case.
+        chunks: As they came, not decompressed.
+
+    Raises:
+        FalseSizeError: It is compressed.
+        HubUnreachableError: It is a part that does not say which.
+    """
+    if headers.get("content-encoding", "identity") != "identity":
+        raise FalseSizeError(f"{file.path} comes compressed, which was not asked for")
+    offset, size = 0, None
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        found = _SIZE.fullmatch(headers.get("content-range", ""))
+        if found is None or found[1] is None:
+            raise HubUnreachableError(f"{file.path}: a part came without its place. Repeat it")
+        offset, size = int(found[1]), int(found[2])
+    elif (length := headers.get("content-length", "")).isdecimal():
+        size = int(length)
+    return RemoteContent(offset, size, chunks)
 
 
 class Hub(Protocol):

@@ -1,7 +1,8 @@
-"""A model hub on loopback that speaks Hugging Face's HTTP API, and fails as it is told.
+"""A model hub on loopback that fails as it is told.
 
-Small files are served by the hub, large ones by a redirect to a second address, as the real one
-does with its CDN. `hub_uploads` has what takes commits.
+It speaks Hugging Face's HTTP API, and on another port ModelScope's. Small files are served by the
+hub, large ones by a redirect to one more port, as the real ones do with their CDN. `hub_uploads`
+has what takes commits.
 """
 
 import json
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from modelmill_testkit.hub_files import HubFile, HubRepository
 from modelmill_testkit.hub_uploads import HubUploads
@@ -20,6 +21,7 @@ from modelmill_testkit.hub_uploads import HubUploads
 BLOCK_BYTES = 1024
 _RANGE = re.compile(r"bytes=(\d+)-")
 _INFO = re.compile(r"/api/(models|datasets)/([^?]+?)(?:/revision/([^/?]+))?")
+_MODEL_SCOPE = re.compile(r"/api/v1/(models|datasets)/([^/]+/[^/]+)(/repo|/repo/files|/repo/tree|)")
 _RESOLVE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 
@@ -60,7 +62,7 @@ class HubServer:
         self.uploads = HubUploads()
         self.sent_bytes = 0
         self.lock = Lock()
-        self.url = self.cdn_url = ""
+        self.url = self.model_scope_url = self.cdn_url = ""
 
     def add(
         self, name: str, files: Mapping[str, bytes | HubFile], *, kind: str = "models"
@@ -96,13 +98,15 @@ class HubServer:
 
 @contextmanager
 def running_hub() -> Iterator[HubServer]:
-    """A hub and its CDN, on free ports."""
+    """A hub, the same by ModelScope's API, and its CDN, on free ports."""
     hub = HubServer()
     servers = [
         ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), {"hub": hub}))
-        for handler in (_HubHandler, _CdnHandler)
+        for handler in (_HubHandler, _ModelScopeHandler, _CdnHandler)
     ]
-    hub.url, hub.cdn_url = (f"http://127.0.0.1:{each.server_port}" for each in servers)
+    hub.url, hub.model_scope_url, hub.cdn_url = (
+        f"http://127.0.0.1:{each.server_port}" for each in servers
+    )
     threads = [Thread(target=each.serve_forever, args=(0.02,), daemon=True) for each in servers]
     for server, thread in zip(servers, threads, strict=True):
         server.daemon_threads = True
@@ -206,6 +210,11 @@ class _Handler(BaseHTTPRequestHandler):
                 break
         self.send_body(b"0\r\n\r\n")
 
+    def may(self, who: str = "tokens") -> bool:
+        """Whether the request has a token of those who read, or of those who write."""
+        token = self.headers.get("authorization", "").removeprefix("Bearer ")
+        return token in self.hub.writers or (who == "tokens" and token in self.hub.tokens)
+
     def next_refusal(self) -> bool:
         """Whether this request was answered by a fault."""
         with self.hub.lock:
@@ -264,7 +273,7 @@ class _HubHandler(_Handler):
         body = self.rfile.read(int(self.headers.get("content-length", "0")))
         if self.next_refusal():
             return
-        if not self._may("writers"):
+        if not self.may("writers"):
             self.refuse(403, "", "You lack the right to write")
             return
         made = self.hub.uploads.answer(urlsplit(self.path).path, body, self.hub)
@@ -273,17 +282,13 @@ class _HubHandler(_Handler):
         else:
             self.answer_json(made)
 
-    def _may(self, who: str = "tokens") -> bool:
-        token = self.headers.get("authorization", "").removeprefix("Bearer ")
-        return token in self.hub.writers or (who == "tokens" and token in self.hub.tokens)
-
     def _found(self, kind: str, name: str, revision: str) -> HubRepository | None:
         """The repository, or a refusal that was sent."""
         sent = self.headers.get("authorization", "")
         repository = self.hub.repositories.get((kind, name))
-        if sent and not self._may():
+        if sent and not self.may():
             self.refuse(401, "", "Invalid credentials in Authorization header")
-        elif repository is None or (repository.is_private and not self._may()):
+        elif repository is None or (repository.is_private and not self.may()):
             self.refuse(404 if sent else 401, "RepoNotFound", "Repository not found")
         elif not repository.has_revision(revision):
             self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
@@ -333,3 +338,55 @@ class _HubHandler(_Handler):
                 "x-xet-hash": file.sha256,
             },
         )
+
+
+class _ModelScopeHandler(_Handler):
+    """The same repositories by ModelScope's API."""
+
+    def do_GET(self) -> None:
+        self.note()
+        if self.next_refusal():
+            return
+        url = urlsplit(self.path)
+        asked = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        found = _MODEL_SCOPE.fullmatch(unquote(url.path))
+        repository = self.hub.repositories.get((found[1], found[2])) if found else None
+        if self.headers.get("authorization") and not self.may():
+            self._say(401, "token is invalid")
+        elif found is None or repository is None or (repository.is_private and not self.may()):
+            self._say(404, "record not found")
+        elif repository.is_gated and not self.may():
+            self._say(403, "access denied")
+        elif not repository.has_revision(asked.get("Revision", "master").replace("master", "main")):
+            self._say(404, "revision not found")
+        elif found[3] == "/repo":
+            self._file(repository, found[2], asked["FilePath"])
+        elif found[3]:
+            self.answer_json({"Code": 200, "Data": {"Files": _model_scope_files(repository)}})
+        else:
+            self.answer_json({"Code": 200, "Data": {"License": repository.licence}})
+
+    def _say(self, status: int, message: str) -> None:
+        said = json.dumps({"Code": status, "Message": message}).encode()
+        self.answer(status, said, {"content-type": "application/json"})
+
+    def _file(self, repository: HubRepository, name: str, path: str) -> None:
+        file = repository.files.get(path)
+        if file is None:
+            self._say(404, "file not found")
+        elif file.is_large:
+            self.answer(302, headers={"location": f"{self.hub.cdn_url}/{name}/{file.sha256}"})
+        else:
+            self.send_file(file, {})
+
+
+def _model_scope_files(repository: HubRepository) -> list[dict[str, Any]]:
+    """All entries, with the folders among them."""
+    folders = {path.rpartition("/")[0] for path in repository.files} - {""}
+    return [
+        *({"Type": "tree", "Path": folder, "Size": 0, "Sha256": ""} for folder in sorted(folders)),
+        *(
+            {"Type": "blob", "Path": path, "Size": file.size, "Sha256": file.sha256}
+            for path, file in repository.files.items()
+        ),
+    ]
