@@ -115,15 +115,18 @@ class ModelScopeHub:
                 f"{self._endpoint} does not answer: {said}. Repeat to continue"
             ) from error
 
-    def _refusal(
-        self, error: APIError, address: HubAddress, path: str, revision: str
-    ) -> DomainError:
-        """By the library's class, and by what was asked for."""
-        token = (
+    def _token_words(self) -> str:
+        return (
             "look at the rights of the token in MODELSCOPE_API_TOKEN"
             if self._legacy.token
             else "set MODELSCOPE_API_TOKEN to a token of yours"
         )
+
+    def _refusal(
+        self, error: APIError, address: HubAddress, path: str, revision: str
+    ) -> DomainError:
+        """By the library's class, and by what was asked for."""
+        token = self._token_words()
         match error:
             case AuthenticationError() | PermissionDeniedError():
                 return TokenRefusedError(
