@@ -29,7 +29,7 @@ def figures_of(example: Example, made: RecipeResult) -> list[Document]:
         {
             "name": name,
             **_numbers(measured[name]["model"]),
-            "rows": measured[name]["model"]["rows"],
+            "rows": int(measured[name]["model"]["rows"]),
             "how": HOW,
             "compared_to": {"model": example.compared_to, **_numbers(measured[name]["compare_to"])},
             "difference": _numbers(measured[name]["comparison"]["difference"]),
