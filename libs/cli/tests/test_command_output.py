@@ -31,14 +31,17 @@ OF_AN_INSTANCE = {
 """Commands that need an instance on this machine: their own tests have its JSON."""
 OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {"mill status"}
 """Commands that need the scope `operator`: `test_tenants_command` has their JSON."""
-OF_TEACHERS = {"mill data generate"}
-"""Commands that ask a teacher: `test_generate_command` has their JSON."""
+JUDGING = {"mill eval judge calibrate", "mill eval judge score", "mill eval judge show"}
+"""Commands with a judge: `test_judges_command` has their JSON."""
+OF_TEACHERS = {"mill data generate", *JUDGING}
+"""Commands that ask a model, or need what it said: `test_generate_command` has the first's JSON."""
 
 LISTS = {
     "mill certs": "certificates",
     "mill files list": "",
     "mill files upload": "rows.jsonl",
     "mill data list": "",
+    "mill eval suites": "",
     "mill jobs list": "",
     "mill jobs logs": "{cancelled_job}",
     "mill models list": "",

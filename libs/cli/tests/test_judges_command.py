@@ -126,6 +126,9 @@ def test_agreement_is_measured_published_and_shown_and_nobody_is_asked_twice(
     shown = capsys.readouterr().out
     assert "0.9 (" in shown
     assert "raised 0 of 16" in shown
+    assert run_app(["eval", "judge", "show", str(judge), "--json"]) == 0
+    shown_record = json.loads(capsys.readouterr().out)
+    assert shown_record | {"file_id": file["id"]} == record
     assert calibrate(judge, rows) == 0
     assert len(server.prompts) == asked == 30 + 16
 
