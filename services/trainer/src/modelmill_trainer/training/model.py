@@ -15,6 +15,7 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import FULL, LORA, LOW_RANK, QLORA
 from modelmill_trainer.training import attention, soft_prompts
 from modelmill_trainer.training.adapters import add_lora, load_adapter, save_adapter
+from modelmill_trainer.training.architecture import attention_masks, scale_logits
 from modelmill_trainer.training.flops import FlopCounter, PassFlops
 from modelmill_trainer.training.four_bits import nf4_config, use_expanded_products
 from modelmill_trainer.training.fused.decoder import fused
@@ -200,7 +201,7 @@ class TrainedModel:
         """(P, V) float32 logits from final hidden states."""
         with self._autocast():
             head: Tensor = self._model.get_output_embeddings()(states_P_C)
-        return head.float()
+        return scale_logits(head.float(), self._model.config)
 
     def _autocast(self) -> AbstractContextManager[None]:
         """Autocast, if the compute dtype differs from that of the weights."""
@@ -245,8 +246,8 @@ class TrainedModel:
             inputs = self._soft_prompt.tree_inputs(ids, mask_N_N, positions)
         output = self._model.base_model(
             **inputs.arguments,
-            # transformers uses a 4-D mask unchanged.
-            attention_mask=inputs.mask[None, None],
+            # transformers uses 4-D masks unchanged.
+            attention_mask=attention_masks(inputs.mask, inputs.positions, self._model.config),
             position_ids=inputs.positions,
             use_cache=False,
         )
