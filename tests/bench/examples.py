@@ -20,12 +20,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from os import getloadavg
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from modelmill_cli.demo.base import BASE_NAME, bring_base
 from modelmill_cli.errors import DemoError
@@ -73,6 +74,8 @@ class FullRuns:
     """Set to begin no other example."""
     lines: list[Entry] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    run: Mapping[str, Any] = field(default_factory=lambda: run_record.circumstances(()))
+    """Of the tree as it was before results were written into it."""
 
     def __call__(self, client: Modelmill) -> None:
         """Run all; one that fails is named, and the next one runs."""
@@ -100,8 +103,10 @@ class FullRuns:
             raise DemoError(ended.gate or "nothing was measured")
         figures = figures_of(example, ended.made)
         figures += self._held_out(example) if example.name == SAFETY and not ended.gate else []
-        run = run_record.circumstances(())
-        measured = {name: run[name] for name in ("commit", "dirty", "date", "machine")} | {
+        date = run_record.circumstances(())["date"]
+        kept = {name: self.run[name] for name in ("commit", "dirty", "machine")}
+        measured = kept | {
+            "date": date,
             "command": "make examples-keep",
             "inputs": example.digest(),
             "seconds": round(work_seconds(client, ended.made), 1),
