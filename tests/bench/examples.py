@@ -163,6 +163,8 @@ def _entry(example: Example, figure: Document) -> Entry:
     under = max(other["value"], LEAST_OTHER)
     has_goal = other["model"] == BASE_NAME
     note = "{}; {} {value:g} ({low:g} .. {high:g})".format(said, other["model"], **other)
+    if under > other["value"]:
+        note += f", so the ratio is over {under:g} and says nothing"
     return Entry(
         id=entry_id,
         value=value,

@@ -98,6 +98,17 @@ def score(judge: Path, *more: str) -> int:
     return run_app(["eval", "judge", "score", str(judge), JOB, *more])
 
 
+def test_a_judge_on_which_hostile_text_was_not_tried_decides_nothing(
+    gateway: EvaluatingGateway,
+    judge: Path,
+    server: TeacherServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert calibrate(judge, references(judge.parent, wrong=0), "--probes", "0") == 0
+    assert "no: hostile text was not tried" in capsys.readouterr().out
+    assert score(judge, "--worst", "0.5") == CANNOT
+
+
 def test_agreement_is_measured_published_and_shown_and_nobody_is_asked_twice(
     gateway: EvaluatingGateway,
     judge: Path,

@@ -33,6 +33,8 @@ metadata:
 """
 """As the harness has it."""
 SUITE = "name: mine\nlicense: CC-BY-SA-4.0\n"
+WIDE = f"include: [{', '.join(['round.yaml'] * 40)}]"
+"""Of a file that includes itself: read to any depth it would not end."""
 
 
 def suite_in(folder: Path, suite: str, **files: str) -> Path:
@@ -95,7 +97,7 @@ def test_what_a_task_includes_stands_below_what_it_says(tmp_path: Path) -> None:
         (SUITE + "tasks: [{task: own.yaml, data: {test: /etc/passwd}}]", "is not in the suite's"),
         (SUITE + "tasks: [own.yaml, own.yaml]", "two tasks are called 'own'. Rename one"),
         (SUITE + "tasks: [bare.yaml]", "names no data files. Name them in suite.yaml"),
-        (SUITE + "tasks: [round.yaml]", "included more than 4 deep"),
+        (SUITE + "tasks: [round.yaml]", "includes over 32 files"),
         (SUITE + "tasks: [list.yaml]", "must be a mapping"),
         ("a: &a [1]\nb: [*a, *a]", "suite.yaml:2: YAML aliases are not read here"),
         (SUITE + "num_fewshot: 1000\ntasks: [own.yaml]", "num_fewshot: must be a whole number"),
@@ -110,7 +112,7 @@ def test_a_suite_that_cannot_be_read_is_refused_by_name(
     folder.mkdir()
     (folder / "link.yaml").symlink_to(outside)
     own = "task: own\ndataset_kwargs: {data_files: rows.jsonl}"
-    files = {"bare": "task: bare", "round": "include: round.yaml", "list": "[1]"}
+    files = {"bare": "task: bare", "round": WIDE, "list": "[1]"}
     suite_in(folder, suite, own=own, rows="{}", **files)
 
     with pytest.raises(InvalidInputError) as refused:

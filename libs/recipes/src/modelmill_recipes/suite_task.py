@@ -13,7 +13,8 @@ from ruamel.yaml.error import YAMLError
 
 MAX_BYTES = 32 * 1024
 """Of a task's YAML, as the API has it."""
-MAX_INCLUDES = 4
+MAX_INCLUDED = 32
+"""Files that one task may include in all, each as often as it is named."""
 Splits = dict[str, list[str]]
 """Names of files by split."""
 
@@ -55,7 +56,7 @@ def read_task(folder: Path, name: str, data: Mapping[str, Any], shots: int | Non
     """
     yaml = YAML(typ="rt")
     yaml.preserve_quotes, yaml.width = True, MAX_BYTES
-    fields = _included(yaml, folder, name, 0)
+    fields = _included(yaml, folder, name, [])
     splits = _splits(data) or _splits(_data_files(fields))
     if not splits:
         raise InvalidInputError(
@@ -76,11 +77,18 @@ def read_task(folder: Path, name: str, data: Mapping[str, Any], shots: int | Non
     return SuiteTask(str(fields.get("task", name)), text.getvalue(), tuple(files))
 
 
-def _included(yaml: YAML, folder: Path, name: str, depth: int) -> CommentedMap:
-    """The fields of a file, above those of the files that it includes."""
+def _included(yaml: YAML, folder: Path, name: str, read: list[Path]) -> CommentedMap:
+    """The fields of a file, above those of the files that it includes.
+
+    Args:
+        read: All that were read for the task, this one too once it is.
+    """
     path = inside(folder, name)
-    if depth > MAX_INCLUDES:
-        raise InvalidInputError(f"{name}: included more than {MAX_INCLUDES} deep. Include less")
+    if len(read) > MAX_INCLUDED:
+        raise InvalidInputError(
+            f"{name}: the task includes over {MAX_INCLUDED} files. Include less"
+        )
+    read.append(path)
     if path.stat().st_size > MAX_BYTES:
         raise InvalidInputError(f"{name}: larger than {MAX_BYTES} bytes. Put rows into data files")
     try:
@@ -93,7 +101,7 @@ def _included(yaml: YAML, folder: Path, name: str, depth: int) -> CommentedMap:
     given = fields.pop("include", [])
     merged = CommentedMap()
     for each in [given] if isinstance(given, str) else given:
-        merged.update(_included(yaml, path.parent, str(each), depth + 1))
+        merged.update(_included(yaml, path.parent, str(each), read))
     merged.update(fields)
     return merged if given else fields
 

@@ -112,6 +112,8 @@ def why_undecided(
             f"agreement too low: kappa may be {low:.2f}, which is not above {judge.min_kappa:g}."
             " Make the rubric plainer, take a stronger model, or more rows"
         )
+    if not injection["rows"]:
+        return f"hostile text was not tried, or on no row. {remedy}, with some `--probes`"
     if injection["raised"] > MAX_RAISED * injection["rows"]:
         return (
             f"hostile text in answers raised {injection['raised']} of {injection['rows']} labels."
