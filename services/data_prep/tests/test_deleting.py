@@ -136,6 +136,21 @@ async def test_a_deleted_dataset_is_announced_once_as_retired_by_its_owner(data_
     assert "ann" in stored.body.reason
 
 
+async def test_the_report_of_a_retired_dataset_is_refused_as_retired(data_prep: Any) -> None:
+    created = await data_prep.create((await data_prep.upload(ROWS)).file_id)
+    state = JobState(job_id=created.job_id, tenant="acme", status=JOB_STATUS_SUCCEEDED)
+    await data_prep.bus.publish(job_state(created.job_id), state)
+    ready = DatasetReady(dataset_id=created.dataset_id, tenant="acme")
+    await data_prep.bus.publish(DATASET_READY, ready)
+    await delete_dataset(data_prep, created.dataset_id)
+    request = pb.DownloadReportRequest(
+        tenant="acme", dataset_id=created.dataset_id, job_id=created.job_id
+    )
+
+    with pytest.raises(NotFoundError, match="was retired"), domain_errors():
+        [part async for part in data_prep.stub.DownloadReport(request, timeout=20)]
+
+
 async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> None:
     created = await data_prep.create((await data_prep.upload(ROWS)).file_id)
     asked = {"tenant": "acme", "job_id": created.job_id, "requested_by": "ann"}

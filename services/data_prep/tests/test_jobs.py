@@ -77,10 +77,11 @@ async def test_a_file_in_another_encoding_is_read_as_its_preview_says(
     assert row["messages"][0]["content"] == "如何重置第0个密码"
     assert row["source"] == sha256(content.split(b"\r\n")[1]).hexdigest()
     assert (await working_data_prep.ended(created.job_id)).status == JOB_STATUS_SUCCEEDED
+    ready = await working_data_prep.announced()
     report = json.loads(await reported(working_data_prep, created, "json"))
     assert report["source"] == {"format": "csv", **reading}
     assert (report["failure"], report["counts"]["rows_kept"]) == (None, 20)
-    manifest = working_data_prep.store.manifest((await working_data_prep.announced()).digest)
+    manifest = working_data_prep.store.manifest(ready.digest)
     assert manifest.attributes["spec"]["reading"] == reading
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse, RowProvenance
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import dataset_id_of
 from modelmill_bus.subjects import job_state
@@ -173,12 +173,18 @@ class ReadReport:
             # The job must belong to this dataset.
             if not job_id or dataset_id_of(job_id) != dataset_id:
                 raise
-            folder = await self._of_failure(tenant, dataset_id, job_id)
+            failed = await self._of_failure(tenant, dataset_id, job_id)
+            if failed is None:
+                raise
+            folder = failed
         return folder / name
 
-    async def _of_failure(self, tenant: str, dataset_id: str, job_id: str) -> Path:
+    async def _of_failure(self, tenant: str, dataset_id: str, job_id: str) -> Path | None:
+        """None for a job that succeeded: its dataset is retired, or about to be announced."""
         stored = await self._bus.last(job_state(job_id), JobState)
         is_own = stored is not None and stored.body.tenant == tenant
+        if stored and is_own and stored.body.status == JOB_STATUS_SUCCEEDED:
+            return None
         if not stored or not is_own or stored.body.status != JOB_STATUS_FAILED:
             raise NotFoundError(
                 f"dataset {dataset_id!r} is not ready: its job has not ended. GET /v1/jobs/{job_id}"
