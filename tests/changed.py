@@ -1,7 +1,8 @@
 """Prints the folders of tests that the changes since main may break: `python -m tests.changed`.
 
-Changed packages with all that depend on them, and tests across packages. Where nothing was changed,
-or something that everything depends on, or there is no main to compare with: all folders.
+Changed packages with all that depend on them, and tests across packages. On a clean main, what its
+last commit changed. Where something was changed that everything depends on, or there is no main to
+compare with: all folders.
 """
 
 import re
@@ -43,7 +44,10 @@ def folders_to_test(root: Path, changed: Iterable[str] | None) -> list[str]:
 
 
 def changed_files(root: Path) -> list[str] | None:
-    """Paths that differ from where this branch left main, also what is not committed."""
+    """Paths that differ from where this branch left main, also what is not committed.
+
+    Those of the last commit where there are none; None without a main or a commit before.
+    """
 
     def git(*arguments: str) -> str:
         run = subprocess.run(
@@ -54,10 +58,11 @@ def changed_files(root: Path) -> list[str] | None:
     for main_branch in ("main", "origin/main"):
         try:
             base = git("merge-base", "HEAD", main_branch).strip()
+            untracked = git("ls-files", "--others", "--exclude-standard").splitlines()
+            changed = git("diff", "--name-only", base).splitlines() + untracked
+            return changed or git("diff", "--name-only", "HEAD~1").splitlines()
         except (subprocess.CalledProcessError, FileNotFoundError):
             continue
-        untracked = git("ls-files", "--others", "--exclude-standard")
-        return git("diff", "--name-only", base).splitlines() + untracked.splitlines()
     return None
 
 

@@ -1,8 +1,11 @@
 """`make quick` runs the tests that a change may break, and all where that cannot be told."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from tests.changed import ROOT, folders_to_test
+from tests.changed import ROOT, changed_files, folders_to_test
 
 EVERYTHING = folders_to_test(ROOT, None)
 ACROSS = {path for path in EVERYTHING if path.startswith("tests/")}
@@ -47,3 +50,30 @@ def test_what_depends_on_a_dependent_is_tested_too() -> None:
     found = folders_to_test(ROOT, ["libs/service_kit/src/modelmill_service_kit/errors.py"])
 
     assert {"libs/jobs", "libs/registry", "services/gateway", "services/inference"} <= set(found)
+
+
+@pytest.mark.tier("test")
+def test_changes_are_those_since_main_and_on_a_clean_main_those_of_its_last_commit(
+    tmp_path: Path,
+) -> None:
+    def git(*arguments: str) -> None:
+        author = ("-c", "user.name=ann", "-c", "user.email=ann@example.com")
+        subprocess.run(["git", "-C", str(tmp_path), *author, *arguments], check=True)
+
+    def commit(name: str) -> None:
+        (tmp_path / name).write_text(name)
+        git("add", name)
+        git("commit", "-q", "-m", f"Add {name}")
+
+    assert changed_files(tmp_path) is None
+    git("init", "-q", "-b", "main")
+    commit("first")
+    assert changed_files(tmp_path) is None
+    commit("last")
+    assert changed_files(tmp_path) == ["last"]
+    git("checkout", "-q", "-b", "branch")
+    commit("committed")
+    (tmp_path / "first").write_text("changed")
+    (tmp_path / "new").touch()
+
+    assert changed_files(tmp_path) == ["committed", "first", "new"]
