@@ -85,6 +85,7 @@ class Bench:
             _no_import,
             self.record,
             steps,
+            open_judge=_no_import,
         )
         before = await self._jobs()
         made = await asyncio.to_thread(run, move_alias=move_alias)
@@ -111,8 +112,8 @@ class Bench:
         return len(jobs)
 
 
-def _no_import(folder: Path) -> str:
-    raise AssertionError(folder)
+def _no_import(path: Path) -> Any:
+    raise AssertionError(path)
 
 
 async def test_a_recipe_serves_a_model_and_a_second_run_orders_nothing(

@@ -2,84 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from hashlib import sha256
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cli_support.gateways import Handler, told_of
+from cli_support.gateways import told_of
+from cli_support.recipe_gateway import RECIPE, ROWS, SCORE, RecipeGateway
 from modelmill_cli.app import run_app
-
-ROWS = "".join(json.dumps({"q": f"question {n}", "a": "yes"}) + "\n" for n in range(20))
-RECIPE = """name: x
-base: some-base
-data:
-  files: rows.jsonl
-  mapping: {user_template: "{q}", answer_template: "{a}"}
-evaluation:
-  measures: [accuracy]
-"""
-SHARE = {"value": 0.75, "mean": 0.75, "low": 0.65, "high": 0.85}
-SCORE = {"value": 0.75, "low": 0.65, "high": 0.85}
-SUITE = {"measures": {"accuracy": {"model": SHARE}}, "rows": 2}
-SUMMARY = {
-    **{"learned": True, "accuracy_tuned": SHARE, "rows_in": 20, "train": 16, "test": 2},
-    **{"suites": {"test": SUITE}},
-}
-
-
-class Gateway(ThreadingHTTPServer):
-    """Has done everything, or nothing."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.is_done = True
-        self.protections: list[dict[str, Any]] = []
-        self.posted: list[str] = []
-
-    def answer_to(self, method: str, path: str) -> Any:
-        job = {"id": "job-1", "kind": "train", "status": "succeeded", "cost": {"work_seconds": 4}}
-        summary = SUMMARY | {"protections": self.protections}
-        job |= {"spec": {}, "result": {"version_id": "mv-1", "summary": summary}}
-        if method == "POST":
-            self.posted.append(path)
-            return {"id": "ds-1", "job_id": "job-1"}
-        if path.startswith("/v1/models/"):
-            facts = {"digest": "sha256:1", "size_bytes": 1000, "serving_version_id": "mv-1"}
-            return facts | {"id": path.rpartition("/")[2]}
-        one: dict[str, Any] = {
-            "/v1/jobs/job-1": job,
-            "/v1/datasets/ds-1": {"digest": "sha256:d"},
-            "/v1/files/file-1": {"filename": "rows.jsonl", "sha256": "ab"},
-        }
-        file = {"id": "file-1", "filename": "a.jsonl", "sha256": sha256(ROWS.encode()).hexdigest()}
-        lists: dict[str, list[Any]] = {
-            "/v1/jobs": [job],
-            "/v1/files": [file],
-            "/v1/datasets": [{"id": "ds-1", "job_id": "job-1", "counts": {}}],
-            "/v1/aliases": [{"name": "x", "version_id": "mv-1"}],
-        }
-        return one.get(path) or {"data": lists.get(path, []) if self.is_done else []}
-
-
-class _Handler(Handler):
-    server: Gateway
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.do_GET()
-
-    def do_GET(self) -> None:
-        found = self.server.answer_to(self.command, self.path.partition("?")[0])
-        self.answer(json.dumps(found).encode())
 
 
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with told_of(Gateway(), monkeypatch) as server:
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecipeGateway]:
+    with told_of(RecipeGateway(), monkeypatch) as server:
         yield server
 
 
@@ -92,7 +25,7 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_a_run_ends_with_scores_intervals_and_a_report(
-    gateway: Gateway, recipe: Path, capsys: pytest.CaptureFixture[str]
+    gateway: RecipeGateway, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = recipe.parent / "state"
     assert run_app(["--state", str(state), "run", str(recipe)]) == 0
@@ -105,7 +38,7 @@ def test_a_run_ends_with_scores_intervals_and_a_report(
 
 
 def test_for_programs_a_run_ends_with_one_document(
-    gateway: Gateway, recipe: Path, capsys: pytest.CaptureFixture[str]
+    gateway: RecipeGateway, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (recipe.parent / "mine").mkdir()
     state = recipe.parent / "mine" / ".." / "state"
@@ -127,7 +60,7 @@ def test_for_programs_a_run_ends_with_one_document(
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_run_that_ends_at_a_gate_says_what_it_made_and_ends_with_1(
-    gateway: Gateway, recipe: Path, capsys: pytest.CaptureFixture[str], as_json: bool
+    gateway: RecipeGateway, recipe: Path, capsys: pytest.CaptureFixture[str], as_json: bool
 ) -> None:
     gateway.protections = [{"measure": "accuracy", "passed": False, "why": "0.75 < 0.8"}]
     words = ["--state", str(recipe.parent / "state"), "run", str(recipe)]
@@ -145,7 +78,7 @@ def test_a_run_that_ends_at_a_gate_says_what_it_made_and_ends_with_1(
 
 
 def test_a_plan_says_what_is_kept_and_orders_nothing(
-    gateway: Gateway, recipe: Path, capsys: pytest.CaptureFixture[str]
+    gateway: RecipeGateway, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = str(recipe.parent / "state")
     assert run_app(["--state", state, "run", str(recipe), "--plan"]) == 0
@@ -157,7 +90,7 @@ def test_a_plan_says_what_is_kept_and_orders_nothing(
 
 
 def test_a_plan_of_what_is_to_be_done_has_rows_times_and_what_is_unknown(
-    gateway: Gateway, recipe: Path, capsys: pytest.CaptureFixture[str]
+    gateway: RecipeGateway, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gateway.is_done = False
     state = str(recipe.parent / "state")
@@ -177,7 +110,7 @@ def test_a_plan_of_what_is_to_be_done_has_rows_times_and_what_is_unknown(
 
 @pytest.mark.parametrize("command", [["recipe", "check"], ["run", "--plan"]])
 def test_a_column_that_the_file_does_not_have_is_named_with_its_line(
-    gateway: Gateway, recipe: Path, command: list[str], capsys: pytest.CaptureFixture[str]
+    gateway: RecipeGateway, recipe: Path, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe.write_text(RECIPE.replace("{q}", "{qq}"))
     assert run_app(["--state", str(recipe.parent), *command, str(recipe)]) == 2

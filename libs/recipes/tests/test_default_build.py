@@ -71,8 +71,8 @@ def test_where_the_build_fails_the_model_is_served_as_it_was_trained(
         gateway.serves = "mv-lora"  # as the gateway decides once the build has ended
         raise JobFailedError(FAILED)
 
-    run = RecipeRun(recipe, gateway.client(), follow, str, RunRecord.of(tmp_path, "r"), steps)
-    made = run()
+    record = RunRecord.of(tmp_path, "r")
+    made = RecipeRun(recipe, gateway.client(), follow, str, record, steps, open_judge=_none)()
     assert steps.said["build"] == "left optimize job job-build: it lost too much. mv-lora is served"
     assert made.aliases == {"wordnet": "mv-lora"}
 
@@ -83,7 +83,11 @@ def test_where_no_build_is_ordered_the_run_ends_with_the_remedy(
     recipe, steps = _without_evaluation(recipe_file), Steps()
     gateway = Gateway(recipe.files[0], [])
     record = RunRecord.of(tmp_path, "r")
-    run = RecipeRun(recipe, gateway.client(), _never, str, record, steps, build_wait_seconds=0.0)
+    run = RecipeRun(
+        *(recipe, gateway.client(), _never, str, record, steps),
+        open_judge=_none,
+        build_wait_seconds=0.0,
+    )
     with pytest.raises(UnavailableError, match="whether optimizer-builder runs"):
         run()
 
@@ -96,3 +100,7 @@ def _without_evaluation(file: Path) -> Recipe:
 
 def _never(job_id: str, title: str) -> Any:
     raise AssertionError(job_id)
+
+
+def _none(file: Path) -> Any:
+    raise AssertionError(file)

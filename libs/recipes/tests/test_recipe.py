@@ -222,3 +222,51 @@ def test_a_suite_is_found_beside_the_recipe_and_its_tasks_are_ordered(recipe_fil
 def test_a_recipe_that_is_not_there_is_taken_for_its_neighbour(recipe_file: Path) -> None:
     with pytest.raises(NotFoundError, match=r"Did you mean 'wordnet\.yaml'\?"):
         Recipe.load(recipe_file.with_name("wordnt.yaml"))
+
+
+def test_a_judge_is_read_beside_the_recipe_and_its_bound_is_none_of_the_apis(
+    recipe_file: Path,
+) -> None:
+    (recipe_file.parent / "judge.yaml").write_text("name: j\n")
+    changed(recipe_file, "evaluation:\n", "evaluation:\n  judge: judge.yaml\n")
+    changed(recipe_file, "protections:\n", "protections:\n    - {measure: judge, worst: 0.7}\n")
+    recipe = Recipe.load(recipe_file)
+    assert recipe.judge is not None
+    assert (recipe.judge.file.name, recipe.judge.worst) == ("judge.yaml", 0.7)
+    order = evaluation_order(recipe, "mv-1", "ds-1", {})
+    assert order is not None
+    assert order.body["with_prompts"] is True
+    assert "judge" not in order.body
+    assert [each["measure"] for each in order.body["protections"]] == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("judge", "bounds", "said"),
+    [
+        ("judge.yml", "{measure: judge, worst: 0.7}", "evaluation.judge: no file 'judge.yml'"),
+        ("", "{measure: judge, worst: 0.7}", "protections.0: bounds a judge. Name its file"),
+        ("judge.yaml", "{measure: judge}", "protections.0: bounds a judge. Give `worst`"),
+        ("judge.yaml", "{measure: judge, worst: null}", "Give `worst`"),
+        (
+            "judge.yaml",
+            "{measure: judge, worst: 0.7, slice_by: script, slice_value: han}",
+            "and nothing else",
+        ),
+        ("judge.yaml", "{measure: judge, largest_loss: 0.1}", "and nothing else"),
+        (
+            "judge.yaml",
+            "{measure: judge, worst: 0.7}\n    - {measure: judge, worst: 0.8}",
+            "protections.1: the second",
+        ),
+    ],
+)
+def test_a_judge_that_cannot_decide_as_the_recipe_says_is_refused_with_its_line(
+    recipe_file: Path, judge: str, bounds: str, said: str
+) -> None:
+    (recipe_file.parent / "judge.yaml").write_text("name: j\n")
+    if judge:
+        changed(recipe_file, "evaluation:\n", f"evaluation:\n  judge: {judge}\n")
+    changed(recipe_file, "protections:\n", f"protections:\n    - {bounds}\n")
+    (error,) = errors_in(recipe_file)
+    assert error.startswith(f"{recipe_file}:")
+    assert said in error

@@ -19,6 +19,7 @@ from modelmill_recipes.run_record import RunRecord
 from modelmill_recipes.run_report import run_document, run_report
 from rich.console import Console
 
+from modelmill_cli.commands.judges import ReadyJudge
 from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally
 from modelmill_cli.hub_downloads import HubDownloads
@@ -68,6 +69,7 @@ class RecipeCall:
             run = RecipeRun(
                 *(recipe, client, partial(view.follow, client)),
                 *(partial(self._imported, client), record, view),
+                open_judge=partial(ReadyJudge.of, client, is_shown=False),
             )
             try:
                 run(move_alias=self.move_alias)

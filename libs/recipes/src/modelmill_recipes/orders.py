@@ -47,7 +47,8 @@ def step_names(recipe: Recipe) -> list[str]:
     """Steps of a run, in order, as people are told of them."""
     first = [] if isinstance(recipe.base, str) else ["base"]
     builds = [order.step for order in build_orders(recipe, "", "")]
-    later = {"evaluation": recipe.evaluation, "policy": recipe.policy, "limits": recipe.limits}
+    measured = {"evaluation": recipe.evaluation, "judge": recipe.judge}
+    later = {**measured, "policy": recipe.policy, "limits": recipe.limits}
     given = [name for name, value in later.items() if value is not None]
     made = ["files", "dataset", "training", "build", *builds]
     return [*first, *made, *given, f"alias {recipe.alias}"]

@@ -122,6 +122,8 @@ class _Planning:
         if evaluation := evaluation_order(recipe, served or "", dataset_id, files):
             job = _done(client, evaluation if served and all(files.values()) else None)
             self._add_job(evaluation.step, job, estimates.evaluation() if estimates else None)
+        if recipe.judge is not None:
+            self._add("judge", False, recipe.judge.file.name)
         self._add_settings()
         aliases = {each["name"]: each["version_id"] for each in client.aliases.list()}
         at = aliases.get(recipe.alias, "")

@@ -16,6 +16,7 @@ from modelmill_service_kit.nearest import did_you_mean_file
 
 from modelmill_recipes.evaluation_suite import EvaluationSuite, find_suite
 from modelmill_recipes.located import LocatedYaml, Place
+from modelmill_recipes.recipe_judge import RecipeJudge, judge_of, without_judge
 from modelmill_recipes.schema_errors import schema_errors
 
 FIELD = re.compile(r"[A-Za-z0-9_.]+")
@@ -35,7 +36,7 @@ class Recipe:
     dataset: dict[str, Any]
     training: dict[str, Any]
     evaluation: dict[str, Any] | None
-    """Without the suite."""
+    """Without suite and judge."""
     optimizations: tuple[dict[str, Any], ...]
     alias: str
     is_default: bool
@@ -46,6 +47,8 @@ class Recipe:
     limits: dict[str, Any] | None = None
     suite: EvaluationSuite | None = None
     """That the evaluation runs beside the dataset."""
+    judge: RecipeJudge | None = None
+    """Who scores the answers of the evaluation."""
     hub_files: tuple[HubAddress, ...] = ()
     """Datasets on hubs that are not on this machine yet; read behind the files."""
 
@@ -63,11 +66,9 @@ class Recipe:
         data = dict(value["data"])
         errors: list[tuple[Place, str]] = []
         base = _base(value["base"], folder, errors)
-        named = data.pop("files")
-        files = _files(named, folder, errors)
-        hub_files = tuple(_hub_files(named, errors))
+        files, hub_files = _rows(data.pop("files"), folder, errors)
+        evaluation, suite, judge = _evaluation(value.get("evaluation"), folder, errors)
         policy = value.get("policy")
-        evaluation, suite = _evaluation(value.get("evaluation"), folder, errors)
         rules = _files(policy["files"], folder, errors, "policy") if policy else ()
         if errors:
             raise source.errors(errors)
@@ -80,6 +81,7 @@ class Recipe:
             training=value.get("training") or {},
             evaluation=evaluation,
             suite=suite,
+            judge=judge,
             optimizations=tuple(value.get("optimizations") or ()),
             alias=value.get("alias") or value["name"],
             is_default=bool(value.get("default")),
@@ -174,18 +176,20 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
 
 def _evaluation(
     given: dict[str, Any] | None, folder: Path, errors: list[tuple[Place, str]]
-) -> tuple[dict[str, Any] | None, EvaluationSuite | None]:
-    """The section without its suite, and the suite; None where none is given, or it is wrong."""
+) -> tuple[dict[str, Any] | None, EvaluationSuite | None, RecipeJudge | None]:
+    """The section without its suite and judge, and these; None where none is given, or it is
+    wrong."""
     if given is None:
-        return None, None
-    body = {name: value for name, value in given.items() if name != "suite"}
+        return None, None, None
+    judge = judge_of(given, folder, errors)
+    body = {name: value for name, value in without_judge(given).items() if name != "suite"}
     try:
-        return body, find_suite(given["suite"], folder) if "suite" in given else None
+        return body, find_suite(given["suite"], folder) if "suite" in given else None, judge
     except InvalidInputError as error:
         errors += [(("evaluation", "suite"), f"evaluation.suite: {one}") for one in error.errors]
     except NotFoundError as error:
         errors.append((("evaluation", "suite"), f"evaluation.suite: {error.message}"))
-    return body, None
+    return body, None, judge
 
 
 def _address(
@@ -211,6 +215,13 @@ def _hub_files(given: str | list[str], errors: list[tuple[Place, str]]) -> Itera
         place: Place = ("data", "files", *(() if isinstance(given, str) else (index,)))
         if is_hub_address(each) and (address := _address(each, "dataset", place, errors)):
             yield address
+
+
+def _rows(
+    given: str | list[str], folder: Path, errors: list[tuple[Place, str]]
+) -> tuple[tuple[Path, ...], tuple[HubAddress, ...]]:
+    """Files of rows, and datasets on hubs."""
+    return _files(given, folder, errors), tuple(_hub_files(given, errors))
 
 
 def _files(

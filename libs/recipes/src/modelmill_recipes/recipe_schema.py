@@ -27,6 +27,12 @@ SUITE: Schema = {
     "description": "Suite of tasks to run beside the dataset: a name in `mill eval suites`, or a"
     " folder, relative to the recipe.",
 }
+JUDGE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "description": "File of a judge (`mill eval judge`), relative to the recipe. It scores the"
+    " answers; a protection of measure `judge` bounds its mean score.",
+}
 FIRST: dict[str, Schema] = {
     "name": {**NAME, "description": "Name of the recipe, its dataset and its model."},
     "base": {
@@ -101,6 +107,7 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
     sections["data"]["required"] = ["files", "mapping"]
     sections["evaluation"]["properties"] = {
         "suite": SUITE,
+        "judge": JUDGE,
         **sections["evaluation"]["properties"],
     }
     rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}

@@ -11,9 +11,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelmill_client import JobFailedError, Modelmill
-from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.errors import PreconditionError, UnavailableError
 
-from modelmill_recipes.api import FollowJob, ImportBase, Record, StepView
+from modelmill_recipes.api import (
+    FollowJob,
+    ImportBase,
+    OpenJudge,
+    RecipeJudging,
+    Record,
+    StepView,
+)
 from modelmill_recipes.errors import GateNotMetError
 from modelmill_recipes.orders import (
     Order,
@@ -64,12 +71,19 @@ class RecipeResult:
     served_version_id: str = ""
     """The trained model, or the build of it that serves its name."""
     evaluation: Mapping[str, Any] = field(default_factory=dict)
+    judged: Mapping[str, Any] = field(default_factory=dict)
+    """What the judge says of the answers; empty without one."""
     aliases: dict[str, str] = field(default_factory=dict)
     """Where each stands now."""
     steps: dict[str, ToldStep] = field(default_factory=dict)
     """By their names, in order."""
     jobs: list[str] = field(default_factory=list)
     """Those that were not done before."""
+
+    @property
+    def protections(self) -> list[Record]:
+        """Of the evaluation and of its judge, each with whether it is met."""
+        return [each for of in (self.evaluation, self.judged) for each in of.get("protections", ())]
 
 
 class _RecordedSteps(StepView):
@@ -114,6 +128,7 @@ class RecipeRun:
         record: RunRecord,
         view: StepView,
         *,
+        open_judge: OpenJudge,
         build_wait_seconds: float = BUILD_WAIT_SECONDS,
     ) -> None:
         self._recipe = recipe
@@ -121,6 +136,7 @@ class RecipeRun:
         self._follow = follow
         self._import_base = import_base
         self._record = record
+        self._open_judge = open_judge
         self._build_wait_seconds = build_wait_seconds
         self.made = RecipeResult()
         self._view = _RecordedSteps(view, self.made.steps)
@@ -136,17 +152,32 @@ class RecipeRun:
             InvalidInputError: the API refuses a section; with the line in the recipe.
             GateNotMetError: the model did not learn, or a protection was not met; the alias
                 was not moved.
+            PreconditionError: the judge may not decide; nothing was ordered.
             ModelmillError: a job ended badly, or the gateway is away. What was done stays done.
         """
+        judge = self._judge()
         base = self.made.base_version_id = self._base()
         self._make_dataset(self._upload())
         self._train(base)
         self._build()
-        self._evaluate()
+        self._check_learned()
+        if job_id := self._evaluate():
+            self._score(judge, job_id)
+            self._check_protections()
         TenantSettings(self._recipe, self._client, self._record, self._view)(move_alias)
         for alias in self._aliases():
             self._move(alias, move_alias)
         return self.made
+
+    def _judge(self) -> RecipeJudging | None:
+        """The judge; one that may not decide is refused before hours of training."""
+        given = self._recipe.judge
+        if given is None:
+            return None
+        judge = self._open_judge(given.file)
+        if given.worst is not None:
+            judge.require_decision()
+        return judge
 
     def _base(self) -> str:
         """The version to begin from: an alias is looked up, so that a move of it trains anew."""
@@ -236,25 +267,42 @@ class RecipeRun:
         found = (job["id"] for job in jobs if job["spec"].get("source_version_id") == made_of)
         return str(next(found, ""))
 
-    def _evaluate(self) -> None:
+    def _check_learned(self) -> None:
         if self._recipe.requires_learning and self.made.training.get("learned") is False:
             raise GateNotMetError(
                 f"the model did not learn, so alias {self._recipe.alias} stays where it is:"
                 f" {self.made.training.get('advice', '')} With `require_learned: false` it moves"
             )
+
+    def _evaluate(self) -> str:
+        """The job; empty where no evaluation is asked for."""
         made = self.made
         files = upload_suite(self._client, self._recipe.suite)
         order = evaluation_order(self._recipe, made.served_version_id, made.dataset_id, files)
         if order is None:
-            return
+            return ""
         job, _ = self._job(order)
-        self.made.evaluation = job["result"]["summary"]
-        failed = [
-            each for each in self.made.evaluation.get("protections", ()) if not each["passed"]
-        ]
+        made.evaluation = job["result"]["summary"]
+        return made.steps[order.step].job_id
+
+    def _score(self, judge: RecipeJudging | None, job_id: str) -> None:
+        given = self._recipe.judge
+        if judge is None or given is None:
+            return
+        try:
+            judged = self.made.judged = judge.score(job_id, given.worst)
+        except PreconditionError as error:
+            raise self._not_met(error.message) from error
+        mean = judged["mean"]["model"]
+        self._view.done("judge", f"{mean['value']:.4g} ({mean['low']:.4g} to {mean['high']:.4g})")
+
+    def _check_protections(self) -> None:
+        failed = [each for each in self.made.protections if not each["passed"]]
         if failed:
-            said = "; ".join(f"{each['measure']}: {each['why']}" for each in failed)
-            raise GateNotMetError(f"alias {self._recipe.alias} stays where it is: {said}")
+            raise self._not_met("; ".join(f"{each['measure']}: {each['why']}" for each in failed))
+
+    def _not_met(self, why: str) -> GateNotMetError:
+        return GateNotMetError(f"alias {self._recipe.alias} stays where it is: {why}")
 
     def _aliases(self) -> Iterator[str]:
         yield self._recipe.alias

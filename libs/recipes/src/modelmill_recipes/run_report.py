@@ -70,7 +70,8 @@ def run_report(recipe: Recipe, made: RecipeResult, client: Modelmill, url: str) 
         scores=list(scores_of(made)),
         curve=loss_curve(client, made.steps.get("training", ToldStep()).job_id),
         counts=_counts(made),
-        protections=made.evaluation.get("protections", ()),
+        protections=made.protections,
+        judged=made.judged,
         versions=[*_versions(made, client), *_jobs(made)],
         request=request_of(recipe, url),
         release=version("modelmill-recipes"),
@@ -98,7 +99,8 @@ def run_document(recipe: Recipe, made: RecipeResult, client: Modelmill, url: str
         "training": made.training,
         "build": made.build,
         "scores": [asdict(score) for score in scores_of(made)],
-        "protections": [*made.evaluation.get("protections", ())],
+        "protections": made.protections,
+        "judged": made.judged or None,
         "aliases": made.aliases,
         "request": asdict(request_of(recipe, url)),
     }
@@ -116,11 +118,14 @@ def scores_of(made: RecipeResult) -> Iterator[Score]:
 
 
 def evaluation_scores(made: RecipeResult) -> Iterator[Score]:
-    """Of the evaluation alone."""
+    """Of the evaluation and its judge alone."""
     for suite, results in (made.evaluation.get("suites") or {}).items():
         for measure in results.get("shown") or results["measures"]:
             if found := results["measures"][measure].get("model"):
                 yield Score(f"{suite}: {measure}", found["value"], found["low"], found["high"])
+    if made.judged:
+        found = made.judged["mean"]["model"]
+        yield Score(f"judge {made.judged['judge']}", found["value"], found["low"], found["high"])
 
 
 def losses_of(client: Modelmill, job_id: str) -> dict[int, float]:

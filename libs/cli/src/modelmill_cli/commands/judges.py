@@ -128,22 +128,29 @@ class ReadyJudge:
         judge: "AnswerJudge",
         version: "JudgeVersion",
         records: Sequence[Record],
+        *,
+        is_shown: bool,
     ) -> None:
         self._client = client
         self._judge = judge
         self._version = version
         self._records = records
+        self._is_shown = is_shown
 
     @classmethod
-    def of(cls, client: Modelmill, file: Path) -> "ReadyJudge":
-        """Read it, and look up what its model stands for."""
+    def of(cls, client: Modelmill, file: Path, *, is_shown: bool = True) -> "ReadyJudge":
+        """Read it, and look up what its model stands for.
+
+        Args:
+            is_shown: Whether a terminal is told how many answers are judged.
+        """
         from modelmill_cli.judging.agreements import published
         from modelmill_cli.judging.judge import AnswerJudge
         from modelmill_cli.judging.label_answers import version_of_judge
 
         judge = AnswerJudge.load(file)
         version = version_of_judge(judge, client)
-        return cls(client, judge, version, published(client, judge))
+        return cls(client, judge, version, published(client, judge), is_shown=is_shown)
 
     def require_decision(self, models: Sequence[str] = ()) -> None:
         """Refuse to let it decide before its agreement is known.
@@ -151,8 +158,13 @@ class ReadyJudge:
         Raises:
             PreconditionError: why it may not.
         """
-        if why := self._why(models):
-            raise PreconditionError(f"judge {self._judge.name} may not decide: {why}")
+        for why in self.why_undecided(models):
+            raise PreconditionError(why)
+
+    def why_undecided(self, models: Sequence[str] = ()) -> list[str]:
+        """Why it may not decide; nothing where it may."""
+        why = self._why(models)
+        return [f"judge {self._judge.name} may not decide: {why}"] if why else []
 
     def score(self, job_id: str, worst: float | None) -> Document:
         """Scores of a finished evaluation's answers.
@@ -171,7 +183,7 @@ class ReadyJudge:
         rows = read_rows(self._rows(job_id), job_id)
         endpoint = endpoint_of(self._judge, self._version, self._client)
         answers = [answer for row in rows for answer in row.answers]
-        with _progress() as progress:
+        with _progress(is_shown=self._is_shown) as progress:
             labels = label_answers(self._judge, self._version, endpoint, answers, progress)
         figures = judged_figures(self._judge, rows, labels)
         models = sorted(labels.models)
@@ -262,15 +274,16 @@ def _facts(document: Record) -> Iterator[tuple[str, object]]:
 
 
 @contextmanager
-def _progress() -> "Iterator[Any]":
+def _progress(*, is_shown: bool = True) -> "Iterator[Any]":
     console = Console(stderr=True, highlight=False)
+    is_shown = is_shown and console.is_terminal
 
     def progress(done: int, total: int) -> None:
-        if console.is_terminal:
+        if is_shown:
             console.print(f"\r{done:,} of {total:,} answers", end="")
 
     try:
         yield progress
     finally:
-        if console.is_terminal:
+        if is_shown:
             console.print()

@@ -112,11 +112,14 @@ def _run_beside(client: Modelmill, call: "RecipeCall") -> "EndedRun":
 def _print_plan(state: StateFolder, recipe: "Recipe", hourly_rate: float, *, as_json: bool) -> None:
     from modelmill_recipes.plan_recipe import plan_recipe
 
+    from modelmill_cli.commands.judges import ReadyJudge
     from modelmill_cli.plan_table import plan_document, print_plan
     from modelmill_cli.recipe_tokens import BaseTokenCounter
 
     with connect(state) as client:
         plan = plan_recipe(recipe, client, BaseTokenCounter(state, recipe, client))
+        if recipe.judge is not None and recipe.judge.worst is not None:
+            plan.notes += ReadyJudge.of(client, recipe.judge.file).why_undecided()
     if as_json:
         print_json({"name": recipe.name, **plan_document(plan, hourly_rate)})
     else:
@@ -210,10 +213,14 @@ def check(recipe: RecipeFile, as_json: AsJson = False) -> None:
     from modelmill_recipes.recipe import Recipe
     from modelmill_recipes.survey_rows import check_columns
 
+    from modelmill_cli.judging.judge import AnswerJudge
+
     where = {"recipe": str(recipe.resolve())}
     try:
         checked = Recipe.load(recipe)
         check_columns(checked)
+        if checked.judge is not None:
+            AnswerJudge.load(checked.judge.file)
     except InvalidInputError as error:
         if as_json:
             print_json({**where, "errors": [*error.errors]})
