@@ -4,6 +4,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+from modelmill_cli.app import run_app
 from modelmill_cli.demo.journey import Asked, Findings
 from modelmill_cli.demo.report import DemoReport
 from modelmill_cli.recipe_call import EndedRun
@@ -54,6 +56,21 @@ def test_programs_read_the_runs_document_with_the_demos_own_figures(tmp_path: Pa
     assert kept["seconds"] == {"base model": 1.5, "training": 80.0}
     assert kept["answer"] == MEASURED["answer"]
     assert kept["machine"]["processor"]
+
+
+def test_with_json_stdout_is_the_document_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(state: object, options: object, console: Console, *_: object, **__: object) -> Findings:
+        console.print("as it goes")
+        return findings(tmp_path)
+
+    monkeypatch.setattr("modelmill_cli.recipe_call.in_own_stack", run)
+    (state := tmp_path / "state").mkdir()
+    assert run_app(["--state", str(state), "demo", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == json.loads((state / "demo.json").read_text(encoding="utf-8"))
+    assert "as it goes" in shown.err
 
 
 def test_what_is_kept_says_commit_and_load_and_nothing_of_the_run_alone(tmp_path: Path) -> None:

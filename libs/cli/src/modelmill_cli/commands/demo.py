@@ -8,17 +8,18 @@ from rich.console import Console
 
 from modelmill_cli.commands.up import HttpPort
 from modelmill_cli.demo.base import DEMO_FOLDER
+from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.stack import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder, owner_only
 
 
-def demo(context: typer.Context, http_port: HttpPort = 8080) -> None:
+def demo(context: typer.Context, http_port: HttpPort = 8080, as_json: AsJson = False) -> None:
     """Run the demo's recipe: raw rows to a dataset, a fine-tuned model, an int8 build, an answer.
 
     What was done before is kept, as by `mill run`.
     """
     state: StateFolder = context.obj
-    console = Console(highlight=False)
+    console = Console(stderr=as_json, highlight=False)
     if not DEMO_FOLDER.exists():
         raise PreconditionError(f"{DEMO_FOLDER} is missing. Run this in a clone of Modelmill")
     require_all_services()
@@ -42,5 +43,8 @@ def demo(context: typer.Context, http_port: HttpPort = 8080) -> None:
     file = state.path / "demo.json"
     with owner_only():
         report.save(file)
+    if as_json:
+        print_json(report.as_document())
+        return
     report.show(console)
     console.print(f"the figures are in {file}; `mill up` starts it again for `mill chat`")

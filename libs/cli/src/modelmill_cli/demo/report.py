@@ -96,9 +96,9 @@ class DemoReport:
         console.print(f"memory: at most {peak:.2f} GiB resident, all processes summed")
         console.print(f"report: {self.findings.ended.report}", soft_wrap=True)
 
-    def save(self, file: Path) -> None:
-        """Write the same figures as JSON, with the machine they were measured on."""
-        content = {
+    def as_document(self) -> dict[str, Any]:
+        """The same figures for programs, with the machine they were measured on."""
+        return {
             **self.findings.ended.document,
             "seconds": self.findings.seconds,
             "losses": self.findings.losses,
@@ -107,7 +107,10 @@ class DemoReport:
             "peak_resident_bytes": self.peak_bytes,
             "machine": machine_facts(),
         }
-        file.write_text(json.dumps(content, indent=1, ensure_ascii=False))
+
+    def save(self, file: Path) -> None:
+        """Write the document."""
+        file.write_text(json.dumps(self.as_document(), indent=1, ensure_ascii=False))
 
     def _print_trace(self, console: Console, name: str, title: str) -> None:
         spans = last_trace(self.spans_file, name)
