@@ -13,14 +13,15 @@ import pytest
 import pytest_asyncio
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import DATASET_READY, job_state
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_data_prep.main import serve
 from modelmill_data_prep.settings import Settings
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.job_end import job_end
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
@@ -100,16 +101,8 @@ class DataPrep:
         return response
 
     async def ended(self, job_id: str) -> JobState:
-        """The job's last state, once it has one that stays."""
-
-        async def state() -> JobState | None:
-            stored = await self.bus.last(job_state(job_id), JobState)
-            over = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
-            return stored.body if stored and stored.body.status in over else None
-
-        reached = await eventually(state, within=60)
-        assert reached is not None
-        return reached
+        """The job's last state, once it has one that stays and its dataset is announced."""
+        return await job_end(self.bus, job_id, within=60)
 
     async def announced(self) -> DatasetReady:
         """The last dataset.ready; it follows the success of its job by a moment."""

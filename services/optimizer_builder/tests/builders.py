@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_registry.store import FolderStore
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.job_end import job_end
 from safetensors.numpy import save_file
 
 TENANT = "acme"
@@ -95,16 +95,8 @@ class World:
         return model
 
     async def ended(self, job_id: str, *, within: float = 200) -> JobState:
-        """The job's terminal state."""
-
-        async def state() -> JobState | None:
-            stored = await self.bus.last(job_state(job_id), JobState)
-            over = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
-            return stored.body if stored and stored.body.status in over else None
-
-        reached = await eventually(state, within=within)
-        assert reached is not None
-        return reached
+        """The job's terminal state, once its build is announced."""
+        return await job_end(self.bus, job_id, within=within)
 
 
 def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> ModelReady:

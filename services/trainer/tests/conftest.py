@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import pytest_asyncio
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
@@ -24,11 +24,11 @@ from modelmill_bus.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.job_end import job_end
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
-from modelmill_testkit.waiting import eventually
 from modelmill_token_files.token_file import TrainingOrder
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
@@ -194,15 +194,8 @@ class Trainer:
         return stored.body if stored else JobState()
 
     async def ended(self, job_id: str) -> JobState:
-        """The job's last state, once it has one that stays."""
-
-        async def final() -> JobState | None:
-            state = await self.state(job_id)
-            return state if state.status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED) else None
-
-        reached = await eventually(final, within=100)
-        assert reached is not None
-        return reached
+        """The job's last state, once it has one that stays and its version is announced."""
+        return await job_end(self.bus, job_id, within=100)
 
     async def announced(self, job_id: str) -> list[ModelReady]:
         """Every model.ready of a job that the stream holds."""

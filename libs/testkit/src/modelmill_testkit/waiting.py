@@ -3,9 +3,17 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
+
+
+@overload
+async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = 10.0) -> T: ...
+
+
+@overload
+async def eventually(condition: Callable[[], T], *, within: float = 10.0) -> T: ...
 
 
 async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0) -> T:
