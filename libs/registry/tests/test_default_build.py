@@ -2,7 +2,7 @@
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_registry.default_build import default_build_of, is_slower
+from modelmill_registry.default_build import default_build_of, is_held_back, is_lossy, is_slower
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,22 @@ def test_a_build_is_slower_by_what_its_own_checks_measured(
     figures: dict[str, float], slower: bool
 ) -> None:
     assert is_slower(ModelReady(metrics=figures)) == slower
+
+
+@pytest.mark.parametrize(
+    ("figures", "lossy"),
+    [
+        ({}, False),
+        ({"accuracy_loss": 0.5}, False),
+        ({"accuracy_loss": 0.02, "accuracy_loss_allowed": 0.02}, False),
+        ({"accuracy_loss": 0.021, "accuracy_loss_allowed": 0.02}, True),
+        ({"accuracy_loss": -0.1, "accuracy_loss_allowed": 0.0}, False),
+    ],
+)
+def test_a_build_is_lossy_when_it_loses_more_than_its_order_allowed(
+    figures: dict[str, float], lossy: bool
+) -> None:
+    build = ModelReady(metrics=figures)
+
+    assert is_lossy(build) == is_held_back(build) == lossy
+    assert is_held_back(ModelReady(metrics=figures | {"speedup_high": 0.9}))

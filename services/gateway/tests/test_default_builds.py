@@ -28,6 +28,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 QUESTION = [{"role": "user", "content": "hello"}]
 FAST = {"speedup": 1.6, "speedup_high": 1.8}
 SLOW = {"speedup": 0.5, "speedup_high": 0.6}
+LOSSY = FAST | {"accuracy_loss": 0.05, "accuracy_loss_allowed": 0.02}
 NOISY = {"speedup": 0.9, "speedup_high": 1.1}
 
 
@@ -153,6 +154,29 @@ async def test_a_build_serves_its_name_unless_it_is_slower_than_its_source(
     moved = await tuned.client.put("/v1/aliases/mine", json={"version_id": tuned.version_id})
     assert asked.json()["system_fingerprint"] == build
     assert moved.json()["version_id"] == served
+
+
+async def test_no_name_and_no_alias_means_a_build_that_loses_more_than_allowed(tuned: Tuned):
+    await tuned.default_build(FAST)
+    better = await tuned.answers_by()
+    lossy = f"mv-{uuid.uuid4().hex}"
+    await tuned.build(lossy, LOSSY)
+    await eventually(lambda: tuned.is_known(lossy))
+    variants = [{"name": "a", "version_id": lossy, "weight": 1.0}]
+
+    moved = await tuned.client.put("/v1/aliases/mine", json={"version_id": tuned.version_id})
+    refused = await tuned.client.put("/v1/aliases/mine", json={"version_id": lossy})
+    split = await tuned.client.put("/v1/aliases/mine", json={"variants": variants})
+
+    assert moved.json()["version_id"] == better
+    for answer in (refused, split):
+        assert answer.status_code == 400, answer.text
+        assert "loses more than its order allowed" in answer.json()["error"]["message"]
+        assert tuned.version_id in answer.json()["error"]["message"]
+    assert (await tuned.view(lossy))["loses_too_much"] is True
+    assert (await tuned.view(better))["loses_too_much"] is False
+    assert (await tuned.view(tuned.version_id))["loses_too_much"] is None
+    assert (await tuned.chat(lossy)).json()["system_fingerprint"] == lossy
 
 
 @pytest.mark.parametrize("end", [JOB_STATUS_FAILED, JOB_STATUS_CANCELLED])

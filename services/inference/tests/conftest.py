@@ -42,6 +42,15 @@ def openvino_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def openvino_int4_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(
+        tmp_path_factory.getbasetemp(),
+        "tiny-openvino-int4",
+        lambda folder: make_tiny_openvino(llama_folder, folder, bits=4),
+    )
+
+
+@pytest.fixture(scope="session")
 def tokenizer(llama_folder: Path) -> ChatTokenizer:
     return ChatTokenizer.load(llama_folder)
 

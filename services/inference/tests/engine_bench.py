@@ -93,6 +93,10 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    "openvino-int4": EngineUnderTest(
+        lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
+        "openvino_int4_folder",
+    ),
     # At the server that `make triton-test` has started.
     "triton": EngineUnderTest(
         lambda: TritonKind(
@@ -116,7 +120,7 @@ ENGINES = {
 
 def engines_to_test() -> list[str]:
     """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,transformers").split(",")
+    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,openvino-int4,transformers").split(",")
 
 
 @asynccontextmanager

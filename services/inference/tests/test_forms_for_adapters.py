@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from modelmill_inference.find_engine import FindEngine
 
 from .fakes import FakeKind, FakeModels
 
 ADAPTED_AT = 100
 SLOW = {"speedup_high": 0.6}
+LOSSY = {"accuracy_loss": 0.05, "accuracy_loss_allowed": 0.02}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def weights(kinds: list[Adapts], *builds: tuple[str, int, dict[str, float]]) -> 
         ([("mv-early", 10, {}), ("mv-late", 200, {})], "mv-early"),
         ([("mv-slow", 10, SLOW)], "mv-base"),
         ([("mv-early", 10, {}), ("mv-slow", 20, SLOW)], "mv-early"),
+        ([("mv-early", 10, {}), ("mv-lossy", 20, LOSSY)], "mv-early"),
     ],
 )
 def test_later_and_slower_builds_change_nothing(
@@ -67,3 +70,11 @@ def test_where_nothing_else_can_be_adapted_the_first_later_build_is() -> None:
 
     assert weights([BUILDS], *late) == "mv-late"
     assert weights([BUILDS], ("mv-slow", 10, SLOW)) == "mv-slow"
+
+
+def test_no_adapter_runs_on_a_build_whose_layers_were_scaled_by_calibration() -> None:
+    openvino = OpenVinoKind(PipelineOptions())
+
+    assert openvino.can_adapt("openvino-int8")
+    assert openvino.can_run("openvino-int4")
+    assert not openvino.can_adapt("openvino-int4")

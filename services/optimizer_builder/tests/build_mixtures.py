@@ -16,11 +16,11 @@ forbid_telemetry()
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import (  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_export import (  # noqa: E402
     MODEL_FILE,
-    OpenVinoInt8,
     export_bf16,
 )
+from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel  # noqa: E402
 from modelmill_optimizer_builder.domain.build_plan import (  # noqa: E402
     NotExportableError,

@@ -79,10 +79,16 @@ class World:
     bus: Bus
     scratch: Path
 
-    async def add_dataset(self, dataset_id: str, rows: Sequence[object]) -> DatasetReady:
+    async def add_dataset(
+        self, dataset_id: str, rows: Sequence[object], training: Sequence[object] = ()
+    ) -> DatasetReady:
+        """A dataset with these test rows, and training rows if there are any."""
         folder = self.scratch / dataset_id
         folder.mkdir(parents=True)
-        (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for split, its_rows in (("test", rows), ("train", training)):
+            if its_rows:
+                lines = "".join(json.dumps(row) + "\n" for row in its_rows)
+                (folder / f"{split}.jsonl").write_text(lines)
         manifest = self.store.commit(
             folder, kind="dataset", form="chat-jsonl", attributes={"choices": list(CHOICES)}
         )

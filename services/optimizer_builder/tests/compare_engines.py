@@ -22,11 +22,11 @@ import torch  # noqa: E402
 from modelmill_evaluation.choices import ChoiceQuestion, choice_questions  # noqa: E402
 from modelmill_optimizer_builder.adapters import openvino_scorer  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import (  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_export import (  # noqa: E402
     MODEL_FILE,
     export_bf16,
-    quantise_weights,
 )
+from modelmill_optimizer_builder.adapters.openvino_int8 import quantise_weights  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_parity import EXACT  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from peft import PeftModel  # noqa: E402

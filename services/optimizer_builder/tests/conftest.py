@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested, JobState
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
@@ -54,6 +54,10 @@ class Story:
     """Messages on MODELS when all was done."""
     lossy: JobState
     """End of a build that was scored only on rows that the first one had lost."""
+    int4: ModelReady
+    """A build with int4 weights, scored on rows that its bf16 reference answers correctly."""
+    int4_manifest: Manifest
+    int4_folder: Path
     edited: JobState
     """End of a build from an adapter whose chat template was changed after its training."""
     was_healthy: bool
@@ -94,6 +98,12 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
         job_id = await _order(service.address, source.version_id, lossy.dataset_id)
         ended = await world.ended(job_id)
+        right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
+        int4_id = await _order(
+            service.address, source.version_id, right.dataset_id, form="openvino-int4"
+        )
+        int4_ended = await world.ended(int4_id)
+        int4 = await _announced(bus, int4_ended)
         edited = await _announce_edited(world, source, adapter, folder)
         edited_id = await _order(service.address, edited.version_id, "")
         edited_ended = await world.ended(edited_id)
@@ -111,6 +121,9 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
             lossy=ended,
+            int4=int4,
+            int4_manifest=world.store.manifest(int4.digest),
+            int4_folder=world.store.materialise(int4.digest),
             edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
@@ -161,6 +174,20 @@ def _lost_rows(evaluation: dict[str, Any]) -> list[object]:
     return lost
 
 
+def _right_rows(evaluation: dict[str, Any]) -> list[object]:
+    """Rows that the reference answers correctly, so that every error of a build is a loss."""
+    answers = zip(make_rows(ROWS), evaluation["bf16"]["correct"], strict=True)
+    return [row for row, correct in answers if correct]
+
+
+async def _announced(bus: Bus, ended: JobState) -> ModelReady:
+    """The version that came of a job."""
+    assert ended.status == JOB_STATUS_SUCCEEDED, ended.error
+    found = [stored.body async for stored in bus.replay([MODEL_READY])]
+    [version] = [model for model in found if model.version_id == ended.result.version_id]
+    return version
+
+
 def _write_tuned_evaluation(adapter: Path) -> None:
     """An evaluation by the trainer with every row correct, which no random model reaches."""
     record = {
@@ -177,10 +204,10 @@ async def _build_of(bus: Bus, source: ModelReady) -> ModelReady | None:
     return stored.body if stored is not None and is_it and stored.body.form != "adapter" else None
 
 
-async def _order(address: str, version_id: str, dataset_id: str) -> str:
-    spec = pb.BuildSpec(
-        source_version_id=version_id, target_form="openvino-int8", dataset_id=dataset_id
-    )
+async def _order(
+    address: str, version_id: str, dataset_id: str, *, form: str = "openvino-int8"
+) -> str:
+    spec = pb.BuildSpec(source_version_id=version_id, target_form=form, dataset_id=dataset_id)
     async with open_channel(address, SECRET) as channel:
         stub = pb_grpc.OptimizerBuilderServiceStub(channel)
         request = pb.CreateBuildRequest(tenant=TENANT, requested_by="tester", spec=spec)

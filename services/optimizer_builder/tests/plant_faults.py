@@ -19,8 +19,10 @@ from modelmill_evaluation.parity.goldens import ParityError  # noqa: E402
 from modelmill_evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
 from modelmill_optimizer_builder.adapters.merge_check import check_merge  # noqa: E402
+from modelmill_optimizer_builder.adapters.merge_source import merge_source  # noqa: E402
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from modelmill_optimizer_builder.adapters.openvino_int8 import check_built, merge_source  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_build import check_built  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_tokenizer import write_tokenizer  # noqa: E402
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402
 from modelmill_testkit.models import make_other_openvino  # noqa: E402
@@ -40,7 +42,8 @@ def verdict(check: Callable[[], object]) -> list[str]:
 
 def verdict_on(build: Path) -> list[str]:
     no_generator: Any = None  # the goldens lie in the build
-    return verdict(lambda: check_built(GoldenCheck(Source(build, None), no_generator, 512), build))
+    goldens = GoldenCheck(Source(build, None), no_generator, 512)
+    return verdict(lambda: check_built(goldens, build, OpenVinoInt8.form))
 
 
 def merged_in(dtype: torch.dtype, base: Path, adapter: Path) -> MergedModel:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
+from modelmill_registry.default_build import is_lossy
 
 from .builders import run_script
 from .conftest import ROWS, Story
@@ -174,8 +175,45 @@ def test_a_build_that_loses_too_much_accuracy_is_refused_with_both_accuracies(st
     assert "100.0%" in error.message
     assert "max_accuracy_loss" in error.remedy
     assert story.lossy.failures == 0, "it was tried again, although nothing would change"
-    # The import, the adapter twice, one build, the edited adapter.
-    assert story.announced == 5
+    # The import, the adapter twice, an int8 and an int4 build, the edited adapter.
+    assert story.announced == 6
+
+
+def test_an_int4_build_that_loses_too_much_is_stored_and_marked(story: Story) -> None:
+    metrics = dict(story.int4.metrics)
+
+    assert story.int4.form == story.int4_manifest.form == "openvino-int4"
+    assert story.int4.parent_version_id == story.source.version_id
+    assert metrics["accuracy_source"] == 1
+    assert metrics["accuracy_loss"] > metrics["accuracy_loss_allowed"] == 0.02
+    assert metrics["accuracy_loss_low"] <= metrics["accuracy_loss"] <= metrics["accuracy_loss_high"]
+    assert is_lossy(story.int4)
+    assert not is_lossy(story.build)
+    assert "## Loses more than allowed" in (story.int4_folder / "README.md").read_text()
+
+
+def test_the_manifest_of_an_int4_build_says_how_it_was_made(story: Story) -> None:
+    method = story.int4_manifest.attributes["method"]
+    calibration = method["calibration"]
+
+    assert method["form"] == "openvino-int4"
+    assert (method["group_size"], method["ratio"]) == (32, 1.0)
+    assert "AWQ and scale estimation" in method["scales"]
+    assert calibration["digest"].startswith("sha256:")
+    assert calibration["training_rows"] == 40
+    assert 0 < calibration["samples_of_training_rows"] < calibration["samples"]
+    assert sorted(story.int4_manifest.made_from) == ["base", "dataset", "source"]
+    [built] = story.int4_manifest.attributes["parity"]["forms"]
+    assert built["form"] == "openvino-int4, as served"
+    assert story.int4_manifest.attributes["parity"]["prompt_ids"] == "identical"
+
+
+def test_an_int4_build_has_the_files_of_an_int8_build_and_smaller_weights(story: Story) -> None:
+    int4 = {entry.path: entry.size for entry in story.int4_manifest.files}
+    int8 = {entry.path: entry.size for entry in story.manifest.files}
+
+    assert set(int4) == set(int8)
+    assert int4["openvino_model.bin"] < 0.85 * int8["openvino_model.bin"]
 
 
 def test_the_service_loads_no_torch_answers_health_and_stops_cleanly(

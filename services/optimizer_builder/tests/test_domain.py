@@ -41,8 +41,8 @@ def test_every_error_of_a_spec_is_listed() -> None:
         "target_form",
         "max_accuracy_loss",
     ]
-    assert source_errors(version("openvino-int8")) != []
-    assert source_errors(version("adapter")) == []
+    assert source_errors(version("openvino-int8"), "openvino-int8") != []
+    assert source_errors(version("adapter"), "openvino-int8") == []
 
 
 def test_a_loss_at_the_limit_passes_and_one_row_more_is_refused() -> None:

@@ -2,20 +2,28 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_evaluation.choices import ChoiceQuestion
+from modelmill_optimizer_builder.domain.build_plan import NotSmallerError
+from modelmill_optimizer_builder.domain.calibration import SAMPLES, Calibration
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
+from modelmill_registry.default_build import is_lossy
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.hostile_models import HOSTILE
 from modelmill_tokenization.bounded import LimitError
+from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from .builders import CHOICES, make_rows
 
 pytestmark = pytest.mark.tier("test")
+
+TRAINING_SEED = 3
 
 
 class DecidedForm:
@@ -24,6 +32,8 @@ class DecidedForm:
     names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
     reference_bytes = 200
     built_bytes = 100
+    weights_bytes = 90
+    method: Mapping[str, Any] = {"weights": "int8"}
     context_tokens = 512
     parity: Mapping[str, Any] = {"goldens": 5}
     parity_figures: Mapping[str, float] = {"parity_greedy_agreement": 0.9}
@@ -32,6 +42,7 @@ class DecidedForm:
         self._right = right
         self.measured = False
         self.prompts: Sequence[Sequence[int]] = ()
+        self.calibration: Calibration | None = None
 
     def make(
         self,
@@ -40,8 +51,10 @@ class DecidedForm:
         scratch: Path,
         target: Path,
         report: Report,
+        calibration: Calibration | None = None,
     ) -> "DecidedForm":
         target.mkdir(parents=True)
+        self.calibration = calibration
         self.prompts = prompts
         return self
 
@@ -62,6 +75,8 @@ def order(base: Path, root: Path, **changes: Any) -> BuildOrder:
     dataset.mkdir()
     lines = [json.dumps(row) for row in make_rows(20)]
     (dataset / "test.jsonl").write_text("\n".join(lines) + "\n")
+    trained = [json.dumps(row) for row in make_rows(20, seed=TRAINING_SEED)]
+    (dataset / "train.jsonl").write_text("\n".join(trained) + "\n")
     return BuildOrder(
         **{
             "form": "openvino-int8",
@@ -105,6 +120,87 @@ def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(
 
     assert not form.measured
     assert not (tmp_path / "build" / "evaluation.json").exists()
+
+
+def test_an_int4_build_that_loses_too_much_is_kept_and_known_by_its_figures(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=17)
+
+    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path, form="openvino-int4")).figures
+
+    assert form.measured
+    assert figures["accuracy_loss"] == pytest.approx(0.15)
+    assert figures["accuracy_loss_low"] < figures["accuracy_loss"] < figures["accuracy_loss_high"]
+    assert is_lossy(ModelReady(metrics=figures))
+
+
+def test_a_build_whose_weights_are_no_smaller_than_in_bf16_is_refused(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+    form.weights_bytes = form.reference_bytes
+
+    with pytest.raises(NotSmallerError, match="200 bytes"):
+        MakeBuild(form, silent)(order(tiny_base, tmp_path))
+
+    assert not form.measured
+
+
+def test_int4_is_calibrated_on_training_rows_and_general_text_and_never_on_test_rows(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form, again = DecidedForm(right=20), DecidedForm(right=20)
+    wanted = order(tiny_base, tmp_path, form="openvino-int4")
+    MakeBuild(form, silent)(wanted)
+    (tmp_path / "dataset" / "test.jsonl").write_text(json.dumps(make_rows(1, seed=9)[0]) + "\n")
+    MakeBuild(again, silent)(replace(wanted, target=tmp_path / "again"))
+
+    assert form.calibration is not None
+    assert again.calibration == form.calibration, "it depends on test rows"
+    assert form.calibration.training_rows == 20
+    assert 0 < form.calibration.from_training < SAMPLES == len(form.calibration.samples)
+    read = ChatTokenizer.load(tiny_base).decode(
+        [token for sample in form.calibration.samples[:1] for token in sample]
+    )
+    first = make_rows(20, seed=TRAINING_SEED)[0]["messages"]
+    assert isinstance(first, list)
+    assert first[0]["content"] in read
+
+
+def test_int4_without_a_dataset_is_calibrated_on_general_text_alone(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+
+    MakeBuild(form, silent)(order(tiny_base, tmp_path, form="openvino-int4", dataset=None))
+
+    assert form.calibration is not None
+    assert form.calibration.training_rows == form.calibration.from_training == 0
+    assert len(form.calibration.samples) == SAMPLES
+    assert len(set(form.calibration.samples)) == SAMPLES
+
+
+@pytest.mark.parametrize("lines", ["", "{}"])
+def test_int4_of_a_dataset_without_training_rows_is_refused_before_the_build(
+    tiny_base: Path, tmp_path: Path, lines: str
+) -> None:
+    form = DecidedForm(right=20)
+    wanted = order(tiny_base, tmp_path, form="openvino-int4")
+    (tmp_path / "dataset" / "train.jsonl").write_text(lines)
+
+    with pytest.raises(InvalidInputError, match="no training rows to calibrate with"):
+        MakeBuild(form, silent)(wanted)
+
+    assert not form.prompts
+
+
+def test_int8_reads_no_training_rows(tiny_base: Path, tmp_path: Path) -> None:
+    form = DecidedForm(right=20)
+
+    MakeBuild(form, silent)(order(tiny_base, tmp_path))
+
+    assert form.calibration is None
 
 
 def test_at_most_max_rows_are_scored(tiny_base: Path, tmp_path: Path) -> None:

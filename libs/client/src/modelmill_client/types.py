@@ -699,6 +699,7 @@ class ModelVersion(TypedDict):
     context_tokens: int
     metrics: dict[str, float]
     slower_than_source: bool | None
+    loses_too_much: bool | None
     serving_version_id: str | None
     capabilities: Capabilities | None
     loading: Loading | None
@@ -785,13 +786,16 @@ class OptimizationBody(TypedDict):
     Alias, version id or name; a build stands for what it was made from.
     """
     target_form: NotRequired[str]
+    """
+    Form to build: openvino-int8 or openvino-int4.
+    """
     dataset_id: NotRequired[str]
     """
-    Dataset whose test split scores the model before and after.
+    Dataset whose test split scores the model, and whose train split calibrates int4.
     """
     max_accuracy_loss: NotRequired[float]
     """
-    Largest accepted loss of accuracy; a build that loses more is refused. 0 means 0.02.
+    Largest accepted loss of accuracy; 0 means 0.02. More fails the build, or marks int4.
     """
     max_rows: NotRequired[int]
     """

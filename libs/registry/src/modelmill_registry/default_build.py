@@ -1,4 +1,4 @@
-"""Default build of a trained version, and when a build is too slow to serve.
+"""Default build of a trained version, and when a build is too slow or too lossy to serve.
 
 Its ids follow from the version's, so that whoever knows the version can tell what is decided.
 """
@@ -12,6 +12,8 @@ FORM = "openvino-int8"
 SOURCE_FORMS = ("adapter", "safetensors")
 UNMERGED_METHODS = ("prefix", "prompt")
 """What they train stands before every text and is no change of weights: no build can hold it."""
+ALLOWED = "_allowed"
+"""Ends the name of a metric that is the limit of the metric named before it."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,15 @@ def is_slower(build: ModelReady) -> bool:
     figures = build.metrics
     highest = figures["speedup_high"] if "speedup_high" in figures else figures.get("speedup", 1.0)
     return bool(highest < 1.0)
+
+
+def is_lossy(build: ModelReady) -> bool:
+    """Whether it loses more than its order allowed, by what its own checks measured."""
+    figures = build.metrics
+    limits = [name for name in figures if name.endswith(ALLOWED)]
+    return any(figures.get(name.removesuffix(ALLOWED), 0.0) > figures[name] for name in limits)
+
+
+def is_held_back(build: ModelReady) -> bool:
+    """Whether no name is served by it: it answers only who asks for its id."""
+    return is_slower(build) or is_lossy(build)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelmill_registry.default_build import ALLOWED
+
 CARD = "README.md"
 LIBRARIES = {"adapter": "peft", "safetensors": "transformers"}
 """By form; another form is of the library that begins its name."""
@@ -73,6 +75,8 @@ def model_card(facts: CardFacts) -> str:
         _data(facts),
         _training(facts),
         _speed(facts),
+        _loss(facts),
+        _method(facts),
         _evaluation(facts),
         _parity(facts),
         _not_measured(facts),
@@ -173,6 +177,33 @@ def _speed(facts: CardFacts) -> str:
         f"At {facts.figures['speedup']:.2f} times the source's tokens per second, and slower in "
         "every round. No name is served by this build; it answers who asks for its version id.",
     )
+
+
+def _loss(facts: CardFacts) -> str:
+    """A warning, where a build loses more than its order allowed."""
+    figures = facts.figures
+    limited = [name.removesuffix(ALLOWED) for name in figures if name.endswith(ALLOWED)]
+    over = [
+        f"{name.replace('_', ' ')} {figures[name]:.1%}, allowed {figures[name + ALLOWED]:.1%}"
+        for name in limited
+        if figures[name] > figures[name + ALLOWED]
+    ]
+    if not over:
+        return ""
+    return _section(
+        "Loses more than allowed",
+        f"Measured: {'; '.join(over)}. No name is served by this build, and no alias may name it; "
+        "it answers who asks for its version id.",
+    )
+
+
+def _method(facts: CardFacts) -> str:
+    """How the weights of a build were made."""
+    method = dict(facts.attributes.get("method") or {})
+    calibration = method.pop("calibration", {})
+    rows = [(name.replace("_", " "), str(value)) for name, value in method.items()]
+    rows += [(f"calibration: {name.replace('_', ' ')}", str(v)) for name, v in calibration.items()]
+    return _section("Method", _table(("", ""), rows))
 
 
 def _evaluation(facts: CardFacts) -> str:

@@ -1,13 +1,14 @@
 """Child of `modelmill_testkit.models.make_tiny_openvino`: `python -m
-modelmill_testkit._build_tiny_openvino IN OUT`."""
+modelmill_testkit._build_tiny_openvino IN OUT BITS`."""
 
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def build(source: Path, folder: Path) -> None:
-    """Export to int8 with the tokenizer as OpenVINO models beside it.
+def build(source: Path, folder: Path, bits: int) -> None:
+    """Export to int8 or int4 with the tokenizer as OpenVINO models beside it.
 
     Raises:
         FileNotFoundError: `source` is no model folder; said before the slow imports.
@@ -16,11 +17,15 @@ def build(source: Path, folder: Path) -> None:
         raise FileNotFoundError(f"no config.json in {source}")
     import openvino
     from openvino_tokenizers import convert_tokenizer
-    from optimum.intel.openvino import OVModelForCausalLM
+    from optimum.intel.openvino import OVModelForCausalLM, OVWeightQuantizationConfig
     from transformers import AutoTokenizer
 
+    weights: dict[str, Any] = {"load_in_8bit": True}
+    if bits == 4:
+        grouped = OVWeightQuantizationConfig(bits=4, sym=False, group_size=32, ratio=1.0)
+        weights = {"quantization_config": grouped}
     model = OVModelForCausalLM.from_pretrained(
-        source, export=True, compile=False, load_in_8bit=True, local_files_only=True
+        source, export=True, compile=False, local_files_only=True, **weights
     )
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
@@ -37,4 +42,4 @@ def build(source: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    build(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

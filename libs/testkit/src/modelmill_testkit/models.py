@@ -118,8 +118,11 @@ def write_tiny_tokenizer(
     return int(tokenizer.get_vocab_size())
 
 
-def make_tiny_openvino(source: Path, folder: Path) -> Path:
-    """Write the OpenVINO int8 build of a Hugging Face folder, tokenizer models included.
+def make_tiny_openvino(source: Path, folder: Path, *, bits: int = 8) -> Path:
+    """Write the OpenVINO build of a Hugging Face folder, tokenizer models included.
+
+    Args:
+        bits: Of its weights: 8, or 4 in groups of 32.
 
     Runs in a process of its own (about 15 s): the caller imports neither torch nor OpenVINO.
 
@@ -133,6 +136,7 @@ def make_tiny_openvino(source: Path, folder: Path) -> Path:
         "modelmill_testkit._build_tiny_openvino",
         str(source),
         str(folder),
+        str(bits),
     ]
     built = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
     if built.returncode:

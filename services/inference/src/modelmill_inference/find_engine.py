@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.default_build import is_slower
+from modelmill_registry.default_build import is_held_back
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_inference.engine import EngineKind
@@ -30,13 +30,13 @@ def base_forms_for(
 ) -> Sequence[ModelReady]:
     """Forms of the base that an adapter may run on, best first; later builds do not change it.
 
-    First the newest build of the base at the adapter's announcement, unless it is slower; then the
-    base itself. Later builds, oldest first, and slower ones are used only if nothing else works.
+    First the newest build of the base at the adapter's announcement, unless it is held back; then
+    the base itself. Later builds, oldest first, and those held back only if nothing else works.
     """
-    usual = [each for each in builds if not is_slower(each)]
+    usual = [each for each in builds if not is_held_back(each)]
     before = [each for each in usual if _seconds(each) <= _seconds(adapter)]
     later = [each for each in reversed(usual) if each not in before]
-    return [*before, base, *later, *(each for each in builds if is_slower(each))]
+    return [*before, base, *later, *(each for each in builds if is_held_back(each))]
 
 
 def _seconds(version: ModelReady) -> float:

@@ -20,7 +20,7 @@ from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_car
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_optimizer_builder.domain.build_plan import ADAPTER
+from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
 
 CHILD = "modelmill_optimizer_builder.child"
 CHILD_ENVIRONMENT = {
@@ -91,6 +91,7 @@ class BuildModel:
         attributes = {
             "context_tokens": context_tokens,
             "measurements": figures,
+            "method": {"form": spec.target_form, **made["method"]},
             "parity": made["parity"],
         }
         manifest = await asyncio.to_thread(
@@ -169,6 +170,7 @@ class BuildModel:
         source_folder = self._store.materialise(inputs.source.digest)
         is_adapter = inputs.source.form == ADAPTER
         base = self._store.materialise(inputs.base_digest) if is_adapter else source_folder
+        refuse_architecture(spec.target_form, base)
         dataset = inputs.dataset
         folder = None if dataset is None else self._store.materialise(dataset.digest)
         # The trainer's results are comparable only if they are about the same rows.
@@ -185,6 +187,25 @@ class BuildModel:
             "max_accuracy_loss": spec.max_accuracy_loss,
             "tuned": str(tuned) if comparable else None,
         }
+
+
+def refuse_architecture(form: str, base: Path) -> None:
+    """Refuse, before any work, a base whose architecture the form cannot do.
+
+    Raises:
+        JobFailed: UNSUPPORTED_ARCHITECTURE; names form and architecture.
+    """
+    try:
+        config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # the child says what is wrong with the folder
+    reason = form_named(form).refusal(config)
+    if reason:
+        raise JobFailed(
+            "UNSUPPORTED_ARCHITECTURE",
+            reason,
+            "Order another form, or serve the source itself: the transformers engine runs it.",
+        )
 
 
 def _announcement(

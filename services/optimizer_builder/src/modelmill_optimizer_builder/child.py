@@ -4,6 +4,7 @@ Only this process loads torch and OpenVINO.
 """
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,21 @@ from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from modelmill_optimizer_builder.domain.build_plan import (
-    OPENVINO_INT8,
     NotExportableError,
     NotMergeableError,
+    NotSmallerError,
 )
+from modelmill_optimizer_builder.domain.forms import form_named
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
-MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "check": 300.0}
+MAX_SILENCE_SECONDS = {
+    "merge": 900.0,
+    "export": 1800.0,
+    "quantise": 900.0,
+    "calibrate": 7200.0,
+    "check": 300.0,
+}
 """For phases that are one library call; the others report every row or round."""
 STEP_SILENCE_SECONDS = 120.0
 SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it on its base."
@@ -30,7 +38,7 @@ SERVE_SOURCE = "Serve the source itself: the transformers engine runs it."
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
-    """Make the build of `port.request`; returns `figures`, and `parity` for the manifest."""
+    """Make the build of `port.request`; `parity` and `method` are for the manifest."""
 
     def report(phase: str, done: int, total: int, unit: str) -> None:
         if port.stop_requested:
@@ -59,23 +67,28 @@ def main(port: ChildPort) -> Mapping[str, Any]:
         raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
     except NotExportableError as error:
         raise ChildFailure("NOT_EXPORTABLE", str(error), SERVE_SOURCE) from error
+    except NotSmallerError as error:
+        raise ChildFailure("NOT_SMALLER", str(error), SERVE_SOURCE) from error
     except ParityError as error:
         raise ChildFailure(error.code, error.message, error.remedy) from error
     except (InvalidInputError, LimitError) as error:
         raise ChildFailure(
             error.reason, error.message, "Correct the dataset, or import the model again."
         ) from error
-    return {"figures": result.figures, "parity": result.parity}
+    return {"figures": result.figures, "parity": result.parity, "method": result.method}
 
 
 def load_form(name: str) -> TargetForm:
-    """The builder of a form; imports only that form's libraries."""
-    if name == OPENVINO_INT8:
-        with uncollected():
-            from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
+    """The builder of a form; imports only that form's libraries.
 
-        return OpenVinoInt8()
-    raise ChildFailure("UNKNOWN_FORM", f"form {name!r} is unknown", "Use a known form.")
+    Raises:
+        InvalidInputError: There is no such form.
+    """
+    module, _, builder = form_named(name).builder.partition(":")
+    with uncollected():
+        loaded = import_module(f"modelmill_optimizer_builder.adapters.{module}")
+    form: TargetForm = getattr(loaded, builder)()
+    return form
 
 
 def _order(port: ChildPort) -> BuildOrder:

@@ -11,13 +11,12 @@ from modelmill_registry.default_build import UNMERGED_METHODS
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 from modelmill_optimizer_builder.domain.build_plan import (
-    ADAPTER,
     DEFAULT_MAX_ACCURACY_LOSS,
     SourceVersion,
-    build_needs,
     source_errors,
     spec_errors,
 )
+from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
 
 
 class CreateBuild:
@@ -54,7 +53,7 @@ class CreateBuild:
             idempotency_key=idempotency_key,
             spec=with_defaults(spec),
             priority=priority,
-            needs=build_needs(await self._weights_bytes(tenant, source)),
+            needs=form_named(spec.target_form).needs(await self._weights_bytes(tenant, source)),
         )
 
     async def _weights_bytes(self, tenant: str, source: ModelReady) -> int:
@@ -81,7 +80,7 @@ class CreateBuild:
         if spec.source_version_id:
             try:
                 source = await self._version(tenant, spec.source_version_id)
-                errors += source_errors(version_of(source))
+                errors += source_errors(version_of(source), spec.target_form)
             except NotFoundError as error:
                 missing.append(error.message)
         if spec.dataset_id:

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from modelmill_evaluation.choices import ChoiceQuestion, answer_questions, choice_questions
+from modelmill_registry.default_build import ALLOWED
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
+from modelmill_optimizer_builder.domain.build_plan import refuse_larger
+from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.forms import form_named
 from modelmill_optimizer_builder.domain.quality import (
     TUNED,
     compare,
@@ -21,6 +25,7 @@ from modelmill_optimizer_builder.domain.quality import (
     speed_figures,
     tuned_answers,
 )
+from modelmill_optimizer_builder.read_calibration import read_calibration
 
 Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]
@@ -88,6 +93,10 @@ class BuildPair(Protocol):
     """Size of the bf16 weights as safetensors."""
     built_bytes: int
     """Size of the build's model files."""
+    weights_bytes: int
+    """Of its weights alone."""
+    method: Mapping[str, Any]
+    """How its weights were made, for the manifest."""
     context_tokens: int
     parity: Mapping[str, Any]
     """Parity record for the manifest; see `modelmill_evaluation.parity`."""
@@ -107,7 +116,7 @@ class BuildPair(Protocol):
 
 
 class TargetForm(Protocol):
-    """Builder of one target form. Each is one module in `adapters`."""
+    """Builder of one target form: one module in `adapters`, and an entry in `domain.forms`."""
 
     def make(
         self,
@@ -116,8 +125,12 @@ class TargetForm(Protocol):
         scratch: Path,
         target: Path,
         report: Report,
+        calibration: Calibration | None = None,
     ) -> BuildPair:
         """Write the build to `target` and its reference to `scratch`, and verify that they agree.
+
+        Args:
+            calibration: Of forms that are calibrated.
 
         Raises:
             ParityError: The build is not the same model; the code names the fault.
@@ -126,10 +139,11 @@ class TargetForm(Protocol):
 
 @dataclass(frozen=True)
 class Result:
-    """Metrics and parity record of a build."""
+    """Metrics, parity record and method of a build."""
 
     figures: dict[str, float]
     parity: dict[str, Any]
+    method: dict[str, Any]
 
 
 class MakeBuild:
@@ -144,14 +158,21 @@ class MakeBuild:
 
         Raises:
             ParityError: The build is not the same model.
-            QualityLossError: It loses more accuracy than allowed.
+            NotSmallerError: Its weights are no smaller than in bf16.
+            QualityLossError: It loses more accuracy than allowed, and its form keeps none such.
             InvalidInputError: The source's tokenizer or the dataset cannot be read.
             LimitError: The tokenizer or chat template exceeded a time or memory limit.
         """
         tokenizer = BoundedTokenizer.load(order.source.tokenizer)
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
-        pair = self._form.make(order.source, prompts, order.scratch, order.target, self._report)
+        calibration = None
+        if form_named(order.form).is_calibrated:
+            calibration = read_calibration(order.dataset, tokenizer)
+        pair = self._form.make(
+            order.source, prompts, order.scratch, order.target, self._report, calibration
+        )
+        refuse_larger(order.form, pair.weights_bytes, pair.reference_bytes)
         figures = {
             "bytes": float(pair.built_bytes),
             "bytes_bf16": float(pair.reference_bytes),
@@ -166,22 +187,27 @@ class MakeBuild:
         )
         figures |= speed_figures(speed["reference"], speed["built"])
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
-        return Result(figures, dict(pair.parity))
+        return Result(figures, dict(pair.parity), dict(pair.method))
 
     def _score(
         self, order: BuildOrder, pair: BuildPair, questions: Sequence[ChoiceQuestion]
     ) -> tuple[dict[str, Any], dict[str, float]]:
-        """Content of evaluation.json and its metrics; rejects a build that loses too much."""
+        """Content of evaluation.json and its metrics.
+
+        A build that loses too much is rejected, or is known by its metrics.
+        """
         if not questions:
             return evaluation_record((), {}, ()), {}
         reference = self._answers(pair, "reference", questions, already=0)
         built = self._answers(pair, "built", questions, already=len(questions))
         quality = compare(reference, built)
-        refuse_loss(quality, order.max_accuracy_loss, order.form)
+        if not form_named(order.form).keeps_lossy:
+            refuse_loss(quality, order.max_accuracy_loss, order.form)
         figures = {"test_rows": float(len(questions))}
         figures |= interval_figures("accuracy", quality.built)
         figures |= interval_figures("accuracy_source", quality.reference)
         figures |= interval_figures("accuracy_loss", quality.loss)
+        figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
 
         name = pair.names["built"]
         answers = {pair.names["reference"]: reference, name: built}

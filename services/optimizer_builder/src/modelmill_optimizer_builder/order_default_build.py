@@ -10,7 +10,7 @@ from modelmill_registry.default_build import default_build_of
 from modelmill_service_kit.errors import AlreadyExistsError
 
 from modelmill_optimizer_builder.create_build import with_defaults
-from modelmill_optimizer_builder.domain.build_plan import ADAPTER, build_needs
+from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class OrderDefaultBuild:
         spec = BuildSpec(
             source_version_id=model.version_id, target_form=build.form, dataset_id=model.dataset_id
         )
+        weights_bytes = 0 if model.form == ADAPTER else model.size_bytes
         try:
             job = await self._queue.submit(
                 kind=OPTIMIZE,
@@ -46,7 +47,7 @@ class OrderDefaultBuild:
                 requested_by=REQUESTED_BY,
                 idempotency_key=build.idempotency_key,
                 spec=with_defaults(spec),
-                needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
+                needs=form_named(build.form).needs(weights_bytes),
             )
         except AlreadyExistsError:
             # Queued by a release with other defaults; that build is kept.

@@ -95,8 +95,12 @@ app = typer.Typer(no_args_is_help=True, help="Manage model versions and aliases.
 COLUMNS: Columns = {
     "id": lambda model: model["id"],
     "name": lambda model: model.get("name", ""),
-    "form": lambda model: (
-        f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}"
+    "form": lambda model: " ".join(
+        [
+            model.get("form", ""),
+            *(["(slower)"] if model.get("slower_than_source") else []),
+            *(["(loses too much)"] if model.get("loses_too_much") else []),
+        ]
     ),
     "state": lambda model: loading_words(model),
     "size": lambda model: megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",

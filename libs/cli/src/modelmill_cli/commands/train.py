@@ -55,12 +55,13 @@ def train(
 def optimize(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A version, or how its id begins, or a name.")],
-    form: Annotated[str, typer.Option(help="Form to build; the default is openvino-int8.")] = "",
+    form: Annotated[str, typer.Option(help="openvino-int8, the default, or openvino-int4.")] = "",
     dataset: Annotated[
         str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
     ] = "",
     max_accuracy_loss: Annotated[
-        float | None, typer.Option(help="Largest loss of accuracy; a build that loses more fails.")
+        float | None,
+        typer.Option(help="Largest loss of accuracy; more fails, or marks int4."),
     ] = None,
     max_rows: Annotated[int | None, typer.Option(help="Maximum test rows to score.")] = None,
     priority: Priority = None,

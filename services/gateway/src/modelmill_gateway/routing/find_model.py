@@ -20,7 +20,7 @@ from modelmill_job_index.history import STATE
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import MODELS, ModelCatalogue
-from modelmill_registry.default_build import default_build_of, is_slower
+from modelmill_registry.default_build import default_build_of, is_held_back
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean, where_listed
 
@@ -37,7 +37,7 @@ ENDED = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 class DefaultBuilds:
     """Which form a tuned version is served in: decided once, when its default build ends.
 
-    The build where it passed its checks and is not slower than its source, otherwise the source.
+    The build where it passed its checks and is not held back, otherwise the source.
     What ends later, such as a build that is ordered or a failed one that is resumed, changes
     nothing. It is asked for with each request for a name, so what was decided is remembered.
     """
@@ -75,7 +75,7 @@ class DefaultBuilds:
             ended = None if build is None else JOB_STATUS_SUCCEEDED
         if ended is None:
             return None
-        stands = ended == JOB_STATUS_SUCCEEDED and build is not None and not is_slower(build)
+        stands = ended == JOB_STATUS_SUCCEEDED and build is not None and not is_held_back(build)
         self._stands[version.version_id] = stands
         return stands
 
@@ -200,7 +200,7 @@ class FindModel:
         return AskedModel(served.version_id, stand_in.version_id)
 
     async def servable(self, tenant: str, name: str) -> ModelReady:
-        """What an alias of that version names from now on: its newest build that is not slower.
+        """What an alias of that version names from now on: its newest build that may serve it.
 
         Without any it is the version itself: some engines run it as it is.
 
@@ -270,9 +270,9 @@ class FindModel:
         return known[1]
 
     def _builds(self, version: ModelReady, tenant: str) -> Sequence[ModelReady]:
-        """Builds of a version that are not slower than it, newest first."""
+        """Builds of a version that may serve its name, newest first."""
         found = self._catalogue.builds_of(version.version_id, BUILD_PREFIX, tenant=tenant)
-        return [build for build in found if not is_slower(build)]
+        return [build for build in found if not is_held_back(build)]
 
     def _stand_in(self, version: ModelReady, served: ModelReady | None, tenant: str) -> ModelReady:
         """What answers where no engine runs a version: what serves its name, or its first build."""

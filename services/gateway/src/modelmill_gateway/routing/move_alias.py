@@ -9,6 +9,7 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill_bus.read_model import FreshLook, until_seen
 from modelmill_registry.aliases import AliasBook
 from modelmill_registry.catalogue import MODELS, ModelCatalogue
+from modelmill_registry.default_build import is_lossy
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
@@ -35,6 +36,7 @@ class MoveAlias:
 
         Raises:
             ModelNotFoundError: no such version.
+            InvalidInputError: it is a build that loses more than its order allowed.
             NotFoundError: no engine runs its form; the alias stays where it was.
             StaleWriteError: somebody moved the alias since this began.
             PreconditionError: the version could not be loaded; the alias stays where it was.
@@ -42,6 +44,7 @@ class MoveAlias:
         """
         seen = self._aliases.sequence(caller.tenant, name)
         version = await self._find_model.servable(caller.tenant, version_id)
+        _refuse_lossy(version)
         await self._engines.load(
             tenant=caller.tenant, version_id=version.version_id, timeout=self._load_seconds
         )
@@ -51,7 +54,7 @@ class MoveAlias:
         """Let the caller's alias mean the newest builds of the versions that `split` names.
 
         Raises:
-            InvalidInputError: versions that do not exist, all of them.
+            InvalidInputError: versions that do not exist or may not be named, all of them.
             NotFoundError, PreconditionError: one cannot be loaded; the alias stays as it was.
             StaleWriteError: somebody moved the alias since this began.
             DeadlineError: they took too long together; the alias stays as it was.
@@ -72,9 +75,12 @@ class MoveAlias:
         errors, best = [], {}
         for version_id in split.version_ids:
             try:
-                best[version_id] = (await self._find_model.servable(tenant, version_id)).version_id
-            except NotFoundError as error:
+                version = await self._find_model.servable(tenant, version_id)
+                _refuse_lossy(version)
+            except (NotFoundError, InvalidInputError) as error:
                 errors.append(error.message)
+            else:
+                best[version_id] = version.version_id
         if errors:
             raise InvalidInputError(errors)
         shadow = split.shadow
@@ -82,6 +88,15 @@ class MoveAlias:
             tuple(replace(it, version_id=best[it.version_id]) for it in split.variants),
             replace(shadow, version_id=best[shadow.version_id]) if shadow else None,
             tuple(best[version_id] for version_id in split.fallback),
+        )
+
+
+def _refuse_lossy(version: ModelReady) -> None:
+    """Refuse a build that loses more than allowed; what was ordered to be good is not that."""
+    if is_lossy(version):
+        raise InvalidInputError(
+            f"the build {version.version_id} loses more than its order allowed, so no alias may "
+            f"name it. Name its source {version.parent_version_id}, or ask for the build by its id"
         )
 
 

@@ -14,6 +14,9 @@ __all__ = ["EXACT", "OpenVinoKind", "PipelineOptions"]
 
 NAME = "openvino"
 MODULE = "modelmill_inference.children.openvino"
+SCALED_FORMS = ("openvino-int4",)
+"""Calibration (AWQ) scales the outputs of some layers, and the weights of those that read them
+inversely. What an adapter adds beside either would be wrong by that scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ class OpenVinoKind:
         return form.startswith("openvino-")
 
     def can_adapt(self, form: str) -> bool:
-        """Adapters run on all openvino forms, in full precision beside quantized weights."""
-        return self.can_run(form)
+        """Adapters run in full precision beside quantized weights, but for calibrated ones."""
+        return self.can_run(form) and form not in SCALED_FORMS
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelmill_inference.adapters.engine_process import EnginePeer, EngineProcess, ProcessPlan
-from modelmill_inference.adapters.openvino import PipelineOptions
+from modelmill_inference.adapters.openvino import SCALED_FORMS, PipelineOptions
 from modelmill_inference.adapters.triton_peer import TritonPeer
 from modelmill_inference.adapters.triton_server import TritonAddress
 from modelmill_inference.domain.generation import Abilities
@@ -41,7 +41,7 @@ class TritonKind:
 
     def can_adapt(self, form: str) -> bool:
         """As the openvino engine, whose runner the server hosts."""
-        return self.can_run(form)
+        return self.can_run(form) and form not in SCALED_FORMS
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None

@@ -4,21 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from modelmill_service_kit.machine_size import MachineSize
-
-OPENVINO_INT8 = "openvino-int8"
-TARGET_FORMS = (OPENVINO_INT8,)
-"""Supported forms; each has one module in `adapters`, chosen in `child`."""
-
-ADAPTER = "adapter"
-SAFETENSORS = "safetensors"
-SOURCE_FORMS = (ADAPTER, SAFETENSORS)
+from modelmill_optimizer_builder.domain.forms import FORMS, form_errors
 
 DEFAULT_MAX_ACCURACY_LOSS = 0.02
-
-LIBRARIES_BYTES = 3 << 29
-WEIGHT_COPIES = 4
-"""An export holds float32 weights and its output in memory; the file has 16-bit weights."""
 
 
 @dataclass(frozen=True)
@@ -38,36 +26,40 @@ def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: 
     errors = []
     if not source_version_id:
         errors.append("source_version_id is missing")
-    if target_form not in TARGET_FORMS:
-        errors.append(f"target_form {target_form!r} is unknown. Use {_either(TARGET_FORMS)}")
+    errors += form_errors(target_form)
     if not isfinite(max_accuracy_loss) or not 0 <= max_accuracy_loss <= 1:
         errors.append(f"max_accuracy_loss must be within 0 and 1, got {max_accuracy_loss:g}")
     return errors
 
 
-def source_errors(version: SourceVersion) -> list[str]:
-    """Reasons why nothing can be built from this version."""
+def source_errors(version: SourceVersion, target_form: str) -> list[str]:
+    """Reasons why that form cannot be built from this version; none for an unknown form."""
     if version.unmerged_method:
         return [
             f"version {version.version_id} was trained by method {version.unmerged_method}, which "
             "changes no weights that a build could hold. Serve the adapter itself, or train with "
             "lora or full"
         ]
-    if version.form in SOURCE_FORMS:
+    form = FORMS.get(target_form)
+    if form is None or version.form in form.sources:
         return []
     return [
         f"version {version.version_id} is of form {version.form!r}, "
-        f"which cannot be built from. Use {_either(SOURCE_FORMS)}"
+        f"which cannot be built from. Use {_either(form.sources)}"
     ]
 
 
-def build_needs(weights_bytes: int) -> MachineSize:
-    """Estimate the smallest machine for a build.
+def refuse_larger(form: str, built_bytes: int, reference_bytes: int) -> None:
+    """Reject a build whose weights are no smaller than those of its source in bf16.
 
-    Args:
-        weights_bytes: Size of the whole model on disk; 0 if only its adapter is known.
+    Raises:
+        NotSmallerError: They are not; the message has both sizes.
     """
-    return MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + WEIGHT_COPIES * weights_bytes)
+    if built_bytes >= reference_bytes:
+        raise NotSmallerError(
+            f"the weights of {form} have {built_bytes:,} bytes, those of its source in bf16 "
+            f"{reference_bytes:,}"
+        )
 
 
 def _either(words: Sequence[str]) -> str:
@@ -80,3 +72,7 @@ class NotExportableError(ValueError):
 
 class NotMergeableError(ValueError):
     """The adapter does not change weights; the message says what it is."""
+
+
+class NotSmallerError(ValueError):
+    """The build's weights are no smaller than those of its source in bf16."""

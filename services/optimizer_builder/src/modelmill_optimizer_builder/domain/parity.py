@@ -20,6 +20,8 @@ QUANTISED_TOLERANCE = 0.3
 int8 weights measured 0.05 to 0.15; unrelated logits give 1.4.
 """
 
+INT4_TOLERANCE = 0.8
+"""The same for int4 weights."""
 
 EXACT_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
 """For the float32 merge: the same numbers, summed in another order."""
@@ -30,6 +32,10 @@ ROUNDED_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.5, greedy_agre
 INT8_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.7, greedy_agreement=0.5)
 """For int8 weights as served: bf16 products, int8 activations, keys and values. It catches a form
 that is another model altogether; scoring measures the quality of answers."""
+
+INT4_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.9, greedy_agreement=0.25)
+"""For int4 weights as served. Their likeliest tokens differ at more positions than those of int8,
+so that this says only that it still is the model; what it loses is measured by scores."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +62,16 @@ def check_export(distances: Sequence[LogitDistance]) -> None:
     _check(distances, [d.largest for d in distances], EXPORT_TOLERANCE, "exported")
 
 
-def check_quantised(distances: Sequence[LogitDistance]) -> None:
+def check_quantised(
+    distances: Sequence[LogitDistance], tolerance: float = QUANTISED_TOLERANCE
+) -> None:
     """Accept a quantized model that is not broken; scoring measures its quality.
 
     Raises:
         ParityError: LOGITS_DIFFER; names the position and the difference.
     """
     sizes = [d.root_mean_square for d in distances]
-    _check(distances, sizes, QUANTISED_TOLERANCE, "quantised")
+    _check(distances, sizes, tolerance, "quantised")
 
 
 def _check(

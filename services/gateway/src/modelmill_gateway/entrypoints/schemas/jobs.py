@@ -253,11 +253,19 @@ class OptimizationBody(JobBody):
         description="Alias, version id or name; a build stands for what it was made from.",
         examples=["kinds"],
     )
-    target_form: str = Field(DEFAULT_FORM, min_length=1, max_length=64, examples=["openvino-int8"])
+    target_form: str = Field(
+        DEFAULT_FORM,
+        min_length=1,
+        max_length=64,
+        description="Form to build: openvino-int8 or openvino-int4.",
+        examples=["openvino-int8"],
+    )
     dataset_id: str = Field(
         "",
         max_length=128,
-        description="Dataset whose test split scores the model before and after.",
+        description=(
+            "Dataset whose test split scores the model, and whose train split calibrates int4."
+        ),
         examples=["ds-7be014"],
     )
     max_accuracy_loss: float = Field(
@@ -265,7 +273,7 @@ class OptimizationBody(JobBody):
         ge=0,
         le=1,
         description=(
-            "Largest accepted loss of accuracy; a build that loses more is refused. 0 means 0.02."
+            "Largest accepted loss of accuracy; 0 means 0.02. More fails the build, or marks int4."
         ),
     )
     max_rows: int = Field(0, ge=0, lt=2**32, description="Maximum test rows to score; 0 means all.")

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
-from modelmill_registry.default_build import is_slower
+from modelmill_registry.default_build import is_lossy, is_slower
 from pydantic import AfterValidator, Field, RootModel, model_validator
 
 from modelmill_gateway.domain.models import ONLY, Shadow, Split, Variant
@@ -143,12 +143,19 @@ class ModelRecord(ResponseModel):
     )
     slower_than_source: bool | None = Field(examples=[False])
     """Of builds: such a one serves only who asks for its id."""
+    loses_too_much: bool | None = Field(examples=[False])
+    """Of builds, whether one loses more than its order allowed: no alias may name it."""
 
     @classmethod
     def of_version(cls, version: ModelReady, **others: Any) -> Self:
         """A version; `others` are what is not its own."""
-        is_slow = is_slower(version) if is_build(version) else None
-        return cls.of(version, slower_than_source=is_slow, **others)
+        built = is_build(version)
+        return cls.of(
+            version,
+            slower_than_source=is_slower(version) if built else None,
+            loses_too_much=is_lossy(version) if built else None,
+            **others,
+        )
 
 
 class ModelVersion(ModelRecord):

@@ -1,0 +1,169 @@
+"""Steps that all OpenVINO forms share: merge, export, compress the weights, check, measure."""
+
+import gc
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from modelmill_evaluation.choices import ChoiceQuestion
+from modelmill_evaluation.parity.comparison import Limit, check_special_tokens
+
+from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck, check_source
+from modelmill_optimizer_builder.adapters.merge_source import merge_source
+from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
+from modelmill_optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
+from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
+from modelmill_optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
+from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
+    check_tokenizer,
+    read_by_engine,
+    write_tokenizer,
+)
+from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
+from modelmill_optimizer_builder.make_build import Report, Side, Source
+
+PARITY_STEPS = 2
+"""Prefill and one decode step: a traced model can be right in one and wrong in the other."""
+WEIGHTS_FILE = "openvino_model.bin"
+
+
+@dataclass(frozen=True)
+class WeightForm:
+    """Name of a form, and how near its logits must stay to the source's."""
+
+    name: str
+    weights: str
+    """Its name in evaluation.json."""
+    limit: Limit
+    """As served, beside the goldens."""
+    tolerance: float
+    """Root mean square difference in float32, as a share of the logits' standard deviation."""
+
+
+class OpenVinoBuilder(ABC):
+    """Exports once: the bf16 IR is both the reference and the input of the compression."""
+
+    form: ClassVar[WeightForm]
+
+    @abstractmethod
+    def compress(
+        self, source: Path, target: Path, calibration: Calibration | None, report: Report
+    ) -> Mapping[str, Any]:
+        """Write the bf16 IR `source` with smaller weights to `target`; returns how.
+
+        Each has its `.bin` file next to it.
+        """
+
+    def make(
+        self,
+        source: Source,
+        prompts: Sequence[Sequence[int]],
+        scratch: Path,
+        target: Path,
+        report: Report,
+        calibration: Calibration | None = None,
+    ) -> "OpenVinoBuildPair":
+        """See `modelmill_optimizer_builder.make_build.TargetForm`."""
+        reference = scratch / "reference"
+        target.mkdir(parents=True)
+        report("merge", 0, 0, "")
+        check_source(source)
+        merged, goldens = merge_source(source)
+        reference_bytes = merged.save(scratch / "merged")
+        shutil.rmtree(scratch / "merged")
+        prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
+        tokens, expected = merged.greedy_logits(prompt, PARITY_STEPS)
+        context_tokens = merged.context_tokens
+
+        report("export", 0, 0, "")
+        export_bf16(merged, reference)
+        del merged
+        gc.collect()
+
+        report("quantise", 0, 0, "")
+        method = self.compress(reference / MODEL_FILE, target / MODEL_FILE, calibration, report)
+        _copy_configs(reference, target)
+        write_tokenizer(source.tokenizer, target)
+        _copy_engine_tokenizer(target, reference)
+
+        report("check", 0, 0, "")
+        check_tokenizer(target)
+        check_export(logit_distances(reference / MODEL_FILE, prompt, tokens, expected))
+        distances = logit_distances(target / MODEL_FILE, prompt, tokens, expected)
+        check_quantised(distances, self.form.tolerance)
+        check_built(goldens, target, self.form)
+        goldens.goldens.write(target)
+        sizes = Sizes(reference_bytes, context_tokens)
+        return OpenVinoBuildPair(self.form, reference, target, sizes, goldens, method)
+
+
+def check_built(goldens: GoldenCheck, target: Path, form: WeightForm) -> None:
+    """Verify that a finished build encodes and answers the golden prompts as its source does.
+
+    Raises:
+        ParityError: It does not; the code names the fault.
+        LimitError: A tokenizer exceeded its time or memory limit.
+    """
+    goldens.check_folder(target, form=form.name)
+    texts = [*goldens.goldens.special_tokens, *(each.text for each in goldens.goldens.prompts)]
+    encode = dict(zip(texts, read_by_engine(target, texts), strict=True)).__getitem__
+    check_special_tokens(goldens.goldens, encode, form=f"the engine's tokenizer of {form.name}")
+    goldens.count_prompts(encode)
+    rows = served_logits(target / MODEL_FILE, *goldens.goldens.spoken)
+    goldens.check_logits(rows, form.limit, form=f"{form.name}, as served")
+
+
+def _copy_configs(source: Path, target: Path) -> None:
+    for name in ("config.json", "generation_config.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _copy_engine_tokenizer(source: Path, target: Path) -> None:
+    """The engine loads no model without a tokenizer."""
+    for path in source.glob("openvino_*tokenizer.*"):
+        shutil.copyfile(path, target / path.name)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the source."""
+
+    reference_bytes: int
+    context_tokens: int
+
+
+class OpenVinoBuildPair:
+    """An IR with smaller weights, and the bf16 IR that it was made from."""
+
+    def __init__(
+        self,
+        form: WeightForm,
+        reference: Path,
+        built: Path,
+        sizes: Sizes,
+        goldens: GoldenCheck,
+        method: Mapping[str, Any],
+    ) -> None:
+        self.names: Mapping[Side, str] = {"reference": "bf16", "built": form.weights}
+        self._folders: dict[Side, Path] = {"reference": reference, "built": built}
+        self.reference_bytes = sizes.reference_bytes
+        self.built_bytes = sum(path.stat().st_size for path in built.glob("openvino_model.*"))
+        self.weights_bytes = (built / WEIGHTS_FILE).stat().st_size
+        self.context_tokens = sizes.context_tokens
+        self.method = method
+        self.parity: Mapping[str, Any] = goldens.record()
+        self.parity_figures: Mapping[str, float] = goldens.figures()
+
+    def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
+        return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)
+
+    def tokens_per_second(
+        self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
+    ) -> Mapping[Side, Sequence[float]]:
+        fitting = [list(prompt)[: self.context_tokens - NEW_TOKENS] for prompt in prompts]
+        return tokens_per_second(self._folders, fitting, on_round)

@@ -1,0 +1,77 @@
+"""Calibration set of a form: stretches of training rows and of general text, as token ids."""
+
+import hashlib
+import random
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SAMPLES = 32
+SAMPLE_TOKENS = 128
+MAX_ROWS = 128
+"""Training rows that are read; chosen by chance, always the same ones."""
+MAX_ROW_TOKENS = 4 * SAMPLE_TOKENS
+"""Of a long row only the beginning is read, so that it does not stand for all."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Samples, and where they are from."""
+
+    samples: tuple[tuple[int, ...], ...]
+    from_training: int
+    """How many of them are of training rows; they come first."""
+    training_rows: int
+    """Rows that they were cut from."""
+
+    @property
+    def digest(self) -> str:
+        """Digest of the token ids of all samples, in order."""
+        hashed = hashlib.sha256()
+        for sample in self.samples:
+            hashed.update(array("q", [len(sample), *sample]).tobytes())
+        return f"sha256:{hashed.hexdigest()}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        return {
+            "digest": self.digest,
+            "samples": len(self.samples),
+            "tokens": sum(map(len, self.samples)),
+            "samples_of_training_rows": self.from_training,
+            "training_rows": self.training_rows,
+        }
+
+
+def choose_rows(lines: Iterable[str], count: int = MAX_ROWS) -> list[str]:
+    """Up to `count` lines, each as likely as any other; the same ones each time."""
+    chosen: list[str] = []
+    generator = random.Random(0)
+    for number, line in enumerate(lines):
+        if len(chosen) < count:
+            chosen.append(line)
+        elif (place := generator.randrange(number + 1)) < count:
+            chosen[place] = line
+    return chosen
+
+
+def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> Calibration:
+    """Half of the samples of training rows, the rest of general text; all of it without rows.
+
+    Where the rows are too short for their half, general text fills it.
+    """
+    joined = [token for row in rows for token in row[:MAX_ROW_TOKENS]]
+    own = _stretches(joined, SAMPLES // 2)
+    others = _stretches(general, SAMPLES - len(own))
+    return Calibration((*own, *others), len(own), len(rows))
+
+
+def _stretches(ids: Sequence[int], count: int) -> list[tuple[int, ...]]:
+    """Up to `count` samples, spread evenly over `ids`; a shorter one if there is no whole one."""
+    whole = len(ids) // SAMPLE_TOKENS
+    if not whole:
+        return [tuple(ids)] if ids else []
+    count = min(count, whole)
+    starts = [place * whole // count * SAMPLE_TOKENS for place in range(count)]
+    return [tuple(ids[start : start + SAMPLE_TOKENS]) for start in starts]

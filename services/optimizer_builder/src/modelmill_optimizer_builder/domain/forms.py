@@ -1,0 +1,99 @@
+"""Registry of target forms: what each is made from, needs, and refuses.
+
+A form is an entry here and one module in `adapters`, which only a build's child process imports.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.machine_size import MachineSize
+
+from modelmill_optimizer_builder.domain.group_size import calibrated_groups_refusal
+
+ADAPTER = "adapter"
+SAFETENSORS = "safetensors"
+
+LIBRARIES_BYTES = 3 << 29
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A target form as its orders and builds see it; how it is made is its builder's."""
+
+    name: str
+    builder: str
+    """ "module:class" in `adapters`; the class is a `TargetForm` of `make_build`."""
+    sources: tuple[str, ...] = (ADAPTER, SAFETENSORS)
+    """Forms that it is made from."""
+    size_share: float
+    """Estimate of its bytes, as a share of the bf16 weights."""
+    weight_copies: int
+    """Estimate of its memory: copies of the bf16 weights, besides the libraries."""
+    is_calibrated: bool = False
+    """Whether it reads training rows and general text."""
+    keeps_lossy: bool = False
+    """Whether a build that loses more than allowed is stored and marked, not refused."""
+    refuses: Callable[[Mapping[str, Any]], str] = lambda _config: ""
+    """Why a model of that config.json cannot have this form; empty if it can."""
+
+    def needs(self, weights_bytes: int) -> MachineSize:
+        """Estimate the smallest machine for a build.
+
+        Args:
+            weights_bytes: Size of the whole model on disk; 0 if only its adapter is known.
+        """
+        memory = LIBRARIES_BYTES + self.weight_copies * weights_bytes
+        return MachineSize(cpus=1, memory_bytes=memory)
+
+    def size_bytes(self, weights_bytes: int) -> int:
+        """Estimate the bytes of a build."""
+        return int(self.size_share * weights_bytes)
+
+    def refusal(self, config: Mapping[str, Any]) -> str:
+        """Why it cannot be made of a model with that config.json; empty if it can."""
+        reason = self.refuses(config)
+        kind = config.get("model_type", "")
+        return reason and f"{self.name} cannot be made of a model of type {kind}: {reason}"
+
+
+_ALL = (
+    Form(
+        name="openvino-int8",
+        builder="openvino_int8:OpenVinoInt8",
+        size_share=0.5,
+        # An export holds float32 weights and its output in memory; the file has 16-bit weights.
+        weight_copies=4,
+    ),
+    Form(
+        name="openvino-int4",
+        builder="openvino_int4:OpenVinoInt4",
+        size_share=0.34,
+        # Besides the export: activations of all layers and candidates for their scales.
+        weight_copies=6,
+        is_calibrated=True,
+        keeps_lossy=True,
+        refuses=calibrated_groups_refusal,
+    ),
+)
+FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}
+
+
+def form_errors(name: str) -> list[str]:
+    """That there is no such form, and which there are."""
+    if name in FORMS:
+        return []
+    names = " or ".join(map(repr, FORMS))
+    return [f"target_form {name[:64]!r} is unknown. Use {names}"]
+
+
+def form_named(name: str) -> Form:
+    """The form of that name.
+
+    Raises:
+        InvalidInputError: There is none; lists those that there are.
+    """
+    if errors := form_errors(name):
+        raise InvalidInputError(errors)
+    return FORMS[name]

@@ -1,0 +1,119 @@
+"""Rules of the registry of forms, and of calibration sets."""
+
+from pathlib import Path
+
+import pytest
+from modelmill_jobs.errors import JobFailed
+from modelmill_optimizer_builder.build_model import refuse_architecture
+from modelmill_optimizer_builder.domain.calibration import (
+    SAMPLE_TOKENS,
+    SAMPLES,
+    choose_rows,
+    mixed,
+)
+from modelmill_optimizer_builder.domain.forms import FORMS, form_named
+from modelmill_optimizer_builder.domain.group_size import group_size_of
+from modelmill_registry.default_build import FORM
+from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama
+
+GENERAL = range(100_000, 100_000 + SAMPLES * SAMPLE_TOKENS)
+
+
+def test_an_unknown_form_is_refused_with_all_that_there_are() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        form_named("gguf")
+
+    assert "'gguf'" in caught.value.message
+    for name in FORMS:
+        assert repr(name) in caught.value.message
+
+
+def test_the_default_form_is_built_from_what_gets_a_default_build() -> None:
+    assert set(form_named(FORM).sources) == {"adapter", "safetensors"}
+
+
+def test_a_smaller_form_is_estimated_smaller_and_needs_more_memory_while_it_is_made() -> None:
+    int8, int4 = form_named("openvino-int8"), form_named("openvino-int4")
+
+    assert int4.size_bytes(1 << 30) < int8.size_bytes(1 << 30) < 1 << 30
+    assert int4.needs(1 << 30).memory_bytes > int8.needs(1 << 30).memory_bytes > 4 << 30
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        ({"hidden_size": 576}, 32),
+        ({"hidden_size": 48}, 16),
+        ({"hidden_size": 40}, None),
+        ({"text_config": {"hidden_size": 2304}}, 32),
+        ({}, None),
+    ],
+)
+def test_the_group_size_divides_the_hidden_size(
+    config: dict[str, object], size: int | None
+) -> None:
+    assert group_size_of(config) == size
+
+
+def test_a_model_that_no_group_size_divides_is_refused_with_its_hidden_size() -> None:
+    config = {"model_type": "llama", "hidden_size": 40}
+
+    assert "hidden size 40" in form_named("openvino-int4").refusal(config)
+    assert form_named("openvino-int8").refusal(config) == ""
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_architecture_is_refused_by_name_before_any_work(tmp_path: Path, version: int) -> None:
+    mixture = make_tiny_deepseek(tmp_path / "mixture", version=version)
+
+    with pytest.raises(JobFailed) as caught:
+        refuse_architecture("openvino-int4", mixture)
+
+    assert caught.value.code == "UNSUPPORTED_ARCHITECTURE"
+    assert f"deepseek_v{version}: it is a mixture of experts" in caught.value.message
+    refuse_architecture("openvino-int8", mixture)
+    refuse_architecture("openvino-int4", make_tiny_llama(tmp_path / "llama"))
+
+
+def test_half_of_a_calibration_is_of_training_rows_where_they_are_long_enough() -> None:
+    rows = [range(row * 1000, row * 1000 + 600) for row in range(20)]
+
+    found = mixed(rows, GENERAL)
+
+    assert len(found.samples) == SAMPLES
+    assert found.from_training == SAMPLES // 2
+    assert all(token < 100_000 for sample in found.samples[: SAMPLES // 2] for token in sample)
+    assert all(token >= 100_000 for sample in found.samples[SAMPLES // 2 :] for token in sample)
+    assert {len(sample) for sample in found.samples} == {SAMPLE_TOKENS}
+
+
+def test_general_text_fills_what_short_rows_leave() -> None:
+    found = mixed([range(SAMPLE_TOKENS), range(SAMPLE_TOKENS)], GENERAL)
+
+    assert (len(found.samples), found.from_training) == (SAMPLES, 2)
+
+
+def test_a_long_row_does_not_stand_for_all() -> None:
+    found = mixed([range(50_000), *([range(60_000, 60_128)] * 12)], GENERAL)
+
+    assert found.from_training == SAMPLES // 2
+    assert all(token < 512 or token >= 60_000 for sample in found.samples for token in sample)
+
+
+def test_another_sample_is_another_digest() -> None:
+    one, other = mixed([range(300)], GENERAL), mixed([range(1, 301)], GENERAL)
+
+    assert one.digest == mixed([range(300)], GENERAL).digest
+    assert one.digest != other.digest
+
+
+def test_chosen_rows_are_from_the_whole_file_and_always_the_same() -> None:
+    lines = [str(number) for number in range(10_000)]
+
+    chosen = choose_rows(lines)
+
+    assert chosen == choose_rows(lines)
+    assert len(set(chosen)) == 128
+    assert max(map(int, chosen)) > 9_000
+    assert min(map(int, chosen)) < 1_000
