@@ -2,7 +2,13 @@
 
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill_registry.default_build import default_build_of, is_held_back, is_lossy, is_slower
+from modelmill_registry.default_build import (
+    default_build_of,
+    is_held_back,
+    is_lossy,
+    is_slower,
+    is_unscored,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +68,12 @@ def test_a_build_is_lossy_when_it_loses_more_than_its_order_allowed(
 
     assert is_lossy(build) == is_held_back(build) == lossy
     assert is_held_back(ModelReady(metrics=figures | {"speedup_high": 0.9}))
+
+
+def test_a_build_whose_limited_loss_was_not_measured_is_held_back_and_not_called_lossy() -> None:
+    build = ModelReady(metrics={"accuracy_loss_allowed": 0.02})
+
+    assert is_unscored(build)
+    assert is_held_back(build)
+    assert not is_lossy(build)
+    assert not is_unscored(ModelReady(metrics={"speedup": 1.5}))

@@ -179,6 +179,21 @@ async def test_no_name_and_no_alias_means_a_build_that_loses_more_than_allowed(t
     assert (await tuned.chat(lossy)).json()["system_fingerprint"] == lossy
 
 
+async def test_a_build_whose_loss_was_not_measured_is_named_only_by_its_id(tuned: Tuned):
+    await tuned.default_build(FAST)
+    better = await tuned.answers_by()
+    unscored = f"mv-{uuid.uuid4().hex}"
+    await tuned.build(unscored, FAST | {"accuracy_loss_allowed": 0.02})
+    await eventually(lambda: tuned.is_known(unscored))
+
+    by_source = await tuned.client.put("/v1/aliases/mine", json={"version_id": tuned.version_id})
+    by_id = await tuned.client.put("/v1/aliases/mine", json={"version_id": unscored})
+
+    assert by_source.json()["version_id"] == better
+    assert by_id.json()["version_id"] == unscored
+    assert (await tuned.view(unscored))["loses_too_much"] is None
+
+
 @pytest.mark.parametrize("end", [JOB_STATUS_FAILED, JOB_STATUS_CANCELLED])
 async def test_a_build_that_did_not_come_leaves_the_source_for_good(tuned: Tuned, end: int):
     await tuned.job_ends(end)

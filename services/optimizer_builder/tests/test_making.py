@@ -13,7 +13,7 @@ from modelmill_optimizer_builder.domain.build_plan import NotSmallerError
 from modelmill_optimizer_builder.domain.calibration import SAMPLES, Calibration
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
-from modelmill_registry.default_build import is_lossy
+from modelmill_registry.default_build import is_lossy, is_unscored
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.hostile_models import HOSTILE
 from modelmill_tokenization.bounded import LimitError
@@ -173,12 +173,14 @@ def test_int4_without_a_dataset_is_calibrated_on_general_text_alone(
 ) -> None:
     form = DecidedForm(right=20)
 
-    MakeBuild(form, silent)(order(tiny_base, tmp_path, form="openvino-int4", dataset=None))
+    wanted = order(tiny_base, tmp_path, form="openvino-int4", dataset=None)
+    figures = MakeBuild(form, silent)(wanted).figures
 
     assert form.calibration is not None
     assert form.calibration.training_rows == form.calibration.from_training == 0
     assert len(form.calibration.samples) == SAMPLES
     assert len(set(form.calibration.samples)) == SAMPLES
+    assert is_unscored(ModelReady(metrics=figures))
 
 
 @pytest.mark.parametrize("lines", ["", "{}"])

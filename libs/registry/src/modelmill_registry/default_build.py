@@ -52,11 +52,21 @@ def is_slower(build: ModelReady) -> bool:
 
 def is_lossy(build: ModelReady) -> bool:
     """Whether it loses more than its order allowed, by what its own checks measured."""
-    figures = build.metrics
-    limits = [name for name in figures if name.endswith(ALLOWED)]
-    return any(figures.get(name.removesuffix(ALLOWED), 0.0) > figures[name] for name in limits)
+    return any(loss is not None and loss > limit for loss, limit in _losses(build))
+
+
+def is_unscored(build: ModelReady) -> bool:
+    """Whether its order limits a loss that was not measured, for want of rows."""
+    return any(loss is None for loss, _ in _losses(build))
 
 
 def is_held_back(build: ModelReady) -> bool:
-    """Whether no name is served by it: it answers only who asks for its id."""
-    return is_slower(build) or is_lossy(build)
+    """Whether no name is served by it unless an alias names it by its id."""
+    return is_slower(build) or is_lossy(build) or is_unscored(build)
+
+
+def _losses(build: ModelReady) -> list[tuple[float | None, float]]:
+    """Each loss that has a limit, where it was measured, and the limit."""
+    figures = build.metrics
+    limits = [name for name in figures if name.endswith(ALLOWED)]
+    return [(figures.get(name.removesuffix(ALLOWED)), figures[name]) for name in limits]

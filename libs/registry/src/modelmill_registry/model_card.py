@@ -186,7 +186,7 @@ def _loss(facts: CardFacts) -> str:
     over = [
         f"{name.replace('_', ' ')} {figures[name]:.1%}, allowed {figures[name + ALLOWED]:.1%}"
         for name in limited
-        if figures[name] > figures[name + ALLOWED]
+        if name in figures and figures[name] > figures[name + ALLOWED]
     ]
     if not over:
         return ""

@@ -180,6 +180,8 @@ class MakeBuild:
             "context_tokens": float(pair.context_tokens),
             **pair.parity_figures,
         }
+        if form_named(order.form).keeps_lossy:
+            figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
         record, quality = self._score(order, pair, questions)
         figures |= quality
         speed = pair.tokens_per_second(
@@ -207,7 +209,6 @@ class MakeBuild:
         figures |= interval_figures("accuracy", quality.built)
         figures |= interval_figures("accuracy_source", quality.reference)
         figures |= interval_figures("accuracy_loss", quality.loss)
-        figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
 
         name = pair.names["built"]
         answers = {pair.names["reference"]: reference, name: built}

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal, Self
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
-from modelmill_registry.default_build import is_lossy, is_slower
+from modelmill_registry.default_build import is_lossy, is_slower, is_unscored
 from pydantic import AfterValidator, Field, RootModel, model_validator
 
 from modelmill_gateway.domain.models import ONLY, Shadow, Split, Variant
@@ -144,7 +144,8 @@ class ModelRecord(ResponseModel):
     slower_than_source: bool | None = Field(examples=[False])
     """Of builds: such a one serves only who asks for its id."""
     loses_too_much: bool | None = Field(examples=[False])
-    """Of builds, whether one loses more than its order allowed: no alias may name it."""
+    """Of builds, whether one loses more than its order allowed: no alias may name it. Null where
+    a loss that the order limits was not measured."""
 
     @classmethod
     def of_version(cls, version: ModelReady, **others: Any) -> Self:
@@ -153,7 +154,7 @@ class ModelRecord(ResponseModel):
         return cls.of(
             version,
             slower_than_source=is_slower(version) if built else None,
-            loses_too_much=is_lossy(version) if built else None,
+            loses_too_much=None if not built or is_unscored(version) else is_lossy(version),
             **others,
         )
 
