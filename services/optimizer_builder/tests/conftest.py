@@ -56,8 +56,6 @@ class Story:
     """End of a build that was scored only on rows that the first one had lost."""
     int4: ModelReady
     """A build with int4 weights, scored on rows that its bf16 reference answers correctly."""
-    int4_manifest: Manifest
-    int4_folder: Path
     edited: JobState
     """End of a build from an adapter whose chat template was changed after its training."""
     was_healthy: bool
@@ -65,6 +63,14 @@ class Story:
     """What the service's own process had mapped while it worked."""
     exit_status: int | None = None
     announced_builds: list[ModelReady] = field(default_factory=list)
+
+    @property
+    def int4_manifest(self) -> Manifest:
+        return FolderStore(self.root / "artifacts").manifest(self.int4.digest)
+
+    @property
+    def int4_folder(self) -> Path:
+        return FolderStore(self.root / "artifacts").materialise(self.int4.digest)
 
 
 @pytest.fixture(scope="session")
@@ -98,15 +104,9 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
         job_id = await _order(service.address, source.version_id, lossy.dataset_id)
         ended = await world.ended(job_id)
-        right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
-        int4_id = await _order(
-            service.address, source.version_id, right.dataset_id, form="openvino-int4"
-        )
-        int4_ended = await world.ended(int4_id)
-        int4 = await _announced(bus, int4_ended)
+        int4 = await _int4_build(world, service.address, source, evaluation)
         edited = await _announce_edited(world, source, adapter, folder)
-        edited_id = await _order(service.address, edited.version_id, "")
-        edited_ended = await world.ended(edited_id)
+        edited_ended = await world.ended(await _order(service.address, edited.version_id, ""))
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
         builds = [stored.body async for stored in bus.replay([MODEL_READY])]
         return Story(
@@ -122,8 +122,6 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             announced=await bus.last_sequence("MODELS"),
             lossy=ended,
             int4=int4,
-            int4_manifest=world.store.manifest(int4.digest),
-            int4_folder=world.store.materialise(int4.digest),
             edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
@@ -180,10 +178,15 @@ def _right_rows(evaluation: dict[str, Any]) -> list[object]:
     return [row for row, correct in answers if correct]
 
 
-async def _announced(bus: Bus, ended: JobState) -> ModelReady:
-    """The version that came of a job."""
+async def _int4_build(
+    world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
+) -> ModelReady:
+    """An int4 build, scored on rows that the reference answers correctly."""
+    right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
+    job_id = await _order(address, source.version_id, right.dataset_id, form="openvino-int4")
+    ended = await world.ended(job_id)
     assert ended.status == JOB_STATUS_SUCCEEDED, ended.error
-    found = [stored.body async for stored in bus.replay([MODEL_READY])]
+    found = [stored.body async for stored in world.bus.replay([MODEL_READY])]
     [version] = [model for model in found if model.version_id == ended.result.version_id]
     return version
 

@@ -10,7 +10,7 @@ import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_evaluation.choices import ChoiceQuestion
 from modelmill_optimizer_builder.domain.build_plan import NotSmallerError
-from modelmill_optimizer_builder.domain.calibration import SAMPLES, Calibration
+from modelmill_optimizer_builder.domain.calibration import SAMPLES, CalibrationSet
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
 from modelmill_registry.default_build import is_lossy, is_unscored
@@ -42,7 +42,7 @@ class DecidedForm:
         self._right = right
         self.measured = False
         self.prompts: Sequence[Sequence[int]] = ()
-        self.calibration: Calibration | None = None
+        self.calibration: CalibrationSet | None = None
 
     def make(
         self,
@@ -51,7 +51,7 @@ class DecidedForm:
         scratch: Path,
         target: Path,
         report: Report,
-        calibration: Calibration | None = None,
+        calibration: CalibrationSet | None = None,
     ) -> "DecidedForm":
         target.mkdir(parents=True)
         self.calibration = calibration

@@ -14,7 +14,7 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from modelmill_optimizer_builder.domain.build_plan import refuse_larger
-from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.forms import form_named
 from modelmill_optimizer_builder.domain.quality import (
     TUNED,
@@ -125,7 +125,7 @@ class TargetForm(Protocol):
         scratch: Path,
         target: Path,
         report: Report,
-        calibration: Calibration | None = None,
+        calibration: CalibrationSet | None = None,
     ) -> BuildPair:
         """Write the build to `target` and its reference to `scratch`, and verify that they agree.
 

@@ -8,12 +8,12 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.conversations import Conversation
 
-from modelmill_optimizer_builder.domain.calibration import Calibration, choose_rows, mixed
+from modelmill_optimizer_builder.domain.calibration import CalibrationSet, choose_rows, mixed
 
 GENERAL_TEXT = "general_text.txt"
 
 
-def read_calibration(dataset: Path | None, tokenizer: BoundedTokenizer) -> Calibration:
+def read_calibration(dataset: Path | None, tokenizer: BoundedTokenizer) -> CalibrationSet:
     """Samples of the dataset's train split and of general text; without a dataset of the latter.
 
     Raises:

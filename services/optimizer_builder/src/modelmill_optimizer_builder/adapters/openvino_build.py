@@ -22,7 +22,7 @@ from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
     read_by_engine,
     write_tokenizer,
 )
-from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
 from modelmill_optimizer_builder.make_build import Report, Side, Source
 
@@ -51,7 +51,7 @@ class OpenVinoBuilder(ABC):
 
     @abstractmethod
     def compress(
-        self, source: Path, target: Path, calibration: Calibration | None, report: Report
+        self, source: Path, target: Path, calibration: CalibrationSet | None, report: Report
     ) -> Mapping[str, Any]:
         """Write the bf16 IR `source` with smaller weights to `target`; returns how.
 
@@ -65,7 +65,7 @@ class OpenVinoBuilder(ABC):
         scratch: Path,
         target: Path,
         report: Report,
-        calibration: Calibration | None = None,
+        calibration: CalibrationSet | None = None,
     ) -> "OpenVinoBuildPair":
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
         reference = scratch / "reference"
@@ -86,9 +86,7 @@ class OpenVinoBuilder(ABC):
 
         report("quantise", 0, 0, "")
         method = self.compress(reference / MODEL_FILE, target / MODEL_FILE, calibration, report)
-        _copy_configs(reference, target)
-        write_tokenizer(source.tokenizer, target)
-        _copy_engine_tokenizer(target, reference)
+        _complete(source, reference, target)
 
         report("check", 0, 0, "")
         check_tokenizer(target)
@@ -99,6 +97,13 @@ class OpenVinoBuilder(ABC):
         goldens.goldens.write(target)
         sizes = Sizes(reference_bytes, context_tokens)
         return OpenVinoBuildPair(self.form, reference, target, sizes, goldens, method)
+
+
+def _complete(source: Source, reference: Path, target: Path) -> None:
+    """Give both folders what an engine needs besides the model."""
+    _copy_configs(reference, target)
+    write_tokenizer(source.tokenizer, target)
+    _copy_engine_tokenizer(target, reference)
 
 
 def check_built(goldens: GoldenCheck, target: Path, form: WeightForm) -> None:

@@ -13,7 +13,7 @@ from nncf import AdvancedCompressionParameters, CompressWeightsMode, GroupSizeFa
 from numpy.typing import NDArray
 
 from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder, WeightForm
-from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.group_size import group_size_of
 from modelmill_optimizer_builder.domain.parity import INT4_LIMIT, INT4_TOLERANCE
 from modelmill_optimizer_builder.make_build import Report
@@ -29,7 +29,7 @@ class OpenVinoInt4(OpenVinoBuilder):
     form = WeightForm("openvino-int4", "int4", INT4_LIMIT, INT4_TOLERANCE)
 
     def compress(
-        self, source: Path, target: Path, calibration: Calibration | None, report: Report
+        self, source: Path, target: Path, calibration: CalibrationSet | None, report: Report
     ) -> Mapping[str, Any]:
         if calibration is None:
             raise ValueError("openvino-int4 is calibrated. Pass a calibration")

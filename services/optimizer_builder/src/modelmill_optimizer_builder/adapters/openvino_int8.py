@@ -9,7 +9,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder, WeightForm
-from modelmill_optimizer_builder.domain.calibration import Calibration
+from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.parity import INT8_LIMIT, QUANTISED_TOLERANCE
 from modelmill_optimizer_builder.make_build import Report
 
@@ -26,7 +26,7 @@ class OpenVinoInt8(OpenVinoBuilder):
     form = WeightForm("openvino-int8", "int8", INT8_LIMIT, QUANTISED_TOLERANCE)
 
     def compress(
-        self, source: Path, target: Path, calibration: Calibration | None, report: Report
+        self, source: Path, target: Path, calibration: CalibrationSet | None, report: Report
     ) -> Mapping[str, Any]:
         quantise_weights(source, target)
         return {"weights": "int8, symmetric, one scale per output channel", "ratio": 1.0}

@@ -16,7 +16,7 @@ MAX_ROW_TOKENS = 4 * SAMPLE_TOKENS
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationSet:
     """Samples, and where they are from."""
 
     samples: tuple[tuple[int, ...], ...]
@@ -56,7 +56,7 @@ def choose_rows(lines: Iterable[str], count: int = MAX_ROWS) -> list[str]:
     return chosen
 
 
-def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> Calibration:
+def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> CalibrationSet:
     """Half of the samples of training rows, the rest of general text; all of it without rows.
 
     Where the rows are too short for their half, general text fills it.
@@ -64,7 +64,7 @@ def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> Calibration:
     joined = [token for row in rows for token in row[:MAX_ROW_TOKENS]]
     own = _stretches(joined, SAMPLES // 2)
     others = _stretches(general, SAMPLES - len(own))
-    return Calibration((*own, *others), len(own), len(rows))
+    return CalibrationSet((*own, *others), len(own), len(rows))
 
 
 def _stretches(ids: Sequence[int], count: int) -> list[tuple[int, ...]]:
