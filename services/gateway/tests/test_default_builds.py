@@ -170,7 +170,7 @@ async def test_no_name_and_no_alias_means_a_build_that_loses_more_than_allowed(t
 
     assert moved.json()["version_id"] == better
     for answer in (refused, split):
-        assert answer.status_code == 400, answer.text
+        assert answer.status_code == 422, answer.text
         assert "loses more than its order allowed" in answer.json()["error"]["message"]
         assert tuned.version_id in answer.json()["error"]["message"]
     assert (await tuned.view(lossy))["loses_too_much"] is True

@@ -33,19 +33,20 @@ def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: 
 
 
 def source_errors(version: SourceVersion, target_form: str) -> list[str]:
-    """Reasons why that form cannot be built from this version; none for an unknown form."""
+    """Reasons why that form cannot be built from this version; of an unknown form why none can."""
     if version.unmerged_method:
         return [
             f"version {version.version_id} was trained by method {version.unmerged_method}, which "
             "changes no weights that a build could hold. Serve the adapter itself, or train with "
             "lora or full"
         ]
-    form = FORMS.get(target_form)
-    if form is None or version.form in form.sources:
+    forms = [FORMS[target_form]] if target_form in FORMS else FORMS.values()
+    sources = list(dict.fromkeys(source for form in forms for source in form.sources))
+    if version.form in sources:
         return []
     return [
         f"version {version.version_id} is of form {version.form!r}, "
-        f"which cannot be built from. Use {_either(form.sources)}"
+        f"which cannot be built from. Use {_either(sources)}"
     ]
 
 
