@@ -179,7 +179,7 @@ def test_what_was_found_is_shown_again_and_written_to_a_file(
     assert page.read_bytes() == f"<!doctype html>/v1/evaluations/{JOB}/report?format=html".encode()
 
 
-@pytest.mark.parametrize("written", ["accuracy", "accuracy=", "=1", "accuracy@answer=1"])
+@pytest.mark.parametrize("written", ["accuracy", "accuracy=", "=1", "own:=1", "accuracy@answer=1"])
 def test_a_protection_that_is_none_is_refused_before_anything_is_sent(
     gateway: Gateway, written: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from cli_support.evaluating_gateway import EvaluatingGateway
 from cli_support.gateways import told_of
-from modelmill_cli.app import run_app
+from modelmill_cli.app import WORK_FAILED, run_app
 
 FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}
 SUITE = {"name": "mine", "license": "MIT", "metrics": {"own": "accuracy"}, "without_mean": ""}
@@ -98,3 +98,20 @@ def test_suites_are_listed_with_tasks_rows_and_licence(
     assert by_name["wordnet"]["license"] == "WordNet-3.0"
     assert run_app(["eval", "suites"]) == 0
     assert "reviews_zh_sentiment" in capsys.readouterr().out
+
+
+def test_the_mean_and_single_tasks_of_a_suite_are_protected_by_name(
+    gateway: EvaluatingGateway, suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = {"slice_by": "", "slice_value": "", "passed": False, "why": "0.625 is worse than 0.7"}
+    gateway.summary = SUMMARY | {
+        "protections": [failed | {"measure": "mean", "suite": ""}],
+        "passed": False,
+    }
+    bounds = ["--protect", "mean=0.7", "--protect", "own:accuracy=0.6"]
+    assert run_app(["eval", "--suite", str(suite), "kinds", *bounds]) == WORK_FAILED
+
+    [order] = gateway.orders
+    named = [(each["measure"], each.get("suite"), each["worst"]) for each in order["protections"]]
+    assert named == [("mean", None, 0.7), ("accuracy", "own", 0.6)]
+    assert "mean: FAILED: 0.625 is worse than 0.7" in capsys.readouterr().out

@@ -237,6 +237,10 @@ async def test_a_suite_has_the_mean_of_its_tasks_and_rows_with_prompts_where_ask
             compare_to=NEWER,
             tasks=[{"config": each, "data_file_ids": [kinds, shots]} for each in (CHOOSING, other)],
             suite={"name": "both", "license": "MIT"},
+            protections=[
+                {"measure": "mean", "worst": 0.01, "largest_loss": 1},
+                {"measure": "mean", "worst": 1.5},
+            ],
             with_prompts=True,
         )
         results = await figures_of(site, created.job_id)
@@ -255,6 +259,11 @@ async def test_a_suite_has_the_mean_of_its_tasks_and_rows_with_prompts_where_ask
         mean["model"]["value"] - mean["compare_to"]["value"]
     )
     assert summary["suite"]["name"] == "both"
+    holds, fails = summary["protections"]
+    assert (holds["value"], holds["passed"]) == (mean["model"]["value"], True)
+    assert holds["difference"] == mean["comparison"]["difference"]["value"]
+    assert (fails["passed"], summary["passed"]) == (False, False)
+    assert "is worse than 1.5" in fails["why"]
     assert "Suite both" in page
     rows = [json.loads(line) for line in lines.splitlines()]
     assert rows[3]["prompt"] == "a stone: food\n\na paw:"
@@ -284,3 +293,33 @@ async def test_a_suite_without_tasks_or_licence_is_refused(site: Any, toy_rows: 
 
     assert "suite.license must be a text of 1 to 64 characters" in refused.value.errors
     assert "suite names the suite of the tasks, and there are no tasks" in refused.value.errors
+
+
+async def test_a_protected_mean_that_would_not_be_measured_is_refused(site: Any) -> None:
+    perplexity = WRITING.replace("generate_until", "loglikelihood").partition("generation")[0]
+    async with evaluating(site, Learned()):
+        kinds = await upload(site, "kinds.jsonl", KINDS)
+        tasks = [{"config": perplexity, "data_file_ids": [kinds]}]
+        with pytest.raises(InvalidInputError) as refused:
+            await create(
+                site, dataset_id="", tasks=tasks, protections=[{"measure": "mean", "worst": 0.5}]
+            )
+        with pytest.raises(InvalidInputError) as scaled:
+            await create(
+                site,
+                dataset_id="",
+                tasks=tasks,
+                suite={"name": "one", "license": "MIT"},
+                protections=[{"measure": "mean", "slice_by": "script", "largest_loss": -1}],
+            )
+
+    assert refused.value.errors == [
+        "protection 1: a mean is of the tasks of a suite. Name it",
+    ]
+    for wrong in (
+        "protection 1: no mean: a task is measured says by perplexity",
+        "protection 1: the mean is over all tasks. Leave slice and suite out",
+        "protection 1: largest_loss must not be below 0",
+        "protection 1: largest_loss needs compare_to",
+    ):
+        assert wrong in scaled.value.errors

@@ -946,6 +946,9 @@ class ProtectionBody(TypedDict):
     """
 
     measure: str
+    """
+    A metric; or mean: that over the tasks of the suite.
+    """
     slice_by: NotRequired[str]
     slice_value: NotRequired[str]
     worst: NotRequired[float | None]

@@ -86,6 +86,11 @@ class RecipeResult:
         return [each for of in (self.evaluation, self.judged) for each in of.get("protections", ())]
 
 
+def protection_name(protection: Record) -> str:
+    """Its measure, with the task that it bounds where one is named."""
+    return ": ".join(filter(None, (protection.get("suite"), protection["measure"])))
+
+
 class _RecordedSteps(StepView):
     """Steps as they are told of, kept in the result."""
 
@@ -299,7 +304,7 @@ class RecipeRun:
     def _check_protections(self) -> None:
         failed = [each for each in self.made.protections if not each["passed"]]
         if failed:
-            raise self._not_met("; ".join(f"{each['measure']}: {each['why']}" for each in failed))
+            raise self._not_met("; ".join(f"{protection_name(it)}: {it['why']}" for it in failed))
 
     def _not_met(self, why: str) -> GateNotMetError:
         return GateNotMetError(f"alias {self._recipe.alias} stays where it is: {why}")

@@ -15,6 +15,7 @@ from modelmill_trainer.domain.evaluation_plan import (
     SuiteName,
     decide_plan,
     errors_of_suite,
+    why_no_mean,
 )
 from modelmill_trainer.evaluating.tasks.config import TaskConfig, read_config
 
@@ -42,6 +43,7 @@ def plan_of(spec: EvaluationSpec) -> tuple[EvaluationPlan, list[TaskConfig]]:
             protections=_protections(spec),
             limits={name: getattr(spec, name) for name in LIMITS},
             suites=suites,
+            without_mean=why_no_mean(suite, {task.name: task.measures[0] for task in tasks}),
             compares=bool(spec.compare_to),
         )
     except InvalidInputError as error:

@@ -64,8 +64,8 @@ Slices = Annotated[list[str] | None, typer.Option(help="length, script, answer o
 Protections = Annotated[
     list[str] | None,
     typer.Option(
-        help="Bound, as MEASURE=WORST or MEASURE@BY=GROUP=WORST; exit status 1 when it is worse."
-        " judge=WORST bounds the score of --judge."
+        help="Bound, as [TASK:]MEASURE[@BY=GROUP]=WORST; exit status 1 when it is worse."
+        " mean=WORST bounds the mean of --suite, judge=WORST the score of --judge."
     ),
 ]
 
@@ -188,7 +188,7 @@ def _judged_bound(
             "--judge needs the result. Leave --no-wait out, or judge later by"
             " `mill eval judge score`"
         )
-    if any(each["slice_by"] for each in bounds) or len(bounds) > 1:
+    if any(each["slice_by"] or each.get("suite") for each in bounds) or len(bounds) > 1:
         raise InvalidInputError("--protect judge: write judge=WORST, once")
     return float(bounds[0]["worst"]) if bounds else None
 
@@ -248,9 +248,10 @@ def report(
 
 
 def _protection(written: str) -> dict[str, Any]:
-    """From MEASURE=WORST or MEASURE@BY=GROUP=WORST."""
+    """From [TASK:]MEASURE[@BY=GROUP]=WORST."""
     of, _, worst = written.rpartition("=")
-    measure, _, group = of.partition("@")
+    named, _, group = of.partition("@")
+    task, _, measure = named.rpartition(":")
     by, _, value = group.partition("=")
     try:
         bound = float(worst)
@@ -258,9 +259,11 @@ def _protection(written: str) -> dict[str, Any]:
         bound = None
     if bound is None or not measure or bool(by) != bool(value):
         raise InvalidInputError(
-            f"--protect {written[:80]!r}: write MEASURE=WORST or MEASURE@BY=GROUP=WORST"
+            f"--protect {written[:80]!r}: write MEASURE=WORST, TASK:MEASURE=WORST or"
+            " MEASURE@BY=GROUP=WORST"
         )
-    return {"measure": measure, "slice_by": by, "slice_value": value, "worst": bound}
+    group_of = {"slice_by": by, "slice_value": value}
+    return {"measure": measure, **group_of, "worst": bound, **({"suite": task} if task else {})}
 
 
 def _print_result(job: Job, *, as_json: bool) -> None:
@@ -283,7 +286,8 @@ def _print_result(job: Job, *, as_json: bool) -> None:
     for each in summary["protections"]:
         of = f" of {each['slice_by']} {each['slice_value']}" if each["slice_by"] else ""
         verdict = "holds" if each["passed"] else f"FAILED: {each['why']}"
-        console.print(escape(f"{each['measure']}{of}: {verdict}"))
+        task = f"{each['suite']}: " if each.get("suite") else ""
+        console.print(escape(f"{task}{each['measure']}{of}: {verdict}"))
 
 
 def _print_mean(suite: Mapping[str, Any], columns: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from modelmill_evaluation.groups import ANSWER, DEFAULT_EDGES, LENGTH, SCRIPT
-from modelmill_evaluation.score_names import MEASURES
+from modelmill_evaluation.score_names import MEASURES, SHARES
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_trainer.domain.json_value import JsonValue
@@ -14,6 +14,8 @@ from modelmill_trainer.domain.json_value import JsonValue
 SPLITS = ("train", "valid", "test")
 DATASET_SUITE = "dataset"
 """Suite name of the dataset's rows; every task is a suite under its own name."""
+MEAN = "mean"
+"""What a protection calls the mean over the tasks of the suite."""
 DEFAULT_ROWS, MAX_ROWS = 1_000, 100_000
 DEFAULT_NEW_TOKENS, MAX_NEW_TOKENS = 256, 8_192
 DEFAULT_RESAMPLES, MAX_RESAMPLES = 1_000, 10_000
@@ -79,6 +81,7 @@ def decide_plan(
     protections: Sequence[Protected],
     limits: Mapping[str, int],
     suites: Sequence[str],
+    without_mean: str,
     compares: bool,
 ) -> EvaluationPlan:
     """Validate the options and fill in defaults.
@@ -86,6 +89,7 @@ def decide_plan(
     Args:
         limits: max_rows, max_new_tokens, seed and resamples; 0 for the default.
         suites: Names of the suites: the dataset and the tasks.
+        without_mean: Why no mean over tasks is measured; empty where it is.
         compares: Whether a second model is evaluated on the same rows.
 
     Raises:
@@ -95,7 +99,8 @@ def decide_plan(
         *_errors_of_limits(limits),
         *_errors_of_names(split, measures),
         *_errors_of_slices(slices),
-        *_errors_of_protections(protections, slices, measures, suites, compares),
+        *_errors_of_protections(protections, slices, measures, suites, without_mean),
+        *_errors_of_bounds(protections, compares),
     ]
     if errors:
         raise InvalidInputError(errors)
@@ -128,6 +133,21 @@ def errors_of_suite(suite: SuiteName | None, suites: Sequence[str]) -> list[str]
     if not set(suites) - {DATASET_SUITE}:
         errors.append("suite names the suite of the tasks, and there are no tasks")
     return errors
+
+
+def why_no_mean(suite: SuiteName | None, metric_of: Mapping[str, str]) -> str:
+    """Why there is no mean over the tasks; empty where there is.
+
+    Args:
+        metric_of: The first metric by task. Those of other scales, such as BLEU or perplexity, have
+            no mean with shares.
+    """
+    strangers = [
+        f"{name} by {metric}" for name, metric in metric_of.items() if metric not in SHARES
+    ]
+    if suite is None:
+        return "a mean is of the tasks of a suite. Name it"
+    return f"no mean: a task is measured {strangers[0]}" if strangers else ""
 
 
 def _with_edges(each: Slice) -> Slice:
@@ -184,24 +204,49 @@ def _errors_of_protections(
     slices: Sequence[Slice],
     measures: Sequence[str],
     suites: Sequence[str],
-    compares: bool,
+    without_mean: str,
 ) -> list[str]:
     errors: list[str] = []
     if len(protections) > MAX_PROTECTIONS:
         errors.append(f"at most {MAX_PROTECTIONS} protections, got {len(protections)}")
     sliced = {each.by for each in slices}
     for number, each in enumerate(protections, 1):
-        found = _errors_of_one(each, sliced, measures, suites, compares)
+        if each.measure == MEAN:
+            found = _errors_of_mean(each, without_mean)
+        else:
+            found = _errors_of_one(each, sliced, measures, suites)
         errors += [f"protection {number}: {error}" for error in found]
     return errors
 
 
+def _errors_of_mean(each: Protected, without_mean: str) -> list[str]:
+    is_whole = not (each.slice_by or each.slice_value or each.suite)
+    whole = "" if is_whole else "the mean is over all tasks. Leave slice and suite out"
+    return [error for error in (without_mean, whole) if error]
+
+
+def _errors_of_bounds(protections: Sequence[Protected], compares: bool) -> list[str]:
+    errors = []
+    for number, each in enumerate(protections, 1):
+        bounds = (each.worst, each.largest_loss)
+        rules = (
+            (any(bound is not None for bound in bounds), "give worst or largest_loss"),
+            (
+                all(bound is None or isfinite(bound) for bound in bounds),
+                "worst and largest_loss must be numbers",
+            ),
+            (
+                each.largest_loss is None or each.largest_loss >= 0,
+                "largest_loss must not be below 0",
+            ),
+            (each.largest_loss is None or compares, "largest_loss needs compare_to"),
+        )
+        errors += [f"protection {number}: {error}" for holds, error in rules if not holds]
+    return errors
+
+
 def _errors_of_one(
-    each: Protected,
-    sliced: set[str],
-    measures: Sequence[str],
-    suites: Sequence[str],
-    compares: bool,
+    each: Protected, sliced: set[str], measures: Sequence[str], suites: Sequence[str]
 ) -> list[str]:
     known_suite = each.suite in suites if each.suite else len(suites) < 2
     rules = (
@@ -210,19 +255,6 @@ def _errors_of_one(
             not measures or each.measure in measures or each.measure not in MEASURES,
             f"{each.measure[:40]} is not among the measures",
         ),
-        (
-            each.worst is not None or each.largest_loss is not None,
-            "give worst or largest_loss",
-        ),
-        (
-            all(bound is None or isfinite(bound) for bound in (each.worst, each.largest_loss)),
-            "worst and largest_loss must be numbers",
-        ),
-        (
-            each.largest_loss is None or each.largest_loss >= 0,
-            "largest_loss must not be below 0",
-        ),
-        (each.largest_loss is None or compares, "largest_loss needs compare_to"),
         (not each.slice_by or each.slice_by in sliced, f"no slice by {each.slice_by[:40]!r}"),
         (
             bool(each.slice_by) == bool(each.slice_value),

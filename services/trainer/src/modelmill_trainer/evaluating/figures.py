@@ -23,11 +23,15 @@ from modelmill_evaluation.intervals import (
     mean_comparison,
     mean_estimate,
 )
-from modelmill_evaluation.score_names import SHARES
 from modelmill_evaluation.scores import Measure, RowOutcome, measure_of
 from numpy.typing import NDArray
 
-from modelmill_trainer.domain.evaluation_plan import DATASET_SUITE, EvaluationPlan, Slice
+from modelmill_trainer.domain.evaluation_plan import (
+    DATASET_SUITE,
+    EvaluationPlan,
+    Slice,
+    why_no_mean,
+)
 from modelmill_trainer.evaluating.items import Item, Suite
 
 Figures = dict[str, Any]
@@ -103,19 +107,14 @@ class MeasuredSuite:
 
 
 def suite_figures(measured: Sequence[MeasuredSuite], plan: EvaluationPlan) -> Figures | None:
-    """The mean over the tasks of a suite, each by the first of its metrics; None without a suite.
-
-    Metrics of other scales, such as BLEU or perplexity, have no mean with shares.
-    """
+    """The mean over the tasks of a suite, each by the first of its metrics; None without a
+    suite."""
     if plan.suite is None:
         return None
     tasks = [each for each in measured if each.suite.name != DATASET_SUITE]
     metric_of = {each.suite.name: each.suite.measures[0] for each in tasks}
-    strangers = [
-        f"{name} by {metric}" for name, metric in metric_of.items() if metric not in SHARES
-    ]
-    reason = f"no mean: a task is measured {strangers[0]}" if strangers else ""
-    mean = {} if strangers else _mean_figures(tasks, plan)
+    reason = why_no_mean(plan.suite, metric_of)
+    mean = {} if reason else _mean_figures(tasks, plan)
     return {**plan.suite.as_json(), "metrics": metric_of, "mean": mean, "without_mean": reason}
 
 

@@ -15,7 +15,7 @@ from modelmill_evaluation.scores import RowOutcome
 from modelmill_jobs.child import ChildFailure, ChildPort
 
 from modelmill_trainer.domain.child_requests import EvaluationRequest
-from modelmill_trainer.domain.evaluation_plan import EvaluationPlan, Protected
+from modelmill_trainer.domain.evaluation_plan import MEAN, EvaluationPlan, Protected
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite, suite_figures
 from modelmill_trainer.evaluating.items import SCORE, WRITE, Item, Suite
@@ -99,17 +99,25 @@ def _value(answer: dict[str, Any] | None, asks: str, unanswered: Unanswered) -> 
 
 
 def check_protections(
-    protections: Sequence[Protected], suites: Sequence[Mapping[str, Any]]
+    protections: Sequence[Protected],
+    suites: Sequence[Mapping[str, Any]],
+    of_tasks: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Each protection with value, difference, `passed` and the reason.
 
     The point estimate decides, not its interval. A metric without a value fails.
+
+    Args:
+        of_tasks: Figures of the suite that the tasks are of; None without one.
     """
-    return [_check_protection(each, suites) for each in protections]
+    mean: Mapping[str, Any] = (of_tasks or {}).get("mean", {})
+    return [
+        _check_protection(each, mean if each.measure == MEAN else _measured(each, suites))
+        for each in protections
+    ]
 
 
-def _check_protection(each: Protected, suites: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    measured = _measured(each, suites)
+def _check_protection(each: Protected, measured: Mapping[str, Any]) -> dict[str, Any]:
     model = (measured.get("model") or {}).get("value")
     difference = ((measured.get("comparison") or {}).get("difference") or {}).get("value")
     sign = -1 if each.measure in LOWER_IS_BETTER else 1
@@ -259,11 +267,12 @@ def _measure(
         unanswered_figures = _unanswered_figures([unanswered for _, unanswered in found])
         figures.append(one.figures(request.plan, progress) | unanswered_figures)
         _require_metrics(figures[-1])
-    protections = check_protections(request.plan.protections, figures)
+    of_tasks = suite_figures(measured, request.plan)
+    protections = check_protections(request.plan.protections, figures, of_tasks)
     return {
         "models": _models(request),
         "plan": _plan(request.plan),
-        "suite": suite_figures(measured, request.plan),
+        "suite": of_tasks,
         "suites": figures,
         "protections": protections,
         "passed": all(each["passed"] for each in protections),

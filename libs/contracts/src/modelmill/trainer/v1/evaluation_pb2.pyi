@@ -198,7 +198,7 @@ class Protection(_message.Message):
     LARGEST_LOSS_FIELD_NUMBER: _builtins.int
     SUITE_FIELD_NUMBER: _builtins.int
     measure: _builtins.str
-    """Name of the measure."""
+    """Name of the measure; "mean" for the mean over the tasks of the suite."""
     slice_by: _builtins.str
     """As the slice is asked for; empty means all rows."""
     slice_value: _builtins.str

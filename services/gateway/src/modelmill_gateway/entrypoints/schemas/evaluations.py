@@ -28,7 +28,7 @@ class SliceBody(StrictBody):
 class ProtectionBody(StrictBody):
     """Protected metric: the result says whether it stayed within its bounds."""
 
-    measure: Name
+    measure: Name = Field(description="A metric; or mean: that over the tasks of the suite.")
     slice_by: Name = ""
     slice_value: Name = ""
     worst: float | None = Field(None, description="Worst accepted value.")
