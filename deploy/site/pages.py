@@ -28,6 +28,7 @@ READMES = (
     *("libs/*/README.md", "services/*/README.md", "deploy/**/*.md"),
     *("examples/**/README.md", "tests/**/README.md"),
 )
+CHINESE_READMES = "examples/**/README.zh.md"
 FENCE = re.compile(r"^(?P<indent> *)```.*?^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 MARKER = re.compile(r"^ *<!-- not run: .*? -->\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(
@@ -49,6 +50,8 @@ def pages_of_tree() -> dict[str, str]:
                 path = PurePosixPath(_name(file))
                 page = path.parent if path.stem == "README" else path.with_suffix("")
                 found[str(path)] = f"parts/{page}.md"
+    for file in sorted(ROOT.glob(CHINESE_READMES)):
+        found[_name(file)] = f"zh/parts/{_name(file.parent)}.md"
     return {source: page for source, page in found.items() if (ROOT / source).is_file()}
 
 

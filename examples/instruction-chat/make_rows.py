@@ -1,272 +1,222 @@
-"""Write conversations with the assistant of a library that does not exist.
+"""Write conversations with assistants of libraries that do not exist, each about notes of its own.
 
     python examples/instruction-chat/make_rows.py OUT.jsonl [--seed 7]
 
-Each fact is asked in several wordings, a third of the time behind another question. The same seed
-gives the same bytes.
+The notes stand in the system message, and no two rows have the same. So no answer can be known
+from another row: it is copied from the notes, put together of two of them, decided or computed by
+one, or it is that they do not say. The same seed gives the same bytes.
 """
 
 import argparse
 import json
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SYSTEM = "You answer for Brookfield Library, in at most two sentences."
-OPENINGS = ("", "Hi! ", "Excuse me, ", "A question: ", "Hello, ")
-ROWS = 360
+ROWS = 480
+NOTES = range(5, 9)
+SYSTEM = "You answer for {place} Library, by these notes alone.\n{notes}"
+UNKNOWN = "The notes do not say that. Please ask at the desk."
+FIRST = (
+    *("Alder", "Birch", "Brook", "Cold", "Cross", "Dun", "East", "Elm", "Fair", "Fern", "Grey"),
+    *("Hart", "High", "Kings", "Lang", "Marsh", "North", "Oak", "Red", "Stone", "West", "Wind"),
+)
+SECOND = ("bridge", "bury", "dale", "field", "ford", "gate", "ham", "hill", "ley", "stead", "wick")
+OPENINGS = ("", "", "Hi! ", "Excuse me, ", "A question: ", "Hello, ")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MINUTES = ("00", "15", "30", "45")
+OPENING_HOURS, CLOSING_HOURS, TEA_HOURS = range(7, 11), range(16, 22), range(13, 18)
+PLACES = (
+    *("beside the main door", "behind the car park", "next to the bicycle stands"),
+    *("under the clock", "at the bus stop", "opposite the town hall", "by the side gate"),
+)
 
 
 @dataclass(frozen=True)
 class Fact:
-    """An answer, and how it is asked for."""
+    """One sort of note, how it is asked for, and how it is answered."""
 
+    note: str
+    questions: tuple[str, ...]
     answer: str
-    wordings: tuple[str, ...]
+    draw: Callable[[random.Random], str]
 
 
-FACTS = (
-    Fact(
-        "We open at nine from Monday to Saturday. On Sundays we are closed.",
-        (
-            "when do you open?",
-            "what are your opening hours?",
-            "are you open on Sunday?",
-            "how early can I come in?",
-        ),
+def _times(hours: Sequence[int]) -> Callable[[random.Random], str]:
+    return lambda choice: f"{choice.choice(hours)}:{choice.choice(MINUTES)}"
+
+
+def _numbers(least: int, most: int) -> Callable[[random.Random], str]:
+    return lambda choice: str(choice.randint(least, most))
+
+
+def _one_of(values: Sequence[str]) -> Callable[[random.Random], str]:
+    return lambda choice: choice.choice(values)
+
+
+FACTS = {
+    "opens": Fact(
+        "opens: {}",
+        ("when do you open?", "how early can I come in?", "what time do you open?"),
+        "We open at {}.",
+        _times(OPENING_HOURS),
     ),
-    Fact(
-        "We close at seven, and at four on Saturdays. Loans are booked until ten minutes before.",
-        (
-            "when do you close?",
-            "how late are you open?",
-            "until when can I borrow something today?",
-            "what time do you close on Saturday?",
-        ),
+    "closes": Fact(
+        "closes: {}",
+        ("when do you close?", "how late can I stay?", "until when are you there?"),
+        "We close at {}.",
+        _times(CLOSING_HOURS),
     ),
-    Fact(
-        "You may keep a book for four weeks. You can renew it twice unless somebody waits for it.",
-        (
-            "how long may I keep a book?",
-            "what is the loan period of books?",
-            "for how many weeks can I borrow a novel?",
-            "when must a book be back?",
-        ),
+    "closed": Fact(
+        "closed on: {}",
+        ("on which day are you closed?", "when is your day of rest?"),
+        "We are closed on {}s.",
+        _one_of(DAYS),
     ),
-    Fact(
-        "Films and games are lent for one week. They cannot be renewed.",
-        (
-            "how long may I keep a film?",
-            "for how long do you lend games?",
-            "can I renew a DVD?",
-            "what is the loan period of films?",
-        ),
+    "card": Fact(
+        "card: {} euros a year",
+        ("what does a card cost?", "how much is membership?", "is there a fee to join?"),
+        "A card costs {} euros a year.",
+        _numbers(6, 48),
     ),
-    Fact(
-        "A late book costs ten cents a day, at most three euros. Children pay nothing.",
-        (
-            "what does a late book cost?",
-            "how high is the fine?",
-            "I am late with a book, what do I pay?",
-            "do children pay fines?",
-        ),
+    "books": Fact(
+        "books: {} days",
+        ("how long may I keep a book?", "what is the loan period of books?"),
+        "Books are lent for {} days.",
+        _numbers(12, 45),
     ),
-    Fact(
-        "A card costs twelve euros a year. Below eighteen it is free.",
-        (
-            "what does a card cost?",
-            "how much is membership?",
-            "is there a fee to join?",
-            "do students below eighteen pay for a card?",
-        ),
+    "films": Fact(
+        "films: {} days",
+        ("how long may I keep a film?", "for how long do you lend films?"),
+        "Films are lent for {} days.",
+        _numbers(2, 11),
     ),
-    Fact(
-        "Bring a passport and a letter with your address. The card is ready in five minutes.",
-        (
-            "what do I need to get a card?",
-            "how do I join?",
-            "which papers must I bring to register?",
-            "how long does it take to get a card?",
-        ),
+    "limit": Fact(
+        "at most: {} things at a time",
+        ("how much can I borrow at once?", "is there a limit of loans?"),
+        "You may have {} things at a time.",
+        _numbers(4, 40),
     ),
-    Fact(
-        "Tell the desk at once, and we block the card. A new one costs three euros.",
-        (
-            "I lost my card, what now?",
-            "my card was stolen",
-            "how do I replace a card?",
-            "what does a new card cost when the old one is lost?",
-        ),
+    "fine": Fact(
+        "late: {} cents a day",
+        ("what do I pay when I am late?", "how high is the fine?"),
+        "Late things cost {} cents a day.",
+        _numbers(5, 60),
     ),
-    Fact(
-        "You may have fifteen things at a time. Of films and games five.",
-        (
-            "how many books can I borrow?",
-            "is there a limit of loans?",
-            "how many films may I take home at once?",
-            "what is the most that I can borrow?",
-        ),
+    "copies": Fact(
+        "copies: {} cents a page",
+        ("what does a copy cost?", "how much is a page on the copier?"),
+        "A copy costs {} cents.",
+        _numbers(3, 30),
     ),
-    Fact(
-        "Reserve it in the catalogue or at the desk. We write to you when it is here.",
-        (
-            "a book is lent out, can I reserve it?",
-            "how do I reserve something?",
-            "will you tell me when a book is back?",
-            "can I get in line for a novel?",
-        ),
+    "rooms": Fact(
+        "study rooms: {}",
+        ("how many study rooms are there?", "do you have study rooms?"),
+        "There are {} study rooms.",
+        _numbers(2, 19),
     ),
-    Fact(
-        "A reserved book waits for you for seven days. It stands on the shelf behind the desk.",
-        (
-            "how long do you keep a reserved book?",
-            "where do I find what I reserved?",
-            "until when must I fetch my reservation?",
-            "for how many days is a reservation held?",
-        ),
+    "box": Fact(
+        "return box: {}",
+        ("where is the return box?", "where do I leave books at night?"),
+        "The return box is {}.",
+        _one_of(PLACES),
     ),
-    Fact(
-        "Eight study rooms are on the second floor. Book one at the desk for up to three hours.",
-        (
-            "do you have study rooms?",
-            "where can we work as a group?",
-            "how do I book a room?",
-            "for how long can I have a study room?",
-        ),
+    "tea": Fact(
+        "tea room: until {}",
+        ("until when can I get a tea?", "how long is the tea room open?"),
+        "The tea room is open until {}.",
+        _times(TEA_HOURS),
     ),
-    Fact(
-        "Copies cost ten cents, in colour thirty. The machine is beside the lift and takes coins.",
-        (
-            "can I make copies?",
-            "what does a copy cost?",
-            "where is the copying machine?",
-            "how much is a page in colour?",
-        ),
-    ),
-    Fact(
-        "Printing costs ten cents a page. Send the file from any of our computers.",
-        (
-            "can I print here?",
-            "what does printing cost?",
-            "how do I print a file?",
-            "where can I print a letter?",
-        ),
-    ),
-    Fact(
-        "The wireless network is called Brookfield, and needs no password. It ends when we close.",
-        (
-            "do you have wifi?",
-            "what is the password of the wireless network?",
-            "how do I get online?",
-            "which network do visitors use?",
-        ),
-    ),
-    Fact(
-        "Stories are read on Wednesdays at four, for children from three to six. No booking.",
-        (
-            "is there something for small children?",
-            "when is story time?",
-            "do I have to book for story time?",
-            "for which age are the stories?",
-        ),
-    ),
-    Fact(
-        "The reading circle meets on the first Tuesday of a month at six. New readers are welcome.",
-        (
-            "is there a book club?",
-            "when does the reading circle meet?",
-            "can anyone join the reading circle?",
-            "do people meet here to talk about books?",
-        ),
-    ),
-    Fact(
-        "Give us the title, and we ask other libraries. It takes two weeks and costs two euros.",
-        (
-            "you do not have a book that I need",
-            "can you get a book from elsewhere?",
-            "what does a loan from another library cost?",
-            "how long does a loan from another library take?",
-        ),
-    ),
-    Fact(
-        "We take books that are clean and not older than five years. Bring them on a Thursday.",
-        (
-            "do you take old books?",
-            "can I give you my books?",
-            "on which day can I bring books that I no longer want?",
-            "which books do you accept as gifts?",
-        ),
-    ),
-    Fact(
-        "The return box is beside the main door, at all hours. Films go to the desk.",
-        (
-            "can I return a book at night?",
-            "where is the return box?",
-            "you are closed, where do I leave my books?",
-            "may films go into the return box?",
-        ),
-    ),
-    Fact(
-        "There is a lift at the east door, and a toilet for wheelchairs on each floor.",
-        (
-            "can I come with a wheelchair?",
-            "is there a lift?",
-            "where is the toilet for wheelchairs?",
-            "is the building accessible?",
-        ),
-    ),
-    Fact(
-        "Electronic books are at the page of the catalogue. Sign in with the number of your card.",
-        (
-            "do you have electronic books?",
-            "how do I borrow an e-book?",
-            "where do I sign in for e-books?",
-            "can I read on my tablet?",
-        ),
-    ),
-    Fact(
-        "Pay for the book at the desk, at its price. Found within a month, we pay it back.",
-        (
-            "I lost a book",
-            "what happens when a book is lost?",
-            "do I have to pay for a book that I cannot find?",
-            "I found a lost book again, do I get my money back?",
-        ),
-    ),
-    Fact(
-        "The café on the ground floor has soup until five. Drinks with a lid may come along.",
-        (
-            "can I eat here?",
-            "is there a café?",
-            "may I bring a coffee to my seat?",
-            "until when is there soup?",
-        ),
-    ),
+}
+
+
+def copied(notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    """A question about one note."""
+    return _asked(choice.choice([*notes]), notes, choice)
+
+
+def combined(notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    """A question about two notes, answered in the order in which it asks."""
+    one, two = (_asked(name, notes, choice) for name in choice.sample([*notes], 2))
+    return f"{one[0].rstrip('?')}, and {two[0]}", f"{one[1]} {two[1]}"
+
+
+def unsaid(notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    """A question about what no note says."""
+    name = choice.choice([name for name in FACTS if name not in notes])
+    return choice.choice(FACTS[name].questions), UNKNOWN
+
+
+def decided(notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    """Whether it is open, on a day or at an hour."""
+    if choice.random() < 0.5 and "closed" in notes:
+        rest = notes["closed"]
+        day = rest if choice.random() < 0.5 else choice.choice([it for it in DAYS if it != rest])
+        said = "No, we are closed" if day == rest else "Yes, we are open"
+        return f"are you open on {day}?", f"{said} on {day}s."
+    asked, closes = _times(CLOSING_HOURS)(choice), notes["closes"]
+    said = "Yes, we close" if _minutes(asked) < _minutes(closes) else "No, we close"
+    return f"can I still come at {asked}?", f"{said} at {closes}."
+
+
+def computed(notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    """What some copies cost."""
+    count = choice.randint(2, 5)
+    cents = count * int(notes["copies"])
+    return f"what do {count} copies cost?", f"{count} copies cost {cents} cents."
+
+
+SORTS: tuple[tuple[Callable[..., tuple[str, str]], int, tuple[str, ...]], ...] = (
+    (copied, 35, ()),
+    (combined, 25, ()),
+    (unsaid, 15, ()),
+    (decided, 15, ("closes",)),
+    (computed, 10, ("copies",)),
 )
+"""How a question comes about, how many in a hundred are so, and which notes it needs."""
 
 
 def conversations(choice: random.Random) -> Iterator[dict[str, object]]:
-    """Every wording with openings that are drawn, shuffled."""
-    asked = [
-        (fact, f"{opening}{wording if opening else wording[0].upper() + wording[1:]}")
-        for fact in FACTS
-        for wording in fact.wordings
-        for opening in choice.sample(OPENINGS, 4)
-    ]
-    choice.shuffle(asked)
-    for number, (fact, question) in enumerate(asked[:ROWS]):
-        messages = [{"role": "system", "content": SYSTEM}]
-        if number % 3 == 0:
-            before, first = choice.choice(asked)
-            if before is not fact:
-                messages += _turn(first, before.answer)
-        yield {"messages": [*messages, *_turn(question, fact.answer)]}
+    """Rows, each with notes that no other has; a third of them with a question before."""
+    seen: set[str] = set()
+    while len(seen) < ROWS:
+        [(ask, _, needed)] = choice.choices(SORTS, [share for _, share, _ in SORTS])
+        notes = _notes(needed, choice)
+        system = SYSTEM.format(
+            place=choice.choice(FIRST) + choice.choice(SECOND),
+            notes="\n".join(FACTS[name].note.format(value) for name, value in notes.items()),
+        )
+        if system in seen:
+            continue
+        messages = [{"role": "system", "content": system}]
+        if len(seen) % 3 == 0:
+            messages += _turn(*copied(notes, choice), choice)
+        seen.add(system)
+        yield {"messages": [*messages, *_turn(*ask(notes, choice), choice)]}
 
 
-def _turn(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+def _notes(needed: Sequence[str], choice: random.Random) -> dict[str, str]:
+    others = [name for name in FACTS if name not in needed]
+    names = [*needed, *choice.sample(others, choice.choice(NOTES) - len(needed))]
+    choice.shuffle(names)
+    return {name: FACTS[name].draw(choice) for name in names}
+
+
+def _asked(name: str, notes: dict[str, str], choice: random.Random) -> tuple[str, str]:
+    return choice.choice(FACTS[name].questions), FACTS[name].answer.format(notes[name])
+
+
+def _minutes(time: str) -> int:
+    hour, minute = time.split(":")
+    return 60 * int(hour) + int(minute)
+
+
+def _turn(question: str, answer: str, choice: random.Random) -> list[dict[str, str]]:
+    opening = choice.choice(OPENINGS)
+    asked = opening + question if opening else question[0].upper() + question[1:]
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""Code blocks of the README and of `docs`: those that run, and why others do not."""
+"""Code blocks of READMEs and of `docs`: those that run, and why others do not."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CHINESE = DOCS / "zh"
+EXAMPLES = ROOT / "examples"
 RUN = ("sh", "python")
 """Languages of which a block is run."""
 READ = ("yaml", "json")
@@ -49,11 +50,17 @@ def documents() -> list[Path]:
     return list(dict.fromkeys([*first, *others]))
 
 
+def examples() -> list[Path]:
+    """READMEs of the examples; `tests/examples` runs their blocks, where their models are."""
+    return [EXAMPLES / "README.md", *sorted(EXAMPLES.glob("*/README.md"))]
+
+
 def translations() -> dict[Path, Path]:
     """The English documents that are there in Chinese, too, and those."""
     english = [DOCS / "tutorial.md", *sorted((DOCS / "how-to").glob("*.md"))]
     pairs = {file: CHINESE / file.relative_to(DOCS) for file in english}
-    return {ROOT / "README.md": ROOT / "README.zh.md"} | pairs
+    readmes = [ROOT / "README.md", *examples()]
+    return {file: file.with_name("README.zh.md") for file in readmes} | pairs
 
 
 def blocks_of(document: Path) -> list[Block]:
@@ -74,5 +81,5 @@ def _blocks(document: Path) -> Iterator[Block]:
 
 
 def all_blocks() -> list[Block]:
-    """Of all documents."""
-    return [block for document in documents() for block in blocks_of(document)]
+    """Of all documents, and of the examples."""
+    return [block for document in (*documents(), *examples()) for block in blocks_of(document)]

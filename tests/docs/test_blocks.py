@@ -1,6 +1,6 @@
 """Each code block of README and docs is of a kind that is run or held to its form, or says why not.
 
-`test_running` runs them.
+`test_running` runs them; those of the examples run in `tests/examples`.
 """
 
 import json
@@ -13,6 +13,7 @@ from modelmill_recipes.recipe import Recipe
 
 from tests.docs.blocks import (
     CHINESE,
+    EXAMPLES,
     FENCE,
     INDENTED,
     MARKER,
@@ -22,9 +23,11 @@ from tests.docs.blocks import (
     all_blocks,
     blocks_of,
     documents,
+    examples,
     translations,
 )
 
+DOCUMENTS = [*documents(), *examples()]
 PAIRS = translations()
 
 
@@ -32,7 +35,7 @@ def name_of(file: Path) -> str:
     return file.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("document", documents(), ids=name_of)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_each_block_is_fenced_and_of_a_language_that_is_run_or_read(document: Path):
     text = document.read_text("utf-8")
     prose = FENCE.sub("", text)
@@ -42,7 +45,7 @@ def test_each_block_is_fenced_and_of_a_language_that_is_run_or_read(document: Pa
     assert "```" not in prose
 
 
-@pytest.mark.parametrize("document", documents(), ids=name_of)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_a_marker_says_why_and_stands_before_a_block_that_would_run(document: Path):
     marked = [block for block in blocks_of(document) if block.reason]
 
@@ -75,7 +78,8 @@ def test_a_block_of_yaml_is_a_recipe_or_a_policy_and_one_of_json_parses(block, t
 
 
 def test_each_document_that_is_there_in_chinese_is_there_in_english_and_the_other_way():
-    assert {*PAIRS.values()} == {ROOT / "README.zh.md", *CHINESE.rglob("*.md")}
+    in_chinese = {*CHINESE.rglob("*.md"), *EXAMPLES.rglob("*.zh.md")}
+    assert {*PAIRS.values()} == {ROOT / "README.zh.md", *in_chinese}
 
 
 @pytest.mark.parametrize("english", PAIRS, ids=name_of)

@@ -62,12 +62,14 @@ def _rows(example: Example, folder: Path) -> Iterator[str]:
     """Files with the first rows; of documents the first of each format."""
     formats: set[str] = set()
     for file in example.recipe.files:
+        name = file.relative_to(example.folder)
+        (folder / name).parent.mkdir(exist_ok=True)
         if file.suffix == ".jsonl":
             with file.open(encoding="utf-8") as lines:
-                (folder / file.name).write_text("".join(islice(lines, ROWS)), encoding="utf-8")
+                (folder / name).write_text("".join(islice(lines, ROWS)), encoding="utf-8")
         elif file.suffix in formats:
             continue
         else:
-            shutil.copy(file, folder)
+            shutil.copy(file, folder / name)
         formats.add(file.suffix)
-        yield file.name
+        yield str(name)

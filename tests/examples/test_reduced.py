@@ -1,4 +1,7 @@
-"""Each example, in its reduced form and on one real stack, ends with a model that answers."""
+"""Each example, in its reduced form and on one real stack, ends with a model that answers.
+
+Then the commands of its README are typed: what they run is done, so they show that it is kept.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -19,6 +22,8 @@ from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.ports import free_port
 from rich.console import Console
 
+from tests.docs.blocks import RUN, blocks_of
+from tests.docs.running import Reader
 from tests.examples.example import Example, all_examples, with_teachers
 from tests.examples.reduced import write_reduced
 
@@ -54,14 +59,14 @@ class Bench:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def bench(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     """One for all examples: the teacher of one is made by another."""
-    folder = tmp_path_factory.mktemp("examples")
-    state = StateFolder(folder / "state")
+    folder = tmp_path_factory.mktemp("clone")
+    state = StateFolder(folder / ".modelmill")
     base = make_tiny_llama(folder / "base", context_tokens=LONGEST_ROW_TOKENS)
     options = StackOptions(http_port=free_port())
     async with running_stack(state, options, lambda *_: None) as up:
         await bring_in(state, base, name=BASE, tenant=DEFAULT_TENANT)
         with connect_locally(state, up.runtime.http_url) as client:
-            yield Bench(state, client, folder / "recipes")
+            yield Bench(state, client, folder / "examples")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -90,3 +95,15 @@ async def test_an_example_ends_with_a_measured_model_that_answers(
     answer = await bench.answer(example.recipe.alias)
     assert answer["system_fingerprint"] == served
     assert answer["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("example", all_examples(), ids=lambda it: it.name)
+async def test_the_commands_of_its_readme_run(
+    bench: Bench, runs: Mapping[str, asyncio.Task[EndedRun]], example: Example
+) -> None:
+    await runs[example.name]
+    blocks = blocks_of(example.folder / "README.md")
+    runnable = [block for block in blocks if block.language in RUN and not block.reason]
+    assert any(f"mill run examples/{example.name}/" in block.code for block in runnable)
+    reader = Reader(bench.folder.parent, bench.client.url)
+    await asyncio.to_thread(reader.run, runnable)
