@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_evaluation.parity.attention_window import attention_window
 from modelmill_evaluation.parity.comparison import Limit, check_likeness, check_prompts, compare
 from modelmill_evaluation.parity.goldens import Goldens, KeptLogits, Logits, ParityError
 from modelmill_evaluation.parity.taking import (
+    LONG_NEW_TOKENS,
     NEW_TOKENS,
     Conversation,
     TokenizerFacts,
@@ -60,7 +63,12 @@ class RandomSpeaker:
             yield random.normal(0, 3, (len(spoken), VOCABULARY)).astype(np.float32)
 
 
-def taken(*conversations: Conversation, facts: TokenizerFacts = FACTS, context: int = 0) -> Goldens:
+def taken(
+    *conversations: Conversation,
+    facts: TokenizerFacts = FACTS,
+    context: int = 0,
+    window: int = 0,
+) -> Goldens:
     return take_goldens(
         conversations,
         LetterTokenizer(),
@@ -68,6 +76,7 @@ def taken(*conversations: Conversation, facts: TokenizerFacts = FACTS, context: 
         RandomSpeaker(),
         compute="float32",
         context_tokens=context,
+        window=window,
     )
 
 
@@ -252,3 +261,31 @@ def test_nothing_is_told_of_prompts_where_there_are_none() -> None:
 
     assert goldens.prompt_ids_told == "identical"
     assert replace(goldens, prompts=()).prompt_ids_told == "not compared"
+
+
+@pytest.mark.parametrize(
+    ("window", "context", "has_longer"),
+    [(0, 0, False), (200, 0, True), (200, 210, False), (20, 0, False), (4096, 0, False)],
+)
+def test_one_golden_is_longer_than_the_window_where_none_is_and_it_can_be_had(
+    window: int, context: int, has_longer: bool
+) -> None:
+    goldens = taken(ROW, context=context, window=window)
+    longer = [len(it.prompt_ids) for it in goldens.prompts if it.name == "window"]
+    assert bool(longer) is has_longer
+    assert all(250 <= tokens < 400 for tokens in longer)
+    assert len(goldens.prompts[-1].continuation) == (LONG_NEW_TOKENS if longer else NEW_TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("config", "window"),
+    [
+        ({}, 0),
+        ({"sliding_window": None}, 0),
+        ({"sliding_window": 512}, 512),
+        ({"sliding_window": 512, "layer_types": ["full_attention", "sliding_attention"]}, 512),
+        ({"sliding_window": 512, "layer_types": ["full_attention"]}, 0),
+    ],
+)
+def test_the_window_is_that_of_layers_that_have_one(config: dict[str, Any], window: int) -> None:
+    assert attention_window(SimpleNamespace(**config)) == window

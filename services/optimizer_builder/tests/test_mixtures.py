@@ -33,3 +33,17 @@ def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
         # The prompt, and five tokens after it one by one.
         assert build["steps"] == 6
         assert build["off"] < 0.01 * build["spread"], found
+
+
+def test_builds_look_back_as_far_as_their_model_and_the_goldens_would_notice_more(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    found = run_script("build_windows.py", tmp_path, tiny_base)
+
+    for name in ("mistral", "gemma3"):
+        build = found[name]
+        assert isinstance(build, dict)
+        assert build["steps"] == 6
+        assert min(build["prompt"], build["longest_golden"]) > 160
+        assert build["off"] < 0.01 * build["spread"], found
+        assert build["blind"] > 0.1 * build["spread"], found

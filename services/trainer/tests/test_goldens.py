@@ -197,3 +197,34 @@ def test_a_tokenizer_that_transformers_cannot_load_is_refused(
 
     assert refused.code == "INVALID_INPUT"
     assert "import it again" in refused.remedy
+
+
+WINDOW = 200
+
+
+def with_window(base: Path, folder: Path, window: int | None) -> Path:
+    """The tiny Llama as a Mistral, whose weights have the same names."""
+    shutil.copytree(base, folder)
+    file = folder / "config.json"
+    config = json.loads(file.read_text()) | {"sliding_window": window, "model_type": "mistral"}
+    file.write_text(json.dumps(config | {"architectures": ["MistralForCausalLM"]}))
+    return folder
+
+
+def test_a_window_that_is_left_out_gives_other_logits(trained: Trained, tmp_path: Path) -> None:
+    narrow = with_window(trained.base, tmp_path / "narrow", WINDOW)
+    request = replace(trained.request, base_folder=narrow)
+    model = TrainedModel.load(narrow, request.hyper_parameters, "mv-base")
+    tokenizer = ChatTokenizer.load(narrow)
+    goldens = take_model_goldens(model, tokenizer, trained.splits, request).goldens
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    model.save(artifact)
+    assert max(len(golden.prompt_ids) for golden in goldens.prompts) > WINDOW
+
+    assert check_artifact(artifact, narrow, goldens) is not None
+
+    wide = with_window(trained.base, tmp_path / "wide", None)
+    with pytest.raises(ChildFailure) as caught:
+        check_artifact(artifact, wide, goldens)
+    assert caught.value.code == "LOGITS_DIFFER"

@@ -58,6 +58,11 @@ WITH_TOOLS = Conversation("tools", _turns(("user", "How is the weather in Züric
 
 NEW_TOKENS = 16
 """Tokens of a continuation at most."""
+LONG_NEW_TOKENS = 4
+"""The same behind the golden that is longer than the window: each takes a long pass."""
+MAX_WINDOW = 1024
+"""Widest window that has such a golden; behind a wider one its passes take longer than all else."""
+COLOURS = ("red", "blue", "green", "white", "black", "yellow", "brown")
 
 _Prompt = tuple[Conversation, str, list[int]]
 """What is asked, as text and as token ids."""
@@ -108,25 +113,34 @@ def take_goldens(
     *,
     compute: str,
     context_tokens: int,
+    window: int = 0,
 ) -> Goldens:
     """Goldens of the conversations and of those that every model is asked.
 
-    Those that the chat template refuses or that leave no room in the context are left out.
+    Those that the chat template refuses or that leave no room in the context are left out. Where
+    layers look back only so far, one golden is longer: a form that looks back further answers
+    otherwise.
 
     Args:
         compute: Format in which `speaker` computes its logits.
         context_tokens: Of the model; 0 when it is not known.
+        window: Tokens that layers look back at most; 0 where they look back at all.
     """
+    most = context_tokens - NEW_TOKENS if context_tokens else None
     fixed = (*FIXED, WITH_TOOLS) if facts.knows_tools else FIXED
     asked = [
         prompt
         for conversation in (*conversations, *fixed)
         if (prompt := _prompt(conversation, tokenizer, facts.dated))
-        and (not context_tokens or len(prompt[2]) + NEW_TOKENS <= context_tokens)
+        and (most is None or len(prompt[2]) <= most)
     ]
-    prompts = [ids for _, _, ids in asked]
-    continuations = speaker.continuations(prompts, NEW_TOKENS)
-    rows = speaker.logits(prompts, continuations)
+    continuations = [*speaker.continuations([ids for _, _, ids in asked], NEW_TOKENS)]
+    if 0 < window <= MAX_WINDOW and all(len(ids) <= window for _, _, ids in asked):
+        longer = _longer_prompt(window, tokenizer, facts.dated)
+        if longer is not None and (most is None or len(longer[2]) <= most):
+            asked.append(longer)
+            continuations += speaker.continuations([longer[2]], LONG_NEW_TOKENS)
+    rows = speaker.logits([ids for _, _, ids in asked], continuations)
     goldens = tuple(
         _golden(prompt, continuation, logits)
         for prompt, continuation, logits in zip(asked, continuations, rows, strict=True)
@@ -134,6 +148,22 @@ def take_goldens(
     return Goldens(
         goldens, compute, facts.tokenizer, facts.template, facts.special_tokens, facts.dated
     )
+
+
+def _longer_prompt(window: int, tokenizer: PromptTokenizer, dated: bool) -> _Prompt | None:
+    """A list that is longer than the window by a quarter or more; None where there is none."""
+    lines, tokens = 8, window + window // 4
+    while lines <= 2 * tokens:
+        listed = "\n".join(
+            f"{line}. The door of room {line * line} is {COLOURS[line % len(COLOURS)]}."
+            for line in range(1, lines + 1)
+        )
+        asked = Conversation("window", _turns(("user", f"{listed}\nWhich door is red?")))
+        prompt = _prompt(asked, tokenizer, dated)
+        if prompt is None or len(prompt[2]) >= tokens:
+            return prompt
+        lines += max(1, lines // 8)
+    return None
 
 
 def _golden(prompt: _Prompt, continuation: Sequence[int], logits: Logits) -> Golden:

@@ -38,6 +38,7 @@ class GoldenCheck:
         source: Model whose goldens are read. An import has none; they are taken now.
         generator: Generates with the source in that case.
         merge: Result of the merge check; None if nothing was merged.
+        window: Tokens that its layers look back at most; 0 where they look back at all.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class GoldenCheck:
         generator: AnswerGenerator,
         context_tokens: int,
         merge: MergeCheck | None = None,
+        *,
+        window: int = 0,
     ) -> None:
         self._merge = merge
         found = Goldens.read(source.trained)
         self._reference = "source" if found is None else "training"
-        self.goldens = found or _take_goldens(source.tokenizer, generator, context_tokens)
+        self.goldens = found or _take_goldens(source.tokenizer, generator, context_tokens, window)
         self.likenesses: list[Likeness] = []
         self._by_engine = 0
 
@@ -108,7 +111,9 @@ def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
     check_prompts(goldens, tokenizer, form=form, template=template)
 
 
-def _take_goldens(folder: Path, generator: AnswerGenerator, context_tokens: int) -> Goldens:
+def _take_goldens(
+    folder: Path, generator: AnswerGenerator, context_tokens: int, window: int
+) -> Goldens:
     tokenizer = BoundedTokenizer.load(folder)
     found = prompt_facts(folder, tokenizer)
     facts = TokenizerFacts(
@@ -120,5 +125,11 @@ def _take_goldens(folder: Path, generator: AnswerGenerator, context_tokens: int)
         dated=found.dated,
     )
     return take_goldens(
-        (), tokenizer, facts, generator, compute="float32", context_tokens=context_tokens
+        (),
+        tokenizer,
+        facts,
+        generator,
+        compute="float32",
+        context_tokens=context_tokens,
+        window=window,
     )

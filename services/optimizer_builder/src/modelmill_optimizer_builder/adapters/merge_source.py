@@ -73,7 +73,7 @@ def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
     if source.adapter is not None:
         merge = check_merge(merged, source.base, source.adapter)
     generator = MergedModelGenerator(merged, BoundedTokenizer.load(source.tokenizer).eos_ids)
-    goldens = GoldenCheck(source, generator, merged.context_tokens, merge)
+    goldens = GoldenCheck(source, generator, merged.context_tokens, merge, window=merged.window)
     if exact:
         goldens.likenesses += exact
         rows = generator.logits(*goldens.goldens.spoken)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from modelmill_evaluation.parity.attention_window import attention_window
 from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
@@ -57,6 +58,11 @@ class MergedModel:
     def context_tokens(self) -> int:
         """Longest conversation, prompt and answer together."""
         return int(self.module.config.max_position_embeddings)
+
+    @property
+    def window(self) -> int:
+        """Tokens that layers look back at most; 0 where they look back at all."""
+        return attention_window(self.module.config)
 
     def save(self, folder: Path) -> int:
         """Write bf16 safetensors and return the bytes of the weight files."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from modelmill_evaluation.parity.attention_window import attention_window
 from modelmill_evaluation.parity.comparison import (
     Likeness,
     Limit,
@@ -102,7 +103,7 @@ def take_model_goldens(
     own = splits if request.validation_folder is None else {**splits, "valid": ()}
     rows = golden_rows(request.dataset_folder, own, tokenizer, seed=seed)
     generator = TrainedModelGenerator(model, tokenizer.eos_ids)
-    trained_in = model.compute_format
+    trained_in, config = model.compute_format, model.module.config
     goldens = take_goldens(
         rows,
         tokenizer,
@@ -110,6 +111,7 @@ def take_model_goldens(
         generator,
         compute="float32",
         context_tokens=request.context_tokens,
+        window=attention_window(config),
     )
     if not goldens.prompts:
         return Parity(goldens, None)
