@@ -259,14 +259,19 @@ async def test_a_suite_has_the_mean_of_its_tasks_and_rows_with_prompts_where_ask
         mean["model"]["value"] - mean["compare_to"]["value"]
     )
     assert summary["suite"]["name"] == "both"
+    check_bounds_of_mean(summary, mean)
+    assert "Suite both" in page
+    rows = [json.loads(line) for line in lines.splitlines()]
+    assert rows[3]["prompt"] == "a stone: food\n\na paw:"
+
+
+def check_bounds_of_mean(summary: dict[str, Any], mean: dict[str, Any]) -> None:
+    """Of two protections the first holds."""
     holds, fails = summary["protections"]
     assert (holds["value"], holds["passed"]) == (mean["model"]["value"], True)
     assert holds["difference"] == mean["comparison"]["difference"]["value"]
     assert (fails["passed"], summary["passed"]) == (False, False)
     assert "is worse than 1.5" in fails["why"]
-    assert "Suite both" in page
-    rows = [json.loads(line) for line in lines.splitlines()]
-    assert rows[3]["prompt"] == "a stone: food\n\na paw:"
 
 
 async def test_a_suite_with_a_task_of_another_scale_says_that_it_has_no_mean(site: Any) -> None:

@@ -117,9 +117,8 @@ def take_goldens(
 ) -> Goldens:
     """Goldens of the conversations and of those that every model is asked.
 
-    Those that the chat template refuses or that leave no room in the context are left out. Where
-    layers look back only so far, one golden is longer: a form that looks back further answers
-    otherwise.
+    Those that the chat template refuses or that leave no room in the context are left out. One is
+    longer than the window: a form that looks back further answers it otherwise.
 
     Args:
         compute: Format in which `speaker` computes its logits.
@@ -136,22 +135,25 @@ def take_goldens(
     ]
     continuations = [*speaker.continuations([ids for _, _, ids in asked], NEW_TOKENS)]
     if 0 < window <= MAX_WINDOW and all(len(ids) <= window for _, _, ids in asked):
-        longer = _longer_prompt(window, tokenizer, facts.dated)
-        if longer is not None and (most is None or len(longer[2]) <= most):
-            asked.append(longer)
-            continuations += speaker.continuations([longer[2]], LONG_NEW_TOKENS)
+        longer = _longer_prompts(window, most, tokenizer, facts.dated)
+        continuations += speaker.continuations([ids for _, _, ids in longer], LONG_NEW_TOKENS)
+        asked += longer
     rows = speaker.logits([ids for _, _, ids in asked], continuations)
-    goldens = tuple(
-        _golden(prompt, continuation, logits)
-        for prompt, continuation, logits in zip(asked, continuations, rows, strict=True)
-    )
+    parts = zip(asked, continuations, rows, strict=True)
+    goldens = tuple(_golden(*each) for each in parts)
     return Goldens(
         goldens, compute, facts.tokenizer, facts.template, facts.special_tokens, facts.dated
     )
 
 
-def _longer_prompt(window: int, tokenizer: PromptTokenizer, dated: bool) -> _Prompt | None:
-    """A list that is longer than the window by a quarter or more; None where there is none."""
+def _longer_prompts(
+    window: int, most: int | None, tokenizer: PromptTokenizer, dated: bool
+) -> list[_Prompt]:
+    """A list that is longer than the window by a quarter or more, where there is one.
+
+    Args:
+        most: Tokens for which there is room; None where that is not known.
+    """
     lines, tokens = 8, window + window // 4
     while lines <= 2 * tokens:
         listed = "\n".join(
@@ -161,9 +163,9 @@ def _longer_prompt(window: int, tokenizer: PromptTokenizer, dated: bool) -> _Pro
         asked = Conversation("window", _turns(("user", f"{listed}\nWhich door is red?")))
         prompt = _prompt(asked, tokenizer, dated)
         if prompt is None or len(prompt[2]) >= tokens:
-            return prompt
+            return [prompt] if prompt and (most is None or len(prompt[2]) <= most) else []
         lines += max(1, lines // 8)
-    return None
+    return []
 
 
 def _golden(prompt: _Prompt, continuation: Sequence[int], logits: Logits) -> Golden:

@@ -95,13 +95,9 @@ def decide_plan(
     Raises:
         InvalidInputError: lists everything that is wrong.
     """
-    errors = [
-        *_errors_of_limits(limits),
-        *_errors_of_names(split, measures),
-        *_errors_of_slices(slices),
-        *_errors_of_protections(protections, slices, measures, suites, without_mean),
-        *_errors_of_bounds(protections, compares),
-    ]
+    errors = _errors_of_limits(limits) + _errors_of_names(split, measures)
+    errors += _errors_of_slices(slices) + _errors_of_bounds(protections, compares)
+    errors += _errors_of_protections(protections, slices, measures, suites, without_mean)
     if errors:
         raise InvalidInputError(errors)
     return EvaluationPlan(
