@@ -15,6 +15,8 @@ from pathlib import Path, PurePath
 ROOT = Path(__file__).parents[1]
 FOR_ALL = ("libs/testkit", "libs/contracts")
 """Packages of which no manifest says who uses them in tests, or that all use."""
+ACROSS = ("deploy", "docs", "examples")
+"""Folders that belong to no package; what tests them is in `tests`."""
 
 
 def main() -> int:
@@ -32,7 +34,8 @@ def folders_to_test(root: Path, changed: Iterable[str] | None) -> list[str]:
     packages: set[str] = set()
     for file in changed:
         first, *rest = PurePath(file).parts
-        if PurePath(file).suffix == ".md" or (first == "tests" and len(rest) > 1):
+        is_across = first in ACROSS or (first == "tests" and len(rest) > 1)
+        if is_across or PurePath(file).suffix == ".md":
             continue  # these tests run in any case
         package = "/".join((first, *rest[:1]))
         if package not in needs or package in FOR_ALL:

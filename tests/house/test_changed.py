@@ -32,6 +32,7 @@ def test_what_everything_depends_on_and_no_change_run_everything(changed: list[s
         ("services/gateway/tests/test_chat.py", {"services/gateway"}),
         ("libs/cli/src/modelmill_cli/app.py", {"libs/cli"}),
         ("docs/promises.md", set()),
+        ("deploy/bench/defaults.json", set()),
         ("tests/guard/house.py", set()),
     ],
 )

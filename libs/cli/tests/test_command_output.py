@@ -19,7 +19,6 @@ from typer.core import TyperOption
 
 WITHOUT_JSON = {
     "mill up": "runs until Ctrl-C",
-    "mill demo": "writes its figures to demo.json",
     "mill chat": "a talk; programs have the OpenAI SDK",
     "mill recipe schema": "prints JSON as it is",
 }
