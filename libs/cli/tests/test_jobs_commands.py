@@ -409,6 +409,24 @@ def test_what_a_job_made_is_read_by_people_and_on_request_by_programs(gateway, c
     assert json.loads(said(capsys, word, "job-1", "--json"))["result"] == result
 
 
+@pytest.mark.parametrize(
+    ("figures", "why"),
+    [
+        ({"accuracy_loss": 0.03, "accuracy_loss_allowed": 0.02}, "more than the 2.0% allowed"),
+        ({"accuracy_loss_allowed": 0.02}, "its loss was not measured"),
+        ({"accuracy_loss": 0.02, "accuracy_loss_allowed": 0.02}, None),
+        ({"accuracy_loss": 0.03}, None),
+    ],
+)
+def test_a_build_that_serves_no_name_says_why(gateway, capsys, figures, why):
+    gateway.job |= {"kind": "optimize", "status": "succeeded", "queue_position": None}
+    gateway.job["result"] = {"version_id": "mv-int4", "summary": figures}
+
+    shown = " ".join(said(capsys, "show", "ftjob-1").split())
+    assert ("held back" in shown) == (why is not None)
+    assert (why or "") in shown
+
+
 def test_a_run_that_did_not_learn_has_no_other_words_for_it(gateway, capsys):
     gateway.job |= {"status": "succeeded", "queue_position": None}
     summary = {"learned": False, "advice": "It did not learn: [the score]. Try more rows."}

@@ -172,7 +172,19 @@ def _build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     if "tokens_per_second" in summary:
         faster = f", {summary['speedup']:.2f} times its source" if "speedup" in summary else ""
         yield "speed", f"{summary['tokens_per_second']:.0f} tokens/s{faster}"
+    if why := _why_held_back(summary):
+        yield "held back", f"{why}. No name is served by it; mill chat --model {version_id} asks it"
     yield "next", f"mill models show {version_id}"
+
+
+def _why_held_back(build: Mapping[str, Any]) -> str:
+    """Why no name is served by a build whose order limits its loss; empty where one may be."""
+    limit, loss = build.get("accuracy_loss_allowed"), build.get("accuracy_loss")
+    if limit is None:
+        return ""
+    if loss is None:
+        return "its loss was not measured. Order it with --dataset"
+    return f"it loses more than the {limit:.1%} allowed" if loss > limit else ""
 
 
 def _evaluation(job: Job, summary: Mapping[str, Any], _version_id: str) -> Facts:
