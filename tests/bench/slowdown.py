@@ -1,35 +1,57 @@
 """house.slowdown.*: entries of the bench after a change beside before it, by turns in one run.
 
-    python -m tests.bench.slowdown --before FOLDER [--pairs 5] [--rounds 5] [--keep] ID ...
+    python -m tests.bench.slowdown --before FOLDER [--pairs 10] [--rounds 5] [--keep] ID ...
 
 FOLDER is a checkout of the commit before, installed by its own `make install`. In each pair both
-trees measure the entries, and who begins changes from pair to pair. Value: how many times as dear
-an entry is after the change, mean of the pairs' logarithms; where more is better (a rate), how many
-times as slow. Interval: Student's t over the pairs. `--keep` writes deploy/bench/house.json.
+trees measure the entries, and who begins changes from pair to pair. `decode.path.*` and `front.*`:
+both stacks stand side by side (`slowdown_side`), a pair is one turn of each, and a first pair warms
+up; what rivals do is not measured. Others: a pair is two runs of the bench. Value: how many times
+as dear an entry is after the change, mean of the pairs' logarithms; where more is better (a rate),
+how many times as slow. Interval: Student's t over the pairs. `--keep` writes
+deploy/bench/house.json.
 """
 
 import argparse
+import asyncio
 import json
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress, track
+from scipy.stats import t as student
 
 from tests import run_record
 from tests.bench.__main__ import ALL_IDS
+from tests.bench.built_model import built_model
+from tests.bench.decode_path import IN_FLIGHT, RATE, REQUESTS, Prompts
 from tests.bench.figures import Entry
+from tests.bench.harness import FEWEST_ROUNDS, Run
 from tests.bench.report import show
+from tests.bench.steady_cores import awake_cores
+from tests.bench.worker import Worker, started
 
 RESULT = Path("deploy/bench/house.json")
 PREFIX = "house.slowdown."
+SIDE = Path(__file__).with_name("slowdown_side.py")
 MOST, MOST_OF_FRONT = 1.03, 1.10
-T_975 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Student's t for a 95 % interval of 2 to 10 pairs."""
+FRONT = {
+    "front.added.p50": ("added.p50", "ms added"),
+    "front.added.p99": ("added.p99", "ms added"),
+    "front.ttft.p99": ("ttft.p99", "ms added"),
+    "front.rate": ("rate", "requests per CPU/s"),
+}
+"""Their figures and units."""
+FRONT_REQUESTS = 2000
+
+Pair = tuple[float, float]
+"""Before and after the change."""
 
 
 def measured(tree: Path, ids: Sequence[str], rounds: int) -> dict[str, tuple[float, str]]:
@@ -44,6 +66,78 @@ def measured(tree: Path, ids: Sequence[str], rounds: int) -> dict[str, tuple[flo
     return {one["id"]: (one["value"], one["unit"]) for one in document["entries"]}
 
 
+def by_runs(
+    trees: Sequence[Path], ids: Sequence[str], pairs: int, rounds: int
+) -> dict[str, tuple[list[Pair], str]]:
+    """Pairs and unit of each entry, a run of the bench for each value."""
+    found = []
+    for number in track(range(pairs), f"pairs of {', '.join(ids)}"):
+        turn = trees[:: 1 if number % 2 == 0 else -1]
+        values = {tree: measured(tree, ids, rounds) for tree in turn}
+        found.append([values[tree] for tree in trees])
+    return {
+        name: (
+            [(before[name][0], after[name][0]) for before, after in found],
+            found[0][0][name][1],
+        )
+        for name in ids
+    }
+
+
+async def by_turns(
+    trees: Sequence[Path], served: str, ids: Sequence[str], pairs: int
+) -> dict[str, tuple[list[Pair], str]]:
+    """Pairs and unit of each entry, of two stacks that stand side by side."""
+    progress = Progress(disable=True)
+    model = await built_model(Run(progress, progress.add_task("")))
+    found: dict[str, list[Pair]] = {name: [] for name in ids}
+    async with AsyncExitStack() as stack:
+        sides = [
+            await stack.enter_async_context(
+                started(
+                    [str(tree / ".venv/bin/python"), str(SIDE), served, str(model.int8.resolve())],
+                    f"slowdown_{name}",
+                    folder=tree,
+                    environment={"PYTHONPATH": str(tree)},
+                )
+            )
+            for tree, name in zip(trees, ("before", "after"), strict=True)
+        ]
+        if served == "front":
+            stack.enter_context(awake_cores())
+        prompts = Prompts()
+        for number in track(range(pairs + 1), f"pairs of {', '.join(ids)}"):
+            turn = (0, 1) if number % 2 == 0 else (1, 0)
+            values = await _pair(sides, turn, served, ids, prompts)
+            for name in ids if number else ():
+                found[name].append((values[0][name], values[1][name]))
+    units = {name: FRONT[name][1] if served == "front" else RATE for name in ids}
+    return {name: (found[name], units[name]) for name in ids}
+
+
+async def _pair(
+    sides: Sequence[Worker],
+    turn: Sequence[int],
+    served: str,
+    ids: Sequence[str],
+    prompts: Prompts,
+) -> dict[int, Mapping[str, float]]:
+    """What each side measured of each entry, in one pair."""
+    values: dict[int, dict[str, float]] = {0: {}, 1: {}}
+    if served == "front":
+        for number in turn:
+            figures = await sides[number].ask(requests=FRONT_REQUESTS)
+            values[number] = {name: figures[FRONT[name][0]] for name in ids}
+        return dict(values)
+    for name in ids:
+        in_flight = IN_FLIGHT[name]
+        asked = prompts.take(REQUESTS[in_flight])
+        for number in turn:
+            figures = await sides[number].ask(prompts=asked, in_flight=in_flight)
+            values[number][name] = figures[RATE]
+    return dict(values)
+
+
 def cost_ratio(before: float, after: float, unit: str) -> float:
     """How many times as dear it is after the change."""
     return before / after if "/s" in unit else after / before
@@ -52,7 +146,7 @@ def cost_ratio(before: float, after: float, unit: str) -> float:
 def entry(name: str, ratios: Sequence[float], values: Sequence[float], unit: str) -> Entry:
     """The figure of the pairs of one entry; at least two."""
     logs = np.log(ratios)
-    half = T_975[len(logs) - 2] * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    half = float(student.ppf(0.975, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     middle = float(logs.mean())
     low, high = math.exp(middle - half), math.exp(middle + half)
     most = MOST_OF_FRONT if name.startswith("front.") else MOST
@@ -74,24 +168,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.slowdown", description=__doc__)
     parser.add_argument("ids", nargs="+", choices=ALL_IDS, metavar="ID")
     parser.add_argument("--before", required=True, type=Path, metavar="FOLDER")
-    parser.add_argument("--pairs", type=int, default=5, choices=range(2, len(T_975) + 2))
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=10, help="at least 2 (10)")
+    parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS, help="of a run of the bench")
     parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
     given = parser.parse_args()
+    if given.pairs < 2 or given.rounds < FEWEST_ROUNDS:
+        parser.error(f"--pairs must be at least 2 and --rounds at least {FEWEST_ROUNDS}")
     console = Console()
-    trees = [given.before, Path.cwd()]
-    pairs = []
-    for number in range(given.pairs):
-        turn = trees[:: 1 if number % 2 == 0 else -1]
-        found = {tree: measured(tree, given.ids, given.rounds) for tree in turn}
-        pairs.append([found[tree] for tree in trees])
-        console.print(f"pair {number + 1} of {given.pairs}")
+    trees = [given.before.resolve(), Path.cwd()]
+    served = {name: "decode" for name in IN_FLIGHT} | {name: "front" for name in FRONT}
+    found: dict[str, tuple[list[Pair], str]] = {}
+    for what in ("decode", "front"):
+        if ids := [name for name in given.ids if served.get(name) == what]:
+            found |= asyncio.run(by_turns(trees, what, ids, given.pairs))
+    if ids := [name for name in given.ids if name not in served]:
+        found |= by_runs(trees, ids, given.pairs, given.rounds)
     lines = []
-    for name in given.ids:
-        unit = pairs[0][0][name][1]
-        both = [(before[name][0], after[name][0]) for before, after in pairs]
-        ratios = [cost_ratio(*values, unit) for values in both]
-        lines.append(entry(name, ratios, [after for _, after in both], unit))
+    for name, (pairs, unit) in found.items():
+        ratios = [cost_ratio(*values, unit) for values in pairs]
+        lines.append(entry(name, ratios, [after for _, after in pairs], unit))
     show(lines, console)
     if given.keep:
         keep(lines)

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,15 +59,34 @@ async def running(
     module: str, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Worker]:
     """`python -m tests.bench.<module>`, until the block ends."""
+    command = (sys.executable, "-m", f"tests.bench.{module}", *arguments)
+    async with started(command, module, environment=environment) as worker:
+        yield worker
+
+
+@asynccontextmanager
+async def started(
+    command: Sequence[str],
+    name: str,
+    *,
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Worker]:
+    """A command that answers as `answer_all` does, in a folder, until the block ends.
+
+    Args:
+        name: of its log in build/bench/.
+    """
     WORK_FOLDER.mkdir(parents=True, exist_ok=True)
-    log = WORK_FOLDER / f"{module}.log"
+    log = WORK_FOLDER / f"{name}.log"
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", f"tests.bench.{module}", *arguments),
+            *command,
             stdin=PIPE,
             stdout=PIPE,
             stderr=errors,
             limit=LINE_BYTES,
+            cwd=folder,
             env={**os.environ, **(environment or {})},
             # Ctrl-C is for the bench alone; it then hangs up.
             start_new_session=True,
