@@ -13,16 +13,20 @@ def test_what_takes_more_or_gives_less_is_dearer(before: float, after: float, un
 
 
 @pytest.mark.parametrize(
-    ("ratios", "name", "met"),
+    ("ratios", "name", "unit", "met"),
     [
-        ([1.0, 1.01, 0.99, 1.0], "guard.stream", True),
-        ([1.05, 1.06, 1.04, 1.05], "guard.stream", False),
-        ([1.05, 1.06, 1.04, 1.05], "front.rate", True),
-        ([0.9, 1.2, 0.8, 1.1], "guard.stream", False),
+        ([1.0, 1.01, 0.99, 1.0], "guard.stream", "us/piece", True),
+        ([1.05, 1.06, 1.04, 1.05], "guard.stream", "us/piece", False),
+        ([1.05, 1.06, 1.04, 1.05], "front.rate", "us/piece", True),
+        ([0.9, 1.2, 0.8, 1.1], "guard.stream", "us/piece", False),
+        ([1.05, 1.06, 1.04, 1.05], "front.added.p99", "ms added", True),
+        ([1.5, -0.2, 4.0, 1.1], "front.added.p99", "ms added", False),
     ],
 )
-def test_the_upper_bound_of_the_interval_decides(ratios: list[float], name: str, met: bool) -> None:
-    line = entry(name, ratios, [1.0] * len(ratios), "ms")
+def test_the_upper_bound_of_the_interval_decides(
+    ratios: list[float], name: str, unit: str, met: bool
+) -> None:
+    line = entry(name, [(1.0, ratio) for ratio in ratios], unit)
 
     assert line.met is met
     assert line.ci95[0] <= line.ratio <= line.ci95[1]

@@ -1,6 +1,7 @@
 """Work of tenants: short here, long in threads, and nobody waits for another's."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -74,16 +75,48 @@ async def test_a_machine_that_delays_work_puts_nobody_apart(work: WorkApart) -> 
     assert await is_here(work)
 
 
-async def test_who_is_apart_stays_so_until_its_work_was_short_for_a_while(
+async def test_who_is_apart_stays_so_as_long_as_its_work_is_long(
     work: WorkApart, clock: Clock
 ) -> None:
     work.keep_apart("acme")
-    clock.now += APART_SECONDS - 1
-    work.took("acme", 0.001, 0)
-    clock.now += APART_SECONDS - 1
-    assert not await is_here(work)
-    clock.now += 2
+    for _ in range(int(APART_SECONDS) * 2):
+        clock.now += 1
+        work.took("acme", 2 * REPAID_A_SECOND, 0)
+        assert not await is_here(work)
+    clock.now += APART_SECONDS + 1
     assert await is_here(work)
+
+
+async def test_a_little_more_than_is_allowed_keeps_nobody_apart(
+    work: WorkApart, clock: Clock
+) -> None:
+    """Where it would not have put anyone there either."""
+    work.keep_apart("acme")
+    for _ in range(int(APART_SECONDS) + 1):
+        clock.now += 1
+        work.took("acme", REPAID_A_SECOND / 2, 0)
+    assert await is_here(work)
+
+
+async def test_what_the_garbage_collector_takes_is_nobodys_work(
+    work: WorkApart, clock: Clock
+) -> None:
+    kept = [{"one": [number]} for number in range(200_000)]
+
+    def collect_long() -> None:
+        end = time.thread_time() + 4 * DEBT_SECONDS
+        while time.thread_time() < end:
+            gc.collect()
+
+    await work.run("acme", collect_long, 1)
+    work.keep_apart("other")
+    clock.now += APART_SECONDS - 1
+    await work.run("other", collect_long, 1)
+    clock.now += 2
+
+    assert kept
+    assert await is_here(work)
+    assert await is_here(work, "other")
 
 
 async def test_long_work_is_apart_whoever_asks(work: WorkApart) -> None:

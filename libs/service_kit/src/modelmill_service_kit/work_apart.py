@@ -5,6 +5,7 @@ work does is moved to threads for a while, so that others wait for none of it.
 """
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -26,7 +27,7 @@ DEBT_SECONDS = 0.05
 REPAID_A_SECOND = 0.02
 """Of what a tenant took more; one long text now and then is no reason to be apart."""
 APART_SECONDS = 60.0
-"""How long it stays so after the last piece that took longer than allowed."""
+"""How long it stays so after the last piece that left it as much in debt."""
 GIVE_WAY_SECONDS = 0.0001
 """After so long Python lets another thread go on, where one waits: the event loop is one, and may
 wait so each time that it has looked for news."""
@@ -49,6 +50,34 @@ class _Account:
     turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
+class _OwnTime:
+    """Time that a thread works, without what the garbage collector takes of it.
+
+    A collection comes to whoever makes the object that is one too many, and takes a hundred times
+    as long as a piece of work: it is the process's, not the tenant's.
+    """
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        gc.callbacks.append(self._note)
+
+    def __call__(self) -> float:
+        """Seconds of this thread so far."""
+        return time.thread_time() - getattr(self._of_thread, "collected", 0.0)
+
+    def close(self) -> None:
+        """Look at no more collections."""
+        gc.callbacks.remove(self._note)
+
+    def _note(self, phase: str, _info: dict[str, int]) -> None:
+        here = self._of_thread
+        if phase == "start":
+            here.begun = time.thread_time()
+        else:
+            took = time.thread_time() - here.begun
+            here.collected = getattr(here, "collected", 0.0) + took
+
+
 class WorkApart:
     """Does tenants' work. Close it once no work comes any more."""
 
@@ -56,6 +85,7 @@ class WorkApart:
         self._clock = clock
         self._accounts: dict[str, _Account] = {}
         """Of tenants whose work took longer than allowed at least once."""
+        self._own_time = _OwnTime()
         sys.setswitchinterval(GIVE_WAY_SECONDS)
         self._threads = ThreadPoolExecutor(
             THREADS, thread_name_prefix="apart", initializer=_come_second
@@ -82,11 +112,11 @@ class WorkApart:
         """
         if not long and not self.is_apart(tenant):
             # Of this thread: neither a busy machine nor another tenant's thread is its fault.
-            begun = time.thread_time()
+            begun = self._own_time()
             try:
                 return work()
             finally:
-                self.took(tenant, time.thread_time() - begun, characters)
+                self.took(tenant, self._own_time() - begun, characters)
         return await self._apart(tenant, apart or work, characters)
 
     def is_apart(self, tenant: str) -> bool:
@@ -112,20 +142,25 @@ class WorkApart:
     def close(self) -> None:
         """Take no more work."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._own_time.close()
 
     def _count(self, tenant: str, more: float) -> None:
         account, now = self._accounts.setdefault(tenant, _Account()), self._clock()
         repaid = (now - account.counted_at) * REPAID_A_SECOND
         account.debt, account.counted_at = max(0.0, account.debt - repaid) + more, now
-        if account.debt >= DEBT_SECONDS or account.apart_until > now:
+        if account.debt >= DEBT_SECONDS:
             account.debt = min(account.debt, DEBT_SECONDS)
             account.apart_until = now + APART_SECONDS
+
+    def _timed(self, work: Callable[[], ResultT]) -> tuple[ResultT, float]:
+        begun = self._own_time()
+        return work(), self._own_time() - begun
 
     async def _apart(self, tenant: str, work: Callable[[], ResultT], characters: int) -> ResultT:
         account = self._accounts.setdefault(tenant, _Account())
         loop, turn = asyncio.get_running_loop(), account.turn
         await turn.acquire()
-        job = self._threads.submit(_timed, work)
+        job = self._threads.submit(self._timed, work)
         # The thread's end, not its caller's: a caller that leaves must not let in the next one.
         job.add_done_callback(lambda job: loop.call_soon_threadsafe(_end_turn, loop, turn, job))
         done = asyncio.wrap_future(job)
@@ -162,11 +197,6 @@ def _end_turn(
 ) -> None:
     failed = job.cancelled() or job.exception() is not None
     loop.call_later(rest_after(0.0 if failed else job.result()[1]), turn.release)
-
-
-def _timed(work: Callable[[], ResultT]) -> tuple[ResultT, float]:
-    begun = time.thread_time()
-    return work(), time.thread_time() - begun
 
 
 def _come_second() -> None:
