@@ -45,13 +45,20 @@ def test_without_a_running_stack_each_command_says_how_to_start_one(tmp_path, ca
         (("frobnicate",), "`mill --help`"),
         (("tokn",), "`mill --help`"),
         (("chat", "--model"), "`mill --help`"),  # the parser does not say whose option it is
-        (("models", "import", "no-folder"), "`mill models import --help`"),
+        (("models", "import"), "`mill models import --help`"),
     ],
 )
 def test_words_that_mean_nothing_are_one_line_and_where_to_look(tmp_path, arguments, look):
     ended = mill(tmp_path / "state", *arguments)
     assert ended.status == 2
     assert re.search(f"(\\.|\\?) {look} lists what there is", ended.line)
+
+
+def test_the_state_folder_stands_before_the_command_and_who_says_it_behind_is_told(
+    tmp_path, capsys
+):
+    assert run_app(["tenants", "list", "--state", str(tmp_path)]) == 2
+    assert "Say: mill --state FOLDER tenants list" in capsys.readouterr().err
 
 
 def test_an_unknown_model_is_named(stack: StartedMill):

@@ -63,7 +63,7 @@ async def test_a_model_is_trained_in_a_bucket_over_an_outage_of_its_server_and_a
         )
 
         async def says_what_it_waits_for() -> bool:
-            job = await asyncio.to_thread(loop.client.get, f"/v1/jobs/{created.id}")
+            job = await asyncio.to_thread(loop.client.jobs.retrieve, created.id)
             return bool(job["error"]) and job["error"]["code"] == "UNAVAILABLE"
 
         await eventually(says_what_it_waits_for, within=60)

@@ -164,6 +164,14 @@ def test_an_export_is_written_whole_beside_nothing_that_is_there(
     assert not other.exists()
 
 
+def test_an_export_without_a_file_is_named_after_the_tenant(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_app(["tenants", "export", "acme"]) == 0
+    assert (tmp_path / "acme.tar").read_bytes() == b"an archive"
+
+
 def test_a_deletion_is_confirmed_by_name_or_by_yes(
     gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -123,9 +123,12 @@ def _lines_of(error: Exception) -> Iterator[str]:
         yield from map(_one_line, error.errors)
     elif isinstance(error, TyperException):
         said = _one_line(error.format_message()).rstrip(".")
-        if said:  # else help was asked for, by saying nothing
+        asked = _asked_of(error)
+        if getattr(error, "option_name", None) == "--state" and asked != "mill":
+            yield f"--state stands before the command. Say: mill --state FOLDER {asked[5:]}"
+        elif said:  # else help was asked for, by saying nothing
             end = "" if said.endswith("?") else "."
-            yield f"{said}{end} `{_asked_of(error)} --help` lists what there is"
+            yield f"{said}{end} `{asked} --help` lists what there is"
     elif isinstance(error, ApiStatusError) and len(error.errors) > 1:
         yield from (_one_line(f"{error.call}: {error.status}: {each}") for each in error.errors)
     elif isinstance(error, OSError):

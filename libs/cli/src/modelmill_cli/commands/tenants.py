@@ -98,10 +98,16 @@ def resume(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
 def export(
     context: typer.Context,
     name: Name,
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="Archive to write: a tar file.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", dir_okay=False, help="Archive to write.", show_default="TENANT.tar"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Export all that a tenant has: records as JSON lines, files, datasets and model cards."""
+    file = file or Path(f"{name}.tar")
     if file.exists():
         raise PreconditionError(f"there is a file {file} already. Name another one")
     with connect_as_operator(context.obj) as client:
