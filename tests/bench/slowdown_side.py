@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ async def decode(model: Path, stack: AsyncExitStack) -> Any:
     served = await stack.enter_async_context(serving("slowdown", model))
     client = await stack.enter_async_context(running("load_client"))
 
-    async def turn(asked: dict[str, Any]) -> dict[str, float]:
+    async def turn(asked: dict[str, Any]) -> Mapping[str, float]:
         return await path_figures(client, served, asked["prompts"], asked["in_flight"])
 
     return turn
@@ -66,7 +67,7 @@ async def front(model: Path, stack: AsyncExitStack) -> Any:
     await asyncio.to_thread(sides._drop_rules, served)
     ours = sides.HttpSide(served.port, served.token, served.version_id, served)
 
-    async def turn(asked: dict[str, Any]) -> dict[str, float]:
+    async def turn(asked: dict[str, Any]) -> Mapping[str, float]:
         requests = asked["requests"]
         mine = await turns.over_http(ours, requests, frozenset({"added", "ttft", "rate"}))
         bare = await turns.over_grpc(upstream.ports["grpc"], requests)

@@ -114,7 +114,7 @@ async def measured(bus: Bus, events: int) -> None:
         for endpoints in (1, 10):
             caller = Caller(f"tenant-{endpoints}", "bench", frozenset(SCOPES))
             for _ in range(endpoints):
-                await running.register(url, ["job.succeeded"], caller)
+                await running.manage.register(url, ["job.succeeded"], caller)
         waits = await calm(bus, receiver)
         p99 = quantiles(waits, n=100)[98]
         print(f"from event to receiver: median {median(waits):.1f} ms, p99 {p99:.1f} ms")

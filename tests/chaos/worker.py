@@ -30,10 +30,13 @@ class HeedlessBus(Bus):
         *,
         msg_id: str | None = None,
         expect_last: int | None = None,
+        kept_seconds: float | None = None,
     ) -> int:
         """As `Bus.publish`, but without compare-and-set of a job's state."""
         expected = None if isinstance(body, JobState) else expect_last
-        return await super().publish(subject, body, msg_id=msg_id, expect_last=expected)
+        return await super().publish(
+            subject, body, msg_id=msg_id, expect_last=expected, kept_seconds=kept_seconds
+        )
 
 
 def die_if_told(order: Path) -> Callable[[], None]:

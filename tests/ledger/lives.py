@@ -79,11 +79,15 @@ def _life(budget: str, asked: Asked, call: Generated | None, kills: Sequence[flo
             if not may_have_held(budget, asked):
                 return None
             ended = min(asked.answered, died)
-            return Life(*[asked.sent] * 3, ended, bound, Used(), Used(), reached=False)
+            return Life(
+                asked.sent, asked.sent, asked.sent, ended, bound, Used(), Used(), reached=False
+            )
         # Cut, or failed, before inference heard of it: it may have had its place all the while,
         # and been charged its prompt, for the gateway may have asked already.
         ended, charged = min(asked.ended, died), Used(asked.prompt_bound)
-        return Life(*[asked.sent] * 3, ended, bound, Used(), charged, reached=False)
+        return Life(
+            asked.sent, asked.sent, asked.sent, ended, bound, Used(), charged, reached=False
+        )
     left = call.ended if call.whole else asked.ended
     ended = max(asked.ended, call.ended or asked.ended)
     used = Used(PROMPT_TOKENS, call.tokens)

@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import ray
 from modelmill_data_prep import child
 from modelmill_data_prep.adapters import ray_pool
+from modelmill_data_prep.adapters.installed_code import code_fingerprint
 from modelmill_data_prep.adapters.local_pool import LocalPool
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.reading.faults import ReadLimits
@@ -38,14 +40,14 @@ def cluster(asked: Asked) -> dict[str, Any]:
     """With the cluster, whose workers `kill` names are killed after the first block."""
     with ExitStack() as stack:
         pool = stack.enter_context(ray_pool.RayPool(asked, asked["ray_address"]))
-        doomed = [place.process for place in pool.workplaces][: asked["kill"]]
+        doomed = [worker.process for worker in pool.worker_infos][: asked["kill"]]
 
         def kill() -> None:
             while doomed:
                 os.kill(doomed.pop(), signal.SIGKILL)
 
         root = _prepare(pool, asked, kill)
-        return {"root": root, "nodes": [place.node for place in pool.workplaces]}
+        return {"root": root, "nodes": [worker.node for worker in pool.worker_infos]}
 
 
 def job(asked: Asked) -> dict[str, Any]:
@@ -62,21 +64,21 @@ def job(asked: Asked) -> dict[str, Any]:
 
 def reluctant(asked: Asked) -> dict[str, Any]:
     """With a cluster that does not start the client's server at first."""
-    begin, failures = ray_pool.ray.init, ["Initialization failure from server: planted"]
+    begin, failures = ray.init, ["Initialization failure from server: planted"]
 
     def init(**options: Any) -> Any:
         if failures:
             raise ConnectionAbortedError(failures.pop())
         return begin(**options)
 
-    ray_pool.ray.init = init
+    ray.init = init
     return cluster(asked)
 
 
 def strange(asked: Asked) -> dict[str, Any]:
     """With nodes that have another data-prep than this process."""
-    here = ray_pool.code_fingerprint
-    ray_pool.code_fingerprint = lambda more=(): here((*more, "another"))
+    here = code_fingerprint
+    ray_pool.code_fingerprint = lambda more=(): here((*more, "another"))  # type: ignore[attr-defined]
     return cluster(asked)
 
 

@@ -14,7 +14,7 @@ from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.ports import free_port
-from openai import APIStatusError, AsyncOpenAI
+from openai import APIStatusError, AsyncOpenAI, AsyncStream
 
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 from tests.telemetry.prometheus_server import Prometheus, run_prometheus
@@ -49,7 +49,7 @@ class Watched:
             extra_headers=headers or {},
             **({"max_tokens": 6} | more),
         )
-        if more.get("stream"):
+        if isinstance(answer, AsyncStream):
             async for _ in answer:
                 pass
 
