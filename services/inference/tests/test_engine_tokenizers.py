@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from modelmill_inference.adapters.openvino import PipelineOptions
 from modelmill_inference.children.openvino import open_pipeline
-from modelmill_inference.children.transformers_runner import Grammars
+from modelmill_inference.children.token_grammar import Grammars
 from modelmill_testkit.hostile_models import wake_in_engines
 
 pytestmark = pytest.mark.heavy

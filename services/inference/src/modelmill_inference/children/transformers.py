@@ -21,9 +21,9 @@ def open_runner(load: dict[str, Any]) -> Runner:
     if load["adapter"]:
         check_adapter_folder(Path(load["adapter"]))
     # Imported after the checks, because it takes seconds.
-    from modelmill_inference.children.transformers_runner import TransformersRunner
+    from modelmill_inference.children.transformers_runner import open_transformers
 
-    return TransformersRunner(load)
+    return open_transformers(load)
 
 
 def warm_up() -> None:

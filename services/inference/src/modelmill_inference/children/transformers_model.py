@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingW
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from modelmill_inference.children.sampler import Logits
 from modelmill_inference.children.transformers_folder import count_of_weights
 from modelmill_inference.domain.adapter_fit import BEGINNING
 
@@ -31,6 +32,11 @@ class Memory:
         self.tokens: list[int] = []
         self.cache = cache
         """Key-value cache; None if the model does not support one."""
+
+    @property
+    def length(self) -> int:
+        """Tokens that were read."""
+        return len(self.tokens)
 
     def copy(self) -> "Memory":
         """An independent copy."""
@@ -77,8 +83,8 @@ class CausalModel:
         self._prefill_tokens: int | None = None
         self._try_out()
 
-    def new_memory(self) -> Memory:
-        """An empty state."""
+    def new_memory(self, most_tokens: int = 0) -> Memory:
+        """An empty state; it grows as it is read on, whatever it may have at most."""
         return Memory(self._new_cache() if self._remembers else None)
 
     def piece(self, tokens: list[int]) -> list[int]:
@@ -86,8 +92,19 @@ class CausalModel:
         return tokens[: self._prefill_tokens]
 
     @torch.inference_mode()
-    def read(self, tokens: list[int], memory: Memory, *, keep: int = 1) -> Tensor:
-        """(keep, V) float32 logits on the CPU after the last `keep` of `tokens`."""
+    def read(self, tokens: list[int], memory: Memory, *, keep: int = 1) -> Logits:
+        """(keep, V) logits after the last `keep` of `tokens`."""
+        logits: Logits = self._read(tokens, memory, keep=keep).numpy()
+        return logits
+
+    def lacks_memory(self, error: Exception) -> bool:
+        """Whether an error says that there is no memory."""
+        # On CPU torch raises a plain RuntimeError.
+        return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+            "can't allocate memory" in str(error)
+        )
+
+    def _read(self, tokens: list[int], memory: Memory, *, keep: int = 1) -> Tensor:
         memory.tokens += tokens
         if memory.cache is None:
             return self._logits(memory.tokens, keep)
@@ -137,9 +154,9 @@ class CausalModel:
         memory = Memory(None)
         try:
             memory = self.new_memory()
-            self.read(tokens[:1], memory)
+            self._read(tokens[:1], memory)
             first_bytes = memory.size_bytes
-            rest = self.read(tokens[1:], memory, keep=2)
+            rest = self._read(tokens[1:], memory, keep=2)
         except (TypeError, ValueError, AttributeError, RuntimeError, IndexError):
             # Some models have a cache class of their own.
             self._remembers = False
