@@ -10,7 +10,7 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.merge_check import check_merge
-from modelmill_optimizer_builder.adapters.merged_model import MergedModel
+from modelmill_optimizer_builder.adapters.merged_model import MergedModel, round_weights
 from modelmill_optimizer_builder.domain.parity import EXACT_LIMIT, ROUNDED_LIMIT
 from modelmill_optimizer_builder.make_build import Source
 
@@ -37,7 +37,7 @@ class MergedModelGenerator:
         """See `modelmill_evaluation.parity.taking.AnswerGenerator`."""
         module = self._merged.module.float()
         rows = list(module_logits(module, prompts, continuations))
-        module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
+        round_weights(module)  # exact: every weight was a bf16 number before
         return iter(rows)
 
 

@@ -1,5 +1,6 @@
 """Merges base and adapter into one set of bf16 weights, the source of a build (torch)."""
 
+import gc
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,7 +53,13 @@ class MergedModel:
             module = PeftModel.from_pretrained(module, adapter, local_files_only=True)
             module = module.merge_and_unload(safe_merge=True)
         inspect(module.eval())
-        return cls(module.to(torch.bfloat16))
+        round_weights(module)
+        return cls(module)
+
+    def release(self) -> None:
+        """Free the weights; nothing else may be asked of it."""
+        del self.module
+        gc.collect()
 
     @property
     def context_tokens(self) -> int:
@@ -82,8 +89,18 @@ class MergedModel:
                 logits = outputs.logits[0, -1]
                 chosen.append(logits.numpy())
                 ids.append(int(logits.argmax()))
-        module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
+        round_weights(module)  # exact: every weight was a bf16 number before
         return ids[len(prompt) :], chosen
+
+
+def round_weights(module: Any) -> None:
+    """Round the weights of a module to bf16, in place.
+
+    Its buffers stay as they are: the frequencies of a rotary embedding are float32 in every model,
+    and rounded ones turn distant positions by other angles.
+    """
+    for parameter in module.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def _refuse_soft_prompt(adapter: Path) -> None:
