@@ -55,7 +55,7 @@ class GoldenCheck:
         self._reference = "source" if found is None else "training"
         self.goldens = found or _take_goldens(source.tokenizer, generator, context_tokens, window)
         self.likenesses: list[Likeness] = []
-        self._by_engine = 0
+        self._by_engine: int | None = None
 
     def check_logits(self, rows: Iterable[Logits], limit: Limit, *, form: str) -> None:
         """Accept a form whose logits are within `limit`. Without golden prompts this does nothing.
@@ -88,13 +88,16 @@ class GoldenCheck:
 
     def record(self) -> dict[str, Any]:
         """Parity record for the manifest; only a build that passed every check gets this far."""
-        merge = {} if self._merge is None else {"merge": self._merge.as_json()}
-        return merge | {
+        found: dict[str, Any] = {}
+        if self._merge is not None:
+            found["merge"] = self._merge.as_json()
+        if self._by_engine is not None:
+            found["prompts_alike_by_engine"] = self._by_engine
+        return found | {
             "reference": f"{self._reference}, {self.goldens.compute}",
             "goldens": len(self.goldens.prompts),
             "positions": self.goldens.positions,
             "prompt_ids": self.goldens.prompt_ids_told,
-            "prompts_alike_by_engine": self._by_engine,
             "tokenizer": self.goldens.tokenizer,
             "template": self.goldens.template,
             "forms": [likeness.as_json() for likeness in self.likenesses],

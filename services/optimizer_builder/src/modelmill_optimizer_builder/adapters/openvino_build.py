@@ -1,47 +1,36 @@
 """Steps that all OpenVINO forms share: merge, export, compress the weights, check, measure."""
 
-import gc
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from modelmill_evaluation.choices import ChoiceQuestion
-from modelmill_evaluation.parity.comparison import Limit, check_special_tokens
+from modelmill_evaluation.parity.comparison import check_special_tokens
 
-from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck, check_source
-from modelmill_optimizer_builder.adapters.merge_source import merge_source
+from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
 from modelmill_optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
 from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
-from modelmill_optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
+from modelmill_optimizer_builder.adapters.openvino_speed import OpenVinoSpeed
 from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
     check_tokenizer,
     read_by_engine,
     write_tokenizer,
 )
+from modelmill_optimizer_builder.adapters.prepared_source import (
+    PreparedSource,
+    WeightForm,
+    prepare_source,
+)
+from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
+from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
 from modelmill_optimizer_builder.make_build import Report, Side, Source
 
-PARITY_STEPS = 2
-"""Prefill and one decode step: a traced model can be right in one and wrong in the other."""
 WEIGHTS_FILE = "openvino_model.bin"
-
-
-@dataclass(frozen=True)
-class WeightForm:
-    """Name of a form, and how near its logits must stay to the source's."""
-
-    name: str
-    weights: str
-    """Its name in evaluation.json."""
-    limit: Limit
-    """As served, beside the goldens."""
-    tolerance: float
-    """Root mean square difference in float32, as a share of the logits' standard deviation."""
 
 
 class OpenVinoBuilder(ABC):
@@ -70,19 +59,12 @@ class OpenVinoBuilder(ABC):
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
         reference = scratch / "reference"
         target.mkdir(parents=True)
-        report("merge", 0, 0, "")
-        check_source(source)
-        merged, goldens = merge_source(source)
-        reference_bytes = merged.save(scratch / "merged")
-        shutil.rmtree(scratch / "merged")
-        prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
-        tokens, expected = merged.greedy_logits(prompt, PARITY_STEPS)
-        context_tokens = merged.context_tokens
+        prepared = prepare_source(source, prompts, scratch, report)
+        shutil.rmtree(prepared.folder)
 
         report("export", 0, 0, "")
-        export_bf16(merged, reference)
-        del merged
-        gc.collect()
+        export_bf16(prepared.merged, reference)
+        prepared.merged.release()
 
         report("quantise", 0, 0, "")
         method = self.compress(reference / MODEL_FILE, target / MODEL_FILE, calibration, report)
@@ -90,18 +72,17 @@ class OpenVinoBuilder(ABC):
 
         report("check", 0, 0, "")
         check_tokenizer(target)
-        check_export(logit_distances(reference / MODEL_FILE, prompt, tokens, expected))
-        distances = logit_distances(target / MODEL_FILE, prompt, tokens, expected)
-        check_quantised(distances, self.form.tolerance)
-        check_built(goldens, target, self.form)
-        goldens.goldens.write(target)
-        sizes = Sizes(reference_bytes, context_tokens)
-        return OpenVinoBuildPair(self.form, reference, target, sizes, goldens, method)
+        probe = prepared.probe
+        check_export(logit_distances(reference / MODEL_FILE, probe))
+        check_quantised(logit_distances(target / MODEL_FILE, probe), self.form.tolerance)
+        check_built(prepared.goldens, target, self.form)
+        prepared.goldens.goldens.write(target)
+        return OpenVinoBuildPair(self.form, reference, target, prepared, method)
 
 
 def _complete(source: Source, reference: Path, target: Path) -> None:
     """Give both folders what an engine needs besides the model."""
-    _copy_configs(reference, target)
+    copy_configs(reference, target)
     write_tokenizer(source.tokenizer, target)
     _copy_engine_tokenizer(target, reference)
 
@@ -122,24 +103,10 @@ def check_built(goldens: GoldenCheck, target: Path, form: WeightForm) -> None:
     goldens.check_logits(rows, form.limit, form=f"{form.name}, as served")
 
 
-def _copy_configs(source: Path, target: Path) -> None:
-    for name in ("config.json", "generation_config.json"):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
-
-
 def _copy_engine_tokenizer(source: Path, target: Path) -> None:
     """The engine loads no model without a tokenizer."""
     for path in source.glob("openvino_*tokenizer.*"):
         shutil.copyfile(path, target / path.name)
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Of the source."""
-
-    reference_bytes: int
-    context_tokens: int
 
 
 class OpenVinoBuildPair:
@@ -150,19 +117,18 @@ class OpenVinoBuildPair:
         form: WeightForm,
         reference: Path,
         built: Path,
-        sizes: Sizes,
-        goldens: GoldenCheck,
+        prepared: PreparedSource,
         method: Mapping[str, Any],
     ) -> None:
         self.names: Mapping[Side, str] = {"reference": "bf16", "built": form.weights}
         self._folders: dict[Side, Path] = {"reference": reference, "built": built}
-        self.reference_bytes = sizes.reference_bytes
+        self.reference_bytes = prepared.reference_bytes
         self.built_bytes = sum(path.stat().st_size for path in built.glob("openvino_model.*"))
         self.weights_bytes = (built / WEIGHTS_FILE).stat().st_size
-        self.context_tokens = sizes.context_tokens
+        self.context_tokens = prepared.context_tokens
         self.method = method
-        self.parity: Mapping[str, Any] = goldens.record()
-        self.parity_figures: Mapping[str, float] = goldens.figures()
+        self.parity: Mapping[str, Any] = prepared.goldens.record()
+        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)
@@ -170,5 +136,5 @@ class OpenVinoBuildPair:
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
     ) -> Mapping[Side, Sequence[float]]:
-        fitting = [list(prompt)[: self.context_tokens - NEW_TOKENS] for prompt in prompts]
-        return tokens_per_second(self._folders, fitting, on_round)
+        engines = {side: OpenVinoSpeed(folder) for side, folder in self._folders.items()}
+        return rates_by_round(engines, prompts, self.context_tokens, on_round)

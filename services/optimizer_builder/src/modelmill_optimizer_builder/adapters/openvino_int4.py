@@ -12,7 +12,8 @@ import openvino as ov
 from nncf import AdvancedCompressionParameters, CompressWeightsMode, GroupSizeFallbackMode
 from numpy.typing import NDArray
 
-from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder, WeightForm
+from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder
+from modelmill_optimizer_builder.adapters.prepared_source import WeightForm
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.group_size import group_size_of
 from modelmill_optimizer_builder.domain.parity import INT4_LIMIT, INT4_TOLERANCE

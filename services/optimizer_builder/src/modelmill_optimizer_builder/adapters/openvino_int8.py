@@ -8,7 +8,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder, WeightForm
+from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder
+from modelmill_optimizer_builder.adapters.prepared_source import WeightForm
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.parity import INT8_LIMIT, QUANTISED_TOLERANCE
 from modelmill_optimizer_builder.make_build import Report

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from modelmill_optimizer_builder.adapters.merged_model import Logits
+from modelmill_optimizer_builder.adapters.prepared_source import Probe
 from modelmill_optimizer_builder.domain.parity import LogitDistance
 
 Ids = NDArray[np.int64]
@@ -123,29 +124,14 @@ def _next_logits(model: StatefulModel, read: Sequence[int], seen: int) -> Logits
     return row
 
 
-def logit_distances(
-    path: Path, prompt: Sequence[int], tokens: Sequence[int], expected: Sequence[Logits]
-) -> list[LogitDistance]:
-    """Run prefill and decode steps, as an engine does, and compare the logits of each step.
-
-    Args:
-        tokens: Tokens after the prompt; the last is not fed.
-        expected: Logits that each of `tokens` was chosen from.
-    """
+def logit_distances(path: Path, probe: Probe) -> list[LogitDistance]:
+    """Run prefill and decode steps, as an engine does, and compare the logits of each step."""
     model = StatefulModel(path, EXACT)
     model.reset()
-    distances = []
-    read, seen = list(prompt), 0
-    for step, wanted in enumerate(expected):
-        difference = _next_logits(model, read, seen) - wanted
-        distances.append(
-            LogitDistance(
-                where="decode" if step else "prefill",
-                largest=float(np.abs(difference).max()),
-                root_mean_square=float(np.sqrt(np.mean(difference**2))),
-                spread=float(wanted.std()),
-            )
-        )
+    found = []
+    read, seen = probe.prompt, 0
+    for token in probe.tokens:
+        found.append(_next_logits(model, read, seen).copy())
         seen += len(read)
-        read = [tokens[step]]
-    return distances
+        read = [token]
+    return probe.distances(found)

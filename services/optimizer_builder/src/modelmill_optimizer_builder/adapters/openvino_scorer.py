@@ -7,12 +7,16 @@ import numpy as np
 from modelmill_evaluation.choices import ChoiceQuestion
 from numpy.typing import NDArray
 
+from modelmill_optimizer_builder.adapters.choice_search import (
+    CANDIDATES,
+    BestChoiceSearch,
+    log_softmax,
+    shared_prefix,
+)
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel
 
 BLOCK_TOKENS = 192
 """Prompt tokens per call: enough that reading the weights no longer dominates the time."""
-CANDIDATES = 4
-"""Choices of a row scored to their ends first; a trained model's answer is among them."""
 
 
 class OpenVinoScorer:
@@ -31,7 +35,7 @@ class OpenVinoScorer:
 
     def scores(self, questions: Sequence[ChoiceQuestion]) -> Iterator[list[float]]:
         """Scores of the choices of each question, in order."""
-        prefix = _shared_prefix([question.prompt_ids for question in questions])
+        prefix = shared_prefix([question.prompt_ids for question in questions])
         state = None
         if prefix:
             self._model.reset()
@@ -51,7 +55,7 @@ class OpenVinoScorer:
     ) -> list[list[float]]:
         rest = [question.prompt_ids[start:] for question in block]
         logits, mask = self._read(rest, start=start, parents=parents)
-        search = _BestChoiceSearch(block, _log_softmax(logits[:, 0]))
+        search = BestChoiceSearch(block, log_softmax(logits[:, 0]))
         width = mask.shape[1]
         where = list(range(len(block)))  # index in the last batch that has a row's prompt
         follow = CANDIDATES
@@ -83,7 +87,7 @@ class OpenVinoScorer:
 
     def _finish(
         self,
-        search: "_BestChoiceSearch",
+        search: BestChoiceSearch,
         entries: Sequence[tuple[int, int]],
         artifacts: NDArray[np.int64],
         parents: Sequence[int],
@@ -102,53 +106,9 @@ class OpenVinoScorer:
             pick=np.tile(np.arange(length), (count, 1)),
         )
         for index, ((row, choice), text) in enumerate(zip(entries, texts, strict=True)):
-            own = _log_softmax(logits[index, : len(text) - 1])
+            own = log_softmax(logits[index, : len(text) - 1])
             search.finish(row, choice, float(own[np.arange(len(text) - 1), text[1:]].sum()))
         return length
-
-
-class _BestChoiceSearch:
-    """Choices of each row of a block that can still be the likeliest."""
-
-    def __init__(self, block: Sequence[ChoiceQuestion], first: NDArray[np.float32]) -> None:
-        self.block = block
-        self.scores = [
-            [float(first[row, text[0]]) for text in question.choices]
-            for row, question in enumerate(block)
-        ]
-        self._best = [-np.inf] * len(block)
-        self._open: list[list[int]] = []
-        for row, question in enumerate(block):
-            order = np.argsort(self.scores[row])[::-1].tolist()
-            self._open.append([c for c in order if len(question.choices[c]) > 1])
-            ended = [self.scores[row][c] for c in order if len(question.choices[c]) == 1]
-            self._best[row] = max(ended, default=-np.inf)
-
-    def next_entries(self, count: int) -> list[tuple[int, int]]:
-        """Up to `count` choices of each row to score next, as (row, choice)."""
-        entries = []
-        for row, waiting in enumerate(self._open):
-            able = [choice for choice in waiting if self.scores[row][choice] >= self._best[row]]
-            entries += [(row, choice) for choice in able[:count]]
-            self._open[row] = able[count:]
-        return entries
-
-    def finish(self, row: int, choice: int, rest: float) -> None:
-        """Add the log-likelihood of all tokens after the first."""
-        self.scores[row][choice] += rest
-        self._best[row] = max(self._best[row], self.scores[row][choice])
-
-
-def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Common prefix of all prompts, leaving each at least one token."""
-    if not prompts:
-        return ()
-    first, last = min(prompts), max(prompts)
-    limit = min(len(prompt) for prompt in prompts) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return first[:length]
 
 
 def _blocks(questions: Sequence[ChoiceQuestion], start: int) -> Iterator[Sequence[ChoiceQuestion]]:
@@ -175,9 +135,3 @@ def _padded(sequences: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDAr
         ids[row, : len(sequence)] = sequence
         mask[row, : len(sequence)] = 1
     return ids, mask
-
-
-def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    result: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return result

@@ -4,7 +4,6 @@ Conversion and engine run a tokenizer with their own libraries, which no earlier
 both run in bounded processes.
 """
 
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
+from modelmill_optimizer_builder.adapters.tokenizer_files import copy_tokenizer
 
-COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 PROBES = (
     "the price of 2 or 3  spaced words",
     "价格是多少？ 12,345 元",
@@ -34,9 +33,7 @@ def write_tokenizer(source: Path, folder: Path) -> None:
     """
     given = {"source": str(source), "folder": str(folder)}
     bounded_call(f"{__name__}:write_engine_tokenizer", given)
-    for name in COPIED:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    copy_tokenizer(source, folder)
 
 
 def read_by_engine(
