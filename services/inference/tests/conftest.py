@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 from modelmill_registry.store import FolderStore
 from modelmill_testkit.made_once import made_once
-from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
+from modelmill_testkit.models import (
+    make_tiny_deepseek,
+    make_tiny_llama,
+    make_tiny_onnx,
+    make_tiny_openvino,
+)
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -47,6 +52,15 @@ def openvino_int4_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFa
         tmp_path_factory.getbasetemp(),
         "tiny-openvino-int4",
         lambda folder: make_tiny_openvino(llama_folder, folder, bits=4),
+    )
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_once(
+        tmp_path_factory.getbasetemp(),
+        "tiny-onnx",
+        lambda folder: make_tiny_onnx(llama_folder, folder, precision="fp32"),
     )
 
 

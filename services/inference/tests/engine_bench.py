@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modelmill_inference.adapters.onnx import OnnxKind, OnnxOptions
 from modelmill_inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
 from modelmill_inference.adapters.triton import TritonAddress, TritonKind
@@ -112,6 +113,9 @@ ENGINES = {
         ),
         "wide_llama_folder",
     ),
+    "onnx": EngineUnderTest(
+        lambda: OnnxKind(OnnxOptions(threads=1, piece_seconds=0.02)), "onnx_folder"
+    ),
     "transformers": EngineUnderTest(
         lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
     ),
@@ -120,7 +124,8 @@ ENGINES = {
 
 def engines_to_test() -> list[str]:
     """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,openvino-int4,transformers").split(",")
+    usual = "fake,openvino,openvino-int4,onnx,transformers"
+    return os.environ.get("CONTRACT_ENGINES", usual).split(",")
 
 
 @asynccontextmanager

@@ -1,10 +1,12 @@
 """Rules of the registry of forms, and of calibration sets."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from modelmill_jobs.errors import JobFailed
 from modelmill_optimizer_builder.build_model import refuse_architecture
+from modelmill_optimizer_builder.domain.build_plan import NotSmallerError, refuse_larger
 from modelmill_optimizer_builder.domain.calibration import (
     SAMPLE_TOKENS,
     SAMPLES,
@@ -13,6 +15,7 @@ from modelmill_optimizer_builder.domain.calibration import (
 )
 from modelmill_optimizer_builder.domain.forms import FORMS, form_named
 from modelmill_optimizer_builder.domain.group_size import group_size_of
+from modelmill_optimizer_builder.domain.onnx_support import ARCHITECTURES
 from modelmill_registry.default_build import FORM
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama
@@ -74,6 +77,48 @@ def test_an_architecture_is_refused_by_name_before_any_work(tmp_path: Path, vers
     assert f"deepseek_v{version}: it is a mixture of experts" in caught.value.message
     refuse_architecture("openvino-int8", mixture)
     refuse_architecture("openvino-int4", make_tiny_llama(tmp_path / "llama"))
+
+
+@pytest.mark.parametrize("form", ["onnx-fp32", "onnx-int8", "onnx-int4"])
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "qwen3_moe", "num_experts": 8}, "qwen3_moe: it is a mixture of experts"),
+        ({"model_type": "minicpm3", "kv_lora_rank": 64}, "minicpm3: it has latent attention"),
+        ({"model_type": "bloom", "architectures": ["BloomForCausalLM"]}, "BloomForCausalLM"),
+        ({"model_type": "odd"}, "names nothing"),
+    ],
+)
+def test_what_the_onnx_builder_cannot_write_is_refused_by_name(
+    form: str, config: dict[str, object], reason: str
+) -> None:
+    assert reason in form_named(form).refusal(config)
+
+
+def test_what_the_onnx_builder_can_write_is_not_refused() -> None:
+    for architecture in ARCHITECTURES:
+        config = {"architectures": [architecture], "hidden_size": 64}
+        assert form_named("onnx-int4").refusal(config) == ""
+    odd = {"architectures": ["LlamaForCausalLM"], "hidden_size": 40}
+    assert form_named("onnx-fp32").refusal(odd) == ""
+    assert "hidden size 40" in form_named("onnx-int8").refusal(odd)
+
+
+def test_every_architecture_of_the_onnx_forms_is_one_that_the_builder_knows() -> None:
+    library = find_spec("onnxruntime_genai")
+    assert library is not None
+    assert library.origin is not None
+    known = (Path(library.origin).parent / "models" / "builder.py").read_text()
+
+    assert [name for name in ARCHITECTURES if f'== "{name}"' not in known] == []
+
+
+def test_only_onnx_fp32_may_be_larger_than_its_source_in_bf16_and_not_by_much() -> None:
+    for name in FORMS:
+        allowed = 225 if name == "onnx-fp32" else 100
+        refuse_larger(name, allowed - 1, 100)
+        with pytest.raises(NotSmallerError, match="in bf16 100"):
+            refuse_larger(name, allowed, 100)
 
 
 def test_half_of_a_calibration_is_of_training_rows_where_they_are_long_enough() -> None:

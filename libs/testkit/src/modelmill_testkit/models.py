@@ -129,19 +129,31 @@ def make_tiny_openvino(source: Path, folder: Path, *, bits: int = 8) -> Path:
     Returns:
         `folder`, made if it is not there.
     """
+    _run_builder("modelmill_testkit._build_tiny_openvino", source, folder, str(bits))
+    return folder
+
+
+def make_tiny_onnx(source: Path, folder: Path, *, precision: str = "int8") -> Path:
+    """Write the ONNX build of a Hugging Face folder, for ONNX Runtime GenAI.
+
+    Args:
+        precision: Of its weights: fp32, int8 or int4.
+
+    Runs in a process of its own, as `make_tiny_openvino` does.
+
+    Returns:
+        `folder`, made if it is not there.
+    """
+    _run_builder("modelmill_testkit._build_tiny_onnx", source, folder, precision)
+    return folder
+
+
+def _run_builder(module: str, source: Path, folder: Path, how: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "modelmill_testkit._build_tiny_openvino",
-        str(source),
-        str(folder),
-        str(bits),
-    ]
+    command = [sys.executable, "-m", module, str(source), str(folder), how]
     built = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
     if built.returncode:
-        raise RuntimeError(f"the OpenVINO build failed:\n{built.stderr[-4000:]}")
-    return folder
+        raise RuntimeError(f"{module} failed:\n{built.stderr[-4000:]}")
 
 
 def make_other_openvino(build: Path, folder: Path) -> Path:

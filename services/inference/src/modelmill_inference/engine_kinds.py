@@ -1,6 +1,7 @@
 """Creates the engine kinds that are configured and installed."""
 
-from modelmill_inference.adapters import transformers
+from modelmill_inference.adapters import onnx, transformers
+from modelmill_inference.adapters.onnx import OnnxKind, OnnxOptions
 from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from modelmill_inference.adapters.spare_child import SpareChild
 from modelmill_inference.adapters.transformers import TransformersKind, TransformersOptions
@@ -22,6 +23,8 @@ def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[En
     if settings.triton_url:
         kinds.append(_triton_kind(settings))
     kinds.append(OpenVinoKind(pipeline_options(settings)))
+    if onnx.is_installed():
+        kinds.append(OnnxKind(onnx_options(settings)))
     if settings.vllm_url or settings.vllm_command:
         kinds.append(VllmKind(vllm_options(settings)))
     if transformers.is_installed():
@@ -31,7 +34,12 @@ def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[En
 
 def missing_kinds() -> dict[str, str]:
     """Install hint by form, for forms whose only engine is not installed."""
-    return {} if transformers.is_installed() else {transformers.FORM: transformers.HOW_TO_GET}
+    missing: dict[str, str] = {}
+    if not transformers.is_installed():
+        missing[transformers.FORM] = transformers.HOW_TO_GET
+    if not onnx.is_installed():
+        missing |= dict.fromkeys(onnx.FORMS, onnx.HOW_TO_GET)
+    return missing
 
 
 def _triton_kind(settings: Settings) -> EngineKind:
@@ -52,6 +60,17 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
         prefix_cache=settings.engine_prefix_cache,
         threads=settings.engine_threads,
         properties=settings.engine_properties,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+        piece_seconds=settings.engine_piece_seconds,
+    )
+
+
+def onnx_options(settings: Settings) -> OnnxOptions:
+    """Options of the onnx engine."""
+    return OnnxOptions(
+        threads=settings.engine_threads,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
         load_seconds=settings.engine_load_seconds,
         hang_seconds=settings.engine_hang_seconds,
         piece_seconds=settings.engine_piece_seconds,

@@ -99,7 +99,8 @@ def alias_split(alias: AliasState) -> Split | None:
     return split_of(MessageToDict(alias.options)) if alias.options.fields else None
 
 
-BUILD_PREFIX = "openvino"
+SERVED_PREFIX = "openvino"
+"""Begins the names of forms that every inference runs; no other build serves a name unasked."""
 WEIGHTS_FORM = "safetensors"
 ADAPTER_FORM = "adapter"
 
@@ -271,7 +272,7 @@ class FindModel:
 
     def _builds(self, version: ModelReady, tenant: str) -> Sequence[ModelReady]:
         """Builds of a version that may serve its name, newest first."""
-        found = self._catalogue.builds_of(version.version_id, BUILD_PREFIX, tenant=tenant)
+        found = self._catalogue.builds_of(version.version_id, SERVED_PREFIX, tenant=tenant)
         return [build for build in found if not is_held_back(build)]
 
     def _stand_in(self, version: ModelReady, served: ModelReady | None, tenant: str) -> ModelReady:
@@ -352,5 +353,5 @@ def served_names(aliases: Sequence[AliasState], versions: Sequence[ModelReady]) 
 
 
 def is_build(version: ModelReady) -> bool:
-    """Whether it is a small, fast form, made to be served; every inference runs it."""
-    return version.form.startswith(BUILD_PREFIX)
+    """Whether it was made of another version, as a form to serve or to export."""
+    return version.form not in (WEIGHTS_FORM, ADAPTER_FORM)

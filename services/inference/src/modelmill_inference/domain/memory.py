@@ -48,6 +48,8 @@ FOOTPRINTS = {
     # Weights are mapped from the file, and copied in the processor's layout.
     # The first score compiles the build again in full precision.
     "openvino": Footprint(256 * MIB, 2.0, later_factor=2.0),
+    # Weights are read and packed for the processor's products.
+    "onnx": Footprint(128 * MIB, 2.0),
     # torch alone has 230 MiB; bfloat16 weights are converted to float32.
     "transformers": Footprint(700 * MIB, 2.0),
     "vllm": Footprint(2 * GIB, 1.0),

@@ -51,15 +51,17 @@ def source_errors(version: SourceVersion, target_form: str) -> list[str]:
 
 
 def refuse_larger(form: str, built_bytes: int, reference_bytes: int) -> None:
-    """Reject a build whose weights are no smaller than those of its source in bf16.
+    """Reject a build whose weights are no smaller than its form allows; see `Form.most_share`.
 
     Raises:
         NotSmallerError: They are not; the message has both sizes.
     """
-    if built_bytes >= reference_bytes:
+    share = FORMS[form].most_share
+    if built_bytes >= share * reference_bytes:
+        allowed = "" if share == 1 else f". It may have less than {share:g} times as many"
         raise NotSmallerError(
             f"the weights of {form} have {built_bytes:,} bytes, those of its source in bf16 "
-            f"{reference_bytes:,}"
+            f"{reference_bytes:,}{allowed}"
         )
 
 
@@ -76,4 +78,4 @@ class NotMergeableError(ValueError):
 
 
 class NotSmallerError(ValueError):
-    """The build's weights are no smaller than those of its source in bf16."""
+    """The build's weights have more bytes than its form allows beside those of its source."""

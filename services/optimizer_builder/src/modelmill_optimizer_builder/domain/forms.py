@@ -11,6 +11,7 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_optimizer_builder.domain.group_size import calibrated_groups_refusal
+from modelmill_optimizer_builder.domain.onnx_support import onnx_blocks_refusal, onnx_refusal
 
 ADAPTER = "adapter"
 SAFETENSORS = "safetensors"
@@ -29,6 +30,8 @@ class Form:
     """Forms that it is made from."""
     size_share: float
     """Estimate of its bytes, as a share of the bf16 weights."""
+    most_share: float = 1.0
+    """Its weights must have fewer bytes than this share of those of its source in bf16."""
     weight_copies: int
     """Estimate of its memory: copies of the bf16 weights, besides the libraries."""
     is_calibrated: bool = False
@@ -75,6 +78,32 @@ _ALL = (
         is_calibrated=True,
         keeps_lossy=True,
         refuses=calibrated_groups_refusal,
+    ),
+    Form(
+        name="onnx-fp32",
+        builder="onnx_build:OnnxFp32",
+        size_share=2.0,
+        # Positions of the rotary embedding are written out besides.
+        most_share=2.25,
+        # The export holds the weights as they are read, and as float32.
+        weight_copies=5,
+        refuses=onnx_refusal,
+    ),
+    Form(
+        name="onnx-int8",
+        builder="onnx_build:OnnxInt8",
+        size_share=0.6,
+        # Besides the export: float32 weights and what they become.
+        weight_copies=6,
+        refuses=onnx_blocks_refusal,
+    ),
+    Form(
+        name="onnx-int4",
+        builder="onnx_build:OnnxInt4",
+        size_share=0.45,
+        weight_copies=6,
+        keeps_lossy=True,
+        refuses=onnx_blocks_refusal,
     ),
 )
 FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}

@@ -15,22 +15,32 @@ def group_size_of(config: Mapping[str, Any]) -> int | None:
     return next((size for size in GROUP_SIZES if hidden and hidden % size == 0), None)
 
 
+def is_mixture_of_experts(config: Mapping[str, Any]) -> bool:
+    """Whether a model of that config.json has experts."""
+    return any(text_config(config).get(key) for key in EXPERTS)
+
+
 def calibrated_groups_refusal(config: Mapping[str, Any]) -> str:
     """Why a model cannot have calibrated int4 weights in groups; empty if it can."""
-    if any(_text(config).get(key) for key in EXPERTS):
+    if is_mixture_of_experts(config):
         return "it is a mixture of experts, whose layers calibration by NNCF destroys"
+    return group_size_refusal(config)
+
+
+def group_size_refusal(config: Mapping[str, Any]) -> str:
+    """Why a model cannot have weights in groups; empty if it can."""
     if group_size_of(config) is not None:
         return ""
     sizes = " and ".join(map(str, GROUP_SIZES))
     return f"its hidden size {_hidden_size(config)} is no multiple of a group size ({sizes})"
 
 
-def _hidden_size(config: Mapping[str, Any]) -> int:
-    size = _text(config).get("hidden_size")
-    return size if isinstance(size, int) else 0
-
-
-def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def text_config(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The text model, which in models of several kinds of input has a part of its own."""
     text = config.get("text_config")
     return text if isinstance(text, Mapping) else config
+
+
+def _hidden_size(config: Mapping[str, Any]) -> int:
+    size = text_config(config).get("hidden_size")
+    return size if isinstance(size, int) else 0

@@ -27,7 +27,8 @@ EXACT_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
 """For the float32 merge: the same numbers, summed in another order."""
 
 ROUNDED_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.5, greedy_agreement=0.5)
-"""For the merge rounded to bf16, which changes a weight by up to 0.4 %."""
+"""For the merge rounded to bf16, which changes a weight by up to 0.4 %, and for forms that compute
+with these weights in float32."""
 
 INT8_LIMIT = Limit(largest_share=inf, root_mean_square_share=0.7, greedy_agreement=0.5)
 """For int8 weights as served: bf16 products, int8 activations, keys and values. It catches a form

@@ -1,0 +1,47 @@
+"""Which models the builder of ONNX Runtime GenAI can write for a CPU, and why not others."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelmill_optimizer_builder.domain.group_size import (
+    group_size_refusal,
+    is_mixture_of_experts,
+    text_config,
+)
+
+ARCHITECTURES = frozenset(
+    (
+        "Gemma2ForCausalLM",
+        "Gemma3ForCausalLM",
+        "GemmaForCausalLM",
+        "GraniteForCausalLM",
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "OlmoForCausalLM",
+        "Phi3ForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "SmolLM3ForCausalLM",
+    )
+)
+"""Decoders of text, as config.json names them, without code of their own."""
+LATENT = "kv_lora_rank"
+"""Key of configurations whose attention has latent keys and values (MLA)."""
+
+
+def onnx_refusal(config: Mapping[str, Any]) -> str:
+    """Why a model cannot be written as ONNX; empty if it can."""
+    if is_mixture_of_experts(config):
+        return "it is a mixture of experts, which the ONNX builder cannot write for a CPU"
+    if text_config(config).get(LATENT):
+        return "it has latent attention (MLA), which the ONNX builder cannot write"
+    named = config.get("architectures")
+    name = str(named[0]) if isinstance(named, list) and named else "nothing"
+    if name not in ARCHITECTURES:
+        return f"config.json names {name[:64]} as its architecture, which is not among those tried"
+    return ""
+
+
+def onnx_blocks_refusal(config: Mapping[str, Any]) -> str:
+    """The same of a model with weights in blocks."""
+    return onnx_refusal(config) or group_size_refusal(config)
