@@ -21,7 +21,7 @@ NO_MEMORY = ("Failed to allocate memory", "bad_alloc", "bad allocation")
 PROBE = 3
 
 
-class Memory:
+class OnnxMemory:
     """State of one text. Copies share a cache, which goes back to what they have in common."""
 
     def __init__(self, most_tokens: int) -> None:
@@ -30,15 +30,15 @@ class Memory:
         self.generator: Any = None
         """Made when the text is first read: it allocates keys and values."""
 
-    def copy(self) -> "Memory":
+    def copy(self) -> "OnnxMemory":
         """The same state; what was read of another copy since is forgotten when this is read on."""
-        twin = Memory(self.most_tokens)
+        twin = OnnxMemory(self.most_tokens)
         twin.length, twin.generator = self.length, self.generator
         return twin
 
 
 class OnnxModel:
-    """A model that passed a test run; see `round_robin.CausalModel`.
+    """A model that passed a test run; see `round_robin.PieceReader`.
 
     GenAI's own sampling is not used: it has neither penalties of presence and frequency nor
     log-probabilities, and ends at one token.
@@ -59,22 +59,22 @@ class OnnxModel:
         self._model: Any = genai.Model(config)
         self._try_out()
 
-    def new_memory(self, most_tokens: int) -> Memory:
+    def new_memory(self, most_tokens: int) -> OnnxMemory:
         """An empty state for a text of up to that many tokens."""
-        return Memory(most_tokens)
+        return OnnxMemory(most_tokens)
 
     def piece(self, tokens: list[int]) -> list[int]:
         """The next prefill chunk of `tokens`."""
         return tokens[:PIECE_TOKENS]
 
-    def read(self, tokens: list[int], memory: Memory, *, keep: int = 1) -> Logits:
+    def read(self, tokens: list[int], memory: OnnxMemory, *, keep: int = 1) -> Logits:
         """(keep, V) logits after the last `keep` of `tokens`."""
         logits: Logits = self._read(tokens, memory).get_output("logits")[0, -keep:]
         return logits
 
     def vector(self, tokens: list[int]) -> list[float]:
         """Mean of the last hidden states, normalised."""
-        memory, total = Memory(len(tokens)), np.zeros(1)
+        memory, total = OnnxMemory(len(tokens)), np.zeros(1)
         for start in range(0, len(tokens), PIECE_TOKENS):
             generator = self._read(tokens[start : start + PIECE_TOKENS], memory)
             hidden: NDArray[np.float32] = generator.get_output(HIDDEN)[0]
@@ -87,7 +87,7 @@ class OnnxModel:
         """Whether an error says that there is no memory."""
         return isinstance(error, MemoryError) or any(said in str(error) for said in NO_MEMORY)
 
-    def _read(self, tokens: list[int], memory: Memory) -> Any:
+    def _read(self, tokens: list[int], memory: OnnxMemory) -> Any:
         if memory.generator is None:
             memory.generator = self._generator(memory.most_tokens)
         elif memory.generator.token_count() != memory.length:
@@ -105,7 +105,7 @@ class OnnxModel:
 
     def _try_out(self) -> None:
         tokens = [0, self.vocabulary // 2, self.vocabulary - 1]
-        memory = Memory(PROBE)
+        memory = OnnxMemory(PROBE)
         logits = self._read(tokens, memory).get_output("logits")
         if logits.shape != (1, PROBE, self.vocabulary) or not np.isfinite(logits).all():
             raise ValueError("the model's logits are not numbers, or not one for each token")

@@ -19,7 +19,7 @@ class DeadEndError(Exception):
     """A grammar allows no token of the model."""
 
 
-class CausalModel(Protocol):
+class PieceReader(Protocol):
     """A model that reads texts in pieces."""
 
     vocabulary: int
@@ -61,7 +61,7 @@ NewMask = Callable[[str, list[int]], AnswerMask]
 
 
 def score_in_slices(
-    model: CausalModel, prompt: list[int], continuations: list[list[int]]
+    model: PieceReader, prompt: list[int], continuations: list[list[int]]
 ) -> Slices[list[list[Any]]]:
     """`[log_likelihood, is_greedy]` per continuation; the prompt is computed once."""
     longest = len(prompt) + max(map(len, continuations))
@@ -77,7 +77,7 @@ def score_in_slices(
     return scores
 
 
-def _score(model: CausalModel, tokens: list[int], behind: Logits, memory: Any) -> Slices[list[Any]]:
+def _score(model: PieceReader, tokens: list[int], behind: Logits, memory: Any) -> Slices[list[Any]]:
     """Score one continuation; `behind` are the (1, V) logits after the prompt."""
     total, is_greedy, done, logits = 0.0, True, 0, behind
     while True:
@@ -93,7 +93,7 @@ def _score(model: CausalModel, tokens: list[int], behind: Logits, memory: Any) -
         yield
 
 
-def embed_in_slices(model: CausalModel, texts: list[list[int]]) -> Slices[list[list[float]]]:
+def embed_in_slices(model: PieceReader, texts: list[list[int]]) -> Slices[list[list[float]]]:
     """Embedding per text."""
     vectors = []
     for tokens in texts:
@@ -110,7 +110,7 @@ class RoundRobinRunner:
         new_mask: makes the grammar state of an answer.
     """
 
-    def __init__(self, model: CausalModel, cache_bytes: int, new_mask: NewMask) -> None:
+    def __init__(self, model: PieceReader, cache_bytes: int, new_mask: NewMask) -> None:
         self._model = model
         self._new_mask = new_mask
         self._room = cache_bytes
@@ -173,7 +173,7 @@ class _Answer:
     """A running request."""
 
     def __init__(
-        self, add: dict[str, Any], model: CausalModel, new_mask: NewMask, all_room: int
+        self, add: dict[str, Any], model: PieceReader, new_mask: NewMask, all_room: int
     ) -> None:
         self.number: int = add["id"]
         self._model = model

@@ -26,8 +26,8 @@ from modelmill_optimizer_builder.adapters.onnx_reader import (
     steps_logits,
 )
 from modelmill_optimizer_builder.adapters.prepared_source import (
+    LogitProbe,
     PreparedSource,
-    Probe,
     WeightForm,
     prepare_source,
 )
@@ -147,7 +147,7 @@ def _runtime() -> dict[str, str]:
     return {"quantizer": f"ONNX Runtime {onnxruntime.__version__}"}
 
 
-def logit_distances(folder: Path, probe: Probe) -> list[LogitDistance]:
+def logit_distances(folder: Path, probe: LogitProbe) -> list[LogitDistance]:
     """How far a build is from the merged model, in prefill and decode steps as the engine's."""
     return probe.distances([*steps_logits(OnnxReader(folder), probe.prompt, probe.tokens)])
 

@@ -1,6 +1,9 @@
 """Quantizes the weights of an ONNX model in blocks, by ONNX Runtime's own quantizers."""
 
+import logging
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,9 @@ def sensitive_layers(names: list[str]) -> list[str]:
 
 
 def _quantise(quantizer: Any, target: Path, block_size: int) -> None:
-    quantizer.process()
+    logging.getLogger("onnxruntime").setLevel(logging.WARNING)  # it says a line per tensor
+    with redirect_stdout(StringIO()):
+        quantizer.process()
     model = quantizer.model.model
     _quantise_embedding(model.graph, block_size)
     _drop_unused(model.graph)

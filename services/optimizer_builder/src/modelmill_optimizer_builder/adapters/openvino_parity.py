@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from modelmill_optimizer_builder.adapters.merged_model import Logits
-from modelmill_optimizer_builder.adapters.prepared_source import Probe
+from modelmill_optimizer_builder.adapters.prepared_source import LogitProbe
 from modelmill_optimizer_builder.domain.parity import LogitDistance
 
 Ids = NDArray[np.int64]
@@ -124,7 +124,7 @@ def _next_logits(model: StatefulModel, read: Sequence[int], seen: int) -> Logits
     return row
 
 
-def logit_distances(path: Path, probe: Probe) -> list[LogitDistance]:
+def logit_distances(path: Path, probe: LogitProbe) -> list[LogitDistance]:
     """Run prefill and decode steps, as an engine does, and compare the logits of each step."""
     model = StatefulModel(path, EXACT)
     model.reset()

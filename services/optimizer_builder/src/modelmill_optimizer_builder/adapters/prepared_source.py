@@ -33,7 +33,7 @@ class WeightForm:
 
 
 @dataclass(frozen=True)
-class Probe:
+class LogitProbe:
     """A prompt, and what the merged model makes of it in float32."""
 
     prompt: list[int]
@@ -66,7 +66,7 @@ class PreparedSource:
     reference_bytes: int
     """Size of these weights."""
     context_tokens: int
-    probe: Probe
+    probe: LogitProbe
 
 
 def prepare_source(
@@ -84,5 +84,5 @@ def prepare_source(
     reference_bytes = merged.save(folder)
     prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
     tokens, expected = merged.greedy_logits(prompt, PARITY_STEPS)
-    probe = Probe(prompt, tokens, expected)
+    probe = LogitProbe(prompt, tokens, expected)
     return PreparedSource(merged, goldens, folder, reference_bytes, merged.context_tokens, probe)
