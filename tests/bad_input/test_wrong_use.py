@@ -77,7 +77,7 @@ def test_an_unknown_job_is_named(stack: StartedMill, capsys, action):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("rows.docx", b"PK", ".jsonl"),
+        ("rows.pptx", b"PK", ".jsonl"),
         ("rows.xlsx", b"PK", "no Excel workbook"),
         ("rows.parquet", b"PAR1", "no Parquet file"),
         ("rows.jsonl", b"", "empty"),
