@@ -37,11 +37,13 @@ class HubDownloads:
 
     Attributes:
         stopped: Set to end a download that runs in another thread.
+        begun: Set once a hub was asked for something.
     """
 
     state: StateFolder
     console: Console
     stopped: Event = field(default_factory=Event)
+    begun: Event = field(default_factory=Event)
 
     def run(self, work: Coroutine[Any, Any, Made]) -> Made:
         """Run what downloads in a thread; Ctrl-C ends it, and what came is kept.
@@ -52,7 +54,8 @@ class HubDownloads:
 
         def stop() -> None:
             self.stopped.set()
-            typer.echo("stopping; what was downloaded is kept, nothing was imported", err=True)
+            kept = "what was downloaded is kept, " if self.begun.is_set() else ""
+            typer.echo(f"stopping; {kept}nothing was imported", err=True)
 
         return asyncio.run(interruptible(work, stop))
 
@@ -91,6 +94,7 @@ class HubDownloads:
                 status.update(plain(progress_words(progress)))
                 status.start()
 
+        self.begun.set()
         try:
             with owner_only():
                 yield self._fetcher(address, tell)
