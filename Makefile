@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SITE := services/gateway/src/modelmill_gateway/site
+JOURNEYS := tests/e2e tests/docs tests/examples
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -26,7 +27,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -60,11 +61,14 @@ quick: install ## Tests that start no process, of what was changed since main an
 check: install ## Those and tests beside one broker, of everything: three minutes
 	$(PYTEST) --tier check $(call workers,3,loadfile)
 
-test: install ## Every test but the drills: real services, real processes, a real tiny model
+test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; ten minutes
 	$(PYTEST) --tier test $(call workers,3,loadfile)
 
-second-python-test: ## `make test` on another Python, in an environment of its own: SECOND_PYTHON=python3.13
-	$(MAKE) test VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
+journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
+	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
+
+second-python-test: ## `make test` and `make journeys` on another Python, in an environment of its own: SECOND_PYTHON=python3.13
+	$(MAKE) test journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
 	$(PYTEST) --only-tier drills $(call workers,2,loadfile)

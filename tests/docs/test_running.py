@@ -8,7 +8,7 @@ import pytest
 from tests.docs.blocks import RUN, Block, blocks_of, documents
 from tests.docs.running import BlockFailedError, Reader, reading
 
-pytestmark = [pytest.mark.tier("test"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.tier("journeys"), pytest.mark.timeout(600)]
 
 PAGES = {
     document: [it for it in blocks_of(document) if it.language in RUN and not it.reason]

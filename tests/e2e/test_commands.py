@@ -14,7 +14,11 @@ from modelmill_testkit.models import make_tiny_llama
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import Loop, write_rows
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+    pytest.mark.tier("journeys"),
+]
 
 
 class Terminal:

@@ -12,7 +12,7 @@ from modelmill_testkit.models import make_tiny_llama
 
 from tests.e2e.conftest import write_rows
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.tier("journeys")]
 
 RECIPE = """name: kinds
 base: ./base

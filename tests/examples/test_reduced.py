@@ -27,7 +27,11 @@ from tests.docs.running import Reader
 from tests.examples.example import Example, all_examples, with_teachers
 from tests.examples.reduced import write_reduced
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(1500),
+    pytest.mark.tier("journeys"),
+]
 
 BASE = "tiny"
 LONGEST_ROW_TOKENS = 2048

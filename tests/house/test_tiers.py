@@ -1,33 +1,39 @@
-"""Every test that is collected is in exactly one tier, and each tier has some."""
+"""Every test that is collected is in exactly one tier, and journeys lie where `make` looks for them.
+
+Both are seen of the run that these tests are part of: in `make test` that is the whole tree.
+"""
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
-from modelmill_testkit.tiers import TIERS
+import pytest
+from modelmill_testkit.tiers import TIERS, Tiers
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_collected_test_is_in_exactly_one_tier() -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    run = subprocess.run(
-        [*command, "--collect-only", "-q", "--show-tiers"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert run.returncode == 0, run.stdout[-3000:]
-    lines = run.stdout.splitlines()
-    shown = [line.removeprefix("tier ").split(" ", 1) for line in lines if line[:5] == "tier "]
-    times = Counter(nodeid for _, nodeid in shown)
+@pytest.fixture
+def assigned(request: pytest.FixtureRequest) -> list[tuple[str, str]]:
+    """Id and tier of each test of this run."""
+    tiers = request.config.pluginmanager.get_plugin("modelmill-tiers")
+    assert isinstance(tiers, Tiers)
+    assert tiers.assigned
+    return tiers.assigned
+
+
+def test_every_collected_test_is_in_exactly_one_tier(assigned: list[tuple[str, str]]) -> None:
+    times = Counter(nodeid for nodeid, _ in assigned)
 
     # What is left out or twice would run in no target of make, or in two.
     assert [nodeid for nodeid, count in times.items() if count != 1] == []
-    [collected] = re.findall(r"^(\d+) tests collected", run.stdout, re.MULTILINE)
-    assert len(shown) == int(collected)
-    assert {tier for tier, _ in shown} == set(TIERS)
+    assert {tier for _, tier in assigned} <= set(TIERS)
+
+
+def test_make_journeys_collects_every_journey(assigned: list[tuple[str, str]]) -> None:
+    found = re.search(r"^JOURNEYS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert found is not None
+    folders = tuple(f"{folder}/" for folder in found[1].split())
+
+    journeys = [nodeid for nodeid, tier in assigned if tier == "journeys"]
+    assert [nodeid for nodeid in journeys if not nodeid.startswith(folders)] == []

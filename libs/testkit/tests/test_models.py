@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 from modelmill_registry.model_folder import check_model_folder
-from modelmill_testkit.made_once import made_once
-from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
+from modelmill_testkit.models import (
+    kept_tiny_openvino,
+    make_tiny_deepseek,
+    make_tiny_llama,
+    make_tiny_openvino,
+)
 from tokenizers import Tokenizer
 
 TEXTS = ["Hello  wörld 12345", "性价比很高 🤖\n\t<x>", " a\u0301 ", "العربية हिन्दी 한국어"]
@@ -104,15 +108,10 @@ def test_transformers_loads_it_in_bf16_and_it_says_various_things(tmp_path: Path
 
 @pytest.mark.heavy
 def test_its_openvino_build_is_int8_and_generates_from_text(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     was_there = "openvino" in sys.modules
-    tiny = make_tiny_llama(tmp_path / "tiny")
-    build = made_once(
-        tmp_path_factory.getbasetemp(),
-        "tiny-openvino",
-        lambda folder: make_tiny_openvino(tiny, folder),
-    )
+    build = kept_tiny_openvino(pytestconfig.rootpath, make_tiny_llama(tmp_path / "tiny"))
     names = {path.name for path in build.iterdir()}
     assert {"openvino_model.xml", "openvino_tokenizer.xml", "openvino_detokenizer.bin"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names

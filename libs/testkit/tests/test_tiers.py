@@ -45,6 +45,8 @@ def test_by_helper(site): pass
 def test_by_itself(): subprocess.run(["true"])
 @pytest.mark.heavy
 def test_loads_a_model(): pass
+@pytest.mark.tier("journeys")
+def test_walks(): pass
 @pytest.mark.tier("drills")
 def test_marked(): pass
 def test_starts_in_the_product(product): product.start()
@@ -63,6 +65,7 @@ TIERS = {
     "test_by_helper": "test",
     "test_by_itself": "test",
     "test_loads_a_model": "test",
+    "test_walks": "journeys",
     "test_marked": "drills",
     "test_starts_in_the_product": "quick",
     "test_swallows_the_guard": "quick",
@@ -126,6 +129,7 @@ def test_the_tier_is_that_of_what_code_and_fixtures_start(tests: Path) -> None:
         ("--tier=quick", {"quick"}),
         ("--tier=check", {"quick", "check"}),
         ("--tier=test", {"quick", "check", "test"}),
+        ("--only-tier=journeys", {"journeys"}),
         ("--only-tier=drills", {"drills"}),
     ],
 )

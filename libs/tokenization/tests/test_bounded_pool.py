@@ -48,10 +48,14 @@ async def test_ids_and_texts_are_those_of_the_tokenizer_itself(good: Path) -> No
         assert opened.decoder.decode(ids) == own.decode(ids)
 
 
-async def test_forty_hostile_models_end_and_nobody_waits_for_them(
-    good: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("every", "stopped"), [(4, 2), pytest.param(1, 5, marks=pytest.mark.tier("drills"))]
+)
+async def test_hostile_models_end_and_nobody_waits_for_them(
+    good: Path, tmp_path: Path, every: int, stopped: int
 ) -> None:
-    """Each alone is stopped or answers; beside all of them another tenant is served."""
+    """Each alone is stopped or answers; beside a quarter of the forty, or all, another tenant is
+    served."""
     waits: list[float] = []
 
     async def other(pool: TokenizerPool) -> None:
@@ -64,7 +68,7 @@ async def test_forty_hostile_models_end_and_nobody_waits_for_them(
     async with running() as (pool, figures):
         await pool.open("acme", good)
         beside = asyncio.create_task(other(pool))
-        folders = make_hostile(tmp_path)
+        folders = dict([*make_hostile(tmp_path).items()][::every])
         ends = await asyncio.gather(
             *(attacked(pool, f"rival-{n % 3}", it) for n, it in enumerate(folders.values()))
         )
@@ -75,7 +79,7 @@ async def test_forty_hostile_models_end_and_nobody_waits_for_them(
     assert not [name for name, kinds in ended.items() if "no clear line" in kinds]
     harmless = [name for name, kinds in ended.items() if kinds == {"answered"}]
     assert not [name for name in harmless if not name.startswith("tokenizer: ")]
-    assert figures.counts["stopped"] >= 5
+    assert figures.counts["stopped"] >= stopped
     # Once the other tenant is trusted there is always a process that is not busy with a stranger.
     assert max(waits) < LIMITS.seconds
     assert sorted(waits)[len(waits) // 2] < LIMITS.cpu_seconds

@@ -108,6 +108,7 @@ async def attack(pool: TokenizerPool, tenant: str, folder: Path) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.tier("drills")  # it floods the machine
 async def test_a_new_model_answers_beside_hostile_ones_on_a_busy_machine(
     good: Path, endless: Path, tmp_path: Path
 ) -> None:

@@ -22,9 +22,10 @@ from modelmill_data_prep.settings import Settings
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.job_end import job_end
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.shared_nats import SharedNats, broker_for_service
 from modelmill_testkit.waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
@@ -39,7 +40,7 @@ class DataPrep:
     address: str
     secret: str
     bus: Bus
-    nats: NatsServer
+    nats: NatsServer | SharedNats
     store: FolderStore
     root: Path
 
@@ -114,39 +115,46 @@ class DataPrep:
 StartDataPrep = Callable[..., AbstractAsyncContextManager[DataPrep]]
 
 
+@pytest_asyncio.fixture
+async def broker(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[NatsServer | SharedNats]:
+    async with broker_for_service(request.node, tmp_path / "nats") as nats:
+        yield nats
+
+
 @pytest.fixture
-def start_data_prep(tmp_path: Path) -> StartDataPrep:
-    """Starts a broker and the service beside it, with the given settings changed."""
+def start_data_prep(broker: NatsServer | SharedNats, tmp_path: Path) -> StartDataPrep:
+    """Starts the service beside a broker, with the given settings changed."""
 
     @asynccontextmanager
     async def start(**changes: Any) -> AsyncIterator[DataPrep]:
-        async with run_nats(tmp_path / "nats") as nats:
-            port = free_port()
-            chosen = Settings(
-                **{
-                    "nats_url": nats.url,
-                    "nats_token": nats.token,
-                    "service_secret": SECRET,
-                    "artifact_root": tmp_path / "artifacts",
-                    "work_root": tmp_path / "work",
-                    "grpc_address": f"127.0.0.1:{port}",
-                    **changes,
-                }
-            )
-            stopping = asyncio.Event()
-            service = asyncio.create_task(serve(chosen, stopping))
-            try:
-                async with (
-                    Bus.connect(nats.url, nats.token, name="test") as bus,
-                    open_channel(chosen.grpc_address, SECRET) as channel,
-                ):
-                    await asyncio.wait_for(channel.channel_ready(), 20)
-                    stub = pb_grpc.DataPrepServiceStub(channel)
-                    store = FolderStore(chosen.artifact_disk)
-                    yield DataPrep(stub, chosen.grpc_address, SECRET, bus, nats, store, tmp_path)
-            finally:
-                stopping.set()
-                await service
+        port = free_port()
+        chosen = Settings(
+            **{
+                "nats_url": broker.url,
+                "nats_token": broker.token,
+                "service_secret": SECRET,
+                "artifact_root": tmp_path / "artifacts",
+                "work_root": tmp_path / "work",
+                "grpc_address": f"127.0.0.1:{port}",
+                **changes,
+            }
+        )
+        stopping = asyncio.Event()
+        service = asyncio.create_task(serve(chosen, stopping))
+        try:
+            async with (
+                Bus.connect(broker.url, broker.token, name="test") as bus,
+                open_channel(chosen.grpc_address, SECRET) as channel,
+            ):
+                await asyncio.wait_for(channel.channel_ready(), 20)
+                stub = pb_grpc.DataPrepServiceStub(channel)
+                store = FolderStore(chosen.artifact_disk)
+                yield DataPrep(stub, chosen.grpc_address, SECRET, bus, broker, store, tmp_path)
+        finally:
+            stopping.set()
+            await service
 
     return start
 

@@ -167,6 +167,7 @@ async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> No
     assert stored.sequence == sequence
 
 
+@pytest.mark.own_broker
 async def test_without_the_broker_nothing_is_deleted(data_prep: Any) -> None:
     file = await data_prep.upload(ROWS)
     ready = DatasetReady(dataset_id="ds-1", tenant="acme")

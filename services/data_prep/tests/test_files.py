@@ -157,6 +157,7 @@ async def test_uploads_at_a_time_are_bounded_and_an_abandoned_one_frees_its_plac
         assert await data_prep.list_ids() == [file.file_id]
 
 
+@pytest.mark.own_broker
 async def test_without_the_broker_nothing_is_accepted(data_prep: Any) -> None:
     file = await data_prep.upload([{"q": "1", "a": "2"}])
     data_prep.nats.kill()

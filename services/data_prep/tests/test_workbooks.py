@@ -206,7 +206,7 @@ def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) ->
         return peak
 
     peak_of(10)  # what is imported when it is first read stays
-    few, many = 10_000, 40_000
+    few, many = 4_000, 14_000
 
     assert peak_of(many) - peak_of(few) < (many - few) * MOST_BYTES_A_ROW
 

@@ -7,10 +7,10 @@ import pytest
 from modelmill_registry.store import FolderStore
 from modelmill_testkit.made_once import made_once
 from modelmill_testkit.models import (
+    kept_tiny_openvino,
     make_tiny_deepseek,
     make_tiny_llama,
     make_tiny_onnx,
-    make_tiny_openvino,
 )
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from opentelemetry import trace
@@ -38,21 +38,13 @@ def wide_llama_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="session")
-def openvino_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(
-        tmp_path_factory.getbasetemp(),
-        "tiny-openvino",
-        lambda folder: make_tiny_openvino(llama_folder, folder),
-    )
+def openvino_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Path:
+    return kept_tiny_openvino(pytestconfig.rootpath, llama_folder)
 
 
 @pytest.fixture(scope="session")
-def openvino_int4_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(
-        tmp_path_factory.getbasetemp(),
-        "tiny-openvino-int4",
-        lambda folder: make_tiny_openvino(llama_folder, folder, bits=4),
-    )
+def openvino_int4_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Path:
+    return kept_tiny_openvino(pytestconfig.rootpath, llama_folder, bits=4)
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from modelmill.jobs.v1.job_pb2 import JobState
@@ -121,10 +122,22 @@ def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> Mode
     )
 
 
-def run_script(name: str, *arguments: str | Path) -> dict[str, object]:
+def run_script(name: str, *arguments: str | Path) -> dict[str, Any]:
     """Run a script of this folder in a subprocess and return the JSON of its last line."""
-    command = [sys.executable, str(Path(__file__).parent / name), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return run_scripts({name: arguments})[name]
+
+
+def run_scripts(scripts: Mapping[str, Sequence[str | Path]]) -> dict[str, dict[str, Any]]:
+    """Run scripts with their arguments, one after the other in one subprocess.
+
+    Torch, NNCF and OpenVINO are imported once, which takes longer than most of what they do.
+
+    Returns:
+        By script the JSON of the last line that it prints.
+    """
+    folder = Path(__file__).parent
+    given = [[str(folder / name), *map(str, words)] for name, words in scripts.items()]
+    command = [sys.executable, str(folder / "run_scripts.py"), json.dumps(given)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stderr[-4000:]
-    facts: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
-    return facts
+    return dict(zip(scripts, json.loads(done.stdout.splitlines()[-1]), strict=True))

@@ -13,29 +13,37 @@ from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
 from modelmill_registry.default_build import is_lossy
 
-from .builders import run_script
+from .builders import run_scripts
 from .conftest import ROWS, Story
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
-def engines(
+def computed(
     tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
-) -> dict[str, Any]:
-    """Results of torch, PEFT, NNCF and the serving engine, from a subprocess."""
-    scratch = tmp_path_factory.mktemp("engines")
+) -> dict[str, dict[str, Any]]:
+    """What a subprocess computes with torch and OpenVINO, by script."""
+    built = (tiny_base, tiny_adapter, story.folder)
     rows = story.root / "scratch" / "ds-all" / "test.jsonl"
-    return run_script("compare_engines.py", tiny_base, tiny_adapter, story.folder, scratch, rows)
+    return run_scripts(
+        {
+            "compare_engines.py": (*built, tmp_path_factory.mktemp("engines"), rows),
+            "plant_faults.py": (*built, tmp_path_factory.mktemp("faults")),
+        }
+    )
 
 
 @pytest.fixture(scope="module")
-def faults(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
-) -> dict[str, Any]:
+def engines(computed: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Results of torch, PEFT, NNCF and the serving engine."""
+    return computed["compare_engines.py"]
+
+
+@pytest.fixture(scope="module")
+def faults(computed: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Errors of the checks for the build with one planted fault after another."""
-    scratch = tmp_path_factory.mktemp("faults")
-    return run_script("plant_faults.py", tiny_base, tiny_adapter, story.folder, scratch)
+    return computed["plant_faults.py"]
 
 
 def test_an_adapter_announced_twice_gets_one_default_build(story: Story) -> None:

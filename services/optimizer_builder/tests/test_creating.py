@@ -28,9 +28,9 @@ from modelmill_optimizer_builder.settings import Settings
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
-from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.shared_nats import broker_for_service
 from modelmill_testkit.waiting import eventually
 
 from .builders import World, make_rows
@@ -67,8 +67,8 @@ class Service:
 
 
 @pytest_asyncio.fixture
-async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    async with run_nats(tmp_path / "nats") as nats:
+async def service(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Service]:
+    async with broker_for_service(request.node, tmp_path / "nats") as nats:
         settings = Settings(
             nats_url=nats.url,
             nats_token=nats.token,

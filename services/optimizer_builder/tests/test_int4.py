@@ -5,16 +5,14 @@ from typing import Any
 import pytest
 from modelmill_optimizer_builder.domain.forms import FORMS
 
-from .builders import run_script
-
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
 MODELS = ("qwen3", "qwen2")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return run_script("build_int4.py", tmp_path_factory.mktemp("int4"))
+def found(other_models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return other_models["build_int4.py"]
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -1,25 +1,16 @@
 """Builds of models that the exporter was not tried with decode like torch, or are refused."""
 
-import json
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .builders import run_script
-
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
 
 def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
-    tmp_path: Path, tiny_base: Path, tiny_adapter: Path
+    other_models: dict[str, dict[str, Any]],
 ) -> None:
-    prefix = tmp_path / "prefix"
-    prefix.mkdir()
-    for path in tiny_adapter.iterdir():
-        (prefix / path.name).write_bytes(path.read_bytes())
-    (prefix / "adapter_config.json").write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
-
-    found = run_script("build_mixtures.py", tmp_path, tiny_base, prefix)
+    found = other_models["build_mixtures.py"]
 
     assert found["refused"] == (
         "an adapter of type PREFIX_TUNING is a soft prompt, which cannot be merged into weights"
@@ -36,9 +27,9 @@ def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
 
 
 def test_builds_look_back_as_far_as_their_model_and_the_goldens_would_notice_more(
-    tmp_path: Path, tiny_base: Path
+    other_models: dict[str, dict[str, Any]],
 ) -> None:
-    found = run_script("build_windows.py", tmp_path, tiny_base)
+    found = other_models["build_windows.py"]
 
     for name in ("mistral", "gemma3"):
         build = found[name]

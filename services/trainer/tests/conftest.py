@@ -26,9 +26,10 @@ from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.job_end import job_end
 from modelmill_testkit.models import make_tiny_llama
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.service_process import SECRET
+from modelmill_testkit.shared_nats import SharedNats, broker_for_service
 from modelmill_token_files.token_file import TrainingOrder
 from modelmill_token_files.token_folder import TokenFolder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
@@ -113,7 +114,7 @@ class Trainer:
 
     stub: Any
     bus: Bus
-    nats: NatsServer
+    nats: NatsServer | SharedNats
     store: FolderStore
     root: Path
     jobs: Any = None
@@ -206,7 +207,7 @@ class Trainer:
         ]
 
 
-def make_settings(nats: NatsServer, root: Path, **changes: Any) -> Settings:
+def make_settings(nats: NatsServer | SharedNats, root: Path, **changes: Any) -> Settings:
     """Settings of a service on this broker and under this folder."""
     return Settings(
         **{
@@ -223,10 +224,10 @@ def make_settings(nats: NatsServer, root: Path, **changes: Any) -> Settings:
 
 
 @pytest_asyncio.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Trainer]:
+async def site(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Trainer]:
     """Broker, bus, store and scratch folder; a test starts the service in it with `serving`."""
     async with (
-        run_nats(tmp_path / "nats") as nats,
+        broker_for_service(request.node, tmp_path / "nats") as nats,
         Bus.connect(nats.url, nats.token, name="test") as bus,
     ):
         yield Trainer(None, bus, nats, FolderStore(tmp_path / "artifacts"), tmp_path)

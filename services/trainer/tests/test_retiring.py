@@ -112,6 +112,7 @@ async def test_a_variant_of_an_alias_counts_as_use(trainer: Any) -> None:
         await retire(trainer, "mv-second")
 
 
+@pytest.mark.own_broker
 async def test_without_the_broker_nothing_is_retired(trainer: Any) -> None:
     await trainer.announce_model(version_id="mv-1", form="safetensors")
     trainer.nats.kill()

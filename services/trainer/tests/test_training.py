@@ -103,6 +103,8 @@ async def check_figures(trainer: Any, job_id: str, last_loss: float) -> None:
     steps = (await trainer.stub.ListStepFigures(request, timeout=20)).steps
     assert [each.step for each in steps] == list(range(1, 37))
     assert steps[-1].metrics["loss"] == last_loss
+    # Without limits and without a dataset to validate on it is measured before and after.
+    assert not any("valid_loss" in each.metrics for each in steps)
     behind = pb.ListStepFiguresRequest(tenant="acme", job_id=job_id, after_step=30)
     steps = (await trainer.stub.ListStepFigures(behind, timeout=20)).steps
     assert [each.step for each in steps] == list(range(31, 37))

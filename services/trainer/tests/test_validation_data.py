@@ -62,21 +62,19 @@ async def test_validation_loss_is_that_of_the_validation_dataset(
         base_version_id=base.version_id,
         dataset_id="ds-toy",
         hyper_parameters=pb.HyperParameters(**quick | {"epochs": 4}),
+        validation_dataset_id="ds-apart",
     )
-    losses, steps_measured = [], []
-    for validation in ("", "ds-apart"):
-        spec.validation_dataset_id = validation
-        job = await trainer.create(spec)
-        state = await trainer.ended(job.job_id)
-        assert state.status == JOB_STATUS_SUCCEEDED, state.error
-        losses.append(state.result.summary["valid_loss"])
-        asked = pb.ListStepFiguresRequest(tenant="acme", job_id=job.job_id)
-        steps = (await trainer.stub.ListStepFigures(asked, timeout=20)).steps
-        steps_measured.append(sum("valid_loss" in each.metrics for each in steps))
+    job = await trainer.create(spec)
+    state = await trainer.ended(job.job_id)
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    asked = pb.ListStepFiguresRequest(tenant="acme", job_id=job.job_id)
+    steps = (await trainer.stub.ListStepFigures(asked, timeout=20)).steps
 
-    assert losses[1] < losses[0] / 4
-    assert steps_measured[0] == 0
-    assert steps_measured[1] >= 10  # with no limits: every tenth of the run
+    # What was learned helps there, and not with the answers of the valid split.
+    summary = state.result.summary
+    assert summary["valid_loss"] < summary["first_valid_loss"] / 4
+    measured = sum("valid_loss" in each.metrics for each in steps)
+    assert measured >= 10  # with no limits: every tenth of the run
     [ready] = await eventually(lambda: trainer.announced(job.job_id))
     edges = {(edge.role, edge.source) for edge in walk(trainer.store, ready.digest)}
     assert ("validation", apart.digest) in edges

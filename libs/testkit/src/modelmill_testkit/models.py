@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from modelmill_testkit.made_once import kept_for_runs
 from modelmill_testkit.tiny_weights import (
     DEEPSEEK_V2,
     DEEPSEEK_V3,
@@ -38,6 +39,10 @@ _CORPUS = (
 )
 _VOCABULARY = 384
 _BUILD_SECONDS = 300
+_BUILT_WITH = (
+    *("openvino", "openvino-tokenizers", "optimum-intel"),
+    *("nncf", "transformers", "torch"),
+)
 
 
 def make_tiny_llama(
@@ -154,6 +159,21 @@ def _run_builder(module: str, source: Path, folder: Path, how: str) -> None:
     built = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
     if built.returncode:
         raise RuntimeError(f"{module} failed:\n{built.stderr[-4000:]}")
+
+
+def kept_tiny_openvino(root: Path, source: Path, *, bits: int = 8) -> Path:
+    """The same, kept below `build` of the checkout for all runs until it would become another.
+
+    Returns:
+        The folder, to be read and not to be changed.
+    """
+    return kept_for_runs(
+        root / "build" / "tests",
+        f"tiny-openvino-int{bits}",
+        lambda folder: make_tiny_openvino(source, folder, bits=bits),
+        inputs=[source, Path(__file__).with_name("_build_tiny_openvino.py")],
+        packages=_BUILT_WITH,
+    )
 
 
 def make_other_openvino(build: Path, folder: Path) -> Path:

@@ -80,6 +80,13 @@ def broker_for(
     return run_nats(folder) if node.get_closest_marker("own_broker") else shared_nats()
 
 
+def broker_for_service(
+    node: pytest.Item | pytest.Collector, folder: Path
+) -> AbstractAsyncContextManager[NatsServer | SharedNats]:
+    """The same for a service that starts processes: its tests are in the tier `test`."""
+    return broker_for(node, folder)
+
+
 def starts_shared_nats() -> bool:
     """Whether the process that is being started is a shared server."""
     return _starting.get()

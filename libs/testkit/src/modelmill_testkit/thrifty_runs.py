@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-QUICK_EXAMPLES = 15
-"""Most of a property in `make quick`, run every few minutes; later tiers try a hundred or more."""
+MOST_EXAMPLES = {"quick": 15, "check": 50}
+"""Of a property, by tier: where somebody waits it is tried less often. `make test` tries it as often
+as it asks for, and a hundred times where it does not."""
 SETTINGS = "_hypothesis_internal_use_settings"
 
 
@@ -32,30 +33,31 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before tests are read, whose own settings begin from these."""
     settings.register_profile("modelmill", deadline=None)
-    settings.register_profile("quick", deadline=None, max_examples=QUICK_EXAMPLES)
-    is_quick = config.getoption("tier", None) == "quick"
-    settings.load_profile("quick" if is_quick else "modelmill")
+    for tier, most in MOST_EXAMPLES.items():
+        settings.register_profile(tier, deadline=None, max_examples=most)
+    tier = config.getoption("tier", None)
+    settings.load_profile(tier if tier in MOST_EXAMPLES else "modelmill")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A property that asks for more examples by itself has them in later tiers."""
-    if config.getoption("tier", None) == "quick":
+    if most := MOST_EXAMPLES.get(config.getoption("tier", None) or ""):
         for item in items:
             if isinstance(item, pytest.Function):
-                _try_few(item.obj)
+                _try_few(item.obj, most)
 
 
-def _try_few(test: Any) -> None:
+def _try_few(test: Any, most: int) -> None:
     """Both attributes are those that `@settings` sets, on a function and on a state machine."""
     machine: Any = type(getattr(test, "__self__", None))
     if is_hypothesis_test(test) and (asked := getattr(test, SETTINGS, None)):
-        setattr(getattr(test, "__func__", test), SETTINGS, _few(asked))
+        setattr(getattr(test, "__func__", test), SETTINGS, _few(asked, most))
     elif isinstance(asked := getattr(machine, "settings", None), settings):
-        machine.settings = _few(asked)
+        machine.settings = _few(asked, most)
 
 
-def _few(asked: settings) -> settings:
-    return settings(asked, max_examples=min(asked.max_examples, QUICK_EXAMPLES))
+def _few(asked: settings, most: int) -> settings:
+    return settings(asked, max_examples=min(asked.max_examples, most))
 
 
 def pytest_collectstart() -> None:

@@ -1,8 +1,9 @@
 """A plugin of pytest: every test is in exactly one tier, by what its code and its fixtures start.
 
-`quick` starts no process, `check` only servers of `shared_nats`, `test` what it needs, `drills`
-kill and flood whole services. `--tier` selects a tier with those before it. In the first two a
-guard makes the start of a process an error, so that a test in the wrong tier fails.
+`quick` starts no process, `check` only servers of `shared_nats`, `test` what it needs. `journeys`
+walk whole ways of users on a stack: examples, pages, recipes. `drills` kill and flood whole
+services. `--tier` selects a tier with those before it. In the first two a guard makes the start of
+a process an error, so that a test in the wrong tier fails.
 """
 
 from collections.abc import Iterator
@@ -15,14 +16,14 @@ from modelmill_testkit.process_guard import ProcessGuard
 from modelmill_testkit.reached_names import ReachedNames
 from modelmill_testkit.shared_nats import stop_shared_nats
 
-TIERS = ("quick", "check", "test", "drills")
+TIERS = ("quick", "check", "test", "journeys", "drills")
 STARTERS = {
     **dict.fromkeys(("shared_nats", "broker_for", "ThreadedMotoServer"), "check"),
     **dict.fromkeys(
         (
-            *("run_nats", "run_nats_cluster", "NatsServer"),
+            *("run_nats", "run_nats_cluster", "NatsServer", "broker_for_service"),
             *("running_service", "refused_start", "modules_loaded_by", "running_stack"),
-            *("make_tiny_openvino", "ChildProcess", "run_child", "start_child", "try_tokenizer"),
+            *("make_tiny_openvino", "kept_tiny_openvino", "ChildProcess", "run_child", "start_child", "try_tokenizer"),
             *("ProcessPoolExecutor", "multiprocessing"),
             *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),
             *("sync_playwright", "async_playwright"),
@@ -68,6 +69,8 @@ class Tiers:
         self._heavy = HeavyImports(config.rootpath)
         self._sdks = HeavyImports(config.rootpath, SDKS)
         self._guard = ProcessGuard()
+        self.assigned: list[tuple[str, str]] = []
+        """Of each test that was collected its id and its tier, also where it is not to run."""
         self._tier_of: dict[str, str] = {}
         self._tier_of_known: dict[tuple[object, str], str] = {}
 
@@ -82,7 +85,8 @@ class Tiers:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Assign all, keep those that are asked for."""
-        self._tier_of = {item.nodeid: self.tier_of(item) for item in items}
+        self.assigned = [(item.nodeid, self.tier_of(item)) for item in items]
+        self._tier_of = dict(self.assigned)
         wanted = self._wanted()
         left_out = [item for item in items if self._tier_of[item.nodeid] not in wanted]
         if left_out:
@@ -93,7 +97,7 @@ class Tiers:
         """With `--show-tiers`: a line for each test."""
         if not self._config.option.show_tiers:
             return []
-        return [f"tier {tier} {nodeid}" for nodeid, tier in self._tier_of.items()]
+        return [f"tier {tier} {nodeid}" for nodeid, tier in self.assigned]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:

@@ -1,0 +1,18 @@
+"""Child of `builders.run_scripts`: runs scripts as `python SCRIPT ARGUMENTS` would, in one process.
+
+python run_scripts.py '[["SCRIPT", "ARGUMENT", ...], ...]'
+"""
+
+import io
+import json
+import runpy
+import sys
+from contextlib import redirect_stdout
+
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv, said = arguments, io.StringIO()
+    with redirect_stdout(said):
+        runpy.run_path(arguments[0], run_name="__main__")
+    found.append(json.loads(said.getvalue().splitlines()[-1]))
+print("\n" + json.dumps(found))
