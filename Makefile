@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SITE := services/gateway/src/modelmill_gateway/site
-JOURNEYS := tests/e2e tests/docs tests/examples
+JOURNEYS := tests/e2e tests/docs tests/examples tests/demo tests/services
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
 PROTOS := $(shell find proto -name '*.proto' | sort)

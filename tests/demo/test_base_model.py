@@ -39,7 +39,7 @@ TEXTS = [
     *(chr(point) for point in range(0x21, 0x2000, 7)),
 ]
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.heavy, pytest.mark.tier("journeys")]
 
 
 @pytest.fixture(scope="module")

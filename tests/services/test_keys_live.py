@@ -4,8 +4,12 @@ import asyncio
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.bad_input.mill import mill
 from tests.services.test_policies_live import Stack, running
+
+pytestmark = pytest.mark.tier("journeys")
 
 
 async def status(stack: Stack, key: str) -> int:

@@ -8,12 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import pytest
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.service_process import ServiceProcess, running_service, service_settings
 from modelmill_testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
+
+pytestmark = pytest.mark.tier("journeys")
 
 NOBODY = "127.0.0.1:9"
 POLICY = """when_unavailable: rules_only
