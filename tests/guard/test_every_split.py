@@ -27,7 +27,7 @@ def test_one_character_at_a_time_is_judged_as_the_whole() -> None:
         hold(row, list(row.text))
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @pytest.mark.parametrize("direction", list(Direction))
 def test_no_cut_in_two_changes_what_comes_of_a_text(direction: Direction) -> None:
     for row in ROWS[:: SHARES[direction]]:

@@ -52,7 +52,7 @@ def letters(text: str) -> str:
     return "".join(filter(str.isalnum, normalise(text)))
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @pytest.mark.parametrize(
     ("read", "pieces", "variants"),
     [

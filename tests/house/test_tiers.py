@@ -1,4 +1,4 @@
-"""Every test that is collected is in exactly one tier, and journeys lie where `make` looks for them.
+"""Every collected test is in exactly one tier, and journeys lie where `make` looks for them.
 
 Both are seen of the run that these tests are part of: in `make test` that is the whole tree.
 """

@@ -10,7 +10,7 @@ EXAMPLES, STEPS = 60, 30
 CONTROL_EXAMPLES = 120
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @pytest.mark.timeout(180)
 def test_whatever_is_struck_between_two_awaits_every_promise_is_kept(capsys):
     began = time.monotonic()
@@ -24,7 +24,7 @@ def test_whatever_is_struck_between_two_awaits_every_promise_is_kept(capsys):
         assert found.totals[fault] > 0, fault
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @pytest.mark.timeout(180)
 def test_without_compare_and_set_a_promise_is_seen_broken():
     found = explore(

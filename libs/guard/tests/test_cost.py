@@ -69,6 +69,7 @@ def test_keywords_that_lie_within_each_other_are_named() -> None:
     assert any(cost.rule_id.startswith("nested-") for cost in named)
 
 
+@pytest.mark.tier("test")
 @pytest.mark.tier("check")
 def test_a_measurement_of_hopeless_rules_is_broken_off() -> None:
     """Ten thousand matches at each character would take minutes to read to the end."""

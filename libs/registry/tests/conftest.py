@@ -49,7 +49,7 @@ def folder_place(tmp_path: Path) -> FolderPlace:
     return FolderPlace(tmp_path / "store")
 
 
-@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.tier("check"))])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.tier("test"))])
 def place(request: pytest.FixtureRequest) -> Place:
     """Every form of the store in turn: what takes this fixture is part of their contract."""
     name = {"folder": "folder_place", "s3": "bucket_place"}[request.param]

@@ -59,9 +59,7 @@ def test_what_is_kept_is_made_anew_once_it_would_be_another(tmp_path: Path) -> N
         (folder / "file").write_text((source / "file").read_text() * 2)
 
     def kept() -> Path:
-        return kept_for_runs(
-            tmp_path / "kept", "thing", make, inputs=[source], packages=["pytest"]
-        )
+        return kept_for_runs(tmp_path / "kept", "thing", make, inputs=[source], packages=["pytest"])
 
     first = kept()
     made_at = first.stat().st_mtime_ns

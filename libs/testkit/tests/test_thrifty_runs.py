@@ -49,7 +49,7 @@ def test_threads_of_child_processes_wait_without_turning() -> None:
 
 @pytest.mark.parametrize(
     ("tier", "examples"),
-    [("quick", "15 15 15 15"), ("check", "50 50 50 50"), ("test", "100 200 200 200")],
+    [("quick", "15 15 15 15"), ("check", "25 25 25 25"), ("test", "100 200 200 200")],
 )
 def test_a_property_is_tried_less_often_where_somebody_waits(
     tmp_path: Path, tier: str, examples: str

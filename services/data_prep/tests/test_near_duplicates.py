@@ -192,6 +192,7 @@ def test_a_row_near_to_one_of_a_cluster_is_in_it_and_the_first_row_leads() -> No
     assert leaders_of(["something else", *chain], threshold) == [0, 1, 1, 1]
 
 
+@pytest.mark.tier("test")
 def test_many_equal_texts_cost_no_more_than_their_number() -> None:
     leaders = leaders_of(["the very same text"] * 20_000, batch=5_000)
 

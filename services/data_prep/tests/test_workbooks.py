@@ -184,7 +184,7 @@ def test_a_sheet_that_says_it_is_endless_is_refused(
         read(tmp_path / "file", content)
 
 
-@pytest.mark.tier("check")  # it takes seconds of processor time
+@pytest.mark.tier("test")  # it takes seconds of processor time
 def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) -> None:
     """The reader keeps the empty element of each row; a sheet has a million at most."""
 

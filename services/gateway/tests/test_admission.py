@@ -163,6 +163,7 @@ def test_the_budget_is_kept_and_nothing_is_left_of_who_left(
     assert house.admission.shares == {}
 
 
+@pytest.mark.tier("test")
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_tenants_that_always_wait_get_equal_shares_whatever_their_requests_sizes(

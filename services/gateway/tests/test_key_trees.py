@@ -41,6 +41,7 @@ async def ask(house: House, key: str, **fields: Any) -> httpx.Response:
         return await client.post("/v1/chat/completions", json=chat(**fields))
 
 
+@pytest.mark.tier("test")
 async def test_children_spend_together_no_more_than_their_maker_has(house: House):
     limits = {"tokens": 4_000}
     parent = await issued(house.http(), scopes=SCOPES, limits=limits)

@@ -142,7 +142,7 @@ def walk(seed: int, steps: int) -> int:
     return world.refused
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 def test_no_walk_overshoots_leaks_or_refuses_what_fits():
     refused = sum(walk(seed, 300) for seed in range(WALKS))
 

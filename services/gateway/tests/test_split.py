@@ -26,7 +26,7 @@ def picks(split: Split, places: int = PLACES, seed: int = 0) -> list[str]:
     return [split.pick("t", "a", str(drawn.random())).name for _ in range(places)]
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @settings(max_examples=25, deadline=None)
 @given(weights, st.integers(0, 2**32))
 def test_each_variant_has_its_share(weights: list[float], seed: int):

@@ -131,7 +131,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@pytest.mark.tier("check")
+@pytest.mark.tier("test")
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(SCHEMAS, st.integers(0, 10_000), st.integers(20, 400))
 def test_every_answer_to_a_schema_is_right_and_within_the_limit(

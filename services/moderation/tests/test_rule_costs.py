@@ -20,6 +20,7 @@ RULES = "rules:\n- " + "\n- ".join(
 )
 
 
+@pytest.mark.tier("test")
 async def test_costly_rules_are_refused_by_name_with_what_they_cost(moderation: Any) -> None:
     first = await put(moderation, policy_of("apple"))
     for dry in (True, False):
@@ -32,6 +33,7 @@ async def test_costly_rules_are_refused_by_name_with_what_they_cost(moderation: 
     assert (await get(moderation)).policy == first.policy
 
 
+@pytest.mark.tier("test")
 async def test_the_operator_says_how_much_rules_may_cost_and_default_ones_do_not_count(
     start_moderation: Any,
 ) -> None:

@@ -1,4 +1,4 @@
-"""What is slow to make and only read is made once: for all processes of a test run, or for all runs."""
+"""What is slow to make and only read is made once: for all processes of a run, or for all runs."""
 
 import fcntl
 import os

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-MOST_EXAMPLES = {"quick": 15, "check": 50}
-"""Of a property, by tier: where somebody waits it is tried less often. `make test` tries it as often
-as it asks for, and a hundred times where it does not."""
+MOST_EXAMPLES = {"quick": 15, "check": 25}
+"""Of a property, by tier: where somebody waits it is tried less often. `make test` tries it as
+often as it asks for, and a hundred times where it does not."""
 SETTINGS = "_hypothesis_internal_use_settings"
 
 

@@ -18,12 +18,14 @@ from modelmill_testkit.shared_nats import stop_shared_nats
 
 TIERS = ("quick", "check", "test", "journeys", "drills")
 STARTERS = {
-    **dict.fromkeys(("shared_nats", "broker_for", "ThreadedMotoServer"), "check"),
+    **dict.fromkeys(("shared_nats", "broker_for"), "check"),
     **dict.fromkeys(
         (
+            "ThreadedMotoServer",
             *("run_nats", "run_nats_cluster", "NatsServer", "broker_for_service"),
             *("running_service", "refused_start", "modules_loaded_by", "running_stack"),
-            *("make_tiny_openvino", "kept_tiny_openvino", "ChildProcess", "run_child", "start_child", "try_tokenizer"),
+            *("make_tiny_openvino", "kept_tiny_openvino"),
+            *("ChildProcess", "run_child", "start_child", "try_tokenizer"),
             *("ProcessPoolExecutor", "multiprocessing"),
             *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),
             *("sync_playwright", "async_playwright"),

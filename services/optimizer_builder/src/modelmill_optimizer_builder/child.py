@@ -11,7 +11,7 @@ from typing import Any
 from modelmill_evaluation.parity.goldens import ParityError
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.large_imports import uncollected
+from modelmill_service_kit.large_imports import large_import
 from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
@@ -85,7 +85,7 @@ def load_form(name: str) -> TargetForm:
         InvalidInputError: There is no such form.
     """
     module, _, builder = form_named(name).builder.partition(":")
-    with uncollected():
+    with large_import("bitsandbytes"):
         loaded = import_module(f"modelmill_optimizer_builder.adapters.{module}")
     form: TargetForm = getattr(loaded, builder)()
     return form

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelmill_jobs.child import ChildPort, run_child_main
-from modelmill_service_kit.large_imports import uncollected
+from modelmill_service_kit.large_imports import large_import
 
 
 def train(port: ChildPort) -> Mapping[str, Any]:
@@ -14,7 +14,9 @@ def train(port: ChildPort) -> Mapping[str, Any]:
         from modelmill_trainer.launching.run_ranks import run_ranks
 
         return run_ranks(port)
-    with uncollected():
+    # PEFT imports it wherever it is installed, for layers in few bits.
+    in_four_bits = port.request["hyper_parameters"]["method"] == "qlora"
+    with large_import(*(() if in_four_bits else ("bitsandbytes",))):
         from modelmill_trainer.training.fine_tune import fine_tune
 
     return fine_tune(port)

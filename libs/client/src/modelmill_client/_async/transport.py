@@ -30,6 +30,8 @@ from modelmill_client.wire import (
 )
 
 ResultT = TypeVar("ResultT")
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For addresses without TLS: reading those of the web takes longer than most calls."""
 
 
 class AsyncTransport:
@@ -59,7 +61,8 @@ class AsyncTransport:
         transport: httpx.AsyncBaseTransport | None,
     ) -> "AsyncTransport":
         """Connections are made when they are used first."""
-        http = httpx.AsyncClient(base_url=address.url, verify=verify, transport=transport)
+        trusted = verify if httpx.URL(address.url).scheme == "https" else NO_AUTHORITIES
+        http = httpx.AsyncClient(base_url=address.url, verify=trusted, transport=transport)
         return cls(address, http, timeout=timeout, retries=retries)
 
     async def call(

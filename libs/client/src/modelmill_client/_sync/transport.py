@@ -31,6 +31,8 @@ from modelmill_client.wire import (
 )
 
 ResultT = TypeVar("ResultT")
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For addresses without TLS: reading those of the web takes longer than most calls."""
 
 
 class Transport:
@@ -60,7 +62,8 @@ class Transport:
         transport: httpx.BaseTransport | None,
     ) -> "Transport":
         """Connections are made when they are used first."""
-        http = httpx.Client(base_url=address.url, verify=verify, transport=transport)
+        trusted = verify if httpx.URL(address.url).scheme == "https" else NO_AUTHORITIES
+        http = httpx.Client(base_url=address.url, verify=trusted, transport=transport)
         return cls(address, http, timeout=timeout, retries=retries)
 
     def call(

@@ -5,6 +5,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from modelmill_service_kit.large_imports import large_import
+
 from modelmill_inference.children.runner import Runner, serve
 from modelmill_inference.children.transformers_folder import (
     check_adapter_folder,
@@ -21,7 +23,8 @@ def open_runner(load: dict[str, Any]) -> Runner:
     if load["adapter"]:
         check_adapter_folder(Path(load["adapter"]))
     # Imported after the checks, because it takes seconds.
-    from modelmill_inference.children.transformers_runner import open_transformers
+    with large_import("bitsandbytes"):
+        from modelmill_inference.children.transformers_runner import open_transformers
 
     return open_transformers(load)
 
@@ -36,7 +39,8 @@ def warm_up() -> None:
 
 def _import_politely() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + POLITE))
-    import modelmill_inference.children.transformers_runner  # noqa: F401
+    with large_import("bitsandbytes"):
+        import modelmill_inference.children.transformers_runner  # noqa: F401
 
 
 if __name__ == "__main__":
