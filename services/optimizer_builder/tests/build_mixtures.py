@@ -1,4 +1,4 @@
-"""Child of test_mixtures: builds models that the exporter was not tried with, and prints how far
+"""Child of test_int4: builds models that the exporter was not tried with, and prints how far
 they are off.
 
 python build_mixtures.py SCRATCH BASE PREFIX
@@ -104,7 +104,7 @@ def not_exported(base: Path, scratch: Path) -> str:
 
 
 def main(root: Path, tiny_base: Path, prefix: Path) -> dict[str, object]:
-    """What test_mixtures looks at."""
+    """What test_int4 looks at."""
     deepseek = make_tiny_deepseek(root / "deepseek", version=3)
     gemma = make_tiny_gemma(tiny_base, root / "gemma")
     return {

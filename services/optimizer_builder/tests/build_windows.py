@@ -1,4 +1,4 @@
-"""Child of test_mixtures: builds models whose layers look back only so far, and prints how far
+"""Child of test_int4: builds models whose layers look back only so far, and prints how far
 they are off, and how far a model that looks back at everything would be.
 
 python build_windows.py SCRATCH BASE
@@ -82,7 +82,7 @@ def built(base: Path, scratch: Path) -> dict[str, object]:
 
 
 def main(root: Path, base: Path) -> dict[str, object]:
-    """What test_mixtures looks at."""
+    """What test_int4 looks at."""
     return {
         "mistral": built(mistral(base, root / "mistral"), root / "m"),
         "gemma3": built(gemma(base, root / "gemma3"), root / "g3"),

@@ -18,7 +18,6 @@ from modelmill_registry.manifest import Manifest
 from modelmill_registry.model_folder import import_model
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.grpc_client import open_channel
-from modelmill_testkit.made_once import made_once
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.service_process import SECRET, running_service, service_settings
@@ -31,7 +30,6 @@ from .builders import (
     adapter_version,
     make_adapter,
     make_rows,
-    run_scripts,
 )
 
 ROWS = 300
@@ -83,33 +81,6 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_adapter(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
     return make_adapter(tmp_path_factory.mktemp("adapter"), tiny_base)
-
-
-@pytest.fixture(scope="session")
-def other_models(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path
-) -> dict[str, dict[str, Any]]:
-    """What became of builds of other models, by script; made once for all processes of the run."""
-    folder = made_once(
-        tmp_path_factory.getbasetemp(),
-        "other-models",
-        lambda folder: _build_others(folder, tiny_base, tiny_adapter),
-    )
-    found: dict[str, dict[str, Any]] = json.loads((folder / "found.json").read_text())
-    return found
-
-
-def _build_others(folder: Path, base: Path, adapter: Path) -> None:
-    names = ("build_mixtures.py", "build_windows.py", "build_int4.py")
-    mixtures, windows, int4 = scratch = [folder / name.removesuffix(".py") for name in names]
-    for each in scratch:
-        each.mkdir(parents=True)
-    prefix = folder / "prefix"
-    shutil.copytree(adapter, prefix)
-    (prefix / "adapter_config.json").write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
-    arguments = ((mixtures, base, prefix), (windows, base), (int4,))
-    found = run_scripts(dict(zip(names, arguments, strict=True)))
-    (folder / "found.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,41 @@
-"""int4 builds of tiny real models, by NNCF and OpenVINO themselves."""
+"""Builds of tiny real models that are no Llama: int4 by NNCF, mixtures, and those with windows.
 
+All of them are in this file, so that one process makes them.
+"""
+
+import json
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from modelmill_optimizer_builder.domain.forms import FORMS
 
+from .builders import run_scripts
+
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
 MODELS = ("qwen3", "qwen2")
+
+
+@pytest.fixture(scope="module")
+def other_models(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path
+) -> dict[str, dict[str, Any]]:
+    """What became of the builds, by script."""
+    mixtures, windows, int4 = (
+        tmp_path_factory.mktemp(name) for name in ("mixed", "window", "int4")
+    )
+    prefix = mixtures / "prefix"
+    shutil.copytree(tiny_adapter, prefix)
+    (prefix / "adapter_config.json").write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
+    return run_scripts(
+        {
+            "build_mixtures.py": (mixtures, tiny_base, prefix),
+            "build_windows.py": (windows, tiny_base),
+            "build_int4.py": (int4,),
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +79,36 @@ def test_an_int4_build_with_weights_in_another_order_is_refused(
 
 def test_every_form_of_the_registry_has_a_builder(found: dict[str, Any]) -> None:
     assert set(found["loaded"]) == set(FORMS)
+
+
+def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
+    other_models: dict[str, dict[str, Any]],
+) -> None:
+    found = other_models["build_mixtures.py"]
+
+    assert found["refused"] == (
+        "an adapter of type PREFIX_TUNING is a soft prompt, which cannot be merged into weights"
+    )
+    unheard_of = str(found["not_exported"])
+    assert unheard_of.startswith("optimum-intel cannot export a model of type unheard-of: ")
+    assert "\n" not in unheard_of
+    for name in ("deepseek", "gemma"):
+        build = found[name]
+        assert isinstance(build, dict)
+        # The prompt, and five tokens after it one by one.
+        assert build["steps"] == 6
+        assert build["off"] < 0.01 * build["spread"], found
+
+
+def test_builds_look_back_as_far_as_their_model_and_the_goldens_would_notice_more(
+    other_models: dict[str, dict[str, Any]],
+) -> None:
+    found = other_models["build_windows.py"]
+
+    for name in ("mistral", "gemma3"):
+        build = found[name]
+        assert isinstance(build, dict)
+        assert build["steps"] == 6
+        assert min(build["prompt"], build["longest_golden"]) > 160
+        assert build["off"] < 0.01 * build["spread"], found
+        assert build["blind"] > 0.05 * build["spread"], found

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 UNUSED = ("sklearn", "torchvision", "boto3")
 """Imported by transformers and accelerate wherever they are installed, and asked for nothing here.
-With SciPy and pandas, which come along, they are a third of what the import costs."""
+With what comes along (SciPy, pandas) they are half of what the import costs."""
 
 
 @contextmanager

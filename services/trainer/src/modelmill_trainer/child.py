@@ -14,9 +14,8 @@ def train(port: ChildPort) -> Mapping[str, Any]:
         from modelmill_trainer.launching.run_ranks import run_ranks
 
         return run_ranks(port)
-    # PEFT imports it wherever it is installed, for layers in few bits.
     in_four_bits = port.request["hyper_parameters"]["method"] == "qlora"
-    with large_import(*(() if in_four_bits else ("bitsandbytes",))):
+    with large_import("scipy", *(() if in_four_bits else ("bitsandbytes",))):
         from modelmill_trainer.training.fine_tune import fine_tune
 
     return fine_tune(port)

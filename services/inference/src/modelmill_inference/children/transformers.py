@@ -23,7 +23,7 @@ def open_runner(load: dict[str, Any]) -> Runner:
     if load["adapter"]:
         check_adapter_folder(Path(load["adapter"]))
     # Imported after the checks, because it takes seconds.
-    with large_import("bitsandbytes"):
+    with large_import("bitsandbytes", "scipy"):
         from modelmill_inference.children.transformers_runner import open_transformers
 
     return open_transformers(load)
@@ -39,7 +39,7 @@ def warm_up() -> None:
 
 def _import_politely() -> None:
     os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + POLITE))
-    with large_import("bitsandbytes"):
+    with large_import("bitsandbytes", "scipy"):
         import modelmill_inference.children.transformers_runner  # noqa: F401
 
 
