@@ -62,13 +62,14 @@ check: install ## Those and tests beside one broker, of everything: three minute
 	$(PYTEST) --tier check $(call workers,3,loadfile)
 
 test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; ten minutes
-	$(PYTEST) --tier test $(call workers,3,loadfile)
+	$(PYTEST) --tier test $(call workers,3,loadfile) $(ARGS)
 
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
 
-second-python-test: ## `make test` and `make journeys` on another Python, in an environment of its own: SECOND_PYTHON=python3.13
-	$(MAKE) test journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
+second-python-test: ## `make test` with all examples of properties and `make journeys` on another Python: SECOND_PYTHON=python3.13
+	$(MAKE) test ARGS=--all-examples VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
+	$(MAKE) journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
 	$(PYTEST) --only-tier drills $(call workers,2,loadfile)

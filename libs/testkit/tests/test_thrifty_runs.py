@@ -48,17 +48,22 @@ def test_threads_of_child_processes_wait_without_turning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tier", "examples"),
-    [("quick", "15 15 15 15"), ("check", "25 25 25 25"), ("test", "100 200 200 200")],
+    ("options", "examples"),
+    [
+        (["--tier=quick"], "15 15 15 15"),
+        (["--tier=check"], "25 25 25 25"),
+        (["--tier=test"], "100 100 100 100"),
+        (["--tier=test", "--all-examples"], "100 200 200 200"),
+    ],
 )
 def test_a_property_is_tried_less_often_where_somebody_waits(
-    tmp_path: Path, tier: str, examples: str
+    tmp_path: Path, options: list[str], examples: str
 ) -> None:
     (tmp_path / "test_property.py").write_text(PROPERTY)
     plugins = [f"-pmodelmill_testkit.{name}" for name in ("tiers", "thrifty_runs")]
     command = [sys.executable, "-m", "pytest", "-s", "-c/dev/null", "-pno:cacheprovider", *plugins]
     run = subprocess.run(
-        [*command, f"--tier={tier}", "."], cwd=tmp_path, capture_output=True, text=True, check=True
+        [*command, *options, "."], cwd=tmp_path, capture_output=True, text=True, check=True
     )
 
     assert f"examples: {examples}" in run.stdout

@@ -9,21 +9,34 @@ has no deadline for an example: that a machine is busy says nothing of the code.
 
 import gc
 import os
+import sys
 from typing import Any
 
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-MOST_EXAMPLES = {"quick": 15, "check": 25}
-"""Of a property, by tier: where somebody waits it is tried less often. `make test` tries it as
-often as it asks for, and a hundred times where it does not."""
+MOST_EXAMPLES = {"quick": 15, "check": 25, "test": 100}
+"""Of a property, by tier: where somebody waits it is tried less often. Without a tier, and with
+`--all-examples`, it is tried as often as it asks for."""
+UNUSED = ("sklearn", "torchvision", "scipy")
+"""Who imports transformers imports these wherever they are installed, and no test uses them."""
 SETTINGS = "_hypothesis_internal_use_settings"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all-examples`."""
+    parser.addoption(
+        "--all-examples", action="store_true", help="try properties as often as they ask for"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before anybody loads OpenMP; child processes inherit it."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in UNUSED:
+        # As if it were not installed, in this process alone.
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     options = early_config.known_args_namespace
     if getattr(options, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
         # Who shares tests out runs none: it need not import services for their fixtures.
@@ -33,18 +46,23 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Before tests are read, whose own settings begin from these."""
     settings.register_profile("modelmill", deadline=None)
-    for tier, most in MOST_EXAMPLES.items():
-        settings.register_profile(tier, deadline=None, max_examples=most)
-    tier = config.getoption("tier", None)
-    settings.load_profile(tier if tier in MOST_EXAMPLES else "modelmill")
+    most = _most_examples(config)
+    settings.register_profile("few", deadline=None, max_examples=min(most or 100, 100))
+    settings.load_profile("few" if most else "modelmill")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A property that asks for more examples by itself has them in later tiers."""
-    if most := MOST_EXAMPLES.get(config.getoption("tier", None) or ""):
+    if most := _most_examples(config):
         for item in items:
             if isinstance(item, pytest.Function):
                 _try_few(item.obj, most)
+
+
+def _most_examples(config: pytest.Config) -> int | None:
+    if config.getoption("all_examples"):
+        return None
+    return MOST_EXAMPLES.get(config.getoption("tier", None) or "")
 
 
 def _try_few(test: Any, most: int) -> None:
