@@ -17,8 +17,8 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest -q
-# $(call workers,HOW MANY,HOW TESTS ARE SHARED OUT): two keep two cores busy; where tests wait for brokers and services,
-# it takes three.
+# $(call workers,HOW MANY,HOW TESTS ARE SHARED OUT): as many as keep two cores busy. Two do where tests compute; where
+# they wait for brokers and services it takes more, of which each imports and collects all over again.
 workers = $(if $(filter-out 1,$(shell nproc)),-n $(1) --dist $(2) $(if $(filter loadfile,$(2)),--no-loadscope-reorder))
 
 # $(call uv-install,WHAT,ARGUMENTS): what it says goes into a file, whose end is shown when it fails.
@@ -59,10 +59,10 @@ quick: install ## Tests that start no process, of what was changed since main an
 	$(PYTEST) --tier quick $(call workers,2,worksteal) $$($(BIN)/python -m tests.changed)
 
 check: install ## Those and tests beside one broker, of everything: three minutes
-	$(PYTEST) --tier check $(call workers,3,loadfile)
+	$(PYTEST) --tier check $(call workers,5,loadfile)
 
 test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; ten minutes
-	$(PYTEST) --tier test $(call workers,3,loadfile) $(ARGS)
+	$(PYTEST) --tier test $(call workers,4,loadfile) $(ARGS)
 
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
