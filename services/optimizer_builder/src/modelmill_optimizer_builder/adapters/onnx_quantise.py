@@ -23,6 +23,8 @@ INT8_ACTIVATIONS = 4
 HEAD = "/lm_head/MatMul"
 SENSITIVE = ("/attn/qkv_proj/MatMul", "/attn/v_proj/MatMul", "/mlp/down_proj/MatMul")
 CONTRIBUTED = "com.microsoft"
+TALKATIVE = ("onnxruntime", "neural_compressor")
+"""Loggers of the quantizers, which say a line per tensor."""
 SMALLEST_EXTERNAL = 1024
 """Bytes of a constant that is kept beside the graph."""
 HIGHEST = 127
@@ -81,7 +83,8 @@ def sensitive_layers(names: list[str]) -> list[str]:
 
 
 def _quantise(quantizer: Any, target: Path, block_size: int) -> None:
-    logging.getLogger("onnxruntime").setLevel(logging.WARNING)  # it says a line per tensor
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     with redirect_stdout(StringIO()):
         quantizer.process()
     model = quantizer.model.model
