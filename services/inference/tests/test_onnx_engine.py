@@ -36,13 +36,14 @@ async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
         yield service
 
 
-def digest_of(service: Service, folder: Path) -> str:
+async def announced(service: Service, folder: Path) -> str:
     store = FolderStore(service.settings.artifact_disk)
-    return store.commit(folder, kind="model", form="onnx-fp32").digest
+    digest = store.commit(folder, kind="model", form="onnx-fp32").digest
+    return await service.announce(digest, form="onnx-fp32")
 
 
 async def test_a_build_answers_and_is_exact(service: Service, build: Path) -> None:
-    version = await service.announce(digest_of(service, build), form="onnx-fp32")
+    version = await announced(service, build)
     await service.load_when_known(version)
     wanted = {"messages": QUESTION, "max_new_tokens": 24, "temperature": 0.8, "seed": 3}
     alone = await service.answer(version, **wanted)
@@ -64,7 +65,7 @@ async def test_settings_that_name_a_library_are_refused(
     settings.write_text(
         settings.read_text().replace('"log_id"', '"custom_ops_library": "/tmp/evil.so", "log_id"')
     )
-    version = await service.announce(digest_of(service, folder), form="onnx-int8")
+    version = await announced(service, folder)
 
     with pytest.raises(PreconditionError, match="refused the model"):
         await service.load_when_known(version)
@@ -77,7 +78,7 @@ async def test_without_its_library_the_form_is_not_served_and_the_answer_says_ho
     (tmp_path / "nats").mkdir()
     root = service.settings.artifact_disk
     async with nats_and_inference(tmp_path / "nats", root) as without:
-        unserved = await without.announce(digest_of(service, build), form="onnx-int4")
+        unserved = await announced(without, build)
 
         async def said() -> bool:
             with pytest.raises(NotFoundError) as refused:
