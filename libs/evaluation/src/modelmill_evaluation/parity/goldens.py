@@ -24,6 +24,12 @@ SPECIAL_TOKEN_MISSING = "SPECIAL_TOKEN_MISSING"
 MERGE_DTYPE = "MERGE_DTYPE"
 LOGITS_DIFFER = "LOGITS_DIFFER"
 GREEDY_DISAGREES = "GREEDY_DISAGREES"
+TENSOR_MISSING = "TENSOR_MISSING"
+TENSOR_ZEROED = "TENSOR_ZEROED"
+TENSOR_SCALED = "TENSOR_SCALED"
+WEIGHTS_DIFFER = "WEIGHTS_DIFFER"
+CONFIG_DIFFERS = "CONFIG_DIFFERS"
+HEAD_CONTRADICTS = "HEAD_CONTRADICTS"
 
 REMEDIES = {
     TEMPLATE_MISMATCH: "Give the form the chat template that the model was trained with.",
@@ -33,6 +39,13 @@ REMEDIES = {
     MERGE_DTYPE: "Merge base and adapter in float32, and round the sum once.",
     LOGITS_DIFFER: "This architecture cannot be had in this form; report it.",
     GREEDY_DISAGREES: "Serve a form with more bits, or the source itself.",
+    TENSOR_MISSING: "Make the form again, of all tensors of its source.",
+    TENSOR_ZEROED: "Make the form again; a layer of zeros answers nothing.",
+    TENSOR_SCALED: "Make the form again, with the weights of its source as they are.",
+    WEIGHTS_DIFFER: "Make the form again; if it differs once more, report it.",
+    CONFIG_DIFFERS: "Make the form again; if it differs once more, report it.",
+    HEAD_CONTRADICTS: "Set tie_word_embeddings in config.json to what the weights are, and import "
+    "the model again.",
 }
 
 

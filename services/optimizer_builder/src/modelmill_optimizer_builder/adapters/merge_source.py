@@ -9,6 +9,7 @@ from modelmill_evaluation.parity.goldens import Goldens, Logits
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
+from modelmill_optimizer_builder.adapters.head_check import check_module_head
 from modelmill_optimizer_builder.adapters.merge_check import check_merge
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel, round_weights
 from modelmill_optimizer_builder.domain.parity import EXACT_LIMIT, ROUNDED_LIMIT
@@ -55,7 +56,7 @@ def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
     """Merge base and adapter, and verify the result against the goldens of training.
 
     Raises:
-        ParityError: LOGITS_DIFFER, GREEDY_DISAGREES or MERGE_DTYPE.
+        ParityError: LOGITS_DIFFER, GREEDY_DISAGREES, HEAD_CONTRADICTS or MERGE_DTYPE.
     """
     training_goldens = Goldens.read(source.trained)
     exact: list[Likeness] = []
@@ -69,6 +70,7 @@ def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
         check_likeness(exact[0], EXACT_LIMIT)
 
     merged = MergedModel.load(source.base, source.adapter, inspect)
+    check_module_head(merged.module, source.base)
     merge = None
     if source.adapter is not None:
         merge = check_merge(merged, source.base, source.adapter)
