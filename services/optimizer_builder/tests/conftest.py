@@ -11,7 +11,7 @@ import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested, JobState
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
-from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.manifest import Manifest
@@ -56,6 +56,8 @@ class Story:
     """End of a build that was scored only on rows that the first one had lost."""
     int4: ModelReady
     """A build with int4 weights, scored on rows that its bf16 reference answers correctly."""
+    gguf: ModelReady
+    """A build to export, scored on the same rows."""
     edited: JobState
     """End of a build from an adapter whose chat template was changed after its training."""
     was_healthy: bool
@@ -63,6 +65,10 @@ class Story:
     """What the service's own process had mapped while it worked."""
     exit_status: int | None = None
     announced_builds: list[ModelReady] = field(default_factory=list)
+
+    @property
+    def gguf_manifest(self) -> Manifest:
+        return FolderStore(self.root / "artifacts").manifest(self.gguf.digest)
 
     @property
     def int4_manifest(self) -> Manifest:
@@ -104,7 +110,11 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
         job_id = await _order(service.address, source.version_id, lossy.dataset_id)
         ended = await world.ended(job_id)
-        int4 = await _int4_build(world, service.address, source, evaluation)
+        right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
+        ordered = [
+            await _ordered_build(world, service.address, source, right, form)
+            for form in ("openvino-int4", "gguf-q8_0")
+        ]
         edited = await _announce_edited(world, source, adapter, folder)
         edited_ended = await world.ended(await _order(service.address, edited.version_id, ""))
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
@@ -121,7 +131,8 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
             lossy=ended,
-            int4=int4,
+            int4=ordered[0],
+            gguf=ordered[1],
             edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
@@ -178,12 +189,11 @@ def _right_rows(evaluation: dict[str, Any]) -> list[object]:
     return [row for row, correct in answers if correct]
 
 
-async def _int4_build(
-    world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
+async def _ordered_build(
+    world: World, address: str, source: ModelReady, dataset: DatasetReady, form: str
 ) -> ModelReady:
-    """An int4 build, scored on rows that the reference answers correctly."""
-    right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
-    job_id = await _order(address, source.version_id, right.dataset_id, form="openvino-int4")
+    """A build of that form, scored on the dataset."""
+    job_id = await _order(address, source.version_id, dataset.dataset_id, form=form)
     ended = await world.ended(job_id)
     assert ended.status == JOB_STATUS_SUCCEEDED, ended.error
     found = [stored.body async for stored in world.bus.replay([MODEL_READY])]

@@ -183,8 +183,8 @@ def test_a_build_that_loses_too_much_accuracy_is_refused_with_both_accuracies(st
     assert "100.0%" in error.message
     assert "max_accuracy_loss" in error.remedy
     assert story.lossy.failures == 0, "it was tried again, although nothing would change"
-    # The import, the adapter twice, an int8 and an int4 build, the edited adapter.
-    assert story.announced == 6
+    # The import, the adapter twice, an int8, an int4 and a GGUF build, the edited adapter.
+    assert story.announced == 7
 
 
 def test_an_int4_build_that_loses_too_much_is_stored_and_marked(story: Story) -> None:
@@ -198,6 +198,33 @@ def test_an_int4_build_that_loses_too_much_is_stored_and_marked(story: Story) ->
     assert is_lossy(story.int4)
     assert not is_lossy(story.build)
     assert "## Loses more than allowed" in (story.int4_folder / "README.md").read_text()
+
+
+def test_a_form_to_export_is_scored_and_not_timed(story: Story) -> None:
+    metrics = dict(story.gguf.metrics)
+
+    assert story.gguf.form == story.gguf_manifest.form == "gguf-q8_0"
+    assert story.gguf.parent_version_id == story.source.version_id
+    assert metrics["accuracy_source"] > 0.9
+    assert metrics["accuracy_loss"] < 0.1
+    assert metrics["accuracy_loss_allowed"] == 0.02
+    assert metrics["parity_greedy_agreement"] > 0.7
+    assert 0.5 < metrics["size_ratio"] < 1
+    assert not [name for name in metrics if "second" in name or "speed" in name]
+
+
+def test_the_manifest_of_a_form_to_export_has_all_files_and_says_how_near_its_weights_are(
+    story: Story,
+) -> None:
+    files = {entry.path for entry in story.gguf_manifest.files}
+    parity, method = (story.gguf_manifest.attributes[name] for name in ("parity", "method"))
+
+    assert {"model.gguf", "Modelfile", "README.md", "tokenizer.json", "config.json"} < files
+    assert parity["weights"]["tensors"] == 20
+    assert 0 < parity["weights"]["largest_error"] < 0.02
+    assert parity["prompt_ids"] == "identical"
+    assert method["form"] == "gguf-q8_0"
+    assert method["tokenizer"] == "gpt2, cut as smollm"
 
 
 def test_the_manifest_of_an_int4_build_says_how_it_was_made(story: Story) -> None:

@@ -75,7 +75,7 @@ def path_problem(path: str) -> str | None:
 
 
 SCHEMA = 1
-_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 @dataclass(frozen=True)

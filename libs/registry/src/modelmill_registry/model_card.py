@@ -16,6 +16,8 @@ from modelmill_registry.default_build import ALLOWED
 CARD = "README.md"
 LIBRARIES = {"adapter": "peft", "safetensors": "transformers"}
 """By form; another form is of the library that begins its name."""
+BUILD_LIBRARIES = ("compressed-tensors",)
+"""Of those, the ones whose own names have more than one word."""
 WHAT = {"adapter": "An adapter for", "safetensors": "A fine-tuned model, made from"}
 _MAX_HEAD = 16_384
 _LICENCE = re.compile(r"^license:\s*[\"']?([A-Za-z0-9][\w.+-]*)[\"']?\s*$", re.MULTILINE)
@@ -91,7 +93,7 @@ def _advice(facts: CardFacts) -> str:
 
 def _head(facts: CardFacts) -> str:
     """YAML, in which every JSON text is one as well."""
-    library = LIBRARIES.get(facts.form, facts.form.partition("-")[0])
+    library = LIBRARIES.get(facts.form) or _library_of_build(facts.form)
     head: dict[str, Any] = {
         "base_model": facts.origin.get("source", "").removeprefix("hf://") or facts.base_name,
         "library_name": library,
@@ -113,6 +115,10 @@ def _head(facts: CardFacts) -> str:
         head["model-index"] = [{"name": facts.name, "results": [result]}]
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
     return "\n".join(["---", *lines, "---", ""])
+
+
+def _library_of_build(form: str) -> str:
+    return next((name for name in BUILD_LIBRARIES if form.startswith(name)), form.partition("-")[0])
 
 
 def _lineage(facts: CardFacts) -> str:

@@ -109,7 +109,7 @@ class BuildPair(Protocol):
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
     ) -> Mapping[Side, Sequence[float]]:
-        """Tokens per second by round, one request at a time.
+        """Tokens per second by round, one request at a time; empty where no engine here runs it.
 
         `on_round` is called with (rounds done, total rounds).
         """
@@ -187,7 +187,8 @@ class MakeBuild:
         speed = pair.tokens_per_second(
             prompts, lambda done, rounds: self._report("measure", done, rounds, "round")
         )
-        figures |= speed_figures(speed["reference"], speed["built"])
+        if speed:
+            figures |= speed_figures(speed["reference"], speed["built"])
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
         return Result(figures, dict(pair.parity), dict(pair.method))
 

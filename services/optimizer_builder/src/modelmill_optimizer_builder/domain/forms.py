@@ -10,8 +10,13 @@ from typing import Any
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.machine_size import MachineSize
 
+from modelmill_optimizer_builder.domain.gguf_models import gguf_refusal
 from modelmill_optimizer_builder.domain.group_size import calibrated_groups_refusal
 from modelmill_optimizer_builder.domain.onnx_support import onnx_blocks_refusal, onnx_refusal
+from modelmill_optimizer_builder.domain.portable_models import (
+    packed_groups_refusal,
+    packed_weights_refusal,
+)
 
 ADAPTER = "adapter"
 SAFETENSORS = "safetensors"
@@ -104,6 +109,56 @@ _ALL = (
         weight_copies=6,
         keeps_lossy=True,
         refuses=onnx_blocks_refusal,
+    ),
+    Form(
+        name="compressed-tensors-int8",
+        builder="compressed_tensors_forms:CompressedTensorsInt8",
+        size_share=0.6,
+        weight_copies=5,
+        keeps_lossy=True,
+        refuses=packed_weights_refusal,
+    ),
+    Form(
+        name="compressed-tensors-int4",
+        builder="compressed_tensors_forms:CompressedTensorsInt4",
+        size_share=0.43,
+        weight_copies=5,
+        keeps_lossy=True,
+        refuses=packed_groups_refusal,
+    ),
+    Form(
+        name="gguf-bf16",
+        builder="gguf_forms:GgufBf16",
+        size_share=1.0,
+        # Norms and biases are float32.
+        most_share=1.05,
+        weight_copies=4,
+        keeps_lossy=True,
+        refuses=gguf_refusal,
+    ),
+    Form(
+        name="gguf-q8_0",
+        builder="gguf_forms:GgufQ8",
+        size_share=0.54,
+        weight_copies=4,
+        keeps_lossy=True,
+        refuses=gguf_refusal,
+    ),
+    Form(
+        name="gguf-q4_1",
+        builder="gguf_forms:GgufQ4",
+        size_share=0.36,
+        weight_copies=4,
+        keeps_lossy=True,
+        refuses=gguf_refusal,
+    ),
+    Form(
+        name="gguf-q4_0",
+        builder="gguf_forms:GgufQ4Symmetric",
+        size_share=0.34,
+        weight_copies=4,
+        keeps_lossy=True,
+        refuses=gguf_refusal,
     ),
 )
 FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}

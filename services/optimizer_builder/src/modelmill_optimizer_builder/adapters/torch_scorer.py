@@ -1,0 +1,44 @@
+"""Scores answer choices with a torch module, for forms that no engine here runs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from modelmill_evaluation.choices import ChoiceQuestion
+from torch import Tensor
+
+
+class TorchScorer:
+    """Log-likelihoods by a causal language model in float32; the prompt is read once a question."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    @torch.inference_mode()
+    def scores(self, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
+        """Log-likelihoods of the choices of each question, in order."""
+        for question in questions:
+            yield self._score(question)
+
+    def _score(self, question: ChoiceQuestion) -> Sequence[float]:
+        prompt = torch.tensor([question.prompt_ids])
+        read = self._module(prompt, use_cache=True, logits_to_keep=1)
+        first = torch.log_softmax(read.logits[0, -1].float(), -1)
+        longest = max(map(len, question.choices))
+        totals = torch.stack([first[choice[0]] for choice in question.choices])
+        if longest > 1:
+            cache = read.past_key_values
+            cache.batch_repeat_interleave(len(question.choices))
+            totals = totals + self._rest(question.choices, longest, cache)
+        scores: list[float] = totals.tolist()
+        return scores
+
+    def _rest(self, choices: Sequence[Sequence[int]], longest: int, cache: Any) -> Tensor:
+        """What the tokens after the first add, for each choice."""
+        # What pads a shorter choice is read behind it, and so changes nothing of it.
+        padded = torch.tensor([[*choice, *[0] * (longest - len(choice))] for choice in choices])
+        logits = self._module(padded[:, :-1], past_key_values=cache, use_cache=True).logits
+        chosen = torch.log_softmax(logits.float(), -1).gather(-1, padded[:, 1:, None])[..., 0]
+        lengths = torch.tensor([len(choice) - 1 for choice in choices])
+        counts = torch.arange(longest - 1)[None] < lengths[:, None]
+        return (chosen * counts).sum(-1)
