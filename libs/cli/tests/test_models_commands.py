@@ -211,3 +211,31 @@ def test_an_adapter_is_exported_with_its_base_beside_it_and_without_our_evidence
 
     assert run_app(["--state", str(state), "models", "export", "mv-lora", str(target)]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("form", "said_of_it"),
+    [
+        ("gguf-q8_0", 'ollama create NAME -f "{folder}/Modelfile"'),
+        ("compressed-tensors-int4", 'vllm serve "{folder}"'),
+    ],
+)
+def test_an_exported_form_is_shown_with_what_runs_it(
+    gateway: Gateway,
+    state: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    form: str,
+    said_of_it: str,
+) -> None:
+    build = tmp_path / "build"
+    build.mkdir()
+    (build / "weights").write_text("of it")
+    digest = FolderStore(tmp_path / "artifacts").commit(build, kind="model", form=form).digest
+    gateway.models["mv-out"] = {"id": "mv-out", "digest": digest, "form": form}
+
+    target = tmp_path / "out"
+    shown = said(capsys, "--state", str(state), "models", "export", "mv-out", str(target))
+
+    assert said_of_it.format(folder=target) in shown.replace("\n", "")
+    assert (target / "weights").read_text() == "of it"

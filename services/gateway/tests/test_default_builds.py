@@ -57,8 +57,10 @@ class Tuned:
     async def announce(self) -> None:
         await self._say(self.version_id, form="adapter", job_id="ftjob-1", parent=BASE)
 
-    async def build(self, version_id: str, metrics: dict[str, float]) -> None:
-        await self._say(version_id, form="openvino-int8", parent=self.version_id, metrics=metrics)
+    async def build(
+        self, version_id: str, metrics: dict[str, float], *, form: str = "openvino-int8"
+    ) -> None:
+        await self._say(version_id, form=form, parent=self.version_id, metrics=metrics)
 
     async def another(self) -> "Tuned":
         """A later one with the same name, whose build is fast."""
@@ -192,6 +194,21 @@ async def test_a_build_whose_loss_was_not_measured_is_named_only_by_its_id(tuned
     assert by_source.json()["version_id"] == better
     assert by_id.json()["version_id"] == unscored
     assert (await tuned.view(unscored))["loses_too_much"] is None
+
+
+async def test_a_form_to_export_serves_no_name_and_is_shown_as_a_build(tuned: Tuned):
+    await tuned.default_build(FAST)
+    served = await tuned.answers_by()
+    exported = f"mv-{uuid.uuid4().hex}"
+    scored = {"accuracy_loss": 0.0, "accuracy_loss_allowed": 0.02}
+    await tuned.build(exported, scored, form="gguf-q8_0")
+    await eventually(lambda: tuned.is_known(exported))
+
+    moved = await tuned.client.put("/v1/aliases/mine", json={"version_id": tuned.version_id})
+
+    assert await tuned.answers_by() == served
+    assert moved.json()["version_id"] == served
+    assert (await tuned.view(exported))["loses_too_much"] is False
 
 
 @pytest.mark.parametrize("end", [JOB_STATUS_FAILED, JOB_STATUS_CANCELLED])

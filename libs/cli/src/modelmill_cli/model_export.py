@@ -41,6 +41,13 @@ from openvino_genai import LLMPipeline
 
 pipeline = LLMPipeline("{folder}", "CPU")
 """,
+    "compressed-tensors": """\
+vllm serve "{folder}"
+""",
+    "gguf": """\
+ollama create NAME -f "{folder}/Modelfile" && ollama run NAME
+llama-server -m "{folder}/model.gguf"
+""",
 }
 """How a form is loaded by what is not Modelmill, by how its name begins."""
 

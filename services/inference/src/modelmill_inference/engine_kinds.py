@@ -1,6 +1,6 @@
 """Creates the engine kinds that are configured and installed."""
 
-from modelmill_inference.adapters import onnx, transformers
+from modelmill_inference.adapters import onnx, transformers, vllm
 from modelmill_inference.adapters.onnx import OnnxKind, OnnxOptions
 from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from modelmill_inference.adapters.spare_child import SpareChild
@@ -32,14 +32,23 @@ def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[En
     return kinds
 
 
-def missing_kinds() -> dict[str, str]:
-    """Install hint by form, for forms whose only engine is not installed."""
-    missing: dict[str, str] = {}
+EXPORTED = {
+    "gguf-": "it is for Ollama and llama.cpp: `mill models export` writes it with a Modelfile, and"
+    " `ollama create NAME -f Modelfile` takes it"
+}
+"""How to run forms that no engine here runs, by how their names begin."""
+
+
+def missing_kinds(settings: Settings) -> dict[str, str]:
+    """What to install or run, by how the name of a form begins that no engine here runs."""
+    hints = dict(EXPORTED)
     if not transformers.is_installed():
-        missing[transformers.FORM] = transformers.HOW_TO_GET
+        hints[transformers.FORM] = transformers.HOW_TO_GET
     if not onnx.is_installed():
-        missing |= dict.fromkeys(onnx.FORMS, onnx.HOW_TO_GET)
-    return missing
+        hints |= dict.fromkeys(onnx.FORMS, onnx.HOW_TO_GET)
+    if not (settings.vllm_url or settings.vllm_command):
+        hints[vllm.PACKED] = vllm.HOW_TO_GET
+    return hints
 
 
 def _triton_kind(settings: Settings) -> EngineKind:

@@ -47,7 +47,7 @@ class FindEngine:
     """Tries the engine kinds in order; an adapter uses a form of its base, see `base_forms_for`.
 
     Args:
-        missing: install hint by form, for forms whose only engine is not installed.
+        missing: what to install or run, by how the name of a form begins that nothing here runs.
     """
 
     def __init__(
@@ -94,7 +94,8 @@ class FindEngine:
         )
 
     def _no_engine(self, model: ModelReady) -> NotFoundError:
-        hint = f"; {self._missing[model.form]}" if model.form in self._missing else ""
+        hints = (hint for name, hint in self._missing.items() if model.form.startswith(name))
+        hint = "".join(f"; {hint}" for hint in hints)
         return NotFoundError(
             f"model version {model.version_id} cannot be served: "
             f"no engine runs {model.form!r}{hint}. POST /v1/optimizations builds another form of it"

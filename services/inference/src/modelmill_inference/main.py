@@ -106,7 +106,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         spare, memory = spare_child(settings), MemoryBudget(free_memory, memory_limits(settings))
-        find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds())
+        find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds(settings))
         tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
         cache = CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
         loader = LoadVersion(store, find_engine, cache, tokenizers)

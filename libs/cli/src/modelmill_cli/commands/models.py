@@ -338,7 +338,7 @@ def export(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Export a version as a folder that transformers, PEFT, vLLM or OpenVINO GenAI loads.
+    """Export a version as a folder that transformers, PEFT, vLLM, OpenVINO GenAI or Ollama loads.
 
     An adapter has its base beside it. Works on the machine that has the artifacts.
     """

@@ -55,7 +55,13 @@ def train(
 def optimize(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A version, or how its id begins, or a name.")],
-    form: Annotated[str, typer.Option(help="openvino-int8, the default, or openvino-int4.")] = "",
+    form: Annotated[
+        str,
+        typer.Option(
+            help="openvino-int8, the default, or another, such as openvino-int4; to export:"
+            " gguf-q8_0 or compressed-tensors-int4. An unknown one is refused with all of them."
+        ),
+    ] = "",
     dataset: Annotated[
         str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
     ] = "",

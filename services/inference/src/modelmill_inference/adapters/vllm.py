@@ -37,6 +37,9 @@ from modelmill_inference.metrics import ENGINE_TOKENS
 
 NAME = "vllm"
 FORM = "safetensors"
+PACKED = "compressed-tensors-"
+"""Begins the names of forms with packed integer weights."""
+HOW_TO_GET = "it is for vLLM: set INFERENCE_VLLM_COMMAND or INFERENCE_VLLM_URL"
 COMPLETIONS = "/v1/completions"
 QUESTIONS = 32
 """Concurrent requests of one score; each is for one token position."""
@@ -228,12 +231,12 @@ class VllmKind:
         self._servers: WeakValueDictionary[Path, VllmServer] = WeakValueDictionary()
 
     def can_run(self, form: str) -> bool:
-        """Imported and fully trained models."""
-        return form == FORM
+        """Imported and fully trained models, and builds with packed weights."""
+        return form == FORM or form.startswith(PACKED)
 
     def can_adapt(self, form: str) -> bool:
-        """Whether the server has adapters enabled."""
-        return self.can_run(form) and self._options.adapters > 0
+        """Whether the server has adapters enabled; they run on weights as they were trained."""
+        return form == FORM and self._options.adapters > 0
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None

@@ -257,7 +257,10 @@ class OptimizationBody(JobBody):
         DEFAULT_FORM,
         min_length=1,
         max_length=64,
-        description="Form to build: openvino-int8 or openvino-int4.",
+        description=(
+            "Form to build, such as openvino-int8 or gguf-q8_0. An unknown one is refused with all "
+            "that there are."
+        ),
         examples=["openvino-int8"],
     )
     dataset_id: str = Field(
