@@ -34,7 +34,6 @@ from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.child import load_form
 from modelmill_optimizer_builder.make_build import Source
 from modelmill_testkit.models import make_tiny_llama, make_tiny_qwen
-from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
 
@@ -233,6 +232,18 @@ def main(root: Path) -> dict[str, Any]:
         for form in FORMS:
             found[f"{model} {form}"] = facts_of(form, model, base, root / model / form)
     llama = root / "llama"
+    found |= damages(llama)
+    for bad in (untied_source(llama / "base", root / "untied"), headless_source(root / "headless")):
+        source = Source(bad, None)
+        found[bad.name] = verdict(lambda source=source: merge_source(source))
+    found["scores"] = scores(reference_module(llama / "gguf-q8_0" / "scratch" / "merged"))
+    found["modelfile"] = (llama / "gguf-q8_0" / "built" / MODELFILE).read_text()
+    return found
+
+
+def damages(llama: Path) -> dict[str, Any]:
+    """What is said of each planted damage."""
+    found = {}
     q8: Any = load_form("gguf-q8_0")
     for spoil in (
         scaled_gguf,
@@ -254,12 +265,6 @@ def main(root: Path) -> dict[str, Any]:
     ):
         place = llama / "compressed-tensors-int4"
         found[spoil.__name__] = damaged(int4, place, spoil.__name__, spoil)
-    for bad in (untied_source(llama / "base", root / "untied"), headless_source(root / "headless")):
-        source = Source(bad, None)
-        found[bad.name] = verdict(lambda source=source: merge_source(source))
-    found["scores"] = scores(reference_module(llama / "gguf-q8_0" / "scratch" / "merged"))
-    found["modelfile"] = (llama / "gguf-q8_0" / "built" / MODELFILE).read_text()
-    found["ids"] = len(ChatTokenizer.load(llama / "base").encode("a small animal"))
     return found
 
 

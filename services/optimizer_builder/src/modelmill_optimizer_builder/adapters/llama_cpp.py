@@ -4,7 +4,7 @@ It runs in a bounded process: what it makes of a file is not ours to bound from 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from modelmill_evaluation.parity.comparison import Limit, check_special_tokens
-from modelmill_evaluation.parity.goldens import GREEDY_DISAGREES, ParityError
+from modelmill_evaluation.parity.goldens import GREEDY_DISAGREES, Goldens, ParityError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
@@ -53,18 +53,28 @@ def check_on_llama_cpp(
         "continuations": continuations,
         "conversations": [list(golden.messages) for golden in plain],
     }
-    limits = CallLimits(
-        cpu_seconds=SECONDS,
-        seconds=SECONDS,
-        memory_bytes=LIBRARY_BYTES + 2 * path.stat().st_size,
-    )
+    memory = LIBRARY_BYTES + 2 * path.stat().st_size
+    limits = CallLimits(cpu_seconds=SECONDS, seconds=SECONDS, memory_bytes=memory)
     said = bounded_call(f"{__name__}:answers", given, limits)
     encode = dict(zip(texts, said["ids"], strict=True)).__getitem__
     check_special_tokens(asked, encode, form=f"llama.cpp's tokenizer of {form}")
     goldens.count_prompts(encode)
+    agreement = _agreement(asked, said["tokens"], limit, form=form)
+    pairs = zip(said["rendered"], plain, strict=True)
+    return {
+        "name": f"llama.cpp, {PACKAGE} {version(PACKAGE)}",
+        "greedy_agreement": agreement,
+        "prompts_rendered_alike": sum(text == golden.text for text, golden in pairs),
+    }
+
+
+def _agreement(
+    goldens: Goldens, answered: Sequence[Sequence[int]], limit: Limit, *, form: str
+) -> float:
+    """Share of golden positions at which the likeliest token is training's."""
     chosen = [
         token == wanted
-        for golden, tokens in zip(asked.prompts, said["tokens"], strict=True)
+        for golden, tokens in zip(goldens.prompts, answered, strict=True)
         for token, wanted in zip(tokens, golden.greedy.tolist(), strict=True)
     ]
     agreement = sum(chosen) / len(chosen) if chosen else 1.0
@@ -74,12 +84,7 @@ def check_on_llama_cpp(
             f"{form}, run by llama.cpp, chooses training's token at {agreement:.1%} of "
             f"{len(chosen)} golden positions, less than {limit.greedy_agreement:.0%}",
         )
-    pairs = zip(said["rendered"], plain, strict=True)
-    return {
-        "name": f"llama.cpp, {PACKAGE} {version(PACKAGE)}",
-        "greedy_agreement": agreement,
-        "prompts_rendered_alike": sum(text == golden.text for text, golden in pairs),
-    }
+    return agreement
 
 
 def answers(given: Mapping[str, Any]) -> dict[str, Any]:

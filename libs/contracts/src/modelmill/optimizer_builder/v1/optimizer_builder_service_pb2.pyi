@@ -97,14 +97,14 @@ class BuildSpec(_message.Message):
     source_version_id: _builtins.str
     """Version to build from: of form "adapter" or "safetensors"."""
     target_form: _builtins.str
-    """Form to make: "openvino-int8" or "openvino-int4"."""
+    """Form to make, such as "openvino-int8" or "gguf-q8_0"; an unknown one is refused with all."""
     dataset_id: _builtins.str
     """Dataset whose test split scores it before and after, and whose train split calibrates int4
     weights; empty means no scoring, and calibration by general text.
     """
     max_accuracy_loss: _builtins.float
     """Largest accepted loss of correct answers, as a share of all; 0 means the default, 0.02.
-    An int8 build that loses more is refused, an int4 build is stored and marked.
+    An openvino-int8 build that loses more is refused, others are stored and marked.
     """
     max_rows: _builtins.int
     """Test rows to score at most; 0 means all."""
