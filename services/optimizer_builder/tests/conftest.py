@@ -107,14 +107,8 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         libraries = _mapped_libraries(service.pid)
         folder = world.store.materialise(build.digest)
         evaluation = json.loads((folder / "evaluation.json").read_text())
-        lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
-        job_id = await _order(service.address, source.version_id, lossy.dataset_id)
-        ended = await world.ended(job_id)
-        right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
-        ordered = [
-            await _ordered_build(world, service.address, source, right, form)
-            for form in ("openvino-int4", "gguf-q8_0")
-        ]
+        lossy = await _lossy_end(world, service.address, source, evaluation)
+        int4, gguf = await _ordered_builds(world, service.address, source, evaluation)
         edited = await _announce_edited(world, source, adapter, folder)
         edited_ended = await world.ended(await _order(service.address, edited.version_id, ""))
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
@@ -130,9 +124,9 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             evaluation=evaluation,
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
-            lossy=ended,
-            int4=ordered[0],
-            gguf=ordered[1],
+            lossy=lossy,
+            int4=int4,
+            gguf=gguf,
             edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
@@ -187,6 +181,23 @@ def _right_rows(evaluation: dict[str, Any]) -> list[object]:
     """Rows that the reference answers correctly, so that every error of a build is a loss."""
     answers = zip(make_rows(ROWS), evaluation["bf16"]["correct"], strict=True)
     return [row for row, correct in answers if correct]
+
+
+async def _lossy_end(
+    world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
+) -> JobState:
+    """End of a build that is scored on rows which the first one had lost."""
+    lost = await world.add_dataset("ds-lost", _lost_rows(evaluation))
+    return await world.ended(await _order(address, source.version_id, lost.dataset_id))
+
+
+async def _ordered_builds(
+    world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
+) -> list[ModelReady]:
+    """An int4 and a GGUF build, scored on rows that the reference answers correctly."""
+    right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
+    forms = ("openvino-int4", "gguf-q8_0")
+    return [await _ordered_build(world, address, source, right, form) for form in forms]
 
 
 async def _ordered_build(

@@ -787,7 +787,7 @@ class OptimizationBody(TypedDict):
     """
     target_form: NotRequired[str]
     """
-    Form to build, such as openvino-int8 or gguf-q8_0. An unknown one is refused with all that there are.
+    Form to build, such as openvino-int8 or gguf-q8_0; an unknown one is refused with a list.
     """
     dataset_id: NotRequired[str]
     """

@@ -258,8 +258,8 @@ class OptimizationBody(JobBody):
         min_length=1,
         max_length=64,
         description=(
-            "Form to build, such as openvino-int8 or gguf-q8_0. An unknown one is refused with all "
-            "that there are."
+            "Form to build, such as openvino-int8 or gguf-q8_0; "
+            "an unknown one is refused with a list."
         ),
         examples=["openvino-int8"],
     )
