@@ -23,7 +23,7 @@ class Sampler:
 
     def __init__(self, add: dict[str, Any], vocabulary: int) -> None:
         self._said = np.zeros(vocabulary, np.bool_)
-        self._said[add["prompt"]] = True
+        self._said[np.asarray(add["prompt"], np.intp)] = True
         self._counts = np.zeros(vocabulary, np.float32)
         self._presence = np.float32(add["presence_penalty"])
         self._frequency = np.float32(add["frequency_penalty"])
