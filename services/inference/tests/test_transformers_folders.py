@@ -180,7 +180,7 @@ def test_with_a_prefix_or_a_prompt_it_says_what_peft_says(
     alone = open_model(wanted | {"dtype": "float32", "threads": 0})
     at_once = alone.read([5, 6, 7], alone.new_memory(), keep=3)
     expected = reference(input_ids=torch.tensor([[5, 6, 7]])).logits[0, -3:]
-    torch.testing.assert_close(at_once, expected.float(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(torch.from_numpy(at_once), expected.float(), rtol=1e-3, atol=1e-3)
     said = answers(opened(folder, adapter), {})[1]
     assert said == generated(reference, do_sample=False)
     assert said != answers(opened(folder), {})[1]
