@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, TypeVar
 
@@ -19,6 +19,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.end_headers()
         self.wfile.write(body)
+
+    def handle(self) -> None:
+        """All requests of a connection; a client that left early is no news either."""
+        with suppress(ConnectionError):
+            super().handle()
+
+    def finish(self) -> None:
+        """Close the connection, whoever closed it first."""
+        with suppress(ConnectionError):
+            super().finish()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
