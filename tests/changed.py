@@ -1,8 +1,8 @@
 """Prints the folders of tests that the changes since main may break: `python -m tests.changed`.
 
-Changed packages with all that depend on them, and tests across packages. On a clean main, what its
-last commit changed. Where something was changed that everything depends on, or there is no main to
-compare with: all folders.
+Changed packages with all that depend on their source, and tests across packages. On a clean main,
+what its last commit changed. Where something was changed that everything depends on, or there is no
+main to compare with: all folders.
 """
 
 import re
@@ -32,6 +32,7 @@ def folders_to_test(root: Path, changed: Iterable[str] | None) -> list[str]:
         return everything
     needs = _needs(root)
     packages: set[str] = set()
+    tests_alone: set[str] = set()
     for file in changed:
         first, *rest = PurePath(file).parts
         is_across = first in ACROSS or (first == "tests" and len(rest) > 1)
@@ -40,8 +41,8 @@ def folders_to_test(root: Path, changed: Iterable[str] | None) -> list[str]:
         package = "/".join((first, *rest[:1]))
         if package not in needs or package in FOR_ALL:
             return everything
-        packages.add(package)
-    wanted = _dependents(packages, needs)
+        (tests_alone if rest[1:2] == ["tests"] else packages).add(package)
+    wanted = _dependents(packages, needs) | tests_alone
     found = [path for path in everything if path.startswith("tests/") or path in wanted]
     return found + sorted(package for package in wanted if package.startswith("libs/"))
 

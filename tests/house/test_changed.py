@@ -53,6 +53,12 @@ def test_what_depends_on_a_dependent_is_tested_too() -> None:
     assert {"libs/jobs", "libs/registry", "services/gateway", "services/inference"} <= set(found)
 
 
+def test_tests_of_a_package_are_nobody_elses() -> None:
+    found = folders_to_test(ROOT, ["libs/service_kit/tests/test_errors.py"])
+
+    assert set(found) == {"libs/service_kit"} | ACROSS
+
+
 @pytest.mark.tier("test")
 def test_changes_are_those_since_main_and_on_a_clean_main_those_of_its_last_commit(
     tmp_path: Path,
