@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from modelmill_inference.children.runner import Runner
 from modelmill_inference.children.transformers import open_runner
@@ -82,3 +83,23 @@ def done(work: Any) -> Any:
             next(work)
         except StopIteration as end:
             return end.value
+
+
+def check_scores_and_vectors(runner: Any, reference: Any) -> None:
+    """Scores of continuations and a text's vector are those that transformers computes."""
+    likeliest = answers(runner, {"max_new_tokens": 20})[1]
+    texts = [likeliest, [5], list(range(100, 140)), [likeliest[0]]]
+
+    scores = done(runner.score(PROMPT, texts))
+    (vector,) = done(runner.embed([PROMPT]))
+
+    for tokens, (total, is_greedy) in zip(texts, scores, strict=True):
+        with torch.no_grad():
+            read = reference(torch.tensor([PROMPT + tokens]), output_hidden_states=True)
+        told = read.logits[0, len(PROMPT) - 1 : -1].log_softmax(-1)
+        assert total == pytest.approx(
+            float(told.gather(1, torch.tensor(tokens)[:, None]).sum()), abs=1e-3
+        )
+        assert is_greedy == (tokens == likeliest[: len(tokens)])
+    mean = read.hidden_states[-1][0, : len(PROMPT)].mean(0)
+    assert vector == pytest.approx((mean / mean.norm()).tolist(), abs=1e-4)

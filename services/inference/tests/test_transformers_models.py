@@ -13,9 +13,8 @@ from modelmill_inference.children.transformers_model import CausalModel
 
 from .reference_bench import (
     PLAIN,
-    PROMPT,
     answers,
-    done,
+    check_scores_and_vectors,
     generated,
     in_transformers,
     one_thread,
@@ -61,22 +60,7 @@ def test_scores_and_vectors_are_those_of_the_whole_text(
 ) -> None:
     monkeypatch.setattr(transformers_model, "PREFILL_TOKENS", 7)
     runner, reference = opened(llama_folder), in_transformers(llama_folder)
-    likeliest = answers(runner, {"max_new_tokens": 20})[1]
-    texts = [likeliest, [5], list(range(100, 140)), [likeliest[0]]]
-
-    scores = done(runner.score(PROMPT, texts))
-    (vector,) = done(runner.embed([PROMPT]))
-
-    for tokens, (total, is_greedy) in zip(texts, scores, strict=True):
-        with torch.no_grad():
-            read = reference(torch.tensor([PROMPT + tokens]), output_hidden_states=True)
-        told = read.logits[0, len(PROMPT) - 1 : -1].log_softmax(-1)
-        assert total == pytest.approx(
-            float(told.gather(1, torch.tensor(tokens)[:, None]).sum()), abs=1e-3
-        )
-        assert is_greedy == (tokens == likeliest[: len(tokens)])
-    mean = read.hidden_states[-1][0, : len(PROMPT)].mean(0)
-    assert vector == pytest.approx((mean / mean.norm()).tolist(), abs=1e-4)
+    check_scores_and_vectors(runner, reference)
 
 
 def test_penalties_of_presence_and_frequency_are_taken_from_every_logit(llama_folder: Path) -> None:

@@ -1,5 +1,7 @@
 """Creates the engine kinds that are configured and installed."""
 
+from typing import Any
+
 from modelmill_inference.adapters import onnx, transformers, vllm
 from modelmill_inference.adapters.onnx import OnnxKind, OnnxOptions
 from modelmill_inference.adapters.openvino import OpenVinoKind, PipelineOptions
@@ -77,13 +79,7 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 
 def onnx_options(settings: Settings) -> OnnxOptions:
     """Options of the onnx engine."""
-    return OnnxOptions(
-        threads=settings.engine_threads,
-        cache_bytes=settings.engine_cache_gigabytes << 30,
-        load_seconds=settings.engine_load_seconds,
-        hang_seconds=settings.engine_hang_seconds,
-        piece_seconds=settings.engine_piece_seconds,
-    )
+    return OnnxOptions(**_round_robin_options(settings))
 
 
 def transformers_options(settings: Settings) -> TransformersOptions:
@@ -91,12 +87,18 @@ def transformers_options(settings: Settings) -> TransformersOptions:
     return TransformersOptions(
         device=settings.transformers_device,
         dtype=settings.transformers_dtype,
-        threads=settings.engine_threads,
-        cache_bytes=settings.engine_cache_gigabytes << 30,
-        load_seconds=settings.engine_load_seconds,
-        hang_seconds=settings.engine_hang_seconds,
-        piece_seconds=settings.engine_piece_seconds,
+        **_round_robin_options(settings),
     )
+
+
+def _round_robin_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "threads": settings.engine_threads,
+        "cache_bytes": settings.engine_cache_gigabytes << 30,
+        "load_seconds": settings.engine_load_seconds,
+        "hang_seconds": settings.engine_hang_seconds,
+        "piece_seconds": settings.engine_piece_seconds,
+    }
 
 
 def vllm_options(settings: Settings) -> VllmOptions:

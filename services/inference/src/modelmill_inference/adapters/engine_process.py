@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -124,6 +125,27 @@ def piece_of(update: EngineUpdate) -> TokenPiece:
 def _chosen(row: Any) -> ChosenToken:
     logprob, alternatives = row
     return ChosenToken(logprob, tuple(LikelyToken(*pair) for pair in alternatives))
+
+
+def are_installed(packages: tuple[str, ...]) -> bool:
+    """Whether what a child imports is installed; nothing is imported."""
+    return all(find_spec(name) is not None for name in packages)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRobinOptions:
+    """Options of the engines whose child is a `children.round_robin.RoundRobinRunner`."""
+
+    threads: int = 0
+    """0 for the library's default."""
+    cache_bytes: int = 1 << 30
+    """Key-value cache of all requests; further requests wait."""
+    load_seconds: float = 300.0
+    """Load timeout."""
+    hang_seconds: float = 60.0
+    """A child with running requests that is silent for this long is replaced."""
+    piece_seconds: float = 0.0
+    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
 
 @dataclass(frozen=True, slots=True)

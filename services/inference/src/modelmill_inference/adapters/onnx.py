@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
-from modelmill_inference.adapters.engine_process import EngineProcess, ProcessPlan
+from modelmill_inference.adapters.engine_process import (
+    EngineProcess,
+    ProcessPlan,
+    RoundRobinOptions,
+    are_installed,
+)
 from modelmill_inference.domain.generation import Abilities
 from modelmill_inference.domain.sampling import MAX_ALTERNATIVES
 
@@ -21,27 +25,12 @@ HOW_TO_GET = "install modelmill-inference[onnx]"
 
 def is_installed() -> bool:
     """Whether the child's libraries are installed."""
-    return _are_installed(NEEDS)
-
-
-def _are_installed(names: tuple[str, ...]) -> bool:
-    return all(find_spec(name) is not None for name in names)
+    return are_installed(NEEDS)
 
 
 @dataclass(frozen=True, slots=True)
-class OnnxOptions:
+class OnnxOptions(RoundRobinOptions):
     """Options of all models."""
-
-    threads: int = 0
-    """0 for all cores."""
-    cache_bytes: int = 1 << 30
-    """Key-value cache of all requests; further requests wait."""
-    load_seconds: float = 300.0
-    """Load timeout."""
-    hang_seconds: float = 60.0
-    """A child with running requests that is silent for this long is replaced."""
-    piece_seconds: float = 0.0
-    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
     def load_message(self) -> Mapping[str, object]:
         """Load message of `children.onnx`, without the folders."""
@@ -77,7 +66,7 @@ class OnnxKind:
             abilities=Abilities(
                 exact=True,
                 logprobs=MAX_ALTERNATIVES,
-                grammar=_are_installed(GRAMMAR_NEEDS),
+                grammar=are_installed(GRAMMAR_NEEDS),
                 score=True,
                 embed=True,
             ),

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from modelmill_inference.adapters.engine_process import EngineProcess, ProcessPlan
+from modelmill_inference.adapters.engine_process import (
+    EngineProcess,
+    ProcessPlan,
+    RoundRobinOptions,
+    are_installed,
+)
 from modelmill_inference.adapters.spare_child import SpareChild
 from modelmill_inference.domain.generation import Abilities
 
@@ -23,27 +27,17 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
 def is_installed() -> bool:
     """Whether the child's libraries are installed."""
-    return all(find_spec(name) is not None for name in NEEDS)
+    return are_installed(NEEDS)
 
 
 @dataclass(frozen=True, slots=True)
-class TransformersOptions:
+class TransformersOptions(RoundRobinOptions):
     """Options of all models."""
 
     device: str = "auto"
     """torch device; auto is a GPU if there is one."""
     dtype: Dtype = "auto"
     """auto is float32 on a CPU and bfloat16 on a GPU."""
-    threads: int = 0
-    """0 for torch's default."""
-    cache_bytes: int = 1 << 30
-    """Key-value cache of all requests; further requests wait."""
-    load_seconds: float = 300.0
-    """Load timeout."""
-    hang_seconds: float = 60.0
-    """A child with running requests that is silent for this long is replaced."""
-    piece_seconds: float = 0.0
-    """Batching interval of tokens; see `children.runner.UpdateBatcher`."""
 
     def load_message(self) -> Mapping[str, object]:
         """Load message of `children.transformers`, without the folders."""

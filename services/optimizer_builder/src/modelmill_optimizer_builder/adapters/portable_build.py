@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.head_check import is_head_tied
 from modelmill_optimizer_builder.adapters.merge_source import module_logits
-from modelmill_optimizer_builder.adapters.prepared_source import prepare_source
+from modelmill_optimizer_builder.adapters.prepared_source import PreparedSource, prepare_source
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
@@ -128,12 +128,7 @@ class PortableBuilder(ABC):
         checked = self.check(folders, goldens, report)
         self.finish(target, goldens)
         goldens.goldens.write(target)
-        pair = PortableBuildPair(self, folders, goldens, report)
-        pair.reference_bytes = prepared.reference_bytes
-        pair.context_tokens = prepared.context_tokens
-        pair.method = method
-        pair.parity = goldens.record() | checked
-        return pair
+        return PortableBuildPair(self, folders, prepared, report, method, checked)
 
     def check(self, folders: Folders, goldens: GoldenCheck, report: Report) -> dict[str, Any]:
         """Verify a written form; returns what the manifest says of it besides the goldens.
@@ -194,13 +189,14 @@ def reference_module(folder: Path) -> Any:
 class PortableBuildPair:
     """A form for another runtime, and the bf16 weights that it was made from."""
 
-    reference_bytes: int
-    context_tokens: int
-    method: Mapping[str, Any]
-    parity: Mapping[str, Any]
-
     def __init__(
-        self, builder: PortableBuilder, folders: Folders, goldens: GoldenCheck, report: Report
+        self,
+        builder: PortableBuilder,
+        folders: Folders,
+        prepared: PreparedSource,
+        report: Report,
+        method: Mapping[str, Any],
+        checked: Mapping[str, Any],
     ) -> None:
         self._builder = builder
         self._folders = folders
@@ -208,7 +204,11 @@ class PortableBuildPair:
         self.names: Mapping[Side, str] = {"reference": "bf16", "built": builder.form.weights}
         written = builder.sizes(folders.built)
         self.built_bytes, self.weights_bytes = written.files, written.weights
-        self.parity_figures: Mapping[str, float] = goldens.figures()
+        self.reference_bytes = prepared.reference_bytes
+        self.context_tokens = prepared.context_tokens
+        self.method = method
+        self.parity: Mapping[str, Any] = {**prepared.goldens.record(), **checked}
+        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         if side == "reference":
