@@ -384,7 +384,7 @@ RESULTS = {
             "summary": {"accuracy": 0.8, "bytes": 137280478.0, "tokens_per_second": 111.7},
         },
         *("made mv-int8", "score 80.0% (80.0% to 80.0%)", "size 137.3 MB", "speed 112 tokens/s"),
-        "next mill models show mv-int8",
+        "next mill models show mv-int8; mill chat --model mv-int8",
     ),
     "evaluate": (
         {"version_id": None, "summary": {"passed": True}},
@@ -425,6 +425,24 @@ def test_a_build_that_serves_no_name_says_why(gateway, capsys, figures, why):
     shown = " ".join(said(capsys, "show", "ftjob-1").split())
     assert ("held back" in shown) == (why is not None)
     assert (why or "") in shown
+
+
+@pytest.mark.parametrize(
+    ("form", "next_step"),
+    [
+        ("onnx-int8", "mill chat --model mv-1"),
+        ("gguf-q8_0", "mill models export mv-1 FOLDER"),
+        ("compressed-tensors-int4", "mill models export mv-1 FOLDER"),
+    ],
+)
+def test_a_build_for_others_is_to_be_exported_and_any_other_answers(
+    gateway, capsys, form, next_step
+):
+    gateway.job |= {"kind": "optimize", "status": "succeeded", "queue_position": None}
+    gateway.job |= {"spec": {"target_form": form}}
+    gateway.job["result"] = {"version_id": "mv-1", "summary": {"bytes": 1}}
+
+    assert next_step in " ".join(said(capsys, "show", "ftjob-1").split())
 
 
 def test_a_run_that_did_not_learn_has_no_other_words_for_it(gateway, capsys):

@@ -218,6 +218,7 @@ def test_an_adapter_is_exported_with_its_base_beside_it_and_without_our_evidence
     [
         ("gguf-q8_0", 'ollama create NAME -f "{folder}/Modelfile"'),
         ("compressed-tensors-int4", 'vllm serve "{folder}"'),
+        ("onnx-int8", 'onnxruntime_genai.Model("{folder}")'),
     ],
 )
 def test_an_exported_form_is_shown_with_what_runs_it(

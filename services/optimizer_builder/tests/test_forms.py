@@ -32,6 +32,11 @@ def test_an_unknown_form_is_refused_with_all_that_there_are() -> None:
         assert repr(name) in caught.value.message
 
 
+def test_a_slip_in_a_form_is_answered_with_the_form_that_was_meant() -> None:
+    with pytest.raises(InvalidInputError, match="Did you mean 'onnx-int8'"):
+        form_named("onx-int8")
+
+
 def test_the_default_form_is_built_from_what_gets_a_default_build() -> None:
     assert set(form_named(FORM).sources) == {"adapter", "safetensors"}
 

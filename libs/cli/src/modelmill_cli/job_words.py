@@ -160,6 +160,10 @@ def _dataset(job: Job, summary: Mapping[str, Any], _version_id: str) -> Facts:
     yield "next", f"mill train MODEL {dataset_id}; mill data report {dataset_id}"
 
 
+EXPORTED = ("gguf-", "compressed-tensors-")
+"""How the names of forms begin that others run, all or most often."""
+
+
 def _build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     yield "made", version_id
     spread = (("score", "accuracy"), ("lost by it", "accuracy_loss"))
@@ -173,8 +177,10 @@ def _build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
         faster = f", {summary['speedup']:.2f} times its source" if "speedup" in summary else ""
         yield "speed", f"{summary['tokens_per_second']:.0f} tokens/s{faster}"
     if why := _why_held_back(summary):
-        yield "held back", f"{why}. No name is served by it; mill chat --model {version_id} asks it"
-    yield "next", f"mill models show {version_id}"
+        yield "held back", f"{why}. No name is served by it"
+    is_exported = str(_spec(job).get("target_form", "")).startswith(EXPORTED)
+    ask = "models export {} FOLDER" if is_exported else "chat --model {}"
+    yield "next", f"mill models show {version_id}; mill {ask.format(version_id)}"
 
 
 def _why_held_back(build: Mapping[str, Any]) -> str:

@@ -41,6 +41,12 @@ from openvino_genai import LLMPipeline
 
 pipeline = LLMPipeline("{folder}", "CPU")
 """,
+    "onnx": """\
+import onnxruntime_genai
+
+model = onnxruntime_genai.Model("{folder}")
+tokenizer = onnxruntime_genai.Tokenizer(model)
+""",
     "compressed-tensors": """\
 vllm serve "{folder}"
 """,

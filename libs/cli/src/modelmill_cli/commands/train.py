@@ -58,7 +58,7 @@ def optimize(
     form: Annotated[
         str,
         typer.Option(
-            help="openvino-int8, the default, or another, such as openvino-int4; to export:"
+            help="openvino-int8, the default; openvino-int4, onnx-int8 or onnx-int4; to export:"
             " gguf-q8_0 or compressed-tensors-int4. An unknown one is refused with all of them."
         ),
     ] = "",

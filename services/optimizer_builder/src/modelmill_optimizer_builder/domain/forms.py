@@ -9,6 +9,7 @@ from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.machine_size import MachineSize
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_optimizer_builder.domain.gguf_models import gguf_refusal
 from modelmill_optimizer_builder.domain.group_size import calibrated_groups_refusal
@@ -169,7 +170,7 @@ def form_errors(name: str) -> list[str]:
     if name in FORMS:
         return []
     names = " or ".join(map(repr, FORMS))
-    return [f"target_form {name[:64]!r} is unknown. Use {names}"]
+    return [f"target_form {name[:64]!r} is unknown.{did_you_mean(name, FORMS)} Use {names}"]
 
 
 def form_named(name: str) -> Form:
