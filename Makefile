@@ -58,10 +58,10 @@ up: install ## Run NATS and the six services on this machine
 quick: install ## Tests that start no process, of what was changed since main and what depends on it: a minute
 	$(PYTEST) --tier quick $(call workers,2,worksteal) $$($(BIN)/python -m tests.changed)
 
-check: install ## Those and tests beside one broker, of everything: three minutes
+check: install ## Those and tests beside one broker, of everything: five minutes
 	$(PYTEST) --tier check $(call workers,5,loadfile)
 
-test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; ten minutes
+test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; 15 minutes
 	$(PYTEST) --tier test $(call workers,4,loadfile) $(ARGS)
 
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
