@@ -49,8 +49,8 @@ FRONT = {
 }
 """Their figures and units."""
 FRONT_REQUESTS = 2000
-ATTEMPTS = 3
-"""Of one run of the bench."""
+TURNS_A_PAIR = 2
+"""At most, since some are left out."""
 DRAWS = 10_000
 """Of the bootstrap."""
 T_975 = (
@@ -63,41 +63,43 @@ Pair = tuple[float, float]
 """Before and after the change."""
 
 
-def measured(tree: Path, ids: Sequence[str], rounds: int) -> dict[str, tuple[float, str]]:
-    """Value and unit of each entry, as a checkout measures it.
-
-    The bench itself refuses a figure while its floor varies; it is asked again then.
-
-    Raises:
-        subprocess.CalledProcessError: an entry has no figure after `ATTEMPTS`.
-    """
-    command = [".venv/bin/python", "-m", "tests.bench", *ids, "--rounds", str(rounds)]
-    for attempt in range(ATTEMPTS):
-        done = subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False)
-        if done.returncode == 0:
-            break
-        print(f"run {attempt + 1} of {ATTEMPTS} gave no figure of {', '.join(ids)} in {tree}")
-    done.check_returncode()
+def measured(tree: Path, name: str, rounds: int) -> tuple[float, str] | None:
+    """Value and unit of an entry, as a checkout measures it; None where its floor varied."""
+    command = [".venv/bin/python", "-m", "tests.bench", name, "--rounds", str(rounds)]
+    done = subprocess.run(command, cwd=tree, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        return None
     document = json.loads((tree / "build" / "bench.json").read_bytes())
-    return {one["id"]: (one["value"], one["unit"]) for one in document["entries"]}
+    return next((one["value"], one["unit"]) for one in document["entries"] if one["id"] == name)
 
 
 def by_runs(
     trees: Sequence[Path], ids: Sequence[str], pairs: int, rounds: int
 ) -> dict[str, tuple[list[Pair], str]]:
-    """Pairs and unit of each entry, a run of the bench for each value."""
-    found = []
-    for number in track(range(pairs), f"pairs of {', '.join(ids)}"):
-        turn = trees[:: 1 if number % 2 == 0 else -1]
-        values = {tree: measured(tree, ids, rounds) for tree in turn}
-        found.append([values[tree] for tree in trees])
-    return {
-        name: (
-            [(before[name][0], after[name][0]) for before, after in found],
-            found[0][0][name][1],
-        )
-        for name in ids
-    }
+    """Pairs and unit of each entry, a run of the bench for each value.
+
+    A turn in which a run gave no figure is left out, whatever the other gave.
+
+    Raises:
+        RuntimeError: the machine is too noisy: of twice as many turns too few gave both.
+    """
+    found: dict[str, tuple[list[Pair], str]] = {}
+    for name in ids:
+        got: list[Pair] = []
+        for number in track(range(TURNS_A_PAIR * pairs), f"turns of {name}"):
+            turn = trees[:: 1 if number % 2 == 0 else -1]
+            values = {tree: measured(tree, name, rounds) for tree in turn}
+            before, after = (values[tree] for tree in trees)
+            if before is None or after is None:
+                print(f"turn {number + 1} of {name} left out: a floor varied")
+                continue
+            got.append((before[0], after[0]))
+            found[name] = got, after[1]
+            if len(got) == pairs:
+                break
+        if len(got) < pairs:
+            raise RuntimeError(f"{name}: {len(got)} of {pairs} pairs. Measure on an idle machine")
+    return found
 
 
 async def by_turns(
