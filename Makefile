@@ -27,7 +27,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -63,6 +63,9 @@ check: install ## Those and tests beside one broker, of everything: five minutes
 
 test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; 15 minutes
 	$(PYTEST) --tier test $(call workers,4,loadfile) $(ARGS)
+
+test-times: install ## The same, and what each file costs of the processors: where a second saved is a second saved
+	@$(MAKE) --no-print-directory test ARGS="-p modelmill_testkit.processor_times $(ARGS)"
 
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)

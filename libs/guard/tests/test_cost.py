@@ -70,7 +70,6 @@ def test_keywords_that_lie_within_each_other_are_named() -> None:
 
 
 @pytest.mark.tier("test")
-@pytest.mark.tier("check")
 def test_a_measurement_of_hopeless_rules_is_broken_off() -> None:
     """Ten thousand matches at each character would take minutes to read to the end."""
     same = f"{HEAD}, within_words: true, keywords: [a]"

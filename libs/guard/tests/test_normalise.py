@@ -79,7 +79,6 @@ def test_pieces_give_the_same_shadow_and_origins_as_the_whole(
 
 
 @pytest.mark.tier("test")
-@pytest.mark.tier("check")
 def test_every_character_of_unicode_has_a_stable_shadow() -> None:
     unstable = []
     for code in range(sys.maxunicode + 1):

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 from modelmill_registry.store import FolderStore
-from modelmill_testkit.made_once import made_once
 from modelmill_testkit.models import (
+    kept_tiny_onnx,
     kept_tiny_openvino,
     make_tiny_deepseek,
     make_tiny_llama,
-    make_tiny_onnx,
 )
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from opentelemetry import trace
@@ -48,12 +47,8 @@ def openvino_int4_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Pat
 
 
 @pytest.fixture(scope="session")
-def onnx_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(
-        tmp_path_factory.getbasetemp(),
-        "tiny-onnx",
-        lambda folder: make_tiny_onnx(llama_folder, folder, precision="fp32"),
-    )
+def onnx_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Path:
+    return kept_tiny_onnx(pytestconfig.rootpath, llama_folder)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ python build_portable.py SCRATCH
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,16 @@ FORMS = (
     "gguf-q4_0",
     "gguf-q4_1",
 )
-MADE: dict[str, Callable[[Path], Path]] = {
-    "llama": make_tiny_llama,
-    "qwen2": lambda folder: make_tiny_qwen(folder, version=2, tied=False),
-    "qwen3": make_tiny_qwen,
+MADE: dict[str, tuple[Callable[[Path], Path], Sequence[str]]] = {
+    "llama": (make_tiny_llama, FORMS),
+    # What differs by architecture are names, order and biases, not how their numbers are rounded.
+    "qwen2": (
+        lambda folder: make_tiny_qwen(folder, version=2, tied=False),
+        ("compressed-tensors-int8", "gguf-q8_0"),
+    ),
+    "qwen3": (make_tiny_qwen, ("compressed-tensors-int4", "gguf-bf16")),
 }
+"""Models, and the forms that are made of each."""
 WITNESSED = ("llama", "qwen2")
 """Whose files transformers reads with the right width of heads."""
 UP = "model.layers.1.mlp.up_proj"
@@ -227,9 +232,9 @@ def scores(module: Any) -> dict[str, list[float]]:
 
 def main(root: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for model, make_model in MADE.items():
+    for model, (make_model, forms) in MADE.items():
         base = make_model(root / model / "base")
-        for form in FORMS:
+        for form in forms:
             found[f"{model} {form}"] = facts_of(form, model, base, root / model / form)
     llama = root / "llama"
     found |= damages(llama)

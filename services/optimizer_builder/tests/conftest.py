@@ -32,7 +32,7 @@ from .builders import (
     make_rows,
 )
 
-ROWS = 300
+ROWS = 120
 
 
 @dataclass
@@ -52,8 +52,6 @@ class Story:
     """Jobs ordered after the adapter was announced, twice."""
     announced: int
     """Messages on MODELS when all was done."""
-    lossy: JobState
-    """End of a build that was scored only on rows that the first one had lost."""
     int4: ModelReady
     """A build with int4 weights, scored on rows that its bf16 reference answers correctly."""
     gguf: ModelReady
@@ -107,7 +105,6 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         libraries = _mapped_libraries(service.pid)
         folder = world.store.materialise(build.digest)
         evaluation = json.loads((folder / "evaluation.json").read_text())
-        lossy = await _lossy_end(world, service.address, source, evaluation)
         int4, gguf = await _ordered_builds(world, service.address, source, evaluation)
         edited = await _announce_edited(world, source, adapter, folder)
         edited_ended = await world.ended(await _order(service.address, edited.version_id, ""))
@@ -124,7 +121,6 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             evaluation=evaluation,
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
-            lossy=lossy,
             int4=int4,
             gguf=gguf,
             edited=edited_ended,
@@ -168,27 +164,10 @@ async def _announce_edited(
     return await world.announce(edited)
 
 
-def _lost_rows(evaluation: dict[str, Any]) -> list[object]:
-    """Rows answered correctly by the reference but not by the build."""
-    rows = make_rows(ROWS)
-    answers = zip(rows, evaluation["bf16"]["correct"], evaluation["int8"]["correct"], strict=True)
-    lost = [row for row, before, after in answers if before and not after]
-    assert lost, "the tiny model lost no row to quantisation; choose other rows"
-    return lost
-
-
 def _right_rows(evaluation: dict[str, Any]) -> list[object]:
     """Rows that the reference answers correctly, so that every error of a build is a loss."""
     answers = zip(make_rows(ROWS), evaluation["bf16"]["correct"], strict=True)
     return [row for row, correct in answers if correct]
-
-
-async def _lossy_end(
-    world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
-) -> JobState:
-    """End of a build that is scored on rows which the first one had lost."""
-    lost = await world.add_dataset("ds-lost", _lost_rows(evaluation))
-    return await world.ended(await _order(address, source.version_id, lost.dataset_id))
 
 
 async def _ordered_builds(

@@ -3,11 +3,18 @@
 python run_scripts.py '[["SCRIPT", "ARGUMENT", ...], ...]'
 """
 
+import gc
 import io
 import json
 import runpy
 import sys
 from contextlib import redirect_stdout
+
+from modelmill_service_kit.large_imports import UNUSED
+
+# As the product's children import; what scripts import lives as long as they do.
+sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]
+gc.set_threshold(200_000, 20, 100)
 
 found = []
 for arguments in json.loads(sys.argv[1]):

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_evaluation.choices import ChoiceQuestion
+from modelmill_jobs.child import ChildFailure, ChildPort
+from modelmill_optimizer_builder import child
 from modelmill_optimizer_builder.domain.build_plan import NotSmallerError
 from modelmill_optimizer_builder.domain.calibration import SAMPLES, CalibrationSet
 from modelmill_optimizer_builder.domain.quality import QualityLossError
@@ -70,13 +72,18 @@ class DecidedForm:
         return {"reference": [50.0, 40.0, 60.0], "built": [80.0, 100.0, 75.0]}
 
 
-def order(base: Path, root: Path, **changes: Any) -> BuildOrder:
+def dataset_in(root: Path) -> Path:
     dataset = root / "dataset"
     dataset.mkdir()
     lines = [json.dumps(row) for row in make_rows(20)]
     (dataset / "test.jsonl").write_text("\n".join(lines) + "\n")
     trained = [json.dumps(row) for row in make_rows(20, seed=TRAINING_SEED)]
     (dataset / "train.jsonl").write_text("\n".join(trained) + "\n")
+    return dataset
+
+
+def order(base: Path, root: Path, **changes: Any) -> BuildOrder:
+    dataset = dataset_in(root)
     return BuildOrder(
         **{
             "form": "openvino-int8",
@@ -120,6 +127,26 @@ def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(
 
     assert not form.measured
     assert not (tmp_path / "build" / "evaluation.json").exists()
+
+
+def test_the_child_of_a_build_that_loses_too_much_says_both_accuracies_and_a_remedy(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(child, "load_form", lambda _name: DecidedForm(right=0))
+    monkeypatch.setattr(child, "forbid_telemetry", lambda: None)
+    asked = {
+        **{"form": "openvino-int8", "base": str(tiny_base), "adapter": None, "tuned": None},
+        **{"dataset": str(dataset_in(tmp_path)), "choices": CHOICES, "max_rows": 0},
+        **{"max_accuracy_loss": 0.02, "target": str(tmp_path / "build")},
+    }
+
+    with (tmp_path / "reports").open("wb") as reports, pytest.raises(ChildFailure) as refused:
+        child.main(ChildPort(asked, tmp_path, reports.fileno()))
+
+    assert refused.value.code == "QUALITY_LOSS"
+    assert "0.0% of the test rows" in refused.value.message
+    assert "100.0%" in refused.value.message
+    assert "max_accuracy_loss" in refused.value.remedy
 
 
 def test_an_int4_build_that_loses_too_much_is_kept_and_known_by_its_figures(

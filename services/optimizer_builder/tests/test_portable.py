@@ -8,7 +8,6 @@ from .builders import run_script
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
 
-MODELS = ("llama", "qwen2", "qwen3")
 SHARES = {
     "compressed-tensors-int8": 0.75,
     "compressed-tensors-int4": 0.65,
@@ -28,7 +27,12 @@ ERRORS = {
 }
 GREEDY = {"bf16": 0.95, "int8": 0.9, "q8_0": 0.9, "int4": 0.3, "q4_0": 0.3, "q4_1": 0.4}
 """Least share of likeliest tokens; random weights have many that are nearly as likely."""
-BUILDS = [f"{model} {form}" for model in MODELS for form in SHARES]
+BUILDS = [
+    *(f"llama {form}" for form in SHARES),
+    *("qwen2 compressed-tensors-int8", "qwen2 gguf-q8_0"),
+    *("qwen3 compressed-tensors-int4", "qwen3 gguf-bf16"),
+]
+"""The model of each, and its form; `build_portable.MADE` is the same."""
 CODES = {
     "scaled_gguf": "TENSOR_SCALED",
     "zeroed_gguf": "TENSOR_ZEROED",

@@ -176,6 +176,21 @@ def kept_tiny_openvino(root: Path, source: Path, *, bits: int = 8) -> Path:
     )
 
 
+def kept_tiny_onnx(root: Path, source: Path) -> Path:
+    """An ONNX build in float32, kept in the same way.
+
+    Returns:
+        The folder, to be read and not to be changed.
+    """
+    return kept_for_runs(
+        root / "build" / "tests",
+        "tiny-onnx-fp32",
+        lambda folder: make_tiny_onnx(source, folder, precision="fp32"),
+        inputs=[source, Path(__file__).with_name("_build_tiny_onnx.py")],
+        packages=("onnxruntime-genai", "onnxruntime", "onnx-ir", "transformers", "torch"),
+    )
+
+
 def make_other_openvino(build: Path, folder: Path) -> Path:
     """Write a build like `build` that answers otherwise: some weights of each layer reversed.
 

@@ -24,7 +24,7 @@ STARTERS = {
             "ThreadedMotoServer",
             *("run_nats", "run_nats_cluster", "NatsServer", "broker_for_service"),
             *("running_service", "refused_start", "modules_loaded_by", "running_stack"),
-            *("make_tiny_openvino", "kept_tiny_openvino"),
+            *("make_tiny_openvino", "kept_tiny_openvino", "make_tiny_onnx", "kept_tiny_onnx"),
             *("ChildProcess", "run_child", "start_child", "try_tokenizer"),
             *("ProcessPoolExecutor", "multiprocessing"),
             *("subprocess", "create_subprocess_exec", "create_subprocess_shell", "fork"),

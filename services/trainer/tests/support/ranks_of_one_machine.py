@@ -19,19 +19,22 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from modelmill_jobs.child import ChildFailure, Preempted
+from modelmill_service_kit.large_imports import large_import
 from modelmill_testkit.ports import free_port
-from modelmill_trainer.domain.child_requests import TrainRequest
-from modelmill_trainer.launching.run_ranks import checkpoint_for_ranks
-from modelmill_trainer.training import model as model_module
-from modelmill_trainer.training import run_setup
-from modelmill_trainer.training import validation as validation_module
-from modelmill_trainer.training.cost_meter import CostMeter
-from modelmill_trainer.training.distributed import rank as rank_module
-from modelmill_trainer.training.distributed.zero_update import ZeroUpdate
-from modelmill_trainer.training.fine_tune import fine_tune
-from modelmill_trainer.training.model import TrainedModel
+
+with large_import("bitsandbytes"):
+    import torch
+    from modelmill_trainer.domain.child_requests import TrainRequest
+    from modelmill_trainer.launching.run_ranks import checkpoint_for_ranks
+    from modelmill_trainer.training import model as model_module
+    from modelmill_trainer.training import run_setup
+    from modelmill_trainer.training import validation as validation_module
+    from modelmill_trainer.training.cost_meter import CostMeter
+    from modelmill_trainer.training.distributed import rank as rank_module
+    from modelmill_trainer.training.distributed.zero_update import ZeroUpdate
+    from modelmill_trainer.training.fine_tune import fine_tune
+    from modelmill_trainer.training.model import TrainedModel
 
 IMPORTED_LATE = (
     "torch._inductor.compile_fx",
@@ -221,9 +224,10 @@ def main() -> None:
     order = json.loads(sys.stdin.read())
     first = TrainRequest.from_json(next(iter(order["runs"].values()))["request"])
     # transformers and PEFT import most of themselves when a model is made: before forking, once.
-    TrainedModel.load(first.base_folder, first.hyper_parameters, "")
-    for name in IMPORTED_LATE:
-        import_module(name)
+    with large_import("bitsandbytes"):
+        TrainedModel.load(first.base_folder, first.hyper_parameters, "")
+        for name in IMPORTED_LATE:
+            import_module(name)
     # Where a processor has bfloat16, one process would keep frozen weights in it.
     model_module.compute_dtype = lambda: torch.float32
     # The machine is measured once, and what is here already is no garbage of any rank's.
