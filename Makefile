@@ -162,7 +162,7 @@ stack-test: install ## Whole stacks in other forms than `make test` has: artifac
 	$(BIN)/python -m pytest -q tests/stacks tests/gpu_check
 
 # No target it depends on: there is no network, and torch is that of the machine.
-gpu-check: ## LoRA, QLoRA, ZeRO-3, exact resume, the engines on a GPU; needs torch, nothing installed; build/gpu_check.json
+gpu-check: ## LoRA, QLoRA, ZeRO-3, exact resume, the engines and a TensorRT build on a GPU; needs torch, nothing installed; build/gpu_check.json
 	@python3 -m tests.gpu_check $(ARGS)
 
 triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server

@@ -22,7 +22,10 @@ from tests.gpu_check.parts import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT, KEPT = ROOT / "build/gpu_check.json", ROOT / "deploy/gpu/last.json"
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "deepspeed", "accelerate", "vllm")
+LIBRARIES = (
+    *("torch", "transformers", "peft", "bitsandbytes", "deepspeed", "accelerate", "vllm"),
+    "tensorrt",
+)
 PART_SECONDS, IMPORT_SECONDS = 900.0, 300.0
 CARD = (
     "import torch, json; there = torch.cuda.is_available(); "

@@ -22,6 +22,8 @@ LABELS = ("animal", "plant", "food")
 NEW_TOKENS = 16
 ENGINE_TOLERANCE = 0.05
 """Of the norm of the logits: bfloat16 has eight bits."""
+ENGINE_SHARE = 0.7
+"""The limit of forms in bf16 and int8 as served."""
 CHOICES: dict[str, Any] = {
     **{"epochs": 3, "max_steps": STEPS, "batch_size": 8, "learning_rate": 0.01},
     **{"lora_rank": 8, "checkpoint_steps": 4},
@@ -121,8 +123,35 @@ def vllm(folder: Path, base: Path) -> list[Entry]:
     ]
 
 
+def tensorrt(folder: Path, base: Path) -> list[Entry]:
+    """A TensorRT engine, built from its plan: its logits against those of the source."""
+    import tensorrt  # noqa: F401  before work that would be for nothing
+    from modelmill_optimizer_builder.child import load_form
+    from modelmill_optimizer_builder.make_build import Source
+
+    prompt = [token % 300 for token in range(3, 40)]
+    pair = load_form("tensorrt-engine").make(
+        *(Source(base, None), [prompt], folder / "scratch", folder / "built"),
+        lambda *_told: None,
+    )
+    graph, built = pair.parity["forms"][-2:]
+    against = "the source in float32"
+    return [
+        _alike(
+            "gpu.tensorrt.graph", graph, 0.5, "the graph in ONNX Runtime, on the processor", against
+        ),
+        _alike("gpu.tensorrt", built, ENGINE_SHARE, "the engine, on its GPU", against),
+    ]
+
+
+def _alike(name: str, likeness: dict[str, Any], most: float, note: str, against: str) -> Entry:
+    apart = likeness["root_mean_square_share"]
+    unit = "of the logits' standard deviation"
+    return Entry(name, apart, unit, against, f"<= {most}", apart <= most, note)
+
+
 PARTS: dict[str, Callable[[Path, Path], list[Entry]]] = {
-    each.__name__: each for each in (lora, qlora, zero3, resume, engine, vllm)
+    each.__name__: each for each in (lora, qlora, zero3, resume, engine, vllm, tensorrt)
 }
 
 

@@ -51,8 +51,15 @@ def test_every_part_runs_on_the_processor_from_a_copy_of_the_tree(tmp_path: Path
     assert status == 0, said
     document = json.loads((tree / "build" / "gpu_check.json").read_text())
     assert document["device"] == {"card": "none: the processor"}
-    assert document["not_importable"] == {"vllm": "ImportError: absent"}
-    assert document["not_run"] == {"vllm": "cannot import: absent"}
+    absent = "No module named 'tensorrt'"
+    assert document["not_importable"] == {
+        "vllm": "ImportError: absent",
+        "tensorrt": f"ModuleNotFoundError: {absent}",
+    }
+    assert document["not_run"] == {
+        "vllm": "cannot import: absent",
+        "tensorrt": f"cannot import: {absent}",
+    }
     assert [entry["id"] for entry in document["entries"]] == [
         *("gpu.lora", "gpu.lora.parity", "gpu.qlora", "gpu.qlora.parity"),
         *("gpu.zero3", "gpu.resume", "gpu.engine"),

@@ -433,6 +433,7 @@ def test_a_build_that_serves_no_name_says_why(gateway, capsys, figures, why):
         ("onnx-int8", "mill chat --model mv-1"),
         ("gguf-q8_0", "mill models export mv-1 FOLDER"),
         ("compressed-tensors-int4", "mill models export mv-1 FOLDER"),
+        ("tensorrt-onnx", "mill models export mv-1 FOLDER"),
     ],
 )
 def test_a_build_for_others_is_to_be_exported_and_any_other_answers(

@@ -33,6 +33,7 @@ def engine_of(form: str, given: Settings) -> str:
     [
         ("gguf-q8_0", "`ollama create NAME -f Modelfile`"),
         ("gguf-bf16", "mill models export"),
+        ("tensorrt-engine", "`python build.py`"),
         ("compressed-tensors-int4", "INFERENCE_VLLM_COMMAND"),
     ],
 )

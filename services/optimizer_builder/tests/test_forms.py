@@ -20,6 +20,8 @@ from modelmill_registry.default_build import FORM
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama
 
+LARGER = {"onnx-fp32": 225, "gguf-bf16": 105, "tensorrt-onnx": 150, "tensorrt-engine": 150}
+"""Percent of their sources in bf16 that forms may have."""
 GENERAL = range(100_000, 100_000 + SAMPLES * SAMPLE_TOKENS)
 
 
@@ -120,7 +122,7 @@ def test_every_architecture_of_the_onnx_forms_is_one_that_the_builder_knows() ->
 
 def test_only_forms_without_rounding_may_be_larger_than_their_source_and_not_by_much() -> None:
     for name in FORMS:
-        allowed = {"onnx-fp32": 225, "gguf-bf16": 105}.get(name, 100)
+        allowed = LARGER.get(name, 100)
         refuse_larger(name, allowed - 1, 100)
         with pytest.raises(NotSmallerError, match="in bf16 100"):
             refuse_larger(name, allowed, 100)

@@ -160,7 +160,7 @@ def _dataset(job: Job, summary: Mapping[str, Any], _version_id: str) -> Facts:
     yield "next", f"mill train MODEL {dataset_id}; mill data report {dataset_id}"
 
 
-EXPORTED = ("gguf-", "compressed-tensors-")
+EXPORTED = ("gguf-", "compressed-tensors-", "tensorrt-")
 """How the names of forms begin that others run, all or most often."""
 
 

@@ -50,6 +50,10 @@ tokenizer = onnxruntime_genai.Tokenizer(model)
     "compressed-tensors": """\
 vllm serve "{folder}"
 """,
+    "tensorrt": """\
+cd "{folder}" && python build.py
+trtexec --loadEngine=model.engine
+""",
     "gguf": """\
 ollama create NAME -f "{folder}/Modelfile" && ollama run NAME
 llama-server -m "{folder}/model.gguf"

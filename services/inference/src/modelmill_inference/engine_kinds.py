@@ -36,7 +36,9 @@ def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[En
 
 EXPORTED = {
     "gguf-": "it is for Ollama and llama.cpp: `mill models export` writes it with a Modelfile, and"
-    " `ollama create NAME -f Modelfile` takes it"
+    " `ollama create NAME -f Modelfile` takes it",
+    "tensorrt-": "it is for TensorRT: `mill models export` writes it with its build plan, and"
+    " `python build.py` builds the engine where a GPU of NVIDIA and TensorRT are",
 }
 """How to run forms that no engine here runs, by how their names begin."""
 

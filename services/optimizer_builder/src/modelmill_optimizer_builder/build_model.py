@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,21 @@ class BuildModel:
     """Idempotent: another attempt of a job gives the same version id."""
 
     def __init__(
-        self, models: ModelCatalogue, datasets: DatasetCatalogue, store: ArtifactStore
+        self,
+        models: ModelCatalogue,
+        datasets: DatasetCatalogue,
+        store: ArtifactStore,
+        missing_for_engines: Callable[[], Sequence[str]],
     ) -> None:
+        """What it needs.
+
+        Args:
+            missing_for_engines: What this machine lacks to build engines of a GPU.
+        """
         self._models = models
         self._datasets = datasets
         self._store = store
+        self._missing_for_engines = missing_for_engines
 
     async def __call__(self, job: ActiveJob, spec: BuildSpec) -> ModelReady:
         """Build and store; returns the version to announce.
@@ -167,6 +177,7 @@ class BuildModel:
         )
 
     def _child_request(self, spec: BuildSpec, inputs: BuildInputs) -> dict[str, Any]:
+        refuse_machine(spec.target_form, self._missing_for_engines)
         source_folder = self._store.materialise(inputs.source.digest)
         is_adapter = inputs.source.form == ADAPTER
         base = self._store.materialise(inputs.base_digest) if is_adapter else source_folder
@@ -187,6 +198,22 @@ class BuildModel:
             "max_accuracy_loss": spec.max_accuracy_loss,
             "tuned": str(tuned) if comparable else None,
         }
+
+
+def refuse_machine(form: str, missing_for_engines: Callable[[], Sequence[str]]) -> None:
+    """Refuse, before any work, a form that cannot be built on this machine.
+
+    Raises:
+        JobFailed: MISSING_RUNTIME; names what is missing.
+    """
+    lacking = missing_for_engines() if form_named(form).needs_gpu else ()
+    if lacking:
+        raise JobFailed(
+            "MISSING_RUNTIME",
+            f"{form} is built where a GPU of NVIDIA and TensorRT are, and this machine has "
+            f"{' and '.join(lacking)}",
+            "Order tensorrt-onnx and run its build.py where they are, or run a worker there.",
+        )
 
 
 def refuse_architecture(form: str, base: Path) -> None:

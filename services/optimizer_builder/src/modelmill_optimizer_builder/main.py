@@ -25,6 +25,7 @@ from modelmill_optimizer_builder.entrypoints.grpc import OptimizerBuilderService
 from modelmill_optimizer_builder.entrypoints.jobs import BuildHandler
 from modelmill_optimizer_builder.order_default_build import OrderDefaultBuild
 from modelmill_optimizer_builder.settings import Settings
+from modelmill_optimizer_builder.tensorrt.build import missing_for_engines
 
 SERVICE = "optimizer-builder"
 CALLERS = ("gateway",)
@@ -47,7 +48,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildHandler(BuildModel(models, datasets, store_of(settings)))],
+            [BuildHandler(BuildModel(models, datasets, store_of(settings), missing_for_engines))],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,

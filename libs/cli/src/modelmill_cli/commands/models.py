@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from modelmill_client import Modelmill
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
+from modelmill_cli.commands.exports import Version, export, version_named
 from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import MODEL
@@ -108,10 +108,6 @@ COLUMNS: Columns = {
         model.get("parent_version_id") or model.get("version_id") or ""
     ),
 }
-
-Version = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A version, or how its id begins, or a name.")
-]
 
 
 @app.command("import")
@@ -266,7 +262,7 @@ def diff(context: typer.Context, first: Version, second: Version, as_json: AsJso
     from modelmill_cli.model_diff import difference
 
     with connect(context.obj) as client:
-        found = difference(client, *(_version(client, each) for each in (first, second)))
+        found = difference(client, *(version_named(client, each) for each in (first, second)))
     if as_json:
         print_json(found)
         return
@@ -285,7 +281,7 @@ def diff(context: typer.Context, first: Version, second: Version, as_json: AsJso
 def show(context: typer.Context, version: Version, as_json: AsJson = False) -> None:
     """Show a version or name: its lineage and its metrics."""
     with connect(context.obj) as client:
-        model = _version(client, version)
+        model = version_named(client, version)
     if as_json:
         print_json(model)
         return
@@ -312,7 +308,7 @@ def card(
 ) -> None:
     """Print a model card from the artifact on this machine."""
     with connect(context.obj) as client:
-        model = _version(client, version)
+        model = version_named(client, version)
     text = _card_of(context.obj, model["digest"])
     if as_json:
         print_json({"id": model["id"], "card": text})
@@ -325,47 +321,7 @@ def card(
         typer.echo(text)
 
 
-@app.command()
-def export(
-    context: typer.Context,
-    version: Version,
-    folder: Annotated[
-        Path | None, typer.Argument(help="Folder to make; none with --push alone.")
-    ] = None,
-    push: Annotated[
-        str,
-        typer.Option(help="Also upload it as a commit, private where it is new: hf://org/name."),
-    ] = "",
-    as_json: AsJson = False,
-) -> None:
-    """Export a version as a folder that transformers, PEFT, vLLM, OpenVINO GenAI or Ollama loads.
-
-    An adapter has its base beside it. Works on the machine that has the artifacts.
-    """
-    from modelmill_cli.model_export import export_version
-
-    if folder is None and not push:
-        raise InvalidInputError("say where to export to: a folder, or --push hf://org/name")
-    with connect(context.obj) as client:
-        model = _version(client, version)
-        base = model.get("base_version_id") if model["form"] == "adapter" else ""
-        base_digest = _version(client, base)["digest"] if base else ""
-    done = export_version(context.obj, model, folder, base_digest=base_digest, push=push)
-    said = f"{done['path']}  {done['form']}  {megabytes(done['bytes'])}"
-    words = f"{done['pushed_to']}  {done['form']}  {megabytes(done['bytes'])}" if push else said
-    print_done(done, words, as_json=as_json)
-    if folder is not None and not as_json:
-        from modelmill_cli.model_export import usage_of
-
-        typer.echo(usage_of(model["form"], folder), nl=False)
-
-
-def _version(client: Modelmill, name: str) -> dict[str, Any]:
-    """The version that an id or an alias stands for."""
-    model: Any = client.models.retrieve(MODEL.full_id(client, name))
-    if "version_id" in model:
-        model = client.models.retrieve(model["version_id"])
-    return dict(model)
+app.command()(export)
 
 
 def _card_of(state: StateFolder, digest: str) -> str:

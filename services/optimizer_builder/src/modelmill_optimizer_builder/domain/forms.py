@@ -18,6 +18,7 @@ from modelmill_optimizer_builder.domain.portable_models import (
     packed_groups_refusal,
     packed_weights_refusal,
 )
+from modelmill_optimizer_builder.domain.tensorrt_plan import tensorrt_refusal
 
 ADAPTER = "adapter"
 SAFETENSORS = "safetensors"
@@ -44,6 +45,8 @@ class Form:
     """Whether it reads training rows and general text."""
     keeps_lossy: bool = False
     """Whether a build that loses more than allowed is stored and marked, not refused."""
+    needs_gpu: bool = False
+    """Whether it is built where a GPU of NVIDIA and TensorRT are, and nowhere else."""
     refuses: Callable[[Mapping[str, Any]], str] = lambda _config: ""
     """Why a model of that config.json cannot have this form; empty if it can."""
 
@@ -160,6 +163,27 @@ _ALL = (
         weight_copies=4,
         keeps_lossy=True,
         refuses=gguf_refusal,
+    ),
+    Form(
+        name="tensorrt-onnx",
+        builder="tensorrt_forms:TensorRtOnnx",
+        size_share=1.0,
+        # Constants of the graph, and a head that is tied in torch.
+        most_share=1.5,
+        # Besides the export: the graph in float32, as a file and in ONNX Runtime.
+        weight_copies=8,
+        keeps_lossy=True,
+        refuses=tensorrt_refusal,
+    ),
+    Form(
+        name="tensorrt-engine",
+        builder="tensorrt_forms:TensorRtEngine",
+        size_share=2.0,
+        most_share=1.5,
+        weight_copies=8,
+        keeps_lossy=True,
+        needs_gpu=True,
+        refuses=tensorrt_refusal,
     ),
 )
 FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}

@@ -1,0 +1,1 @@
+"""Edge bundles: a build with what runs it alone."""

@@ -1,0 +1,1 @@
+"""What builds an engine of a `tensorrt-onnx` artifact, also where nothing of Modelmill is."""
