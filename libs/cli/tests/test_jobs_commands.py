@@ -446,6 +446,30 @@ def test_a_build_for_others_is_to_be_exported_and_any_other_answers(
     assert next_step in " ".join(said(capsys, "show", "ftjob-1").split())
 
 
+def test_a_search_says_its_verdict_and_every_candidate(gateway, capsys):
+    figure = {"value": 40.0, "low": 38.0, "high": 42.0}
+    point = {"figures": {"p95_ms": figure}, "loss": None, "contradictory": {}, "version_id": ""}
+    built = point | {"form": "openvino-int8", "version_id": "mv-1"}
+    built["loss"] = {"value": 0.01, "low": 0.0, "high": 0.02}
+    summary = {
+        "verdict": "not_met",
+        "reason": "the nearest is openvino-int8 with 40",
+        "chosen": "openvino-int8",
+        "objective": {"p95_ms": 30},
+        "points": [point | {"form": "source"}, built],
+        "untried": {"onnx-fp32": "no memory"},
+        "cost": {"before": 2.0, "after": 1.18, "change": -0.41},
+    }
+    gateway.job |= {"kind": "optimize", "status": "succeeded", "queue_position": None}
+    gateway.job["result"] = {"version_id": "mv-1", "summary": summary}
+
+    shown = " ".join(said(capsys, "show", "ftjob-1").split())
+    assert "verdict not met: the nearest is openvino-int8 with 40" in shown
+    assert "openvino-int8 p95_ms 40 (38 to 42), lost 1 (0 to 2) points, mv-1" in shown
+    assert "onnx-fp32 not measured: no memory" in shown
+    assert "2 before, 1.18 after, -41%" in shown
+
+
 def test_a_run_that_did_not_learn_has_no_other_words_for_it(gateway, capsys):
     gateway.job |= {"status": "succeeded", "queue_position": None}
     summary = {"learned": False, "advice": "It did not learn: [the score]. Try more rows."}

@@ -130,6 +130,40 @@ def test_options_and_further_fields_become_the_body(gateway: Gateway) -> None:
     ]
 
 
+def test_an_objective_its_load_and_its_budget_become_the_body(gateway: Gateway) -> None:
+    words = "optimize kinds --objective p95_ms=200.5 --load in_flight=8,output_tokens=32"
+
+    assert run_app([*words.split(), "--budget", "45m", "--no-wait"]) == 0
+    assert gateway.ordered == [
+        (
+            "/v1/optimizations",
+            {
+                "model": "kinds",
+                "objective": {"p95_ms": 200.5},
+                "load": {"in_flight": 8, "output_tokens": 32},
+                "budget_seconds": 2700,
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--objective p95_ms", "--objective p95_ms: write NAME=NUMBER, as in p95_ms=200"),
+        ("--objective p95_ms=fast", "write NAME=NUMBER"),
+        ("--objective size_mb=1 --load 8", "--load 8: write NAME=NUMBER"),
+        ("--objective size_mb=1 --budget soon", "--budget soon: write seconds, or 45s, 30m or 2h"),
+    ],
+)
+def test_an_objective_that_cannot_be_read_is_named_and_nothing_is_ordered(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
+    assert run_app(["optimize", "kinds", *words.split()]) == 2
+    assert said in capsys.readouterr().err
+    assert gateway.ordered == []
+
+
 def test_a_dataset_is_made_of_one_file_or_of_several(gateway: Gateway) -> None:
     for files in (["file-1"], ["file-1", "file-2"]):
         assert run_app(["data", "create", *files, "--layout", "alpaca", "--no-wait"]) == 0

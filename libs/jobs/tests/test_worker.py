@@ -3,7 +3,14 @@
 import asyncio
 
 from chain_job import chain
-from chain_worker import ChainHandler, InProcess, is_alive, result_of
+from chain_worker import (
+    ChainHandler,
+    FindsAndMakesMore,
+    InProcess,
+    MakesMore,
+    is_alive,
+    result_of,
+)
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
@@ -33,6 +40,29 @@ async def test_a_job_succeeds_is_announced_once_and_acknowledged(working, jobs, 
     assert state.checkpoint.step == 20
     assert await jobs.announced() == [state.result.version_id]
     assert not list((tmp_path / "work").iterdir())
+
+
+async def test_what_a_job_makes_besides_is_announced_before_what_was_asked_for(
+    working, jobs, store
+):
+    async with working(MakesMore(store)):
+        job = await jobs.submit()
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+
+    assert await jobs.announced() == ["mv-more", state.result.version_id]
+
+
+async def test_a_result_that_was_announced_before_the_job_is_not_announced_again(
+    working, jobs, store
+):
+    async with working(FindsAndMakesMore(store)):
+        job = await jobs.submit()
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+
+    assert state.result.version_id
+    assert await jobs.announced() == ["mv-more"]
 
 
 async def test_progress_comes_at_most_four_times_a_second_and_always_the_last(

@@ -156,6 +156,40 @@ async def test_a_build_that_cannot_be_made_is_refused_by_name(
     assert named in answer.json()["error"]["message"]
 
 
+async def test_a_search_for_an_objective_is_ordered_without_a_form(house: House):
+    client = house.http(tenant="seeker")
+    order = {"model": "kinds", "objective": {"p95_ms": 200}, "load": {"in_flight": 8}}
+
+    accepted = await client.post("/v1/optimizations", json=order | {"budget_seconds": 90})
+
+    assert accepted.status_code == 202
+    search = accepted.json()
+    assert (search["target_form"], search["objective"]) == (None, {"p95_ms": 200})
+    spec = house.optimizer_builder.specs[-1]
+    assert (spec.target_form, spec.objective.p95_ms) == ("", 200)
+    assert (spec.load.prompt_tokens, spec.load.in_flight, spec.budget_seconds) == (128, 8, 90)
+
+
+@pytest.mark.parametrize(
+    ("objective", "named"),
+    [
+        ({"p95": 200}, "objective.p95: unknown field. Did you mean 'p95_ms'?"),
+        ({"p95_ms": 0}, "objective.p95_ms"),
+        ({}, "exactly one of p95_ms"),
+        ({"p95_ms": 1, "size_mb": 1}, "exactly one of p95_ms"),
+    ],
+)
+async def test_an_objective_that_means_nothing_is_refused_by_name(
+    house: House, objective: dict[str, float], named: str
+):
+    order = {"model": "kinds", "objective": objective}
+
+    answer = await house.http().post("/v1/optimizations", json=order)
+
+    assert answer.status_code == 422
+    assert named in answer.json()["error"]["message"]
+
+
 async def test_a_deleted_file_is_gone(house: House):
     client = house.openai(tenant="deletes")
     file = await client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")

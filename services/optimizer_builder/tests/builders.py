@@ -81,7 +81,11 @@ class World:
     scratch: Path
 
     async def add_dataset(
-        self, dataset_id: str, rows: Sequence[object], training: Sequence[object] = ()
+        self,
+        dataset_id: str,
+        rows: Sequence[object],
+        training: Sequence[object] = (),
+        choices: Sequence[str] = CHOICES,
     ) -> DatasetReady:
         """A dataset with these test rows, and training rows if there are any."""
         folder = self.scratch / dataset_id
@@ -91,7 +95,7 @@ class World:
                 lines = "".join(json.dumps(row) + "\n" for row in its_rows)
                 (folder / f"{split}.jsonl").write_text(lines)
         manifest = self.store.commit(
-            folder, kind="dataset", form="chat-jsonl", attributes={"choices": list(CHOICES)}
+            folder, kind="dataset", form="chat-jsonl", attributes={"choices": list(choices)}
         )
         ready = DatasetReady(dataset_id=dataset_id, tenant=TENANT, digest=manifest.digest)
         await self.bus.publish(DATASET_READY, ready)

@@ -182,6 +182,47 @@ async def test_every_error_of_a_spec_is_reported_at_once(service: Service) -> No
     assert await service.requests() == []
 
 
+async def test_a_search_is_stored_with_all_that_it_will_do(service: Service) -> None:
+    await service.announce(size_bytes=500 * 10**6)
+
+    accepted = await service.order(target_form="", objective={"p95_ms": 200})
+
+    [stored] = await service.requests()
+    assert stored.job_id == accepted.job_id
+    assert MessageToDict(stored.spec) == {
+        "source_version_id": "mv-1",
+        "objective": {"p95_ms": 200},
+        "load": {"prompt_tokens": 128, "output_tokens": 64, "in_flight": 1},
+        "budget_seconds": 1800,
+        "max_accuracy_loss": 0.02,
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"objective": {}}, "Give one of p95_ms"),
+        ({"objective": {"size_mb": -1}}, "objective.size_mb must be above 0"),
+        ({"objective": {"size_mb": 40}}, "cannot be met by any form"),
+        ({"objective": {"cost_per_1k_requests": 1}}, "MACHINE_PRICE_PER_HOUR"),
+        ({"objective": {"p95_ms": 9}, "max_accuracy_loss": 0.1}, "without a dataset"),
+        ({"objective": {"p95_ms": 9}, "budget_seconds": 5}, "within 60 and 604800"),
+        ({"objective": {"p95_ms": 9}, "load": {"in_flight": 999}}, "load.in_flight"),
+        ({"objective": {"p95_ms": 9}, "target_form": "onnx-int8"}, "Give one of both"),
+        ({"budget_seconds": 90, "target_form": "onnx-int8"}, "belongs to an objective"),
+    ],
+)
+async def test_a_search_for_what_cannot_be_is_refused_with_a_remedy(
+    service: Service, spec: dict[str, Any], said: str
+) -> None:
+    await service.announce(size_bytes=500 * 10**6)
+
+    with pytest.raises(InvalidInputError, match=said):
+        await service.order(**({"target_form": ""} | spec))
+
+    assert await service.requests() == []
+
+
 @pytest.mark.parametrize("method", ["prefix", "prompt"])
 async def test_a_soft_prompt_source_is_refused_with_a_remedy(service: Service, method: str) -> None:
     await service.announce(form="adapter", job_id="ftjob-1", method=method)

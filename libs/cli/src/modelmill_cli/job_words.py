@@ -7,6 +7,7 @@ from typing import Any
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN, dataset_id_of
 from modelmill_client.errors import failure_of
 
+from modelmill_cli.search_words import search_facts
 from modelmill_cli.tables import megabytes
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
@@ -165,7 +166,14 @@ EXPORTED = ("gguf-", "compressed-tensors-", "tensorrt-")
 
 
 def _build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
-    yield "made", version_id
+    if "verdict" in summary:
+        yield from search_facts(summary, version_id)
+    else:
+        yield "made", version_id
+        yield from _one_build(job, summary, version_id)
+
+
+def _one_build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     spread = (("score", "accuracy"), ("lost by it", "accuracy_loss"))
     for words, name in spread:
         if name in summary:

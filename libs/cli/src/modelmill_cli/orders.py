@@ -1,6 +1,7 @@
 """Orders of jobs by commands: further fields of the body, and how a job is waited for."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ from modelmill_cli.job_words import Job, dataset_of, result_facts
 from modelmill_cli.output import print_done, print_table_of
 from modelmill_cli.short_ids import NOT_FOUND
 
+TIME = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(s|m|min|h)?")
 LISTED_SECONDS, LOOK_SECONDS = 10.0, 0.1
 """How long what was made is looked for, and between two looks."""
 Wait = Annotated[
@@ -67,6 +69,40 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def numbers_of(text: str, option: str, example: str) -> dict[str, float]:
+    """Numbers by name, as in `a=1,b=2`; nothing of an empty text.
+
+    Raises:
+        InvalidInputError: it is written otherwise.
+    """
+    found = {}
+    for part in filter(None, text.split(",")):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        try:
+            number = json.loads(value)
+        except ValueError:
+            number = None
+        if not (name and equals) or isinstance(number, bool) or not isinstance(number, int | float):
+            raise InvalidInputError(f"{option} {part[:80]}: write NAME=NUMBER, as in {example}")
+        found[name] = number
+    return found
+
+
+UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def seconds_of(text: str) -> int:
+    """A time such as 90, 45s, 30m or 2h, in seconds.
+
+    Raises:
+        InvalidInputError: it is written otherwise.
+    """
+    written = TIME.fullmatch(text.strip())
+    if written is None:
+        raise InvalidInputError(f"--budget {text[:80]}: write seconds, or 45s, 30m or 2h")
+    return int(float(written[1]) * UNIT_SECONDS[written[2] or ""])
 
 
 def follow_order(

@@ -618,6 +618,25 @@ class LimitsBody(TypedDict):
     """
 
 
+class LoadBody(TypedDict):
+    """
+    Requests under which candidates are measured: all begun together, again and again.
+    """
+
+    prompt_tokens: NotRequired[int]
+    """
+    Tokens of each prompt.
+    """
+    output_tokens: NotRequired[int]
+    """
+    Tokens of each answer.
+    """
+    in_flight: NotRequired[int]
+    """
+    Requests at a time.
+    """
+
+
 class Loading(TypedDict):
     """
     Progress of an engine that loads a version.
@@ -738,9 +757,42 @@ class ModerationResult(TypedDict):
     unanswered: list[str]
 
 
+class ObjectiveBody(TypedDict):
+    """
+    What a model shall reach under the load: one figure, above 0.
+    """
+
+    p95_ms: NotRequired[float | None]
+    """
+    Milliseconds of a whole answer, for 95 of 100 requests, at most.
+    """
+    first_token_ms: NotRequired[float | None]
+    """
+    Milliseconds to the first token, the median, at most.
+    """
+    tokens_per_s: NotRequired[float | None]
+    """
+    Answer tokens per second of all requests together, at least.
+    """
+    size_mb: NotRequired[float | None]
+    """
+    Megabytes (10^6 bytes) of the model's files at most.
+    """
+    memory_mb: NotRequired[float | None]
+    """
+    Megabytes of memory of the engine's process at most.
+    """
+    cost_per_1k_requests: NotRequired[float | None]
+    """
+    Price of a thousand requests at most, by the machine's price per hour.
+    """
+
+
 class Optimization(TypedDict):
     """
-    A build of a smaller, faster form; `version_id` is set when it has succeeded.
+    A build of a smaller, faster form, or a search for one; `version_id` is set when it has
+    succeeded. That of a search is the chosen one, which may be the source itself: its verdict is in
+    the summary of `result`.
     """
 
     id: str
@@ -768,13 +820,14 @@ class Optimization(TypedDict):
     checkpoint_step: int | None
     spec: dict[str, Any]
     source_version_id: str
-    target_form: str
+    target_form: str | None
+    objective: dict[str, float] | None
     version_id: str | None
 
 
 class OptimizationBody(TypedDict):
     """
-    Request body of POST /v1/optimizations.
+    Request body of POST /v1/optimizations: a form to build, or an objective to search for.
     """
 
     priority: NotRequired[Literal["low", "normal", "high"]]
@@ -788,6 +841,18 @@ class OptimizationBody(TypedDict):
     target_form: NotRequired[str]
     """
     Form to build, such as openvino-int8 or gguf-q8_0; an unknown one is refused with a list.
+    """
+    objective: NotRequired[ObjectiveBody | None]
+    """
+    In place of a form: forms are built and measured until one reaches it.
+    """
+    load: NotRequired[LoadBody | None]
+    """
+    Under which load an objective holds; without it the defaults.
+    """
+    budget_seconds: NotRequired[int | None]
+    """
+    Seconds that the search for an objective may take; the default is 1800.
     """
     dataset_id: NotRequired[str]
     """

@@ -32,7 +32,7 @@ from modelmill_jobs.active import (
     ActiveJob,
     AttemptTimeouts,
 )
-from modelmill_jobs.announcements import announce, announcement_of
+from modelmill_jobs.announcements import announce, announcements_of
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.control_signals import StopOrder
 from modelmill_jobs.errors import ChildDied, Fenced, JobFailed, Preempted, job_error, retry_delay
@@ -145,7 +145,7 @@ class Attempt:
     async def _work(self, handler: Handler) -> str:
         try:
             result = await self._supervise(handler)
-            announcement_of(result)
+            announcements_of(result)
         except Fenced:
             raise
         except Preempted:

@@ -13,10 +13,12 @@ from typing import Any
 from chain_job import chain
 from google.protobuf.struct_pb2 import Struct
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import derived_id
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_jobs.active import ActiveJob
+from modelmill_jobs.announcements import further_version
 from modelmill_jobs.children import OnQuestion
 from modelmill_jobs.worker import Worker
 from modelmill_service_kit.errors import DomainError, UnavailableError
@@ -112,6 +114,25 @@ def result_of(job: ActiveJob, result: dict[str, Any]) -> JobResult:
         announcement=announcement,
         summary=summary,
     )
+
+
+class MakesMore(ChainHandler):
+    """Makes a second version beside the one that was asked for."""
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        result = await super().__call__(job)
+        body = ModelReady(version_id="mv-more", tenant=job.tenant, job_id=job.job_id)
+        result.further.append(further_version("mv-more", body))
+        return result
+
+
+class FindsAndMakesMore(MakesMore):
+    """What was asked for was there before; only the second version is new."""
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        result = await super().__call__(job)
+        result.ClearField("announcement")
+        return result
 
 
 def is_alive(pid: int) -> bool:

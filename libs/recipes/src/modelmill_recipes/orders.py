@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from modelmill_client import Modelmill
 
@@ -71,8 +71,16 @@ def build_orders(recipe: Recipe, version_id: str, dataset_id: str) -> Iterator[O
     """Of the builds that are asked for."""
     own = {"model": version_id, "dataset_id": dataset_id}
     for given in recipe.optimizations:
-        step = f"build {given.get('target_form', '')}".rstrip()
-        yield Order(step, "/v1/optimizations", {**given, **own}, "optimizations")
+        body = {**given, **own}
+        yield Order(_build_step(given), "/v1/optimizations", body, "optimizations")
+
+
+def _build_step(given: Mapping[str, Any]) -> str:
+    """Name of the step of one of `optimizations`."""
+    if objective := given.get("objective"):
+        words = " ".join(f"{name}={value:g}" for name, value in objective.items())
+        return f"optimize {words}"
+    return f"build {given.get('target_form', '')}".rstrip()
 
 
 def evaluation_order(

@@ -79,7 +79,7 @@ SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
     "optimizations": (
         "OptimizationBody",
         frozenset({"model", "dataset_id", "priority"}),
-        "Builds: what `POST /v1/optimizations` takes.",
+        "Builds, and searches for an objective: what `POST /v1/optimizations` takes.",
     ),
     "policy": (
         "PolicyBody",

@@ -78,6 +78,7 @@ def model_card(facts: CardFacts) -> str:
         _training(facts),
         _speed(facts),
         _loss(facts),
+        _search(facts),
         _method(facts),
         _evaluation(facts),
         _parity(facts),
@@ -161,7 +162,7 @@ def _training(facts: CardFacts) -> str:
         for name, value in facts.figures.items()
         if isinstance(value, int | float)
         and not isinstance(value, bool)
-        and not name.startswith(("parity_", "accuracy"))
+        and not name.startswith(("parity_", "accuracy", "load_"))
     }
     title = "Training" if choices else "Measurements"
     pictures = [f"![{name}]({name})" for name in facts.pictures]
@@ -200,6 +201,26 @@ def _loss(facts: CardFacts) -> str:
         "Loses more than allowed",
         f"Measured: {'; '.join(over)}. No name is served by this build, and no alias may name it; "
         "it answers who asks for its version id.",
+    )
+
+
+def _search(facts: CardFacts) -> str:
+    """What the search found that made a build, where one did."""
+    report = facts.attributes.get("optimization")
+    if not report:
+        return ""
+    wanted = ", ".join(f"{name} {value:g}" for name, value in report["objective"].items())
+    load = ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in report["load"].items())
+    found = [
+        (name.removeprefix("load_"), _number(value), _number(facts.figures[f"{name}_source"]))
+        for name, value in facts.figures.items()
+        if f"{name}_source" in facts.figures and name.startswith("load_")
+    ]
+    return _section(
+        "Search",
+        f"One of the builds of a search for {wanted}: {report['verdict'].replace('_', ' ')}. "
+        f"Measured under {load}. `optimization.md` has every candidate, with intervals.",
+        _table(("measured", "this build", "its source"), found),
     )
 
 

@@ -62,6 +62,15 @@ class BuildInputs:
         return list(self.dataset_manifest.attributes.get("choices", ()))
 
 
+@dataclass(frozen=True)
+class Made:
+    """What the child says of a build that it wrote."""
+
+    figures: Mapping[str, float]
+    parity: Mapping[str, Any]
+    method: Mapping[str, Any]
+
+
 class BuildModel:
     """Idempotent: another attempt of a job gives the same version id."""
 
@@ -88,24 +97,60 @@ class BuildModel:
         Raises:
             JobFailed: The source or dataset was deleted, or the child rejected the build.
         """
-        inputs = await self._load_inputs(job.tenant, spec)
+        inputs = await self.load_inputs(job.tenant, spec)
         target = job.folder / "build"
+        made = await self.make(job, spec, inputs, target)
+        return await self.store_build(job, spec, inputs, target, made)
+
+    async def make(
+        self,
+        job: ActiveJob,
+        spec: BuildSpec,
+        inputs: BuildInputs,
+        target: Path,
+        *,
+        is_candidate: bool = False,
+    ) -> Made:
+        """Have the child write the build to `target`.
+
+        Args:
+            is_candidate: Of a search: kept and marked where it loses too much.
+
+        Raises:
+            JobFailed: The child rejected the build.
+        """
         request = await asyncio.to_thread(self._child_request, spec, inputs)
+        request |= {"target": str(target), "is_candidate": is_candidate}
         sources = (request["base"], request["adapter"], request["dataset"])
         with in_use(*(Path(source) for source in sources if source)):
-            made = await job.run_child(
-                CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
-            )
-        figures = dict(made["figures"])
+            made = await job.run_child(CHILD, request, env=CHILD_ENVIRONMENT)
+        return Made(made["figures"], made["parity"], made["method"])
+
+    async def store_build(
+        self,
+        job: ActiveJob,
+        spec: BuildSpec,
+        inputs: BuildInputs,
+        target: Path,
+        made: Made,
+        further: Mapping[str, Any] | None = None,
+    ) -> ModelReady:
+        """Store what the child wrote; returns the version to announce.
+
+        Args:
+            further: More attributes of its manifest.
+        """
+        figures = dict(made.figures)
         context_tokens = int(figures.pop("context_tokens"))
         attributes = {
             "context_tokens": context_tokens,
             "measurements": figures,
-            "method": {"form": spec.target_form, **made["method"]},
-            "parity": made["parity"],
+            "method": {"form": spec.target_form, **made.method},
+            "parity": made.parity,
+            **(further or {}),
         }
         manifest = await asyncio.to_thread(
-            self._commit, target, spec.target_form, inputs, attributes, request["base"]
+            self._commit, target, spec.target_form, inputs, attributes
         )
         return _announcement(job, spec, inputs.source, manifest, context_tokens, figures)
 
@@ -115,16 +160,16 @@ class BuildModel:
         form: str,
         inputs: BuildInputs,
         attributes: Mapping[str, Any],
-        base: str,
     ) -> Manifest:
         """Add the model card to the child's output, and store it."""
         dataset, source = inputs.dataset, inputs.source
+        base = self._store.materialise(inputs.base_digest)
         origin = origin_of(self._store, source.digest)
         facts = CardFacts(
             name=source.name,
             form=form,
             base_name=inputs.base_name,
-            licence=licence_of(Path(base)) or origin.get("licence", ""),
+            licence=licence_of(base) or origin.get("licence", ""),
             origin=origin,
             made_from=inputs.made_from,
             attributes=attributes,
@@ -142,7 +187,12 @@ class BuildModel:
             attributes=attributes,
         )
 
-    async def _load_inputs(self, tenant: str, spec: BuildSpec) -> BuildInputs:
+    async def load_inputs(self, tenant: str, spec: BuildSpec) -> BuildInputs:
+        """What a spec names.
+
+        Raises:
+            JobFailed: SOURCE_GONE; the source or dataset was deleted.
+        """
         try:
             source = await self._version(tenant, spec.source_version_id)
             dataset = await self._dataset(tenant, spec)

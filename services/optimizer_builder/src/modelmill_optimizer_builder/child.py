@@ -104,6 +104,7 @@ def _order(port: ChildPort) -> BuildOrder:
         tuned=_path(request["tuned"]),
         scratch=port.folder / "scratch",
         target=Path(request["target"]),
+        is_candidate=request["is_candidate"],
     )
 
 

@@ -17,12 +17,33 @@ from modelmill_optimizer_builder.domain.build_plan import (
     spec_errors,
 )
 from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
+from modelmill_optimizer_builder.search_spec import (
+    fill_defaults,
+    is_search,
+    least_size_error,
+    search_errors,
+)
+
+SEARCH_NEEDS = "openvino-int8"
+"""Form whose needs a search claims; forms that need more than its worker has are left out."""
 
 
 class CreateBuild:
-    """Validates the whole spec and reports every error at once."""
+    """Validates the whole spec and reports every error at once.
 
-    def __init__(self, models: ModelCatalogue, datasets: DatasetCatalogue, queue: JobQueue) -> None:
+    Args:
+        has_price: Whether the service knows what its machine costs.
+    """
+
+    def __init__(
+        self,
+        models: ModelCatalogue,
+        datasets: DatasetCatalogue,
+        queue: JobQueue,
+        *,
+        has_price: bool = False,
+    ) -> None:
+        self._has_price = has_price
         self._models = models
         self._datasets = datasets
         self._queue = queue
@@ -45,6 +66,9 @@ class CreateBuild:
             UnavailableError: The bus does not answer; nothing was accepted.
         """
         source = await self._checked_source(tenant, spec)
+        weights_bytes = await self._weights_bytes(tenant, source)
+        if is_search(spec) and (errors := least_size_error(spec, weights_bytes)):
+            raise InvalidInputError(errors)
         return await self._queue.submit(
             kind=OPTIMIZE,
             prefix=prefix_of(OPTIMIZE),
@@ -53,7 +77,7 @@ class CreateBuild:
             idempotency_key=idempotency_key,
             spec=with_defaults(spec),
             priority=priority,
-            needs=form_named(spec.target_form).needs(await self._weights_bytes(tenant, source)),
+            needs=form_named(spec.target_form or SEARCH_NEEDS).needs(weights_bytes),
         )
 
     async def _weights_bytes(self, tenant: str, source: ModelReady) -> int:
@@ -73,9 +97,10 @@ class CreateBuild:
         source = ModelReady()
         errors = spec_errors(
             source_version_id=spec.source_version_id,
-            target_form=spec.target_form,
+            target_form=None if is_search(spec) else spec.target_form,
             max_accuracy_loss=spec.max_accuracy_loss,
         )
+        errors += search_errors(spec, has_price=self._has_price)
         missing: list[str] = []
         if spec.source_version_id:
             try:
@@ -108,4 +133,6 @@ def with_defaults(spec: BuildSpec) -> BuildSpec:
     full = BuildSpec()
     full.CopyFrom(spec)
     full.max_accuracy_loss = spec.max_accuracy_loss or DEFAULT_MAX_ACCURACY_LOSS
+    if is_search(spec):
+        fill_defaults(full)
     return full

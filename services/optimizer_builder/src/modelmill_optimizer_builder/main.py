@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
@@ -18,12 +19,16 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import announce_ready, run_service
 
+from modelmill_optimizer_builder.adapters.job_workshop import JobWorkshop
+from modelmill_optimizer_builder.adapters.weight_headers import count_weights
 from modelmill_optimizer_builder.build_model import BuildModel
 from modelmill_optimizer_builder.create_build import CreateBuild
 from modelmill_optimizer_builder.entrypoints.bus import follow_models
 from modelmill_optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
 from modelmill_optimizer_builder.entrypoints.jobs import BuildHandler
+from modelmill_optimizer_builder.optimize_model import OptimizeModel
 from modelmill_optimizer_builder.order_default_build import OrderDefaultBuild
+from modelmill_optimizer_builder.read_earlier import ReadEarlier
 from modelmill_optimizer_builder.settings import Settings
 from modelmill_optimizer_builder.tensorrt.build import missing_for_engines
 
@@ -43,12 +48,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            servicer = OptimizerBuilderServicer(CreateBuild(models, datasets, queue))
+            has_price = settings.machine_price_per_hour is not None
+            create_build = CreateBuild(models, datasets, queue, has_price=has_price)
+            servicer = OptimizerBuilderServicer(create_build)
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildHandler(BuildModel(models, datasets, store_of(settings), missing_for_engines))],
+            [_handler(settings, models, datasets)],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,
@@ -69,6 +76,23 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+def _handler(
+    settings: Settings, models: ModelCatalogue, datasets: DatasetCatalogue
+) -> BuildHandler:
+    store = store_of(settings)
+    build_model = BuildModel(models, datasets, store, missing_for_engines)
+    optimize_model = OptimizeModel(
+        build_model,
+        ReadEarlier(models, store),
+        store,
+        new_workshop=partial(JobWorkshop, build_model),
+        count_weights=count_weights,
+        machine=settings.worker_size,
+        price_per_hour=settings.machine_price_per_hour,
+    )
+    return BuildHandler(build_model, optimize_model)
 
 
 def main() -> None:

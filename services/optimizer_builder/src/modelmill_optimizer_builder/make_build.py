@@ -82,6 +82,13 @@ class BuildOrder:
     scratch: Path
     target: Path
     """Output folder, which becomes the artifact."""
+    is_candidate: bool = False
+    """Whether a search decides what becomes of it: then it is kept whatever it loses."""
+
+    @property
+    def keeps_lossy(self) -> bool:
+        """Whether a build that loses more than allowed is marked, not refused."""
+        return self.is_candidate or form_named(self.form).keeps_lossy
 
 
 class BuildPair(Protocol):
@@ -180,7 +187,7 @@ class MakeBuild:
             "context_tokens": float(pair.context_tokens),
             **pair.parity_figures,
         }
-        if form_named(order.form).keeps_lossy:
+        if order.keeps_lossy:
             figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
         record, quality = self._score(order, pair, questions)
         figures |= quality
@@ -204,7 +211,7 @@ class MakeBuild:
         reference = self._answers(pair, "reference", questions, already=0)
         built = self._answers(pair, "built", questions, already=len(questions))
         quality = compare(reference, built)
-        if not form_named(order.form).keeps_lossy:
+        if not order.keeps_lossy:
             refuse_loss(quality, order.max_accuracy_loss, order.form)
         figures = {"test_rows": float(len(questions))}
         figures |= interval_figures("accuracy", quality.built)

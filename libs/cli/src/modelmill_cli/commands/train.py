@@ -5,12 +5,20 @@ from typing import Annotated, Any, Literal
 import typer
 
 from modelmill_cli.gateway import connect
-from modelmill_cli.orders import Fields, Priority, Wait, body_of, follow_order
+from modelmill_cli.orders import (
+    Fields,
+    Priority,
+    Wait,
+    body_of,
+    follow_order,
+    numbers_of,
+    seconds_of,
+)
 from modelmill_cli.output import AsJson
 from modelmill_cli.short_ids import DATASET, FILE, MODEL
 
 Method = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
-Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
+TrainingObjective = Literal["answers", "text", "dpo", "kto", "distillation"]
 
 
 def train(
@@ -21,7 +29,7 @@ def train(
     ],
     name: Annotated[str, typer.Option(help="Name of the trained model.")] = "",
     method: Annotated[Method | None, typer.Option(help="Which weights change.")] = None,
-    objective: Annotated[Objective | None, typer.Option(help="What is learned.")] = None,
+    objective: Annotated[TrainingObjective | None, typer.Option(help="What is learned.")] = None,
     teacher: Annotated[str, typer.Option(help="Teacher model, for distillation.")] = "",
     epochs: Annotated[float | None, typer.Option(help="Passes over the rows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
@@ -62,12 +70,31 @@ def optimize(
             " gguf-q8_0 or compressed-tensors-int4. An unknown one is refused with all of them."
         ),
     ] = "",
+    objective: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="In place of a form: p95_ms, first_token_ms, tokens_per_s, size_mb, memory_mb or"
+            " cost_per_1k_requests, as in p95_ms=200. Forms are tried until one reaches it.",
+        ),
+    ] = "",
+    load: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME=N,...",
+            help="Under which load it holds: prompt_tokens (128), output_tokens (64), in_flight"
+            " (1), as in in_flight=8,output_tokens=128.",
+        ),
+    ] = "",
+    budget: Annotated[
+        str, typer.Option(help="Time for the search, as in 45m; 30 minutes by default.")
+    ] = "",
     dataset: Annotated[
         str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
     ] = "",
     max_accuracy_loss: Annotated[
         float | None,
-        typer.Option(help="Largest loss of accuracy; more fails, or marks int4."),
+        typer.Option(help="Largest loss of accuracy; more fails, marks int4, meets no objective."),
     ] = None,
     max_rows: Annotated[int | None, typer.Option(help="Maximum test rows to score.")] = None,
     priority: Priority = None,
@@ -75,11 +102,14 @@ def optimize(
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
-    """Build a smaller, faster form of a model, and score it beside its source."""
+    """Build a smaller, faster form of a model and score it, or search for one by an objective."""
     with connect(context.obj) as client:
         given = {
             "model": MODEL.full_id(client, model),
             "target_form": form,
+            "objective": numbers_of(objective, "--objective", "p95_ms=200"),
+            "load": numbers_of(load, "--load", "in_flight=8"),
+            "budget_seconds": seconds_of(budget) if budget else None,
             "dataset_id": dataset and DATASET.full_id(client, dataset),
             "max_accuracy_loss": max_accuracy_loss,
             "max_rows": max_rows,

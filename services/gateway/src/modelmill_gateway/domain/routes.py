@@ -190,7 +190,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("POST", "/resume", "resume_fine_tuning", _RESUME),
     ),
     (JOBS, "/v1/optimizations", NO_MODELS): (
-        ("POST", "", "create_optimization", "Create a build of a smaller, faster form.", ONE_MODEL),
+        ("POST", "", "create_optimization", "Create a build, or search for one.", ONE_MODEL),
         ("GET", "", "list_optimizations", "List builds."),
         ("GET", "/{job_id}", "get_optimization", "Get a build."),
         ("POST", "/{job_id}/cancel", "cancel_optimization", _CANCEL, STEERED),

@@ -205,14 +205,17 @@ class ResolveSpecs:
         return wanted
 
     async def build(self, spec: BuildSpec, caller: Caller) -> BuildSpec:
-        """A build stands for what it was made from. An empty form is openvino-int8."""
+        """A build stands for what it was made from. Without an objective, an empty form is
+        openvino-int8.
+        """
         if not spec.source_version_id:
             raise InvalidInputError("source_version_id: must be given")
         wanted = BuildSpec()
         wanted.CopyFrom(spec)
         source = await self._find_model.buildable(caller.tenant, spec.source_version_id)
         wanted.source_version_id = source.version_id
-        wanted.target_form = spec.target_form or DEFAULT_FORM
+        if not spec.HasField("objective"):
+            wanted.target_form = spec.target_form or DEFAULT_FORM
         return wanted
 
     async def _asked(self, model: str, caller: Caller) -> str:

@@ -21,12 +21,19 @@ class SourceVersion:
     """Training method that changes no weights, such as prefix; else empty."""
 
 
-def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: float) -> list[str]:
-    """Errors of a spec that need no lookup."""
+def spec_errors(
+    *, source_version_id: str, target_form: str | None, max_accuracy_loss: float
+) -> list[str]:
+    """Errors of a spec that need no lookup.
+
+    Args:
+        target_form: None for a search, which names none.
+    """
     errors = []
     if not source_version_id:
         errors.append("source_version_id is missing")
-    errors += form_errors(target_form)
+    if target_form is not None:
+        errors += form_errors(target_form)
     if not isfinite(max_accuracy_loss) or not 0 <= max_accuracy_loss <= 1:
         errors.append(f"max_accuracy_loss must be within 0 and 1, got {max_accuracy_loss:g}")
     return errors

@@ -551,7 +551,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateOptimization(self, request, context):
-        """Accepts a build of a smaller, faster form. Fails as CreateDataset does.
+        """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

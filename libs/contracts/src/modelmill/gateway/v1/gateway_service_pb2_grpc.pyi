@@ -176,7 +176,7 @@ class GatewayServiceStub:
     CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
     CreateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]
-    """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
     CreateEvaluation: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]
     """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
 
@@ -405,7 +405,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
     CreateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]  # type: ignore[assignment]
-    """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
     CreateEvaluation: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]  # type: ignore[assignment]
     """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
 
@@ -817,7 +817,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.CreateOptimizationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.CreateOptimizationResponse, _abc.Awaitable[_gateway_service_pb2.CreateOptimizationResponse]]:
-        """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+        """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
 
     @_abc_1.abstractmethod
     def CreateEvaluation(

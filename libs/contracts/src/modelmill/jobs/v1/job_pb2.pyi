@@ -442,6 +442,7 @@ class JobResult(_message.Message):
     ANNOUNCE_SUBJECT_FIELD_NUMBER: _builtins.int
     ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    FURTHER_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """Manifest digest of the artifact."""
     version_id: _builtins.str
@@ -450,11 +451,17 @@ class JobResult(_message.Message):
     """Subject of the announcement: model.ready or dataset.ready; empty when the kind announces nothing."""
     @_builtins.property
     def announcement(self) -> _struct_pb2.Struct:
-        """Body of the announcement as JSON, stored so that any later worker can publish it again."""
+        """Body of the announcement as JSON, stored so that any later worker can publish it again. Empty where `version_id` was
+        announced before the job.
+        """
 
     @_builtins.property
     def summary(self) -> _struct_pb2.Struct:
         """Figures of the job for people: counts, losses, scores."""
+
+    @_builtins.property
+    def further(self) -> _containers.RepeatedCompositeFieldContainer[Global___FurtherVersion]:
+        """What the job made besides, announced on the same subject before `announcement`."""
 
     def __init__(
         self,
@@ -464,14 +471,43 @@ class JobResult(_message.Message):
         announce_subject: _builtins.str = ...,
         announcement: _struct_pb2.Struct | None = ...,
         summary: _struct_pb2.Struct | None = ...,
+        further: _abc.Iterable[Global___FurtherVersion] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announce_subject", b"announce_subject", "announcement", b"announcement", "digest", b"digest", "summary", b"summary", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announce_subject", b"announce_subject", "announcement", b"announcement", "digest", b"digest", "further", b"further", "summary", b"summary", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___JobResult: _TypeAlias = JobResult  # noqa: Y015
+
+@_typing.final
+class FurtherVersion(_message.Message):
+    """A version that a job made besides the one that it was asked for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_ID_FIELD_NUMBER: _builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
+    version_id: _builtins.str
+    """Its id, also the announcement's Nats-Msg-Id."""
+    @_builtins.property
+    def announcement(self) -> _struct_pb2.Struct:
+        """Body of the announcement as JSON."""
+
+    def __init__(
+        self,
+        *,
+        version_id: _builtins.str = ...,
+        announcement: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "version_id", b"version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FurtherVersion: _TypeAlias = FurtherVersion  # noqa: Y015
 
 @_typing.final
 class JobError(_message.Message):

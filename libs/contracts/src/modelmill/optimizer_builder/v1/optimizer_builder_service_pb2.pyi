@@ -85,7 +85,7 @@ Global___CreateBuildResponse: _TypeAlias = CreateBuildResponse  # noqa: Y015
 
 @_typing.final
 class BuildSpec(_message.Message):
-    """A build. Also the spec of a job of kind "optimize"."""
+    """A build, or a search for the build that meets an objective. Also the spec of a job of kind "optimize"."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,20 +94,38 @@ class BuildSpec(_message.Message):
     DATASET_ID_FIELD_NUMBER: _builtins.int
     MAX_ACCURACY_LOSS_FIELD_NUMBER: _builtins.int
     MAX_ROWS_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    BUDGET_SECONDS_FIELD_NUMBER: _builtins.int
     source_version_id: _builtins.str
     """Version to build from: of form "adapter" or "safetensors"."""
     target_form: _builtins.str
-    """Form to make, such as "openvino-int8" or "gguf-q8_0"; an unknown one is refused with all."""
+    """Form to make, such as "openvino-int8" or "gguf-q8_0"; an unknown one is refused with all.
+    Empty where an objective is given: then the forms that a service here runs are tried.
+    """
     dataset_id: _builtins.str
     """Dataset whose test split scores it before and after, and whose train split calibrates int4
     weights; empty means no scoring, and calibration by general text.
     """
     max_accuracy_loss: _builtins.float
     """Largest accepted loss of correct answers, as a share of all; 0 means the default, 0.02.
-    An openvino-int8 build that loses more is refused, others are stored and marked.
+    An openvino-int8 build that loses more is refused, others are stored and marked; a search
+    stores and marks every one. With an objective it needs a dataset.
     """
     max_rows: _builtins.int
     """Test rows to score at most; 0 means all."""
+    budget_seconds: _builtins.int
+    """Seconds that a search may take; 0 means the default, 1800. What is being measured then is
+    finished.
+    """
+    @_builtins.property
+    def objective(self) -> Global___Objective:
+        """What to reach, in place of a form."""
+
+    @_builtins.property
+    def load(self) -> Global___Load:
+        """The load under which candidates of a search are measured."""
+
     def __init__(
         self,
         *,
@@ -116,11 +134,88 @@ class BuildSpec(_message.Message):
         dataset_id: _builtins.str = ...,
         max_accuracy_loss: _builtins.float = ...,
         max_rows: _builtins.int = ...,
+        objective: Global___Objective | None = ...,
+        load: Global___Load | None = ...,
+        budget_seconds: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "objective", b"objective"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "dataset_id", b"dataset_id", "load", b"load", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "objective", b"objective", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BuildSpec: _TypeAlias = BuildSpec  # noqa: Y015
+
+@_typing.final
+class Objective(_message.Message):
+    """A figure that a model shall reach under the load; above 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P95_MS_FIELD_NUMBER: _builtins.int
+    FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_S_FIELD_NUMBER: _builtins.int
+    SIZE_MB_FIELD_NUMBER: _builtins.int
+    MEMORY_MB_FIELD_NUMBER: _builtins.int
+    COST_PER_1K_REQUESTS_FIELD_NUMBER: _builtins.int
+    p95_ms: _builtins.float
+    """Milliseconds of a whole answer that 95 of 100 requests take at most."""
+    first_token_ms: _builtins.float
+    """Milliseconds to the first token, the median of the requests, at most."""
+    tokens_per_s: _builtins.float
+    """Answer tokens per second of all requests together, at least."""
+    size_mb: _builtins.float
+    """Megabytes (10^6 bytes) of the model's files, at most."""
+    memory_mb: _builtins.float
+    """Megabytes of memory that the engine's process holds under the load, at most."""
+    cost_per_1k_requests: _builtins.float
+    """Price of a thousand requests at most, by the price per hour that the service is told."""
+    def __init__(
+        self,
+        *,
+        p95_ms: _builtins.float = ...,
+        first_token_ms: _builtins.float = ...,
+        tokens_per_s: _builtins.float = ...,
+        size_mb: _builtins.float = ...,
+        memory_mb: _builtins.float = ...,
+        cost_per_1k_requests: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost_per_1k_requests", b"cost_per_1k_requests", "first_token_ms", b"first_token_ms", "measure", b"measure", "memory_mb", b"memory_mb", "p95_ms", b"p95_ms", "size_mb", b"size_mb", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost_per_1k_requests", b"cost_per_1k_requests", "first_token_ms", b"first_token_ms", "measure", b"measure", "memory_mb", b"memory_mb", "p95_ms", b"p95_ms", "size_mb", b"size_mb", "tokens_per_s", b"tokens_per_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_measure: _TypeAlias = _typing.Literal["p95_ms", "first_token_ms", "tokens_per_s", "size_mb", "memory_mb", "cost_per_1k_requests"]  # noqa: Y015
+    _WhichOneofArgType_measure: _TypeAlias = _typing.Literal["measure", b"measure"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_measure) -> _WhichOneofReturnType_measure | None: ...
+
+Global___Objective: _TypeAlias = Objective  # noqa: Y015
+
+@_typing.final
+class Load(_message.Message):
+    """Requests under which a model is measured: all begun together, again and again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    prompt_tokens: _builtins.int
+    """Tokens of each prompt; 0 means the default, 128."""
+    output_tokens: _builtins.int
+    """Tokens of each answer; 0 means the default, 64."""
+    in_flight: _builtins.int
+    """Requests at a time; 0 means the default, 1."""
+    def __init__(
+        self,
+        *,
+        prompt_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        in_flight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_flight", b"in_flight", "output_tokens", b"output_tokens", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Load: _TypeAlias = Load  # noqa: Y015

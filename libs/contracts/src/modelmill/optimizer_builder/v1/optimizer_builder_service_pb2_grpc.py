@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OptimizerBuilderServiceStub:
-    """Accepts builds.
+    """Accepts builds, and searches for them.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class OptimizerBuilderServiceStub:
 
 
 class OptimizerBuilderServiceServicer:
-    """Accepts builds.
+    """Accepts builds, and searches for them.
     """
 
     def CreateBuild(self, request, context):
-        """Accepts a build of a model version.
+        """Accepts a build of a model version, or a search among its forms for one that meets an objective.
 
         NOT_FOUND: the version or the dataset is unknown.
         INVALID_ARGUMENT: the spec is wrong; every error is listed.
@@ -75,7 +75,7 @@ def add_OptimizerBuilderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OptimizerBuilderService:
-    """Accepts builds.
+    """Accepts builds, and searches for them.
     """
 
     @staticmethod

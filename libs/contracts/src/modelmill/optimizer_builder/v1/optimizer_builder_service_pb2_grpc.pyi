@@ -27,14 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OptimizerBuilderServiceStub:
-    """Accepts builds."""
+    """Accepts builds, and searches for them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OptimizerBuilderServiceAsyncStub: ...
     CreateBuild: _grpc.UnaryUnaryMultiCallable[_optimizer_builder_service_pb2.CreateBuildRequest, _optimizer_builder_service_pb2.CreateBuildResponse]
-    """Accepts a build of a model version.
+    """Accepts a build of a model version, or a search among its forms for one that meets an objective.
 
     NOT_FOUND: the version or the dataset is unknown.
     INVALID_ARGUMENT: the spec is wrong; every error is listed.
@@ -44,11 +44,11 @@ class OptimizerBuilderServiceStub:
 
 @_typing.type_check_only
 class OptimizerBuilderServiceAsyncStub(OptimizerBuilderServiceStub):
-    """Accepts builds."""
+    """Accepts builds, and searches for them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateBuild: _aio.UnaryUnaryMultiCallable[_optimizer_builder_service_pb2.CreateBuildRequest, _optimizer_builder_service_pb2.CreateBuildResponse]  # type: ignore[assignment]
-    """Accepts a build of a model version.
+    """Accepts a build of a model version, or a search among its forms for one that meets an objective.
 
     NOT_FOUND: the version or the dataset is unknown.
     INVALID_ARGUMENT: the spec is wrong; every error is listed.
@@ -57,7 +57,7 @@ class OptimizerBuilderServiceAsyncStub(OptimizerBuilderServiceStub):
     """
 
 class OptimizerBuilderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Accepts builds."""
+    """Accepts builds, and searches for them."""
 
     @_abc_1.abstractmethod
     def CreateBuild(
@@ -65,7 +65,7 @@ class OptimizerBuilderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _optimizer_builder_service_pb2.CreateBuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_optimizer_builder_service_pb2.CreateBuildResponse, _abc.Awaitable[_optimizer_builder_service_pb2.CreateBuildResponse]]:
-        """Accepts a build of a model version.
+        """Accepts a build of a model version, or a search among its forms for one that meets an objective.
 
         NOT_FOUND: the version or the dataset is unknown.
         INVALID_ARGUMENT: the spec is wrong; every error is listed.

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobRecord
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from modelmill_gateway.entrypoints.schemas.base import (
     Digest,
@@ -20,7 +21,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     User,
     VersionId,
 )
-from modelmill_gateway.entrypoints.schemas.parsing import JobBody
+from modelmill_gateway.entrypoints.schemas.parsing import JobBody, StrictBody
 from modelmill_gateway.ordering.order_job import DEFAULT_FORM
 
 MAX_LINES = 20
@@ -244,8 +245,47 @@ def trained_tokens(record: JobRecord) -> int | None:
     return int(counted.number_value) if counted is not None else None
 
 
+class ObjectiveBody(StrictBody):
+    """What a model shall reach under the load: one figure, above 0."""
+
+    p95_ms: float | None = Field(
+        None, gt=0, description="Milliseconds of a whole answer, for 95 of 100 requests, at most."
+    )
+    first_token_ms: float | None = Field(
+        None, gt=0, description="Milliseconds to the first token, the median, at most."
+    )
+    tokens_per_s: float | None = Field(
+        None, gt=0, description="Answer tokens per second of all requests together, at least."
+    )
+    size_mb: float | None = Field(
+        None, gt=0, description="Megabytes (10^6 bytes) of the model's files at most."
+    )
+    memory_mb: float | None = Field(
+        None, gt=0, description="Megabytes of memory of the engine's process at most."
+    )
+    cost_per_1k_requests: float | None = Field(
+        None,
+        gt=0,
+        description="Price of a thousand requests at most, by the machine's price per hour.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Self:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(f"give exactly one of {', '.join(ObjectiveBody.model_fields)}")
+        return self
+
+
+class LoadBody(StrictBody):
+    """Requests under which candidates are measured: all begun together, again and again."""
+
+    prompt_tokens: int = Field(128, ge=1, le=32768, description="Tokens of each prompt.")
+    output_tokens: int = Field(64, ge=1, le=4096, description="Tokens of each answer.")
+    in_flight: int = Field(1, ge=1, le=256, description="Requests at a time.")
+
+
 class OptimizationBody(JobBody):
-    """Request body of POST /v1/optimizations."""
+    """Request body of POST /v1/optimizations: a form to build, or an objective to search for."""
 
     model: str = Field(
         min_length=1,
@@ -262,6 +302,20 @@ class OptimizationBody(JobBody):
             "an unknown one is refused with a list."
         ),
         examples=["openvino-int8"],
+    )
+    objective: ObjectiveBody | None = Field(
+        None,
+        description=("In place of a form: forms are built and measured until one reaches it."),
+        examples=[{"p95_ms": 200}],
+    )
+    load: LoadBody | None = Field(
+        None, description="Under which load an objective holds; without it the defaults."
+    )
+    budget_seconds: int | None = Field(
+        None,
+        ge=60,
+        le=604800,
+        description="Seconds that the search for an objective may take; the default is 1800.",
     )
     dataset_id: str = Field(
         "",
@@ -283,16 +337,24 @@ class OptimizationBody(JobBody):
 
     def spec(self) -> BuildSpec:
         """As optimizer-builder takes it."""
-        fields = self.model_dump(exclude={"model", "priority"})
+        left_out = {"model", "priority"}
+        if self.objective is not None and "target_form" not in self.model_fields_set:
+            left_out.add("target_form")
+        fields = self.model_dump(exclude=left_out, exclude_none=True)
         return BuildSpec(source_version_id=self.model, **fields)
 
 
 class Optimization(Job):
-    """A build of a smaller, faster form; `version_id` is set when it has succeeded."""
+    """A build of a smaller, faster form, or a search for one; `version_id` is set when it has
+    succeeded. That of a search is the chosen one, which may be the source itself: its verdict is in
+    the summary of `result`.
+    """
 
     object: Literal["optimization"] = "optimization"  # type: ignore[assignment]
     source_version_id: str = Field(examples=["mv-77aa01"])
-    target_form: str = Field(examples=["openvino-int8"])
+    target_form: OrNull[str] = Field(examples=["openvino-int8"])
+    """None of a search."""
+    objective: OrNull[dict[str, float]] = Field(examples=[None])
     version_id: OrNull[VersionId] = Field(examples=[None])
 
     @classmethod
@@ -302,5 +364,6 @@ class Optimization(Job):
         return {
             "source_version_id": text_of(spec, "source_version_id"),
             "target_form": text_of(spec, "target_form"),
+            "objective": MessageToDict(spec).get("objective"),
             "version_id": record.state.result.version_id,
         }
