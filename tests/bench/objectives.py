@@ -32,7 +32,7 @@ from modelmill_optimizer_builder.adapters.weight_headers import count_weights
 from modelmill_optimizer_builder.domain.bounds import WeightCounts
 from modelmill_optimizer_builder.domain.cost_model import EarlierPoint
 from modelmill_optimizer_builder.domain.measurements import figures_of, quantile
-from modelmill_optimizer_builder.domain.objectives import Load, Objective
+from modelmill_optimizer_builder.domain.objectives import Load, MeasuredObjective
 from modelmill_optimizer_builder.domain.pareto import Point
 from modelmill_optimizer_builder.search_forms import BYTES_PER_MB, REPEATS
 from modelmill_testkit.models import make_tiny_llama
@@ -83,7 +83,10 @@ async def measured(subject: Subject, repeats: int, remeasured: int) -> list[Entr
 
 
 async def _all_searched(
-    table: Mapping[str, Row], objectives: Sequence[Objective], weights: WeightCounts, load: Load
+    table: Mapping[str, Row],
+    objectives: Sequence[MeasuredObjective],
+    weights: WeightCounts,
+    load: Load,
 ) -> list[Found]:
     """Searches in an order that chance chose, each with the reports of those before it."""
     order = list(range(len(objectives)))
@@ -100,7 +103,7 @@ async def _all_searched(
 
 
 async def _differences(
-    subject: Subject, objectives: Sequence[Objective], found: Sequence[Found], most: int
+    subject: Subject, objectives: Sequence[MeasuredObjective], found: Sequence[Found], most: int
 ) -> list[float]:
     """Logarithms of search over re-measurement, of figures that are measured."""
     ratios = []

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 from modelmill_optimizer_builder.domain.bounds import WeightCounts, infeasible
 from modelmill_optimizer_builder.domain.cost_model import EarlierPoint
-from modelmill_optimizer_builder.domain.measurements import Repeat, figures_of
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat, figures_of
 from modelmill_optimizer_builder.domain.objectives import (
     MEASURES,
     MEMORY,
     SIZE,
     Figure,
     Load,
-    Objective,
+    MeasuredObjective,
 )
 from modelmill_optimizer_builder.domain.pareto import Point
 from modelmill_optimizer_builder.domain.search_report import SearchReport
@@ -52,7 +52,7 @@ class TableWorkshop:
         self.seconds += self.rows[form].build_seconds
         return self.rows[form].built
 
-    async def repeat(self, form: str) -> Repeat:
+    async def repeat(self, form: str) -> LoadRepeat:
         row = self.rows[form]
         number = self._given.get(form, 0) % len(row.repeats)
         self._given[form] = number + 1
@@ -84,12 +84,12 @@ def whole_points(table: Mapping[str, Row], load: Load) -> list[Point]:
     ]
 
 
-def generated(points: Sequence[Point]) -> list[Objective]:
+def generated(points: Sequence[Point]) -> list[MeasuredObjective]:
     """Objectives from a table: near candidates on both sides, between them, beyond all of them, and
     impossible ones."""
     allowed = [point for point in points if not point.loses_too_much(MOST_LOST)]
     return [
-        Objective(measure.name, value)
+        MeasuredObjective(measure.name, value)
         for measure in MEASURES.values()
         for value in _values(
             [point.figures[measure.name].value for point in allowed], measure.higher_is_better
@@ -106,7 +106,9 @@ def _values(figures: Sequence[float], higher_is_better: bool) -> list[float]:
     return [*near, *between[:MOST_BETWEEN], best * BEYOND**better, best * IMPOSSIBLE**better]
 
 
-def truth(points: Sequence[Point], objective: Objective, weights: WeightCounts, load: Load) -> str:
+def truth(
+    points: Sequence[Point], objective: MeasuredObjective, weights: WeightCounts, load: Load
+) -> str:
     """The verdict that the whole table gives, by its values without their intervals."""
     if infeasible(objective, load, weights, PRICE_PER_HOUR):
         return "infeasible"
@@ -129,7 +131,7 @@ class Found:
 
 async def searched(
     table: Mapping[str, Row],
-    objective: Objective,
+    objective: MeasuredObjective,
     weights: WeightCounts,
     load: Load,
     earlier: Sequence[EarlierPoint],
@@ -153,6 +155,6 @@ async def searched(
     return Found(report.verdict.word, report, workshop.seconds)
 
 
-def is_exact(objective: Objective) -> bool:
+def is_exact(objective: MeasuredObjective) -> bool:
     """Whether its figure is no measurement, or is one value a repeat."""
     return objective.name in (SIZE, MEMORY)

@@ -15,7 +15,7 @@ from modelmill_optimizer_builder.adapters.job_workshop import MEASURE_CHILD
 from modelmill_optimizer_builder.adapters.weight_headers import count_weights
 from modelmill_optimizer_builder.build_model import CHILD, CHILD_ENVIRONMENT
 from modelmill_optimizer_builder.domain.candidates import served_forms
-from modelmill_optimizer_builder.domain.measurements import Repeat
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat
 from modelmill_optimizer_builder.domain.objectives import Figure, Load
 from modelmill_optimizer_builder.domain.pareto import SOURCE
 from modelmill_optimizer_builder.search_forms import Built
@@ -53,7 +53,7 @@ class Row:
     form: str
     built: Built
     build_seconds: float
-    repeats: tuple[Repeat, ...]
+    repeats: tuple[LoadRepeat, ...]
     repeat_seconds: tuple[float, ...]
 
 
@@ -70,7 +70,7 @@ async def measured_table(subject: Subject, repeats: int) -> dict[str, Row]:
     return table
 
 
-async def fresh_repeat(subject: Subject, form: str, number: int) -> Repeat:
+async def fresh_repeat(subject: Subject, form: str, number: int) -> LoadRepeat:
     """One more repeat, of a number that the table does not have."""
     found, _ = await _repeat(subject, form, number)
     return found
@@ -119,7 +119,7 @@ def _request(subject: Subject, form: str) -> dict[str, Any]:
     }
 
 
-async def _repeat(subject: Subject, form: str, number: int) -> tuple[Repeat, float]:
+async def _repeat(subject: Subject, form: str, number: int) -> tuple[LoadRepeat, float]:
     load = subject.load
     named = f"{load.prompt_tokens}-{load.output_tokens}-{load.in_flight}-{number}"
     folder = subject.work / "repeats" / form / named
@@ -139,7 +139,7 @@ async def _repeat(subject: Subject, form: str, number: int) -> tuple[Repeat, flo
         said = {"seconds": time.monotonic() - began, "repeat": found}
         record.write_text(json.dumps(said), encoding="utf-8")
     said = json.loads(record.read_text(encoding="utf-8"))
-    return Repeat.of_json(said["repeat"]), said["seconds"]
+    return LoadRepeat.of_json(said["repeat"]), said["seconds"]
 
 
 def seconds_of(rows: Sequence[Row], repeats: int) -> float:

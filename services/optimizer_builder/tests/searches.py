@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelmill_optimizer_builder.domain.measurements import Repeat, Round
-from modelmill_optimizer_builder.domain.objectives import Figure, Load, Objective
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat, Round
+from modelmill_optimizer_builder.domain.objectives import Figure, Load, MeasuredObjective
 from modelmill_optimizer_builder.domain.pareto import SOURCE, Point
 from modelmill_optimizer_builder.search_forms import (
     Built,
@@ -16,10 +16,10 @@ LOAD = Load(prompt_tokens=8, output_tokens=10, in_flight=1)
 WEIGHTS_BYTES = 100 * 10**6
 
 
-def repeat_of(latency_ms: float, *, memory_mb: float = 100.0, rounds: int = 6) -> Repeat:
+def repeat_of(latency_ms: float, *, memory_mb: float = 100.0, rounds: int = 6) -> LoadRepeat:
     """Rounds of one request that take about as long, within 2 %."""
     each = [latency_ms * (1 + 0.01 * (number % 3 - 1)) for number in range(rounds)]
-    return Repeat(tuple(Round(ms / 1000, (ms,), (ms / 10,)) for ms in each), (), memory_mb)
+    return LoadRepeat(tuple(Round(ms / 1000, (ms,), (ms / 10,)) for ms in each), (), memory_mb)
 
 
 @dataclass
@@ -55,7 +55,7 @@ class TableWorkshop:
         loss = None if lost is None else Figure(lost, lost - 0.01, lost + 0.01)
         return Built(size_bytes, loss, agreement=0.9)
 
-    async def repeat(self, form: str) -> Repeat:
+    async def repeat(self, form: str) -> LoadRepeat:
         latencies = self.table[form].latencies_ms
         number = self.repeats.count(form)
         self.repeats.append(form)
@@ -72,7 +72,7 @@ class TableWorkshop:
 def order_of(name: str, value: float, forms: tuple[str, ...], **changes: object) -> SearchOrder:
     """A search with time for everything."""
     usual: dict[str, object] = {
-        "objective": Objective(name, value),
+        "objective": MeasuredObjective(name, value),
         "load": LOAD,
         "most_lost": 0.02,
         "budget_seconds": 10_000.0,

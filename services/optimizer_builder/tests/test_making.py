@@ -137,7 +137,7 @@ def test_the_child_of_a_build_that_loses_too_much_says_both_accuracies_and_a_rem
     asked = {
         **{"form": "openvino-int8", "base": str(tiny_base), "adapter": None, "tuned": None},
         **{"dataset": str(dataset_in(tmp_path)), "choices": CHOICES, "max_rows": 0},
-        **{"max_accuracy_loss": 0.02, "target": str(tmp_path / "build")},
+        **{"max_accuracy_loss": 0.02, "target": str(tmp_path / "build"), "is_candidate": False},
     }
 
     with (tmp_path / "reports").open("wb") as reports, pytest.raises(ChildFailure) as refused:

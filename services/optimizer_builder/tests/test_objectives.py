@@ -9,7 +9,7 @@ from modelmill_optimizer_builder.domain.candidates import refused_forms, served_
 from modelmill_optimizer_builder.domain.cost import cost_per_1k_requests
 from modelmill_optimizer_builder.domain.cost_model import CostModel, EarlierPoint
 from modelmill_optimizer_builder.domain.measurements import (
-    Repeat,
+    LoadRepeat,
     Round,
     contradictions,
     figures_of,
@@ -17,7 +17,7 @@ from modelmill_optimizer_builder.domain.measurements import (
 from modelmill_optimizer_builder.domain.objectives import (
     Figure,
     Load,
-    Objective,
+    MeasuredObjective,
     objective_errors,
 )
 from modelmill_optimizer_builder.domain.pareto import SOURCE, Point, pareto_front
@@ -36,14 +36,14 @@ MACHINE = MachineSize(cpus=2, memory_bytes=64 * 2**30)
     [(Figure(9, 8, 10), True), (Figure(10, 9, 11), None), (Figure(12, 11, 13), False)],
 )
 def test_an_objective_is_met_by_a_whole_interval(figure: Figure, is_met: bool | None) -> None:
-    assert Objective("p95_ms", 10).is_met_by(figure) is is_met
+    assert MeasuredObjective("p95_ms", 10).is_met_by(figure) is is_met
 
 
 def test_more_tokens_per_second_are_better_and_less_of_anything_else() -> None:
-    assert Objective("tokens_per_s", 10).is_met_by(Figure(12, 11, 13)) is True
-    assert Objective("tokens_per_s", 10).is_met_by(Figure(9, 8, 9.5)) is False
-    assert Objective("tokens_per_s", 10).distance(8) == pytest.approx(0.2)
-    assert Objective("p95_ms", 10).distance(12) == pytest.approx(0.2)
+    assert MeasuredObjective("tokens_per_s", 10).is_met_by(Figure(12, 11, 13)) is True
+    assert MeasuredObjective("tokens_per_s", 10).is_met_by(Figure(9, 8, 9.5)) is False
+    assert MeasuredObjective("tokens_per_s", 10).distance(8) == pytest.approx(0.2)
+    assert MeasuredObjective("p95_ms", 10).distance(12) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
@@ -66,22 +66,22 @@ def test_an_objective_that_means_nothing_is_refused_with_a_remedy(
 def test_no_form_has_fewer_bits_than_four_a_weight() -> None:
     weights = WeightCounts(parameters=100 * 10**6, read_by_step=100 * 10**6)
 
-    assert "50 MB" in infeasible(Objective("size_mb", 49.9), Load(), weights)
-    assert "50 MB" in infeasible(Objective("memory_mb", 49.9), Load(), weights)
-    assert infeasible(Objective("size_mb", 50), Load(), weights) == ""
+    assert "50 MB" in infeasible(MeasuredObjective("size_mb", 49.9), Load(), weights)
+    assert "50 MB" in infeasible(MeasuredObjective("memory_mb", 49.9), Load(), weights)
+    assert infeasible(MeasuredObjective("size_mb", 50), Load(), weights) == ""
 
 
 def test_no_step_is_quicker_than_its_weights_are_read() -> None:
     weights = WeightCounts(parameters=2 * 10**9, read_by_step=2 * 10**9)  # a step in 1 ms
     load = Load(output_tokens=100, in_flight=4)
 
-    assert "100 ms" in infeasible(Objective("p95_ms", 99), load, weights)
-    assert infeasible(Objective("p95_ms", 101), load, weights) == ""
-    assert infeasible(Objective("tokens_per_s", 4001), load, weights)
-    assert infeasible(Objective("tokens_per_s", 3999), load, weights) == ""
-    assert infeasible(Objective("cost_per_1k_requests", 0.001), load, weights, 3.6)
+    assert "100 ms" in infeasible(MeasuredObjective("p95_ms", 99), load, weights)
+    assert infeasible(MeasuredObjective("p95_ms", 101), load, weights) == ""
+    assert infeasible(MeasuredObjective("tokens_per_s", 4001), load, weights)
+    assert infeasible(MeasuredObjective("tokens_per_s", 3999), load, weights) == ""
+    assert infeasible(MeasuredObjective("cost_per_1k_requests", 0.001), load, weights, 3.6)
     unknown = WeightCounts(parameters=2 * 10**9, read_by_step=0)
-    assert infeasible(Objective("p95_ms", 0.001), load, unknown) == ""
+    assert infeasible(MeasuredObjective("p95_ms", 0.001), load, unknown) == ""
 
 
 def test_figures_follow_from_rounds_of_all_repeats() -> None:
@@ -89,7 +89,10 @@ def test_figures_follow_from_rounds_of_all_repeats() -> None:
     rounds = tuple(Round(2.0, (1000.0, 2000.0), (100.0, 300.0)) for _ in range(4))
 
     figures = figures_of(
-        [Repeat(rounds, (), 50.0), Repeat(rounds, (), 60.0)], load, size_mb=7, price_per_hour=3.6
+        [LoadRepeat(rounds, (), 50.0), LoadRepeat(rounds, (), 60.0)],
+        load,
+        size_mb=7,
+        price_per_hour=3.6,
     )
 
     assert figures["p95_ms"].value == 2000
@@ -99,7 +102,7 @@ def test_figures_follow_from_rounds_of_all_repeats() -> None:
     assert figures["size_mb"] == Figure.exact(7)
     assert figures["cost_per_1k_requests"].value == pytest.approx(1.0)
     assert "cost_per_1k_requests" not in figures_of(
-        [Repeat(rounds, (), 50.0)], load, size_mb=7, price_per_hour=None
+        [LoadRepeat(rounds, (), 50.0)], load, size_mb=7, price_per_hour=None
     )
 
 
@@ -128,10 +131,10 @@ def test_a_request_that_is_slower_alone_than_beside_others_contradicts_them() ->
     rounds = repeat_of(100).rounds
     load = Load(output_tokens=10, in_flight=4)
 
-    found = contradictions([Repeat(rounds, (150.0, 151.0), 50.0)] * 2, load)
+    found = contradictions([LoadRepeat(rounds, (150.0, 151.0), 50.0)] * 2, load)
 
     assert "alone took" in found["p95_ms"]
-    assert contradictions([Repeat(rounds, (60.0, 61.0), 50.0)] * 2, load) == {}
+    assert contradictions([LoadRepeat(rounds, (60.0, 61.0), 50.0)] * 2, load) == {}
 
 
 def test_the_front_is_what_no_other_point_beats_in_figure_and_quality() -> None:
@@ -142,7 +145,7 @@ def test_the_front_is_what_no_other_point_beats_in_figure_and_quality() -> None:
         point_of("openvino-int4", size_mb=30, loss=0.1),
     ]
 
-    front = pareto_front(points, Objective("size_mb", 10))
+    front = pareto_front(points, MeasuredObjective("size_mb", 10))
 
     assert [point.form for point in front] == [SOURCE, "openvino-int8", "openvino-int4"]
 
@@ -150,7 +153,7 @@ def test_the_front_is_what_no_other_point_beats_in_figure_and_quality() -> None:
 def test_a_gain_beside_the_source_is_no_better_than_no_loss() -> None:
     points = [point_of("onnx-int8", size_mb=60, loss=-0.01), point_of("openvino-int8", size_mb=50)]
 
-    assert pareto_front(points, Objective("size_mb", 10)) == [points[1]]
+    assert pareto_front(points, MeasuredObjective("size_mb", 10)) == [points[1]]
 
 
 def test_the_chosen_point_is_the_best_of_those_that_meet_the_objective() -> None:
@@ -160,7 +163,7 @@ def test_the_chosen_point_is_the_best_of_those_that_meet_the_objective() -> None
         point_of("openvino-int8", size_mb=50, loss=0.001),
     ]
 
-    verdict = decide(points, Objective("size_mb", 60), 0.02, {})
+    verdict = decide(points, MeasuredObjective("size_mb", 60), 0.02, {})
 
     assert (verdict.word, verdict.chosen.form) == ("met", "openvino-int8")
 
@@ -168,7 +171,7 @@ def test_the_chosen_point_is_the_best_of_those_that_meet_the_objective() -> None
 def test_a_point_that_loses_too_much_meets_nothing_and_is_named() -> None:
     points = [point_of(SOURCE, size_mb=100), point_of("openvino-int4", size_mb=30, loss=0.1)]
 
-    verdict = decide(points, Objective("size_mb", 60), 0.02, {"onnx-int4": "no time"})
+    verdict = decide(points, MeasuredObjective("size_mb", 60), 0.02, {"onnx-int4": "no time"})
 
     assert (verdict.word, verdict.chosen.form) == ("not_met", SOURCE)
     assert "openvino-int4 would, but loses more than the 2.0% allowed" in verdict.reason
@@ -180,7 +183,7 @@ def test_a_contradiction_that_decides_is_anomalous_and_one_that_does_not_is_none
     source = point_of(SOURCE, size_mb=100)
     near = Point("openvino-int4", {"size_mb": Figure(60, 30, 90)}, None, contradictory=doubtful)
     far = Point("onnx-fp32", {"size_mb": Figure(600, 300, 900)}, None, contradictory=doubtful)
-    objective = Objective("size_mb", 50)
+    objective = MeasuredObjective("size_mb", 50)
 
     verdict = decide([source, near], objective, 0.02, {})
 
@@ -215,10 +218,14 @@ def test_what_earlier_searches_found_is_expected_as_a_share_of_the_source() -> N
     expected = model.expected("openvino-int8").figures["p95_ms"]
 
     assert expected == Figure(300, 200, 450)
-    assert model.ruled_out("openvino-int8", Objective("p95_ms", 199))
-    assert model.ruled_out("openvino-int8", Objective("p95_ms", 201)) == ""
-    assert model.ruled_out("onnx-int8", Objective("p95_ms", 1)) == "", "one measurement is too few"
-    assert model.ruled_out("onnx-int4", Objective("p95_ms", 1)) == "", "nothing is known of it"
+    assert model.ruled_out("openvino-int8", MeasuredObjective("p95_ms", 199))
+    assert model.ruled_out("openvino-int8", MeasuredObjective("p95_ms", 201)) == ""
+    assert model.ruled_out("onnx-int8", MeasuredObjective("p95_ms", 1)) == "", (
+        "one measurement is too few"
+    )
+    assert model.ruled_out("onnx-int4", MeasuredObjective("p95_ms", 1)) == "", (
+        "nothing is known of it"
+    )
 
 
 def test_other_loads_teach_only_where_nothing_else_does() -> None:
@@ -232,7 +239,7 @@ def test_other_loads_teach_only_where_nothing_else_does() -> None:
     assert many.figures["p95_ms"].value == pytest.approx(900)
 
 
-def report_of(points: tuple[Point, ...], objective: Objective) -> SearchReport:
+def report_of(points: tuple[Point, ...], objective: MeasuredObjective) -> SearchReport:
     verdict = decide(points, objective, 0.02, {})
     untried = {"onnx-fp32": "its build needs <much>"}
     return SearchReport(objective, LOAD, 0.02, points, untried, verdict, 10**8, 3.6, 12.0)
@@ -243,7 +250,7 @@ def test_a_report_says_the_same_as_table_as_picture_and_as_numbers() -> None:
     source = Point(SOURCE, {"p95_ms": Figure(100, 90, 110)} | cost, Figure(0, 0, 0))
     cheaper = {"cost_per_1k_requests": Figure.exact(1.18)}
     built = Point("openvino-int8", {"p95_ms": Figure(40, 35, 45)} | cheaper, Figure(0.01, 0, 0.02))
-    report = report_of((source, built), Objective("p95_ms", 50))
+    report = report_of((source, built), MeasuredObjective("p95_ms", 50))
 
     found = report.as_json()
 
@@ -261,7 +268,7 @@ def test_a_later_search_learns_from_a_report() -> None:
     source = Point(SOURCE, {"p95_ms": Figure(100, 90, 110)})
     built = Point("openvino-int8", {"p95_ms": Figure(40, 35, 45)}, Figure(0.01, 0, 0.02), seconds=9)
     doubtful = Point("onnx-int8", {"p95_ms": Figure(40, 35, 45)}, contradictory={"p95_ms": "no"})
-    report = report_of((source, built, doubtful), Objective("p95_ms", 50)).as_json()
+    report = report_of((source, built, doubtful), MeasuredObjective("p95_ms", 50)).as_json()
 
     assert EarlierPoint.of_report(report) == [
         EarlierPoint("openvino-int8", {"p95_ms": 0.4}, 0.01, 9, 1, 10**8)

@@ -274,7 +274,8 @@ class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
     async def CreateBuild(
         self, request: optimizer_pb.CreateBuildRequest, context: Any
     ) -> optimizer_pb.CreateBuildResponse:
-        if request.spec.target_form != "openvino-int8":
+        is_search = request.spec.HasField("objective")
+        if request.spec.target_form != ("" if is_search else "openvino-int8"):
             raise InvalidInputError(f"target_form: no {request.spec.target_form!r} is made")
         self.specs.append(request.spec)
         job = await self._queue.submit(

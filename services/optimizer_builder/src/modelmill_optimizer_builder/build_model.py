@@ -63,7 +63,7 @@ class BuildInputs:
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenBuild:
     """What the child says of a build that it wrote."""
 
     figures: Mapping[str, float]
@@ -110,7 +110,7 @@ class BuildModel:
         target: Path,
         *,
         is_candidate: bool = False,
-    ) -> Made:
+    ) -> WrittenBuild:
         """Have the child write the build to `target`.
 
         Args:
@@ -124,7 +124,7 @@ class BuildModel:
         sources = (request["base"], request["adapter"], request["dataset"])
         with in_use(*(Path(source) for source in sources if source)):
             made = await job.run_child(CHILD, request, env=CHILD_ENVIRONMENT)
-        return Made(made["figures"], made["parity"], made["method"])
+        return WrittenBuild(made["figures"], made["parity"], made["method"])
 
     async def store_build(
         self,
@@ -132,7 +132,7 @@ class BuildModel:
         spec: BuildSpec,
         inputs: BuildInputs,
         target: Path,
-        made: Made,
+        made: WrittenBuild,
         further: Mapping[str, Any] | None = None,
     ) -> ModelReady:
         """Store what the child wrote; returns the version to announce.

@@ -20,7 +20,7 @@ from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.here import BoundedTokenizer
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
-from modelmill_optimizer_builder.domain.measurements import Repeat, Round
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat, Round
 from modelmill_optimizer_builder.domain.objectives import Load
 from modelmill_optimizer_builder.domain.pareto import SOURCE
 from modelmill_optimizer_builder.read_calibration import GENERAL_TEXT
@@ -83,7 +83,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
     return measure(model, load, text, on_step).as_json()
 
 
-def measure(model: ServedModel, load: Load, text: Sequence[int], on_step: OnStep) -> Repeat:
+def measure(model: ServedModel, load: Load, text: Sequence[int], on_step: OnStep) -> LoadRepeat:
     """Rounds of the load after a short warm-up, and requests alone where it has several."""
     prompts = _Prompts(text, load.prompt_tokens)
     model.answer(prompts.take(load.in_flight), min(WARM_UP_TOKENS, load.output_tokens), on_step)
@@ -99,7 +99,7 @@ def measure(model: ServedModel, load: Load, text: Sequence[int], on_step: OnStep
         for _ in range(ALONE_ROUNDS):
             one = _round(model, prompts.take(1), load.output_tokens, on_step)
             alone += one.latencies_ms
-    return Repeat(tuple(rounds), tuple(alone), memory / BYTES_PER_MB)
+    return LoadRepeat(tuple(rounds), tuple(alone), memory / BYTES_PER_MB)
 
 
 def _round(

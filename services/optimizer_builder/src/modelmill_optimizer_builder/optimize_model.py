@@ -19,7 +19,7 @@ from modelmill_jobs.errors import JobFailed
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.machine_size import MachineSize
 
-from modelmill_optimizer_builder.build_model import BuildInputs, BuildModel, Made
+from modelmill_optimizer_builder.build_model import BuildInputs, BuildModel, WrittenBuild
 from modelmill_optimizer_builder.domain.bounds import WeightCounts, infeasible
 from modelmill_optimizer_builder.domain.candidates import (
     context_tokens,
@@ -65,7 +65,7 @@ class BuildWorkshop(Workshop, Protocol):
     def target(self, form: str) -> Path:
         """Folder of a candidate's build."""
 
-    def made(self, form: str) -> Made:
+    def made(self, form: str) -> WrittenBuild:
         """What was said of a candidate that was built and not dropped."""
 
     def spec_of(self, form: str) -> BuildSpec:

@@ -10,8 +10,8 @@ from modelmill_optimizer_builder.domain.cost_model import (
     badness,
     expected_seconds,
 )
-from modelmill_optimizer_builder.domain.measurements import Repeat, contradictions, figures_of
-from modelmill_optimizer_builder.domain.objectives import Figure, Load, Objective
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat, contradictions, figures_of
+from modelmill_optimizer_builder.domain.objectives import Figure, Load, MeasuredObjective
 from modelmill_optimizer_builder.domain.pareto import SOURCE, Point, pareto_front
 from modelmill_optimizer_builder.domain.search_report import SearchReport
 from modelmill_optimizer_builder.domain.verdicts import decide, meeting
@@ -53,7 +53,7 @@ class Workshop(Protocol):
             CandidateRefusedError: It cannot be built of this model.
         """
 
-    async def repeat(self, form: str) -> Repeat:
+    async def repeat(self, form: str) -> LoadRepeat:
         """Measure a kept candidate, or the source, under the load in a fresh process."""
 
     async def next(self, measured: Mapping[str, float], waiting: Mapping[str, float]) -> str:
@@ -72,7 +72,7 @@ class Workshop(Protocol):
 class SearchOrder:
     """What to search for, and among which forms."""
 
-    objective: Objective
+    objective: MeasuredObjective
     load: Load
     most_lost: float
     budget_seconds: float

@@ -6,7 +6,7 @@ from modelmill_optimizer_builder.domain.bounds import WeightCounts, infeasible
 from modelmill_optimizer_builder.domain.objectives import (
     DEFAULT_BUDGET_SECONDS,
     Load,
-    Objective,
+    MeasuredObjective,
     budget_errors,
     objective_errors,
 )
@@ -22,10 +22,10 @@ def is_search(spec: BuildSpec) -> bool:
     return bool(spec.HasField("objective"))
 
 
-def objective_of(spec: BuildSpec) -> Objective:
+def objective_of(spec: BuildSpec) -> MeasuredObjective:
     """The objective of a spec that has one."""
     name = spec.objective.WhichOneof("measure") or ""
-    return Objective(name, getattr(spec.objective, name))
+    return MeasuredObjective(name, getattr(spec.objective, name))
 
 
 def load_of(spec: BuildSpec) -> Load:

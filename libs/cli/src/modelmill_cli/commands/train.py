@@ -60,42 +60,48 @@ def train(
         follow_order(client, answer, wait=wait, as_json=as_json)
 
 
+Form = Annotated[
+    str,
+    typer.Option(
+        help="openvino-int8, the default; openvino-int4, onnx-int8 or onnx-int4; to export:"
+        " gguf-q8_0 or compressed-tensors-int4. An unknown one is refused with all of them."
+    ),
+]
+ObjectiveText = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="In place of a form: p95_ms, first_token_ms, tokens_per_s, size_mb, memory_mb or"
+        " cost_per_1k_requests, as in p95_ms=200. Forms are tried until one reaches it.",
+    ),
+]
+LoadText = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME=N,...",
+        help="Under which load it holds: prompt_tokens (128), output_tokens (64), in_flight (1),"
+        " as in in_flight=8,output_tokens=128.",
+    ),
+]
+Budget = Annotated[str, typer.Option(help="Time for the search, as in 45m; 30 minutes by default.")]
+ScoredDataset = Annotated[
+    str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
+]
+MostLost = Annotated[
+    float | None,
+    typer.Option(help="Largest loss of accuracy; more fails, marks int4, meets no objective."),
+]
+
+
 def optimize(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="A version, or how its id begins, or a name.")],
-    form: Annotated[
-        str,
-        typer.Option(
-            help="openvino-int8, the default; openvino-int4, onnx-int8 or onnx-int4; to export:"
-            " gguf-q8_0 or compressed-tensors-int4. An unknown one is refused with all of them."
-        ),
-    ] = "",
-    objective: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="In place of a form: p95_ms, first_token_ms, tokens_per_s, size_mb, memory_mb or"
-            " cost_per_1k_requests, as in p95_ms=200. Forms are tried until one reaches it.",
-        ),
-    ] = "",
-    load: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME=N,...",
-            help="Under which load it holds: prompt_tokens (128), output_tokens (64), in_flight"
-            " (1), as in in_flight=8,output_tokens=128.",
-        ),
-    ] = "",
-    budget: Annotated[
-        str, typer.Option(help="Time for the search, as in 45m; 30 minutes by default.")
-    ] = "",
-    dataset: Annotated[
-        str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
-    ] = "",
-    max_accuracy_loss: Annotated[
-        float | None,
-        typer.Option(help="Largest loss of accuracy; more fails, marks int4, meets no objective."),
-    ] = None,
+    form: Form = "",
+    objective: ObjectiveText = "",
+    load: LoadText = "",
+    budget: Budget = "",
+    dataset: ScoredDataset = "",
+    max_accuracy_loss: MostLost = None,
     max_rows: Annotated[int | None, typer.Option(help="Maximum test rows to score.")] = None,
     priority: Priority = None,
     fields: Fields = None,

@@ -15,9 +15,9 @@ from modelmill_optimizer_builder.build_model import (
     CHILD_ENVIRONMENT,
     BuildInputs,
     BuildModel,
-    Made,
+    WrittenBuild,
 )
-from modelmill_optimizer_builder.domain.measurements import Repeat
+from modelmill_optimizer_builder.domain.measurements import LoadRepeat
 from modelmill_optimizer_builder.domain.objectives import Figure, Load
 from modelmill_optimizer_builder.domain.pareto import SOURCE
 from modelmill_optimizer_builder.optimize_model import SourceFolders
@@ -54,7 +54,7 @@ class JobWorkshop:
         self._source = source
         self._load = load
         self._began = time.monotonic()
-        self._made: dict[str, Made] = {}
+        self._made: dict[str, WrittenBuild] = {}
 
     @property
     def seconds(self) -> float:
@@ -63,7 +63,7 @@ class JobWorkshop:
     def target(self, form: str) -> Path:
         return self._job.folder / "candidates" / form
 
-    def made(self, form: str) -> Made:
+    def made(self, form: str) -> WrittenBuild:
         return self._made[form]
 
     def spec_of(self, form: str) -> BuildSpec:
@@ -90,7 +90,7 @@ class JobWorkshop:
         loss = _figure(figures, "accuracy_loss") if "accuracy_loss" in figures else None
         return Built(int(figures["bytes"]), loss, figures["parity_greedy_agreement"])
 
-    async def repeat(self, form: str) -> Repeat:
+    async def repeat(self, form: str) -> LoadRepeat:
         is_source = form == SOURCE
         folder = self._source.base if is_source else self.target(form)
         adapter = self._source.adapter if is_source else None
@@ -103,7 +103,7 @@ class JobWorkshop:
         }
         with in_use(self._source.base, *([] if adapter is None else [adapter])):
             found = await self._job.run_child(MEASURE_CHILD, request, env=CHILD_ENVIRONMENT)
-        return Repeat.of_json(found)
+        return LoadRepeat.of_json(found)
 
     async def next(self, measured: Mapping[str, float], waiting: Mapping[str, float]) -> str:
         request = {"measured": dict(measured), "waiting": dict(waiting)}

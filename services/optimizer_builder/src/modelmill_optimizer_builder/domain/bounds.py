@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 from modelmill_optimizer_builder.domain.cost import cost_per_1k_requests
-from modelmill_optimizer_builder.domain.objectives import COST, MEMORY, SIZE, Load, Objective
+from modelmill_optimizer_builder.domain.objectives import (
+    COST,
+    MEMORY,
+    SIZE,
+    Load,
+    MeasuredObjective,
+)
 
 LEAST_BITS = 4
 """Of a weight, in any form that is served."""
@@ -28,7 +34,7 @@ class WeightCounts:
 
 
 def infeasible(
-    objective: Objective,
+    objective: MeasuredObjective,
     load: Load,
     weights: WeightCounts,
     price_per_hour: float | None = None,
@@ -62,7 +68,7 @@ def infeasible(
 
 
 def _timed_bound(
-    objective: Objective, load: Load, step: float, price_per_hour: float | None
+    objective: MeasuredObjective, load: Load, step: float, price_per_hour: float | None
 ) -> float | None:
     """The best that a figure can be if each step takes so many seconds; None for no bound."""
     if not step:

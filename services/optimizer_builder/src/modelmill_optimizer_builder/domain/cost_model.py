@@ -16,7 +16,7 @@ from modelmill_optimizer_builder.domain.objectives import (
     SIZE,
     Figure,
     Load,
-    Objective,
+    MeasuredObjective,
 )
 from modelmill_optimizer_builder.domain.pareto import SOURCE, Point
 
@@ -104,7 +104,7 @@ class CostModel:
         seconds = expected_seconds(self._earlier, form, self._weights_bytes)
         return Expected(figures, statistics.median(losses) if losses else 0.0, seconds)
 
-    def ruled_out(self, form: str, objective: Objective) -> str:
+    def ruled_out(self, form: str, objective: MeasuredObjective) -> str:
         """Why a form cannot be expected to meet the objective; empty if it may."""
         figure = self.expected(form).figures[objective.name]
         if objective.is_met_by(figure) is not False:
@@ -114,7 +114,7 @@ class CostModel:
             f"{figure.low:.4g} to {figure.high:.4g}"
         )
 
-    def badness(self, form: str, objective: Objective, most_lost: float) -> float:
+    def badness(self, form: str, objective: MeasuredObjective, most_lost: float) -> float:
         """How far an unbuilt form is expected to be from what is asked for; lower is better."""
         expected = self.expected(form)
         distance = objective.distance(expected.figures[objective.name].value)

@@ -34,7 +34,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Repeat:
+class LoadRepeat:
     """One process that loaded the model and answered rounds of the load."""
 
     rounds: tuple[Round, ...]
@@ -47,7 +47,7 @@ class Repeat:
         return asdict(self)
 
     @classmethod
-    def of_json(cls, found: Mapping[str, Any]) -> "Repeat":
+    def of_json(cls, found: Mapping[str, Any]) -> "LoadRepeat":
         """From what a child sent."""
         rounds = tuple(
             Round(one["seconds"], tuple(one["latencies_ms"]), tuple(one["first_token_ms"]))
@@ -57,7 +57,7 @@ class Repeat:
 
 
 def figures_of(
-    repeats: Sequence[Repeat], load: Load, *, size_mb: float, price_per_hour: float | None
+    repeats: Sequence[LoadRepeat], load: Load, *, size_mb: float, price_per_hour: float | None
 ) -> dict[str, Figure]:
     """Every figure with its interval: rounds of all repeats are resampled together, and the value
     of each repeat is held, since processes differ by more than their rounds.
@@ -74,13 +74,13 @@ def figures_of(
     return figures
 
 
-def _figure(repeats: Sequence[Repeat], value_of: Callable[[Sequence[Round]], float]) -> Figure:
+def _figure(repeats: Sequence[LoadRepeat], value_of: Callable[[Sequence[Round]], float]) -> Figure:
     pooled = _resampled([one for repeat in repeats for one in repeat.rounds], value_of)
     each = [value_of(repeat.rounds) for repeat in repeats]
     return Figure(pooled.value, min(pooled.low, *each), max(pooled.high, *each))
 
 
-def contradictions(repeats: Sequence[Repeat], load: Load) -> dict[str, str]:
+def contradictions(repeats: Sequence[LoadRepeat], load: Load) -> dict[str, str]:
     """Figures that the repeats do not agree on, and what they say of it.
 
     Two repeats contradict each other where their intervals lie apart by more than `CLEAR_SHARE`.

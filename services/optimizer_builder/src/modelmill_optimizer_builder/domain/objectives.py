@@ -13,7 +13,7 @@ MOST_LOAD: Mapping[str, int] = {"prompt_tokens": 32768, "output_tokens": 4096, "
 
 
 @dataclass(frozen=True)
-class Measure:
+class FigureKind:
     """A figure of a model under a load."""
 
     name: str
@@ -24,14 +24,14 @@ class Measure:
 
 
 _ALL = (
-    Measure("p95_ms", "ms", "whole answer, 95 of 100 requests"),
-    Measure("first_token_ms", "ms", "first token, median"),
-    Measure("tokens_per_s", "tokens/s", "answer tokens of all requests", higher_is_better=True),
-    Measure("size_mb", "MB", "the model's files"),
-    Measure("memory_mb", "MB", "memory of the engine's process"),
-    Measure("cost_per_1k_requests", "", "price of a thousand requests"),
+    FigureKind("p95_ms", "ms", "whole answer, 95 of 100 requests"),
+    FigureKind("first_token_ms", "ms", "first token, median"),
+    FigureKind("tokens_per_s", "tokens/s", "answer tokens of all requests", higher_is_better=True),
+    FigureKind("size_mb", "MB", "the model's files"),
+    FigureKind("memory_mb", "MB", "memory of the engine's process"),
+    FigureKind("cost_per_1k_requests", "", "price of a thousand requests"),
 )
-MEASURES: Mapping[str, Measure] = {measure.name: measure for measure in _ALL}
+MEASURES: Mapping[str, FigureKind] = {measure.name: measure for measure in _ALL}
 COST = "cost_per_1k_requests"
 SIZE = "size_mb"
 MEMORY = "memory_mb"
@@ -78,14 +78,14 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Objective:
+class MeasuredObjective:
     """A value that a figure shall reach: at most, or at least where higher is better."""
 
     name: str
     value: float
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> FigureKind:
         """The figure."""
         return MEASURES[self.name]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelmill_optimizer_builder.domain.objectives import Figure, Objective
+from modelmill_optimizer_builder.domain.objectives import Figure, MeasuredObjective
 
 SOURCE = "source"
 """Name of the candidate that is not built."""
@@ -40,18 +40,18 @@ class Point:
         return self.known_loss > most
 
 
-def pareto_front(points: Sequence[Point], objective: Objective) -> list[Point]:
+def pareto_front(points: Sequence[Point], objective: MeasuredObjective) -> list[Point]:
     """Points that no other one beats in the objective's figure and quality, in their order."""
     return [point for point in points if not any(_beats(it, point, objective) for it in points)]
 
 
-def _beats(one: Point, other: Point, objective: Objective) -> bool:
+def _beats(one: Point, other: Point, objective: MeasuredObjective) -> bool:
     """Whether it is no worse in both, and better in one."""
     ours, theirs = _coordinates(one, objective), _coordinates(other, objective)
     return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
 
 
-def _coordinates(point: Point, objective: Objective) -> tuple[float, float]:
+def _coordinates(point: Point, objective: MeasuredObjective) -> tuple[float, float]:
     """Both lower is better. A gain is none beyond the source: it is chance, or another model."""
     distance = objective.distance(point.figures[objective.name].value)
     return distance, max(0.0, point.quality_lost)

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_optimizer_builder.domain.cost import saving
-from modelmill_optimizer_builder.domain.objectives import COST, MEASURES, Figure, Load, Objective
+from modelmill_optimizer_builder.domain.objectives import (
+    COST,
+    MEASURES,
+    Figure,
+    Load,
+    MeasuredObjective,
+)
 from modelmill_optimizer_builder.domain.pareto import SOURCE, Point, pareto_front
 from modelmill_optimizer_builder.domain.verdicts import Verdict
 
@@ -27,7 +33,7 @@ text{font:12px system-ui,sans-serif;fill:#444}.front{fill:#3b6ea5}.beaten{fill:#
 class SearchReport:
     """All that a search found."""
 
-    objective: Objective
+    objective: MeasuredObjective
     load: Load
     most_lost: float
     points: tuple[Point, ...]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from modelmill_optimizer_builder.domain.objectives import Objective
+from modelmill_optimizer_builder.domain.objectives import MeasuredObjective
 from modelmill_optimizer_builder.domain.pareto import Point
 
 Word = Literal["met", "not_met", "infeasible", "anomalous"]
@@ -20,7 +20,9 @@ class Verdict:
     reason: str
 
 
-def meeting(points: Sequence[Point], objective: Objective, most_lost: float) -> Point | None:
+def meeting(
+    points: Sequence[Point], objective: MeasuredObjective, most_lost: float
+) -> Point | None:
     """The point to choose among those that meet the objective and lose no more than allowed.
 
     The least loss first: what is faster than asked for is worth no answers.
@@ -37,7 +39,7 @@ def meeting(points: Sequence[Point], objective: Objective, most_lost: float) -> 
 
 def decide(
     points: Sequence[Point],
-    objective: Objective,
+    objective: MeasuredObjective,
     most_lost: float,
     untried: Mapping[str, str],
 ) -> Verdict:
@@ -59,7 +61,7 @@ def decide(
     return Verdict("not_met", nearest, _why_not(points, nearest, objective, most_lost, untried))
 
 
-def _may_meet(point: Point, objective: Objective) -> bool:
+def _may_meet(point: Point, objective: MeasuredObjective) -> bool:
     """Whether contradictory measurements leave it open that the objective is met."""
     is_contradictory = objective.name in point.contradictory
     return is_contradictory and objective.is_met_by(point.figures[objective.name]) is not False
@@ -68,7 +70,7 @@ def _may_meet(point: Point, objective: Objective) -> bool:
 def _why_not(
     points: Sequence[Point],
     nearest: Point,
-    objective: Objective,
+    objective: MeasuredObjective,
     most_lost: float,
     untried: Mapping[str, str],
 ) -> str:
@@ -84,11 +86,11 @@ def _why_not(
     return "; ".join(said)
 
 
-def _interval(point: Point, objective: Objective) -> str:
+def _interval(point: Point, objective: MeasuredObjective) -> str:
     figure = point.figures[objective.name]
     return f"{figure.low:.4g} to {figure.high:.4g}"
 
 
-def _far(point: Point, objective: Objective) -> float:
+def _far(point: Point, objective: MeasuredObjective) -> float:
     """How far it is from the objective; negative beyond it."""
     return objective.distance(point.figures[objective.name].value)
