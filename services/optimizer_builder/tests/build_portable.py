@@ -23,12 +23,12 @@ from modelmill_optimizer_builder.adapters.gguf_forms import (
 )
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.merge_source import merge_source
+from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.ollama import MODELFILE
 from modelmill_optimizer_builder.adapters.portable_build import (
     Folders,
     PortableBuilder,
     PortableBuildPair,
-    reference_module,
 )
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.child import load_form

@@ -222,7 +222,10 @@ def test_the_manifest_of_an_int4_build_says_how_it_was_made(story: Story) -> Non
 
     assert method["form"] == "openvino-int4"
     assert (method["group_size"], method["ratio"]) == (32, 1.0)
-    assert "AWQ and scale estimation" in method["scales"]
+    assert "NNCF" in method["scales"]
+    assert len(method["candidates"]) > 1
+    # Of 40 training rows all are calibrated on, and there is no valid split.
+    assert method["judged_by"]["rows"] == 0 < method["judged_by"]["general_texts"]
     assert calibration["digest"].startswith("sha256:")
     assert calibration["training_rows"] == 40
     assert 0 < calibration["samples_of_training_rows"] < calibration["samples"]

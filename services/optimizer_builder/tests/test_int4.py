@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from modelmill_optimizer_builder.domain.forms import FORMS
+from modelmill_optimizer_builder.domain.int4_methods import COMPETING
 
 from .builders import run_scripts
 
@@ -75,6 +76,42 @@ def test_an_int4_build_with_weights_in_another_order_is_refused(
     found: dict[str, Any], model: str
 ) -> None:
     assert found[model]["damaged"] in ("LOGITS_DIFFER", "GREEDY_DISAGREES")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_several_methods_compete_and_one_of_them_is_the_build(
+    found: dict[str, Any], model: str
+) -> None:
+    method = found[model]["method"]
+    names = [candidate["name"] for candidate in method["candidates"]]
+
+    assert names == list(COMPETING)
+    assert method["chosen_for"] == "the lowest perplexity of general text"
+    assert method["judged_by"] == {"rows": 0, "split": "", "general_texts": 5}
+    assert all(candidate["seconds"] > 0 for candidate in method["candidates"])
+    assert found[model]["left_in_scratch"] == ["reference"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_both_sides_say_how_likely_each_token_of_a_text_is(
+    found: dict[str, Any], model: str
+) -> None:
+    likelihoods = found[model]["likelihoods"]
+
+    assert likelihoods["tokens"] == [49, 49]
+    assert likelihoods["likeliest"] < 0
+    reference, built = likelihoods["means"]
+    assert built == pytest.approx(reference, abs=1.0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_codes_that_make_up_for_each_others_errors_are_nearer_to_the_source_than_rounded_ones(
+    found: dict[str, Any], model: str
+) -> None:
+    errors = found[model]["errors"]
+
+    assert 0 < errors["compensation"] < 0.8 * errors["rounding"]
+    assert errors["awq-se-gptq"] < errors["rounding"]
 
 
 def test_every_form_of_the_registry_has_a_builder(found: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`MakeBuild` with a target form whose answers the test decides."""
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,8 @@ class DecidedForm:
         self.measured = False
         self.prompts: Sequence[Sequence[int]] = ()
         self.calibration: CalibrationSet | None = None
+        self.worse = 0.1
+        self.texts: dict[Side, Sequence[Sequence[int]]] = {}
 
     def make(
         self,
@@ -64,6 +67,11 @@ class DecidedForm:
         for number, question in enumerate(questions):
             right = side == "reference" or number < self._right
             yield [float(right == (i == question.answer)) for i in range(len(question.choices))]
+
+    def likelihoods(self, side: Side, texts: Sequence[Sequence[int]]) -> Iterator[Sequence[float]]:
+        self.texts[side] = texts
+        for text in texts:
+            yield [-2.0 if side == "reference" else -2.0 - self.worse] * (len(text) - 1)
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
@@ -115,6 +123,108 @@ def test_an_accepted_build_has_all_metrics(tiny_base: Path, tmp_path: Path) -> N
     assert "accuracy_tuned" not in figures
     assert figures["parity_greedy_agreement"] == 0.9
     assert result.parity == {"goldens": 5}
+
+
+def test_perplexity_of_general_text_is_recorded_beside_the_references_and_refuses_nothing(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+    form.worse = 3.0
+
+    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path)).figures
+
+    assert figures["general_perplexity_bf16"] == pytest.approx(math.exp(2))
+    assert figures["general_perplexity"] == pytest.approx(math.exp(5))
+    assert figures["general_perplexity_loss"] == pytest.approx(math.exp(3) - 1)
+    assert figures["general_perplexity_loss_low"] == pytest.approx(math.exp(3) - 1)
+    assert not is_lossy(ModelReady(metrics=figures))
+
+
+def test_general_text_of_the_figures_is_neither_calibrated_on_nor_what_methods_are_chosen_by(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+    MakeBuild(form, silent)(order(tiny_base, tmp_path, form="openvino-int4", dataset=None))
+    decode = ChatTokenizer.load(tiny_base).decode
+    assert form.calibration is not None
+    calibrated = "".join(map(decode, form.calibration.samples))
+    judging = {decode(text) for text in form.calibration.judging.texts}
+    measured = {decode(text) for text in form.texts["built"]}
+
+    assert form.texts["built"] == form.texts["reference"]
+    assert len(measured) > 20
+    assert len(judging) > 20
+    assert not measured & judging
+    assert not [text for text in measured | judging if text[:40] in calibrated]
+
+
+def test_the_likelihood_of_right_answers_is_recorded_with_its_interval(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    figures = MakeBuild(DecidedForm(right=18), silent)(order(tiny_base, tmp_path)).figures
+
+    # A right answer scores 1, a wrong one 0.
+    assert figures["label_log_likelihood"] == pytest.approx(0.9)
+    assert figures["label_log_likelihood_bf16"] == 1.0
+    assert figures["label_log_likelihood_loss"] == pytest.approx(0.1)
+    assert (
+        figures["label_log_likelihood_loss_low"] < 0.1 < figures["label_log_likelihood_loss_high"]
+    )
+
+
+def test_of_answers_that_are_no_choices_the_perplexity_is_recorded(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path, choices=())).figures
+    texts = [list(text) for text in form.texts["built"]]
+
+    assert figures["answer_perplexity_bf16"] == pytest.approx(math.exp(2))
+    assert figures["answer_perplexity_loss"] == pytest.approx(math.exp(0.1) - 1)
+    assert "accuracy" not in figures
+    read = ChatTokenizer.load(tiny_base).decode(texts[-1])
+    last = make_rows(20)[-1]["messages"]
+    assert isinstance(last, list)
+    assert last[0]["content"] in read
+
+
+def test_methods_are_judged_by_valid_rows_and_never_by_test_rows(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form, again = DecidedForm(right=20), DecidedForm(right=20)
+    wanted = order(tiny_base, tmp_path, form="openvino-int4")
+    valid = make_rows(30, seed=5)
+    lines = "".join(json.dumps(row) + "\n" for row in valid)
+    (tmp_path / "dataset" / "valid.jsonl").write_text(lines)
+    MakeBuild(form, silent)(wanted)
+    (tmp_path / "dataset" / "test.jsonl").write_text(json.dumps(make_rows(1, seed=9)[0]) + "\n")
+    MakeBuild(again, silent)(replace(wanted, target=tmp_path / "again"))
+
+    assert form.calibration is not None
+    judging = form.calibration.judging
+    assert (len(judging.rows), judging.split) == (30, "valid")
+    assert again.calibration == form.calibration, "it depends on test rows"
+    tokenizer = ChatTokenizer.load(tiny_base)
+    row = judging.rows[0]
+    answer = tokenizer.decode(list(row.ids[row.answer_start : row.answer_end]))
+    assert any(answer.startswith(choice) for choice in CHOICES)
+
+
+def test_without_valid_rows_methods_are_judged_by_training_rows_that_calibration_has_not_read(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=20)
+    wanted = order(tiny_base, tmp_path, form="openvino-int4")
+    trained = make_rows(200, seed=TRAINING_SEED)
+    lines = "".join(json.dumps(row) + "\n" for row in trained)
+    (tmp_path / "dataset" / "train.jsonl").write_text(lines)
+    MakeBuild(form, silent)(wanted)
+
+    assert form.calibration is not None
+    judging = form.calibration.judging
+    assert (len(judging.rows), judging.split) == (200 - form.calibration.training_rows, "train")
+    joined = str([token for sample in form.calibration.samples for token in sample])
+    assert not [row for row in judging.rows if str(list(row.ids))[1:-1] in joined]
 
 
 def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(

@@ -227,10 +227,34 @@ def _search(facts: CardFacts) -> str:
 def _method(facts: CardFacts) -> str:
     """How the weights of a build were made."""
     method = dict(facts.attributes.get("method") or {})
-    calibration = method.pop("calibration", {})
-    rows = [(name.replace("_", " "), str(value)) for name, value in method.items()]
-    rows += [(f"calibration: {name.replace('_', ' ')}", str(v)) for name, v in calibration.items()]
-    return _section("Method", _table(("", ""), rows))
+    candidates = method.pop("candidates", [])
+    rows = [(name, str(value)) for name, value in _flat(method)]
+    return _section("Method", _table(("", ""), rows), _candidates(candidates))
+
+
+def _flat(method: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names in words with their values; those of a part are behind its name."""
+    for name, value in method.items():
+        words = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from ((f"{words}: {inner}", each) for inner, each in _flat(value))
+        else:
+            yield words, value
+
+
+def _candidates(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """The methods that competed, one a line; a list is a value and its interval."""
+    if not candidates:
+        return ""
+    columns = tuple(name.replace("_", " ") for name in candidates[0])
+    return _table(columns, [tuple(map(_cell, each.values())) for each in candidates])
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return str(value)
+    mean, low, high = value
+    return f"{mean} ({low} to {high})"
 
 
 def _evaluation(facts: CardFacts) -> str:

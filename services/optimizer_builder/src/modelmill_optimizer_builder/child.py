@@ -30,6 +30,7 @@ MAX_SILENCE_SECONDS = {
     "quantise": 900.0,
     "calibrate": 7200.0,
     "build": 7200.0,
+    "judge": 1800.0,
     "check": 300.0,
 }
 """For phases that are one library call; the others report every row or round."""

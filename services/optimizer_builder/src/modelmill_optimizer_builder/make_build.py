@@ -14,8 +14,13 @@ from modelmill_tokenization.bounded.here import BoundedTokenizer
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
 from modelmill_optimizer_builder.domain.build_plan import refuse_larger
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
+from modelmill_optimizer_builder.domain.calibration import AnsweredPrompt, CalibrationSet
 from modelmill_optimizer_builder.domain.forms import form_named
+from modelmill_optimizer_builder.domain.likelihoods import (
+    Likelihoods,
+    label_figures,
+    perplexity_figures,
+)
 from modelmill_optimizer_builder.domain.quality import (
     TUNED,
     compare,
@@ -25,7 +30,9 @@ from modelmill_optimizer_builder.domain.quality import (
     speed_figures,
     tuned_answers,
 )
+from modelmill_optimizer_builder.read_answers import read_test_answers
 from modelmill_optimizer_builder.read_calibration import read_calibration
+from modelmill_optimizer_builder.read_general_text import Texts, read_general_text
 
 Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]
@@ -111,7 +118,13 @@ class BuildPair(Protocol):
     """The same as metrics of the version."""
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
-        """Log-likelihoods of the choices of each question, in order."""
+        """Log-likelihoods of the choices of each question, in order.
+
+        That of the right choice is exact; of one that cannot win it may be an upper bound.
+        """
+
+    def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
+        """Log-likelihood of each token of each text after its first, in order."""
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
@@ -173,9 +186,10 @@ class MakeBuild:
         tokenizer = BoundedTokenizer.load(order.source.tokenizer)
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
+        general = read_general_text(tokenizer)
         calibration = None
         if form_named(order.form).is_calibrated:
-            calibration = read_calibration(order.dataset, tokenizer)
+            calibration = read_calibration(order.dataset, tokenizer, general.judging)
         pair = self._form.make(
             order.source, prompts, order.scratch, order.target, self._report, calibration
         )
@@ -191,6 +205,7 @@ class MakeBuild:
             figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
         record, quality = self._score(order, pair, questions)
         figures |= quality
+        figures |= self._perplexities(order, pair, general.measured, tokenizer)
         speed = pair.tokens_per_second(
             prompts, lambda done, rounds: self._report("measure", done, rounds, "round")
         )
@@ -208,8 +223,8 @@ class MakeBuild:
         """
         if not questions:
             return evaluation_record((), {}, ()), {}
-        reference = self._answers(pair, "reference", questions, already=0)
-        built = self._answers(pair, "built", questions, already=len(questions))
+        reference, labels_of_reference = self._answers(pair, "reference", questions, already=0)
+        built, labels = self._answers(pair, "built", questions, already=len(questions))
         quality = compare(reference, built)
         if not order.keeps_lossy:
             refuse_loss(quality, order.max_accuracy_loss, order.form)
@@ -217,6 +232,7 @@ class MakeBuild:
         figures |= interval_figures("accuracy", quality.built)
         figures |= interval_figures("accuracy_source", quality.reference)
         figures |= interval_figures("accuracy_loss", quality.loss)
+        figures |= label_figures(labels_of_reference, labels)
 
         name = pair.names["built"]
         answers = {pair.names["reference"]: reference, name: built}
@@ -232,13 +248,53 @@ class MakeBuild:
 
     def _answers(
         self, pair: BuildPair, side: Side, questions: Sequence[ChoiceQuestion], *, already: int
-    ) -> list[bool]:
+    ) -> tuple[list[bool], list[float]]:
+        """Whether each question is answered rightly, and how likely its right answer is."""
         scores = pair.scores(side, questions)
+        labels: list[float] = []
+
+        def score(_prompt: Sequence[int], _choices: Sequence[Sequence[int]]) -> Sequence[float]:
+            found = next(scores)
+            labels.append(found[questions[len(labels)].answer])
+            return found
 
         def on_progress(done: int, rows: int) -> None:
             self._report("score", already + done, 2 * rows, "row")
 
-        return answer_questions(questions, lambda _prompt, _choices: next(scores), on_progress)
+        return answer_questions(questions, score, on_progress), labels
+
+    def _perplexities(
+        self, order: BuildOrder, pair: BuildPair, general: Texts, tokenizer: BoundedTokenizer
+    ) -> dict[str, float]:
+        """Perplexity of general text and, where answers are no choices, of right answers.
+
+        They are information: no build is refused for them.
+        """
+        answers: Sequence[AnsweredPrompt] = ()
+        if order.dataset is not None and not order.choices:
+            answers = read_test_answers(order.dataset, tokenizer, order.max_rows)
+        texts = [text[: pair.context_tokens] for text in general]
+        answers = [row for row in answers if len(row.read) <= pair.context_tokens]
+        asked = [*texts, *(row.read for row in answers)]
+        built = self._read(pair, "built", asked)
+        reference = self._read(pair, "reference", asked)
+        count = len(texts)
+        figures = perplexity_figures("general_perplexity", reference[:count], built[:count])
+        if answers:
+            of_answers = [
+                [row.of_answer(found) for row, found in zip(answers, side[count:], strict=True)]
+                for side in (reference, built)
+            ]
+            figures |= perplexity_figures("answer_perplexity", *of_answers)
+        return figures
+
+    def _read(self, pair: BuildPair, side: Side, texts: Texts) -> list[Likelihoods]:
+        already = 0 if side == "built" else len(texts)
+        read = []
+        for found in pair.likelihoods(side, texts):
+            read.append(found)
+            self._report("perplexity", already + len(read), 2 * len(texts), "text")
+        return read
 
 
 def _questions(order: BuildOrder, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:

@@ -28,10 +28,18 @@ class BestChoiceSearch:
             self._best[row] = max(ended, default=-np.inf)
 
     def next_entries(self, count: int) -> list[tuple[int, int]]:
-        """Up to `count` choices of each row to score next, as (row, choice)."""
+        """Up to `count` choices of each row to score next, as (row, choice).
+
+        The right one is always scored: its likelihood is a figure.
+        """
         entries = []
         for row, waiting in enumerate(self._open):
-            able = [choice for choice in waiting if self.scores[row][choice] >= self._best[row]]
+            right = self.block[row].answer
+            able = [
+                choice
+                for choice in waiting
+                if choice == right or self.scores[row][choice] >= self._best[row]
+            ]
             entries += [(row, choice) for choice in able[:count]]
             self._open[row] = able[count:]
         return entries
@@ -59,3 +67,9 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     shifted = logits - logits.max(axis=-1, keepdims=True)
     result: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
+
+
+def token_likelihoods(logits: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
+    """Log-likelihood of each token, from the [tokens, vocabulary] logits before it."""
+    chosen: list[float] = log_softmax(logits)[np.arange(len(tokens)), tokens].tolist()
+    return chosen

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
 
+from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.portable_build import (
     PortableBuilder,
     PortableForm,
     WrittenSizes,
     float_array,
-    reference_module,
 )
 from modelmill_optimizer_builder.domain.parity import INT4_LIMIT, ROUNDED_LIMIT
 from modelmill_optimizer_builder.make_build import Report, Source

@@ -103,6 +103,14 @@ def round_weights(module: Any) -> None:
         parameter.data = parameter.data.to(torch.bfloat16)
 
 
+def reference_module(folder: Path) -> Any:
+    """The merged source in float32."""
+    module: Any = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
+    )
+    return module.eval()
+
+
 def _refuse_soft_prompt(adapter: Path) -> None:
     config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     if config.get("peft_type") != "LORA":

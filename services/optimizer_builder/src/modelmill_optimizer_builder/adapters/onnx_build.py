@@ -24,6 +24,7 @@ from modelmill_optimizer_builder.adapters.onnx_reader import (
     served_logits,
     speed_of,
     steps_logits,
+    text_likelihoods,
 )
 from modelmill_optimizer_builder.adapters.prepared_source import (
     LogitProbe,
@@ -35,6 +36,7 @@ from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.group_size import group_size_of
+from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import (
     EXPORT_TOLERANCE,
     INT4_LIMIT,
@@ -47,6 +49,7 @@ from modelmill_optimizer_builder.domain.parity import (
     check_quantised,
 )
 from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.read_general_text import Texts
 
 
 class OnnxBuilder(ABC):
@@ -187,6 +190,9 @@ class OnnxBuildPair:
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return choice_scores(self._folders[side], questions)
+
+    def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
+        return text_likelihoods(self._folders[side], texts)
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]

@@ -15,6 +15,7 @@ from modelmill_optimizer_builder.adapters.choice_search import (
     BestChoiceSearch,
     log_softmax,
     shared_prefix,
+    token_likelihoods,
 )
 from modelmill_optimizer_builder.adapters.merged_model import Logits
 from modelmill_optimizer_builder.adapters.speed_rounds import NEW_TOKENS
@@ -100,6 +101,15 @@ def choice_scores(folder: Path, questions: Sequence[ChoiceQuestion]) -> Iterator
                 search.finish(row, choice, float(rest))
             follow *= 2
         yield search.scores[0]
+
+
+def text_likelihoods(folder: Path, texts: Sequence[Sequence[int]]) -> Iterator[list[float]]:
+    """Log-likelihood of each token of each text after its first."""
+    reader = OnnxReader(folder)
+    for text in texts:
+        reader.begin(len(text))
+        logits = reader.read(text[:-1], keep=len(text) - 1)
+        yield token_likelihoods(logits, text[1:])
 
 
 def _length(question: ChoiceQuestion) -> int:

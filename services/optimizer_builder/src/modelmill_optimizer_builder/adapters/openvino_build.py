@@ -12,7 +12,7 @@ from modelmill_evaluation.parity.comparison import check_special_tokens
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
 from modelmill_optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
-from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
+from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer, text_likelihoods
 from modelmill_optimizer_builder.adapters.openvino_speed import OpenVinoSpeed
 from modelmill_optimizer_builder.adapters.openvino_tokenizer import (
     check_tokenizer,
@@ -27,8 +27,10 @@ from modelmill_optimizer_builder.adapters.prepared_source import (
 from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
+from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
 from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.read_general_text import Texts
 
 WEIGHTS_FILE = "openvino_model.bin"
 
@@ -40,11 +42,16 @@ class OpenVinoBuilder(ABC):
 
     @abstractmethod
     def compress(
-        self, source: Path, target: Path, calibration: CalibrationSet | None, report: Report
+        self,
+        source: Path,
+        target: Path,
+        merged: Path,
+        calibration: CalibrationSet | None,
+        report: Report,
     ) -> Mapping[str, Any]:
         """Write the bf16 IR `source` with smaller weights to `target`; returns how.
 
-        Each has its `.bin` file next to it.
+        Each has its `.bin` file next to it. `merged` is the same model as Hugging Face has them.
         """
 
     def make(
@@ -60,14 +67,16 @@ class OpenVinoBuilder(ABC):
         reference = scratch / "reference"
         target.mkdir(parents=True)
         prepared = prepare_source(source, prompts, scratch, report)
-        shutil.rmtree(prepared.folder)
 
         report("export", 0, 0, "")
         export_bf16(prepared.merged, reference)
         prepared.merged.release()
 
         report("quantise", 0, 0, "")
-        method = self.compress(reference / MODEL_FILE, target / MODEL_FILE, calibration, report)
+        method = self.compress(
+            *(reference / MODEL_FILE, target / MODEL_FILE, prepared.folder, calibration, report)
+        )
+        shutil.rmtree(prepared.folder)
         _complete(source, reference, target)
 
         report("check", 0, 0, "")
@@ -132,6 +141,9 @@ class OpenVinoBuildPair:
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)
+
+    def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
+        return text_likelihoods(self._folders[side] / MODEL_FILE, texts)
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]

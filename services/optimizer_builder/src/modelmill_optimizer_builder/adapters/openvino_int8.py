@@ -27,7 +27,12 @@ class OpenVinoInt8(OpenVinoBuilder):
     form = WeightForm("openvino-int8", "int8", INT8_LIMIT, QUANTISED_TOLERANCE)
 
     def compress(
-        self, source: Path, target: Path, calibration: CalibrationSet | None, report: Report
+        self,
+        source: Path,
+        target: Path,
+        merged: Path,
+        calibration: CalibrationSet | None,
+        report: Report,
     ) -> Mapping[str, Any]:
         quantise_weights(source, target)
         return {"weights": "int8, symmetric, one scale per output channel", "ratio": 1.0}

@@ -12,6 +12,7 @@ from modelmill_optimizer_builder.adapters.choice_search import (
     BestChoiceSearch,
     log_softmax,
     shared_prefix,
+    token_likelihoods,
 )
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel
 
@@ -109,6 +110,19 @@ class OpenVinoScorer:
             own = log_softmax(logits[index, : len(text) - 1])
             search.finish(row, choice, float(own[np.arange(len(text) - 1), text[1:]].sum()))
         return length
+
+
+def text_likelihoods(path: Path, texts: Sequence[Sequence[int]]) -> Iterator[list[float]]:
+    """Log-likelihood of each token of each text after its first, as served."""
+    model = StatefulModel(path)
+    for text in texts:
+        model.reset()
+        read = np.array([text[:-1]], np.int64)
+        places = np.arange(read.shape[1])[None]
+        logits = model.run(
+            read, mask=np.ones_like(read), positions=places, parents=[0], pick=places
+        )
+        yield token_likelihoods(logits[0], text[1:])
 
 
 def _blocks(questions: Sequence[ChoiceQuestion], start: int) -> Iterator[Sequence[ChoiceQuestion]]:

@@ -17,16 +17,18 @@ from modelmill_evaluation.choices import ChoiceQuestion
 from modelmill_evaluation.parity.comparison import Limit
 from modelmill_evaluation.parity.goldens import TENSOR_MISSING, WEIGHTS_DIFFER, ParityError
 from modelmill_evaluation.parity.weights import WeightLimit, Weights, check_head, check_tensor
-from transformers import AutoModelForCausalLM
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.head_check import is_head_tied
 from modelmill_optimizer_builder.adapters.merge_source import module_logits
+from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.prepared_source import PreparedSource, prepare_source
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
+from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.read_general_text import Texts
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
@@ -178,14 +180,6 @@ class PortableBuilder(ABC):
         return check_tensor(name, source, found, self.form.rounding, form=self.form.name)
 
 
-def reference_module(folder: Path) -> Any:
-    """The merged source in float32."""
-    module: Any = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, use_safetensors=True
-    )
-    return module.eval()
-
-
 class PortableBuildPair:
     """A form for another runtime, and the bf16 weights that it was made from."""
 
@@ -201,6 +195,7 @@ class PortableBuildPair:
         self._builder = builder
         self._folders = folders
         self._report = report
+        self._last: tuple[Side, TorchScorer] | None = None
         self.names: Mapping[Side, str] = {"reference": "bf16", "built": builder.form.weights}
         written = builder.sizes(folders.built)
         self.built_bytes, self.weights_bytes = written.files, written.weights
@@ -211,11 +206,21 @@ class PortableBuildPair:
         self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
-        if side == "reference":
-            module = reference_module(self._folders.reference)
-        else:
-            module, _ = self._builder.loaded(self._folders, self._report)
-        return TorchScorer(module).scores(questions)
+        return self._scorer(side).scores(questions)
+
+    def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
+        return self._scorer(side).likelihoods(texts)
+
+    def _scorer(self, side: Side) -> TorchScorer:
+        """Of one side at a time: each is as large as the model in float32."""
+        if self._last is None or self._last[0] != side:
+            self._last = None
+            if side == "reference":
+                module = reference_module(self._folders.reference)
+            else:
+                module, _ = self._builder.loaded(self._folders, self._report)
+            self._last = side, TorchScorer(module)
+        return self._last[1]
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]

@@ -20,6 +20,15 @@ class TorchScorer:
         for question in questions:
             yield self._score(question)
 
+    @torch.inference_mode()
+    def likelihoods(self, texts: Sequence[Sequence[int]]) -> Iterator[list[float]]:
+        """Log-likelihood of each token of each text after its first."""
+        for text in texts:
+            logits = self._module(torch.tensor([text[:-1]]), use_cache=False).logits[0]
+            likely = torch.log_softmax(logits.float(), -1)
+            found: list[float] = likely.gather(-1, torch.tensor(text[1:])[:, None])[:, 0].tolist()
+            yield found
+
     def _score(self, question: ChoiceQuestion) -> Sequence[float]:
         prompt = torch.tensor([question.prompt_ids])
         read = self._module(prompt, use_cache=True, logits_to_keep=1)

@@ -4,7 +4,7 @@ import hashlib
 import random
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 SAMPLES = 32
@@ -16,6 +16,39 @@ MAX_ROW_TOKENS = 4 * SAMPLE_TOKENS
 
 
 @dataclass(frozen=True)
+class AnsweredPrompt:
+    """A row as token ids, and where in it its last answer is."""
+
+    ids: Sequence[int]
+    answer_start: int
+    answer_end: int
+
+    @property
+    def read(self) -> Sequence[int]:
+        """What a model is asked about: all up to the end of the answer."""
+        return self.ids[: self.answer_end]
+
+    def of_answer(self, likelihoods: Sequence[float]) -> Sequence[float]:
+        """Those of the answer's tokens, of those of `read`; the first token has none."""
+        return likelihoods[self.answer_start - 1 :]
+
+
+@dataclass(frozen=True)
+class JudgingSet:
+    """What methods are judged by, of which none is a sample of the calibration."""
+
+    rows: Sequence[AnsweredPrompt] = ()
+    split: str = ""
+    """Of the dataset that the rows are of: never test."""
+    texts: Sequence[Sequence[int]] = ()
+    """General text."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values for a manifest."""
+        return {"rows": len(self.rows), "split": self.split, "general_texts": len(self.texts)}
+
+
+@dataclass(frozen=True)
 class CalibrationSet:
     """Samples, and where they are from."""
 
@@ -24,6 +57,7 @@ class CalibrationSet:
     """How many of them are of training rows; they come first."""
     training_rows: int
     """Rows that they were cut from."""
+    judging: JudgingSet = field(default_factory=JudgingSet)
 
     @property
     def digest(self) -> str:
@@ -56,7 +90,9 @@ def choose_rows(lines: Iterable[str], count: int = MAX_ROWS) -> list[str]:
     return chosen
 
 
-def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> CalibrationSet:
+def mixed(
+    rows: Sequence[Sequence[int]], general: Sequence[int], judging: JudgingSet | None = None
+) -> CalibrationSet:
     """Half of the samples of training rows, the rest of general text; all of it without rows.
 
     Where the rows are too short for their half, general text fills it.
@@ -64,7 +100,7 @@ def mixed(rows: Sequence[Sequence[int]], general: Sequence[int]) -> CalibrationS
     joined = [token for row in rows for token in row[:MAX_ROW_TOKENS]]
     own = _stretches(joined, SAMPLES // 2)
     others = _stretches(general, SAMPLES - len(own))
-    return CalibrationSet((*own, *others), len(own), len(rows))
+    return CalibrationSet((*own, *others), len(own), len(rows), judging or JudgingSet())
 
 
 def _stretches(ids: Sequence[int], count: int) -> list[tuple[int, ...]]:

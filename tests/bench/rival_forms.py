@@ -1,0 +1,156 @@
+"""forms.rival.*: int4 of the same merged model by other tools, each in an environment of its own.
+
+optimum: `optimum-cli export openvino --weight-format int4`, nothing else said. olive: `olive
+optimize --precision int4` for the CPU. llm_compressor: GPTQ (W4A16, in groups of 32, since 128 does
+not divide the model's width), 256 training rows. modelopt: INT4_AWQ in blocks of 32, the same rows.
+
+What runs in OpenVINO or ONNX Runtime is asked the test rows by our own scorer, as our forms are;
+what is safetensors by its own library in torch, in bfloat16's place float32. Bytes are those of the
+weights' files, with a model's graph where it has one.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.child_steps import Told, run_steps
+from tests.bench.forms_cells import ONNX, OPENVINO
+from tests.bench.forms_model import FormsModel
+from tests.bench.rivals import LLM_COMPRESSOR, MODELOPT, OLIVE, OPTIMUM, absence, is_installed
+from tests.bench.worker import WorkerFailedError
+
+CHILD = "tests.bench.forms_child"
+TORCH_SCRIPT = "tests/bench/rival_forms_torch.py"
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ORT_DISABLE_TELEMETRY": "1"}
+LAST_CHARACTERS = 600
+
+
+class RivalAbsentError(Exception):
+    """Its environment is not there; the message says what makes it."""
+
+
+@dataclass(frozen=True)
+class FormRival:
+    """A tool that makes int4 weights."""
+
+    what: str
+    """Its command, for a note."""
+    environment: Path
+    make: Callable[["FormRival", FormsModel, Path, Told], Awaitable[dict[str, Any]]]
+
+
+async def rival_result(name: str, model: FormsModel, folder: Path, told: Told) -> dict[str, Any]:
+    """Bytes, score and seconds; or what it said when it refused.
+
+    Args:
+        folder: Scratch of its own; made anew.
+
+    Raises:
+        RivalAbsentError: It is not installed.
+    """
+    rival = FORM_RIVALS[name]
+    if not is_installed(rival.environment):
+        raise RivalAbsentError(absence(rival.environment))
+    _made_anew(folder)
+    try:
+        made = await rival.make(rival, model, folder, told)
+    except WorkerFailedError as error:
+        return {"what": rival.what, "refused": f"{rival.what}: {str(error)[-LAST_CHARACTERS:]}"}
+    correct, labels = made.pop("correct"), made.pop("labels")
+    return {
+        "what": rival.what,
+        "rows": len(correct),
+        "accuracy": sum(correct) / len(correct),
+        "label_log_likelihood": sum(labels) / len(labels),
+        "correct": correct,
+        **made,
+    }
+
+
+def _made_anew(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+async def _optimum(rival: FormRival, model: FormsModel, folder: Path, told: Told) -> dict[str, Any]:
+    out = folder / "out"
+    arguments = ("openvino", "--model", str(model.merged), "--task", "text-generation-with-past")
+    return await _made_by_command(
+        (str(rival.environment / "bin/optimum-cli"),),
+        "export",
+        (*arguments, "--weight-format", "int4", str(out)),
+        lambda: _scored(OPENVINO, out, out.glob("openvino_model.*"), model, folder, told),
+        told,
+    )
+
+
+async def _olive(rival: FormRival, model: FormsModel, folder: Path, told: Told) -> dict[str, Any]:
+    out = folder / "out"
+    arguments = ("--model_name_or_path", str(model.merged), "--precision", "int4")
+    device = ("--device", "cpu", "--provider", "CPUExecutionProvider")
+
+    async def scored() -> dict[str, Any]:
+        found = sorted(out.rglob("genai_config.json"))
+        if not found:
+            raise WorkerFailedError(f"no genai_config.json among {sorted(out.rglob('*'))[:20]}")
+        built = found[0].parent
+        return await _scored(ONNX, built, built.glob("*.onnx*"), model, folder, told)
+
+    return await _made_by_command(
+        (str(rival.environment / "bin/olive"),),
+        "optimize",
+        (*arguments, *device, "--output_path", str(out)),
+        scored,
+        told,
+    )
+
+
+async def _made_by_command(
+    command: tuple[str, ...],
+    module: str,
+    arguments: tuple[str, ...],
+    scored: Callable[[], Awaitable[dict[str, Any]]],
+    told: Told,
+) -> dict[str, Any]:
+    started = time.perf_counter()
+    await run_steps(module, arguments, told, command, OFFLINE)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, **await scored()}
+
+
+async def _scored(
+    engine: str, built: Path, files: Any, model: FormsModel, folder: Path, told: Told
+) -> dict[str, Any]:
+    result = folder / "scores.json"
+    arguments = ("score", engine, str(built), str(model.questions), str(result))
+    await run_steps(CHILD, arguments, told)
+    return {"bytes": sum(path.stat().st_size for path in files), **json.loads(result.read_text())}
+
+
+def _by_torch(tool: str) -> Callable[..., Awaitable[dict[str, Any]]]:
+    """A tool that is a library, whose weights torch reads."""
+
+    async def make(rival: FormRival, model: FormsModel, folder: Path, told: Told) -> dict[str, Any]:
+        result = folder / "result.json"
+        files = (str(model.merged), str(model.questions), str(folder / "out"), str(result))
+        # Not the script's folder on the path: modules of the bench are named like libraries.
+        command = (str(rival.environment / "bin/python"), "-P")
+        await run_steps(TORCH_SCRIPT, (tool, *files), told, command, OFFLINE)
+        found: dict[str, Any] = json.loads(result.read_text())
+        return found
+
+    return make
+
+
+FORM_RIVALS: Mapping[str, FormRival] = {
+    "optimum": FormRival("optimum-cli export openvino --weight-format int4", OPTIMUM, _optimum),
+    "olive": FormRival("olive optimize --precision int4 --device cpu", OLIVE, _olive),
+    "llm_compressor": FormRival(
+        "llm-compressor GPTQ, W4A16 in groups of 32", LLM_COMPRESSOR, _by_torch("llm_compressor")
+    ),
+    "modelopt": FormRival("ModelOpt INT4_AWQ in blocks of 32", MODELOPT, _by_torch("modelopt")),
+}

@@ -1,0 +1,129 @@
+"""Rivals of forms.* that are libraries: makes int4 weights, saves them, asks them the test rows.
+
+    PYTHON -P tests/bench/rival_forms_torch.py TOOL MODEL QUESTIONS OUT RESULT
+
+Run by the Python of the rival's own environment; nothing of ours is imported. TOOL is
+llm_compressor or modelopt.
+"""
+
+import copy
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+GROUP = 32
+"""128 divides no width of SmolLM2-135M."""
+SEQUENCE = 256
+Samples = Sequence[list[int]]
+
+
+def say(phase: str, done: int, total: int) -> None:
+    print(json.dumps({"phase": phase, "done": done, "total": total}), flush=True)
+
+
+def load(folder: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def llm_compressor(folder: str, samples: Samples, out: str) -> Callable[[], Any]:
+    """GPTQ by `oneshot`; what it saved is read again, as vLLM would."""
+    from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
+    from datasets import Dataset
+    from llmcompressor import oneshot
+    from llmcompressor.modifiers.quantization import GPTQModifier
+
+    weights = QuantizationArgs(num_bits=4, symmetric=True, strategy="group", group_size=GROUP)
+    groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}
+    rows = [{"input_ids": ids, "attention_mask": [1] * len(ids)} for ids in samples]
+    model = load(folder)
+    oneshot(
+        model=model,
+        tokenizer=AutoTokenizer.from_pretrained(folder),
+        dataset=Dataset.from_list(rows),
+        recipe=GPTQModifier(config_groups=groups, ignore=["lm_head"]),
+        max_seq_length=SEQUENCE,
+        num_calibration_samples=len(rows),
+    )
+    model.save_pretrained(out, save_compressed=True)
+    return lambda: load(out)
+
+
+def modelopt(folder: str, samples: Samples, out: str) -> Callable[[], Any]:
+    """AWQ by `mtq.quantize`; the answers are of its simulation of int4 weights."""
+    import modelopt.torch.quantization as mtq
+    from modelopt.torch.export import export_hf_checkpoint
+
+    model = load(folder)
+    config = copy.deepcopy(mtq.INT4_AWQ_CFG)
+    _set_blocks(config["quant_cfg"])
+
+    def forward(module: Any) -> None:
+        for number, ids in enumerate(samples):
+            say("calibrate", number, len(samples))
+            module(torch.tensor([ids]))
+
+    with torch.inference_mode():
+        mtq.quantize(model, config, forward)
+    simulated = copy.deepcopy(model)
+    export_hf_checkpoint(model.bfloat16(), export_dir=out)
+    return lambda: simulated
+
+
+def _set_blocks(part: Any) -> None:
+    """Blocks of `GROUP` weights wherever the preset has blocks of 128."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == "block_sizes" and isinstance(value, dict):
+                value[-1] = GROUP
+            else:
+                _set_blocks(value)
+    elif isinstance(part, list):
+        for value in part:
+            _set_blocks(value)
+
+
+TOOLS: dict[str, Callable[[str, Samples, str], Callable[[], Any]]] = {
+    "llm_compressor": llm_compressor,
+    "modelopt": modelopt,
+}
+
+
+@torch.inference_mode()
+def scores_of(model: Any, prompt: list[int], choices: Samples) -> list[float]:
+    """Summed log-likelihood of each choice; the prompt is read once for each."""
+    longest = max(map(len, choices))
+    rows = [prompt + choice + [0] * (longest - len(choice)) for choice in choices]
+    logits = model(torch.tensor(rows)[:, :-1], use_cache=False).logits[:, len(prompt) - 1 :]
+    likely = torch.log_softmax(logits.float(), -1)
+    wanted = torch.tensor([choice + [0] * (longest - len(choice)) for choice in choices])
+    chosen = likely.gather(-1, wanted[..., None])[..., 0]
+    lengths = torch.tensor([len(choice) for choice in choices])
+    is_chosen = torch.arange(longest)[None] < lengths[:, None]
+    scores: list[float] = (chosen * is_chosen).sum(-1).tolist()
+    return scores
+
+
+def main(tool: str, folder: str, questions: str, out: str, result: str) -> None:
+    content = json.loads(Path(questions).read_text())
+    started = perf_counter()
+    read = TOOLS[tool](folder, content["calibration"], out)
+    seconds = perf_counter() - started
+    model, correct, labels = read(), [], []
+    for row in content["rows"]:
+        scores = scores_of(model, row["prompt"], content["choices"])
+        correct.append(scores.index(max(scores)) == row["answer"])
+        labels.append(scores[row["answer"]])
+        say("score", len(correct), len(content["rows"]))
+    size = sum(path.stat().st_size for path in Path(out).glob("*.safetensors"))
+    found = {"seconds": seconds, "bytes": size, "correct": correct, "labels": labels}
+    Path(result).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
