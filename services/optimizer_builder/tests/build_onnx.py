@@ -63,8 +63,16 @@ def build(source: Source, form: str, root: Path) -> dict[str, Any]:
         "shares_head": shares_head(graph),
         "files": sorted(path.name for path in (root / "built").iterdir()),
         "phases": list(dict.fromkeys(seen)),
+        "likelihoods": likelihoods(pair, ids),
         "rounds": [len(rates) for rates in pair.tokens_per_second([ids[:9]], silent).values()],
     }
+
+
+def likelihoods(pair: Any, text: list[int]) -> list[float]:
+    """Mean log-likelihood of a text's tokens, longer than a piece that is read, by both sides."""
+    found = [next(pair.likelihoods(side, [text])) for side in ("reference", "built")]
+    assert [len(each) for each in found] == [len(text) - 1] * 2, len(text)
+    return [float(np.mean(each)) for each in found]
 
 
 def silent(_done: int, _total: int) -> None: ...

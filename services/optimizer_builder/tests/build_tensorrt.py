@@ -68,7 +68,14 @@ def build(base: Path, root: Path) -> dict[str, Any]:
         "plan_errors": plan_errors(plan, graph_inputs(built / MODEL_FILE)),
         "rates": len(pair.tokens_per_second([ids[:9]], lambda _done, _total: None)),
         "scores": scores_off(pair, base),
+        "likelihoods": likelihoods_off(pair, ids[:40]),
     }
+
+
+def likelihoods_off(pair: Any, text: list[int]) -> float:
+    """How far the graph's likelihoods of a text's tokens are from torch's."""
+    [ours], [other] = ([*pair.likelihoods(side, [text])] for side in ("built", "reference"))
+    return max(abs(mine - its) for mine, its in zip(ours, other, strict=True))
 
 
 def scores_off(pair: Any, base: Path) -> float:

@@ -36,6 +36,9 @@ def test_a_build_has_every_file_that_serving_needs_and_no_other(
     assert set(found[build]["files"]) == FILES
     assert found[build]["phases"] == ["merge", "export", "quantise", "check"]
     assert found[build]["rounds"] == [6, 6]
+    reference, built = found[build]["likelihoods"]
+    assert built == pytest.approx(reference, abs=1.0)
+    assert reference < 0
 
 
 @pytest.mark.parametrize("build", INT8)

@@ -38,6 +38,7 @@ def test_a_graph_computes_what_torch_does(found: dict[str, Any], model: str) -> 
     assert likeness["root_mean_square_share"] < 0.05
     assert likeness["greedy_agreement"] >= 0.9
     assert found[model]["scores"] < 0.05
+    assert found[model]["likelihoods"] < 0.05
 
 
 def test_several_texts_at_once_are_read_with_their_caches(found: dict[str, Any]) -> None:

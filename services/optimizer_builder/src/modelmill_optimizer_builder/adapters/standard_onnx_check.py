@@ -16,7 +16,7 @@ import onnxruntime
 from modelmill_evaluation.choices import ChoiceQuestion
 from numpy.typing import NDArray
 
-from modelmill_optimizer_builder.adapters.choice_search import log_softmax
+from modelmill_optimizer_builder.adapters.choice_search import log_softmax, token_likelihoods
 from modelmill_optimizer_builder.adapters.merged_model import Logits
 from modelmill_optimizer_builder.adapters.standard_onnx import MODEL_FILE, WEIGHTS_FILE
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError
@@ -167,3 +167,11 @@ def cached_scores(
                 likely += rows[np.arange(len(choice) - 1), choice[1:]].sum()
             found.append(float(likely))
         yield found
+
+
+def cached_likelihoods(
+    reader: CachedReader, texts: Sequence[Sequence[int]]
+) -> Iterator[list[float]]:
+    """Log-likelihood of each token of each text after its first."""
+    for text in texts:
+        yield token_likelihoods(reader.step(text[:-1], None)[0], text[1:])

@@ -14,7 +14,7 @@ import torch
 from modelmill_evaluation.choices import ChoiceQuestion
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
-from modelmill_optimizer_builder.adapters.portable_build import reference_module
+from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.prepared_source import PreparedSource, prepare_source
 from modelmill_optimizer_builder.adapters.standard_onnx import (
     MODEL_FILE,
@@ -25,6 +25,7 @@ from modelmill_optimizer_builder.adapters.standard_onnx import (
 from modelmill_optimizer_builder.adapters.standard_onnx_check import (
     CachedReader,
     OnnxRuntimeReader,
+    cached_likelihoods,
     cached_logits,
     cached_scores,
     cached_steps,
@@ -36,6 +37,7 @@ from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, c
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError
 from modelmill_optimizer_builder.domain.calibration import CalibrationSet
+from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import (
     BF16_TOLERANCE,
     INT8_LIMIT,
@@ -50,6 +52,7 @@ from modelmill_optimizer_builder.domain.tensorrt_plan import (
     trtexec_command,
 )
 from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.read_general_text import Texts
 from modelmill_optimizer_builder.tensorrt import build as engine_build
 
 SCRIPT, COMMAND = "build.py", "trtexec.sh"
@@ -173,6 +176,11 @@ class TensorRtPair:
         if side == "reference":
             return TorchScorer(reference_module(self._reference)).scores(questions)
         return cached_scores(self._reader, questions)
+
+    def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
+        if side == "reference":
+            return TorchScorer(reference_module(self._reference)).likelihoods(texts)
+        return cached_likelihoods(self._reader, texts)
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
