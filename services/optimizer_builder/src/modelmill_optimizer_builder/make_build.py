@@ -187,11 +187,10 @@ class MakeBuild:
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
         general = read_general_text(tokenizer)
-        calibration = None
-        if form_named(order.form).is_calibrated:
-            calibration = read_calibration(order.dataset, tokenizer, general.judging)
+        is_calibrated = form_named(order.form).is_calibrated
         pair = self._form.make(
-            order.source, prompts, order.scratch, order.target, self._report, calibration
+            *(order.source, prompts, order.scratch, order.target, self._report),
+            read_calibration(order.dataset, tokenizer, general.judging) if is_calibrated else None,
         )
         refuse_larger(order.form, pair.weights_bytes, pair.reference_bytes)
         figures = {
