@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -42,6 +43,13 @@ class Prometheus:
         response = await self._http.get(f"/api/v1/label/{label}/values", params={"match[]": metric})
         values: list[str] = response.json()["data"]
         return values
+
+    async def traces_of(self, metric: str) -> set[str]:
+        """Traces that stand beside the newest measurements."""
+        span = {"query": metric, "start": time.time() - 3600, "end": time.time() + 60}
+        response = await self._http.get("/api/v1/query_exemplars", params=span)
+        found = [each for series in response.json()["data"] for each in series["exemplars"]]
+        return {each["labels"]["trace_id"] for each in found}
 
     async def rules(self) -> list[dict[str, Any]]:
         """The alerting rules that it has loaded, with their health."""
@@ -86,6 +94,7 @@ async def run_prometheus(
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
         stdin=DEVNULL,
         stdout=DEVNULL,
         stderr=DEVNULL,

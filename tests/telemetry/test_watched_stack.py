@@ -174,6 +174,22 @@ async def a_judge_beside_the_rules(watched: Watched) -> None:
     await asyncio.to_thread(client.policies.set, documents=documents)
 
 
+@pytest.mark.parametrize(
+    "metric", ["modelmill_first_text_seconds_bucket", "modelmill_rpc_server_seconds_bucket"]
+)
+async def test_a_measurement_leads_to_its_trace(watched: Watched, metric: str):
+    prometheus = watched.prometheus
+    if prometheus is None:
+        pytest.skip("Debian's prometheus is not installed")
+    trace_id, _, headers = traced()
+    await watched.chat("thing 4: something that swims", headers=headers)
+
+    async def is_there() -> bool:
+        return trace_id in await prometheus.traces_of(metric)
+
+    await eventually(is_there, within=20)
+
+
 async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: Watched, tmp_path):
     prometheus = watched.prometheus
     if prometheus is None:
@@ -206,7 +222,7 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
     }
     for rule in await prometheus.rules():
         assert rule["health"] == "ok", rule
-        if "only_with" not in rule["labels"]:
+        if "only_with" not in rule.get("labels", {}):
             asked |= metrics_in(rule["query"])
     elsewhere = {"up", *OF_SEVERAL_PROCESSES}
     missing = sorted(name for name in asked - elsewhere if f"\n{name}" not in text)

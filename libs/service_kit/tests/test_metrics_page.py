@@ -4,11 +4,14 @@ import urllib.error
 import urllib.request
 
 import pytest
-from modelmill_service_kit.metrics import MetricsPage
+from modelmill_service_kit.metrics import MetricsPage, exemplar_of
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import NonRecordingSpan, format_trace_id
+from prometheus_client import CollectorRegistry, Histogram
 
 
-def get(port: int, token: str | None) -> str:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def get(port: int, token: str | None, **headers: str) -> str:
+    headers |= {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
     with urllib.request.urlopen(request, timeout=5) as response:
         return response.read().decode()
@@ -26,3 +29,17 @@ def test_nobody_else_reads_them(token):
             get(page.port, token)
         refused.value.close()
     assert refused.value.code == 401
+
+
+def test_readers_of_openmetrics_see_the_trace_of_a_measurement_that_is_recorded():
+    registry = CollectorRegistry()
+    seconds = Histogram("example_seconds", "Seconds.", registry=registry, buckets=(1,))
+    span = TracerProvider().get_tracer("tests").start_span("call")
+    seconds.observe(0.5, exemplar_of(span))
+    trace_id = format_trace_id(span.get_span_context().trace_id)
+    with MetricsPage("127.0.0.1:0", "s3cret", registry) as page:
+        assert f'trace_id="{trace_id}"' in get(
+            page.port, "s3cret", Accept="application/openmetrics-text; version=1.0.0"
+        )
+        assert trace_id not in get(page.port, "s3cret")
+    assert exemplar_of(NonRecordingSpan(span.get_span_context())) is None

@@ -41,6 +41,38 @@ ENVIRONMENT = {
 }
 
 
+SIGNALLED = """
+import asyncio, logging, os, signal
+from modelmill_service_kit.process import run_service
+from modelmill_service_kit.settings import ServiceSettings
+
+async def serve(settings, stopping):
+    ours, theirs = logging.getLogger("modelmill_example.part"), logging.getLogger("theirs")
+    for word in ("before", "between", "after"):
+        ours.debug("ours %s", word)
+        theirs.debug("theirs %s", word)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        for _ in range(10):  # turns of the loop, in which it hears of the signal
+            await asyncio.sleep(0)
+
+run_service("example", ServiceSettings, serve)
+"""
+
+
+def test_a_signal_switches_debug_lines_of_our_code_alone_on_and_off():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED],
+        env=os.environ | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    said = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    switched = [f"debug lines of modelmill are {word}" for word in ("on", "off", "on")]
+    assert said == [switched[0], "ours between", *switched[1:]]
+
+
 def handler_line(**more: str) -> dict[str, str]:
     """What the handler of a call logged in a process with these settings."""
     done = subprocess.run(

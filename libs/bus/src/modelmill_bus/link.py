@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
@@ -162,7 +162,12 @@ def broker_errors(what: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_link(
-    url: str, credential: Credential, *, name: str, tls: BusTls | None = None, replicas: int = 1
+    url: str,
+    credential: Credential,
+    *,
+    name: str,
+    tls: BusTls | None = None,
+    replicas: int = 1,
 ) -> AsyncIterator[Link]:
     """Connect, see to the streams, and close when the block ends.
 
@@ -179,6 +184,32 @@ async def open_link(
         UnavailableError: no broker or no streams within 30 s, or one refuses the other.
         PreconditionError: a file of the credential or of TLS cannot be used.
     """
+    makes = replicas if not isinstance(credential, NkeySeed) or name == DEPLOY else 0
+    async with _open(url, credential, name, tls, partial(_see_to_streams, replicas=makes)) as link:
+        yield link
+
+
+@asynccontextmanager
+async def open_looking(
+    url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+) -> AsyncIterator[Link]:
+    """The same for who only looks: streams stay as they are, also missing ones."""
+
+    async def nothing(_link: Link) -> None:
+        """Streams are not waited for."""
+
+    async with _open(url, credential, name, tls, nothing) as link:
+        yield link
+
+
+@asynccontextmanager
+async def _open(
+    url: str,
+    credential: Credential,
+    name: str,
+    tls: BusTls | None,
+    at_start: Callable[[Link], Awaitable[None]],
+) -> AsyncIterator[Link]:
     nkey = Nkey.from_file(credential.file) if isinstance(credential, NkeySeed) else None
     client = Client()
     link, options = Link(client, name), _options(client, credential, nkey)
@@ -190,8 +221,7 @@ async def open_link(
         async with asyncio.timeout(START_SECONDS):
             if not await _connect(link, url, options):
                 raise UnavailableError(refusal(link.refusal, url, credential, tls))
-            makes = replicas if nkey is None or name == DEPLOY else 0
-            await _see_to_streams(link, makes)
+            await at_start(link)
         link.wanted = True
         yield link
     except TimeoutError as error:

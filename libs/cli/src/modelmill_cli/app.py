@@ -17,6 +17,7 @@ from modelmill_cli.commands import (
     chat,
     data,
     demo,
+    doctor,
     evaluate,
     files,
     jobs,
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("run")(recipes.run)
 app.command("token")(keys.token)
 app.command("certs")(keys.certs)

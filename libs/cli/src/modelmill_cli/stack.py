@@ -53,12 +53,15 @@ def refuse_taken_ports(asked: Mapping[str, int]) -> None:
     if len(set(wanted.values())) < len(wanted):
         named = " ".join(f"{option} {port}" for option, port in wanted.items())
         raise InvalidInputError(f"two options name the same port: {named}")
-    problems = [problem for option, port in wanted.items() if (problem := _problem(option, port))]
+    problems = [
+        problem for option, port in wanted.items() if (problem := port_problem(option, port))
+    ]
     if problems:
         raise PreconditionError("; ".join(problems))
 
 
-def _problem(option: str, port: int) -> str:
+def port_problem(option: str, port: int) -> str:
+    """Why the port cannot be listened on, and what to do; empty when it can."""
     with socket.socket() as probe:
         # As servers do: connections that are still ending do not keep a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from modelmill_service_kit.errors import PermissionDeniedError, UnreadableRequestError
-from modelmill_service_kit.metrics import RPC_SECONDS
+from modelmill_service_kit.metrics import RPC_SECONDS, exemplar_of
 from modelmill_service_kit.observed_channel import (
     SERVER_ERRORS,
     call_attributes,
@@ -175,7 +175,9 @@ class CallObserver(HandlerInterceptor):
             code = _why_cancelled(context)
             raise
         finally:
-            RPC_SECONDS.labels(method=method, code=code.name).observe(time.perf_counter() - began)
+            RPC_SECONDS.labels(method=method, code=code.name).observe(
+                time.perf_counter() - began, exemplar_of(span)
+            )
             end_call_span(span, code, is_error=code in SERVER_ERRORS)
 
 

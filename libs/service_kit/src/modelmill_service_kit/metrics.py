@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import psutil
+from opentelemetry.trace import Span, format_trace_id
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -33,6 +34,17 @@ RPC_SECONDS = Histogram(
     ["method", "code"],
     buckets=SECONDS_BUCKETS,
 )
+
+
+def exemplar_of(span: Span) -> dict[str, str] | None:
+    """The trace by which a measurement can be understood; None where it is recorded nowhere.
+
+    Shown to readers that ask for OpenMetrics, as Prometheus does.
+    """
+    context = span.get_span_context()
+    if not span.is_recording() or not context.trace_flags.sampled:
+        return None
+    return {"trace_id": format_trace_id(context.trace_id)}
 
 
 class _QuietHandler(WSGIRequestHandler):

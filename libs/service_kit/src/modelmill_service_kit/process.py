@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from modelmill_service_kit.errors import DomainError
 from modelmill_service_kit.metrics import machine_metrics
 from modelmill_service_kit.settings import ServiceSettings
-from modelmill_service_kit.telemetry import telemetry
+from modelmill_service_kit.telemetry import switch_debug_lines, telemetry
 
 PARTS = 5
 """The timer is set back so many times within the limit."""
@@ -109,6 +109,7 @@ async def _until_stopped(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGUSR1, switch_debug_lines)
     if os.environ.get(STOP_ON_EOF) == "1":
 
         def wait_for_eof() -> None:

@@ -27,6 +27,8 @@ from opentelemetry.trace import (
 from modelmill_service_kit.metrics import version_of
 from modelmill_service_kit.settings import ServiceSettings
 
+log = logging.getLogger(__name__)
+
 
 class SilentTracer(NoOpTracer):
     """Tracer without exporter: it propagates trace ids, or begins a new trace.
@@ -92,6 +94,23 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+OURS = "modelmill_"
+
+
+def switch_debug_lines() -> bool:
+    """Log DEBUG lines of our own code, or no more; whether it does now.
+
+    Other libraries stay as they were set: their lines may hold what callers wrote.
+    """
+    names = {name.partition(".")[0] for name in logging.root.manager.loggerDict}
+    loggers = [logging.getLogger(name) for name in names if name.startswith(OURS)]
+    shows = not any(logger.level == logging.DEBUG for logger in loggers)
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG if shows else logging.NOTSET)
+    log.warning("debug lines of modelmill are %s", "on" if shows else "off")
+    return shows
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from modelmill_guard.judged_text import RunsRules
 from modelmill_guard.judging import AsksJudge
 from modelmill_guard.policy import PolicyError
 from modelmill_service_kit.errors import UnavailableError
+from modelmill_service_kit.metrics import exemplar_of
 from modelmill_service_kit.work_apart import WorkApart
 from opentelemetry import trace
 
@@ -248,7 +249,7 @@ def _record_outcome(span: trace.Span, answers: FilteredAnswers, model: str) -> N
         span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
         span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
     if answers.first_text_seconds is not None:
-        FIRST_TEXT_SECONDS.labels(model).observe(answers.first_text_seconds)
+        FIRST_TEXT_SECONDS.labels(model).observe(answers.first_text_seconds, exemplar_of(span))
     BLOCKED.labels("output").inc(answers.blocked)
 
 

@@ -1,0 +1,64 @@
+"""`mill doctor`: what is wrong with this installation, and what to do about it."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from modelmill_service_kit.errors import PreconditionError
+from rich.console import Console
+
+from modelmill_cli.errors import say_system_error
+from modelmill_cli.output import AsJson, print_json
+from modelmill_cli.tables import escaped
+
+if TYPE_CHECKING:
+    from modelmill_cli.doctor.check import Finding
+
+
+def doctor(
+    context: typer.Context,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port that `mill up` would use; 0 looks at none.")
+    ] = 8080,
+    broker_config: Annotated[
+        Path | None,
+        typer.Option(help="Configuration of a nats-server that `mill up` did not start."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is wrong with this installation and how to mend it; exit status 1 if anything is.
+
+    Nothing is changed. The state folder, this machine and, where `mill up` runs, its broker and
+    services are looked at.
+    """
+    # Checks need what few commands do: certificates, the broker's client.
+    from modelmill_cli.doctor.diagnose import CHECKS, diagnose, examine
+
+    ports = {"--http-port": http_port}
+    try:
+        examined = asyncio.run(examine(context.obj, ports=ports, broker_config=broker_config))
+    except (OSError, UnicodeDecodeError) as error:
+        said = say_system_error(error) if isinstance(error, OSError) else "no text in UTF-8"
+        raise PreconditionError(f"{broker_config} cannot be read: {said}") from error
+    findings = [*diagnose(examined)]
+    if as_json:
+        for finding in findings:
+            print_json(asdict(finding), indent=None)
+    else:
+        runs = "a running instance" if examined.running else "no running instance"
+        _print(findings, f"{len(CHECKS)} checks, {runs} on {examined.state.path}")
+    if findings:
+        raise typer.Exit(1)
+
+
+def _print(findings: "Sequence[Finding]", looked_at: str) -> None:
+    """Two lines for each finding, and one for all of them."""
+    console = Console(highlight=False, soft_wrap=True)
+    for each in findings:
+        said = escaped(f"{each.severity} {each.check}: {each.problem}")
+        console.print(f"{said}\n  {escaped(each.remedy)}", markup=False)
+    many = f"{len(findings)} problems" if len(findings) != 1 else "1 problem"
+    console.print(escaped(f"{many}; {looked_at}"), markup=False)

@@ -1,0 +1,45 @@
+"""A check of `mill doctor`, and what one finds."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelmill_cli.doctor.examined import Examined
+
+
+class FindingSeverity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    """Something does not work, or data or secrets are at risk."""
+    WARNING = "warning"
+    """It works, and will not for long."""
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One problem, in a sentence each without a full stop."""
+
+    problem: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is looked at; `look` only reads what was examined, and gives each fault."""
+
+    id: str
+    severity: FindingSeverity
+    about: str
+    """What is looked at, for the documentation."""
+    look: Callable[[Examined], Iterable[Symptom]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault, with the check that found it."""
+
+    check: str
+    severity: FindingSeverity
+    problem: str
+    remedy: str
