@@ -55,6 +55,7 @@ def healthy(folder: Path) -> Examined:
         installed=Installed({"modelmill-gateway": "0.1.0"}, Path("nats-server"), (2, 15, 1), None),
         broker_config=config,
         running=None,
+        owner=state.path.stat().st_uid,
         is_starting=False,
     )
 
@@ -216,6 +217,7 @@ PLANTED: Mapping[str, Callable[[Examined], Examined]] = {
     "state-folder": _not_a_folder,
     "state-open": _file(lambda state: state.path.chmod(0o777)),
     "secret-modes": _file(lambda state: (state.keys / "signing-key.pem").chmod(0o644)),
+    "secret-owners": lambda it: replace(it, owner=12345),
     "signing-key": _file(lambda state: (state.keys / "signing-key.pem").write_text("no key")),
     "signing-key-set": _file(lambda state: (state.keys / "jwks.json").write_text('{"keys": []}')),
     "webhook-key": _file(lambda state: (state.keys / "webhook.key").write_text("short")),

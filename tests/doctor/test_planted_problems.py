@@ -23,7 +23,7 @@ from tests.doctor.broker import beside, plant_in, seen
 from tests.doctor.planted import PLANTED, PLANTED_IN_BROKER, healthy
 
 ROOT = Path(__file__).parents[2]
-OF_THEIR_OWN = {"port-taken", "leftovers", "secret-owners", "stream-full", "clock-skew"}
+OF_THEIR_OWN = {"port-taken", "leftovers", "stream-full", "clock-skew"}
 """Checks whose problems are planted by a test of their own, below."""
 
 
@@ -114,13 +114,6 @@ async def test_processes_that_nobody_supervises_are_found(tmp_path: Path):
     finally:
         sleeping.kill()
         await sleeping.wait()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
-def test_a_secret_of_another_user_is_found(tmp_path: Path):
-    it = healthy(tmp_path)
-    os.chown(it.state.keys / "webhook.key", 12345, -1)
-    assert found_by(it) == {"secret-owners"}
 
 
 @pytest.mark.tier("test")

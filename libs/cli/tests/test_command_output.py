@@ -25,7 +25,7 @@ WITHOUT_JSON = {
 OF_AN_INSTANCE = {
     *(f"mill models {it}" for it in ("import", "card", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import")),
-    *("mill demo", "mill doctor", "mill moderation labelled", "mill data export"),
+    *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
 }
 """Commands that need an instance on this machine: their own tests have its JSON."""
 OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {"mill status"}

@@ -28,6 +28,7 @@ from modelmill_cli.commands import (
     state,
     status,
     store,
+    support,
     tenants,
     train,
     up,
@@ -60,6 +61,7 @@ app.command("chat")(chat.chat)
 app.command("train")(train.train)
 app.command("optimize")(train.optimize)
 app.command("status")(status.status)
+app.command("support")(support.support)
 app.command("usage")(usage.usage)
 app.add_typer(usage.app, name="budget")
 app.add_typer(batches.app, name="batch")

@@ -57,6 +57,7 @@ async def examine(
         installed=await asyncio.to_thread(installation.examine_installation),
         broker_config=_config_text(state, broker_config, is_running=running is not None),
         running=running,
+        owner=_owner_of(state.path),
         is_starting=runtime is None and _is_held(state),
     )
 
@@ -81,6 +82,12 @@ def _config_text(state: StateFolder, given: Path | None, *, is_running: bool) ->
     with suppress(OSError):
         if is_running:
             return (state.path / "run" / "nats.conf").read_text("utf-8")
+    return None
+
+
+def _owner_of(folder: Path) -> int | None:
+    with suppress(OSError):
+        return folder.stat().st_uid
     return None
 
 

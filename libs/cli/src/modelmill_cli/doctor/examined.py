@@ -89,5 +89,7 @@ class Examined:
     broker_config: str | None
     """Text of the broker's configuration; None where there is none to read."""
     running: RunningInstance | None
+    owner: int | None
+    """Whose the state folder is; None where there is none."""
     is_starting: bool
     """Whether a mill holds the folder, though nothing runs on it yet."""

@@ -75,13 +75,13 @@ def secret_modes(it: Examined) -> Iterator[Symptom]:
 
 def secret_owners(it: Examined) -> Iterator[Symptom]:
     """Secrets of another user than the folder's."""
-    with suppress(OSError):
-        owner = it.state.path.stat().st_uid
-        for file in secret_files(it.state):
-            if (uid := file.stat().st_uid) != owner:
+    for file in secret_files(it.state):
+        with suppress(OSError):
+            uid = file.stat().st_uid
+            if it.owner is not None and uid != it.owner:
                 yield Symptom(
-                    f"{file} is of user {uid}, and its folder of user {owner}",
-                    f"Run `chown {owner} {file}` as root",
+                    f"{file} is of user {uid}, and its folder of user {it.owner}",
+                    f"Run `chown {it.owner} {file}` as root",
                 )
 
 
