@@ -30,7 +30,7 @@ def support(
     files = support_files(asyncio.run(examine(context.obj, ports={})))
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
-        for name, text in files.items():
+        for name, text in sorted(files.items()):
             entry = tarfile.TarInfo(f"modelmill-support/{name}")
             entry.size, entry.mtime, entry.mode = len(text), int(time.time()), 0o600
             archive.addfile(entry, io.BytesIO(text))
