@@ -63,8 +63,8 @@ class EdgeBundle:
 
     path: Path
     bytes: int
-    checked: bool | None
-    """Whether this machine's runtime read the golden prompts as in training; None without one."""
+    read_otherwise: list[str] | None
+    """Golden prompts that this machine's runtime read otherwise than training; None without one."""
 
     @property
     def usage(self) -> str:
@@ -98,8 +98,8 @@ def write_bundle(store: ArtifactStore, model: Mapping[str, Any], target: Path) -
 
     Raises:
         InvalidInputError: The version is of a form that no bundle is made of.
-        PreconditionError: The target is there already, or the runtime would read prompts otherwise
-            than in training.
+        PreconditionError: The target is there already, or the runtime reads most golden prompts
+            otherwise than in training.
         NotFoundError: The artifact is not on this machine.
     """
     runtime = runtime_of(model["form"])
@@ -123,7 +123,7 @@ def _size_of(target: Path) -> int:
 
 def _fill(
     store: ArtifactStore, model: Mapping[str, Any], runtime: EdgeRuntime, folder: Path
-) -> bool | None:
+) -> list[str] | None:
     folder.mkdir()
     export_model(store, model["digest"], folder / "model")
     for name in ("run.py", "bench.py"):
@@ -148,13 +148,24 @@ def _fill(
             licence=f"The licence of the base is `{licence}`."
             if licence
             else "The base's files name no licence; ask whoever provides it.",
-            checked=_CHECKED if checked else _UNCHECKED,
+            checked=_checked_words(checked),
             arm64=runtime.arm64,
             jetson=runtime.jetson,
         ),
         encoding="utf-8",
     )
     return checked
+
+
+def _checked_words(otherwise: list[str] | None) -> str:
+    if otherwise is None:
+        return _UNCHECKED
+    if not otherwise:
+        return _CHECKED
+    return (
+        "Where the bundle was written, the runtime's own tokenizer read some golden prompts\n"
+        f"otherwise than training: {', '.join(otherwise)}. Answers to such prompts may differ."
+    )
 
 
 _CHECKED = (
@@ -190,7 +201,7 @@ def _facts(
     }
 
 
-def _check(folder: Path, runtime: EdgeRuntime) -> bool:
+def _check(folder: Path, runtime: EdgeRuntime) -> list[str]:
     """Have the runtime of this machine read the golden prompts; PreconditionError."""
     command = [sys.executable, str(folder / "bench.py"), "--check"]
     try:
@@ -206,14 +217,15 @@ def _check(folder: Path, runtime: EdgeRuntime) -> bool:
             "form"
         )
     found = json.loads(done.stdout.splitlines()[-1])
-    if found["read_otherwise"]:
+    otherwise: list[str] = found["read_otherwise"]
+    if 2 * len(otherwise) > found["prompts"]:
         raise PreconditionError(
-            f"{runtime.name} reads prompts otherwise than in training, first "
-            f"{found['read_otherwise'][0]!r}, so that the bundle would answer otherwise. Serve the "
-            "build by Modelmill, or build another form"
+            f"{runtime.name} reads prompts otherwise than in training ({', '.join(otherwise)}), so "
+            "that the bundle would answer otherwise. Serve the build by Modelmill, or build "
+            "another form"
         )
     shutil.rmtree(folder / "__pycache__", ignore_errors=True)
-    return True
+    return otherwise
 
 
 def _copy_licences(store: ArtifactStore, manifest: Manifest, folder: Path) -> str:

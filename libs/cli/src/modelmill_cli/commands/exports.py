@@ -80,9 +80,13 @@ def _export_bundle(
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
     done = write_bundle(store, model, target)
     record = {"id": model["id"], "form": model["form"], "path": str(target), "bytes": done.bytes}
-    checked = "prompts are read as in training" if done.checked else "not run here"
+    checked = "prompts are read as in training"
+    if done.read_otherwise is None:
+        checked = "not run here"
+    elif done.read_otherwise:
+        checked = f"read otherwise than in training: {', '.join(done.read_otherwise)}"
     words = f"{target}  {model['form']}  {megabytes(done.bytes)}  {checked}"
-    print_done(record | {"checked": done.checked}, words, as_json=as_json)
+    print_done(record | {"read_otherwise": done.read_otherwise}, words, as_json=as_json)
     if not as_json:
         typer.echo(done.usage, nl=False)
 

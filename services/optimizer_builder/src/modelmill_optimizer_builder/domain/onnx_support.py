@@ -12,7 +12,6 @@ from modelmill_optimizer_builder.domain.group_size import (
 ARCHITECTURES = frozenset(
     (
         "Gemma2ForCausalLM",
-        "Gemma3ForCausalLM",
         "GemmaForCausalLM",
         "GraniteForCausalLM",
         "LlamaForCausalLM",
