@@ -17,6 +17,7 @@ from modelmill_optimizer_builder.domain.gguf_vocabulary import (
     vocabulary_of,
 )
 from modelmill_testkit.models import make_tiny_deepseek, make_tiny_llama
+from modelmill_testkit.service_process import modules_loaded_by
 
 GGUF = [name for name in FORMS if name.startswith("gguf-")]
 PACKED = [name for name in FORMS if name.startswith("compressed-tensors-")]
@@ -194,3 +195,10 @@ def test_a_beginning_of_text_that_the_tokenizer_adds_is_said(tmp_path: Path) -> 
 
     assert found.adds_bos
     assert found.special == {"bos": 1}
+
+
+async def test_the_process_that_runs_llama_cpp_loads_no_torch_to_begin_with() -> None:
+    loaded = await modules_loaded_by("modelmill_optimizer_builder.adapters.llama_cpp")
+
+    assert loaded >= {"modelmill_optimizer_builder"}
+    assert not loaded & {"torch", "transformers", "peft"}

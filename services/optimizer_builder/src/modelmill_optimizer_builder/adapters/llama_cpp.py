@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -16,7 +16,8 @@ from modelmill_evaluation.parity.comparison import Limit, check_special_tokens
 from modelmill_evaluation.parity.goldens import GREEDY_DISAGREES, Goldens, ParityError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
-from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
+if TYPE_CHECKING:  # The bounded process imports this module, and needs no torch.
+    from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 
 PACKAGE = "xllamacpp"
 REQUEST_SECONDS = 600.0
@@ -30,7 +31,7 @@ def is_installed() -> bool:
 
 
 def check_on_llama_cpp(
-    path: Path, goldens: GoldenCheck, limit: Limit, *, form: str
+    path: Path, goldens: "GoldenCheck", limit: Limit, *, form: str
 ) -> Mapping[str, Any]:
     """Accept a file with which llama.cpp reads and answers the golden prompts as training did.
 
