@@ -27,7 +27,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist release bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -194,6 +194,15 @@ build/api/installed: deploy/api/requirements.txt $(VENV)/installed
 	$(call uv-install,api,-p build/api/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
 
+helm-test: install build/helm/installed ## The Helm chart, rendered by Helm's engine, against schemas and rules; a minute
+	PYTHONPATH=build/helm/packages $(PYTEST) tests/helm $(ARGS)
+
+# Beside the packages of .venv, not among them: Helm's engine and the schemas are large, and no service needs them.
+build/helm/installed: deploy/helm/requirements.txt $(VENV)/installed
+	@rm -rf build/helm/packages
+	$(call uv-install,helm,-p $(BIN)/python --target build/helm/packages --no-deps --require-hashes -r $<)
+	@touch $@
+
 clients-test: build/clients/installed build/clients-node/installed ## Unmodified clients of others against a live gateway: a table of their calls; needs Node
 	@$(BIN)/python -m tests.clients $(ARGS)
 
@@ -250,6 +259,7 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
 	$(COMPILE) -c constraints.txt -o deploy/ray/requirements.txt deploy/ray/requirements.in services/data_prep/pyproject.toml
 	$(COMPILE) -c constraints.txt -o deploy/api/requirements.txt deploy/api/requirements.in
+	$(COMPILE) -c constraints.txt -o deploy/helm/requirements.txt deploy/helm/requirements.in
 	$(COMPILE) -o deploy/clients/requirements.txt deploy/clients/requirements.in
 	$(COMPILE) -o deploy/site/requirements.txt deploy/site/requirements.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt

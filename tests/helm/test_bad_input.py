@@ -1,0 +1,133 @@
+"""What an operator may get wrong is refused before anything starts, with the cause and a remedy."""
+
+import pytest
+from helm_python import HelmError
+
+from tests.helm.rendering import Values, given, merged, profile, render
+
+REFUSED: tuple[tuple[str, Values, str], ...] = (
+    ("misspelt value", {"gatway": {}}, "gatway"),
+    ("misspelt value of a component", {"components": {"gateway": {"replica": 2}}}, "replica"),
+    ("unknown component", {"components": {"trainers": {}}}, "trainers"),
+    ("text for a number", {"components": {"gateway": {"replicas": "2"}}}, "replicas"),
+    ("two brokers", {"nats": {"replicas": 2}}, "replicas"),
+    ("latest", {"images": {"tag": "latest"}}, "tag"),
+    ("no digest", {"images": {"digests": {"gateway": "sha256:12"}}}, "gateway"),
+    ("no shared secret", {"secrets": {"shared": ""}}, "secrets.shared is empty. Name the Secret"),
+    ("no secret of the bus", {"secrets": {"bus": ""}}, "secrets.bus is empty. Name the Secret"),
+    ("no certificates", {"secrets": {"tlsPrefix": ""}}, "secrets.tlsPrefix is empty"),
+    ("no issuer", {"tls": {"mode": "cert-manager"}}, "tls.issuer.name is empty"),
+    ("no issuer of tokens", {"gateway": {"jwtIssuer": ""}}, "gateway.jwtIssuer is empty. Give"),
+    (
+        "keys out of reach",
+        {"gateway": {"jwksUrl": "https://issuer/keys"}},
+        "network.gatewayReachesInternet is false. Allow it",
+    ),
+    (
+        "a storage class without shared access",
+        {"components": {"inference": {"replicas": 2}}},
+        "components.inference may have 2 replicas. Use a storage class with ReadWriteMany",
+    ),
+    (
+        "the same by an autoscaler",
+        {"components": {"inference": {"scaling": {"kind": "cpu", "max": 3}}}},
+        "components.inference may have 3 replicas. Use a storage class with ReadWriteMany",
+    ),
+    (
+        "an autoscaler without metrics",
+        {"components": {"inference": {"scaling": {"kind": "prometheus", "max": 1}}}},
+        "monitoring.prometheusAddress is empty. Give the address",
+    ),
+    (
+        "an autoscaler of what nobody scrapes",
+        {
+            "monitoring": {"prometheusAddress": "http://p:9090"},
+            "components": {"inference": {"scaling": {"kind": "prometheus", "max": 1}}},
+        },
+        "monitoring.enabled is false. Enable it",
+    ),
+    (
+        "lag of brokers that nobody can ask",
+        {
+            "nats": {"address": "nats://bus:4222"},
+            "network": {"peers": {"natsOutside": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}},
+            "components": {"trainer-work": {"scaling": {"kind": "lag", "max": 1}}},
+        },
+        "nats.monitorAddress is empty. Give host:port",
+    ),
+    (
+        "lag of who takes no jobs",
+        {"components": {"inference": {"scaling": {"kind": "lag", "max": 1}}}},
+        "it takes no jobs. Set it to cpu or prometheus",
+    ),
+    (
+        "nobody to answer",
+        {"components": {"gateway": {"scaling": {"kind": "cpu", "min": 0, "max": 1}}}},
+        "nobody would answer. Set it to 1 or more",
+    ),
+    (
+        "min above max",
+        {
+            "artifacts": {"volume": {"accessMode": "ReadWriteMany"}},
+            "components": {"gateway": {"scaling": {"kind": "cpu", "min": 5, "max": 4}}},
+        },
+        "scaling.min is 5, above max, 4. Give a smaller min",
+    ),
+    (
+        "two that take uploads",
+        {
+            "artifacts": {"volume": {"accessMode": "ReadWriteMany"}},
+            "components": {"data-prep": {"replicas": 2}},
+        },
+        "parts of an upload lie on the replica that took them. Set it to 1",
+    ),
+    (
+        "a broker outside, nobody knows where",
+        {"nats": {"address": "nats://bus:4222"}},
+        "network.peers.natsOutside is empty",
+    ),
+    ("a bucket without name", {"artifacts": {"kind": "s3"}}, "artifacts.s3.url is empty"),
+    ("ranks on one node", {"trainJob": {"enabled": True}}, "Ranks run on several nodes"),
+    ("vllm without a model", {"vllm": {"enabled": True}}, "vllm.model is empty"),
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"), [pytest.param(values, said, id=what) for what, values, said in REFUSED]
+)
+def test_bad_values_are_refused_by_name(values: Values, said: str) -> None:
+    with pytest.raises(HelmError) as refused:
+        render(merged(profile("single"), values))
+
+    assert said in str(refused.value)
+
+
+def test_digests_can_be_demanded() -> None:
+    values = merged(given(), {"images": {"requireDigests": True}})
+    del values["images"]["digests"]["nats"]
+
+    with pytest.raises(HelmError) as refused:
+        render(values)
+
+    assert "images.digests.nats is empty" in str(refused.value)
+
+
+def test_a_release_name_that_makes_names_too_long_is_refused() -> None:
+    with pytest.raises(HelmError) as refused:
+        render(profile("single"), release="m" * 31)
+
+    assert "has 31 characters. Use at most 30" in str(refused.value)
+    assert render(profile("single"), release="m" * 30)
+
+
+@pytest.mark.parametrize("name", ["single", "ha", "gpu"])
+def test_two_releases_in_a_namespace_have_no_object_in_common(name: str) -> None:
+    first, second = (
+        {
+            (each["apiVersion"], each["kind"], each["metadata"]["name"])
+            for each in render(profile(name), release=release)
+        }
+        for release in ("one", "two")
+    )
+
+    assert first & second == set()
