@@ -305,8 +305,7 @@ class OptimizationBody(JobBody):
     )
     objective: ObjectiveBody | None = Field(
         None,
-        description=("In place of a form: forms are built and measured until one reaches it."),
-        examples=[{"p95_ms": 200}],
+        description="In place of a form: forms are built and measured until one reaches it.",
     )
     load: LoadBody | None = Field(
         None, description="Under which load an objective holds; without it the defaults."
