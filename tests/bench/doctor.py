@@ -23,7 +23,7 @@ from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
 from modelmill_testkit.shared_nats import shared_nats, stop_shared_nats
 
-from tests.bench.figures import Entry
+from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
 from tests.doctor.broker import beside, plant_in, seen
 from tests.doctor.planted import PLANTED, PLANTED_IN_BROKER, healthy
@@ -41,8 +41,13 @@ def doctor_entries() -> list[Entry]:
     others = [f"{name}: {sorted(checks)}" for name, checks in found.items() if name not in right]
     false = asyncio.run(_beside_a_healthy_stack())
     return [
-        _count(
-            "doctor.planted", len(right), len(found), LEAST_PLANTED, "; ".join([*found, *others])
+        all_of(
+            "operators.doctor.planted",
+            len(right),
+            len(found),
+            "problems",
+            least=LEAST_PLANTED,
+            note="; ".join([*found, *others]),
         ),
         Entry(
             "operators.doctor.false",
@@ -94,27 +99,12 @@ def alert_entries() -> list[Entry]:
     whole = [name for name in passed if name in pages]
     missing = [name for name in rules if name not in whole]
     note = f"{len(pages)} runbook pages; {', '.join(missing) or 'each alert'}"
-    return [_count("alerts", len(whole), len(rules), 1, note)]
+    return [all_of("operators.alerts", len(whole), len(rules), "alerts", least=1, note=note)]
 
 
 def _passes(file: Path) -> bool:
     done = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, timeout=60)
     return done.returncode == 0
-
-
-def _count(name: str, right: int, whole: int, least: int, note: str) -> Entry:
-    share = right / whole
-    return Entry(
-        f"operators.{name}",
-        right,
-        "problems" if name.startswith("doctor") else "alerts",
-        "those there are",
-        share,
-        f">= {least}, and all",
-        right == whole >= least,
-        (share, share),
-        f"{right} of {whole}: {note}",
-    )
 
 
 GROUPS: Mapping[str, Callable[[], Sequence[Entry]]] = {

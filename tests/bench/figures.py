@@ -30,6 +30,22 @@ class Entry:
     note: str
 
 
+def all_of(name: str, right: int, whole: int, unit: str, *, least: int, note: str) -> Entry:
+    """A count whose goal is all there are, and at least `least`; its interval is a point."""
+    share = right / whole
+    return Entry(
+        id=name,
+        value=right,
+        unit=unit,
+        against="those there are",
+        ratio=share,
+        goal=f">= {least}, and all",
+        met=right == whole >= least,
+        ci95=(share, share),
+        note=f"{right} of {whole}: {note}",
+    )
+
+
 @dataclass(frozen=True)
 class Unmeasured:
     """A line that would mean nothing."""

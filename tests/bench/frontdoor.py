@@ -43,7 +43,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
-from tests.bench.figures import Entry
+from tests.bench.figures import Entry, all_of
 from tests.bench.frontdoor_estimates import estimates
 from tests.bench.frontdoor_exports import Exported, exported
 from tests.bench.frontdoor_journey import (
@@ -157,16 +157,13 @@ def schema_entries() -> list[Entry]:
         whole = int(suite.attrib["tests"])
         passed = whole - sum(int(suite.attrib[it]) for it in ("failures", "errors", "skipped"))
         lines.append(
-            Entry(
+            all_of(
                 f"frontdoor.schema.{name}",
                 passed,
+                whole,
                 "recipes",
-                "those there are",
-                passed / whole,
-                f">= {least}, and all",
-                passed == whole >= least,
-                (passed / whole, passed / whole),
-                f"{passed} of {whole}: {', '.join(tests)}",
+                least=least,
+                note=", ".join(tests),
             )
         )
     return lines

@@ -32,7 +32,7 @@ from modelmill_testkit.hub_server import HubServer, running_hub
 from modelmill_testkit.models import make_tiny_llama
 from modelmill_tokenization.bounded.here import try_tokenizer
 
-from tests.bench.figures import Entry
+from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
 
 RESULT = Path("deploy/bench/hub.json")
@@ -68,8 +68,22 @@ def cut_entries() -> list[Entry]:
         fell = CUTS - len(hub.faults.cuts)
     note = f"{cut} were cut, at bytes {', '.join(map(str, offsets))}; seed {SEED}"
     return [
-        _share("cuts", equal if cut == CUTS else min(equal, cut), CUTS, "imports", CUTS, note),
-        _share("cuts_in_one", int(in_one and fell == CUTS), 1, "imports", 1, f"cut {fell} times"),
+        all_of(
+            "hub.cuts",
+            equal if cut == CUTS else min(equal, cut),
+            CUTS,
+            "imports",
+            least=CUTS,
+            note=note,
+        ),
+        all_of(
+            "hub.cuts_in_one",
+            int(in_one and fell == CUTS),
+            1,
+            "imports",
+            least=1,
+            note=f"cut {fell} times",
+        ),
     ]
 
 
@@ -111,7 +125,7 @@ def hostile_entries() -> list[Entry]:
     whole = len(HOSTILE_REPOSITORIES)
     note = "; ".join([", ".join(HOSTILE_REPOSITORIES), *others, *escaped])
     return [
-        _share("hostile", refused, whole, "repositories", LEAST_HOSTILE, note),
+        all_of("hub.hostile", refused, whole, "repositories", least=LEAST_HOSTILE, note=note),
         Entry(
             "hub.hostile_bytes",
             most,
@@ -133,21 +147,6 @@ def _refusal(fetcher: Fetcher) -> str:
     except DomainError as error:
         return error.reason
     return ""
-
-
-def _share(name: str, right: int, whole: int, unit: str, least: int, note: str) -> Entry:
-    share = right / whole
-    return Entry(
-        f"hub.{name}",
-        right,
-        unit,
-        "those there are",
-        share,
-        f">= {least}, and all",
-        right == whole >= least,
-        (share, share),
-        f"{right} of {whole}: {note}",
-    )
 
 
 GROUPS: Mapping[str, Callable[[], Sequence[Entry]]] = {
