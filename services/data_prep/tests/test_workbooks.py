@@ -25,7 +25,8 @@ SHEET = "xl/worksheets/sheet1.xml"
 TEXTS = "xl/sharedStrings.xml"
 WANTED = FileForm("", "", "", "")
 
-MOST_BYTES_A_ROW = 200
+CELL_BYTES, MOST_BYTES_A_ROW = 2_000, 400
+"""What a row holds, and what may stay of it: far apart, since garbage is collected at any time."""
 
 
 def workbook(**sheets: list[list[Any]]) -> bytes:
@@ -191,7 +192,7 @@ def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) ->
     def peak_of(rows: int) -> int:
         path = tmp_path / f"{rows}"
         cells = b"".join(
-            b'<row><c t="inlineStr"><is><t>row %d %b</t></is></c></row>' % (n, b"x" * 200)
+            b'<row><c t="inlineStr"><is><t>row %d %b</t></is></c></row>' % (n, b"x" * CELL_BYTES)
             for n in range(rows)
         )
         path.write_bytes(with_part(workbook(Rows=[["a"]]), SHEET, sheet_of(cells)))
