@@ -82,6 +82,18 @@ async def test_progress_comes_at_most_four_times_a_second_and_always_the_last(
     assert any(report.eta_seconds > 0 for report in seen)
 
 
+async def test_what_a_child_works_on_stands_before_each_of_its_phases(working, bus, jobs, store):
+    handler = ChainHandler(store)
+    handler.about = "openvino-int8"
+    async with working(handler):
+        job = await jobs.submit(steps=3)
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    seen = [stored.body async for stored in bus.replay([job_progress(job.job_id)])]
+    assert seen
+    assert all(report.phase.startswith("openvino-int8: ") for report in seen)
+
+
 async def test_a_job_that_keeps_failing_ends_failed_with_the_end_of_its_log(working, jobs, store):
     async with working(ChainHandler(store)):
         job = await jobs.submit(steps=20, raise_at=3)

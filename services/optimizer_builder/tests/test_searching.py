@@ -46,6 +46,15 @@ async def test_a_search_ends_with_the_first_candidate_that_meets_the_objective()
     assert "onnx-int8" not in workshop.tried
 
 
+async def test_of_forms_that_are_all_expected_to_be_enough_a_quickly_built_one_is_tried() -> None:
+    forms = ("openvino-int4", "openvino-int8")
+
+    report, workshop = await searched(order_of("p95_ms", 900, forms))
+
+    assert workshop.tried == ["openvino-int8"]
+    assert report.verdict.word == "met"
+
+
 async def test_what_nothing_meets_is_not_met_and_the_nearest_is_named() -> None:
     report, workshop = await searched(order_of("p95_ms", 200, FORMS))
 

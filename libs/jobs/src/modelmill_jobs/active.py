@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -183,6 +183,7 @@ class ActiveJob:
         on_progress: OnProgress | None = None,
         on_question: OnQuestion | None = None,
         env: Mapping[str, str] | None = None,
+        about: str = "",
     ) -> dict[str, Any]:
         """Run `python -m module` (see `modelmill_jobs.child`) and return what it succeeds with.
 
@@ -190,9 +191,10 @@ class ActiveJob:
             request: JSON; becomes `ChildPort.request`.
             on_checkpoint: makes a folder of the child durable and returns its digest.
             on_saved: told the digests that the state names from now on; what it raises is logged.
-            on_progress: told each report of the child, also those that are not published.
+            on_progress: told each report, also those that are not published.
             on_question: answers what the child asks, several questions side by side.
             env: added to this process's environment.
+            about: stands before each phase that the child reports, as in "openvino-int8: export".
 
         Raises:
             JobFailed: the child said that it cannot be done.
@@ -201,15 +203,26 @@ class ActiveJob:
             Fenced: a checkpoint found that another worker owns the job.
             Exception: whatever `on_question` raised; the child was ended for it.
         """
+        async with self._watched_child(module, request, env) as child:
+            asked = Questions(child, on_question, self._see_answer)
+            saving = _Saving(on_checkpoint, on_saved)
+            try:
+                return await self._converse(child, saving, on_progress, asked, about)
+            finally:
+                await asked.close()
+
+    @asynccontextmanager
+    async def _watched_child(
+        self, module: str, request: Mapping[str, Any], env: Mapping[str, str] | None
+    ) -> AsyncIterator[ChildProcess]:
+        """A child of the block, told to stop when the attempt shall, and killed when it hangs."""
         self.heartbeat.rest(START_SILENCE_SECONDS)
         child = await start_child(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
-        asked = Questions(child, on_question, self._see_answer)
         try:
-            return await self._converse(child, _Saving(on_checkpoint, on_saved), on_progress, asked)
+            yield child
         finally:
             watch.cancel()
-            await asked.close()
             await child.close()
             self.heartbeat.rest(self._timeouts.silence)
 
@@ -219,11 +232,12 @@ class ActiveJob:
         saving: "_Saving",
         on_progress: OnProgress | None,
         questions: Questions,
+        about: str,
     ) -> dict[str, Any]:
         async for message in child.messages():
             match message["type"]:
                 case "progress":
-                    report = self._take_progress(message)
+                    report = self._take_progress(message, about)
                     (on_progress or _ignore)(report)
                 case "checkpoint":
                     await self._take_checkpoint(child, message, saving)
@@ -253,8 +267,9 @@ class ActiveJob:
             return Preempted()
         return why_it_died(status, self.folder, child.log_tail())
 
-    def _take_progress(self, message: dict[str, Any]) -> Report:
+    def _take_progress(self, message: dict[str, Any], about: str) -> Report:
         phase, done = message["phase"], message["done"]
+        phase = f"{about}: {phase}" if about else phase
         self.heartbeat.beat(phase, done, message["max_silence_seconds"])
         report = Report(phase, done, message["total"], message["unit"], message["metrics"])
         self._progress.report(report)

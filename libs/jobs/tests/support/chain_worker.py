@@ -36,6 +36,7 @@ class ChainHandler:
         self._changes = changes
         self.ready = True
         self.on_question: OnQuestion | None = None
+        self.about = ""
         self.store_away_for = 0
         """How many checkpoints from now on find the store away."""
         self.most_kept = 0
@@ -58,6 +59,7 @@ class ChainHandler:
             on_saved=lambda named: self._let_go(job, named),
             on_question=self.on_question,
             env={"PYTHONPATH": SUPPORT},
+            about=self.about,
         )
         return result_of(job, result)
 

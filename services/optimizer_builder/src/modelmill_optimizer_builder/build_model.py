@@ -123,7 +123,8 @@ class BuildModel:
         request |= {"target": str(target), "is_candidate": is_candidate}
         sources = (request["base"], request["adapter"], request["dataset"])
         with in_use(*(Path(source) for source in sources if source)):
-            made = await job.run_child(CHILD, request, env=CHILD_ENVIRONMENT)
+            about = spec.target_form if is_candidate else ""
+            made = await job.run_child(CHILD, request, env=CHILD_ENVIRONMENT, about=about)
         return WrittenBuild(made["figures"], made["parity"], made["method"])
 
     async def store_build(

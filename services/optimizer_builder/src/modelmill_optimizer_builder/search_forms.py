@@ -186,6 +186,9 @@ class SearchForms:
             for point in points
         }
         expected = {form: model.badness(form, objective, most) for form in waiting}
+        if enough := [form for form in waiting if not expected[form]]:
+            # Any of them would end the search.
+            return min(enough, key=lambda form: model.expected(form).seconds)
         return await self._workshop.next(measured, expected)
 
     async def _measured(self, order: SearchOrder, form: str, built: Built, began: float) -> Point:

@@ -102,7 +102,9 @@ class JobWorkshop:
             "load": self._load.as_json(),
         }
         with in_use(self._source.base, *([] if adapter is None else [adapter])):
-            found = await self._job.run_child(MEASURE_CHILD, request, env=CHILD_ENVIRONMENT)
+            found = await self._job.run_child(
+                MEASURE_CHILD, request, env=CHILD_ENVIRONMENT, about=form
+            )
         return LoadRepeat.of_json(found)
 
     async def next(self, measured: Mapping[str, float], waiting: Mapping[str, float]) -> str:

@@ -27,6 +27,8 @@ LEAST_SPREAD = 1.5
 FIRST_SECONDS = 30.0
 SECONDS_PER_GB = 300.0
 """First estimate of what a candidate takes, by the bytes of the weights in bf16."""
+CALIBRATED_TIMES = 3.0
+"""As long takes a form whose weights are chosen by calibration."""
 SERVED_SHARE = 2.0
 """Bytes that the source has in memory as it is served: float32, which CPUs compute with."""
 LOSS_WEIGHT = 10.0
@@ -133,7 +135,8 @@ def expected_seconds(earlier: Sequence[EarlierPoint], form: str, weights_bytes: 
     """That it takes to build and measure a form, of that many bytes in bf16."""
     known = [one for one in earlier if one.form == form]
     if not known:
-        return FIRST_SECONDS + SECONDS_PER_GB * weights_bytes / 10**9
+        times = CALIBRATED_TIMES if FORMS[form].is_calibrated else 1.0
+        return FIRST_SECONDS + times * SECONDS_PER_GB * weights_bytes / 10**9
     return statistics.median(
         one.seconds * max(1.0, weights_bytes / one.weights_bytes) for one in known
     )
