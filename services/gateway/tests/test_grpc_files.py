@@ -33,21 +33,11 @@ def chunk(content: bytes) -> pb.UploadFileRequest:
 
 
 END = pb.UploadFileRequest(end=pb.FileEnd())
-CLIENTS_OWN_ERROR = "Internal error from Core"
 
 
 async def send(stub: GatewayServiceStub, *parts: pb.UploadFileRequest) -> FileState:
-    """Upload a file.
-
-    The asyncio client may write behind the server's refusal, and then has an error of its own in
-    place of the server's: such a call is made again.
-    """
-    while True:
-        try:
-            return (await stub.UploadFile(iter((*parts, END)), timeout=CALL_SECONDS)).file
-        except grpc.aio.AioRpcError as error:
-            if error.details() != CLIENTS_OWN_ERROR:
-                raise
+    """Upload a file."""
+    return (await stub.UploadFile(iter((*parts, END)), timeout=CALL_SECONDS)).file
 
 
 async def test_what_is_sent_in_pieces_comes_back_in_pieces(house: House):

@@ -26,6 +26,9 @@ WHY_NOT_BELIEVED = {
 }
 """What gRPC says of a peer that it turned away, and what that means here; the first one found."""
 
+ANSWER_LOST = "Internal error from Core"
+"""What gRPC's asyncio client says when it wrote behind the server's answer, and lost that."""
+
 
 def open_channel(
     target: str, secret: str, *, identity: "MutualTls | None" = None, peer: str = ""
@@ -70,6 +73,8 @@ def domain_errors(peer: str = "the service") -> Iterator[None]:
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError(f"{peer} is stopping, and ended the call. Retry") from error
+        if error.details() == ANSWER_LOST:
+            raise UnavailableError(f"{peer} ended a call that was being sent. Retry") from error
         refusal = error_from_rpc(error)
         if refusal is None:
             raise

@@ -1,10 +1,11 @@
 """A gRPC server as every service runs it: secret, deadlines, domain errors, health, drain."""
 
+import asyncio
 import hmac
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,10 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
+LINGER_SECONDS = 5.0
+PAUSE_SECONDS = 0.1
+"""How long a server that refuses reads on for at most, and without hearing anything."""
+
 
 VERSION_METADATA = "modelmill-version"
 """On answers to health checks: the release that the process runs."""
@@ -117,6 +122,14 @@ class DomainErrorInterceptor(HandlerInterceptor):
             log.exception("unexpected error in %s", method)
             await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL: see the service's log")
 
+    @asynccontextmanager
+    async def receiving(self, context: Any) -> AsyncIterator[None]:
+        try:
+            yield
+        except (DomainError, OSError):
+            await _let_sender_end(context)
+            raise
+
     async def received(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """Requests that end only when their sender says so.
 
@@ -126,6 +139,20 @@ class DomainErrorInterceptor(HandlerInterceptor):
         async for request in requests:
             yield request
         await context.read()
+
+
+async def _let_sender_end(context: Any) -> None:
+    """Read on until the sender ends or pauses, so that it hears why it was refused.
+
+    gRPC's asyncio clients lose an answer that comes while they are sending, and make up INTERNAL:
+    https://github.com/grpc/grpc/issues/36066
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_SECONDS):
+            while True:
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    if await context.read() is grpc.aio.EOF:
+                        return
 
 
 async def _refuse(context: Any, error: DomainError) -> None:

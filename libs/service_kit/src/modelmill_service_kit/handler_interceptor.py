@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -93,13 +93,14 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
 
         read = request_reader(handler.request_deserializer, streaming=handler.request_streaming)
         received = self.received if handler.request_streaming else _as_it_is
+        receiving = self.receiving if handler.request_streaming else nullcontext
 
         async def unary(request: Any, context: Any) -> Any:
-            async with self.around(method, context):
+            async with self.around(method, context), receiving(context):
                 return await inner(received(read(request), context), context)
 
         async def streaming(request: Any, context: Any) -> None:
-            async with self.around(method, context):
+            async with self.around(method, context), receiving(context):
                 await _write_responses(inner, received(read(request), context), context)
 
         wrapped = streaming if handler.response_streaming else unary
@@ -109,6 +110,10 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
     def around(self, method: str, context: Any) -> AbstractAsyncContextManager[None]:
         """An async context manager in which the handler of `method` runs."""
         raise NotImplementedError
+
+    def receiving(self, context: Any) -> AbstractAsyncContextManager[None]:
+        """An async context manager in which a handler runs that takes a stream of requests."""
+        return nullcontext()
 
     def received(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         """The stream of requests as the handler shall see it."""
