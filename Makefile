@@ -194,7 +194,7 @@ build/api/installed: deploy/api/requirements.txt $(VENV)/installed
 	$(call uv-install,api,-p build/api/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
 
-helm-test: install build/helm/installed ## The Helm chart, rendered by Helm's engine, against schemas and rules; a minute
+helm-test: install build/helm/installed ## The Helm chart, rendered by Helm's engine, against schemas and rules; half a minute
 	PYTHONPATH=build/helm/packages $(PYTEST) tests/helm $(ARGS)
 
 # Beside the packages of .venv, not among them: Helm's engine and the schemas are large, and no service needs them.

@@ -68,6 +68,12 @@ def _unlisted_call(manifests: list[Manifest]) -> None:
     _rule(manifests, "-moderation", "egress").append(out)
 
 
+def _everybody(manifests: list[Manifest]) -> None:
+    ports = [{"port": 50051, "protocol": "TCP"}]
+    _rule(manifests, "-trainer", "ingress").append({"from": [{"podSelector": {}}], "ports": ports})
+    _rule(manifests, "-moderation", "egress").append({"to": [{"podSelector": {}}], "ports": ports})
+
+
 def _trigger(manifests: list[Manifest]) -> Any:
     return named(manifests, "ScaledObject", "-inference")["spec"]["triggers"][0]
 
@@ -172,6 +178,7 @@ PLANTED: Sequence[tuple[str, str, Plant]] = (
      lambda m: _rule(m, "-trainer", "ingress")[0]["from"].append(_peer("moderation"))),
     ("traffic_is_that_of_the_table", "both sides, in no row",
      _unlisted_call),
+    ("traffic_is_that_of_the_table", "both sides, by all pods of the namespace", _everybody),
     ("traffic_is_that_of_the_table", "to everybody",
      lambda m: _rule(m, "-trainer", "egress").append({"ports": [{"port": 443}]})),
 )  # fmt: skip

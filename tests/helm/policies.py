@@ -14,7 +14,8 @@ from tests.helm.objects import (
     pods,
     selector_of,
 )
-from tests.helm.rendering import Manifest, table
+from tests.helm.rendering import Manifest
+from tests.helm.traffic import traffic_errors
 
 Manifests = Sequence[Manifest]
 Policy = Callable[[Manifests], Iterator[str]]
@@ -362,47 +363,7 @@ def names_are_of_the_release(manifests: Manifests) -> Iterator[str]:
 @policy
 def traffic_is_that_of_the_table(manifests: Manifests) -> Iterator[str]:
     """Both ends of an edge allow it, and nothing else is allowed."""
-    inside = {pod.labels["app.kubernetes.io/component"] for pod in pods(manifests)}
-    ingress, egress = allowed(manifests, "ingress"), allowed(manifests, "egress")
-    listed = {
-        (source, target)
-        for edge in table("edges")["edges"]
-        for source in edge["from"]
-        for target in edge["to"]
-    }
-    for source, target, port in ingress ^ egress:
-        if {source, target} <= inside:
-            yield f"{source} to {target}:{port} is allowed on one side alone"
-    for source, target, port in ingress | egress:
-        if {source, target} <= inside and (source, target) not in listed:
-            yield f"{source} to {target}:{port} is in no row"
-    for source, target, port in ingress | egress:
-        if "*" in (source, target):
-            yield f"{source} to {target}:{port} has no other side"
-
-
-def allowed(manifests: Manifests, direction: str) -> set[tuple[str, str, int]]:
-    """Source, target and port of what policies allow; `outside` is who is no pod of the release."""
-    found: set[tuple[str, str, int]] = set()
-    side = "from" if direction == "ingress" else "to"
-    for each in of_kind(manifests, "NetworkPolicy"):
-        own = selector_of(each).get("app.kubernetes.io/component", "*")
-        for rule in each["spec"].get(direction, ()):
-            for peer in rule.get(side) or [{}]:
-                other = _peer(peer)
-                for port in rule.get("ports") or [{"port": 0}]:
-                    ends = (other, own) if direction == "ingress" else (own, other)
-                    found.add((*ends, port["port"]))
-    return found
-
-
-def _peer(peer: Manifest) -> str:
-    if not peer:
-        return "*"
-    labels = peer.get("podSelector", {}).get("matchLabels", {})
-    if "namespaceSelector" in peer or "ipBlock" in peer:
-        return "outside"
-    return str(labels.get("app.kubernetes.io/component", "*"))
+    yield from traffic_errors(manifests)
 
 
 def violations(manifests: Manifests) -> list[str]:
@@ -412,4 +373,4 @@ def violations(manifests: Manifests) -> list[str]:
     ]
 
 
-__all__ = ["POLICIES", "Pods", "allowed", "violations"]
+__all__ = ["POLICIES", "Pods", "violations"]

@@ -1,6 +1,7 @@
 """The chart, rendered by Helm's own engine, without a cluster."""
 
 import copy
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import yaml
 from helm_python import Chart
+from yaml import CSafeLoader
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "modelmill"
@@ -25,6 +27,28 @@ RELEASE, NAMESPACE = "mill", "models"
 
 Manifest = dict[str, Any]
 Values = dict[str, Any]
+
+
+class StrictLoader(CSafeLoader):
+    """YAML as PyYAML and Helm read it: what either takes for a number must be quoted."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping, each of whose keys comes once."""
+        keys = [key.value for key, _ in node.value]
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"twice: {twice}", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+# Numbers of YAML 1.2, which PyYAML takes for text. And `=`, which PyYAML alone does not.
+StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+StrictLoader.yaml_implicit_resolvers.pop("=")
 
 
 def merged(*sets: Mapping[str, Any]) -> Values:
@@ -80,11 +104,10 @@ def render(
         HelmError: the values are refused, by the schema or by a template.
     """
     texts = render_text(values, release=release, namespace=namespace)
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     return [
         manifest
         for name in sorted(texts)
-        for manifest in yaml.load_all(texts[name], Loader=loader)
+        for manifest in yaml.load_all(texts[name], Loader=StrictLoader)
         if manifest
     ]
 

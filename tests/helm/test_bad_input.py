@@ -5,6 +5,17 @@ from helm_python import HelmError
 
 from tests.helm.rendering import Values, given, merged, profile, render
 
+
+def _component(name: str, **values: object) -> Values:
+    return {"components": {name: values}}
+
+
+def _bucket(endpoint: str) -> Values:
+    peers = {"bucket": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}
+    s3 = {"url": "s3://bucket", "endpoint": endpoint}
+    return {"artifacts": {"kind": "s3", "s3": s3}, "network": {"peers": peers}}
+
+
 REFUSED: tuple[tuple[str, Values, str], ...] = (
     ("misspelt value", {"gatway": {}}, "gatway"),
     ("misspelt value of a component", {"components": {"gateway": {"replica": 2}}}, "replica"),
@@ -89,6 +100,76 @@ REFUSED: tuple[tuple[str, Values, str], ...] = (
     ("a bucket without name", {"artifacts": {"kind": "s3"}}, "artifacts.s3.url is empty"),
     ("ranks on one node", {"trainJob": {"enabled": True}}, "Ranks run on several nodes"),
     ("vllm without a model", {"vllm": {"enabled": True}}, "vllm.model is empty"),
+    ("vllm without a tag", {"vllm": {"tag": ""}}, "tag"),
+    ("a repository that is none", {"images": {"repository": "registry:/"}}, "repository"),
+    (
+        "a threshold of nothing",
+        _component("moderation", scaling={"targets": {"inFlight": "0"}}),
+        "inFlight",
+    ),
+    ("half a job", _component("trainer-work", scaling={"targets": {"lag": "0.5"}}), "lag"),
+    ("a collector without a port", {"traces": {"endpoint": "http://collector"}}, "endpoint"),
+    (
+        "a toleration of any value that names one",
+        {"nats": {"tolerations": [{"key": "k", "operator": "Exists", "value": "v"}]}},
+        "tolerations",
+    ),
+    (
+        "seconds of a toleration that nobody counts",
+        {"nats": {"tolerations": [{"key": "k", "tolerationSeconds": 5, "effect": "NoSchedule"}]}},
+        "tolerations",
+    ),
+    (
+        "more memory asked for than allowed",
+        _component(
+            "gateway", resources={"requests": {"memory": "2049Mi"}, "limits": {"memory": "2Gi"}}
+        ),
+        "components.gateway.resources: requests.memory is 2049Mi, above limits.memory, 2Gi. Raise",
+    ),
+    (
+        "more processor time asked for than allowed",
+        {"nats": {"resources": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}}},
+        "nats.resources: requests.cpu is 2, above limits.cpu, 1500m. Raise",
+    ),
+    (
+        "streams larger than their volume",
+        {"nats": {"maxFileStore": "11GB"}},
+        "nats.maxFileStore is 11GB, more than nats.storage, 10Gi. Raise nats.storage",
+    ),
+    (
+        "certificates renewed before they are made",
+        {"tls": {"mode": "cert-manager", "issuer": {"name": "i"}, "renewBefore": "2160h"}},
+        "tls.renewBefore is 2160h, but certificates last 2160h (tls.duration). Give a shorter",
+    ),
+    (
+        "keys at a port that is not let out",
+        {
+            "gateway": {"jwksUrl": "https://i:8443/keys"},
+            "network": {"gatewayReachesInternet": True},
+        },
+        "gateway.jwksUrl has port 8443, but the NetworkPolicy lets the gateway reach issuers on",
+    ),
+    (
+        "a bucket at a port that is not let out",
+        _bucket("http://minio:9000/x"),
+        "artifacts.s3.endpoint has port 9000, but artifacts.s3.port is 443. Make them equal",
+    ),
+    (
+        "the same by the scheme",
+        _bucket("http://minio"),
+        "artifacts.s3.endpoint has port 80, but artifacts.s3.port is 443. Make them equal",
+    ),
+    (
+        "a drain that the grace period does not follow",
+        _component("gateway", settings={"DRAIN_SECONDS": "600"}),
+        "components.gateway.settings.DRAIN_SECONDS is set, but the pod's grace period follows "
+        "components.gateway.drainSeconds. Set that instead",
+    ),
+    (
+        "an engine on several nodes without shared access",
+        {"triton": {"enabled": True, "replicas": 2}},
+        "artifacts.volume.accessMode is ReadWriteOnce, but triton.replicas is 2. Use a storage",
+    ),
 )
 
 
@@ -118,6 +199,13 @@ def test_a_release_name_that_makes_names_too_long_is_refused() -> None:
 
     assert "has 31 characters. Use at most 30" in str(refused.value)
     assert render(profile("single"), release="m" * 30)
+
+
+def test_a_release_name_that_no_service_may_have_is_refused() -> None:
+    with pytest.raises(HelmError) as refused:
+        render(profile("single"), release="2")
+
+    assert 'the release name "2" does not begin with a letter. Choose another' in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["single", "ha", "gpu"])

@@ -12,9 +12,9 @@ from modelmill_trainer.launching.train_job import train_job
 from modelmill_trainer.settings import Settings as TrainerSettings
 
 from tests.helm.objects import containers, pods
-from tests.helm.policies import allowed
 from tests.helm.rendering import merged, profile, render, table
 from tests.helm.schemas import schema_errors
+from tests.helm.traffic import allowed
 
 SERVICES = ("gateway", "moderation", "data-prep", "trainer", "optimizer-builder", "inference")
 PEOPLE = {"cli", "observer"}

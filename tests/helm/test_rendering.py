@@ -1,20 +1,27 @@
-"""Profiles, each with its options, render to what Kubernetes and the rules allow."""
+"""Profiles, and value sets over the schema, render to what Kubernetes and the rules allow."""
+
+import sys
 
 import pytest
 from helm_python import lint
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import given as given_of
 
-from tests.helm.policies import violations
+from tests.helm.problems import problems
 from tests.helm.rendering import (
     CHART,
     PROFILES,
     Values,
+    chart,
     merged,
     profile,
     render,
     render_text,
 )
-from tests.helm.schemas import schema_errors
+from tests.helm.value_sets import value_sets
 
+EXAMPLES = 200 if "--all-examples" in sys.argv else 40
+DEFAULTS: Values = chart().values
 OPTIONAL = (
     *({"vllm": {"enabled": True, "model": "m"}}, {"nats": {"replicas": 5}}, {"logLevel": "DEBUG"}),
     {"artifacts": {"kind": "s3", "s3": {"url": "s3://b/p"}}, "triton": {"enabled": False},
@@ -34,12 +41,6 @@ OPTIONAL = (
 """What a profile may be joined with."""
 
 
-def problems(values: Values) -> list[str]:
-    """Of schemas and of rules."""
-    manifests = render(values)
-    return [error for each in manifests for error in schema_errors(each)] + violations(manifests)
-
-
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_renders_to_what_schemas_and_rules_allow(name: str) -> None:
     assert problems(profile(name)) == []
@@ -49,6 +50,19 @@ def test_a_profile_renders_to_what_schemas_and_rules_allow(name: str) -> None:
 @pytest.mark.parametrize("name", ["ha", "gpu"])
 def test_each_option_renders_to_what_schemas_and_rules_allow(name: str, added: Values) -> None:
     assert problems(merged(profile(name), added)) == []
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize=True,
+    # Problems name object and field, and a smaller set would take minutes to find.
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given_of(values=value_sets(DEFAULTS))
+def test_generated_values_render_to_what_schemas_and_rules_allow(values: Values) -> None:
+    assert problems(values) == []
 
 
 @pytest.mark.parametrize("name", PROFILES)

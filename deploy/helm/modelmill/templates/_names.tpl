@@ -2,18 +2,23 @@
 {{- printf "%s-%s" .root.Release.Name .name -}}
 {{- end -}}
 
+{{- /* PriorityClasses belong to no namespace: without it in the name, two releases of one name would meet. */ -}}
+{{- define "modelmill.priorityClass" -}}
+{{- printf "%s-%s-%s" .root.Release.Name .root.Release.Namespace .family -}}
+{{- end -}}
+
 {{- define "modelmill.selector" -}}
 app.kubernetes.io/name: modelmill
-app.kubernetes.io/instance: {{ .root.Release.Name }}
-app.kubernetes.io/component: {{ .name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
+app.kubernetes.io/component: {{ .name | quote }}
 {{- end -}}
 
 {{- define "modelmill.labels" -}}
 {{ include "modelmill.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 {{- with .service }}
-modelmill.io/service: {{ . }}
+modelmill.io/service: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

@@ -18,7 +18,7 @@ capabilities: {drop: [ALL]}
 {{- define "modelmill.spread" -}}
 {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
 - maxSkew: 1
-  topologyKey: {{ $key }}
+  topologyKey: {{ $key | quote }}
   whenUnsatisfiable: ScheduleAnyway
   labelSelector:
     matchLabels: {{- include "modelmill.selector" $ | nindent 6 }}
@@ -34,12 +34,12 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 topologySpreadConstraints: {{- include "modelmill.spread" . | nindent 2 }}
 {{- if .root.Values.priorities.enabled }}
-priorityClassName: {{ .root.Release.Name }}-{{ .family }}
+priorityClassName: {{ include "modelmill.priorityClass" . | quote }}
 {{- end }}
 {{- with .root.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -145,7 +145,7 @@ imagePullSecrets:
 {{- if and (eq .name "data-prep-work") $v.ray.address }}{{ $keys = append $keys "ray-token" }}{{ end -}}
 {{- if and (eq $v.artifacts.kind "s3") .c.artifacts }}{{ $keys = append $keys "aws-credentials" }}{{ end -}}
 {{- range $keys }}
-- {key: {{ . }}, path: {{ . }}}
+- {key: {{ . | quote }}, path: {{ . | quote }}}
 {{- end }}
 {{- end -}}
 
@@ -155,16 +155,16 @@ imagePullSecrets:
   emptyDir: {sizeLimit: {{ .v.tmp | quote }}}
 - name: bus
   secret:
-    secretName: {{ include "modelmill.secret" (dict "root" .root "key" "bus") }}
+    secretName: {{ include "modelmill.secret" (dict "root" .root "key" "bus") | quote }}
     defaultMode: 0440
-    items: [{key: {{ .c.service }}.nk, path: bus.nk}]
+    items: [{key: "{{ .c.service }}.nk", path: bus.nk}]
 - name: tls
   secret:
-    secretName: {{ include "modelmill.tlsSecret" (dict "root" .root "service" .c.service) }}
+    secretName: {{ include "modelmill.tlsSecret" (dict "root" .root "service" .c.service) | quote }}
     defaultMode: 0440
 - name: secrets
   secret:
-    secretName: {{ include "modelmill.secret" (dict "root" .root "key" "shared") }}
+    secretName: {{ include "modelmill.secret" (dict "root" .root "key" "shared") | quote }}
     defaultMode: 0440
     items: {{- include "modelmill.secretKeys" . | nindent 6 }}
 {{- if .c.work }}
@@ -181,12 +181,12 @@ imagePullSecrets:
   emptyDir: {sizeLimit: {{ $v.artifacts.s3.cache | quote }}}
 {{- else }}
 - name: artifacts
-  persistentVolumeClaim: {claimName: {{ include "modelmill.artifactClaim" .root }}}
+  persistentVolumeClaim: {claimName: {{ include "modelmill.artifactClaim" .root | quote }}}
 {{- end }}
 {{- end }}
 {{- if and (eq .c.service "gateway") $v.gateway.tlsSecret }}
 - name: public-tls
-  secret: {secretName: {{ $v.gateway.tlsSecret }}, defaultMode: 0440}
+  secret: {secretName: {{ $v.gateway.tlsSecret | quote }}, defaultMode: 0440}
 {{- end }}
 {{- if and (eq .name "trainer-work") $v.trainJob.enabled }}
 - name: api-access
@@ -230,11 +230,11 @@ Ready is who says so: over mutual TLS, which kubelet cannot speak, so the image'
 {{- define "modelmill.probes" -}}
 {{- $open := .c.ports.grpc | default .c.ports.metrics -}}
 startupProbe:
-  tcpSocket: {port: {{ $open }}}
+  tcpSocket: {port: {{ int $open }}}
   periodSeconds: 2
   failureThreshold: 150
 livenessProbe:
-  tcpSocket: {port: {{ $open }}}
+  tcpSocket: {port: {{ int $open }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
@@ -244,7 +244,7 @@ readinessProbe:
   {{- else if .c.ports.grpc }}
   exec: {command: [python3, -I, -S, /opt/probe.py, "mtls:{{ .c.ports.grpc }}"]}
   {{- else }}
-  tcpSocket: {port: {{ $open }}}
+  tcpSocket: {port: {{ int $open }}}
   {{- end }}
   periodSeconds: 5
   timeoutSeconds: 5
@@ -254,9 +254,34 @@ readinessProbe:
 {{- define "modelmill.resources" -}}
 {{- $requests := deepCopy .v.resources.requests -}}
 {{- $limits := deepCopy .v.resources.limits -}}
+{{- range $each := list $requests $limits }}{{ with $each.cpu }}{{ $_ := set $each "cpu" (toString .) }}{{ end }}{{ end -}}
 {{- if gt (int .v.gpus) 0 -}}
 {{- $_ := set $limits "nvidia.com/gpu" (toString .v.gpus) -}}
 {{- $_ := set $requests "nvidia.com/gpu" (toString .v.gpus) -}}
 {{- end -}}
 {{- toYaml (dict "requests" $requests "limits" $limits) -}}
+{{- end -}}
+
+{{- /* Bytes of a size; a broker's MB, GB and TB are powers of 1024 as well. */ -}}
+{{- define "modelmill.bytes" -}}
+{{- $unit := regexFind "[A-Z]" . -}}
+{{- $factor := index (dict "K" 1024.0 "M" 1048576.0 "G" 1073741824.0 "T" 1099511627776.0) $unit -}}
+{{- mulf (regexFind "^[0-9]+" . | float64) $factor -}}
+{{- end -}}
+
+{{- define "modelmill.cores" -}}
+{{- $text := toString . -}}
+{{- if hasSuffix "m" $text }}{{ divf ($text | trimSuffix "m" | float64) 1000.0 }}{{ else }}{{ float64 $text }}{{ end -}}
+{{- end -}}
+
+{{- /* Kubernetes takes such a Deployment, and then makes no pod of it. */ -}}
+{{- define "modelmill.resourcesCheck" -}}
+{{- $asked := .v.resources.requests -}}
+{{- $limits := .v.resources.limits -}}
+{{- $tooMuch := gt (include "modelmill.bytes" $asked.memory | float64) (include "modelmill.bytes" $limits.memory | float64) -}}
+{{- if $tooMuch }}{{ fail (printf "%s.resources: requests.memory is %s, above limits.memory, %s. Raise the limit, or ask for less." .path $asked.memory $limits.memory) }}{{ end -}}
+{{- if $limits.cpu -}}
+{{- $tooMuch := gt (include "modelmill.cores" $asked.cpu | float64) (include "modelmill.cores" $limits.cpu | float64) -}}
+{{- if $tooMuch }}{{ fail (printf "%s.resources: requests.cpu is %v, above limits.cpu, %v. Raise the limit, or ask for less." .path $asked.cpu $limits.cpu) }}{{ end -}}
+{{- end -}}
 {{- end -}}
