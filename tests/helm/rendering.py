@@ -103,7 +103,11 @@ def render(
     Raises:
         HelmError: the values are refused, by the schema or by a template.
     """
-    texts = render_text(values, release=release, namespace=namespace)
+    return objects_of(render_text(values, release=release, namespace=namespace))
+
+
+def objects_of(texts: Mapping[str, str]) -> list[Manifest]:
+    """All objects of rendered files."""
     return [
         manifest
         for name in sorted(texts)

@@ -97,6 +97,17 @@ REFUSED: tuple[tuple[str, Values, str], ...] = (
         {"nats": {"address": "nats://bus:4222"}},
         "network.peers.natsOutside is empty",
     ),
+    (
+        "clients that are nowhere",
+        {"network": {"peers": {"clients": []}}},
+        "network.peers.clients is empty, but files/edges.yaml lets gateway talk with it on port "
+        "8080. Say where it is",
+    ),
+    (
+        "a peer that says nothing, which would be everybody",
+        {"network": {"peers": {"clients": [{}]}}},
+        "clients",
+    ),
     ("a bucket without name", {"artifacts": {"kind": "s3"}}, "artifacts.s3.url is empty"),
     ("ranks on one node", {"trainJob": {"enabled": True}}, "Ranks run on several nodes"),
     ("vllm without a model", {"vllm": {"enabled": True}}, "vllm.model is empty"),
@@ -201,11 +212,13 @@ def test_a_release_name_that_makes_names_too_long_is_refused() -> None:
     assert render(profile("single"), release="m" * 30)
 
 
-def test_a_release_name_that_no_service_may_have_is_refused() -> None:
+@pytest.mark.parametrize("name", ["2", "mill.a"])
+def test_a_release_name_that_no_service_may_have_is_refused(name: str) -> None:
     with pytest.raises(HelmError) as refused:
-        render(profile("single"), release="2")
+        render(profile("single"), release=name)
 
-    assert 'the release name "2" does not begin with a letter. Choose another' in str(refused.value)
+    said = f'the release name "{name}" cannot begin names of Services. Choose one of small letters'
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["single", "ha", "gpu"])

@@ -91,14 +91,21 @@ def test_who_is_outside_is_reached_on_the_port_of_its_address() -> None:
     assert reached == {53, 4333, 4444, 4555, 10002, 50051}
 
 
-def test_two_namespaces_may_have_a_release_of_one_name() -> None:
+@pytest.mark.parametrize(
+    "pair",
+    [(("mill", "one"), ("mill", "two")), (("mill-a", "b"), ("mill", "a-b"))],
+    ids=["one name", "names that end as others begin"],
+)
+def test_releases_of_two_namespaces_have_no_object_in_common(
+    pair: tuple[tuple[str, str], tuple[str, str]],
+) -> None:
     first, second = (
         {
             (each["kind"], name_of(each))
-            for each in render(profile("ha"), namespace=namespace)
+            for each in render(profile("ha"), release=release, namespace=namespace)
             if "namespace" not in each["metadata"]
         }
-        for namespace in ("one", "two")
+        for release, namespace in pair
     )
 
     assert first

@@ -1,18 +1,16 @@
 """Profiles, and value sets over the schema, render to what Kubernetes and the rules allow."""
 
-import sys
-
 import pytest
 from helm_python import lint
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import given as given_of
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from tests.helm.problems import problems
 from tests.helm.rendering import (
     CHART,
+    NAMESPACE,
     PROFILES,
     Values,
-    chart,
     merged,
     profile,
     render,
@@ -20,8 +18,8 @@ from tests.helm.rendering import (
 )
 from tests.helm.value_sets import value_sets
 
-EXAMPLES = 200 if "--all-examples" in sys.argv else 40
-DEFAULTS: Values = chart().values
+EXAMPLES = 24
+"""`tests.helm.keep` tries 200 upon each profile."""
 OPTIONAL = (
     *({"vllm": {"enabled": True, "model": "m"}}, {"nats": {"replicas": 5}}, {"logLevel": "DEBUG"}),
     {"artifacts": {"kind": "s3", "s3": {"url": "s3://b/p"}}, "triton": {"enabled": False},
@@ -60,7 +58,7 @@ def test_each_option_renders_to_what_schemas_and_rules_allow(name: str, added: V
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-@given_of(values=value_sets(DEFAULTS))
+@given(values=st.sampled_from([*PROFILES]).flatmap(lambda name: value_sets(profile(name))))
 def test_generated_values_render_to_what_schemas_and_rules_allow(values: Values) -> None:
     assert problems(values) == []
 
@@ -82,6 +80,6 @@ def test_nothing_but_the_engines_changes_names_of_an_upgrade() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_lint_finds_nothing(name: str) -> None:
-    report = lint(CHART, profile(name), strict=True, quiet=True)
+    report = lint(CHART, profile(name), strict=True, namespace=NAMESPACE, quiet=True)
 
     assert [each for each in report["messages"] if each["severity"] > 1] == []

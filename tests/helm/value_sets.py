@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.helm.rendering import CHART, Values, given, merged, table
+from tests.helm.rendering import CHART, Values, chart, given, merged, table
 
 Path = tuple[str, ...]
 
@@ -104,9 +104,9 @@ def _toleration(drawn: Values) -> Values:
     return drawn | ({"effect": "NoExecute"} if "tolerationSeconds" in drawn else {})
 
 
-def consistent(drawn: Values, defaults: Values) -> Values:
+def consistent(base: Values, drawn: Values) -> Values:
     """What the templates would refuse by name, made right: those have tests of their own."""
-    values = merged(defaults, given(), drawn)
+    values = merged(chart().values, base, drawn)
     for part in ("secrets", "gateway"):
         own = values[part]
         own |= {name: value for name, value in given()[part].items() if not own[name]}
@@ -205,13 +205,13 @@ def _leaves(path: Path, part: Any) -> Iterator[tuple[Path, st.SearchStrategy[Any
 
 
 @st.composite
-def value_sets(draw: st.DrawFn, defaults: Values) -> Values:
-    """Consistent values that the schema allows.
+def value_sets(draw: st.DrawFn, base: Values) -> Values:
+    """Consistent values that the schema allows, laid upon those of a profile.
 
     Switches are drawn always, of all others some: a strategy of the whole schema is too large for
     Hypothesis, which then leaves most values as they are.
     """
-    scaled = [("components", name, "scaling", "kind") for name in defaults["components"]]
+    scaled = [("components", name, "scaling", "kind") for name in table("components")]
     always = [*SWITCHES, *scaled]
     others = sorted(set(leaves()) - {*always, ("global",)})
     chosen = draw(st.lists(st.sampled_from(others), unique=True, min_size=20, max_size=60))
@@ -221,4 +221,4 @@ def value_sets(draw: st.DrawFn, defaults: Values) -> Values:
         for name in path[:-1]:
             group = group.setdefault(name, {})
         group[path[-1]] = draw(leaves()[path])
-    return consistent(values, defaults)
+    return consistent(base, values)

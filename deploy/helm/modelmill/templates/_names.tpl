@@ -2,9 +2,9 @@
 {{- printf "%s-%s" .root.Release.Name .name -}}
 {{- end -}}
 
-{{- /* PriorityClasses belong to no namespace: without it in the name, two releases of one name would meet. */ -}}
+{{- /* PriorityClasses belong to no namespace, so it is in the name. Behind a dot, which neither it nor a release has. */ -}}
 {{- define "modelmill.priorityClass" -}}
-{{- printf "%s-%s-%s" .root.Release.Name .root.Release.Namespace .family -}}
+{{- printf "%s-%s.%s" .root.Release.Name .family .root.Release.Namespace -}}
 {{- end -}}
 
 {{- define "modelmill.selector" -}}
