@@ -89,12 +89,14 @@ async def python(arguments: Sequence[str]) -> None:
 
 def _build(base: Path, target: Path) -> None:
     from modelmill_optimizer_builder.child import load_form
-    from modelmill_optimizer_builder.make_build import Source
+    from modelmill_optimizer_builder.make_build import FormRequest, Source
     from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": PROBE}])
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        load_form(FORM).make(Source(base, None), [prompt], Path(scratch), target, lambda *_: None)
+        load_form(FORM).make(
+            FormRequest(Source(base, None), [prompt], Path(scratch), target, lambda *_told: None)
+        )
 
 
 if __name__ == "__main__":

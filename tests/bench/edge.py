@@ -115,14 +115,14 @@ def build(form: str, base: Path, target: Path) -> None:
 
     forbid_telemetry()
     from modelmill_optimizer_builder.child import load_form
-    from modelmill_optimizer_builder.make_build import Source
+    from modelmill_optimizer_builder.make_build import FormRequest, Source
     from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
     turns: list[Any] = [{"role": "user", "content": QUESTION}]
     prompt = ChatTokenizer.load(base).encode_prompt(turns)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         load_form(form).make(
-            Source(base, None), [prompt], Path(scratch), target, lambda *_told: None
+            FormRequest(Source(base, None), [prompt], Path(scratch), target, lambda *_told: None)
         )
 
 

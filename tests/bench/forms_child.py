@@ -17,13 +17,12 @@ from typing import Any
 from modelmill_evaluation.choices import ChoiceQuestion
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from modelmill_optimizer_builder.child import load_form
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.int4_methods import method_named
 from modelmill_optimizer_builder.make_build import (
     BuildOrder,
     BuildPair,
+    FormRequest,
     MakeBuild,
-    Report,
     Side,
     Source,
     TargetForm,
@@ -72,18 +71,9 @@ class FormOfBench:
         self._form = form
         self._kept = kept
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> Any:
+    def make(self, request: FormRequest) -> Any:
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
-        pair = self._form.make(source, prompts, scratch, target, report, calibration)
-        return KnownReference(pair, self._kept)
+        return KnownReference(self._form.make(request), self._kept)
 
 
 def merge(base: str, adapter: str, target: str) -> None:

@@ -127,12 +127,17 @@ def tensorrt(folder: Path, base: Path) -> list[Entry]:
     """A TensorRT engine, built from its plan: its logits against those of the source."""
     import tensorrt  # noqa: F401  before work that would be for nothing
     from modelmill_optimizer_builder.child import load_form
-    from modelmill_optimizer_builder.make_build import Source
+    from modelmill_optimizer_builder.make_build import FormRequest, Source
 
     prompt = [token % 300 for token in range(3, 40)]
     pair = load_form("tensorrt-engine").make(
-        *(Source(base, None), [prompt], folder / "scratch", folder / "built"),
-        lambda *_told: None,
+        FormRequest(
+            source=Source(base, None),
+            prompts=[prompt],
+            scratch=folder / "scratch",
+            target=folder / "built",
+            report=lambda *_told: None,
+        )
     )
     graph, built = pair.parity["forms"][-2:]
     against = "the source in float32"

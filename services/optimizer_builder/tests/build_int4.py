@@ -31,7 +31,7 @@ from modelmill_optimizer_builder.child import load_form  # noqa: E402
 from modelmill_optimizer_builder.domain.calibration import JudgingSet, mixed  # noqa: E402
 from modelmill_optimizer_builder.domain.forms import FORMS  # noqa: E402
 from modelmill_optimizer_builder.domain.int4_methods import method_named  # noqa: E402
-from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_optimizer_builder.make_build import FormRequest, Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_qwen  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 
@@ -45,13 +45,16 @@ MADE: dict[str, Callable[[Path], Path]] = {
 def build(base: Path, root: Path) -> dict[str, Any]:
     """An int4 build of a model, and what can be said of it."""
     ids = ChatTokenizer.load(base).encode(TEXT * 400)
+    judging = JudgingSet(texts=[ids[start : start + 40] for start in range(5)])
     pair = load_form("openvino-int4").make(
-        Source(base, None),
-        [ids[:20]],
-        root / "scratch",
-        root / "built",
-        lambda *_report: None,
-        mixed([], ids, JudgingSet(texts=[ids[start : start + 40] for start in range(5)])),
+        FormRequest(
+            source=Source(base, None),
+            prompts=[ids[:20]],
+            scratch=root / "scratch",
+            target=root / "built",
+            report=lambda *_report: None,
+            calibration=mixed([], ids, judging),
+        )
     )
     return {
         "left_in_scratch": sorted(path.name for path in (root / "scratch").iterdir()),

@@ -26,7 +26,7 @@ from modelmill_optimizer_builder.domain.build_plan import (  # noqa: E402
     NotExportableError,
     NotMergeableError,
 )
-from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_optimizer_builder.make_build import FormRequest, Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from transformers import AutoConfig, GemmaConfig, GemmaForCausalLM  # noqa: E402
@@ -71,7 +71,7 @@ def build(base: Path, scratch: Path) -> dict[str, float]:
     """Largest logit difference between the bf16 export and torch over all steps."""
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": "hi"}])
     OpenVinoInt8().make(
-        Source(base, None), [prompt], scratch, scratch / "built", lambda *_report: None
+        FormRequest(Source(base, None), [prompt], scratch, scratch / "built", lambda *_report: None)
     )
     said, expected = MergedModel.load(base, None).greedy_logits(prompt, STEPS)
     model = StatefulModel(scratch / "reference" / MODEL_FILE, {"INFERENCE_PRECISION_HINT": "f32"})

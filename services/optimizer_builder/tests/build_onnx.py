@@ -32,7 +32,7 @@ from modelmill_optimizer_builder.adapters.onnx_export import (  # noqa: E402
 from modelmill_optimizer_builder.adapters.onnx_reader import choice_scores  # noqa: E402
 from modelmill_optimizer_builder.child import load_form  # noqa: E402
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError  # noqa: E402
-from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_optimizer_builder.make_build import FormRequest, Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_llama, make_tiny_qwen  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
@@ -51,7 +51,13 @@ def build(source: Source, form: str, root: Path) -> dict[str, Any]:
     ids = ChatTokenizer.load(source.base).encode(TEXT * 4)
     seen: list[str] = []
     pair = load_form(form).make(
-        source, [ids[:20]], root / "scratch", root / "built", lambda *told: seen.append(told[0])
+        FormRequest(
+            source=source,
+            prompts=[ids[:20]],
+            scratch=root / "scratch",
+            target=root / "built",
+            report=lambda *told: seen.append(told[0]),
+        )
     )
     graph = onnx.load(str(root / "built" / MODEL_FILE), load_external_data=False).graph
     return {

@@ -32,7 +32,7 @@ from modelmill_optimizer_builder.adapters.portable_build import (
 )
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.child import load_form
-from modelmill_optimizer_builder.make_build import Source
+from modelmill_optimizer_builder.make_build import FormRequest, Source
 from modelmill_testkit.models import make_tiny_llama, make_tiny_qwen
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, CompressedTensorsConfig
@@ -64,7 +64,7 @@ IDS = torch.arange(3, 40)[None]
 def make(form: str, base: Path, root: Path) -> tuple[Any, PortableBuildPair]:
     builder: Any = load_form(form)
     source, scratch, built = Source(base, None), root / "scratch", root / "built"
-    return builder, builder.make(source, [[1, 2, 3]], scratch, built, silent)
+    return builder, builder.make(FormRequest(source, [[1, 2, 3]], scratch, built, silent))
 
 
 def silent(*_report: object) -> None: ...

@@ -33,7 +33,7 @@ from modelmill_optimizer_builder.adapters.standard_onnx_check import (  # noqa: 
 from modelmill_optimizer_builder.child import load_form  # noqa: E402
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError  # noqa: E402
 from modelmill_optimizer_builder.domain.tensorrt_plan import PLAN, plan_errors  # noqa: E402
-from modelmill_optimizer_builder.make_build import Source  # noqa: E402
+from modelmill_optimizer_builder.make_build import FormRequest, Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_llama, make_tiny_qwen  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 
@@ -50,8 +50,13 @@ def build(base: Path, root: Path) -> dict[str, Any]:
     ids = ChatTokenizer.load(base).encode(TEXT * 4)
     seen: list[str] = []
     pair = load_form("tensorrt-onnx").make(
-        *(Source(base, None), [ids[:20]], root / "scratch", root / "built"),
-        lambda *told: seen.append(told[0]),
+        FormRequest(
+            source=Source(base, None),
+            prompts=[ids[:20]],
+            scratch=root / "scratch",
+            target=root / "built",
+            report=lambda *told: seen.append(told[0]),
+        )
     )
     built = root / "built"
     model = onnx.load(str(built / MODEL_FILE))
@@ -160,8 +165,12 @@ def main(root: Path) -> dict[str, Any]:
     llama = root / "llama"
     found["batch_off"] = batch_off(llama / "base", llama / "scratch" / "widened" / MODEL_FILE)
     ids = ChatTokenizer.load(llama / "base").encode(TEXT)
-    source = Source(llama / "base", None)
-    PREPARED.append(prepare_source(source, [ids], root / "again", lambda *_told: None))
+    again = root / "again"
+    PREPARED.append(
+        prepare_source(
+            FormRequest(Source(llama / "base", None), [ids], again, again, lambda *_told: None)
+        )
+    )
     found["damage"] = {
         damage.__name__: verdict(llama / "built", root / damage.__name__, damage)
         for damage in (zeroed, foreign, untyped)

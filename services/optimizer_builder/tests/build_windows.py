@@ -17,7 +17,7 @@ from modelmill_optimizer_builder.adapters.merged_model import MergedModel
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE
 from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel
-from modelmill_optimizer_builder.make_build import Source
+from modelmill_optimizer_builder.make_build import FormRequest, Source
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from transformers import AutoConfig, Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -61,7 +61,9 @@ def built(base: Path, scratch: Path) -> dict[str, object]:
     asked = [{"role": "user", "content": LONG}]
     prompt = ChatTokenizer.load(base).encode_prompt(asked)
     target = scratch / "built"
-    OpenVinoInt8().make(Source(base, None), [prompt[:64]], scratch, target, lambda *_report: None)
+    OpenVinoInt8().make(
+        FormRequest(Source(base, None), [prompt[:64]], scratch, target, lambda *_report: None)
+    )
     goldens = Goldens.read(target)
     assert goldens is not None
     said, expected = MergedModel.load(base, None).greedy_logits(prompt, STEPS)

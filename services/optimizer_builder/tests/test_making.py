@@ -15,7 +15,7 @@ from modelmill_optimizer_builder import child
 from modelmill_optimizer_builder.domain.build_plan import NotSmallerError
 from modelmill_optimizer_builder.domain.calibration import SAMPLES, CalibrationSet
 from modelmill_optimizer_builder.domain.quality import QualityLossError
-from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
+from modelmill_optimizer_builder.make_build import BuildOrder, FormRequest, MakeBuild, Side, Source
 from modelmill_registry.default_build import is_lossy, is_unscored
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.hostile_models import HOSTILE
@@ -49,18 +49,10 @@ class DecidedForm:
         self.worse = 0.1
         self.texts: dict[Side, Sequence[Sequence[int]]] = {}
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> "DecidedForm":
-        target.mkdir(parents=True)
-        self.calibration = calibration
-        self.prompts = prompts
+    def make(self, request: FormRequest) -> "DecidedForm":
+        request.target.mkdir(parents=True)
+        self.calibration = request.calibration
+        self.prompts = request.prompts
         return self
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:

@@ -135,22 +135,27 @@ class BuildPair(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class FormRequest:
+    """What a build of one form is made of, and where."""
+
+    source: Source
+    prompts: Sequence[Sequence[int]]
+    """To measure speed and parity with, as token ids."""
+    scratch: Path
+    """Folder of the reference."""
+    target: Path
+    """Folder of the build; not there yet."""
+    report: Report
+    calibration: CalibrationSet | None = None
+    """Of forms that are calibrated."""
+
+
 class TargetForm(Protocol):
     """Builder of one target form: one module in `adapters`, and an entry in `domain.forms`."""
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> BuildPair:
-        """Write the build to `target` and its reference to `scratch`, and verify that they agree.
-
-        Args:
-            calibration: Of forms that are calibrated.
+    def make(self, request: FormRequest) -> BuildPair:
+        """Write the build and its reference, and verify that they agree.
 
         Raises:
             ParityError: The build is not the same model; the code names the fault.
@@ -187,11 +192,7 @@ class MakeBuild:
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
         general = read_general_text(tokenizer)
-        is_calibrated = form_named(order.form).is_calibrated
-        pair = self._form.make(
-            *(order.source, prompts, order.scratch, order.target, self._report),
-            read_calibration(order.dataset, tokenizer, general.judging) if is_calibrated else None,
-        )
+        pair = self._pair(order, prompts, tokenizer, general.judging)
         refuse_larger(order.form, pair.weights_bytes, pair.reference_bytes)
         figures = {
             "bytes": float(pair.built_bytes),
@@ -212,6 +213,27 @@ class MakeBuild:
             figures |= speed_figures(speed["reference"], speed["built"])
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
         return Result(figures, dict(pair.parity), dict(pair.method))
+
+    def _pair(
+        self,
+        order: BuildOrder,
+        prompts: Sequence[Sequence[int]],
+        tokenizer: BoundedTokenizer,
+        judging: Texts,
+    ) -> BuildPair:
+        calibration = None
+        if form_named(order.form).is_calibrated:
+            calibration = read_calibration(order.dataset, tokenizer, judging)
+        return self._form.make(
+            FormRequest(
+                source=order.source,
+                prompts=prompts,
+                scratch=order.scratch,
+                target=order.target,
+                report=self._report,
+                calibration=calibration,
+            )
+        )
 
     def _score(
         self, order: BuildOrder, pair: BuildPair, questions: Sequence[ChoiceQuestion]

@@ -34,7 +34,6 @@ from modelmill_optimizer_builder.adapters.prepared_source import (
 )
 from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.group_size import group_size_of
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import (
@@ -48,7 +47,7 @@ from modelmill_optimizer_builder.domain.parity import (
     check_export,
     check_quantised,
 )
-from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.make_build import FormRequest, Side
 from modelmill_optimizer_builder.read_general_text import Texts
 
 
@@ -61,19 +60,12 @@ class OnnxBuilder(ABC):
     def compress(self, source: Path, target: Path) -> Mapping[str, Any]:
         """Write the float32 model of the folder `source` in the form to `target`; returns how."""
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> "OnnxBuildPair":
+    def make(self, request: FormRequest) -> "OnnxBuildPair":
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
-        reference = scratch / "reference"
+        source, target, report = request.source, request.target, request.report
+        reference = request.scratch / "reference"
         target.mkdir(parents=True)
-        prepared = prepare_source(source, prompts, scratch, report)
+        prepared = prepare_source(request)
         prepared.merged.release()
 
         report("export", 0, 0, "")

@@ -26,10 +26,9 @@ from modelmill_optimizer_builder.adapters.prepared_source import (
 )
 from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
-from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.make_build import FormRequest, Side, Source
 from modelmill_optimizer_builder.read_general_text import Texts
 
 WEIGHTS_FILE = "openvino_model.bin"
@@ -42,31 +41,19 @@ class OpenVinoBuilder(ABC):
 
     @abstractmethod
     def compress(
-        self,
-        source: Path,
-        target: Path,
-        merged: Path,
-        calibration: CalibrationSet | None,
-        report: Report,
+        self, source: Path, target: Path, merged: Path, request: FormRequest
     ) -> Mapping[str, Any]:
         """Write the bf16 IR `source` with smaller weights to `target`; returns how.
 
         Each has its `.bin` file next to it. `merged` is the same model as Hugging Face has them.
         """
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> "OpenVinoBuildPair":
+    def make(self, request: FormRequest) -> "OpenVinoBuildPair":
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
-        reference = scratch / "reference"
+        target, report = request.target, request.report
+        reference = request.scratch / "reference"
         target.mkdir(parents=True)
-        prepared = prepare_source(source, prompts, scratch, report)
+        prepared = prepare_source(request)
 
         report("export", 0, 0, "")
         export_bf16(prepared.merged, reference)
@@ -74,10 +61,10 @@ class OpenVinoBuilder(ABC):
 
         report("quantise", 0, 0, "")
         method = self.compress(
-            *(reference / MODEL_FILE, target / MODEL_FILE, prepared.folder, calibration, report)
+            reference / MODEL_FILE, target / MODEL_FILE, prepared.folder, request
         )
         shutil.rmtree(prepared.folder)
-        _complete(source, reference, target)
+        _complete(request.source, reference, target)
 
         report("check", 0, 0, "")
         check_tokenizer(target)

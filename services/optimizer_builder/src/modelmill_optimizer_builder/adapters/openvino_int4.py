@@ -42,7 +42,7 @@ from modelmill_optimizer_builder.domain.weights_choice import (
     WeightsTrial,
     choose_weights,
 )
-from modelmill_optimizer_builder.make_build import Report
+from modelmill_optimizer_builder.make_build import FormRequest, Report
 
 SMALLEST_GROUP = 16
 OPTIONS = ("awq", "scale_estimation", "gptq", "lora_correction", "all_layers")
@@ -65,13 +65,9 @@ class OpenVinoInt4(OpenVinoBuilder):
         self._methods = {method.name: method for method in methods}
 
     def compress(
-        self,
-        source: Path,
-        target: Path,
-        merged: Path,
-        calibration: CalibrationSet | None,
-        report: Report,
+        self, source: Path, target: Path, merged: Path, request: FormRequest
     ) -> Mapping[str, Any]:
+        calibration = request.calibration
         if calibration is None:
             raise ValueError("openvino-int4 is calibrated. Pass a calibration")
         config = json.loads((source.parent / "config.json").read_text(encoding="utf-8"))
@@ -79,7 +75,7 @@ class OpenVinoInt4(OpenVinoBuilder):
         if group_size is None:
             raise ValueError("no group size divides the model's hidden size. Choose another form")
         place = source.parent.parent / "methods"
-        maker = Int4Maker(source, merged, calibration, group_size, report)
+        maker = Int4Maker(source, merged, calibration, group_size, request.report)
         choice = self._tried(maker, place)
         for end in (".xml", ".bin"):
             made = (place / choice.name / MODEL_FILE).with_suffix(end)

@@ -10,9 +10,8 @@ from openvino import opset13 as ops
 
 from modelmill_optimizer_builder.adapters.openvino_build import OpenVinoBuilder
 from modelmill_optimizer_builder.adapters.prepared_source import WeightForm
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.parity import INT8_LIMIT, QUANTISED_TOLERANCE
-from modelmill_optimizer_builder.make_build import Report
+from modelmill_optimizer_builder.make_build import FormRequest
 
 LOWEST, HIGHEST = -128, 127
 DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
@@ -27,12 +26,7 @@ class OpenVinoInt8(OpenVinoBuilder):
     form = WeightForm("openvino-int8", "int8", INT8_LIMIT, QUANTISED_TOLERANCE)
 
     def compress(
-        self,
-        source: Path,
-        target: Path,
-        merged: Path,
-        calibration: CalibrationSet | None,
-        report: Report,
+        self, source: Path, target: Path, merged: Path, request: FormRequest
     ) -> Mapping[str, Any]:
         quantise_weights(source, target)
         return {"weights": "int8, symmetric, one scale per output channel", "ratio": 1.0}

@@ -25,9 +25,8 @@ from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.prepared_source import PreparedSource, prepare_source
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
-from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.make_build import FormRequest, Report, Side, Source
 from modelmill_optimizer_builder.read_general_text import Texts
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
@@ -103,19 +102,12 @@ class PortableBuilder(ABC):
     def finish(self, target: Path, goldens: GoldenCheck) -> None:  # noqa: B027  few need it
         """Add files that are derived from the goldens."""
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> "PortableBuildPair":
+    def make(self, request: FormRequest) -> "PortableBuildPair":
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
+        source, target, report = request.source, request.target, request.report
         self.refuse(source)
         target.mkdir(parents=True)
-        prepared = prepare_source(source, prompts, scratch, report)
+        prepared = prepare_source(request)
         prepared.merged.release()
         folders, goldens = Folders(prepared.folder, target), prepared.goldens
         copy_tokenizer(source.tokenizer, folders.reference)

@@ -13,7 +13,7 @@ from modelmill_optimizer_builder.adapters.merge_source import merge_source
 from modelmill_optimizer_builder.adapters.merged_model import Logits, MergedModel
 from modelmill_optimizer_builder.adapters.speed_rounds import NEW_TOKENS
 from modelmill_optimizer_builder.domain.parity import LogitDistance
-from modelmill_optimizer_builder.make_build import Report, Source
+from modelmill_optimizer_builder.make_build import FormRequest
 
 PARITY_STEPS = 2
 """Prefill and one decode step: an exported model can be right in one and wrong in the other."""
@@ -69,20 +69,18 @@ class PreparedSource:
     probe: LogitProbe
 
 
-def prepare_source(
-    source: Source, prompts: Sequence[Sequence[int]], scratch: Path, report: Report
-) -> PreparedSource:
-    """Merge the source into `scratch`, and compute what forms are compared with.
+def prepare_source(request: FormRequest) -> PreparedSource:
+    """Merge the source into the scratch folder, and compute what forms are compared with.
 
     Raises:
         ParityError: The source is not what was trained; the code names the fault.
     """
-    report("merge", 0, 0, "")
-    check_source(source)
-    merged, goldens = merge_source(source)
-    folder = scratch / "merged"
+    request.report("merge", 0, 0, "")
+    check_source(request.source)
+    merged, goldens = merge_source(request.source)
+    folder = request.scratch / "merged"
     reference_bytes = merged.save(folder)
-    prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
+    prompt = list(request.prompts[0])[: merged.context_tokens - NEW_TOKENS]
     tokens, expected = merged.greedy_logits(prompt, PARITY_STEPS)
     probe = LogitProbe(prompt, tokens, expected)
     return PreparedSource(merged, goldens, folder, reference_bytes, merged.context_tokens, probe)

@@ -36,7 +36,6 @@ from modelmill_optimizer_builder.adapters.standard_onnx_check import (
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
 from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError
-from modelmill_optimizer_builder.domain.calibration import CalibrationSet
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import (
     BF16_TOLERANCE,
@@ -51,7 +50,7 @@ from modelmill_optimizer_builder.domain.tensorrt_plan import (
     plan_of,
     trtexec_command,
 )
-from modelmill_optimizer_builder.make_build import Report, Side, Source
+from modelmill_optimizer_builder.make_build import FormRequest, Report, Side
 from modelmill_optimizer_builder.read_general_text import Texts
 from modelmill_optimizer_builder.tensorrt import build as engine_build
 
@@ -63,27 +62,20 @@ class TensorRtOnnx:
 
     name = "tensorrt-onnx"
 
-    def make(
-        self,
-        source: Source,
-        prompts: Sequence[Sequence[int]],
-        scratch: Path,
-        target: Path,
-        report: Report,
-        calibration: CalibrationSet | None = None,
-    ) -> "TensorRtPair":
+    def make(self, request: FormRequest) -> "TensorRtPair":
         """See `modelmill_optimizer_builder.make_build.TargetForm`."""
+        target, report = request.target, request.report
         target.mkdir(parents=True)
-        prepared = prepare_source(source, prompts, scratch, report)
+        prepared = prepare_source(request)
         report("export", 0, 0, "")
         export_standard(prepared.merged.module, target)
         prepared.merged.release()
         copy_configs(prepared.folder, target)
-        copy_tokenizer(source.tokenizer, target)
+        copy_tokenizer(request.source.tokenizer, target)
 
         report("check", 0, 0, "")
         check_graph(target / MODEL_FILE)
-        widened = widen(target / MODEL_FILE, scratch / "widened")
+        widened = widen(target / MODEL_FILE, request.scratch / "widened")
         self.check(OnnxRuntimeReader(widened), prepared, target)
         write_plan(target, prepared.context_tokens)
         method = {
