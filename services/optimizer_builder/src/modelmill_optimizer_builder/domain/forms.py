@@ -5,6 +5,7 @@ A form is an entry here and one module in `adapters`, which only a build's child
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError
@@ -70,6 +71,16 @@ class Form:
         return reason and f"{self.name} cannot be made of a model of type {kind}: {reason}"
 
 
+_gguf = partial(Form, weight_copies=4, keeps_lossy=True, refuses=gguf_refusal)
+_tensorrt = partial(
+    Form,
+    # Constants of the graph, and a head that is tied in torch.
+    most_share=1.5,
+    # Besides the export: the graph in float32, as a file and in ONNX Runtime.
+    weight_copies=8,
+    keeps_lossy=True,
+    refuses=tensorrt_refusal,
+)
 _ALL = (
     Form(
         name="openvino-int8",
@@ -130,60 +141,17 @@ _ALL = (
         keeps_lossy=True,
         refuses=packed_groups_refusal,
     ),
-    Form(
-        name="gguf-bf16",
-        builder="gguf_forms:GgufBf16",
-        size_share=1.0,
-        # Norms and biases are float32.
-        most_share=1.05,
-        weight_copies=4,
-        keeps_lossy=True,
-        refuses=gguf_refusal,
-    ),
-    Form(
-        name="gguf-q8_0",
-        builder="gguf_forms:GgufQ8",
-        size_share=0.54,
-        weight_copies=4,
-        keeps_lossy=True,
-        refuses=gguf_refusal,
-    ),
-    Form(
-        name="gguf-q4_1",
-        builder="gguf_forms:GgufQ4",
-        size_share=0.36,
-        weight_copies=4,
-        keeps_lossy=True,
-        refuses=gguf_refusal,
-    ),
-    Form(
-        name="gguf-q4_0",
-        builder="gguf_forms:GgufQ4Symmetric",
-        size_share=0.34,
-        weight_copies=4,
-        keeps_lossy=True,
-        refuses=gguf_refusal,
-    ),
-    Form(
-        name="tensorrt-onnx",
-        builder="tensorrt_forms:TensorRtOnnx",
-        size_share=1.0,
-        # Constants of the graph, and a head that is tied in torch.
-        most_share=1.5,
-        # Besides the export: the graph in float32, as a file and in ONNX Runtime.
-        weight_copies=8,
-        keeps_lossy=True,
-        refuses=tensorrt_refusal,
-    ),
-    Form(
+    # Norms and biases are float32.
+    _gguf(name="gguf-bf16", builder="gguf_forms:GgufBf16", size_share=1.0, most_share=1.05),
+    _gguf(name="gguf-q8_0", builder="gguf_forms:GgufQ8", size_share=0.54),
+    _gguf(name="gguf-q4_1", builder="gguf_forms:GgufQ4", size_share=0.36),
+    _gguf(name="gguf-q4_0", builder="gguf_forms:GgufQ4Symmetric", size_share=0.34),
+    _tensorrt(name="tensorrt-onnx", builder="tensorrt_forms:TensorRtOnnx", size_share=1.0),
+    _tensorrt(
         name="tensorrt-engine",
         builder="tensorrt_forms:TensorRtEngine",
         size_share=2.0,
-        most_share=1.5,
-        weight_copies=8,
-        keeps_lossy=True,
         needs_gpu=True,
-        refuses=tensorrt_refusal,
     ),
 )
 FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}
