@@ -54,7 +54,9 @@ ARCHITECTURES = (
     Architecture("Gemma 2", "gemma2", DECODER | {"head_dim": 16}),
     Architecture("Gemma 3", "gemma3_text", DECODER | {"head_dim": 16}),
     Architecture("Phi 2", "phi", NO_GROUPS),
-    Architecture("Phi 3 and 4", "phi3"),
+    Architecture(
+        "Phi 3 and 4", "phi3", DECODER | {"original_max_position_embeddings": CONTEXT_TOKENS}
+    ),
     Architecture("GLM 4 (0414)", "glm4", DECODER | {"head_dim": 16}),
     Architecture("GLM 4 (9B)", "glm", DECODER | {"head_dim": 16}),
     Architecture("SmolLM 3", "smollm3"),

@@ -111,6 +111,40 @@ def test_what_the_onnx_builder_can_write_is_not_refused() -> None:
     assert "hidden size 40" in form_named("onnx-int8").refusal(odd)
 
 
+PHI3 = {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "hidden_size": 64}
+LONG = {"rope_type": "longrope", "type": "longrope"}
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"max_position_embeddings": 512}, "of type longrope, and those of this model are default"),
+        ({"rope_parameters": LONG}, "of type default, and those of this model are longrope"),
+        (
+            {"max_position_embeddings": 8192, "rope_parameters": {"rope_type": "longrope"}},
+            "no key type in config.json",
+        ),
+    ],
+)
+def test_a_phi3_whose_positions_the_onnx_builder_would_read_otherwise_is_refused(
+    config: dict[str, object], reason: str
+) -> None:
+    assert reason in form_named("onnx-int8").refusal(PHI3 | config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"max_position_embeddings": 512, "original_max_position_embeddings": 512},
+        {"max_position_embeddings": 131072, "rope_parameters": LONG},
+        {"max_position_embeddings": 131072, "rope_scaling": {"type": "su"}},
+    ],
+)
+def test_a_phi3_as_the_hub_has_them_is_not_refused(config: dict[str, object]) -> None:
+    assert form_named("onnx-int8").refusal(PHI3 | config) == ""
+
+
 def test_every_architecture_of_the_onnx_forms_is_one_that_the_builder_knows() -> None:
     library = find_spec("onnxruntime_genai")
     assert library is not None

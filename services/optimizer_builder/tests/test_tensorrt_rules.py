@@ -50,6 +50,13 @@ def test_an_architecture_that_was_not_tried_is_refused_by_name(kind: str | None)
     assert "llama" in said
 
 
+def test_rotary_positions_that_depend_on_the_length_are_refused_by_name() -> None:
+    long = {"model_type": "phi3", "rope_scaling": {"type": "su"}}
+
+    assert "of type longrope depend on the length" in form_named("tensorrt-onnx").refusal(long)
+    assert form_named("tensorrt-onnx").refusal({"model_type": "phi3"}) == ""
+
+
 def test_a_plan_reads_prompts_and_then_a_token_at_a_time() -> None:
     prompt, token = plan()["profiles"]
 

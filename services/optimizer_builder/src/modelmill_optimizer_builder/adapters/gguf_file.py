@@ -16,10 +16,9 @@ from modelmill_optimizer_builder.domain.gguf_models import (
     ROPE_LLAMA3,
     head_size,
     hyper_parameters,
-    rope_of,
-    rope_type_of,
 )
 from modelmill_optimizer_builder.domain.gguf_vocabulary import MODEL, Vocabulary
+from modelmill_optimizer_builder.domain.rotary_positions import rope_of, rope_type_of
 
 MODEL_FILE = "model.gguf"
 ROPE_FACTORS = "rope_freqs.weight"

@@ -38,11 +38,7 @@ from modelmill_optimizer_builder.adapters.portable_build import (
     float_array,
 )
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError
-from modelmill_optimizer_builder.domain.gguf_models import (
-    ROPE_LLAMA3,
-    hyper_parameters,
-    rope_type_of,
-)
+from modelmill_optimizer_builder.domain.gguf_models import ROPE_LLAMA3, hyper_parameters
 from modelmill_optimizer_builder.domain.gguf_vocabulary import (
     MODEL,
     NoGgufVocabularyError,
@@ -50,6 +46,7 @@ from modelmill_optimizer_builder.domain.gguf_vocabulary import (
     vocabulary_of,
 )
 from modelmill_optimizer_builder.domain.parity import INT4_LIMIT, ROUNDED_LIMIT
+from modelmill_optimizer_builder.domain.rotary_positions import rope_type_of
 from modelmill_optimizer_builder.make_build import Report, Source
 
 

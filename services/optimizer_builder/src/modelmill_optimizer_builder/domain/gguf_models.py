@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Config = Mapping[str, Any]
+from modelmill_optimizer_builder.domain.rotary_positions import (
+    ROPE_DEFAULT,
+    Config,
+    rope_of,
+    rope_type_of,
+)
+
 Value = int | float | str
-ROPE_DEFAULT, ROPE_LINEAR, ROPE_LLAMA3 = "default", "linear", "llama3"
+ROPE_LINEAR, ROPE_LLAMA3 = "linear", "llama3"
 EXACT = {"hidden_act": "silu"}
 """What llama.cpp computes for these architectures, whatever the config says."""
 
@@ -55,23 +60,6 @@ def gguf_refusal(config: Config) -> str:
 def _has_window(config: Config) -> bool:
     uses = config.get("use_sliding_window", config.get("model_type") == "llama")
     return bool(uses and config.get("sliding_window"))
-
-
-def rope_of(config: Config) -> Config:
-    """Parameters of rotary positions, as transformers 5 or an earlier one names them."""
-    found = config.get("rope_parameters")
-    if isinstance(found, Mapping):
-        return found
-    scaling = config.get("rope_scaling")
-    return dict(scaling if isinstance(scaling, Mapping) else {}) | {
-        "rope_theta": config.get("rope_theta", 10_000.0)
-    }
-
-
-def rope_type_of(config: Config) -> str:
-    """Type of rotary positions."""
-    rope = rope_of(config)
-    return str(rope.get("rope_type", rope.get("type", ROPE_DEFAULT)))
 
 
 def head_size(config: Config) -> int:

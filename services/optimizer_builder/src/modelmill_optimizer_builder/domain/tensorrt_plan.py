@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from modelmill_optimizer_builder.domain.rotary_positions import ROPE_LONG, rope_type_of
+
 SCHEMA = 1
 PLAN = "tensorrt_plan.json"
 ENGINE = "model.engine"
@@ -26,10 +28,14 @@ SEQUENCES, TOKENS, PAST, TOTAL = "sequences", "tokens", "past", "total"
 
 def tensorrt_refusal(config: Mapping[str, Any]) -> str:
     """Why a model cannot be written for TensorRT; empty if it can."""
-    kind = config.get("model_type")
-    if kind in MODEL_TYPES:
-        return ""
-    return f"of {', '.join(MODEL_TYPES)} alone a graph of standard operators was tried"
+    if config.get("model_type") not in MODEL_TYPES:
+        return f"of {', '.join(MODEL_TYPES)} alone a graph of standard operators was tried"
+    if rope_type_of(config) == ROPE_LONG:
+        return (
+            f"its rotary positions of type {ROPE_LONG} depend on the length of a text, and torch's "
+            "exporter writes no graph of such"
+        )
+    return ""
 
 
 MODEL_TYPES = ("gemma3_text", "llama", "phi3", "qwen2", "qwen3")
