@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from modelmill_testkit.made_once import kept_for_runs
+from modelmill_testkit.kept_folders import kept_for_runs
 from modelmill_testkit.tiny_weights import (
     DEEPSEEK_V2,
     DEEPSEEK_V3,

@@ -1,25 +1,11 @@
-"""What is slow to make and only read is made once: for all processes of a run, or for all runs."""
+"""Folders that are slow to make and only read are made once, for all processes and runs."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-
-
-def made_once(base_temp: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder that `make` makes of an empty path, shared by all workers of this test run.
-
-    The first one who asks for `name` makes it while the others wait. When `make` fails nothing is
-    left, so whoever comes next tries as well and says why by itself. `base_temp` is what pytest's
-    `tmp_path_factory.getbasetemp()` says.
-
-    Returns:
-        The folder, to be read and not to be changed.
-    """
-    return _made_in(_run_folder(base_temp), name, make)
 
 
 def kept_for_runs(
@@ -30,7 +16,10 @@ def kept_for_runs(
     inputs: Iterable[Path],
     packages: Iterable[str],
 ) -> Path:
-    """The same for all runs that are to come, as long as it would be made of the same.
+    """The folder that `make` makes of an empty path, shared by all runs until made of other things.
+
+    The first one who asks for `name` makes it while the others wait. When `make` fails nothing is
+    left, so whoever comes next tries as well and says why by itself.
 
     Args:
         kept: where it lies: a folder that git ignores.
@@ -65,8 +54,3 @@ def _made_in(parent: Path, name: str, make: Callable[[Path], object]) -> Path:
             make(half_made)
             half_made.rename(folder)
     return folder
-
-
-def _run_folder(base_temp: Path) -> Path:
-    """Of the whole run: each worker of xdist has one of its own below it."""
-    return base_temp.parent if "PYTEST_XDIST_WORKER" in os.environ else base_temp

@@ -1,16 +1,18 @@
-"""What is made once: by whom, and what a failure leaves."""
+"""Folders that are kept: who makes them, and what a failure leaves."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from modelmill_testkit.made_once import kept_for_runs, made_once
+from modelmill_testkit.kept_folders import kept_for_runs
 
 
-def test_it_is_made_once_however_many_ask_for_it_at_once(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    base_temp = tmp_path_factory.getbasetemp()
+def kept_in(kept: Path, make: Callable[[Path], object], *inputs: Path) -> Path:
+    return kept_for_runs(kept, "thing", make, inputs=inputs, packages=["pytest"])
+
+
+def test_it_is_made_once_however_many_ask_for_it_at_once(tmp_path: Path) -> None:
     made: list[Path] = []
     second_came = threading.Event()
 
@@ -23,7 +25,7 @@ def test_it_is_made_once_however_many_ask_for_it_at_once(
         (folder / "file").write_text("whole")
 
     def ask() -> None:
-        asked.append((made_once(base_temp, "thing-of-many", make) / "file").read_text())
+        asked.append((kept_in(tmp_path, make) / "file").read_text())
 
     asked: list[str] = []
     threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -35,17 +37,15 @@ def test_it_is_made_once_however_many_ask_for_it_at_once(
     assert len(made) == 1
 
 
-def test_what_failed_is_tried_again_from_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
-    base_temp = tmp_path_factory.getbasetemp()
-
+def test_what_failed_is_tried_again_from_nothing(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         folder.mkdir()
         (folder / "half").touch()
         raise ValueError("no more space")
 
     with pytest.raises(ValueError, match="no more space"):
-        made_once(base_temp, "thing-that-fails", fail)
-    folder = made_once(base_temp, "thing-that-fails", lambda path: path.mkdir())
+        kept_in(tmp_path, fail)
+    folder = kept_in(tmp_path, lambda path: path.mkdir())
     assert list(folder.iterdir()) == []
 
 
@@ -58,15 +58,12 @@ def test_what_is_kept_is_made_anew_once_it_would_be_another(tmp_path: Path) -> N
         folder.mkdir()
         (folder / "file").write_text((source / "file").read_text() * 2)
 
-    def kept() -> Path:
-        return kept_for_runs(tmp_path / "kept", "thing", make, inputs=[source], packages=["pytest"])
-
-    first = kept()
+    first = kept_in(tmp_path / "kept", make, source)
     made_at = first.stat().st_mtime_ns
-    assert kept() == first
+    assert kept_in(tmp_path / "kept", make, source) == first
     assert first.stat().st_mtime_ns == made_at
 
     (source / "file").write_text("two")
-    second = kept()
+    second = kept_in(tmp_path / "kept", make, source)
     assert (second / "file").read_text() == "twotwo"
     assert not first.exists()
