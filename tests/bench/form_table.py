@@ -35,7 +35,10 @@ from tests.bench.tiny_architectures import ARCHITECTURES, Architecture
 
 RESULT, PAGE = Path("deploy/bench/forms.json"), Path("docs/reference/optimizer-builder-forms.md")
 DONE = Path("build/bench/form_table.jsonl")
-TRIED = ("llama", "qwen3", "qwen3_moe", "deepseek_v3", "gemma3_text", "phi3")
+TRIED = (
+    *("llama", "mistral", "qwen2", "qwen3", "qwen3_moe", "deepseek_v3"),
+    *("gemma", "gemma2", "gemma3_text", "phi3"),
+)
 """Model types of the table, as config.json has them."""
 BEGIN, END = "<!-- tests.bench.form_table -->", "<!-- end of the table -->"
 WORKS = "works"
@@ -73,6 +76,7 @@ def cell(form: str, base: Path, dataset: Path, place: Path) -> str:
         "choices": list(KINDS),
         "max_rows": 0,
         "max_accuracy_loss": 1.0,
+        "is_candidate": False,
         "tuned": None,
         "target": str(place / "built"),
     }

@@ -21,8 +21,9 @@ from tests.bench.form_table import (
 )
 
 NAMES = {
-    **{"llama": "Llama", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe"},
-    **{"deepseek_v3": "DeepseekV3", "gemma3_text": "Gemma3", "phi3": "Phi3"},
+    **{"llama": "Llama", "mistral": "Mistral", "phi3": "Phi3", "deepseek_v3": "DeepseekV3"},
+    **{"qwen2": "Qwen2", "qwen3": "Qwen3", "qwen3_moe": "Qwen3Moe"},
+    **{"gemma": "Gemma", "gemma2": "Gemma2", "gemma3_text": "Gemma3"},
 }
 """Beginnings of the classes that config.json names."""
 
