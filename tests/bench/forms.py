@@ -39,6 +39,7 @@ from tests.bench.forms_cells import (
     BF16,
     MADE,
     MODEL_SOURCES,
+    REFUSED,
     SERVED,
     SOURCES,
     TRANSFORMERS,
@@ -136,11 +137,12 @@ class FormsBench:
         request.write_text(json.dumps(self._request(model, made, folder)))
         await run_steps(CHILD, ("build", str(request), str(result)), self._say)
         found: dict[str, Any] = json.loads(result.read_text())
-        shutil.rmtree(folder / "scratch" / "merged", ignore_errors=True)
-        if not (model == TUNED and made.form == "openvino-int8"):
-            shutil.rmtree(folder / "scratch")
-        if model == BASE:
+        if model == BASE or REFUSED in found:
             shutil.rmtree(folder)
+        elif made.form == "openvino-int8":
+            shutil.rmtree(folder / "scratch" / "merged", ignore_errors=True)
+        else:
+            shutil.rmtree(folder / "scratch")
         return found
 
     def _request(self, model: str, made: MadeForm, folder: Path) -> dict[str, Any]:
@@ -203,9 +205,10 @@ def main() -> int:
         asyncio.run(bench.run(chosen))
     lines = entries(bench.results)
     said = refusals(bench.results) | bench.absent
-    show([*lines, *(Unmeasured(name, why, True) for name, why in said.items())], console)
+    lacking = [Unmeasured(name, why, is_absence=True) for name, why in said.items()]
+    show([*lines, *lacking], console)
     if given.keep and not given.quick:
-        keep_entries(lines, RESULT)
+        keep_entries(lines, RESULT, lacking)
     return 0 if all(line.met is not False for line in lines) else 1
 
 

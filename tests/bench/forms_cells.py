@@ -8,6 +8,8 @@ from pathlib import Path
 OPENVINO, ONNX, TRANSFORMERS = "openvino", "onnx", "transformers"
 TUNED, BASE = "tuned", "base"
 BF16 = "bf16"
+REFUSED = "refused"
+"""Key of what a cell keeps where a form or a rival is not made: what was said."""
 COMPETED = "openvino-int4"
 METHODS_MEASURED: tuple[str, ...] = (
     "rounding",
@@ -15,6 +17,8 @@ METHODS_MEASURED: tuple[str, ...] = (
     "awq-se-gptq",
     "awq-se-.8",
     "awq-se-all-.8",
+    "compensation",
+    "compensation-.8",
 )
 """Of `domain.int4_methods.METHODS`; each is made alone, too."""
 IN_FLIGHT = (1, 8, 32)

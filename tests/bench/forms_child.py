@@ -15,8 +15,10 @@ from time import perf_counter
 from typing import Any
 
 from modelmill_evaluation.choices import ChoiceQuestion
+from modelmill_evaluation.parity.goldens import ParityError
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from modelmill_optimizer_builder.child import load_form
+from modelmill_optimizer_builder.domain.build_plan import NotExportableError, NotSmallerError
 from modelmill_optimizer_builder.domain.int4_methods import method_named
 from modelmill_optimizer_builder.make_build import (
     BuildOrder,
@@ -29,6 +31,8 @@ from modelmill_optimizer_builder.make_build import (
 )
 
 OPENVINO_MODEL = "openvino_model.xml"
+REFUSALS = (NotExportableError, NotSmallerError, ParityError)
+"""What the product says of a build that it makes of no such model: a finding, no failure."""
 
 
 def say(phase: str, done: int, total: int, _unit: str) -> None:
@@ -88,7 +92,7 @@ def merge(base: str, adapter: str, target: str) -> None:
 
 
 def build(request_file: str, result_file: str) -> None:
-    """Make one build of a base or of an adapter."""
+    """Make one build of a base or of an adapter, or say why it was refused."""
     request = json.loads(Path(request_file).read_text())
     form = load_form(request["form"])
     if request["method"]:
@@ -105,14 +109,14 @@ def build(request_file: str, result_file: str) -> None:
         target=Path(request["target"]),
     )
     started = perf_counter()
-    made = MakeBuild(FormOfBench(form, Path(request["kept"])), say)(order)
-    evaluation = json.loads((order.target / "evaluation.json").read_text())
-    result = {
-        "figures": made.figures,
-        "method": made.method,
-        "seconds": perf_counter() - started,
-        "differences": evaluation.get("differences", {}),
-    }
+    result: dict[str, Any]
+    try:
+        made = MakeBuild(FormOfBench(form, Path(request["kept"])), say)(order)
+    except REFUSALS as error:
+        result = {"refused": str(error)}
+    else:
+        result = {"figures": made.figures, "method": made.method}
+    result["seconds"] = perf_counter() - started
     Path(result_file).write_text(json.dumps(result))
 
 

@@ -15,6 +15,7 @@ from tests.bench.forms_cells import (
     IN_FLIGHT,
     MADE,
     OPENVINO,
+    REFUSED,
     RIVALS,
     SERVED,
     TUNED,
@@ -37,13 +38,19 @@ def entries(results: Results) -> list[Entry]:
 
 def _made(made: MadeForm, results: Results) -> Iterator[Entry]:
     is_goal = made.name == COMPETED
-    if tuned := results.get(f"{TUNED}.{made.name}"):
+    if tuned := _worked(f"{TUNED}.{made.name}", results):
         figures = tuned["figures"]
         yield _size(made, tuned, is_goal=is_goal)
         yield _points(made, figures, is_goal=is_goal)
         yield _labels(made, figures)
-    if base := results.get(f"{BASE}.{made.name}"):
+    if base := _worked(f"{BASE}.{made.name}", results):
         yield _general(made, base, is_goal=is_goal)
+
+
+def _worked(cell: str, results: Results) -> Mapping[str, Any] | None:
+    """What a cell found, unless it is not done or was refused."""
+    result = results.get(cell)
+    return None if result is None or REFUSED in result else result
 
 
 def _size(made: MadeForm, result: Mapping[str, Any], *, is_goal: bool) -> Entry:
@@ -124,10 +131,10 @@ def _interval(figures: Mapping[str, float], name: str) -> tuple[float, float, fl
 
 
 def _served(count: int, results: Results) -> Iterator[Entry]:
-    result = results.get(f"served.{count}")
-    if not result:
+    result, floor = results.get(f"served.{count}"), f"{OPENVINO}.{BF16}"
+    if not result or floor not in result["rates"]:
         return
-    rates, floor = result["rates"], f"{OPENVINO}.{BF16}"
+    rates = result["rates"]
     for served in SERVED:
         if served.id in rates:
             yield _speed(served.id, rates, floor, count)
@@ -184,8 +191,8 @@ def _memory(name: str, memory: Mapping[str, Sequence[float]], floor: str) -> Ent
 
 
 def _rival(name: str, results: Results) -> Iterator[Entry]:
-    rival, ours = results.get(f"rival.{name}"), results.get(f"{TUNED}.{COMPETED}")
-    if not rival or "refused" in rival or not ours:
+    rival, ours = (_worked(cell, results) for cell in (f"rival.{name}", f"{TUNED}.{COMPETED}"))
+    if not rival or not ours:
         return
     figures = ours["figures"]
     share = figures["bytes"] / rival["bytes"]
@@ -217,9 +224,7 @@ def _rival(name: str, results: Results) -> Iterator[Entry]:
 
 
 def refusals(results: Results) -> dict[str, str]:
-    """Rivals that did not work here, with what they said."""
+    """Forms and rivals that are not made of this model, with what was said."""
     return {
-        f"forms.rival.{name}": result["refused"]
-        for name in RIVALS
-        if (result := results.get(f"rival.{name}")) and "refused" in result
+        f"forms.{cell}": result[REFUSED] for cell, result in results.items() if REFUSED in result
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests import run_record
-from tests.bench.figures import Entry
+from tests.bench.figures import Entry, Unmeasured
 from tests.bench.report import show
 
 Group = Callable[[], Sequence[Entry]]
@@ -32,13 +32,23 @@ def run_groups(module: str, groups: Mapping[str, Group], file: Path) -> int:
     return 0 if all(line.met is not False for line in lines) else 1
 
 
-def keep_entries(lines: Sequence[Entry], file: Path) -> None:
-    """Write entries in place of those of the same ids; the others of the file stay."""
+def keep_entries(
+    lines: Sequence[Entry], file: Path, lacking: Sequence[Unmeasured] | None = None
+) -> None:
+    """Write entries in place of those of the same ids; the others of the file stay.
+
+    Args:
+        lacking: Lines without a figure, in place of all that the file has; None leaves those.
+    """
     run = run_record.circumstances(())
     own = {"commit": run["commit"], "date": run["date"]}
     entries = {line.id: asdict(line) | own for line in lines}
+    not_measured = [asdict(line) | own for line in lacking or ()]
     if file.is_file():
         kept = json.loads(file.read_text(encoding="utf-8"))
         before = {"commit": kept["commit"], "date": kept["date"]}
         entries = {one["id"]: before | one for one in kept["entries"]} | entries
-    run_record.save(run | {"entries": [*entries.values()]}, file)
+        if lacking is None:
+            not_measured = kept.get("not_measured", [])
+    told = {"not_measured": not_measured} if not_measured else {}
+    run_record.save(run | {"entries": [*entries.values()]} | told, file)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.child_steps import Told, run_steps
-from tests.bench.forms_cells import ONNX, OPENVINO
+from tests.bench.forms_cells import ONNX, OPENVINO, REFUSED
 from tests.bench.forms_model import FormsModel
 from tests.bench.rivals import LLM_COMPRESSOR, MODELOPT, OLIVE, OPTIMUM, absence, is_installed
 from tests.bench.worker import WorkerFailedError
@@ -59,7 +59,7 @@ async def rival_result(name: str, model: FormsModel, folder: Path, told: Told) -
     try:
         made = await rival.make(rival, model, folder, told)
     except WorkerFailedError as error:
-        return {"what": rival.what, "refused": f"{rival.what}: {str(error)[-LAST_CHARACTERS:]}"}
+        return {"what": rival.what, REFUSED: f"{rival.what}: {str(error)[-LAST_CHARACTERS:]}"}
     correct, labels = made.pop("correct"), made.pop("labels")
     return {
         "what": rival.what,

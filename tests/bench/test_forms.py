@@ -11,9 +11,11 @@ from rich.console import Console
 
 from tests.bench import forms
 from tests.bench.child_steps import run_steps
+from tests.bench.figures import Unmeasured, all_of
 from tests.bench.forms import FormsBench
 from tests.bench.forms_cells import COMPETED, METHODS_MEASURED, SERVED, FormCell, cells
 from tests.bench.forms_figures import entries, refusals
+from tests.bench.kept_entries import keep_entries
 from tests.bench.worker import WorkerFailedError
 
 
@@ -102,6 +104,31 @@ def test_a_rival_that_refused_is_no_entry_but_is_said() -> None:
     assert found["forms.rival.optimum.score"].value == pytest.approx(79)
     assert not [name for name in found if "olive" in name]
     assert refusals(results) == {"forms.rival.olive": "olive: cannot"}
+
+
+def test_a_form_that_the_product_refuses_of_a_model_is_no_entry_but_is_said() -> None:
+    results = {
+        f"tuned.{COMPETED}": {"refused": "its logits differ", "seconds": 1.0},
+        f"base.{COMPETED}": built(),
+    }
+
+    assert list(by_id(results)) == [f"forms.general.{COMPETED}"]
+    assert refusals(results) == {f"forms.tuned.{COMPETED}": "its logits differ"}
+
+
+def test_what_was_not_measured_is_kept_until_the_same_bench_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    file, refused = tmp_path / "forms.json", Unmeasured("forms.rival.olive", "olive: cannot", True)
+    keep_entries([], file, [refused])
+    keep_entries([all_of("edge.answers", 1, 1, "answers", least=1, note="")], file)
+    kept = json.loads(file.read_text())
+
+    assert [one["id"] for one in kept["entries"]] == ["edge.answers"]
+    assert [one["reason"] for one in kept["not_measured"]] == ["olive: cannot"]
+
+    keep_entries([], file, [])
+    assert "not_measured" not in json.loads(file.read_text())
 
 
 def test_each_cell_has_a_name_of_its_own_and_measured_methods_exist() -> None:
