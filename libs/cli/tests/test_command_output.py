@@ -107,6 +107,7 @@ DOCUMENTS = {
     "mill moderation show": "",
     "mill moderation apply": "policy.yaml --dry-run",
     "mill moderation revert": "--shared",
+    "mill capacity": "--rps 5 --p95 3000",
 }
 """Commands that print one document, and their arguments."""
 REFUSED = {

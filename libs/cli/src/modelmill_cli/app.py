@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from modelmill_cli.commands import (
     batches,
     bus,
+    capacity,
     chat,
     data,
     demo,
@@ -55,6 +56,7 @@ app.command("up")(up.up)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("run")(recipes.run)
+app.command("capacity")(capacity.capacity)
 app.command("token")(keys.token)
 app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)

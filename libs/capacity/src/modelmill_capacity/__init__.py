@@ -1,0 +1,1 @@
+"""Capacity planning: a simulation of gateway, queues and engines, fed by measurements."""

@@ -1,0 +1,1 @@
+"""Engines and lengths of which theory knows the answer."""
