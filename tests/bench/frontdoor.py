@@ -24,7 +24,10 @@ and with one row more on the same one. Needs an idle machine.
 `frontdoor.schema.mutations`: of the wrong recipes of libs/recipes/tests, those that are refused
 with the line of the fault. `frontdoor.schema.examples`: of the examples in deploy, those accepted.
 `frontdoor.rival.*`: what `rival_llama_factory` counts.
-`--only` measures parts: journey, sizes, estimates, schema, rival; the last two take no time.
+`frontdoor.kills.same`: of the runs that `kill -9` or Ctrl-C strikes in some step, those that end,
+run again, with the digests of an undisturbed one.
+`--only` measures parts: journey, sizes, estimates, schema, rival, kills. `schema` and `rival` take
+no time, `kills` takes 15 minutes.
 `--keep` writes deploy/bench/frontdoor.json, in place of the entries of the same ids there. Each
 entry has the commit and date of its own run.
 """
@@ -65,25 +68,34 @@ from tests.bench.rival_llama_factory import rival_entries
 RESULT = Path("deploy/bench/frontdoor.json")
 MOST_COMMANDS, MOST_MINUTES, MOST_SECOND_SECONDS = 8, 12.0, 5.0
 ASKED = 12
-PARTS = ("journey", "sizes", "estimates", "schema", "rival")
+PARTS = ("journey", "sizes", "estimates", "schema", "rival", "kills")
 INSTALLED = ("journey", "sizes", "estimates")
 """Parts that install what `make dist` built."""
 TESTS = "libs/recipes/tests"
-SCHEMA: list[tuple[str, list[str], int]] = [
-    (
-        "mutations",
-        [
-            f"{TESTS}/test_recipe.py::test_{name}"
-            for name in (
-                "a_misspelt_field_is_refused_with_its_line_and_the_one_that_is_meant",
-                "a_wrong_value_is_refused_with_its_line_and_field",
-            )
-        ],
-        50,
-    ),
-    ("examples", [f"{TESTS}/test_recipe_schema.py::test_the_schema_accepts_every_example"], 2),
-]
-"""Tests whose cases are counted, and how many there must be."""
+COUNTED: Mapping[str, Sequence[tuple[str, str, Sequence[str], int]]] = {
+    "schema": [
+        (
+            "schema.mutations",
+            "recipes",
+            [
+                f"{TESTS}/test_recipe.py::test_{name}"
+                for name in (
+                    "a_misspelt_field_is_refused_with_its_line_and_the_one_that_is_meant",
+                    "a_wrong_value_is_refused_with_its_line_and_field",
+                )
+            ],
+            50,
+        ),
+        (
+            "schema.examples",
+            "recipes",
+            [f"{TESTS}/test_recipe_schema.py::test_the_schema_accepts_every_example"],
+            2,
+        ),
+    ],
+    "kills": [("kills.same", "runs", ["tests/e2e/test_recipe_kills.py"], 20)],
+}
+"""Of a part, tests whose cases are counted, what a case is, and how many there must be."""
 SIZES = {"serve": "modelmill", "train": TRAIN, "client": "modelmill-client"}
 
 
@@ -145,10 +157,10 @@ def _jobs(journey: Journey, address: str) -> int:
         return len(json.load(answer)["data"])
 
 
-def schema_entries() -> list[Entry]:
-    """Wrong recipes and examples, as the tests of the recipes have them."""
+def counted_entries(part: str) -> list[Entry]:
+    """Cases that pass, of the tests of a part."""
     lines = []
-    for name, tests, least in SCHEMA:
+    for name, unit, tests, least in COUNTED[part]:
         with TemporaryDirectory() as place:
             report = Path(place) / "tests.xml"
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
@@ -156,16 +168,8 @@ def schema_entries() -> list[Entry]:
             [suite] = ElementTree.parse(report).getroot()
         whole = int(suite.attrib["tests"])
         passed = whole - sum(int(suite.attrib[it]) for it in ("failures", "errors", "skipped"))
-        lines.append(
-            all_of(
-                f"frontdoor.schema.{name}",
-                passed,
-                whole,
-                "recipes",
-                least=least,
-                note=", ".join(tests),
-            )
-        )
+        note = ", ".join(tests)
+        lines.append(all_of(f"frontdoor.{name}", passed, whole, unit, least=least, note=note))
     return lines
 
 
@@ -263,8 +267,8 @@ def main() -> int:
 
 def measured(part: str, base: Path | None, python: str) -> list[Entry]:
     """The entries of a part."""
-    if part == "schema":
-        return schema_entries()
+    if part in COUNTED:
+        return counted_entries(part)
     if part == "rival":
         typed = [*setup(Path("BASE"), python), RUN, UP, _question("...")]
         places = {str(DIST.absolute()): "dist"}
