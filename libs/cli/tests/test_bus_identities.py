@@ -12,7 +12,7 @@ from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
 from modelmill_cli.broker import broker_command, token_alone
 from modelmill_cli.process_group import ProcessGroup
-from modelmill_cli.stack import HOST
+from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
 from modelmill_service_kit.bus_access import Credential, NkeySeed
 from modelmill_service_kit.ports import held_port

@@ -5,17 +5,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from modelmill_cli import stack
+from modelmill_cli import stack_options
 from modelmill_cli.keys import LocalKeys
-from modelmill_cli.stack import (
-    HOST,
-    SERVICES,
-    StackOptions,
-    StackSecrets,
-    Wiring,
-    require_all_services,
-)
+from modelmill_cli.stack_options import HOST, SERVICES, StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.wiring import StackSecrets, Wiring
 from modelmill_service_kit.errors import PreconditionError
 
 
@@ -69,7 +63,9 @@ def test_a_number_that_is_no_port_is_refused_with_those_that_are(port: int):
 def test_what_makes_models_is_asked_for_by_how_it_is_installed(monkeypatch: pytest.MonkeyPatch):
     require_all_services()
 
-    monkeypatch.setattr(stack, "find_spec", lambda name: None if "trainer" in name else object())
+    monkeypatch.setattr(
+        stack_options, "find_spec", lambda name: None if "trainer" in name else object()
+    )
 
     with pytest.raises(
         PreconditionError, match=r"^trainer is not installed\. .*modelmill\[train\]"

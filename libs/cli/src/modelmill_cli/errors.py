@@ -17,6 +17,12 @@ class StackFailedError(WorkFailedError):
     reason = "STACK_FAILED"
 
 
+class RollingFailedError(WorkFailedError):
+    """A successor did not take over; its predecessor goes on."""
+
+    reason = "ROLLING_FAILED"
+
+
 class DemoError(WorkFailedError):
     """The loop did not do what the demo is there to show."""
 

@@ -1,7 +1,8 @@
 """Supervised processes that start in waves and stop in the opposite order."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelmill_service_kit.endings import MARK, descendants, kill_descendants
@@ -25,7 +26,7 @@ class ProcessGroup:
 
     Args:
         mark: all its processes run under it (see `descendants`).
-        on_restart: called when one of them was started again, and is ready.
+        on_restart: called when one of them was started again or replaced, and is ready.
     """
 
     def __init__(
@@ -36,6 +37,9 @@ class ProcessGroup:
         self._mark = mark
         self._on_restart = on_restart
         self._waves: list[list[SupervisedProcess]] = []
+        self._beside: list[SupervisedProcess] = []
+        """Successors that do not answer yet, and predecessors that still do."""
+        self._was_replaced = asyncio.Event()
 
     async def start(self, wave: Mapping[str, Command]) -> None:
         """Start these side by side; returns when all are ready.
@@ -60,12 +64,62 @@ class ProcessGroup:
         Raises:
             UnavailableError: one is not started any more; the message says which, and why.
         """
-        waiting = [asyncio.create_task(each.given_up()) for each in self.running.values()]
+        while True:
+            self._was_replaced.clear()
+            replaced = asyncio.create_task(self._was_replaced.wait())
+            kept = [asyncio.create_task(each.given_up()) for each in self.running.values()]
+            try:
+                await asyncio.wait({replaced, *kept}, return_when=asyncio.FIRST_COMPLETED)
+                if not replaced.done():
+                    await asyncio.gather(*(task for task in kept if task.done()))
+            finally:
+                for task in (replaced, *kept):
+                    task.cancel()
+                await asyncio.gather(replaced, *kept, return_exceptions=True)
+
+    async def replace(
+        self,
+        name: str,
+        command: Command,
+        *,
+        check: Callable[[SupervisedProcess], Awaitable[None]],
+        by: signal.Signals,
+        within_seconds: float,
+    ) -> None:
+        """Start a successor beside what runs by that name; once it is well, end the predecessor.
+
+        When it does not become well, nothing has changed.
+
+        Args:
+            check: returns once the successor, which is ready, has all the work.
+            by: tells the predecessor to end.
+            within_seconds: it is killed if it takes longer.
+
+        Raises:
+            UnavailableError: it did not start, or as `check` says.
+        """
+        successor, predecessor = self._supervised(name, command), self.running[name]
+        self._beside.append(successor)
         try:
-            await asyncio.gather(*waiting)
-        finally:
-            for task in waiting:
-                task.cancel()
+            await successor.start()
+            await check(successor)
+        except BaseException:
+            await successor.stop()
+            self._beside.remove(successor)
+            raise
+        self._put_in_place(successor, predecessor)
+        await predecessor.stop(by=by, within_seconds=within_seconds)
+        self._beside.remove(predecessor)
+
+    def _put_in_place(self, successor: SupervisedProcess, predecessor: SupervisedProcess) -> None:
+        self._beside.remove(successor)
+        self._beside.append(predecessor)
+        self.running[successor.name] = successor
+        for wave in self._waves:
+            wave[:] = [successor if each is predecessor else each for each in wave]
+        self._was_replaced.set()
+        if self._on_restart is not None:
+            self._on_restart()
 
     def _supervised(self, name: str, command: Command) -> SupervisedProcess:
         return SupervisedProcess(
@@ -81,7 +135,7 @@ class ProcessGroup:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for wave in reversed(self._waves):
+        for wave in (self._beside, *reversed(self._waves)):
             await asyncio.gather(*(process.stop() for process in wave))
 
 

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +17,9 @@ from modelmill_service_kit.errors import PreconditionError
 from modelmill_cli.errors import folder_error
 
 DEFAULT_STATE_FOLDER = Path(".modelmill")
+
+LAYOUT = 1
+"""Of the state folder and of what runs on it: another mill takes over only what has the same."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Runtime:
     grpc_ports: dict[str, int]
     metrics_ports: dict[str, int]
     pids: dict[str, int]
+    layout: int = 0
+    """0: of a mill that did not say."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Runtime":
+        """What a mill of any version wrote."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(text).items() if name in known})
 
     def identity(self, name: str) -> NkeySeed:
         """What somebody shows the broker."""
@@ -98,6 +109,11 @@ class StateFolder:
     def runtime_file(self) -> Path:
         return self.path / "run" / "runtime.json"
 
+    @property
+    def orders(self) -> Path:
+        """Socket at which the instance takes orders of its owner."""
+        return self.path / "run" / "orders.sock"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; the kernel lets go of it when the process ends.
@@ -130,7 +146,8 @@ class StateFolder:
         return lock
 
     def _forget_instance(self) -> None:
-        for file in (self.runtime_file, self.service_secret_file, self.otlp_token_file):
+        secrets = (self.service_secret_file, self.otlp_token_file)
+        for file in (self.runtime_file, self.orders, *secrets):
             file.unlink(missing_ok=True)
 
     def _make_folders(self) -> None:
@@ -159,7 +176,7 @@ class StateFolder:
             PreconditionError: none runs on this folder.
         """
         try:
-            runtime = Runtime(**json.loads(self.runtime_file.read_text()))
+            runtime = Runtime.parse(self.runtime_file.read_text())
             os.kill(runtime.pid, 0)
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             raise PreconditionError(

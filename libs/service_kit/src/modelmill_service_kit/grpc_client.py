@@ -1,5 +1,6 @@
 """Channels to other services: secret, trace context, and errors back as domain errors."""
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from modelmill_service_kit.errors import DeadlineError, UnavailableError, UnreachableError
-from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES
+from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES, TAKES_CALLS
 from modelmill_service_kit.observed_channel import ObservedChannel
+from modelmill_service_kit.ports import ALTERNATIVES, MAX_RECONNECT_SECONDS
 from modelmill_service_kit.status import error_from_rpc, was_said_by_a_service
 
 if TYPE_CHECKING:
@@ -30,12 +32,18 @@ ANSWER_LOST = "Internal error from Core"
 """What gRPC's asyncio client says when it wrote behind the server's answer, and lost that."""
 
 
+SERVICE_CONFIG = json.dumps({"healthCheckConfig": {"serviceName": TAKES_CALLS}})
+
+
 def open_channel(
     target: str, secret: str, *, identity: "MutualTls | None" = None, peer: str = ""
 ) -> grpc.aio.Channel:
     """A channel that presents `secret` on every call and carries the current trace.
 
+    Whoever says at its health that it takes no calls is passed over while another one does.
+
     Args:
+        target: host:port; or several with | between them, at which a service and its successor are.
         identity: who calls; None speaks without TLS.
         peer: with an identity, the name that must be in the certificate of whoever answers.
     """
@@ -45,13 +53,16 @@ def open_channel(
         # A service that restarts is found again within a second, not after gRPC's default of 120,
         # and one that starts beside its caller at once.
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.max_reconnect_backoff_ms", round(MAX_RECONNECT_SECONDS * 1000)),
         # A name may stand for several replicas, or for another address after a restart.
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
         # Another channel of this process may have seen a server end whose port has a new one.
         ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.service_config", SERVICE_CONFIG),
     ]
+    if ALTERNATIVES in target:
+        target = f"ipv4:{target.replace(ALTERNATIVES, ',')}"
     if identity is None:
         channel = grpc.aio.insecure_channel(target, options=options)
     else:

@@ -61,15 +61,21 @@ class LimitedLog:
 
 if TYPE_CHECKING:
     from modelmill_service_kit.mutual_tls import MutualTls
+    from modelmill_service_kit.process import Ending
 
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 LINGER_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 """How long a server that refuses reads on for at most, and without hearing anything."""
 
+
+TAKES_CALLS = "modelmill.takes-calls"
+"""What channels of ours watch at each address (gRFC A17): who is not SERVING it is passed over."""
 
 VERSION_METADATA = "modelmill-version"
 """On answers to health checks: the release that the process runs."""
@@ -188,6 +194,7 @@ class RpcServer:
         credentials: what TLS is served with; None serves without.
         callers: names, one of which must be in a caller's certificate; None asks for none.
         ready: what health says from the start; otherwise NOT_SERVING until `set_ready`.
+        takes_calls_unready: calls are answered, if late, also while health says NOT_SERVING.
         shares_port: other processes of the same service listen at the same address, too; without it
             a taken port is an error.
     """
@@ -201,6 +208,7 @@ class RpcServer:
         credentials: grpc.ServerCredentials | None = None,
         callers: Collection[str] | None = None,
         ready: bool = True,
+        takes_calls_unready: bool = False,
         shares_port: bool = False,
     ) -> None:
         interceptors: list[grpc.aio.ServerInterceptor] = [
@@ -225,6 +233,7 @@ class RpcServer:
         self._credentials = credentials
         self._drain_seconds = drain_seconds
         self._ready = ready
+        self._takes_calls_unready = takes_calls_unready
         self._health = _VersionedHealth()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
@@ -236,13 +245,14 @@ class RpcServer:
         *,
         callers: Collection[str],
         ready: bool = True,
+        takes_calls_unready: bool = False,
     ) -> "RpcServer":
         """A server for other services, behind the secret.
 
         Args:
             identity: who serves; None serves without TLS, and cannot tell callers apart.
             callers: services that may call it, by the names in their certificates.
-            ready: as of the constructor.
+            ready, takes_calls_unready: as of the constructor.
         """
         return cls(
             settings.grpc_address,
@@ -251,6 +261,7 @@ class RpcServer:
             credentials=identity.server_credentials() if identity else None,
             callers=callers if identity else None,
             ready=ready,
+            takes_calls_unready=takes_calls_unready,
         )
 
     async def __aenter__(self) -> "RpcServer":
@@ -263,6 +274,12 @@ class RpcServer:
         await self.grpc.start()
         return self
 
+    async def give_notice(self, ending: "Ending") -> None:
+        """Say for good that no more calls are taken, and answer who has not heard of it yet."""
+        self._drain_seconds = ending.drain_seconds
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(ending.notice_seconds)
+
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
         await self.grpc.stop(grace=self._drain_seconds)
@@ -274,5 +291,6 @@ class RpcServer:
 
     async def set_ready(self, ready: bool) -> None:
         """Answer SERVING or NOT_SERVING to health checks of the whole server."""
-        serving = health_pb2.HealthCheckResponse.SERVING
-        await self._health.set("", serving if ready else health_pb2.HealthCheckResponse.NOT_SERVING)
+        taking = ready or self._takes_calls_unready
+        for name, is_so in (("", ready), (TAKES_CALLS, taking)):
+            await self._health.set(name, SERVING if is_so else NOT_SERVING)

@@ -2,6 +2,7 @@
 
 import hmac
 import importlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import psutil
 from opentelemetry.trace import Span, format_trace_id
@@ -59,18 +60,33 @@ class _QuietHandler(WSGIRequestHandler):
         """Scrapes come every few seconds and say nothing worth a line."""
 
 
+class _SharingServer(WSGIServer):
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+
 class MetricsPage:
     """/metrics on a port of its own, with authentication; serves until the block ends.
 
     Args:
         shown: what is on it.
+        shares_port: other processes of the same service show theirs at the same address.
     """
 
-    def __init__(self, address: str, secret: str, shown: Collector = REGISTRY) -> None:
+    def __init__(
+        self,
+        address: str,
+        secret: str,
+        shown: Collector = REGISTRY,
+        *,
+        shares_port: bool = False,
+    ) -> None:
         host, _, port = address.rpartition(":")
         self._expected = f"Bearer {secret}".encode()
         self._app = make_wsgi_app(shown)
-        self._server = make_server(host, int(port), self._answer, handler_class=_QuietHandler)
+        server = _SharingServer if shares_port else WSGIServer
+        self._server = make_server(host, int(port), self._answer, server, _QuietHandler)
         self.port: int = self._server.server_port
 
     def _answer(

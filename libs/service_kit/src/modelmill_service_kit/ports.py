@@ -1,8 +1,13 @@
-"""Reserved ports, for programs that cannot listen on port 0."""
+"""Reserved ports, for programs that cannot listen on port 0, and where successors listen."""
 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+ALTERNATIVES = "|"
+"""Between the addresses of one service, at any of which it or its successor may be."""
+MAX_RECONNECT_SECONDS = 1.0
+"""Of channels between services: where nobody listened is looked at again after so long."""
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -59,6 +60,45 @@ STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
 BEYOND_DRAIN_SECONDS = 15.0
 """What a service has, beyond its drain, to close what is left."""
 
+SUCCEEDED = signal.SIGUSR2
+"""End as on SIGTERM, but with notice and with time: a successor takes new calls already."""
+
+SUCCEEDED_NOTICE_SECONDS = 1.0
+"""Callers hear of it within milliseconds, where they keep a connection."""
+
+
+class Stopping(asyncio.Event):
+    """Set when the process shall end."""
+
+    is_succeeded = False
+    """Whether a successor runs beside it."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a service leaves its callers."""
+
+    notice_seconds: float
+    """It says that it leaves, and still answers."""
+    drain_seconds: float
+    """Calls in hand may go on for so long; no more are taken."""
+    has_successor: bool = False
+
+    @classmethod
+    def of(cls, stopping: asyncio.Event, settings: ServiceSettings) -> "Ending":
+        """As the settings say, for a service that has a successor or has none."""
+        notice = settings.drain_notice_seconds
+        if isinstance(stopping, Stopping) and stopping.is_succeeded:
+            notice = max(notice, SUCCEEDED_NOTICE_SECONDS)
+            return cls(notice, settings.succeeded_drain_seconds, has_successor=True)
+        return cls(notice, settings.drain_seconds)
+
+    @property
+    def longest_seconds(self) -> float:
+        """Clients leave by themselves, then two servers drain; then the rest is closed."""
+        return self.notice_seconds + 3 * self.drain_seconds + BEYOND_DRAIN_SECONDS
+
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -70,6 +110,8 @@ def run_service(
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
+
+    So does SUCCEEDED, and says that a successor runs (see `Stopping`).
 
     What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
     process with one line and status 2. Anything else is a bug and keeps its traceback.
@@ -99,16 +141,18 @@ def run_service(
 async def _until_stopped(
     settings: SettingsT, serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]]
 ) -> None:
-    stopping = asyncio.Event()
+    stopping = Stopping()
     loop = asyncio.get_running_loop()
 
-    def stop() -> None:
+    def stop(*, is_succeeded: bool = False) -> None:
         if not stopping.is_set():
+            stopping.is_succeeded = is_succeeded
             stopping.set()
-            _end_at_last(settings.drain_seconds + BEYOND_DRAIN_SECONDS)
+            _end_at_last(Ending.of(stopping, settings).longest_seconds)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(SUCCEEDED, lambda: stop(is_succeeded=True))
     loop.add_signal_handler(signal.SIGUSR1, switch_debug_lines)
     if os.environ.get(STOP_ON_EOF) == "1":
 

@@ -289,14 +289,19 @@ class SupervisedProcess:
     async def _kill_what_it_started(self) -> None:
         await asyncio.to_thread(kill_descendants, self._mark)
 
-    async def stop(self, *, within_seconds: float = STOP_SECONDS) -> None:
-        """SIGTERM, then SIGKILL when it takes longer; nothing of it is left running."""
+    async def stop(
+        self,
+        *,
+        within_seconds: float = STOP_SECONDS,
+        by: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        """SIGTERM, or `by`; then SIGKILL when it takes longer. Nothing of it is left running."""
         if self._watcher is not None:
             # First of all: it might be about to start another one.
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
         if self._process is not None and self.is_running:
-            self._process.send_signal(signal.SIGTERM)
+            self._process.send_signal(by)
             try:
                 await asyncio.wait_for(self._process.wait(), within_seconds)
             except TimeoutError:

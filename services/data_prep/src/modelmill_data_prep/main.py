@@ -25,7 +25,7 @@ from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
@@ -90,16 +90,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
-        asked = await stack.enter_async_context(
-            models_at(settings.inference_address, secret, identity)
-        )
+        models = models_at(settings.inference_address, secret, identity)
+        asked = await stack.enter_async_context(models)
         parts, unfinished = _Dependencies.of(settings, bus, asked), UnfinishedJobs(bus)
-        server = RpcServer.for_services(settings, identity, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             servicer = await _servicer(settings, parts, unfinished, stack)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
-            control = JobServicer(ControlJob(parts.bus, [DATASET]))
-            add_JobServiceServicer_to_server(control, server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
@@ -107,15 +105,27 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
                 following.append(tasks.create_task(unfinished.run()))
-                uploads = UploadFolder(settings.work_root / UPLOADS)
-                eraser = TenantEraser(bus, SERVICE, artifacts=parts.store, local=uploads)
-                following.append(tasks.create_task(eraser.run()))
+                following.append(tasks.create_task(_eraser(settings, parts).run()))
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
+            await _caught_up(parts.followed)
+            await server.set_ready(True)
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
+            await server.give_notice(Ending.of(stopping, settings))
             for task in following:
                 task.cancel()
+
+
+def _eraser(settings: Settings, parts: _Dependencies) -> TenantEraser:
+    uploads = UploadFolder(settings.work_root / UPLOADS)
+    return TenantEraser(parts.bus, SERVICE, artifacts=parts.store, local=uploads)
+
+
+async def _caught_up(followed: tuple[ReadModel, ...]) -> None:
+    """Return once a file or dataset that there is, is not answered "not found" any more."""
+    for each in followed:
+        await each.ready.wait()
 
 
 async def _servicer(

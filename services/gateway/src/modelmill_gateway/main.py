@@ -9,7 +9,13 @@ import gc
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    closing,
+    suppress,
+)
 from datetime import timedelta
 
 import grpc
@@ -23,7 +29,7 @@ from modelmill_registry.job_checkpoints import forget_checkpoints
 from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 from modelmill_service_kit.work_apart import WorkApart
 from starlette.types import ASGIApp
 
@@ -32,6 +38,7 @@ from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpServer, serve_http
 from modelmill_gateway.adapters.journal import open_journal
 from modelmill_gateway.adapters.peers import open_peers
+from modelmill_gateway.adapters.shared_ports import connections_ended, leave_to_successor
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
 from modelmill_gateway.adapters.usage import UsageQueue, open_spill
@@ -88,7 +95,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         _keep_what_stays()
         announce_ready(http=http_server.port, grpc=server.port, metrics=page.port)
         await stopping.wait()
-        await _give_notice(settings.drain_notice_seconds, http_server, server)
+        await _leave(Ending.of(stopping, settings), settings, http_server, server)
 
 
 def _worker(parts: Parts, use_cases: UseCases) -> Worker:
@@ -141,11 +148,18 @@ async def _working(worker: Worker, stopping: asyncio.Event) -> AsyncIterator[Non
         await task
 
 
-async def _give_notice(seconds: float, http_server: HttpServer, server: RpcServer) -> None:
-    """Say on both servers that the end is near, and answer for so long who has not heard of it."""
-    await server.set_ready(False)
-    http_server.send_away()
-    await asyncio.sleep(seconds)
+async def _leave(
+    ending: Ending, settings: Settings, http_server: HttpServer, server: RpcServer
+) -> None:
+    """Tell clients on both servers that the end is near, and answer who has not heard of it."""
+    http_server.send_away(ending.drain_seconds)
+    ports = (http_server.port, server.port)
+    if ending.has_successor:
+        with suppress(OSError):  # of a kernel that takes no such program: few are lost then
+            leave_to_successor(ports, settings.port_sharers)
+    await server.give_notice(ending)
+    if ending.has_successor:
+        await connections_ended(ports, ending.drain_seconds)
 
 
 async def _parts(
@@ -208,7 +222,8 @@ def _feedback(
 
 
 def _metrics(settings: Settings) -> MetricsPage:
-    return MetricsPage(settings.metrics_address, settings.service_secret.get_secret_value())
+    secret = settings.service_secret.get_secret_value()
+    return MetricsPage(settings.metrics_address, secret, shares_port=settings.shares_ports)
 
 
 def _keep_what_stays() -> None:

@@ -26,7 +26,11 @@ class Settings(WorkerSettings):
     """Processes that answer at the same two ports; one uses one core."""
 
     shares_ports: bool = False
-    """Set by the process that starts several: others listen at the same ports."""
+    """Others listen at the same ports: of several processes, or a successor beside its predecessor.
+    A port that somebody else has is then no error."""
+
+    port_sharers: int = Field(default=1, ge=1)
+    """How many processes of one gateway listen at its ports; set by the one that starts several."""
 
     worker_slots: int = Field(default=8, ge=1)
     """Batches that this process works on at a time."""
@@ -139,9 +143,6 @@ class Settings(WorkerSettings):
 
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that may wait for the bus; what comes on top is dropped and counted."""
-
-    drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
-    """At the end: how long both servers say "draining" and still answer, before they close."""
 
     head_seconds: float = Field(default=10.0, gt=0)
     """A request's head must be complete in this time, or the connection is closed."""

@@ -6,6 +6,7 @@ metrics are one page.
 """
 
 import asyncio
+import signal
 import socket
 import sys
 import urllib.request
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready
+from modelmill_service_kit.process import SUCCEEDED, Ending, Stopping, announce_ready
 from modelmill_service_kit.process_supervisor import SupervisedProcess, python_module
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,8 +23,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from modelmill_gateway.settings import Settings
-
-BEYOND_DRAIN_SECONDS = 5.0
 
 
 async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
@@ -37,9 +36,10 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
         OSError: a port is taken.
     """
     with ExitStack() as held:
+        shared = settings.shares_ports
         servers = {
-            "GATEWAY_HTTP_ADDRESS": held.enter_context(_held(settings.http_address)),
-            "GATEWAY_GRPC_ADDRESS": held.enter_context(_held(settings.grpc_address)),
+            "GATEWAY_HTTP_ADDRESS": held.enter_context(_held(settings.http_address, shared)),
+            "GATEWAY_GRPC_ADDRESS": held.enter_context(_held(settings.grpc_address, shared)),
         }
         processes = [
             SupervisedProcess(
@@ -55,14 +55,14 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
                 for process in processes:
                     starting.create_task(process.start())
         except BaseExceptionGroup as group:
-            await _stop(processes, settings)
+            await _stop(processes, settings, stopping)
             raise group.exceptions[0] from None
         try:
             page = held.enter_context(_metrics(settings, processes))
             announce_ready(**(processes[0].ports | {"metrics": page.port}))
             await _until(stopping, processes)
         finally:
-            await _stop(processes, settings)
+            await _stop(processes, settings, stopping)
 
 
 async def _until(stopping: asyncio.Event, processes: Sequence[SupervisedProcess]) -> None:
@@ -85,6 +85,7 @@ def _own(settings: Settings, number: int) -> dict[str, str]:
     return {
         "GATEWAY_PROCESSES": "1",
         "GATEWAY_SHARES_PORTS": "true",
+        "GATEWAY_PORT_SHARERS": str(most),
         "GATEWAY_METRICS_ADDRESS": "127.0.0.1:0",
         "GATEWAY_ROLE": role,
         "GATEWAY_TOKENS_IN_HAND": str(_share(settings.tokens_in_hand, most)),
@@ -105,18 +106,24 @@ def _metrics(settings: Settings, processes: Sequence[SupervisedProcess]) -> Metr
         lambda: {number: process.restarts for number, process in numbered.items()},
         secret,
     )
-    return MetricsPage(settings.metrics_address, secret, merged)
+    address, shared = settings.metrics_address, settings.shares_ports
+    return MetricsPage(address, secret, merged, shares_port=shared)
 
 
 @contextmanager
-def _held(address: str) -> Iterator[str]:
-    """The address with its port, which is ours until the block ends, although we do not listen."""
+def _held(address: str, shares_port: bool) -> Iterator[str]:
+    """The address with its port, which is ours until the block ends, although we do not listen.
+
+    Args:
+        shares_port: a predecessor may listen there.
+    """
     host, _, port = address.rpartition(":")
     name = host.strip("[]")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
     with socket.socket(family) as alone:
-        # Whoever listens there already would share the port without a word.
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Without it: whoever listens there already would share the port without a word.
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(shares_port))
         try:
             alone.bind((name, int(port)))
         except OSError as error:
@@ -134,10 +141,14 @@ def _pass_on(_name: str, line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-async def _stop(processes: Sequence[SupervisedProcess], settings: Settings) -> None:
-    # Both servers drain, one after the other, behind the notice.
-    within = settings.drain_notice_seconds + 2 * settings.drain_seconds + BEYOND_DRAIN_SECONDS
-    await asyncio.gather(*(process.stop(within_seconds=within) for process in processes))
+async def _stop(
+    processes: Sequence[SupervisedProcess], settings: Settings, stopping: asyncio.Event
+) -> None:
+    is_succeeded = isinstance(stopping, Stopping) and stopping.is_succeeded
+    by, within = SUCCEEDED if is_succeeded else signal.SIGTERM, Ending.of(stopping, settings)
+    await asyncio.gather(
+        *(process.stop(within_seconds=within.longest_seconds, by=by) for process in processes)
+    )
 
 
 READ_SECONDS = 3.0

@@ -24,7 +24,7 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.machine_size import free_memory, this_machine
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 from modelmill_tokenization.bounded import Limits
 from modelmill_tokenization.bounded.pool import TokenizerPool
 
@@ -53,11 +53,12 @@ DRAIN_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Addresses of the running service."""
+    """The running service and its addresses."""
 
     grpc_port: int
     metrics_port: int
     replica: str
+    server: RpcServer
 
 
 def memory_limits(settings: Settings) -> MemoryLimits:
@@ -71,7 +72,9 @@ def rpc_server(
 ) -> RpcServer:
     """The gRPC server; ready at once if no alias names a version that must be loaded first."""
     ready = follow_aliases.settled.is_set()
-    server = RpcServer.for_services(settings, settings.mutual_tls(), callers=CALLERS, ready=ready)
+    server = RpcServer.for_services(
+        settings, settings.mutual_tls(), callers=CALLERS, ready=ready, takes_calls_unready=True
+    )
     add_InferenceServiceServicer_to_server(servicer, server.grpc)
     return server
 
@@ -131,7 +134,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         server = await stack.enter_async_context(rpc_server(settings, servicer, follow_aliases))
         stack.callback(admissions.close)
         start(_once_settled(follow_aliases.settled, server, memory, spare))
-        yield Running(server.port, page.port, replica)
+        yield Running(server.port, page.port, replica, server)
 
 
 def _start(
@@ -163,6 +166,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with inference_service(settings) as running:
         announce_ready(grpc=running.grpc_port, metrics=running.metrics_port)
         await stopping.wait()
+        await running.server.give_notice(Ending.of(stopping, settings))
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_moderation.adapters.classifier_judge import ClassifierJudge, inference_at
@@ -80,6 +80,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         announce_ready(grpc=server.port, metrics=page.port)
         await stopping.wait()
+        await server.give_notice(Ending.of(stopping, settings))
 
 
 @asynccontextmanager

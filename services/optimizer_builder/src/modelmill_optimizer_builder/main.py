@@ -17,7 +17,7 @@ from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 
 from modelmill_optimizer_builder.adapters.job_workshop import JobWorkshop
 from modelmill_optimizer_builder.adapters.weight_headers import count_weights
@@ -46,24 +46,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
         queue = JobQueue(bus)
 
-        server = RpcServer.for_services(settings, identity, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             has_price = settings.machine_price_per_hour is not None
             create_build = CreateBuild(models, datasets, queue, has_price=has_price)
             servicer = OptimizerBuilderServicer(create_build)
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
-        worker = Worker(
-            bus,
-            [_handler(settings, models, datasets)],
-            service=SERVICE,
-            work_root=settings.work_root / "jobs",
-            slots=settings.worker_slots,
-            size=settings.worker_size,
-            jobs_per_tenant=settings.jobs_per_tenant,
-            claim_seconds=settings.claim_seconds,
-        )
-
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
@@ -71,11 +60,30 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             if settings.role != "work":
                 tasks.create_task(follow_models(bus, OrderDefaultBuild(queue), stopping))
             if settings.role != "serve":
+                worker = _worker(settings, bus, _handler(settings, models, datasets))
                 tasks.create_task(worker.run(stopping))
+            # Before the read models have caught up, a version that there is would be "not found".
+            for each in (models, datasets):
+                await each.ready.wait()
+            await server.set_ready(True)
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
+            await server.give_notice(Ending.of(stopping, settings))
             for task in following:
                 task.cancel()
+
+
+def _worker(settings: Settings, bus: Bus, handler: BuildHandler) -> Worker:
+    return Worker(
+        bus,
+        [handler],
+        service=SERVICE,
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
+        claim_seconds=settings.claim_seconds,
+    )
 
 
 def _handler(

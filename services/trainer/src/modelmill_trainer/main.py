@@ -24,7 +24,7 @@ from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelC
 from modelmill_registry.store import store_of
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import announce_ready, run_service
+from modelmill_service_kit.process import Ending, announce_ready, run_service
 
 from modelmill_trainer.checkpoint_retention import checkpoint_deleter
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
@@ -87,14 +87,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             models_at(settings.inference_address, secret, identity)
         )
         parts = _Dependencies.of(settings, bus, asked)
-        server = RpcServer.for_services(settings, identity, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
             control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
             add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)
-        await server.set_ready(False)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
@@ -110,6 +109,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 tasks.create_task(_worker(settings, parts, trackers).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
+            await server.give_notice(Ending.of(stopping, settings))
             for task in following:
                 task.cancel()
 

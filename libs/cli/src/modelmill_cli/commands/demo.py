@@ -9,7 +9,7 @@ from rich.console import Console
 from modelmill_cli.commands.up import HttpPort
 from modelmill_cli.demo.base import DEMO_FOLDER
 from modelmill_cli.output import AsJson, print_json
-from modelmill_cli.stack import StackOptions, require_all_services
+from modelmill_cli.stack_options import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder, owner_only
 
 

@@ -19,7 +19,7 @@ from modelmill_cli.errors import WorkFailedError
 from modelmill_cli.gateway import connect
 from modelmill_cli.job_words import duration_words, result_facts
 from modelmill_cli.output import AsJson, print_done, print_json
-from modelmill_cli.stack import StackOptions, require_all_services
+from modelmill_cli.stack_options import StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import print_table
 

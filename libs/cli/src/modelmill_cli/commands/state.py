@@ -21,7 +21,7 @@ from modelmill_cli.interrupts import interruptible
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.process_group import ProcessGroup, end_leftovers
-from modelmill_cli.stack import HOST
+from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:

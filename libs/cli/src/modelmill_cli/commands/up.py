@@ -1,16 +1,26 @@
 """`mill up`: NATS and the six services on this machine."""
 
 import asyncio
+import sys
 from typing import Annotated
 
 import typer
+from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.process_supervisor import LogLine
 from rich.console import Console
 from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
 from modelmill_cli.logged_stack import is_news, logged_stack, readable
-from modelmill_cli.stack import HOST, HOW_TO_INSTALL, StackOptions, missing_services
+from modelmill_cli.orders_socket import give_order
+from modelmill_cli.rolling import rolling_order
+from modelmill_cli.stack_options import (
+    HOST,
+    HOW_TO_INSTALL,
+    SERVICES,
+    StackOptions,
+    missing_services,
+)
 from modelmill_cli.state_folder import StateFolder
 
 COLOURS = {
@@ -25,6 +35,19 @@ COLOURS = {
 
 
 HttpPort = Annotated[int, typer.Option("--http-port", "--port", help="Port of the HTTP API.")]
+Tls = Annotated[
+    bool,
+    typer.Option(
+        "--tls", help="Use mutual TLS between services, with certificates that are made here."
+    ),
+]
+Rolling = Annotated[
+    bool,
+    typer.Option(
+        "--rolling",
+        help="Replace the services of the running stack by this installation's, one by one.",
+    ),
+]
 
 
 def up(
@@ -34,20 +57,20 @@ def up(
     metrics_port: Annotated[int, typer.Option(help="Gateway's /metrics; 0: a free one.")] = 0,
     nats_port: Annotated[int, typer.Option(help="Port of the broker; 0: a free one.")] = 0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
-    tls: Annotated[
-        bool,
-        typer.Option(
-            "--tls", help="Use mutual TLS between services, with certificates that are made here."
-        ),
-    ] = False,
+    tls: Tls = False,
     artifacts: Annotated[
         str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
     ] = "",
     http_host: Annotated[
         str, typer.Option(help="Address of the HTTP API; beyond loopback a proxy must add TLS.")
     ] = HOST,
+    rolling: Rolling = False,
 ) -> None:
     """Run NATS and the six services until Ctrl-C, on loopback, with new secrets."""
+    if rolling:
+        _refuse_other_options(context)
+        asyncio.run(interruptible(_roll(context.obj), lambda: None))
+        return
     options = StackOptions(
         http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts, http_host
     )
@@ -63,6 +86,29 @@ def up(
         # Ctrl-C is how it is meant to end, once it runs.
         if not was_ready.is_set():
             raise
+
+
+def _refuse_other_options(context: typer.Context) -> None:
+    """The stack that runs has its own."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if name != "rolling" and source is not None and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise InvalidInputError(
+            f"--rolling keeps the options of the stack that runs. Leave out {', '.join(given)}"
+        )
+
+
+async def _roll(state: StateFolder) -> None:
+    order = rolling_order(state, state.read_runtime(), SERVICES, sys.executable)
+    console = Console(highlight=False, soft_wrap=True)
+    async for message in give_order(state, order):
+        if message.get("step") == "replaced":
+            console.print(f"{message['service']}: replaced", markup=False)
+    console.print("all services are of this installation; the broker and `mill up` are as before")
 
 
 async def _run(

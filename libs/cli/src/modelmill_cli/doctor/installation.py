@@ -11,7 +11,7 @@ from pathlib import Path
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined, Installed
 from modelmill_cli.doctor.machine import runtime_cuda
-from modelmill_cli.stack import port_problem
+from modelmill_cli.stack_options import port_problem
 
 OLDEST_BROKER = (2, 11)
 """The first whose messages may say how long they are kept."""

@@ -37,8 +37,13 @@ class HttpServer:
         self.port = port
         self._server = server
 
-    def send_away(self) -> None:
-        """From now on every answer tells its client that the connection ends with it."""
+    def send_away(self, drain_seconds: float) -> None:
+        """From now on every answer tells its client that the connection ends with it.
+
+        Args:
+            drain_seconds: how long answers in hand may go on once the server ends.
+        """
+        self._server.config.timeout_graceful_shutdown = _whole(drain_seconds)
         self._server.config.encoded_headers.append(CLOSE)
         # Requests in hand have taken this very list; the server makes itself another each second.
         self._server.server_state.default_headers.append(CLOSE)
@@ -96,9 +101,13 @@ def _config(
         # A number of any kind does; uvicorn's own command line takes whole ones.
         timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]
         limit_concurrency=limits.connections or None,
-        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        timeout_graceful_shutdown=_whole(drain_seconds),
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
+
+
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
 
 
 def _listen(host: str, port: int, *, shares_port: bool) -> socket.socket:

@@ -1,0 +1,71 @@
+"""New connections at a port that is shared go to the successors alone; clients end old ones."""
+
+import asyncio
+import socket
+from collections import Counter
+
+import pytest
+from modelmill_gateway.adapters.shared_ports import connections_ended, leave_to_successor
+
+CONNECTIONS = 200
+
+
+def listener(port: int = 0) -> socket.socket:
+    server = socket.create_server(("127.0.0.1", port), reuse_port=True, backlog=CONNECTIONS)
+    server.setblocking(False)
+    return server
+
+
+def accepted(server: socket.socket) -> int:
+    """How many connections the kernel has given to it."""
+    number = 0
+    while True:
+        try:
+            connection, _ = server.accept()
+        except BlockingIOError:
+            return number
+        connection.close()
+        number += 1
+
+
+def connected(servers: list[socket.socket]) -> Counter[int]:
+    port = servers[0].getsockname()[1]
+    for _ in range(CONNECTIONS):
+        socket.create_connection(("127.0.0.1", port)).close()
+    return Counter({number: accepted(server) for number, server in enumerate(servers)})
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_successors_are_given_all_new_connections_and_each_some(processes: int):
+    old = [listener()]
+    port = old[0].getsockname()[1]
+    old += [listener(port) for _ in range(processes - 1)]
+    new = [listener(port) for _ in range(processes)]
+    assert connected([*old, *new])[0] > 0
+
+    leave_to_successor([port], processes)
+    given = connected([*old, *new])
+    assert [given[number] for number in range(processes)] == [0] * processes
+    assert all(given[number] for number in range(processes, 2 * processes))
+
+    for server in old:
+        server.close()
+    assert sum(connected(new).values()) == CONNECTIONS
+    for server in new:
+        server.close()
+
+
+async def test_it_is_waited_for_clients_that_are_connected_and_no_longer_than_may_be():
+    held = socket.create_server(("127.0.0.1", 0))
+    port = held.getsockname()[1]
+    await asyncio.wait_for(connections_ended([port], 60), 10)
+
+    client = socket.create_connection(held.getsockname())
+    connection, _ = held.accept()
+    await asyncio.wait_for(connections_ended([port], 0.2), 10)
+    ending = asyncio.create_task(connections_ended([port], 60))
+    assert not (await asyncio.wait([ending], timeout=0.5))[0]
+    connection.close()
+    client.close()
+    await asyncio.wait_for(ending, 10)
+    held.close()
