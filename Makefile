@@ -79,11 +79,12 @@ drills: install ## Services, workers and brokers killed, frozen, flooded and cut
 
 release-check: drills second-python-test stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
 
-lint: install ## ruff, import rules, buf
+lint: install ## ruff, import rules, buf, also against the last release
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
+	$(BIN)/python deploy/release/breaking.py
 
 typecheck: install ## mypy --strict over every lib and service; what tests call must be there
 	$(BIN)/mypy $(SOURCES) tests
