@@ -164,6 +164,9 @@ PLANTED: Sequence[tuple[str, str, Plant]] = (
      lambda m: _trigger(m)["metadata"].pop("ignoreNullValues")),
     ("a_missing_metric_scales_nothing", "fallback",
      lambda m: named(m, "ScaledObject", "-inference")["spec"].update(fallback={"replicas": 3})),
+    ("alerts_are_of_the_release_alone", "one without labels",
+     lambda m: named(m, "PrometheusRule", "-modelmill")["spec"]["groups"][0]["rules"][0].update(
+         expr="up == 0")),
     ("only_workers_go_down_to_zero", "inference",
      lambda m: named(m, "ScaledObject", "-inference")["spec"].update(minReplicaCount=0)),
     ("only_workers_go_down_to_zero", "replicas twice",

@@ -1,5 +1,6 @@
 """What must hold of every rendering, whatever the values: rules by name, each giving violations."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,6 +25,7 @@ POLICIES: dict[str, Policy] = {}
 CLUSTER_WIDE = {"PriorityClass"}
 HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC")
 DRAIN_SUFFIX, NOTICE_SUFFIX = "_DRAIN_SECONDS", "_DRAIN_NOTICE_SECONDS"
+SERIES = re.compile(r"\b(?:modelmill[_:]|gen_ai_server_|process_|up\b)[\w:]*+(?!<)")
 SAVE_SECONDS = 240
 """The longest save of a training that the default values of trainer-work provide for."""
 
@@ -325,6 +327,19 @@ def a_missing_metric_scales_nothing(manifests: Manifests) -> Iterator[str]:
             metadata = trigger["metadata"]
             if trigger["type"] == "prometheus" and metadata.get("ignoreNullValues") != "false":
                 yield f"{name_of(each)}: takes an empty answer for 0"
+
+
+@policy
+def alerts_are_of_the_release_alone(manifests: Manifests) -> Iterator[str]:
+    """A cluster's Prometheus has series of others, and `up == 0` would be about all of them."""
+    for each in of_kind(manifests, "PrometheusRule"):
+        release = labels_of(each)["app.kubernetes.io/instance"]
+        namespace = each["metadata"]["namespace"]
+        own = f'{{namespace="{namespace}",app_kubernetes_io_instance="{release}"'
+        for group in each["spec"]["groups"]:
+            for rule in group["rules"]:
+                bare = SERIES.findall(rule["expr"].replace(own, "<"))
+                yield from (f"{name_of(each)}: {name} of any release" for name in bare)
 
 
 @policy

@@ -8,7 +8,7 @@ import jsonschema
 import referencing
 from cloudcoil.models.cert_manager.v1 import Certificate
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
-from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
+from cloudcoil.models.prometheus_operator.v1 import PrometheusRule, ServiceMonitor
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
 from kubernetes_validate.utils import schema_contents
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ FOLDER = f"kubernetes-json-schema/v{VERSION}-local-strict"
 CUSTOM: Mapping[tuple[str, str], type[BaseModel]] = {
     ("cert-manager.io/v1", "Certificate"): Certificate,
     ("keda.sh/v1alpha1", "ScaledObject"): ScaledObject,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): PrometheusRule,
     ("monitoring.coreos.com/v1", "ServiceMonitor"): ServiceMonitor,
     ("trainer.kubeflow.org/v1alpha1", "TrainJob"): TrainerV1alpha1TrainJob,
 }

@@ -58,6 +58,16 @@ REFUSED: tuple[tuple[str, Values, str], ...] = (
         "monitoring.enabled is false. Enable it",
     ),
     (
+        "alerts on what nobody scrapes",
+        {"monitoring": {"rules": {"enabled": True}}},
+        "monitoring.rules.enabled is true, but monitoring.enabled is false. Enable it",
+    ),
+    (
+        "dashboards of what nobody scrapes",
+        {"monitoring": {"dashboards": {"enabled": True}}},
+        "monitoring.dashboards.enabled is true, but monitoring.enabled is false. Enable it",
+    ),
+    (
         "lag of brokers that nobody can ask",
         {
             "nats": {"address": "nats://bus:4222"},

@@ -1,6 +1,7 @@
 """Every rule is broken once by hand, and says so; the schemas, too."""
 
 import copy
+from typing import Any
 
 import pytest
 
@@ -36,15 +37,16 @@ def test_every_rule_has_a_planted_violation() -> None:
         ("ScaledObject", "-inference", ("spec", "minReplicas")),
         ("Certificate", "-gateway", ("spec", "dnsName")),
         ("ServiceMonitor", "-modelmill", ("spec", "endpoint")),
+        ("PrometheusRule", "-modelmill", ("spec", "groups", 0, "rules", 0, "expression")),
     ],
 )
 def test_a_misspelt_field_is_refused_by_its_schema(
-    kind: str, end: str, path: tuple[str, ...]
+    kind: str, end: str, path: tuple[str | int, ...]
 ) -> None:
     manifest = copy.deepcopy(named(GOOD, kind, end))
     assert schema_errors(manifest) == []
 
-    place = manifest
+    place: Any = manifest
     for each in path[:-1]:
         place = place[each]
     place[path[-1]] = 1

@@ -25,6 +25,7 @@ PEERS = {
 }
 SWITCHES: Sequence[Path] = (
     *((name, "enabled") for name in ("monitoring", "priorities", "trainJob", "triton", "vllm")),
+    *(("monitoring", name, "enabled") for name in ("rules", "dashboards")),
     *(("gateway", "jwksUrl"), ("gateway", "tlsSecret"), ("images", "pullSecrets")),
     *(("nats", name) for name in ("address", "replicas", "storageClass")),
     *(("artifacts", "volume", name) for name in ("accessMode", "existingClaim", "storageClass")),
@@ -113,6 +114,8 @@ def consistent(base: Values, drawn: Values) -> Values:
     values["tls"]["issuer"]["name"] = values["tls"]["issuer"]["name"] or "issuer"
     values["vllm"]["model"] = values["vllm"]["model"] or "blobs/model"
     monitoring, nats = values["monitoring"], values["nats"]
+    for part in ("rules", "dashboards"):
+        monitoring[part]["enabled"] &= monitoring["enabled"]
     monitoring["prometheusAddress"] = monitoring["prometheusAddress"] or "http://prometheus:9090"
     nats["monitorAddress"] = nats["monitorAddress"] or "nats.bus:8222"
     for name, peers in values["network"]["peers"].items():
