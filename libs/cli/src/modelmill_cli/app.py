@@ -34,6 +34,7 @@ from modelmill_cli.commands import (
     train,
     up,
     usage,
+    verify,
     webhooks,
 )
 from modelmill_cli.errors import WorkFailedError, say_system_error
@@ -65,6 +66,7 @@ app.command("optimize")(train.optimize)
 app.command("status")(status.status)
 app.command("support")(support.support)
 app.command("usage")(usage.usage)
+app.command("verify")(verify.verify)
 app.add_typer(usage.app, name="budget")
 app.add_typer(batches.app, name="batch")
 app.add_typer(bus.app, name="bus")

@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,11 +90,18 @@ def runtime_of(form: str) -> EdgeRuntime:
     )
 
 
-def write_bundle(store: ArtifactStore, model: Mapping[str, Any], target: Path) -> EdgeBundle:
+def write_bundle(
+    store: ArtifactStore,
+    model: Mapping[str, Any],
+    target: Path,
+    *,
+    sign: Callable[[Path], None] | None = None,
+) -> EdgeBundle:
     """Write a bundle as a new folder, or as a new file `*.tar.zst`; whole or not at all.
 
     Args:
         model: As the gateway has it.
+        sign: Called with the folder when all is in it.
 
     Raises:
         InvalidInputError: The version is of a form that no bundle is made of.
@@ -109,6 +116,8 @@ def write_bundle(store: ArtifactStore, model: Mapping[str, Any], target: Path) -
     with TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as place:
         folder = Path(place) / name
         checked = _fill(store, model, runtime, folder)
+        if sign is not None:
+            sign(folder)
         if target.name.endswith(ARCHIVE):
             _archive(folder, Path(place) / target.name).rename(target)
         else:

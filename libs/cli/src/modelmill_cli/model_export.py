@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +14,8 @@ from modelmill_registry.materialised import in_use
 from modelmill_registry.store import ArtifactStore, open_store
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
+from modelmill_cli.provenance.key import ProvenanceKey
+from modelmill_cli.provenance.statements import ExportSigner
 from modelmill_cli.state_folder import StateFolder, owner_only
 
 BASE = "base"
@@ -62,11 +64,19 @@ llama-server -m "{folder}/model.gguf"
 """How a form is loaded by what is not Modelmill, by how its name begins."""
 
 
-def export_model(store: ArtifactStore, digest: str, target: Path, *, base_digest: str = "") -> None:
+def export_model(
+    store: ArtifactStore,
+    digest: str,
+    target: Path,
+    *,
+    base_digest: str = "",
+    finish: Callable[[Path], None] | None = None,
+) -> None:
     """Copy a version's files, and of an adapter its base, into a new folder; whole or not at all.
 
     Args:
         base_digest: Of the base of an adapter; empty for other forms.
+        finish: Called with the folder before it gets its name.
 
     Raises:
         PreconditionError: The folder is there already.
@@ -83,6 +93,8 @@ def export_model(store: ArtifactStore, digest: str, target: Path, *, base_digest
             _copy(store, base_digest, partial / BASE)
             named = json.loads(config.read_bytes()) | {"base_model_name_or_path": BASE}
             config.write_text(json.dumps(named, indent=2) + "\n", encoding="utf-8")
+        if finish is not None:
+            finish(partial)
         partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -109,21 +121,39 @@ def export_version(
     """
     address = _push_address(push) if push else None
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    sign = export_signer(state, store, model)
     if folder is not None:
-        export_model(store, model["digest"], folder, base_digest=base_digest)
-    done = {"id": model["id"], "form": model["form"], "path": folder and str(folder)}
+        export_model(store, model["digest"], folder, base_digest=base_digest, finish=sign)
+    done = {
+        **{"id": model["id"], "form": model["form"], "path": folder and str(folder)},
+        "signed_by": sign and sign.key,
+    }
     if address is None:
         assert folder is not None
         return {**done, "bytes": _size_of(folder), "pushed_to": None}
     with owner_only(), TemporaryDirectory(prefix="push-", dir=state.path) as place:
         pushed = Path(place) / "model"
         base = base_origin(store, base_digest)
-        export_model(store, model["digest"], pushed, base_digest="" if base else base_digest)
-        if base:
-            _name_base(pushed, base)
+
+        def finish(folder: Path) -> None:
+            if base:
+                _name_base(folder, base)
+            if sign is not None:
+                sign(folder)
+
+        beside = "" if base else base_digest
+        export_model(store, model["digest"], pushed, base_digest=beside, finish=finish)
         commit = open_hub(address).push(pushed, address, f"Add {model['id']} of Modelmill")
         size = _size_of(folder or pushed)
     return {**done, "bytes": size, "pushed_to": str(address.at(commit))}
+
+
+def export_signer(
+    state: StateFolder, store: ArtifactStore, model: Mapping[str, Any]
+) -> ExportSigner | None:
+    """What signs an export with the key of this installation; None where it has none."""
+    signer = ProvenanceKey(state.keys).signer()
+    return ExportSigner(signer, store, model) if signer else None
 
 
 def base_origin(store: ArtifactStore, digest: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """`mill models export`: a version for programs that know nothing of Modelmill."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +59,7 @@ def export(
     said = f"{done['path']}  {done['form']}  {megabytes(done['bytes'])}"
     words = f"{done['pushed_to']}  {done['form']}  {megabytes(done['bytes'])}" if push else said
     print_done(done, words, as_json=as_json)
+    _say_unsigned(done)
     if folder is not None and not as_json:
         from modelmill_cli.model_export import usage_of
 
@@ -70,6 +72,7 @@ def _export_bundle(
     from modelmill_registry.store import open_store
 
     from modelmill_cli.edge_bundle import write_bundle
+    from modelmill_cli.model_export import export_signer
 
     if target is None or push:
         raise InvalidInputError(
@@ -78,8 +81,10 @@ def _export_bundle(
     with connect(state) as client:
         model = version_named(client, version)
     store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
-    done = write_bundle(store, model, target)
+    sign = export_signer(state, store, model)
+    done = write_bundle(store, model, target, sign=sign)
     record = {"id": model["id"], "form": model["form"], "path": str(target), "bytes": done.bytes}
+    record |= {"signed_by": sign and sign.key}
     checked = "prompts are read as in training"
     if done.read_otherwise is None:
         checked = "not run here"
@@ -87,8 +92,15 @@ def _export_bundle(
         checked = f"read otherwise than in training: {', '.join(done.read_otherwise)}"
     words = f"{target}  {model['form']}  {megabytes(done.bytes)}  {checked}"
     print_done(record | {"read_otherwise": done.read_otherwise}, words, as_json=as_json)
+    _say_unsigned(record)
     if not as_json:
         typer.echo(done.usage, nl=False)
+
+
+def _say_unsigned(done: Mapping[str, Any]) -> None:
+    if done["signed_by"] is None:
+        said = "not signed: `mill keys provenance` makes a key, and later exports can be verified"
+        typer.echo(said, err=True)
 
 
 def version_named(client: Modelmill, name: str) -> dict[str, Any]:

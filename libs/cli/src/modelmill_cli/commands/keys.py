@@ -1,4 +1,4 @@
-"""`mill keys`: API keys of the tenant, and the key pair of a token issuer."""
+"""`mill keys`: API keys of the tenant, and the key pairs of a token issuer and of provenance."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
 from modelmill_cli.gateway import DEFAULT_TENANT
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, OPERATOR, LocalKeys
-from modelmill_cli.output import AsJson, print_json
+from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.state_folder import StateFolder
 
 SCOPES = (*ALL_SCOPES, OPERATOR)
@@ -46,6 +46,28 @@ def new(
         return
     for name, value in settings.items():
         typer.echo(f"{name}={value}")
+
+
+@app.command()
+def provenance(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(file_okay=False, help="Folder; that of the instance when left out."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Create provenance-key.pem (keep it) and provenance.pub (for others) in FOLDER.
+
+    `mill models export` signs with the key in the state folder; `mill verify` needs the other.
+    """
+    from modelmill_cli.provenance.key import ProvenanceKey
+
+    state: StateFolder = context.obj
+    key = ProvenanceKey(folder or state.keys)
+    keyid = key.create()
+    record = {"key": keyid, "public": str(key.public_file)}
+    print_done(record, f"{keyid[:16]}: give others {key.public_file}", as_json=as_json)
 
 
 def token(

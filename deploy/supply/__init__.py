@@ -1,0 +1,1 @@
+"""What releases are made of: bills of materials, advisories, signed provenance."""
