@@ -13,6 +13,10 @@ PROTOS := $(shell find proto -name '*.proto' | sort)
 COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
+KEYS ?= .modelmill/release
+# Two builds of a commit give the same bytes: what would write a time writes that of the commit.
+docs dist sbom: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
 # A test run starts hundreds of processes: without this each would compile all of ours that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -27,7 +31,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist release bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release provenance bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -269,8 +273,17 @@ dist: install docs ## Wheels of every lib and service, the documentation in the 
 	rm -rf dist; $(foreach p,$(filter-out libs/testkit/pyproject.toml,$(OWN)),$(BIN)/uv build -q --wheel --no-build-isolation -p $(BIN)/python -o dist $(dir $(p))$(newline))
 	sed -E '/^ /d; s/ \\$$//' constraints.txt > dist/constraints.txt
 
-release: install ## Wheels and images of a clean tree, a dated CHANGELOG, a tag and deploy/releases.json; BASE_IMAGE= by digest
-	@$(BIN)/python deploy/release/release.py --base-image "$(BASE_IMAGE)"
+sbom: install ## What each image and the wheels are made of, with licences and hashes, in CycloneDX, into dist/sbom
+	@$(BIN)/python -m deploy.supply.sbom $(ARGS)
+
+audit: install ## Known vulnerabilities of what is locked; fails where no source of advisories answers; ARGS="--advisories FOLDER"
+	@$(BIN)/python -m deploy.supply.audit $(ARGS)
+
+release: install ## Wheels and images of a clean tree, signed and recorded, and a tag; BASE_IMAGE= by digest; KEYS= of `mill keys provenance`
+	@$(BIN)/python deploy/release/release.py --base-image "$(BASE_IMAGE)" --keys "$(KEYS)"
+
+provenance: install
+	@$(BIN)/python -m deploy.supply.provenance --keys "$(KEYS)"
 
 define newline
 

@@ -1,7 +1,10 @@
-"""`make release BASE_IMAGE=IMAGE`: wheels, images, a dated CHANGELOG, a tag, and a record of them.
+"""`make release BASE_IMAGE=IMAGE KEYS=FOLDER`: wheels, images, bills of materials, signatures, a
+dated CHANGELOG, a tag, and a record of them.
 
 Two commits: one dates the CHANGELOG's section, and is what is built and tagged; the next records it
 in deploy/releases.json. A clone may lack tags: the record is what later tests build from.
+
+The key of KEYS (`mill keys provenance FOLDER`) signs what lies in dist/, and the ids of the images.
 
 Nothing is pushed and nothing is uploaded. After a failure `git reset --hard` to the commit that it
 names leads back.
@@ -22,6 +25,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGELOG, RECORD, DIST = Path("CHANGELOG.md"), Path("deploy/releases.json"), Path("dist")
+PRIVATE_KEY, PUBLIC_KEY = "provenance-key.pem", "provenance.pub"
 BY_DIGEST = re.compile(r"^(?:\S+@)?sha256:[0-9a-f]{64}$")
 """`NAME@sha256:...` of a registry, or the id of a local image."""
 IMAGES = (
@@ -61,6 +65,16 @@ def require_digest(image: str) -> None:
         )
 
 
+def require_key(keys: Path) -> None:
+    """Raise ReleaseError where nothing can be signed."""
+    for name in (PRIVATE_KEY, PUBLIC_KEY):
+        if not (keys / name).is_file():
+            raise ReleaseError(
+                f"there is no {keys / name}, so that nothing could be signed. Make a key with mill"
+                f" keys provenance {keys}, keep it for all releases, and publish {PUBLIC_KEY}"
+            )
+
+
 def dated(changelog: str, number: str, today: str) -> str:
     """The changelog with the date in the heading of a version's section.
 
@@ -84,9 +98,10 @@ def dated(changelog: str, number: str, today: str) -> str:
 class Release:
     """One release of a clone."""
 
-    def __init__(self, root: Path, base_image: str, *, today: str) -> None:
+    def __init__(self, root: Path, base_image: str, keys: Path, *, today: str) -> None:
         self._root = root
         self._base_image = base_image
+        self._keys = root / keys
         self._today = today
 
     def run(self) -> Mapping[str, Any]:
@@ -96,6 +111,7 @@ class Release:
             ReleaseError: it cannot be released. Until the first commit nothing was changed.
         """
         require_digest(self._base_image)
+        require_key(self._keys)
         number = version(self._root)
         records = self._records()
         if any(each["version"] == number for each in records):
@@ -122,6 +138,7 @@ class Release:
         self._git("commit", "--quiet", "-m", f"Release {number}", "--", str(CHANGELOG))
         self._make("dist")
         self._make("images", MODELMILL_TAG=number, **self._base())
+        self._make("sbom", MODELMILL_TAG=number)
         record = {
             "version": number,
             "date": self._today,
@@ -132,13 +149,26 @@ class Release:
                 wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest()
                 for wheel in sorted((self._root / DIST).glob("*.whl"))
             },
+            "provenance_key": (self._keys / PUBLIC_KEY).read_text("ascii"),
         }
+        self._sign(record)
         self._git("tag", "--annotate", f"v{number}", "-m", f"Modelmill {number}")
         text = json.dumps({"releases": [*records, record]}, indent=1) + "\n"
         (self._root / RECORD).write_text(text, "utf-8")
         self._git("add", "--", str(RECORD))
         self._git("commit", "--quiet", "-m", f"Record release {number}", "--", str(RECORD))
         return record
+
+    def _sign(self, record: Mapping[str, Any]) -> None:
+        """Have the files in dist/ and the images signed; images go by the names of this version."""
+        images = {
+            f"modelmill/{name}:{record['version']}": digest
+            for name, digest in record["images"].items()
+        }
+        (self._root / DIST / "release.json").write_text(
+            json.dumps(record | {"images": images}, indent=1) + "\n", "utf-8"
+        )
+        self._make("provenance", KEYS=str(self._keys))
 
     def _base(self) -> Mapping[str, str]:
         """The base as a build can name it, which takes no bare id of a local image.
@@ -178,9 +208,11 @@ def main() -> int:
     """Release this clone."""
     parser = argparse.ArgumentParser(prog="make release")
     parser.add_argument("--base-image", required=True)
+    parser.add_argument("--keys", type=Path, required=True)
     given = parser.parse_args()
     try:
-        record = Release(ROOT, given.base_image, today=datetime.now(UTC).date().isoformat()).run()
+        today = datetime.now(UTC).date().isoformat()
+        record = Release(ROOT, given.base_image, given.keys, today=today).run()
     except ReleaseError as error:
         print(f"release: {error}", file=sys.stderr)
         return 2

@@ -37,11 +37,11 @@ def read_advisories(folder: Path, max_age_days: float) -> dict[str, list[Advisor
     for file in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
         try:
             advisory = json.loads(file.read_bytes())
-            names = {
-                canonicalize_name(each["package"]["name"])
-                for each in advisory.get("affected", ())
-                if each["package"]["ecosystem"] == "PyPI"
-            }
+            packages = [each["package"] for each in advisory.get("affected", ())]
+            for package in packages:
+                # Whoever asks compares with the name as it asked.
+                package["name"] = canonicalize_name(package["name"])
+            names = {each["name"] for each in packages if each["ecosystem"] == "PyPI"}
             newest = max(newest, advisory["modified"])
         except (ValueError, KeyError, TypeError, AttributeError):
             raise AdvisoryError(
@@ -93,7 +93,9 @@ def _version(text: str) -> Version:
     try:
         return Version(text)
     except InvalidVersion:
-        return Version("0")  # "0" is how OSV says from the beginning; what is no version is the same
+        return Version(
+            "0"
+        )  # "0" is how OSV says from the beginning; what is no version is the same
 
 
 @contextmanager

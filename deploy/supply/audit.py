@@ -1,6 +1,6 @@
 """Known vulnerabilities of what is locked; without a source that answers there is no verdict.
 
-    python -m deploy.supply.audit [--source osv|pypi | --advisories FOLDER] [--accept ID ...] [FILE ...]
+    python -m deploy.supply.audit [--source osv|pypi | --advisories FOLDER] [FILE ...]
 
 pip-audit asks. Before its answer counts, the same source must know an old vulnerability: an index
 without an interface for advisories says of everything that it has none. Exit status: 0 nothing is
@@ -23,7 +23,7 @@ from deploy.supply.locked import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = "jinja2==2.4.1"
-"""It lets templates leave the sandbox (CVE-2016-10745, and others): every source has known for years."""
+"""Templates leave its sandbox (CVE-2016-10745): every source has known for years."""
 LIMIT_SECONDS = 900
 REMEDY = (
     "Give it a network, another source (--source pypi), or a folder of advisories in OSV's form:"
@@ -83,7 +83,9 @@ def _ask(files: Sequence[Path], source: Sequence[str], place: str) -> dict[str, 
         found = {each["name"]: each for each in report["dependencies"]}
     except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError):
         said = "" if "done" not in locals() else (done.stderr.strip().splitlines() or [""])[-1]
-        raise AuditError(f"the source of advisories did not answer ({said[:200]}). {REMEDY}") from None
+        raise AuditError(
+            f"the source of advisories did not answer ({said[:200]}). {REMEDY}"
+        ) from None
     if done.returncode not in (0, 1):
         raise AuditError(f"pip-audit ended with {done.returncode}. {REMEDY}")
     return found
@@ -95,7 +97,9 @@ def main() -> int:
     parser.add_argument("files", nargs="*", type=Path, default=[ROOT / "constraints.txt"])
     parser.add_argument("--source", choices=("osv", "pypi"), default="osv")
     parser.add_argument("--osv-url", help="an OSV interface of your own")
-    parser.add_argument("--advisories", type=Path, help="folder of OSV's files, as its exports have")
+    parser.add_argument(
+        "--advisories", type=Path, help="folder of OSV's files, as its exports have"
+    )
     parser.add_argument("--max-age-days", type=float, default=14.0, help="of the newest advisory")
     parser.add_argument("--accept", nargs="*", default=[], metavar="ID", help="known, and accepted")
     given = parser.parse_args()

@@ -2,7 +2,7 @@
 
     python -m deploy.supply.sbom [--tag TAG] [--folder FOLDER]       make sbom
 
-An image's has what its lock installs and our packages and, where this machine's Docker has the image,
+An image's has what its lock installs, our packages and, where this machine's Docker has the image,
 the packages of its Debian base. Licences are those of the installed metadata. The same tree gives
 the same bytes.
 """
@@ -59,7 +59,7 @@ for entry in open('/var/lib/dpkg/status', encoding='utf-8').read().split('\\n\\n
         found.append(fields | {'licences': [name.strip() for name in named]})
 print(json.dumps(found))
 """
-"""Runs inside of an image: its Debian packages with the licences that their copyright files name."""
+"""Runs inside of an image: its Debian packages, and licences that their copyright files name."""
 
 
 class SbomError(Exception):
@@ -142,7 +142,7 @@ def bom(name: str, number: str, kind: ComponentType, components: Iterable[Compon
     subject = Component(name=name, version=number, type=kind, bom_ref=f"{name}@{number}")
     made = Bom(
         components=parts,
-        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"{name}@{number} {[it.purl for it in parts]}"),
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, " ".join([name, number, *_purls(parts)])),
         metadata=BomMetaData(
             component=subject,
             timestamp=datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), UTC),
@@ -157,6 +157,10 @@ def bom(name: str, number: str, kind: ComponentType, components: Iterable[Compon
         made.register_dependency(each, [it for it in parts if it.name in _needs(each)])
     made.register_dependency(subject, parts)
     return made
+
+
+def _purls(parts: Iterable[Component]) -> Iterator[str]:
+    return (str(it.purl) for it in parts)
 
 
 def unclear(components: Iterable[Component]) -> dict[str, list[Component]]:
@@ -218,8 +222,8 @@ def image_parts(name: str, wheels: Mapping[str, Path]) -> Iterator[Component]:
 
 def wheel_set(wheels: Mapping[str, Path]) -> Iterator[Component]:
     """Our wheels and what they may install: the locks of all images together."""
-    found = {str(it.purl): it for name in ("all-in-one", "nats") for it in image_parts(name, wheels)}
-    yield from found.values()
+    parts = [*image_parts("all-in-one", wheels), *image_parts("nats", wheels)]
+    yield from dict(zip(_purls(parts), parts, strict=True)).values()
 
 
 def write(made: Bom, file: Path) -> None:

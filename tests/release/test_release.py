@@ -16,8 +16,12 @@ MAKEFILE = """dist:
 \tmkdir -p dist && echo wheel > dist/modelmill-0.1.0-py3-none-any.whl
 images:
 \techo "$(BASE_IMAGE) $(MODELMILL_TAG) $(BUILD_NETWORK)" > built
+sbom:
+\tmkdir -p dist/sbom && echo "$(MODELMILL_TAG)" > dist/sbom/gateway.cdx.json
+provenance:
+\ttest -f "$(KEYS)/provenance-key.pem" && cp dist/release.json signed
 release:
-\t@python3 deploy/release/release.py --base-image "$(BASE_IMAGE)"
+\t@python3 deploy/release/release.py --base-image "$(BASE_IMAGE)" --keys keys
 """
 DOCKER = """#!/bin/sh
 case "$*" in
@@ -43,7 +47,10 @@ def clone(tmp_path: Path) -> Path:
     (root / "CHANGELOG.md").write_text("# Changelog\n\n## 0.1.0\n\n### Added\n- All of it.\n")
     (root / "Makefile").write_text(MAKEFILE)
     (root / "deploy" / "releases.json").write_text('{"releases": []}')
-    (root / ".gitignore").write_text("dist/\nbuilt\n")
+    (root / ".gitignore").write_text("dist/\nbuilt\nkeys/\nsigned\n")
+    (root / "keys").mkdir()
+    for name in ("provenance-key.pem", "provenance.pub"):
+        (root / "keys" / name).write_text(name)
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "docker").write_text(DOCKER)
@@ -75,7 +82,7 @@ def release(clone: Path) -> Run:
         }
         program = clone / "deploy" / "release" / "release.py"
         return subprocess.run(
-            [sys.executable, str(program), "--base-image", base_image],
+            [sys.executable, str(program), "--base-image", base_image, "--keys", "keys"],
             env=environment,
             capture_output=True,
             text=True,
@@ -94,6 +101,11 @@ def test_a_release_is_tagged_and_recorded_with_what_it_is_made_of(clone: Path, r
     assert record["commit"] == git(clone, "rev-parse", "v0.1.0^{commit}")
     assert record["wheels"] == {"modelmill-0.1.0-py3-none-any.whl": sha256(b"wheel\n").hexdigest()}
     assert record["images"]["gateway"] == "sha256:id-of-modelmill/gateway:0.1.0"
+    assert record["provenance_key"] == "provenance.pub"
+    signed = json.loads((clone / "signed").read_text())
+    gateway = record["images"]["gateway"]
+    assert signed["images"]["modelmill/gateway:0.1.0"] == gateway
+    assert (clone / "dist" / "sbom" / "gateway.cdx.json").read_text() == "0.1.0\n"
     assert git(clone, "status", "--porcelain") == ""
     # What is tagged says of itself when it was released.
     assert f"## 0.1.0 ({record['date']})" in git(clone, "show", "v0.1.0:CHANGELOG.md")
@@ -191,6 +203,17 @@ def test_a_base_image_without_a_digest_is_refused(clone: Path, release: Run, ima
 
     assert done.returncode == 2
     assert "may be another image tomorrow. Give NAME@sha256:" in done.stderr
+    assert not (clone / "built").exists()
+
+
+@pytest.mark.parametrize("name", ["provenance-key.pem", "provenance.pub"])
+def test_without_a_key_nothing_is_released(clone: Path, release: Run, name: str):
+    (clone / "keys" / name).unlink()
+
+    done = release()
+
+    assert done.returncode == 2
+    assert f"{name}, so that nothing could be signed. Make a key with mill" in done.stderr
     assert not (clone / "built").exists()
 
 

@@ -1,1 +1,1 @@
-"""Provenance: in-toto statements in DSSE envelopes, signed where things are made, verified offline."""
+"""Provenance: in-toto statements in DSSE envelopes, signed by the maker, verified offline."""

@@ -1,0 +1,160 @@
+"""A bill of materials names each locked package with licence and hashes, and what is not known."""
+
+import json
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from cyclonedx.model.component import ComponentType
+from cyclonedx.model.license import LicenseExpression
+
+from deploy.supply import licences
+from deploy.supply.locked import Locked, locked
+from deploy.supply.sbom import (
+    ROOT,
+    SbomError,
+    bom,
+    debian_component,
+    image_parts,
+    python_component,
+    write,
+)
+
+CONTAINER = ComponentType.CONTAINER
+LOCK = """\
+jinja2==3.1.6 \\
+    --hash=sha256:{a} \\
+    --hash=sha256:{b}
+    # via fastapi
+colorama==0.4.6 ; sys_platform == 'win32' \\
+    --hash=sha256:{a}
+uvloop==0.22.0 ; sys_platform != 'win32' \\
+    --hash=sha256:{a}
+""".format(a="a" * 64, b="b" * 64)
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """The bill of moderation's image, without its base."""
+    file = tmp_path_factory.mktemp("sbom") / "moderation.cdx.json"
+    write(bom("modelmill/moderation", "0.1.0", CONTAINER, image_parts("moderation", {})), file)
+    return json.loads(file.read_text())
+
+
+def test_a_bill_has_what_the_lock_installs_and_our_packages(document: dict):
+    found = {(each["name"], each["version"]) for each in document["components"]}
+    lock = locked(ROOT / "services/moderation/requirements.txt")
+
+    assert {(each.name, each.version) for each in lock} <= found
+    assert {"modelmill-moderation", "modelmill-guard"} <= {name for name, _ in found}
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+
+
+def test_each_package_has_its_hashes_and_a_licence_or_is_named_for_having_none(document: dict):
+    named = {each["value"] for each in document["metadata"].get("properties", [])}
+    for each in document["components"]:
+        if not each["name"].startswith("modelmill"):
+            (source,) = each["externalReferences"]
+            assert all(len(it["content"]) == 64 for it in source["hashes"])
+            assert source["hashes"]
+        assert each.get("licenses") or each["name"] in named
+
+
+def test_a_bill_says_what_needs_what(document: dict):
+    needs = {each["ref"]: each.get("dependsOn", []) for each in document["dependencies"]}
+    (grpc,) = (ref for ref in needs if ref.startswith("pkg:pypi/grpcio@"))
+    assert any(grpc in those for ref, those in needs.items() if "pkg:pypi/grpcio-" in ref)
+
+
+def test_the_same_tree_gives_the_same_bytes(tmp_path: Path):
+    files = [tmp_path / "one.json", tmp_path / "other.json"]
+    for file in files:
+        write(bom("modelmill/nats", "0.1.0", CONTAINER, image_parts("nats", {})), file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_lock_is_read_by_the_markers_of_an_image(tmp_path: Path):
+    (tmp_path / "lock.txt").write_text(LOCK)
+
+    assert [*locked(tmp_path / "lock.txt")] == [
+        Locked("jinja2", "3.1.6", ("a" * 64, "b" * 64)),
+        Locked("uvloop", "0.22.0", ("a" * 64,)),
+    ]
+
+
+def test_another_version_than_the_locked_one_is_refused():
+    with pytest.raises(SbomError, match=r"jinja2 is .* here and 0.0.1 in the lock. Run make"):
+        python_component(Locked("jinja2", "0.0.1", ()))
+
+
+def metadata_of(**fields: str | list[str]) -> Message:
+    message = Message()
+    for name, value in fields.items():
+        for each in value if isinstance(value, list) else [value]:
+            message[name.replace("_", "-")] = each
+    return message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"License_Expression": "MIT"}, ["MIT"]),
+        ({"License_Expression": "Apache-2.0 OR MIT"}, ["Apache-2.0 OR MIT"]),
+        ({"License": "Apache License, Version 2.0"}, ["Apache-2.0"]),
+        ({"License": "MIT License\n\nCopyright (c) Somebody"}, ["MIT"]),
+        ({"Classifier": ["License :: OSI Approved :: ISC License (ISCL)"]}, ["ISC"]),
+        (
+            {
+                "License": "BSD-3-Clause",
+                "Classifier": ["License :: OSI Approved :: BSD License"],
+            },
+            ["BSD-3-Clause"],
+        ),
+    ],
+)
+def test_licences_go_by_the_names_of_spdx(metadata: dict, expected: list[str]):
+    found = licences.of_python(metadata_of(**metadata))
+
+    assert [it.value if isinstance(it, LicenseExpression) else it.id for it in found] == expected
+    assert licences.has_spdx(found)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "names"),
+    [
+        ({"Classifier": ["License :: OSI Approved :: BSD License"]}, ["BSD License"]),
+        ({"License": "NVIDIA Proprietary Software"}, ["NVIDIA Proprietary Software"]),
+        ({}, []),
+        ({"License": "x" * 200}, []),
+    ],
+)
+def test_what_spdx_does_not_know_keeps_its_name_and_is_not_called_known(
+    metadata: dict, names: list[str]
+):
+    found = licences.of_python(metadata_of(**metadata))
+
+    assert [it.name for it in found] == names
+    assert not licences.has_spdx(found)
+
+
+def test_packages_without_a_known_licence_are_listed_by_name(tmp_path: Path):
+    fields = {"Package": "base-files", "Version": "12", "Architecture": "amd64"}
+    parts = [
+        debian_component(fields | {"licences": []}),
+        debian_component(fields | {"Package": "dash", "licences": ["Expat", "GPL-2+", "odd"]}),
+    ]
+    write(bom("modelmill/nats", "0.1.0", CONTAINER, parts), tmp_path / "sbom.json")
+
+    document = json.loads((tmp_path / "sbom.json").read_text())
+    said = {(it["name"], it["value"]) for it in document["metadata"]["properties"]}
+    assert said == {
+        ("modelmill:licence-unknown", "base-files"),
+        ("modelmill:licence-not-spdx", "dash"),
+    }
+    dash = document["components"][1]
+    assert dash["purl"].startswith("pkg:deb/debian/dash@12?arch=amd64")
+    assert {tuple(it["license"].items()) for it in dash["licenses"]} == {
+        (("id", "MIT"),),
+        (("id", "GPL-2.0-or-later"),),
+        (("name", "odd"),),
+    }
