@@ -9,7 +9,6 @@ known; 1 something is; 2 it could not be found out.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,11 +34,12 @@ class AuditError(Exception):
     """Nothing can be said; the message says what to do."""
 
 
-def audit(files: Sequence[Path], source: Sequence[str]) -> list[str]:
+def audit(files: Sequence[Path], source: Sequence[str], accepted: Sequence[str] = ()) -> list[str]:
     """A line for each known vulnerability.
 
     Args:
         source: Arguments of pip-audit that say whom to ask.
+        accepted: Ids of vulnerabilities that are left out.
 
     Raises:
         AuditError: The source does not answer, or knows nothing, or leaves out a package.
@@ -53,7 +53,8 @@ def audit(files: Sequence[Path], source: Sequence[str]) -> list[str]:
                 f"the source of advisories knows of none for {PROBE}, of which there are several:"
                 f" it is not one. {REMEDY}"
             )
-        found = _ask(files, source, place)
+        accepting = [word for one in accepted for word in ("--ignore-vuln", one)]
+        found = _ask(files, [*source, *accepting], place)
     wanted = {one.name for file in files for one in locked(file)}
     left_out = sorted(
         name for name in wanted if name not in found or "skip_reason" in found.get(name, {})
@@ -110,8 +111,7 @@ def main() -> int:
                 url = stack.enter_context(serve(given.advisories, given.max_age_days))
             source = ["--vulnerability-service", "osv" if url else given.source]
             source += ["--osv-url", url] if url else []
-            source += [word for one in given.accept for word in ("--ignore-vuln", one)]
-            found = audit(given.files, source)
+            found = audit(given.files, source, given.accept)
         except (AuditError, AdvisoryError) as error:
             print(f"audit: {error}", file=sys.stderr)
             return 2
@@ -122,5 +122,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.pop("PIP_AUDIT_FORMAT", None)
     sys.exit(main())

@@ -26,6 +26,7 @@ OF_AN_INSTANCE = {
     *(f"mill models {it}" for it in ("import", "card", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import")),
     *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
+    "mill verify",
 }
 """Commands that need an instance on this machine: their own tests have its JSON."""
 OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {"mill status"}
@@ -54,6 +55,7 @@ LISTS = {
 """Commands that print a list, and their arguments."""
 DOCUMENTS = {
     "mill keys new": "keys",
+    "mill keys provenance": "provenance",
     "mill token": "--keys own-keys",
     "mill bus identities": "identities",
     "mill run": "recipe.yaml --plan",

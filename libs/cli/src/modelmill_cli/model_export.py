@@ -133,19 +133,29 @@ def export_version(
         return {**done, "bytes": _size_of(folder), "pushed_to": None}
     with owner_only(), TemporaryDirectory(prefix="push-", dir=state.path) as place:
         pushed = Path(place) / "model"
-        base = base_origin(store, base_digest)
-
-        def finish(folder: Path) -> None:
-            if base:
-                _name_base(folder, base)
-            if sign is not None:
-                sign(folder)
-
-        beside = "" if base else base_digest
-        export_model(store, model["digest"], pushed, base_digest=beside, finish=finish)
+        _export_for_hub(store, model["digest"], pushed, base_digest, sign)
         commit = open_hub(address).push(pushed, address, f"Add {model['id']} of Modelmill")
         size = _size_of(folder or pushed)
     return {**done, "bytes": size, "pushed_to": str(address.at(commit))}
+
+
+def _export_for_hub(
+    store: ArtifactStore,
+    digest: str,
+    pushed: Path,
+    base_digest: str,
+    sign: Callable[[Path], None] | None,
+) -> None:
+    """Export a version; an adapter has its base beside it, unless the hub has that."""
+    base = base_origin(store, base_digest)
+
+    def finish(folder: Path) -> None:
+        if base:
+            _name_base(folder, base)
+        if sign is not None:
+            sign(folder)
+
+    export_model(store, digest, pushed, base_digest="" if base else base_digest, finish=finish)
 
 
 def export_signer(

@@ -40,23 +40,19 @@ def verify(
     if images:
         refusals += verification.verify_images(verdict.images)
     record = {
-        "verified": not refusals,
-        "key": known.keyid,
-        "files": verdict.files,
-        "images": dict(verdict.images),
-        "refusals": [asdict(each) for each in refusals],
+        **{"verified": not refusals, "key": known.keyid, "files": verdict.files},
+        **{"images": dict(verdict.images), "refusals": [asdict(each) for each in refusals]},
         "statements": list(verdict.statements),
     }
     if as_json:
         print_json(record)
-    elif refusals:
-        for each in refusals:
-            typer.echo(escaped(f"refused: {each}"), err=True)
-    else:
-        facts = {"signed by": known.keyid[:16], "files": f"{verdict.files}, all as signed"}
-        print_table_of(record, (facts | dict(_facts(verdict))).items(), as_json=False)
+    for each in () if as_json else refusals:
+        typer.echo(escaped(f"refused: {each}"), err=True)
     if refusals:
         raise typer.Exit(1)
+    if not as_json:
+        facts = {"signed by": known.keyid[:16], "files": f"{verdict.files}, all as signed"}
+        print_table_of(record, (facts | dict(_facts(verdict))).items(), as_json=False)
 
 
 def _facts(verdict: "Verdict") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, UnverifiedSignatureError
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
-from modelmill_cli.provenance.errors import ProvenanceError, Refusal
+from modelmill_cli.provenance.errors import ProvenanceError, Unverified
 from modelmill_cli.state_folder import write_public
 
 BUNDLE = "provenance.intoto.jsonl"
@@ -113,4 +113,4 @@ def _unreadable(file: Path) -> ProvenanceError:
 
 
 def _refused(check: str, file: Path, problem: str, remedy: str) -> ProvenanceError:
-    return ProvenanceError(Refusal(check, str(file), problem, remedy))
+    return ProvenanceError(Unverified(check, str(file), problem, remedy))

@@ -6,8 +6,8 @@ from modelmill_cli.errors import WorkFailedError
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """One thing that does not verify."""
+class Unverified:
+    """One thing that is not as it was signed."""
 
     check: str
     """What was looked at, in a word: `changed`, `missing`, `added`, `link`, `statement`, `key`."""
@@ -25,6 +25,6 @@ class ProvenanceError(WorkFailedError):
 
     reason = "PROVENANCE"
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(self, refusal: Unverified) -> None:
         super().__init__(str(refusal))
         self.refusal = refusal

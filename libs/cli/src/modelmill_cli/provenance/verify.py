@@ -11,7 +11,7 @@ from modelmill_service_kit.errors import NotFoundError
 from securesystemslib.signer import SSlibKey
 
 from modelmill_cli.provenance.envelope import BUNDLE, Statement, read_signed
-from modelmill_cli.provenance.errors import ProvenanceError, Refusal
+from modelmill_cli.provenance.errors import ProvenanceError, Unverified
 from modelmill_cli.provenance.statements import IMAGE, files_below, sha256_of
 
 AGAIN = "Fetch it again, from whoever made it"
@@ -26,7 +26,7 @@ class Verdict:
     """That are as they were signed."""
     images: Mapping[str, str]
     """Ids of the images that are signed, by their names."""
-    refusals: Sequence[Refusal]
+    refusals: Sequence[Unverified]
 
 
 def verify(target: Path, key: SSlibKey) -> Verdict:
@@ -54,24 +54,26 @@ def verify(target: Path, key: SSlibKey) -> Verdict:
     return Verdict(statements, len(files.keys() - wrong), images, refusals)
 
 
-def verify_images(images: Mapping[str, str]) -> Iterator[Refusal]:
+def verify_images(images: Mapping[str, str]) -> Iterator[Unverified]:
     """Compare ids with those that the Docker of this machine has under the same names."""
     for name, sha256 in images.items():
         command = ("docker", "image", "inspect", "--format", "{{.Id}}", "--", name)
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         except (OSError, subprocess.TimeoutExpired):
-            yield Refusal("missing", name, "no Docker answers here", "Start it, or leave --images")
+            yield Unverified(
+                "missing", name, "no Docker answers here", "Start it, or leave --images"
+            )
             continue
         if done.returncode:
-            yield Refusal("missing", name, "this machine has no such image", "Load or pull it")
+            yield Unverified("missing", name, "this machine has no such image", "Load or pull it")
         elif done.stdout.strip() != f"sha256:{sha256}":
             found = done.stdout.strip().removeprefix("sha256:")[:12]
-            yield Refusal("changed", name, f"is {found}, and {sha256[:12]} was signed", AGAIN)
+            yield Unverified("changed", name, f"is {found}, and {sha256[:12]} was signed", AGAIN)
 
 
-def _no_provenance(target: Path) -> Refusal:
-    return Refusal(
+def _no_provenance(target: Path) -> Unverified:
+    return Unverified(
         "missing",
         str(target),
         f"has no provenance: there is no {BUNDLE} with it",
@@ -96,7 +98,7 @@ def _subjects(
         group = images if sound and is_image else files
         if not sound or group.setdefault(name, sha256) != sha256:
             raise ProvenanceError(
-                Refusal("statement", str(bundle), "names a file in no usable way", AGAIN)
+                Unverified("statement", str(bundle), "names a file in no usable way", AGAIN)
             )
     return files, images
 
@@ -105,25 +107,25 @@ def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _folder(folder: Path, signed: Mapping[str, str]) -> Iterator[Refusal]:
+def _folder(folder: Path, signed: Mapping[str, str]) -> Iterator[Unverified]:
     found = set()
     for name, entry in files_below(folder):
         found.add(name)
         if name == BUNDLE:
             continue
         if not entry.is_file(follow_symlinks=False):
-            yield Refusal("link", name, "is a link or device, no plain file", "Remove it")
+            yield Unverified("link", name, "is a link or device, no plain file", "Remove it")
         elif name not in signed:
-            yield Refusal("added", name, "is not among what was signed", "Remove it")
+            yield Unverified("added", name, "is not among what was signed", "Remove it")
         else:
             yield from _file(folder / name, signed[name], name)
     for name in sorted(signed.keys() - found):
-        yield Refusal("missing", name, "was signed and is not here", AGAIN)
+        yield Unverified("missing", name, "was signed and is not here", AGAIN)
 
 
-def _file(file: Path, sha256: str | None, name: str = "") -> Iterator[Refusal]:
+def _file(file: Path, sha256: str | None, name: str = "") -> Iterator[Unverified]:
     name = name or file.name
     if sha256 is None:
-        yield Refusal("added", name, "is not among what was signed", "Do not use it")
+        yield Unverified("added", name, "is not among what was signed", "Do not use it")
     elif sha256_of(file) != sha256:
-        yield Refusal("changed", name, "is not the file that was signed", AGAIN)
+        yield Unverified("changed", name, "is not the file that was signed", AGAIN)
