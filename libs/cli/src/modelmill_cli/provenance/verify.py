@@ -47,6 +47,8 @@ def verify(target: Path, key: SSlibKey) -> Verdict:
         return Verdict((), 0, {}, [error.refusal])
     if target.is_dir():
         refusals = [*_folder(target, files)]
+    elif not target.is_file():
+        refusals = [Unverified("link", target.name, "is a device, no plain file", "Do not use it")]
     else:
         files = {target.name: files[target.name]} if target.name in files else {}
         refusals = [*_file(target, files.get(target.name))]
