@@ -147,6 +147,7 @@ async def test_an_empty_stream_is_current_at_once(bus):
 
 async def test_a_message_that_is_not_what_the_table_says_is_left_out(bus):
     await bus._link.js.publish(file_state("file-1"), b"\xff not json")
+    await bus._link.js.publish("file.state.UPPER", b"{}")
     await bus.publish(file_state("file-2"), FileState(file_id="file-2"))
 
     assert [each.body.file_id async for each in bus.replay(["file.state.*"])] == ["file-2"]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from google.protobuf.message import Message
+from modelmill_service_kit.errors import InvalidInputError
 from nats.errors import Error as NatsError
 from nats.js import api
 
@@ -60,18 +61,19 @@ async def kept(message: Any, ack_wait_seconds: float) -> AsyncIterator[None]:
 def decoded(
     message: Any, kinds: Mapping[str, type[Message]] | None = None
 ) -> Stored[Message] | None:
-    """The message as its row of the table says, or None (logged) when it is not that."""
-    where = route(message.subject)
-    kind = (kinds or {}).get(where.template, where.body)
+    """The message as its row of the table says, or None (logged) when it is not that.
+
+    The broker's wildcards also let subjects in that the table does not.
+    """
     sequence = message.metadata.sequence.stream
     try:
+        where = route(message.subject)
+        kind = (kinds or {}).get(where.template, where.body)
         return decode(sequence, message.subject, message.data, message.headers, kind)
-    except MalformedMessageError:
-        log.exception("a message of %s is left out", where.stream)
+    except (InvalidInputError, MalformedMessageError):
+        log.exception("message %d of %s is left out", sequence, message.metadata.stream)
         return None
 
-
-log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.3
 WORK_QUEUES = frozenset(stream.name for stream in STREAMS if stream.work_queue)
