@@ -17,7 +17,7 @@ from tests.helm.schemas import schema_errors
 from tests.helm.traffic import allowed
 
 SERVICES = ("gateway", "moderation", "data-prep", "trainer", "optimizer-builder", "inference")
-PEOPLE = {"cli", "observer"}
+PEOPLE = {"cli", "observer", "backup"}
 """On the bus, but from outside of the cluster or by a policy of the operator's own."""
 SERVICE_OF: Mapping[str, str] = {
     name: each["service"] for name, each in table("components").items()

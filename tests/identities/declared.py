@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelmill_bus.kinds import KINDS, OWNER_OF
-from modelmill_bus.permissions import DEPLOY, identities, inbox_of
+from modelmill_bus.permissions import BACKUP, DEPLOY, identities, inbox_of
 from modelmill_bus.subjects import STREAMS, Row, Stream
 
 NOBODY: frozenset[str] = frozenset()
@@ -78,7 +78,10 @@ def _stream(stream: Stream) -> Iterator[Case]:
         yield Case("publish", f"{API}.STREAM.{verb}.{name}", deployer)
     yield Case("publish", f"{API}.STREAM.MSG.GET.{name}", _readers_of_all(stream))
     yield Case("publish", f"{API}.STREAM.MSG.DELETE.{name}", frozenset({stream.eraser}))
-    for verb in ("SNAPSHOT", "RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"):
+    yield Case("publish", f"{API}.STREAM.SNAPSHOT.{name}", frozenset({BACKUP}))
+    yield Case("publish", f"$JS.SNAPSHOT.ACK.{name}.of-one.1.1", frozenset({BACKUP}))
+    yield Case("publish", f"$JS.SNAPSHOT.RESTORE.{name}.of-one", NOBODY)
+    for verb in ("RESTORE", "LEADER.STEPDOWN", "PEER.REMOVE"):
         yield Case("publish", f"{API}.STREAM.{verb}.{name}", NOBODY)
     for row in stream.rows:
         yield Case("publish", f"{API}.DIRECT.GET.{name}.{row.template}", NOBODY)
@@ -102,6 +105,8 @@ def _consumers(stream: Stream) -> Iterator[Case]:
         yield Case("publish", f"{create}.any-name.{row.template}", frozenset(row.readers))
     for durable in stream.consumers:
         reader = frozenset({durable.reader})
+        looks = NOBODY if stream.work_queue else frozenset({BACKUP})
+        yield Case("publish", f"{API}.CONSUMER.INFO.{name}.{durable.name}", looks)
         yield Case("publish", f"{create}.{durable.name}.{durable.filter}", reader)
         yield Case("publish", f"{create}.{durable.name}.>", reader & readers)
         yield Case("publish", f"{create}.{durable.name}", reader & readers)

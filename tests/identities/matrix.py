@@ -122,8 +122,9 @@ async def try_everything(folder: Path) -> Verdict:
 
 
 def _is_answered(case: Case) -> bool:
-    """A consumer that is not there says nothing when it is asked for messages or told of one."""
-    silent = case.subject.startswith("$JS.ACK.") or ".CONSUMER.MSG.NEXT." in case.subject
+    """A consumer or snapshot that is not there says nothing when it is asked or told of one."""
+    told = case.subject.startswith(("$JS.ACK.", "$JS.SNAPSHOT."))
+    silent = told or ".CONSUMER.MSG.NEXT." in case.subject
     return case.verb == "publish" and not silent
 
 

@@ -11,9 +11,9 @@ from modelmill_cli.app import run_app
 from typer.core import TyperOption
 
 VERBS = (
-    "Answer|Build|Cancel|Chat|Compare|Create|Delete|Evaluate|Export|Follow|Import|Judge|List|"
-    "Maintain|Make|Manage|Pause|Preview|Print|Put|Resume|Retire|Revert|Revoke|Rotate|Run|Send|Set|"
-    "Show|Train|Upload|Verify|Write"
+    "Answer|Back up|Build|Cancel|Chat|Compare|Create|Delete|Evaluate|Export|Follow|Import|Judge|"
+    "List|Maintain|Make|Manage|Pause|Preview|Print|Put|Restore|Resume|Retire|Revert|Revoke|Rotate|"
+    "Run|Send|Set|Show|Train|Upload|Verify|Write"
 )
 MAX_WORDS = 30
 

@@ -18,6 +18,8 @@ from modelmill_bus.subjects import PLACE, STREAMS, Row, Stream
 API = "$JS.API"
 DEPLOY = "deploy"
 """Makes and changes streams; nobody else does."""
+BACKUP = "backup"
+"""Takes snapshots of all streams, and writes none."""
 MANAGE = ("CREATE", "UPDATE", "PURGE", "DELETE")
 EVERYTHING = ">"
 
@@ -33,10 +35,10 @@ class Permissions:
 
 
 def identities() -> tuple[str, ...]:
-    """Everybody whom the table names, and who deploys it."""
+    """Everybody whom the table names, who deploys it, and who backs it up."""
     rows = [row for stream in STREAMS for row in stream.rows]
     named = {name for row in rows for name in (*row.publishers, *row.readers, *row.listeners)}
-    return (*sorted(named), DEPLOY)
+    return (*sorted(named), DEPLOY, BACKUP)
 
 
 def inbox_of(identity: str) -> str:
@@ -50,6 +52,7 @@ def permissions_of(identity: str) -> Permissions:
     never: list[str] = []
     for stream in STREAMS:
         publish += _of_stream(stream, identity)
+        publish += _of_backup(stream) if identity == BACKUP else ()
         publish += [f"{API}.STREAM.MSG.DELETE.{stream.name}"] * (stream.eraser == identity)
         never += _of_others(stream, identity)
     heard = [row.template for each in STREAMS for row in each.rows if identity in row.listeners]
@@ -121,6 +124,14 @@ def _of_stream(stream: Stream, identity: str) -> Iterator[str]:
             yield f"$JS.ACK.{stream.name}.{durable.name}.>"
             # With domain and account, as newer brokers write it.
             yield f"$JS.ACK.*.*.{stream.name}.{durable.name}.>"
+
+
+def _of_backup(stream: Stream) -> Iterator[str]:
+    """Who takes snapshots reads everything; what a consumer has acknowledged, by its name."""
+    yield f"{API}.STREAM.SNAPSHOT.{stream.name}"
+    yield f"$JS.SNAPSHOT.ACK.{stream.name}.>"
+    for durable in stream.consumers if not stream.work_queue else ():
+        yield f"{API}.CONSUMER.INFO.{stream.name}.{durable.name}"
 
 
 def _of_others(stream: Stream, identity: str) -> Iterator[str]:

@@ -12,6 +12,7 @@ from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from modelmill_cli.commands import (
+    backup,
     batches,
     bus,
     capacity,
@@ -54,6 +55,8 @@ app = typer.Typer(
     epilog="Exit status: 0 done; 1 begun and ended badly; 2 could not begin; 130 interrupted.",
 )
 app.command("up")(up.up)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
 app.command("run")(recipes.run)

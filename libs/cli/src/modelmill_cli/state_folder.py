@@ -114,12 +114,18 @@ class StateFolder:
         """Socket at which the instance takes orders of its owner."""
         return self.path / "run" / "orders.sock"
 
+    @property
+    def unfinished_restore(self) -> Path:
+        """There while a restore fills the folder, and after one that was killed."""
+        return self.path / "unfinished-restore"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; the kernel lets go of it when the process ends.
 
         Raises:
-            PreconditionError: another process holds it, or it cannot be made or written.
+            PreconditionError: another process holds it, it cannot be made or written, or a restore
+                into it was not finished.
         """
         with owner_only(), self._opened_lock() as lock:
             try:
@@ -129,6 +135,11 @@ class StateFolder:
                     f"{self.path} is in use by {_holder(lock)}. Stop that one or give --state"
                     " another folder"
                 ) from None
+            if self.unfinished_restore.exists():
+                raise PreconditionError(
+                    f"a restore into {self.path} was not finished. Delete that folder and repeat"
+                    " `mill restore`"
+                )
             self._forget_instance()  # of a mill that was killed
             self._sign(lock)
             try:

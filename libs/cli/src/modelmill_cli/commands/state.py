@@ -1,7 +1,6 @@
 """`mill state`: what the streams hold, checked, taken away and brought back."""
 
 import asyncio
-import secrets
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -12,16 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from modelmill_client import Modelmill
 from modelmill_service_kit.errors import PreconditionError
-from modelmill_service_kit.ports import held_port
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from modelmill_cli.broker import broker_command, token_alone
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
-from modelmill_cli.process_group import ProcessGroup, end_leftovers
-from modelmill_cli.stack_options import HOST
+from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:
@@ -99,18 +95,12 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
     from modelmill_bus.archive import import_streams
     from modelmill_bus.link import open_link
 
-    with state.locked(), held_port(HOST) as port:
-        await end_leftovers(state, _unheard)
-        token = secrets.token_urlsafe(32)
-        command = broker_command(state, port=port, admitted=token_alone(token))
-        async with ProcessGroup(_unheard, mark=state.mark) as processes:
-            await processes.start({"nats": command})
-            async with open_link(f"nats://{HOST}:{port}", token, name="cli") as link:
-                return await import_streams(link, file, count)
-
-
-def _unheard(_name: str, _line: str) -> None:
-    """What the broker of an import says; of what goes wrong its link tells."""
+    with state.locked():
+        async with (
+            private_broker(state) as (url, token),
+            open_link(url, token, name="cli") as link,
+        ):
+            return await import_streams(link, file, count)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
