@@ -1,6 +1,7 @@
 """`mill backup` and `mill restore`: everything comes back, and what is torn is refused by name."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import stat
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 from cli_support.backed_up import add_model_to, files_of, make_estate, streams_of
 from modelmill_cli.app import run_app
+from modelmill_cli.backup.record import decode_record, encode_record
 from modelmill_cli.state_folder import StateFolder
+from modelmill_registry.blobs import BlobFolder
+from modelmill_registry.manifest import FileEntry
 from modelmill_registry.store import FolderStore
 
 pytestmark = pytest.mark.tier("test")
@@ -276,3 +280,37 @@ def test_a_folder_in_which_nothing_ran_has_nothing_to_back_up(
     assert backup(tmp_path) == 2
     assert "has nothing to back up" in capsys.readouterr().err
     assert [*tmp_path.iterdir()] in ([], [tmp_path / "backup"])
+
+
+def test_a_restore_that_fails_leaves_the_folder_empty(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the broker does not take, although all hashes are right."""
+    file = content(copied, "stream")
+    altered = file.read_bytes()[:-8] + b"????????"
+    sha256 = hashlib.sha256(altered).hexdigest()
+    BlobFolder(copied / "backup").put(FileEntry("", 0, sha256), _written(copied / "x", altered))
+    [path] = (copied / "backup" / "backups").iterdir()
+    text = path.read_text().replace(file.name, sha256)
+    changed = decode_record("x", _with_checksum(text))
+    path.write_bytes(encode_record(changed, "0"))
+
+    assert restore(copied) == 2
+    assert "stream MODELS cannot be restored" in capsys.readouterr().err
+    assert [found.name for found in (copied / "new").iterdir()] == ["lock"]
+    assert backup(copied) == 0
+    assert restore(copied) == 0
+
+
+def _written(file: Path, content: bytes) -> Path:
+    file.write_bytes(content)
+    return file
+
+
+def _with_checksum(text: str) -> bytes:
+    document = json.loads(text)
+    canonical = json.dumps(
+        document["backup"], ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    )
+    document["sha256"] = hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(document).encode()

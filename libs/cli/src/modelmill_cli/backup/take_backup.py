@@ -85,9 +85,9 @@ async def take_backup(
     begun, at = time.monotonic(), datetime.now(UTC)
     with folder.writing():
         backup_id = f"{at:%Y%m%d-%H%M%S-%f}"
-        async with _source(state) as source:
+        async with _reached(state) as installation:
             folder.begin(backup_id)
-            taking = _Taking(state, source, folder, progress)
+            taking = _Taking(state, installation, folder, progress)
             record = await taking.take(at.isoformat())
         folder.finish(backup_id, record)
         folder.prune(keep)
@@ -104,7 +104,7 @@ async def take_backup(
 
 
 @asynccontextmanager
-async def _source(state: StateFolder) -> AsyncIterator[Installation]:
+async def _reached(state: StateFolder) -> AsyncIterator[Installation]:
     if not state.bus.is_dir():
         raise PreconditionError(
             f"{state.path} has nothing to back up. Name the folder of a `mill up`:"
@@ -128,6 +128,11 @@ async def _source(state: StateFolder) -> AsyncIterator[Installation]:
             " bucket's versions, and `mill state export` for the streams"
         )
     reader, taker = runtime.identity("cli"), runtime.identity(BACKUP)
+    if not taker.file.exists():
+        raise PreconditionError(
+            f"there is no {taker.file}: this `mill up` was started by a mill without backups. Stop"
+            " it and start it again"
+        )
     async with (
         Bus.connect(runtime.nats_url, reader, name="cli") as bus,
         open_looking(runtime.nats_url, taker, name=BACKUP) as link,
@@ -139,10 +144,14 @@ class _Taking:
     """One backup in the making."""
 
     def __init__(
-        self, state: StateFolder, source: Installation, folder: BackupFolder, progress: BytesShown
+        self,
+        state: StateFolder,
+        installation: Installation,
+        folder: BackupFolder,
+        progress: BytesShown,
     ) -> None:
         self._state = state
-        self._source = source
+        self._from = installation
         self._folder = folder
         self._progress = progress
         self.written_bytes = 0
@@ -152,9 +161,9 @@ class _Taking:
         """Everything but what makes it visible."""
         files = [self._add_file(file) for file in self._state_files()]
         for attempt in range(1, ATTEMPTS + 1):
-            with pinned_store(self._source.artifacts, self._folder.has) as pinned:
+            with pinned_store(self._from.artifacts, self._folder.has) as pinned:
                 await asyncio.to_thread(pinned.pin)
-                positions = await consumer_positions(self._source.link)
+                positions = await consumer_positions(self._from.link)
                 streams = await self._add_streams()
                 await asyncio.to_thread(pinned.pin)
                 missing = await self._missing(streams, pinned)
@@ -215,7 +224,8 @@ class _Taking:
         return entry
 
     async def _add_streams(self) -> list[SavedStream]:
-        self._progress.begin("streams", None)
+        sizes = [(await self._from.bus.facts(name)).used_bytes for name in SNAPSHOT_ORDER]
+        self._progress.begin("streams", sum(sizes))
         saved = []
         for name in SNAPSHOT_ORDER:
             staged = self._folder.staging / f"stream-{name}"
@@ -225,7 +235,7 @@ class _Taking:
                     writing.write(chunk)
                     self._progress.advance(len(chunk))
 
-                snapshot = await snapshot_stream(self._source.link, name, write)
+                snapshot = await snapshot_stream(self._from.link, name, write)
             if snapshot is None:
                 staged.unlink()
                 continue
@@ -236,7 +246,7 @@ class _Taking:
     async def _missing(self, streams: list[SavedStream], pinned: PinnedStore) -> dict[str, str]:
         last = {name: 0 for name in SNAPSHOT_ORDER}
         last |= {each.snapshot.name: each.snapshot.last_sequence for each in streams}
-        named = await named_artifacts(self._source.bus, last)
+        named = await named_artifacts(self._from.bus, last)
         held = {placed.digest for placed in pinned.artifacts}
         return {digest: who for digest, who in named.items() if digest not in held}
 
