@@ -25,6 +25,7 @@ WITHOUT_JSON = {
 OF_AN_INSTANCE = {
     *(f"mill models {it}" for it in ("import", "card", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import")),
+    *("mill backup", "mill restore"),
     *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
     "mill verify",
 }
