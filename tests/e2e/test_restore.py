@@ -15,7 +15,7 @@ async def test_what_was_backed_up_under_a_running_job_answers_and_ends_elsewhere
     done = await drill(tmp_path)
 
     assert done.under_way.statuses == ("running", "running")
-    assert done.under_way.second["written_bytes"] < done.under_way.first["written_bytes"] / 2
+    assert done.under_way.second["written_bytes"] < done.under_way.second["total_bytes"]
     assert done.restored["id"] == done.under_way.second["id"]
     assert done.answer == done.under_way.answer
     assert done.job["status"] == "succeeded", done.job

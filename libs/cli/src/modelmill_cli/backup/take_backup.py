@@ -59,7 +59,7 @@ class BackupReport:
 
 
 @dataclass(frozen=True)
-class Installation:
+class BackupSource:
     """The installation that is backed up."""
 
     link: Link
@@ -104,7 +104,7 @@ async def take_backup(
 
 
 @asynccontextmanager
-async def _reached(state: StateFolder) -> AsyncIterator[Installation]:
+async def _reached(state: StateFolder) -> AsyncIterator[BackupSource]:
     if not state.bus.is_dir():
         raise PreconditionError(
             f"{state.path} has nothing to back up. Name the folder of a `mill up`:"
@@ -119,7 +119,7 @@ async def _reached(state: StateFolder) -> AsyncIterator[Installation]:
                 Bus.connect(url, token, name="cli") as bus,
                 open_looking(url, token, name=BACKUP) as link,
             ):
-                yield Installation(link, bus, state.artifacts)
+                yield BackupSource(link, bus, state.artifacts)
         return
     artifacts = local_path(runtime.artifact_root)
     if artifacts is None:
@@ -137,7 +137,7 @@ async def _reached(state: StateFolder) -> AsyncIterator[Installation]:
         Bus.connect(runtime.nats_url, reader, name="cli") as bus,
         open_looking(runtime.nats_url, taker, name=BACKUP) as link,
     ):
-        yield Installation(link, bus, artifacts)
+        yield BackupSource(link, bus, artifacts)
 
 
 class _Taking:
@@ -146,7 +146,7 @@ class _Taking:
     def __init__(
         self,
         state: StateFolder,
-        installation: Installation,
+        installation: BackupSource,
         folder: BackupFolder,
         progress: BytesShown,
     ) -> None:
