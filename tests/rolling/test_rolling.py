@@ -1,4 +1,4 @@
-"""Services are replaced under load, in short form; `python -m tests.rolling` is the long one."""
+"""Services are replaced under load, in short form; `python -m tests.bench.rolling` is the long one."""
 
 import pytest
 
