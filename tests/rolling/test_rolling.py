@@ -1,4 +1,4 @@
-"""Services are replaced under load, in short form; `python -m tests.bench.rolling` is the long one."""
+"""Services are replaced under load, in short form; `tests.bench.rolling` has the long one."""
 
 import pytest
 
