@@ -7,7 +7,8 @@ No figure is a time, so the machine may be busy. `operators.supply.wheels`: whee
 schema takes, and `operators.supply.licences`: their packages with a licence that SPDX knows.
 `operators.supply.audit`: sources of advisories that must give no verdict and give none.
 `operators.supply.verify`: planted forgeries that `mill verify` refuses by name.
-`operators.image.*`: megabytes of images without CUDA beside those with it, as Docker here has them.
+`operators.image.*`: megabytes of images without CUDA beside those with it, as Docker here has them;
+that an image runs is not shown.
 `--keep` writes deploy/bench/operators.json, as `tests.bench.doctor` does.
 """
 
