@@ -7,8 +7,8 @@ No figure is a time, so the machine may be busy. `operators.supply.wheels`: whee
 schema takes, and `operators.supply.licences`: their packages with a licence that SPDX knows.
 `operators.supply.audit`: sources of advisories that must give no verdict and give none.
 `operators.supply.verify`: planted forgeries that `mill verify` refuses by name.
-`operators.image.*`: megabytes of images without CUDA beside those with it, as Docker here has them;
-that an image runs is not shown.
+`operators.image.*`: megabytes of images without CUDA beside those with it, as Docker here has them,
+and whether the former import torch.
 `--keep` writes deploy/bench/operators.json, as `tests.bench.doctor` does.
 """
 
@@ -199,11 +199,20 @@ def image_entries() -> list[Entry]:
 
 def _image_entry(name: str) -> Entry:
     cpu, cuda = (_size(f"modelmill/{name}:local{variant}") for variant in ("-cpu", ""))
-    note = f"{cpu:,.0f} MB without CUDA, {cuda:,.0f} MB with it; deploy/compose/build-images"
+    runs = _imports_torch(f"modelmill/{name}:local-cpu")
+    said = (
+        "it imports torch" if runs else "it DOES NOT import torch: its wheels are not for this base"
+    )
+    note = f"{cpu:,.0f} MB without CUDA, {cuda:,.0f} MB with it; {said}"
     return Entry(
         *(f"operators.image.{name}", cpu, "MB", "the variant cuda", cpu / cuda),
-        *("< 0.5", cpu / cuda < 0.5, (cpu / cuda,) * 2, note),
+        *("< 0.5, and runs", runs and cpu / cuda < 0.5, (cpu / cuda,) * 2, note),
     )
+
+
+def _imports_torch(image: str) -> bool:
+    command = ["docker", "run", "--rm", "--network", "none", image, "python", "-c", "import torch"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def _size(image: str) -> float:
