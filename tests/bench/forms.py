@@ -102,7 +102,9 @@ class FormsBench:
             except RivalAbsentError as error:
                 self.absent[f"forms.{cell.name}"] = str(error)
             else:
-                self._write(cell.name, result | {"cell_seconds": time.monotonic() - began})
+                seconds = time.monotonic() - began
+                self._write(cell.name, result | {"cell_seconds": seconds})
+                self._console.print(f"{cell.name} took {seconds:.0f} s")
             done += cell.seconds
 
     def _write(self, name: str, result: dict[str, Any]) -> None:
