@@ -1,8 +1,9 @@
 """forms.rival.*: int4 of the same merged model by other tools, each in an environment of its own.
 
-optimum: `optimum-cli export openvino --weight-format int4`, nothing else said. olive: `olive
-optimize --precision int4` for the CPU. llm_compressor: GPTQ (W4A16, in groups of 32, since 128 does
-not divide the model's width), 256 training rows. modelopt: INT4_AWQ in blocks of 32, the same rows.
+optimum: `optimum-cli export openvino --weight-format int4`, nothing else said. llm_compressor: GPTQ
+(W4A16, in groups of 32, since 128 does not divide the model's width), 256 training rows. modelopt:
+INT4_AWQ in blocks of 32, the same rows. olive: what `olive optimize --precision int4` plans for the
+CPU, GPTQ by the same rows in place of WikiText, which it would fetch.
 
 What runs in OpenVINO or ONNX Runtime is asked the test rows by our own scorer, as our forms are;
 what is safetensors by its own library in torch, in bfloat16's place float32. Bytes are those of the
@@ -19,7 +20,7 @@ from typing import Any
 
 from tests.bench.child_steps import Told, run_steps
 from tests.bench.forms_cells import ONNX, OPENVINO, REFUSED
-from tests.bench.forms_model import FormsModel
+from tests.bench.forms_model import CALIBRATION_ROWS, FormsModel
 from tests.bench.rivals import LLM_COMPRESSOR, MODELOPT, OLIVE, OPTIMUM, absence, is_installed
 from tests.bench.worker import WorkerFailedError
 
@@ -27,6 +28,8 @@ CHILD = "tests.bench.forms_child"
 TORCH_SCRIPT = "tests/bench/rival_forms_torch.py"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ORT_DISABLE_TELEMETRY": "1"}
 LAST_CHARACTERS = 600
+CALIBRATION_TOKENS = 256
+"""Of a row at most, as `rival_forms_torch` has it."""
 
 
 class RivalAbsentError(Exception):
@@ -89,9 +92,13 @@ async def _optimum(rival: FormRival, model: FormsModel, folder: Path, told: Told
 
 
 async def _olive(rival: FormRival, model: FormsModel, folder: Path, told: Told) -> dict[str, Any]:
-    out = folder / "out"
+    out, plan, command = folder / "out", folder / "plan", (str(rival.environment / "bin/olive"),)
     arguments = ("--model_name_or_path", str(model.merged), "--precision", "int4")
     device = ("--device", "cpu", "--provider", "CPUExecutionProvider")
+    planned = ("--dry_run", "--output_path", str(plan))
+    await run_steps("optimize", (*arguments, *device, *planned), told, command, OFFLINE)
+    config = folder / "config.json"
+    config.write_text(json.dumps(_with_rows(json.loads((plan / "config.json").read_text()), model)))
 
     async def scored() -> dict[str, Any]:
         found = sorted(out.rglob("genai_config.json"))
@@ -100,13 +107,36 @@ async def _olive(rival: FormRival, model: FormsModel, folder: Path, told: Told) 
         built = found[0].parent
         return await _scored(ONNX, built, built.glob("*.onnx*"), model, folder, told)
 
-    return await _made_by_command(
-        (str(rival.environment / "bin/olive"),),
-        "optimize",
-        (*arguments, *device, "--output_path", str(out)),
-        scored,
-        told,
-    )
+    ordered = ("--config", str(config), "--output_path", str(out))
+    return await _made_by_command(command, "run", ordered, scored, told)
+
+
+def _with_rows(plan: dict[str, Any], model: FormsModel) -> dict[str, Any]:
+    """Olive's plan, with training rows for its GPTQ, which would fetch WikiText."""
+    rows = {
+        "name": "rows",
+        "type": "HuggingfaceContainer",
+        "model_name": str(model.merged),
+        "task": "text-generation",
+        "load_dataset_config": {
+            "data_name": "json",
+            "data_files": str(model.dataset / "train.jsonl"),
+            "split": "train",
+        },
+        "pre_process_data_config": {
+            "chat_template": True,
+            "strategy": "line-by-line",
+            "add_special_tokens": False,
+            "pad_to_max_len": False,
+            "max_seq_len": CALIBRATION_TOKENS,
+            "max_samples": CALIBRATION_ROWS,
+        },
+    }
+    passes = {
+        name: one | ({"data_config": "rows"} if one["type"] == "Gptq" else {})
+        for name, one in plan["passes"].items()
+    }
+    return plan | {"data_configs": [rows], "passes": passes}
 
 
 async def _made_by_command(
