@@ -4,8 +4,13 @@ import asyncio
 import socket
 from collections import Counter
 
+import psutil
 import pytest
-from modelmill_gateway.adapters.shared_ports import connections_ended, leave_to_successor
+from modelmill_gateway.adapters.shared_ports import (
+    connections_ended,
+    leave_to_one,
+    leave_to_successor,
+)
 
 CONNECTIONS = 200
 
@@ -43,7 +48,9 @@ def test_successors_are_given_all_new_connections_and_each_some(processes: int):
     new = [listener(port) for _ in range(processes)]
     assert connected([*old, *new])[0] > 0
 
+    descriptors = psutil.Process().num_fds()
     leave_to_successor([port], processes)
+    assert psutil.Process().num_fds() == descriptors
     given = connected([*old, *new])
     assert [given[number] for number in range(processes)] == [0] * processes
     assert all(given[number] for number in range(processes, 2 * processes))
@@ -51,6 +58,29 @@ def test_successors_are_given_all_new_connections_and_each_some(processes: int):
     for server in old:
         server.close()
     assert sum(connected(new).values()) == CONNECTIONS
+    for server in new:
+        server.close()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("is_first_to_go", [True, False])
+def test_no_connection_is_given_to_those_that_leave_one_after_another(
+    processes: int, is_first_to_go: bool
+):
+    old = [listener()]
+    port = old[0].getsockname()[1]
+    old += [listener(port) for _ in range(processes - 1)]
+    new = [listener(port) for _ in range(processes)]
+
+    leave_to_successor([port], processes)
+    while old:
+        leave_to_one([port], processes)
+        old.pop(0 if is_first_to_go else -1).close()
+        given = connected([*old, *new])
+        assert sum(given.values()) == CONNECTIONS
+        assert [given[number] for number in range(len(old))] == [0] * len(old)
+
+    assert all(connected(new).values())
     for server in new:
         server.close()
 

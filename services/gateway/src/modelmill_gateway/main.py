@@ -38,7 +38,11 @@ from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpServer, serve_http
 from modelmill_gateway.adapters.journal import open_journal
 from modelmill_gateway.adapters.peers import open_peers
-from modelmill_gateway.adapters.shared_ports import connections_ended, leave_to_successor
+from modelmill_gateway.adapters.shared_ports import (
+    connections_ended,
+    leave_to_one,
+    leave_to_successor,
+)
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
 from modelmill_gateway.adapters.usage import UsageQueue, open_spill
@@ -160,6 +164,8 @@ async def _leave(
     await server.give_notice(ending)
     if ending.has_successor:
         await connections_ended(ports, ending.drain_seconds)
+        with suppress(OSError):
+            leave_to_one(ports, settings.port_sharers)
 
 
 async def _parts(

@@ -5,14 +5,14 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import psutil
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 RANDOM = 0xFFFFF000 + 56
 """Of the kernel, where a packet would be read from (SKF_AD_OFF + SKF_AD_RANDOM)."""
-LOAD, MODULO, ADD, RETURN = 0x20, 0x94, 0x04, 0x16
+LOAD, MODULO, ADD, RETURN, RETURN_VALUE = 0x20, 0x94, 0x04, 0x16, 0x06
 LOOK_SECONDS = 0.1
 
 
@@ -27,14 +27,32 @@ def leave_to_successor(ports: Collection[int], processes: int) -> None:
     Raises:
         OSError: the kernel takes no such program.
     """
-    # Listeners are numbered as they came. A number that nobody has any more, once we have gone,
-    # makes the kernel choose as it did before.
-    program = b"".join(
-        struct.pack("=HBBI", code, 0, 0, value)
-        for code, value in ((LOAD, RANDOM), (MODULO, processes), (ADD, processes), (RETURN, 0))
-    )
-    steps = ctypes.create_string_buffer(program)
-    described = struct.pack("@HP", len(program) // 8, ctypes.addressof(steps))
+    # Listeners are numbered as they came: ours, then the successor's.
+    steps = ((LOAD, RANDOM), (MODULO, processes), (ADD, processes), (RETURN, 0))
+    _attach(ports, steps)
+
+
+def leave_to_one(ports: Collection[int], processes: int) -> None:
+    """Have the kernel give all new connections to one listener of the successor.
+
+    Before the first of ours is closed: the last listener then takes its number, and of numbers that
+    nobody has any more the kernel makes a choice of its own, which may be one of ours. This one's
+    number stays as long as there are any of ours. When they are gone, the kernel deals out
+    connections among all.
+
+    Args:
+        processes: as for `leave_to_successor`.
+
+    Raises:
+        OSError: the kernel takes no such program.
+    """
+    _attach(ports, ((RETURN_VALUE, processes),))
+
+
+def _attach(ports: Collection[int], steps: Sequence[tuple[int, int]]) -> None:
+    program = b"".join(struct.pack("=HBBI", code, 0, 0, value) for code, value in steps)
+    held = ctypes.create_string_buffer(program)
+    described = struct.pack("@HP", len(steps), ctypes.addressof(held))
     for listener in _listeners(ports):
         with listener:
             listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)
@@ -58,9 +76,14 @@ def _listeners(ports: Collection[int]) -> Iterator[socket.socket]:
     """Ours at these ports, as second descriptors; gRPC shows its own to nobody."""
     for name in os.listdir("/proc/self/fd"):
         try:
-            found = socket.socket(fileno=os.dup(int(name)))
+            descriptor = os.dup(int(name))
         except OSError:
-            continue  # not a socket, or closed meanwhile
+            continue  # closed meanwhile
+        try:
+            found = socket.socket(fileno=descriptor)
+        except OSError:
+            os.close(descriptor)
+            continue  # not a socket
         is_tcp = found.family in (socket.AF_INET, socket.AF_INET6)
         if (
             is_tcp
