@@ -8,13 +8,14 @@ from capacity_support.textbook import MEMORYLESS, SERVICE_SECONDS, STEP_SECONDS,
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_capacity.measurements import ServiceTimes
-from modelmill_capacity.offered_load import RequestLengths
+from modelmill_capacity.offered_load import OfferedRequest, RequestLengths
 from modelmill_capacity.simulation import (
     Installation,
     ScalingRule,
     SimulatedRun,
     Station,
     simulate,
+    simulate_trace,
 )
 
 GATEWAY = ServiceTimes(
@@ -87,6 +88,24 @@ def test_a_lost_replica_is_replaced_and_its_requests_are_answered_elsewhere():
     assert run.losses > 3
     assert len(run.latencies()) == len(run.requests)
     assert max(run.latencies()) > max(steady.latencies())
+
+
+def test_a_replica_that_is_lost_at_a_time_is_back_after_its_start():
+    it = Installation(engine_times(4), 2, losses_at=(50.0,))
+    run = simulate(it, MEMORYLESS, 4.0, seconds=120.0)
+
+    assert run.replicas[2:] == [(50.0, 1), (50.0 + engine_times().start_seconds, 2)]
+    assert len(run.latencies()) == len(run.requests)
+
+
+def test_a_recorded_run_is_offered_at_its_times_with_its_lengths():
+    trace = [OfferedRequest(1.0, 30), OfferedRequest(1.5, 10), OfferedRequest(9.0, 20)]
+    run = simulate_trace(Installation(engine_times(4), 1), MEMORYLESS, trace)
+
+    assert [(it.arrived, it.output_tokens) for it in run.requests] == [
+        (it.at, it.output_tokens) for it in trace
+    ]
+    assert run.throughput(1.0, 2.0) == 2.0
 
 
 def _grown_load(scaling: ScalingRule | None) -> SimulatedRun:

@@ -67,6 +67,8 @@ class Installation:
     losses_per_hour: float = 0.0
     """Of each replica, as of spot machines that are taken away; another one is started."""
     scaling: ScalingRule | None = None
+    losses_at: Sequence[float] = ()
+    """Times at which the oldest replica is lost."""
 
 
 @dataclass
@@ -179,6 +181,8 @@ class _Simulation:
         for _ in range(self._it.replicas):
             self._start()
         over = self._env.process(self._arrive(offered))
+        for at in self._it.losses_at:
+            self._env.process(self._lose_at(at))
         if self._it.scaling is not None:
             self._env.process(self._scale(self._it.scaling))
         self._env.run(over)
@@ -252,8 +256,15 @@ class _Simulation:
 
     def _lose_some_time(self, engine: SimulatedEngine) -> Generator[simpy.Event, Any, None]:
         yield self._env.timeout(self._draws.expovariate(self._it.losses_per_hour / HOUR))
-        if engine not in self._engines:
-            return
+        if engine in self._engines:
+            yield from self._lose(engine)
+
+    def _lose_at(self, at: float) -> Generator[simpy.Event, Any, None]:
+        yield self._env.timeout(at)
+        if self._engines:
+            yield from self._lose(self._engines[0])
+
+    def _lose(self, engine: SimulatedEngine) -> Generator[simpy.Event, Any, None]:
         unfinished = engine.lose()
         self._remove(engine)
         self._run.losses += 1
