@@ -32,6 +32,8 @@ SETTINGS = {
     "INFERENCE_ADMITTED_TOKENS": str(ADMITTED_TOKENS),
 }
 BATCHES = (1, 2, 4, 8, 16)
+LEAST_JOINED = 4
+"""Beside so many a request joins a batch that goes on."""
 LONG, SHORT = 64, 8
 """Tokens of an answer, on average."""
 WINDOW_BEGINS = 0.25
@@ -162,6 +164,7 @@ async def calibrate(
         steps=found.steps,
         prompt_token_seconds=found.prompt_seconds / prompt_tokens,
         overhead_seconds=max(0.0, found.overhead_seconds - way),
+        held_seconds=found.held_seconds,
         sequences=SEQUENCES,
         tokens=ADMITTED_TOKENS,
         waiting=WAITING,
@@ -180,14 +183,17 @@ class StepTimes:
     steps: tuple[BatchStep, ...]
     prompt_seconds: float
     overhead_seconds: float
-    """Of the way to the engine, in which a slot is empty."""
+    """Of the way to the engine and back, in which a slot is empty."""
+    held_seconds: float
+    """From the first token to the first text."""
 
 
 def step_times(long: Sequence[Turn], short: Sequence[Turn]) -> StepTimes:
     """Seconds of a step by batch size, of a prompt in the engine, and of the way there.
 
-    A slot is empty while its next request is under way, which a pair of turns cannot tell from
-    its prompt; the first token of one alone can.
+    A slot is empty while its next request is under way: of one alone that is a part of each
+    answer, and of many beside each other it is hardly any. First texts then say how long the
+    output guard holds the first word; who joins others waits for half a step before.
     """
     both = []
     for more, less in zip(long, short, strict=True):
@@ -199,18 +205,22 @@ def step_times(long: Sequence[Turn], short: Sequence[Turn]) -> StepTimes:
         step = (less.prompts_per_second - more.prompts_per_second) / determinant
         prompt = (more.tokens_per_second - less.tokens_per_second) / determinant
         both.append((more.in_flight, step * more.in_flight, prompt))
-    alone_step = both[0][1]
-    overhead = 0.0
-    prompt_seconds = 0.0
+    overhead = prompt_seconds = 0.0
     for _ in range(20):
         found = [prompt - overhead / batch for batch, _, prompt in both if batch > 1]
         prompt_seconds = max(0.0, median(found))
-        overhead = max(0.0, short[0].first_seconds - alone_step - prompt_seconds)
+        overhead = max(0.0, both[0][2] - prompt_seconds)
     steps = tuple(
         BatchStep(batch=it.in_flight, seconds=_step_seconds(it, prompt_seconds, overhead))
         for it in long
     )
-    return StepTimes(steps, prompt_seconds, overhead)
+    held = [
+        each.first_seconds - overhead - prompt_seconds - 1.5 * step.seconds
+        for turns in (long, short)
+        for each, step in zip(turns, steps, strict=True)
+        if each.in_flight >= LEAST_JOINED
+    ]
+    return StepTimes(steps, prompt_seconds, overhead, max(0.0, median(held)))
 
 
 def _step_seconds(it: Turn, prompt_seconds: float, overhead: float) -> float:

@@ -79,6 +79,17 @@ def test_prompts_are_computed_in_chunks_while_answers_go_on():
     assert run.latencies() == pytest.approx([expected] * len(run.requests))
 
 
+def test_first_text_is_held_and_comes_no_later_than_the_end():
+    at_once, held = (
+        simulate(Installation(engine_times(held_seconds=each), 1), MEMORYLESS, 0.1, seconds=500.0)
+        for each in (0.0, 0.05)
+    )
+
+    assert held.latencies() == at_once.latencies()
+    for early, late in zip(at_once.requests, held.requests, strict=True):
+        assert late.first_token == min(early.first_token + 0.05, early.ended)
+
+
 def test_a_lost_replica_is_replaced_and_its_requests_are_answered_elsewhere():
     times = engine_times(4)
     spot = Installation(times, 3, losses_per_hour=60.0)
