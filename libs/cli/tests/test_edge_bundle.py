@@ -9,13 +9,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from backports.zstd import tarfile
-from cli_support.gateways import Handler, told_of
+from cli_support.gateways import ModelsGateway, told_of
 from modelmill_cli import edge_bundle
 from modelmill_cli.app import run_app
 from modelmill_cli.edge_bundle import EDGE, RUNTIMES
@@ -31,22 +29,8 @@ CONTENT = {
 }
 
 
-class Gateway(ThreadingHTTPServer):
-    """Answers with what it has of models."""
-
-    daemon_threads = True
-    models: dict[str, dict[str, Any]]
-
-
-class _Handler(Handler):
-    server: Gateway
-
-    def do_GET(self) -> None:
-        self.answer(json.dumps(self.server.models[self.path.rpartition("/")[2]]).encode())
-
-
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
+def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModelsGateway]:
     """A gateway with a build of a licensed base, and one with an adapter; no runtime is here."""
     monkeypatch.setattr(edge_bundle, "find_spec", lambda _name: None)
     store = FolderStore(tmp_path / "artifacts")
@@ -62,7 +46,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway
         made_from={"base": base_digest},
         attributes={"context_tokens": 512},
     ).digest
-    with told_of(Gateway(("127.0.0.1", 0), _Handler), monkeypatch) as server:
+    with told_of(ModelsGateway(), monkeypatch) as server:
         made = {"name": "kinds", "digest": digest}
         server.models = {
             "mv-int8": made | {"id": "mv-int8", "form": "onnx-int8"},
@@ -86,7 +70,7 @@ def state(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.tier("test")
 def test_a_bundle_has_the_build_its_runner_its_card_and_its_licence(
-    gateway: Gateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: ModelsGateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "kinds"
     arguments = ["--state", str(state), "models", "export", "mv-int8", str(target), "--bundle"]
@@ -111,7 +95,7 @@ def test_a_bundle_has_the_build_its_runner_its_card_and_its_licence(
 
 @pytest.mark.tier("test")
 def test_a_bundle_is_one_archive_where_its_name_says_so_and_always_the_same(
-    gateway: Gateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: ModelsGateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [tmp_path / place / "kinds.tar.zst" for place in ("one", "other")]
     for file in files:
@@ -137,7 +121,7 @@ def test_a_bundle_is_one_archive_where_its_name_says_so_and_always_the_same(
     ],
 )
 def test_what_is_no_bundle_is_refused_with_what_to_do(
-    gateway: Gateway,
+    gateway: ModelsGateway,
     state: Path,
     capsys: pytest.CaptureFixture[str],
     more: list[str],

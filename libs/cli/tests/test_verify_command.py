@@ -5,12 +5,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_support.gateways import Handler, told_of
+from cli_support.gateways import ModelsGateway, told_of
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from google.protobuf import json_format
@@ -25,20 +24,6 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import CryptoSigner
 
 HOSTILE = b"\x00\xff{"
-
-
-class Gateway(ThreadingHTTPServer):
-    """Answers with what it has of models."""
-
-    daemon_threads = True
-    models: dict[str, dict[str, Any]]
-
-
-class _Handler(Handler):
-    server: Gateway
-
-    def do_GET(self) -> None:
-        self.answer(json.dumps(self.server.models[self.path.rpartition("/")[2]]).encode())
 
 
 def committed(store: FolderStore, place: Path, kind: str, form: str, **made: Any) -> str:
@@ -79,7 +64,7 @@ def state(
         *(os.getpid(), "http://127.0.0.1:1", "nats://127.0.0.1:2", "t", "s"),
         *(str(tmp_path / "artifacts"), {}, {}, {}),
     )
-    with folder.locked(), told_of(Gateway(("127.0.0.1", 0), _Handler), monkeypatch) as server:
+    with folder.locked(), told_of(ModelsGateway(), monkeypatch) as server:
         folder.write_runtime(runtime)
         server.models = {
             "mv-build": {

@@ -1,9 +1,10 @@
 """HTTP servers that stand in for a gateway, and a terminal that is told of them."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 import pytest
@@ -32,6 +33,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
+
+
+class ModelsGateway(ThreadingHTTPServer):
+    """Answers with what it has of models."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _ModelsHandler)
+        self.models: dict[str, dict[str, Any]] = {}
+
+
+class _ModelsHandler(Handler):
+    server: ModelsGateway
+
+    def do_GET(self) -> None:
+        self.answer(json.dumps(self.server.models[self.path.rpartition("/")[2]]).encode())
 
 
 @contextmanager
