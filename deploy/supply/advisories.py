@@ -71,31 +71,36 @@ def affects(advisory: Advisory, name: str, version: Version) -> bool:
 
 
 def _lists(affected: Mapping[str, Any], version: Version) -> bool:
-    return any(_version(each) == version for each in affected.get("versions", ()))
+    return any(
+        Version(each) == version for each in affected.get("versions", ()) if _is_version(each)
+    )
+
+
+def _is_version(text: str) -> bool:
+    """Whether Python's packages can have it as their version."""
+    try:
+        Version(text)
+    except InvalidVersion:
+        return False
+    return True
 
 
 def _covers(span: Mapping[str, Any], version: Version) -> bool:
-    """Whether a range of versions has one; the events of a range are in no certain order."""
+    """Whether a range of versions has one, or may have it: its bounds cannot be compared.
+
+    The events of a range are in no certain order; "0" is how OSV says from the beginning.
+    """
     if span["type"] != "ECOSYSTEM":
         return False
-    events = sorted(
-        (_version(text), kind) for each in span["events"] for kind, text in each.items()
-    )
+    said = [(text, kind) for each in span["events"] for kind, text in each.items()]
+    if not all(_is_version(text) for text, _ in said):
+        return True
     inside = False
-    for at, kind in events:
+    for at, kind in sorted((Version(text), kind) for text, kind in said):
         if at > version:
             break
         inside = kind == "introduced" or (kind == "last_affected" and at == version)
     return inside
-
-
-def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return Version(
-            "0"
-        )  # "0" is how OSV says from the beginning; what is no version is the same
 
 
 @contextmanager

@@ -173,3 +173,13 @@ def test_a_version_is_affected_by_the_ranges_and_versions_of_an_advisory(
 
     assert affects(advisory, "jinja2", Version(version)) is expected
     assert not affects(advisory | {"withdrawn": "2020-01-01"}, "jinja2", Version(version))
+
+
+@pytest.mark.parametrize("kind", ["fixed", "last_affected"])
+def test_a_version_counts_as_affected_where_a_bound_cannot_be_compared(kind: str) -> None:
+    span = {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {kind: "2.8-final.build"}]}
+    advisory = ESCAPE | {
+        "affected": [{"package": ESCAPE["affected"][0]["package"], "ranges": [span]}]
+    }
+
+    assert affects(advisory, "jinja2", Version("1.0"))
