@@ -132,6 +132,88 @@ def test_one_file_of_an_export_verifies_alone(
     assert "config.json: is not the file that was signed" in capsys.readouterr().err
 
 
+def test_a_file_in_a_folder_of_an_export_is_held_to_its_place_there(
+    export: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = export / "part" / "weights.json"
+    assert run_app(["verify", str(part), "--key", str(key), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == 1
+
+    # As good as the signed one, and not where that was signed.
+    (export / "weights.json").write_bytes(part.read_bytes())
+    assert run_app(["verify", str(export / "weights.json"), "--key", str(key)]) == 1
+    assert "weights.json: is not among what was signed" in capsys.readouterr().err
+    part.write_text('"evil"')
+    assert run_app(["verify", str(part), "--key", str(key)]) == 1
+    assert "part/weights.json: is not the file that was signed" in capsys.readouterr().err
+
+
+def test_the_nearest_provenance_above_a_file_decides(
+    export: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = export / "part"
+    (part / BUNDLE).write_bytes((export / BUNDLE).read_bytes())
+
+    assert run_app(["verify", str(part / "weights.json"), "--key", str(key)]) == 1
+    assert "weights.json: is not among what was signed" in capsys.readouterr().err
+    (part / BUNDLE).unlink()
+    (part / BUNDLE).symlink_to(export / BUNDLE)
+    assert run_app(["verify", str(part / "weights.json"), "--key", str(key)]) == 1
+    assert "has no provenance" in capsys.readouterr().err
+
+
+def test_a_file_is_looked_for_where_it_lies_and_not_where_a_link_leads_from(
+    export: Path, key: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "way").symlink_to(export / "part")
+    assert run_app(["verify", str(tmp_path / "way" / "weights.json"), "--key", str(key)]) == 0
+
+    (export / "part").rename(tmp_path / "elsewhere")
+    (export / "part").symlink_to(tmp_path / "elsewhere")
+    assert run_app(["verify", str(export / "part" / "weights.json"), "--key", str(key)]) == 1
+    assert "has no provenance" in capsys.readouterr().err
+
+
+def test_a_link_to_a_signed_file_is_refused_alone_as_in_its_folder(
+    export: Path, key: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replaced_by_link(export)
+
+    assert run_app(["verify", str(export / "config.json"), "--key", str(key)]) == 1
+    assert "config.json: is a link or device, no plain file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("target", [".", "config.json"])
+def test_an_export_has_no_images_to_be_verified(
+    export: Path, key: Path, target: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["verify", str(export / target), "--key", str(key), "--images"]) == 1
+    assert "is signed without any image. Fetch all of the release" in capsys.readouterr().err
+
+
+def test_a_lineage_that_is_not_all_there_is_signed_and_shown_as_partial(
+    key: Path,
+    state: Path,
+    digests: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    FolderStore(tmp_path / "artifacts").erase([digests["base"]])
+    target = tmp_path / "out"
+    assert run_app(["--state", str(state), "models", "export", "mv-build", str(target)]) == 0
+
+    built = statement_of(target)["predicate"]["buildDefinition"]
+    assert built["internalParameters"] == {"lineage": "partial"}
+    assert [each["name"] for each in built["resolvedDependencies"]] == ["source"]
+    capsys.readouterr()
+    assert run_app(["verify", str(target), "--key", str(key)]) == 0
+    assert ["lineage", "partial"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_lineage_that_is_all_there_is_not_called_partial(export: Path) -> None:
+    assert "internalParameters" not in statement_of(export)["predicate"]["buildDefinition"]
+
+
 def test_the_statement_names_files_lineage_choices_job_and_code(
     export: Path, digests: dict[str, str]
 ) -> None:

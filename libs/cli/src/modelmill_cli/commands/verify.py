@@ -37,8 +37,8 @@ def verify(
     known = read_public_key(key)
     verdict = verification.verify(target, known)
     refusals = list(verdict.refusals)
-    if images:
-        refusals += verification.verify_images(verdict.images)
+    if images and verdict.statements:
+        refusals += verification.verify_images(target, verdict.images)
     record = {
         **{"verified": not refusals, "key": known.keyid, "files": verdict.files},
         **{"images": dict(verdict.images), "refusals": [asdict(each) for each in refusals]},
@@ -61,7 +61,8 @@ def _facts(verdict: "Verdict") -> Iterator[tuple[str, Any]]:
         yield "images", ", ".join(verdict.images)
     for statement in verdict.statements:
         built = statement["predicate"]["buildDefinition"]
-        for name, value in built.get("externalParameters", {}).items():
+        chosen = (built.get(f"{whose}Parameters", {}) for whose in ("external", "internal"))
+        for name, value in (one for each in chosen for one in each.items()):
             if isinstance(value, str):
                 yield name.replace("_", " "), value
         for each in built.get("resolvedDependencies", ()):

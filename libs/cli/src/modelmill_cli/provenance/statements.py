@@ -16,6 +16,8 @@ from modelmill_cli.provenance.envelope import BUNDLE, PREDICATE, STATEMENT, writ
 
 IMAGE = "application/vnd.oci.image.config.v1+json"
 """Media type of a subject that is a container image, named by its id."""
+PARTIAL = {"lineage": "partial"}
+"""Parameter of a statement whose dependencies are the nearest artifacts alone."""
 VERSION_FIELDS = ("parent_version_id", "base_version_id", "dataset_id")
 
 
@@ -53,24 +55,23 @@ def statement(
     parameters: Mapping[str, Any],
     dependencies: Sequence[Mapping[str, Any]],
     invocation: str,
+    found: Mapping[str, Any] | None = None,
     byproducts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """A statement.
 
     Args:
-        what: `model`, `wheels` or `images`: how it was made.
+        what: `model` or `release`: how it was made.
         parameters: What whoever ordered it could choose.
         invocation: Id of the job, or the commit that was built.
+        found: What nobody chose and a reader must know, such as `PARTIAL`.
     """
-    run: dict[str, Any] = {
-        "builder": {
-            "id": f"{ISSUER}/provenance/{what}-builder",
-            "version": {"modelmill": version("modelmill")},
-        },
+    own = {"modelmill": version("modelmill")}
+    run = {
+        "builder": {"id": f"{ISSUER}/provenance/{what}-builder", "version": own},
         "byproducts": list(byproducts),
+        **({"metadata": {"invocationId": invocation}} if invocation else {}),
     }
-    if invocation:
-        run["metadata"] = {"invocationId": invocation}
     return {
         "_type": STATEMENT,
         "subject": list(subjects),
@@ -79,6 +80,7 @@ def statement(
             "buildDefinition": {
                 "buildType": f"{ISSUER}/provenance/{what}/v1",
                 "externalParameters": dict(parameters),
+                **({"internalParameters": dict(found)} if found else {}),
                 "resolvedDependencies": list(dependencies),
             },
             "runDetails": run,
@@ -101,6 +103,7 @@ class ExportSigner:
     def __call__(self, folder: Path) -> None:
         """Say in `folder` where its files come from."""
         manifest = self._store.manifest(self._model["digest"])
+        edges, is_whole = self._edges(manifest)
         made = statement(
             file_subjects(folder),
             "model",
@@ -111,8 +114,9 @@ class ExportSigner:
                 **{name: self._model[name] for name in VERSION_FIELDS if self._model.get(name)},
                 "attributes": dict(manifest.attributes),
             },
-            dependencies=[*self._made_from(manifest)],
+            dependencies=[*self._made_from(manifest, edges)],
             invocation=self._model.get("job_id") or "",
+            found={} if is_whole else PARTIAL,
             byproducts=[
                 {
                     "name": "manifest",
@@ -123,9 +127,9 @@ class ExportSigner:
         )
         write_signed([made], self._signer, folder)
 
-    def _made_from(self, manifest: Manifest) -> Iterator[dict[str, Any]]:
-        """Artifacts of the whole lineage, nearest first, and the hub that gave the base."""
-        for edge in self._edges(manifest):
+    def _made_from(self, manifest: Manifest, edges: Sequence[Edge]) -> Iterator[dict[str, Any]]:
+        """Artifacts of the lineage, nearest first, and the hub that gave the base."""
+        for edge in edges:
             yield {
                 "name": edge.role,
                 "digest": {"sha256": hex_of(edge.source)},
@@ -135,8 +139,10 @@ class ExportSigner:
         if origin:
             yield {"name": "origin", "uri": origin["source"], "annotations": origin}
 
-    def _edges(self, manifest: Manifest) -> tuple[Edge, ...]:
+    def _edges(self, manifest: Manifest) -> tuple[Sequence[Edge], bool]:
+        """Of the lineage, and whether that is all of it."""
         try:
-            return walk(self._store, manifest.digest)
+            return walk(self._store, manifest.digest), True
         except DomainError:  # a part of the lineage is on another machine, or gone
-            return tuple(Edge(manifest.digest, *it) for it in sorted(manifest.made_from.items()))
+            nearest = sorted(manifest.made_from.items())
+            return [Edge(manifest.digest, *each) for each in nearest], False

@@ -1,5 +1,6 @@
 """Verification of a folder or file against what was signed of it, without network."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +31,15 @@ class Verdict:
 
 
 def verify(target: Path, key: SSlibKey) -> Verdict:
-    """Compare a folder, or one file of it, with what `key` signed.
+    """Compare a folder, or one file at any depth of it, with what `key` signed.
 
     Raises:
         NotFoundError: There is no such folder or file.
     """
     if not target.exists():
         raise NotFoundError(f"there is no {target}. Name a folder or file that is to be verified")
-    bundle = (target if target.is_dir() else target.parent) / BUNDLE
+    folder = target if target.is_dir() else _folder_of(target)
+    bundle = folder / BUNDLE
     if bundle.is_symlink() or not bundle.is_file():
         return Verdict((), 0, {}, [_no_provenance(target)])
     try:
@@ -47,17 +49,42 @@ def verify(target: Path, key: SSlibKey) -> Verdict:
         return Verdict((), 0, {}, [error.refusal])
     if target.is_dir():
         refusals = [*_folder(target, files)]
-    elif not target.is_file():
-        refusals = [Unverified("link", target.name, "is a device, no plain file", "Do not use it")]
     else:
-        files = {target.name: files[target.name]} if target.name in files else {}
-        refusals = [*_file(target, files.get(target.name))]
+        name = (_real_place(target) / target.name).relative_to(folder).as_posix()
+        files = {name: files[name]} if name in files else {}
+        refusals = [*_file(target, files.get(name), name)]
     wrong = {each.name for each in refusals}
     return Verdict(statements, len(files.keys() - wrong), images, refusals)
 
 
-def verify_images(images: Mapping[str, str]) -> Iterator[Unverified]:
-    """Compare ids with those that the Docker of this machine has under the same names."""
+def _folder_of(file: Path) -> Path:
+    """The nearest folder above a file that has a bundle; its own where none has.
+
+    The first bundle decides: what it does not name is not looked for in those further up.
+    """
+    place = _real_place(file)
+    above = (place, *place.parents)
+    return next((each for each in above if os.path.lexists(each / BUNDLE)), place)
+
+
+def _real_place(file: Path) -> Path:
+    """Where a file lies, whatever links lead there; a file that is a link itself stays one."""
+    return file.parent.resolve()
+
+
+def verify_images(target: Path, images: Mapping[str, str]) -> Iterator[Unverified]:
+    """Compare ids with those that the Docker of this machine has under the same names.
+
+    That none is signed for `target` is a refusal: nobody asks for images in order to hear that
+    there was nothing to compare.
+    """
+    if not images:
+        yield Unverified(
+            "missing",
+            str(target),
+            "is signed without any image",
+            "Fetch all of the release again, from whoever made it, or leave --images",
+        )
     for name, sha256 in images.items():
         command = ("docker", "image", "inspect", "--format", "{{.Id}}", "--", name)
         try:
@@ -111,23 +138,18 @@ def _list(value: Any) -> Sequence[Any]:
 
 def _folder(folder: Path, signed: Mapping[str, str]) -> Iterator[Unverified]:
     found = set()
-    for name, entry in files_below(folder):
+    for name, _ in files_below(folder):
         found.add(name)
-        if name == BUNDLE:
-            continue
-        if not entry.is_file(follow_symlinks=False):
-            yield Unverified("link", name, "is a link or device, no plain file", "Remove it")
-        elif name not in signed:
-            yield Unverified("added", name, "is not among what was signed", "Remove it")
-        else:
-            yield from _file(folder / name, signed[name], name)
+        if name != BUNDLE:
+            yield from _file(folder / name, signed.get(name), name)
     for name in sorted(signed.keys() - found):
         yield Unverified("missing", name, "was signed and is not here", AGAIN)
 
 
-def _file(file: Path, sha256: str | None, name: str = "") -> Iterator[Unverified]:
-    name = name or file.name
-    if sha256 is None:
-        yield Unverified("added", name, "is not among what was signed", "Do not use it")
+def _file(file: Path, sha256: str | None, name: str) -> Iterator[Unverified]:
+    if file.is_symlink() or not file.is_file():
+        yield Unverified("link", name, "is a link or device, no plain file", "Remove it")
+    elif sha256 is None:
+        yield Unverified("added", name, "is not among what was signed", "Remove it")
     elif sha256_of(file) != sha256:
         yield Unverified("changed", name, "is not the file that was signed", AGAIN)
