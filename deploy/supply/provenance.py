@@ -1,5 +1,7 @@
 """Signed provenance of a release: of its files in dist/, and of the images that were built.
 
+One statement is of both, so that no part of a release can be taken out of what was signed.
+
     python -m deploy.supply.provenance --keys FOLDER [--dist FOLDER]
 
 `dist/release.json` says what was built, as `make release` writes it. `mill verify dist --key
@@ -10,7 +12,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ from modelmill_service_kit.errors import PreconditionError
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "release.json"
+LOCKS = (
+    *("constraints.txt", "deploy/bootstrap.txt", "deploy/all-in-one/requirements.txt"),
+    "services/*/requirements.txt",
+)
+"""Of what builds of wheels and images install, and of what is installed into images."""
 
 
 def sign_release(keys: Path, dist: Path) -> str:
@@ -38,19 +45,21 @@ def sign_release(keys: Path, dist: Path) -> str:
     shutil.copyfile(key.public_file, dist / key.public_file.name)
     release = json.loads((dist / RELEASE).read_text("utf-8"))
     source = {"name": "source", "digest": {"gitCommit": release["commit"]}}
-    made = {"invocation": release["commit"], "parameters": {"version": release["version"]}}
-    lock = {"name": "constraints.txt", "digest": {"sha256": sha256_of(dist / "constraints.txt")}}
-    statements = [
-        statement(file_subjects(dist), "wheels", dependencies=[source, lock], **made),
-        statement(
-            [*map(_image, release["images"].items())] if release["images"] else [],
-            "images",
-            dependencies=[source, lock, _base(release)],
-            **made,
-        ),
-    ]
-    write_signed([it for it in statements if it["subject"]], signer, dist)
+    release_made = statement(
+        [*file_subjects(dist), *map(_image, release["images"].items())],
+        "release",
+        parameters={"version": release["version"]},
+        dependencies=[source, *_locks(), _base(release)],
+        invocation=release["commit"],
+    )
+    write_signed([release_made], signer, dist)
     return signer.public_key.keyid
+
+
+def _locks() -> Iterator[dict[str, Any]]:
+    for file in sorted(found for pattern in LOCKS for found in ROOT.glob(pattern)):
+        name = file.relative_to(ROOT).as_posix()
+        yield {"name": name, "digest": {"sha256": sha256_of(file)}}
 
 
 def _image(named: tuple[str, str]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -25,6 +26,7 @@ from tempfile import TemporaryDirectory
 
 from modelmill_cli.provenance.envelope import BUNDLE
 from modelmill_cli.provenance.key import ProvenanceKey, read_public_key
+from modelmill_cli.provenance.statements import IMAGE
 from modelmill_cli.provenance.verify import verify
 
 from deploy.supply.provenance import RELEASE, sign_release
@@ -151,14 +153,16 @@ def verify_entries() -> list[Entry]:
             caught[name] = {each.check for each in verdict.refusals} == {check}
     note = ", ".join(name if is_so else f"NOT {name}" for name, is_so in caught.items())
     right, whole = sum(caught.values()), len(caught)
-    return [all_of("operators.supply.verify", right, whole, "forgeries", least=8, note=note)]
+    return [all_of("operators.supply.verify", right, whole, "forgeries", least=11, note=note)]
 
 
 def _fill(folder: Path) -> None:
     (folder / "sbom").mkdir(parents=True)
     for name in ("a.whl", "constraints.txt", BILL):
         (folder / name).write_text(name)
-    record = {"version": "0", "commit": "c" * 40, "images": {}, "base_image": f"sha256:{'0' * 64}"}
+    zeros = f"sha256:{'0' * 64}"
+    images = {"modelmill/gateway:0": zeros}
+    record = {"version": "0", "commit": "c" * 40, "images": images, "base_image": zeros}
     (folder / RELEASE).write_text(json.dumps(record))
 
 
@@ -171,6 +175,23 @@ def _altered(folder: Path, _: Path) -> None:
     file = folder / BUNDLE
     envelope = json.loads(file.read_text().splitlines()[0])
     file.write_text(json.dumps(envelope | {"payload": f"{envelope['payload'][:-8]}AAAAAAAA"}))
+
+
+def _without_images(folder: Path, _: Path) -> None:
+    """Leaves the statements of files alone, where those of images are others."""
+    lines = (folder / BUNDLE).read_text().splitlines(keepends=True)
+    (folder / BUNDLE).write_text("".join(lines[:-1]))
+
+
+def _images_cut(folder: Path, _: Path) -> None:
+    """Takes the images out of what was signed."""
+    file = folder / BUNDLE
+    *others, last = file.read_text().splitlines()
+    envelope = json.loads(last)
+    statement = json.loads(b64decode(envelope["payload"]))
+    statement["subject"] = [it for it in statement["subject"] if it.get("mediaType") != IMAGE]
+    payload = b64encode(json.dumps(statement).encode()).decode()
+    file.write_text("\n".join([*others, json.dumps(envelope | {"payload": payload})]))
 
 
 def _linked(folder: Path, place: Path) -> None:
@@ -188,6 +209,8 @@ FORGERIES: Mapping[str, tuple[Callable[[Path, Path], object], str]] = {
     "garbage": (lambda folder, _: (folder / BUNDLE).write_bytes(b"\x00{"), "statement"),
     "altered statement": (_altered, "statement"),
     "another key": (_other_key, "key"),
+    "statement of images left out": (_without_images, "statement"),
+    "images cut out of the statement": (_images_cut, "statement"),
 }
 """What is done to a folder, and the check that must refuse it."""
 

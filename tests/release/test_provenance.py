@@ -1,14 +1,16 @@
 """A release is signed as a whole: its files, its images, the commit and base they were made of."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from modelmill_cli.app import run_app
+from modelmill_cli.provenance.envelope import BUNDLE
 from modelmill_cli.provenance.key import ProvenanceKey
 from modelmill_service_kit.errors import PreconditionError
 
-from deploy.supply.provenance import sign_release
+from deploy.supply.provenance import ROOT, sign_release
 
 IMAGES = {"modelmill/gateway:0.1.0": f"sha256:{'ab' * 32}"}
 DOCKER = """#!/bin/sh
@@ -50,10 +52,62 @@ def test_a_release_verifies_with_its_files_and_the_commit_it_was_built_of(
     # The wheel, the lock, the bill of materials, the record, and the public key.
     assert verdict["files"] == 5
     assert verdict["images"] == {"modelmill/gateway:0.1.0": "ab" * 32}
-    for statement in verdict["statements"]:
-        sources = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
-        assert sources[0] == {"name": "source", "digest": {"gitCommit": "c" * 40}}
+    (statement,) = verdict["statements"]
+    sources = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert sources[0] == {"name": "source", "digest": {"gitCommit": "c" * 40}}
     assert sources[-1] == {"name": "python", "digest": {"sha256": "12" * 32}}
+
+
+def test_a_release_names_the_locks_that_its_images_are_built_from(
+    keys: Path, dist: Path, capsys: pytest.CaptureFixture[str]
+):
+    sign_release(keys, dist)
+
+    run_app(["verify", str(dist), "--key", str(keys / "provenance.pub"), "--json"])
+    (statement,) = json.loads(capsys.readouterr().out)["statements"]
+    sources = statement["predicate"]["buildDefinition"]["resolvedDependencies"]
+    names = {
+        *("constraints.txt", "deploy/bootstrap.txt", "deploy/all-in-one/requirements.txt"),
+        *(f"services/{it.parent.name}/requirements.txt" for it in ROOT.glob("services/*/src")),
+    }
+    found = {each["name"]: each["digest"].get("sha256") for each in sources}
+    assert found.keys() - {"source", "python"} == names
+    assert {found[it] for it in names} == {
+        sha256((ROOT / it).read_bytes()).hexdigest() for it in names
+    }
+
+
+@pytest.mark.parametrize("options", [[], ["--images"]])
+@pytest.mark.parametrize("target", [".", "constraints.txt"])
+def test_no_line_of_the_provenance_of_a_release_can_be_left_out(
+    keys: Path,
+    dist: Path,
+    target: str,
+    options: list[str],
+    capsys: pytest.CaptureFixture[str],
+):
+    sign_release(keys, dist)
+    lines = (dist / BUNDLE).read_text().splitlines(keepends=True)
+    for number in range(len(lines)):
+        (dist / BUNDLE).write_text("".join(lines[:number] + lines[number + 1 :]))
+
+        key = str(keys / "provenance.pub")
+        assert run_app(["verify", str(dist / target), "--key", key, *options]) == 1
+
+
+@pytest.mark.parametrize("target", [".", "constraints.txt"])
+def test_images_that_nobody_signed_are_refused_where_they_are_asked_for(
+    keys: Path, dist: Path, target: str, capsys: pytest.CaptureFixture[str]
+):
+    record = json.loads((dist / "release.json").read_text()) | {"images": {}}
+    (dist / "release.json").write_text(json.dumps(record))
+    sign_release(keys, dist)
+
+    arguments = ["verify", str(dist / target), "--key", str(keys / "provenance.pub")]
+    assert run_app(arguments) == 0
+    capsys.readouterr()
+    assert run_app([*arguments, "--images"]) == 1
+    assert f"{dist / target}: is signed without any image. Fetch all" in capsys.readouterr().err
 
 
 def test_a_wheel_alone_verifies_beside_its_provenance(keys: Path, dist: Path):
