@@ -23,6 +23,7 @@ def cpu_lock(lock: str, wheels: Path) -> Iterator[str]:
     Raises:
         FileNotFoundError: The folder lacks a wheel; the message says how to get it.
     """
+    # As deploy/supply/locked.py splits it, which needs more than the standard library.
     for entry in re.split(r"\n(?=\S)", lock):
         found = OF_TORCH.match(entry)
         if found:

@@ -19,8 +19,16 @@ IMAGE = {
     "sys_platform": "linux",
 }
 """Where images run, as markers ask."""
-ENTRY = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: ; (?P<marker>[^\\]+))?")
+ENTRY = re.compile(
+    r"(?P<name>[\w.-]+)==(?P<version>[\w.!+-]+)(?: ; (?P<marker>[^\\]+?))?"
+    r"(?: \\| --hash=sha256:[0-9a-f]{64})*"
+)
+"""The first line of a package."""
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+
+
+class LockError(Exception):
+    """A lock has something that cannot be read; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +42,21 @@ class Locked:
 
 
 def locked(file: Path) -> Iterator[Locked]:
-    """What of a lock is installed into an image."""
+    """What of a lock is installed into an image.
+
+    Raises:
+        LockError: A line is neither a package with its version nor a comment.
+    """
     for entry in re.split(r"\n(?=\S)", file.read_text("utf-8")):
-        found = ENTRY.match(entry)
-        if found and (not found["marker"] or Marker(found["marker"].strip()).evaluate(IMAGE)):
+        first = entry.partition("\n")[0].rstrip()
+        if not first or first.startswith("#"):
+            continue
+        found = ENTRY.fullmatch(first)
+        if found is None:
+            raise LockError(
+                f"{file} has {first[:80]!r}, which is no package with its version. Run make lock"
+            )
+        if not found["marker"] or Marker(found["marker"]).evaluate(IMAGE):
             yield Locked(
                 canonicalize_name(found["name"]), found["version"], tuple(HASH.findall(entry))
             )

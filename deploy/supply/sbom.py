@@ -3,8 +3,8 @@
     python -m deploy.supply.sbom [--tag TAG] [--folder FOLDER]       make sbom
 
 An image's has what its lock installs, our packages and, where this machine's Docker has the image,
-the packages of its Debian base. Licences are those of the installed metadata. The same tree gives
-the same bytes.
+the packages of its Debian base, and the interpreter where that is none of these. Licences are those
+of the installed metadata. The same tree gives the same bytes.
 """
 
 import argparse
@@ -40,13 +40,15 @@ from packaging.utils import canonicalize_name
 
 from deploy.images.parts import parts_of
 from deploy.supply import licences
-from deploy.supply.locked import IMAGE, Locked, locked
+from deploy.supply.locked import IMAGE, Locked, LockError, locked
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("gateway", "moderation", "data-prep", "trainer", "optimizer-builder", "inference")
 OUR_LICENCE = "Apache-2.0"
+CPU_TAG = "-cpu"
+"""Ends the tags of images without CUDA."""
 IN_IMAGE = """
-import json, os, re
+import json, os, re, sys
 found = []
 for entry in open('/var/lib/dpkg/status', encoding='utf-8').read().split('\\n\\n'):
     if '\\nStatus: install ok installed' in entry:
@@ -57,9 +59,16 @@ for entry in open('/var/lib/dpkg/status', encoding='utf-8').read().split('\\n\\n
             text = ''
         named = re.findall(r'^License: *(.+)$', text, re.M) if text.startswith('Format:') else []
         found.append(fields | {'licences': [name.strip() for name in named]})
-print(json.dumps(found))
+text = open('/etc/os-release', encoding='utf-8').read()
+system = dict(re.findall(r'^(ID|VERSION_CODENAME|VERSION_ID)="?([^"\\n]*)"?$', text, re.M))
+print(json.dumps({
+    'packages': found,
+    'system': system,
+    'python': None if sys.base_prefix == '/usr' else sys.version.split()[0],
+}))
 """
-"""Runs inside of an image: its Debian packages, and licences that their copyright files name."""
+"""Runs inside of an image: its Debian packages, licences that their copyright files name, which
+release of which system that is, and the interpreter where no package put it into /usr."""
 
 
 class SbomError(Exception):
@@ -121,12 +130,26 @@ def own_component(part: Path, wheels: Mapping[str, Path]) -> Component:
     )
 
 
-def debian_component(fields: Mapping[str, Any]) -> Component:
-    """A Debian package of an image's base."""
-    name, number = fields["Package"], fields["Version"]
-    purl = PackageURL(
-        "deb", "debian", name, number, {"arch": fields["Architecture"], "distro": "bookworm"}
+def interpreter_component(number: str) -> Component:
+    """A Python that was built into an image, of which Debian's packages do not tell."""
+    purl = PackageURL("generic", name="python", version=number)
+    return Component(
+        name="python",
+        version=number,
+        type=ComponentType.APPLICATION,
+        purl=purl,
+        cpe=f"cpe:2.3:a:python:python:{number}:*:*:*:*:*:*:*",
+        bom_ref=str(purl),
+        licenses=[licences.FACTORY.make_from_string("Python-2.0.1")],
     )
+
+
+def debian_component(fields: Mapping[str, Any], system: Mapping[str, str]) -> Component:
+    """A Debian package of an image's base, whose `system` its /etc/os-release names."""
+    name, number = fields["Package"], fields["Version"]
+    release = system.get("VERSION_CODENAME") or system.get("VERSION_ID")
+    qualifiers = {"arch": fields["Architecture"]} | ({"distro": release} if release else {})
+    purl = PackageURL("deb", system.get("ID", "debian"), name, number, qualifiers)
     return Component(
         name=name,
         version=number,
@@ -191,7 +214,7 @@ def _needs(component: Component) -> set[str]:
 
 
 def in_image(image: str) -> list[Component] | None:
-    """Debian packages of an image; None where this machine has no such image."""
+    """Components of an image's base; None where this machine has no such image."""
     inspect = subprocess.run(["docker", "image", "inspect", image], capture_output=True)
     if inspect.returncode:
         return None
@@ -199,7 +222,13 @@ def in_image(image: str) -> list[Component] | None:
     done = subprocess.run([*command, "-I", "-S", "-c", IN_IMAGE], capture_output=True, text=True)
     if done.returncode:
         raise SbomError(f"{image} does not say what is in it: {done.stderr.strip()[-300:]}")
-    return [debian_component(each) for each in json.loads(done.stdout)]
+    return base_components(json.loads(done.stdout))
+
+
+def base_components(told: Mapping[str, Any]) -> list[Component]:
+    """Of what an image tells of itself."""
+    parts = [debian_component(each, told["system"]) for each in told["packages"]]
+    return parts if told["python"] is None else [*parts, interpreter_component(told["python"])]
 
 
 def image_parts(name: str, wheels: Mapping[str, Path]) -> Iterator[Component]:
@@ -241,7 +270,16 @@ def write(made: Bom, file: Path) -> None:
 
 
 def make_all(tag: str, folder: Path, number: str) -> Iterator[str]:
-    """Write every bill; gives a line of words for each."""
+    """Write every bill; gives a line of words for each.
+
+    Raises:
+        SbomError: The tag is one of the variant without CUDA, which no lock describes.
+    """
+    if tag.endswith(CPU_TAG):
+        raise SbomError(
+            f"images of the tag {tag} have PyTorch without CUDA, and the locks have it with CUDA."
+            f" Give the tag {tag.removesuffix(CPU_TAG)}"
+        )
     wheels = {
         canonicalize_name(file.name.partition("-")[0]): file
         for file in (ROOT / "dist").glob("*.whl")
@@ -283,7 +321,7 @@ def main() -> int:
     try:
         for line in make_all(given.tag, given.folder, number):
             print(line)
-    except SbomError as error:
+    except (SbomError, LockError) as error:
         print(f"sbom: {error}", file=sys.stderr)
         return 2
     return 0

@@ -14,6 +14,7 @@ import pytest
 from packaging.version import Version
 
 from deploy.supply import audit
+from deploy.supply import locked as locks
 from deploy.supply.advisories import affects
 
 pytestmark = pytest.mark.tier("test")
@@ -125,6 +126,70 @@ def test_a_source_that_fails_on_the_way_gives_no_verdict(run: Run):
 
     assert (status, said) == (2, "")
     assert "did not answer" in refused
+
+
+def test_a_package_that_this_machine_would_not_install_and_an_image_does_is_named(
+    run: Run, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path / "osv", ESCAPE)
+    monkeypatch.setitem(locks.IMAGE, "platform_machine", "pdp11")
+    lock.write_text("jinja2==3.1.6\nidna==3.10 ; platform_machine == 'pdp11'\n")
+
+    status, said, refused = run("--advisories", str(tmp_path / "osv"))
+
+    assert (status, said) == (2, "")
+    assert "nothing was said of idna 3.10. Give it" in refused
+
+
+def test_another_version_than_the_one_of_an_image_is_no_answer_for_it(
+    run: Run, lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path / "osv", ESCAPE)
+    monkeypatch.setitem(locks.IMAGE, "platform_machine", "pdp11")
+    lock.write_text(
+        "jinja2==2.7 ; platform_machine == 'pdp11'\njinja2==3.1.6 ; platform_machine != 'pdp11'\n"
+    )
+
+    status, said, refused = run("--advisories", str(tmp_path / "osv"))
+
+    assert (status, said) == (2, "")
+    assert "nothing was said of jinja2 2.7. Give it" in refused
+
+
+SKIPPING = """
+import json, sys
+if "--strict" in sys.argv:
+    sys.exit("what is skipped ends it")
+known = {"name": "jinja2", "version": "3.1.6", "vulns": []}
+skipped = {"name": "idna", "skip_reason": "Dependency not found on PyPI"}
+probe = known | {"version": "2.4.1", "vulns": [{"id": "A", "aliases": [], "fix_versions": []}]}
+is_probe = sys.argv[-1].endswith("probe.txt")
+print(json.dumps({"dependencies": [probe] if is_probe else [known, skipped]}))
+"""
+"""Speaks as pip-audit does of a package that its source does not have."""
+
+
+def test_a_package_that_the_source_skips_is_named(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "modules" / "pip_audit").mkdir(parents=True)
+    (tmp_path / "modules" / "pip_audit" / "__init__.py").touch()
+    (tmp_path / "modules" / "pip_audit" / "__main__.py").write_text(SKIPPING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+
+    status, said, refused = run()
+
+    assert (status, said) == (2, "")
+    assert "nothing was said of idna 3.10. Give it" in refused
+
+
+def test_a_lock_that_cannot_be_read_is_refused_before_anybody_is_asked(run: Run, lock: Path):
+    lock.write_text("jinja2>=3\n")
+
+    status, said, refused = run()
+
+    assert (status, said) == (2, "")
+    assert "'jinja2>=3', which is no package with its version. Run make lock" in refused
 
 
 def broken(folder: Path) -> None:

@@ -9,18 +9,22 @@ from cyclonedx.model.component import ComponentType
 from cyclonedx.model.license import LicenseExpression
 
 from deploy.supply import licences
-from deploy.supply.locked import Locked, locked
+from deploy.supply.locked import Locked, LockError, locked
 from deploy.supply.sbom import (
     ROOT,
     SbomError,
+    base_components,
     bom,
     debian_component,
     image_parts,
+    make_all,
     python_component,
     write,
 )
 
 CONTAINER = ComponentType.CONTAINER
+DEBIAN = {"ID": "debian", "VERSION_CODENAME": "bookworm", "VERSION_ID": "12"}
+DASH = {"Package": "dash", "Version": "12", "Architecture": "amd64", "licences": ["Expat"]}
 LOCK = """\
 jinja2==3.1.6 \\
     --hash=sha256:{a} \\
@@ -82,6 +86,57 @@ def test_a_lock_is_read_by_the_markers_of_an_image(tmp_path: Path):
     ]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "jinja2>=3.1.6",
+        "jinja2==3.1.6,<4",
+        "jinja2==3.1.6;python_version<'4'",
+        "jinja2[i18n]==3.1.6",
+        "jinja2 @ https://example.com/jinja2.whl",
+        "-r other.txt",
+        "--index-url https://example.com",
+    ],
+)
+def test_a_line_of_a_lock_that_cannot_be_read_is_refused(tmp_path: Path, line: str):
+    (tmp_path / "lock.txt").write_text(f"# made by somebody\n\nidna==3.10\n{line}\n")
+
+    with pytest.raises(LockError, match=r"which is no package with its version\. Run make"):
+        [*locked(tmp_path / "lock.txt")]
+
+
+@pytest.mark.parametrize(
+    ("system", "purl"),
+    [
+        (DEBIAN, "pkg:deb/debian/dash@12?arch=amd64&distro=bookworm"),
+        (
+            DEBIAN | {"VERSION_CODENAME": "trixie"},
+            "pkg:deb/debian/dash@12?arch=amd64&distro=trixie",
+        ),
+        ({"ID": "ubuntu", "VERSION_ID": "24.04"}, "pkg:deb/ubuntu/dash@12?arch=amd64&distro=24.04"),
+    ],
+)
+def test_packages_of_a_base_are_those_of_the_system_that_it_says_it_is(system: dict, purl: str):
+    assert str(debian_component(DASH, system).purl) == purl
+
+
+def test_an_interpreter_that_no_package_brought_is_part_of_the_bill(tmp_path: Path):
+    told = {"packages": [DASH], "system": DEBIAN, "python": "3.11.14"}
+    write(bom("modelmill/nats", "0.1.0", CONTAINER, base_components(told)), tmp_path / "sbom.json")
+
+    components = json.loads((tmp_path / "sbom.json").read_text())["components"]
+    (python,) = (each for each in components if each["name"] == "python")
+    assert (python["purl"], python["type"]) == ("pkg:generic/python@3.11.14", "application")
+    assert python["licenses"] == [{"license": {"id": "Python-2.0.1"}}]
+    assert [it.name for it in base_components(told | {"python": None})] == ["dash"]
+
+
+def test_images_without_cuda_get_no_bill_of_the_lock_that_has_it(tmp_path: Path):
+    with pytest.raises(SbomError, match=r"have PyTorch without CUDA.* Give the tag local"):
+        [*make_all("local-cpu", tmp_path / "sbom", "0.1.0")]
+    assert not (tmp_path / "sbom").exists()
+
+
 def test_another_version_than_the_locked_one_is_refused():
     with pytest.raises(SbomError, match=r"jinja2 is .* here and 0.0.1 in the lock. Run make"):
         python_component(Locked("jinja2", "0.0.1", ()))
@@ -138,10 +193,9 @@ def test_what_spdx_does_not_know_keeps_its_name_and_is_not_called_known(
 
 
 def test_packages_without_a_known_licence_are_listed_by_name(tmp_path: Path):
-    fields = {"Package": "base-files", "Version": "12", "Architecture": "amd64"}
     parts = [
-        debian_component(fields | {"licences": []}),
-        debian_component(fields | {"Package": "dash", "licences": ["Expat", "GPL-2+", "odd"]}),
+        debian_component(DASH | {"Package": "base-files", "licences": []}, DEBIAN),
+        debian_component(DASH | {"licences": ["Expat", "GPL-2+", "odd"]}, DEBIAN),
     ]
     write(bom("modelmill/nats", "0.1.0", CONTAINER, parts), tmp_path / "sbom.json")
 
