@@ -5,6 +5,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+import typer
+
 T = TypeVar("T")
 
 
@@ -40,3 +42,12 @@ async def interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], None
         if told:
             raise Interrupted from None
         raise
+
+
+def run_interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command's work in a loop of its own; at a signal it says that it stops.
+
+    Raises:
+        Interrupted: a signal came, and `work` has unwound.
+    """
+    return asyncio.run(interruptible(work, lambda: typer.echo("stopping", err=True)))

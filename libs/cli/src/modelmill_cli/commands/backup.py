@@ -1,11 +1,10 @@
 """`mill backup` and `mill restore`: an installation as a folder, and back."""
 
-import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,11 +18,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
-from modelmill_cli.interrupts import interruptible
+from modelmill_cli.interrupts import run_interruptible
 from modelmill_cli.output import AsJson, print_done
 from modelmill_cli.tables import megabytes
-
-T = TypeVar("T")
 
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", file_okay=False, help="Folder of the backups.")
@@ -48,7 +45,9 @@ def backup(
     from modelmill_cli.backup.take_backup import take_backup
 
     with _shown() as shown:
-        report = _run(take_backup(context.obj, BackupFolder(folder.resolve()), keep, shown))
+        report = run_interruptible(
+            take_backup(context.obj, BackupFolder(folder.resolve()), keep, shown)
+        )
     words = (
         f"backup {report.id} in {report.path}: {report.messages:,} messages and"
         f" {report.artifacts:,} artifacts, {megabytes(report.total_bytes)}, of which"
@@ -76,9 +75,9 @@ def restore(
     source = BackupFolder(folder.resolve())
     with _shown() as shown:
         if check:
-            report = _run(verify_backup(source, at, shown))
+            report = run_interruptible(verify_backup(source, at, shown))
         else:
-            report = _run(restore_backup(source, context.obj, at, shown))
+            report = run_interruptible(restore_backup(source, context.obj, at, shown))
     done = "is whole" if check else f"is restored to {report.path}; run `mill up`"
     words = (
         f"backup {report.id} {done}: {report.messages:,} messages and {report.artifacts:,}"
@@ -115,7 +114,3 @@ def _shown() -> Iterator[_ShownProgress]:
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         yield _ShownProgress(bars)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(interruptible(work, lambda: typer.echo("stopping", err=True)))

@@ -1,12 +1,11 @@
 """`mill state`: what the streams hold, checked, taken away and brought back."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from modelmill_client import Modelmill
@@ -14,7 +13,7 @@ from modelmill_service_kit.errors import PreconditionError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from modelmill_cli.interrupts import interruptible
+from modelmill_cli.interrupts import run_interruptible
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.private_broker import private_broker
@@ -22,8 +21,6 @@ from modelmill_cli.state_folder import StateFolder
 
 if TYPE_CHECKING:
     from modelmill_cli.state_check import Comparison
-
-T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Verify, export and import the streams.")
 
@@ -34,7 +31,7 @@ Count = Callable[[int, int], None]
 @app.command()
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
     """Verify the streams against the snapshot and the gateway; exit status 1 if they differ."""
-    compared = _run(_compare(context.obj))
+    compared = run_interruptible(_compare(context.obj))
     console = Console(highlight=False, soft_wrap=True)
     for each in compared:
         said = f"differs: {each.difference}" if each.difference else "equal"
@@ -50,7 +47,7 @@ def verify(context: typer.Context, as_json: AsJson = False) -> None:
 def export(context: typer.Context, file: File, as_json: AsJson = False) -> None:
     """Export all streams but progress to a file; the artifact store is not included."""
     with _progress("exporting") as count:
-        done = _run(_export(context.obj, file, count))
+        done = run_interruptible(_export(context.obj, file, count))
     words = f"{done:,} messages in {file}; copy {context.obj.artifacts} beside it"
     print_done({"messages": done, "path": str(file)}, words, as_json=as_json)
 
@@ -61,7 +58,7 @@ def import_(context: typer.Context, file: File, as_json: AsJson = False) -> None
     if not file.is_file():
         raise PreconditionError(f"there is no file {file}")
     with _progress("importing") as count:
-        done = _run(_import(context.obj, file, count))
+        done = run_interruptible(_import(context.obj, file, count))
     words = f"{done:,} messages imported; `mill up`, and then `mill state verify`"
     print_done({"messages": done, "path": str(file)}, words, as_json=as_json)
 
@@ -101,10 +98,6 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
             open_link(url, token, name="cli") as link,
         ):
             return await import_streams(link, file, count)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(interruptible(work, lambda: typer.echo("stopping", err=True)))
 
 
 @contextmanager
