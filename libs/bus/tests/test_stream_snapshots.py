@@ -111,6 +111,21 @@ async def test_a_snapshot_that_is_short_or_altered_is_refused_and_leaves_no_stre
         assert await snapshot_stream(other._link, "MODELS", lambda _chunk: None) is None
 
 
+async def test_a_snapshot_is_sent_as_it_is_read_and_never_held_as_a_whole(bus, other):
+    await models(bus, 500)
+    snapshot, chunks = await snapshot_of(bus)
+    whole, sent = b"".join(chunks), []
+
+    def pieces():
+        for at in range(0, len(whole), 1000):
+            sent.append(other._link.client.stats["out_msgs"])
+            yield whole[at : at + 1000]
+
+    await restore_stream(other._link, snapshot, pieces())
+    assert sent == list(range(sent[0], sent[0] + len(sent)))
+    assert len(sent) > 2
+
+
 async def test_a_stream_that_is_not_there_has_no_snapshot(other):
     assert await snapshot_stream(other._link, "MODELS", lambda _chunk: None) is None
     assert await consumer_positions(other._link) == []

@@ -7,6 +7,7 @@ apart and earlier, so that whatever they had acknowledged had its effect before 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError, UnavailableError
@@ -135,7 +136,7 @@ async def restore_stream(link: Link, snapshot: StreamSnapshot, chunks: Iterable[
     told = await _asked(link, f"{API}.STREAM.RESTORE.{name}", body) or {}
     to = str(told["deliver_subject"])
     try:
-        for chunk in (*_cut(chunks), b""):
+        for chunk in chain(_cut(chunks), (b"",)):
             answer = await link.client.request(to, chunk, timeout=SILENCE_SECONDS)
             made = json.loads(answer.data) if answer.data else {}
             if "error" in made:
