@@ -6,18 +6,22 @@ import json
 import shutil
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_support.backed_up import add_model_to, files_of, make_estate, streams_of
 from modelmill_cli.app import run_app
 from modelmill_cli.backup.record import decode_record, encode_record
-from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_registry.blobs import BlobFolder
 from modelmill_registry.manifest import FileEntry
 from modelmill_registry.store import FolderStore
 
 pytestmark = pytest.mark.tier("test")
+
+KEY = "keys/signing-key.pem"
+RUNTIME = Runtime(0, "", "", "", "", "", {}, {}, {})
 
 
 @pytest.fixture(scope="module")
@@ -256,6 +260,37 @@ def test_artifacts_that_streams_name_and_nobody_has_are_named(
     assert "2 artifacts are not in the store: model mv-" in said
     assert restore(copied) == 2
     assert "was not finished" in capsys.readouterr().err
+
+
+def ran_on(state: StateFolder, artifact_root: str) -> None:
+    """As after a `mill up` with these artifacts, which has ended."""
+    with state.locked():
+        state.write_runtime(replace(RUNTIME, artifact_root=artifact_root))
+
+
+def test_artifacts_that_were_kept_elsewhere_are_backed_up_from_there_once_all_is_stopped(
+    copied: Path,
+) -> None:
+    state, elsewhere = StateFolder(copied / "state"), copied / "elsewhere"
+    before = files_of(state)
+    state.artifacts.rename(elsewhere)
+    ran_on(state, str(elsewhere))
+    assert backup(copied) == 0
+    assert restore(copied) == 0
+    assert files_of(StateFolder(copied / "new")) == before
+
+    elsewhere.rename(state.artifacts)
+    ran_on(state, str(state.artifacts))
+    assert backup(copied) == 0
+
+
+def test_artifacts_that_were_kept_in_a_bucket_are_refused_once_all_is_stopped(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran_on(StateFolder(copied / "state"), "s3://models/acme")
+    assert backup(copied) == 2
+    assert "artifacts are in s3://models/acme, which" in capsys.readouterr().err
+    assert restore(copied) == 0, "nothing was begun"
 
 
 def test_an_artifact_that_is_corrupt_is_named_and_makes_no_backup(

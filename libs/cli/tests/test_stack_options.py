@@ -54,6 +54,18 @@ def test_only_the_http_api_leaves_loopback(tmp_path: Path):
     assert all(address.startswith("127.0.0.1:") for address in addresses)
 
 
+@pytest.mark.parametrize(
+    ("given", "told"), [("s3://models/acme", "s3://models/acme"), ("store", f"{Path.cwd()}/store")]
+)
+def test_artifacts_are_named_so_that_other_folders_can_find_them(
+    tmp_path: Path, given: str, told: str
+):
+    options, state = StackOptions(http_port=0, artifacts=given), StateFolder(tmp_path)
+    with state.locked(), options.held_ports() as ports:
+        wiring = Wiring(state, options, LocalKeys(state.keys), StackSecrets(), ports, 0)
+        assert wiring.environment("trainer")["TRAINER_ARTIFACT_ROOT"] == told
+
+
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_number_that_is_no_port_is_refused_with_those_that_are(port: int):
     with pytest.raises(PreconditionError, match=f"{port} is not a port. .*65535"):

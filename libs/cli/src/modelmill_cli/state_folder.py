@@ -67,6 +67,19 @@ class StateFolder:
         return self.path / "artifacts"
 
     @property
+    def artifact_root(self) -> str:
+        """Folder or URL where the last `mill up` kept artifacts, also when it has ended."""
+        try:
+            return self._elsewhere.read_text()
+        except FileNotFoundError:
+            return str(self.artifacts)
+
+    @property
+    def _elsewhere(self) -> Path:
+        """There when artifacts are kept out of this folder, which may be moved as a whole."""
+        return self.path / "artifact-root"
+
+    @property
     def artifact_cache(self) -> Path:
         """For copies of what a bucket holds, when artifacts are kept in one."""
         return self.path / "artifact-cache"
@@ -177,7 +190,11 @@ class StateFolder:
             raise folder_error(self.path, error) from error
 
     def write_runtime(self, runtime: Runtime) -> None:
-        """Publish how to reach this instance, readable by its owner alone."""
+        """Publish how to reach this instance, readable by its owner alone; remember its store."""
+        if runtime.artifact_root == str(self.artifacts):
+            self._elsewhere.unlink(missing_ok=True)
+        else:
+            write_private(self._elsewhere, runtime.artifact_root.encode())
         write_private(self.runtime_file, json.dumps(asdict(runtime), indent=1).encode())
 
     def read_runtime(self) -> Runtime:

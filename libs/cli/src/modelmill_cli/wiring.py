@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 from os import getpid
+from pathlib import Path
 
 from modelmill_service_kit.bus_access import SEED_SUFFIX
 from modelmill_service_kit.ports import ALTERNATIVES
@@ -91,7 +92,9 @@ class Wiring:
 
     @property
     def _artifacts(self) -> str:
-        return self.options.artifacts or str(self.state.artifacts)
+        """Absolute: what uses it later may run in another folder."""
+        given = self.options.artifacts or str(self.state.artifacts)
+        return given if "://" in given else str(Path(given).absolute())
 
     def _common(self, name: str) -> dict[str, str]:
         identity = name.replace("_", "-")

@@ -119,14 +119,8 @@ async def _reached(state: StateFolder) -> AsyncIterator[BackupSource]:
                 Bus.connect(url, token, name="cli") as bus,
                 open_looking(url, token, name=BACKUP) as link,
             ):
-                yield BackupSource(link, bus, state.artifacts)
+                yield BackupSource(link, bus, _folder_of(state.artifact_root))
         return
-    artifacts = local_path(runtime.artifact_root)
-    if artifacts is None:
-        raise PreconditionError(
-            f"artifacts are in {runtime.artifact_root}, which `mill backup` does not copy. Use the"
-            " bucket's versions, and `mill state export` for the streams"
-        )
     reader, taker = runtime.identity("cli"), runtime.identity(BACKUP)
     if not taker.file.exists():
         raise PreconditionError(
@@ -137,7 +131,17 @@ async def _reached(state: StateFolder) -> AsyncIterator[BackupSource]:
         Bus.connect(runtime.nats_url, reader, name="cli") as bus,
         open_looking(runtime.nats_url, taker, name=BACKUP) as link,
     ):
-        yield BackupSource(link, bus, artifacts)
+        yield BackupSource(link, bus, _folder_of(runtime.artifact_root))
+
+
+def _folder_of(artifact_root: str) -> Path:
+    folder = local_path(artifact_root)
+    if folder is None:
+        raise PreconditionError(
+            f"artifacts are in {artifact_root}, which `mill backup` does not copy. Use the"
+            " bucket's versions, and `mill state export` for the streams"
+        )
+    return folder
 
 
 class _Taking:
