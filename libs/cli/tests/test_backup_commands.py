@@ -224,6 +224,16 @@ def test_a_state_folder_that_holds_something_takes_no_restore(
     assert files_of(StateFolder(copied / "state")) == before
 
 
+def test_a_state_folder_that_links_to_a_folder_elsewhere_takes_no_restore(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "new").mkdir(mode=0o700)
+    (copied / "new" / "artifacts").symlink_to(copied / "state" / "artifacts")
+    assert restore(copied) == 2
+    assert "new holds artifacts already" in capsys.readouterr().err
+    assert (copied / "new" / "artifacts").is_symlink()
+
+
 def test_nothing_starts_on_a_folder_whose_restore_was_killed(
     copied: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,7 +92,12 @@ def _refuse_used(state: StateFolder) -> None:
     if state.unfinished_restore.exists():
         return  # `locked` says what to do
     lock = state.path / "lock"
-    files = (found for found in state.path.rglob("*") if not found.is_dir() and found != lock)
+    files = (
+        found
+        for found in state.path.rglob("*")
+        # A link to a folder leads to what others have.
+        if (found.is_symlink() or not found.is_dir()) and found != lock
+    )
     if (used := next(files, None)) is not None:
         raise PreconditionError(
             f"{state.path} holds {used.relative_to(state.path)} already. Restore into a folder that"
