@@ -5,12 +5,17 @@ A power cut leaves a write whole or absent: temporary name, fsync, replace, fsyn
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from stat import S_IMODE, S_ISREG
 
 from modelmill_registry.errors import CorruptArtifactError
 from modelmill_registry.manifest import FileEntry, blob_name, is_digest
+
+CHUNK_BYTES = 1 << 20
+
+OnBytes = Callable[[int], None]
+"""Called with how many bytes more are read or written."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -68,7 +73,7 @@ class BlobFolder:
         """Where the content is, if it is."""
         return self._root / blob_name(sha256)
 
-    def check(self, entry: FileEntry) -> Path:
+    def check(self, entry: FileEntry, on_bytes: OnBytes = lambda _count: None) -> Path:
         """The content's file, every byte of it read.
 
         Raises:
@@ -81,7 +86,11 @@ class BlobFolder:
                 if size != entry.size:
                     detail = f"{size} bytes instead of {entry.size}, for {entry.path}"
                     raise CorruptArtifactError(name, detail)
-                if hashlib.file_digest(content, "sha256").hexdigest() != entry.sha256:
+                hasher = hashlib.sha256()
+                while chunk := content.read(CHUNK_BYTES):
+                    hasher.update(chunk)
+                    on_bytes(len(chunk))
+                if hasher.hexdigest() != entry.sha256:
                     detail = f"its content is not what was committed as {entry.path}"
                     raise CorruptArtifactError(name, detail)
         except FileNotFoundError:

@@ -13,17 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelmill_registry.blobs import BlobFolder, make_folder, make_read_only, write_durably
+from modelmill_registry.blobs import (
+    CHUNK_BYTES,
+    BlobFolder,
+    OnBytes,
+    make_folder,
+    make_read_only,
+    write_durably,
+)
 from modelmill_registry.errors import CorruptArtifactError, disk_full_on
 from modelmill_registry.manifest import FileEntry, Manifest, blob_name, hex_of, manifest_name
 from modelmill_registry.verifying_store import decoded, part_name
 
-CHUNK_BYTES = 1 << 20
 MANIFEST_BYTES = 64 << 20
 """More than any manifest has."""
-
-OnBytes = Callable[[int], None]
-"""Called with how many bytes more are written."""
 
 
 @dataclass(frozen=True, order=True)

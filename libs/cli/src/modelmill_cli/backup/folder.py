@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from modelmill_registry.blobs import BlobFolder, make_folder, sync_folder, write_durably
+from modelmill_registry.blobs import BlobFolder, OnBytes, make_folder, sync_folder, write_durably
 from modelmill_registry.errors import CorruptArtifactError
-from modelmill_registry.manifest import FileEntry
-from modelmill_registry.store_copies import OnBytes, content_of, copied_manifest, copy_content
+from modelmill_registry.manifest import FileEntry, hex_of
+from modelmill_registry.store_copies import Placed, content_of, copied_manifest, copy_content
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
 from modelmill_cli.backup.record import (
@@ -178,7 +178,7 @@ class BackupFolder:
         problems, contents = [], self.contents
         for entry in entries:
             try:
-                contents.check(entry)
+                contents.check(entry, on_bytes)
             except (CorruptArtifactError, OSError) as error:
                 problems.append(f"{self.path}: {error}")
             on_bytes(entry.size)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelmill_bus.link import open_looking
@@ -15,7 +16,8 @@ from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_cli.backup.folder import BackupFolder, clear
 from modelmill_cli.backup.progress import BytesShown
-from modelmill_cli.backup.record import BackupRecord, SavedStream
+from modelmill_cli.backup.record import BackupRecord
+from modelmill_cli.backup.threads import in_thread
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder, write_private
 
@@ -51,8 +53,9 @@ async def restore_backup(
         chosen, record, total = await _verified(folder, at, progress)
         with _filling(state):
             progress.begin("artifacts", total)
-            await asyncio.to_thread(
-                put_back, folder.contents, record.artifacts, state.artifacts, progress.advance
+            await in_thread(
+                partial(put_back, folder.contents, record.artifacts, state.artifacts),
+                progress.advance,
             )
             for file in record.files:
                 _put_file(folder, file, state)
@@ -77,7 +80,7 @@ async def _verified(
     entries = await asyncio.to_thread(folder.entries, record)
     total = sum(entry.size for entry in entries)
     progress.begin("verifying", total)
-    await asyncio.to_thread(folder.verify, entries, progress.advance)
+    await in_thread(partial(folder.verify, entries), progress.advance)
     return chosen, record, total
 
 
@@ -136,13 +139,14 @@ async def _restore_streams(
         open_looking(url, token, name="cli") as link,
     ):
         for saved in record.streams:
-            await restore_stream(link, saved.snapshot, _chunks(folder, saved, progress))
+            check = partial(folder.contents.check, saved.content)
+            file = await in_thread(check, lambda _count: None)
+            await restore_stream(link, saved.snapshot, _chunks(file, progress))
         for position in record.positions:
             await restore_position(link, position)
 
 
-def _chunks(folder: BackupFolder, saved: SavedStream, progress: BytesShown) -> Iterator[bytes]:
-    file: Path = folder.contents.check(saved.content)
+def _chunks(file: Path, progress: BytesShown) -> Iterator[bytes]:
     with file.open("rb") as reading:
         while chunk := reading.read(CHUNK_BYTES):
             progress.advance(len(chunk))

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from modelmill_bus.bus import Bus
@@ -27,6 +28,7 @@ from modelmill_registry.blobs import make_read_only
 from modelmill_registry.errors import disk_full_on
 from modelmill_registry.manifest import FileEntry
 from modelmill_registry.store_copies import PinnedStore, pinned_store
+from modelmill_service_kit.endings import to_its_end
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.settings import local_path
 
@@ -34,6 +36,7 @@ from modelmill_cli.backup.folder import BackupFolder
 from modelmill_cli.backup.named_artifacts import named_artifacts
 from modelmill_cli.backup.progress import BytesShown
 from modelmill_cli.backup.record import STATE_FILES, BackupRecord, SavedStream, is_state_file
+from modelmill_cli.backup.threads import in_thread
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder
 
@@ -166,7 +169,7 @@ class _Taking:
         files = [self._add_file(file) for file in self._state_files()]
         for attempt in range(1, ATTEMPTS + 1):
             with pinned_store(self._from.artifacts, self._folder.has) as pinned:
-                await asyncio.to_thread(pinned.pin)
+                await to_its_end(asyncio.to_thread(pinned.pin))
                 positions = await consumer_positions(self._from.link)
                 streams = await self._add_streams()
                 await asyncio.to_thread(pinned.pin)
@@ -258,10 +261,8 @@ class _Taking:
         entries = pinned.contents.values()
         self._progress.begin("artifacts", sum(entry.size for entry in entries))
         for entry in entries:
-            written = await asyncio.to_thread(
-                self._folder.add, pinned.path(entry), entry, self._progress.advance
-            )
-            self.written_bytes += written
+            add = partial(self._folder.add, pinned.path(entry), entry)
+            self.written_bytes += await in_thread(add, self._progress.advance)
 
 
 def _refuse_missing(missing: Mapping[str, str]) -> None:
