@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +22,11 @@ from nats.js.errors import NotFoundError
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import QUICK_CLAIMS, Loop, running_loop, train, write_rows
 
-KEPT = ("artifacts/blobs", "artifacts/manifests", "artifacts/parts", "keys", "bus-identities")
+STORE = ("artifacts/blobs", "artifacts/manifests")
+KEPT = (*STORE, "artifacts/parts", "keys", "bus-identities", "certificates")
 LONG = {"epochs": 30, "batch_size": 8, "checkpoint_steps": 10}
 """Of training that still runs when the second backup has ended, and ends soon after a restore."""
+OPTIONS = StackOptions(http_port=0, tls=True, overrides=QUICK_CLAIMS)
 QUESTION = "thing 7: something that barks"
 Message = tuple[Any, ...]
 
@@ -37,6 +39,8 @@ class UnderWay:
     answer: str
     step: int
     """Of the checkpoint that the job had before the backups."""
+    artifact_bytes: int
+    """Of the store before the backups, without checkpoints."""
     first: Mapping[str, Any]
     second: Mapping[str, Any]
     statuses: tuple[str, str]
@@ -52,6 +56,8 @@ class Drill:
     answer: str
     job: Mapping[str, Any]
     log: list[str]
+    compared_parts: set[str]
+    """Those of `KEPT` that had files."""
     different_files: list[str]
     """Of the old folder and one restored from it, once the old one stood still."""
     different_streams: list[str]
@@ -64,8 +70,7 @@ class Drill:
 
 async def drill(folder: Path) -> Drill:
     """Back up under a running job, and restore."""
-    options = StackOptions(http_port=0, overrides=QUICK_CLAIMS)
-    async with running_loop(folder, options) as loop:
+    async with running_loop(folder, OPTIONS) as loop:
         base, old = loop.base_version_id, loop.state
         under_way = await backed_up_under_way(loop, folder)
 
@@ -78,9 +83,11 @@ async def drill(folder: Path) -> Drill:
 
     back_up(old, folder / "backup")  # it stands still now, so that all can be compared
     restored(same, folder / "backup")
-    files = differences(files_of(old), files_of(same))
+    there = files_of(old)
+    parts = {part for part in KEPT if any(path.startswith(f"{part}/") for path in there)}
+    files = differences(there, files_of(same))
     streams = differences(await streams_of(old), await streams_of(same))
-    return Drill(under_way, report, answer, job, log, files, streams)
+    return Drill(under_way, report, answer, job, log, parts, files, streams)
 
 
 async def backed_up_under_way(loop: Loop, folder: Path) -> UnderWay:
@@ -95,12 +102,13 @@ async def backed_up_under_way(loop: Loop, folder: Path) -> UnderWay:
 
     step = await eventually(saved, within=60)
     assert step is not None
+    artifact_bytes = sum(file.stat().st_size for file in files_in(loop.state, STORE))
     before = await asyncio.to_thread(loop.client.jobs.retrieve, job.id)
     first = await asyncio.to_thread(back_up, loop.state, folder / "backup")
     second = await asyncio.to_thread(back_up, loop.state, folder / "backup")
     after = await asyncio.to_thread(loop.client.jobs.retrieve, job.id)
     statuses = (str(before["status"]), str(after["status"]))
-    return UnderWay(job.id, answer, step, first, second, statuses)
+    return UnderWay(job.id, answer, step, artifact_bytes, first, second, statuses)
 
 
 def back_up(state: StateFolder, backups: Path) -> Mapping[str, Any]:
@@ -135,8 +143,7 @@ def answer_of(state: StateFolder, model: str) -> str:
 @asynccontextmanager
 async def running_again(state: StateFolder, log: list[str]) -> AsyncIterator[Modelmill]:
     """The restored folder, on ports of its own."""
-    options = StackOptions(http_port=0, overrides=QUICK_CLAIMS)
-    async with running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up:
+    async with running_stack(state, OPTIONS, lambda name, line: log.append(f"{name} {line}")) as up:
         with connect_locally(state, up.runtime.http_url) as client:
             yield client
 
@@ -154,13 +161,17 @@ async def ended(client: Modelmill, job_id: str) -> Mapping[str, Any]:
 
 
 def files_of(state: StateFolder) -> Mapping[str, str]:
-    """Hashes of artifacts, keys and identities by their paths."""
+    """Hashes of artifacts, keys, identities and certificates by their paths."""
     return {
         file.relative_to(state.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for part in KEPT
-        for file in (state.path / part).rglob("*")
-        if file.is_file()
+        for file in files_in(state, KEPT)
     }
+
+
+def files_in(state: StateFolder, parts: Sequence[str]) -> list[Path]:
+    """All files of these parts of the folder."""
+    found = (file for part in parts for file in (state.path / part).rglob("*"))
+    return [file for file in found if file.is_file()]
 
 
 async def streams_of(state: StateFolder) -> Mapping[str, list[Message]]:

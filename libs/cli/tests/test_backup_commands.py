@@ -116,7 +116,7 @@ def content(folder: Path, what: str) -> Path:
     if what == "stream":
         [sha256] = [each["sha256"] for each in said["streams"] if each["name"] == "MODELS"]
     elif what == "key":
-        [sha256] = [each["sha256"] for each in said["files"] if each["path"].endswith(".pem")]
+        [sha256] = [each["sha256"] for each in said["files"] if each["path"] == KEY]
     else:
         sha256 = said["artifacts"][0]["digest"].removeprefix("sha256:")
         if what == "artifact":
@@ -143,7 +143,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
     ("what", "name"),
     [
         ("stream", "stream MODELS"),
-        ("key", "keys/signing-key.pem"),
+        ("key", KEY),
         ("manifest", "manifest"),
         ("artifact", "rows.jsonl of sha256:"),
     ],

@@ -12,6 +12,7 @@ from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
 from modelmill_bus.stream_snapshots import SNAPSHOT_ORDER
 from modelmill_bus.subjects import DEFAULT_BUILDS, MODEL_READY, job_state
+from modelmill_cli.certificates import CertificateFolder
 from modelmill_cli.keys import LocalKeys
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder, owner_only
@@ -20,14 +21,17 @@ from modelmill_registry.store import FolderStore
 from nats.js.errors import NotFoundError
 
 JOB = "ftjob-1"
+STORE = ("artifacts/blobs", "artifacts/manifests", "artifacts/parts")
+PARTS = (*STORE, "keys", "bus-identities", "certificates")
 
 
 async def make_estate(state: StateFolder, work: Path) -> None:
-    """Two models, of which the first was taken note of, a running job, keys and identities."""
+    """Two models, of which the first was taken note of, a running job, and files with secrets."""
     with state.locked():
         LocalKeys(state.keys).ensure()
         LocalKeys(state.keys).webhook_key_file()
         Identities(state.bus_identities).ensure()
+        CertificateFolder(state.certificates, is_shared=False).ensure()
         async with (
             private_broker(state) as (url, token),
             Bus.connect(url, token, name="tester") as bus,
@@ -72,14 +76,15 @@ def folder_with(folder: Path, content: bytes) -> Path:
 
 
 def files_of(state: StateFolder) -> Mapping[str, str]:
-    """Hashes of artifacts, keys and identities by their paths."""
-    parts = ("artifacts/blobs", "artifacts/manifests", "artifacts/parts", "keys", "bus-identities")
-    return {
-        file.relative_to(state.path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
-        for part in parts
-        for file in (state.path / part).rglob("*")
-        if file.is_file()
-    }
+    """Hashes of artifacts, keys, identities and certificates by their paths; none may be empty."""
+    found: dict[str, str] = {}
+    for part in PARTS:
+        files = [file for file in (state.path / part).rglob("*") if file.is_file()]
+        assert files, f"{state.path} has no {part}"
+        for file in files:
+            path = file.relative_to(state.path).as_posix()
+            found[path] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
 
 
 async def streams_of(state: StateFolder) -> Mapping[str, list[tuple[Any, ...]]]:
