@@ -109,6 +109,34 @@ def test_old_backups_go_with_what_only_they_had(copied: Path) -> None:
     assert {*again._digests()} == {*store._digests()}
 
 
+def pool(folder: Path) -> set[Path]:
+    """Files of all contents of the backups."""
+    return {file for file in (folder / "backup" / "blobs").rglob("*") if file.is_file()}
+
+
+def test_contents_that_no_backup_has_go_with_the_next_one_also_if_no_backup_does(
+    copied: Path,
+) -> None:
+    BlobFolder(copied / "backup").put(FileEntry("", 1, "a" * 64), _written(copied / "x", b"x"))
+    before = pool(copied)
+    assert backup(copied) == 0
+    assert [file.name for file in before - pool(copied)] == ["a" * 64]
+
+
+def test_a_backup_is_newer_than_those_before_although_the_clock_was_set_back(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [first] = (copied / "backup" / "backups").iterdir()
+    first.rename(first.with_name("20990101-000000-999999.json"))
+    assert backup(copied, "--keep", "1", "--json") == 0
+    made = json.loads(capsys.readouterr().out)["id"]
+
+    assert made == "20990101-000001-000000"
+    assert [file.stem for file in (copied / "backup" / "backups").iterdir()] == [made]
+    assert restore(copied, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["id"] == made
+
+
 def content(folder: Path, what: str) -> Path:
     """The file of a content of the one backup: a stream, a key, or a file of an artifact."""
     [file] = (folder / "backup" / "backups").iterdir()
@@ -161,6 +189,38 @@ def test_a_torn_backup_is_refused_by_name_before_anything_is_written(
     assert "--at" in said
     assert not (copied / "new").exists()
     assert restore(copied, "--check") == 2
+
+
+@pytest.mark.parametrize("what", ["manifest", "artifact"])
+def test_a_content_that_rotted_is_copied_anew_once_the_file_that_is_named_is_deleted(
+    copied: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    file = content(copied, what)
+    DAMAGES["altered"](file)
+    assert restore(copied, "--check") == 2
+    assert f"or delete {file} and repeat `mill backup`" in capsys.readouterr().err
+    file.unlink()
+    assert backup(copied) == 0
+    assert restore(copied) == 0
+
+
+def test_a_torn_backup_does_not_fail_later_ones_and_keeps_all_contents_until_it_goes(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = content(copied, "manifest")
+    BlobFolder(copied / "backup").put(FileEntry("", 1, "a" * 64), _written(copied / "x", b"x"))
+    DAMAGES["altered"](file)
+    before = pool(copied)
+
+    assert backup(copied) == 0
+    said = capsys.readouterr().err
+    assert "mill: no contents of older backups were deleted" in said
+    assert f"delete {file} and repeat" in said
+    assert before <= pool(copied)
+    file.unlink()
+    assert backup(copied) == 0
+    assert "deleted" not in capsys.readouterr().err
+    assert "a" * 64 not in {each.name for each in pool(copied)}
 
 
 @pytest.mark.parametrize(
@@ -265,9 +325,12 @@ def test_artifacts_that_streams_name_and_nobody_has_are_named(
     manifests = copied / "state" / "artifacts" / "manifests"
     for file in manifests.iterdir():
         file.unlink()
+    before = pool(copied)
     assert backup(copied) == 2
     said = capsys.readouterr().err
-    assert "2 artifacts are not in the store: model mv-" in said
+    assert f"2 artifacts are not in {copied / 'state' / 'artifacts'}: model mv-" in said
+    assert pool(copied) == before
+    assert not any((copied / "backup" / "staging").iterdir())
     assert restore(copied) == 2
     assert "was not finished" in capsys.readouterr().err
 

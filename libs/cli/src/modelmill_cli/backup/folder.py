@@ -10,11 +10,11 @@ staging/                contents that are being written
 import fcntl
 import json
 import os
-import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,7 +37,8 @@ from modelmill_cli.state_folder import owner_only
 
 LAYOUT = "modelmill-backup.json"
 MAX_RECORD_BYTES = 1 << 30
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9]{6}")
+_ID = "%Y%m%d-%H%M%S-%f"
+"""An id is a time in UTC; they sort as backups follow each other."""
 SHOWN_PROBLEMS = 20
 
 
@@ -75,9 +76,11 @@ class BackupFolder:
                 raise folder_error(self.path, error) from error
             with self._held(fcntl.LOCK_EX):
                 self._see_to_layout()
-                for left in self.staging.iterdir():  # of a backup that was killed
-                    left.unlink()
-                yield
+                self._empty_staging()  # of a backup that was killed
+                try:
+                    yield
+                finally:
+                    self._empty_staging()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -96,7 +99,7 @@ class BackupFolder:
             yield
 
     def has(self, entry: FileEntry) -> bool:
-        """Whether a content is there; it was verified when it was written."""
+        """Whether a content is there; it was verified when it was written, not since."""
         try:
             return self.contents.path(entry.sha256).lstat().st_size == entry.size
         except FileNotFoundError:
@@ -112,7 +115,15 @@ class BackupFolder:
     def ids(self) -> list[str]:
         """Of all finished backups, the oldest first."""
         found = (file.stem for file in self._records.glob("*.json"))
-        return sorted(filter(_ID.fullmatch, found))
+        return sorted(stem for stem in found if _time_of(stem) is not None)
+
+    def _times(self) -> Iterator[datetime]:
+        return filter(None, map(_time_of, self.ids()))
+
+    def next_id(self, now: datetime) -> str:
+        """Of a backup that is begun now; above all others, also where the clock was set back."""
+        times = [now, *(time + timedelta(microseconds=1) for time in self._times())]
+        return max(times).strftime(_ID)
 
     def begin(self, backup_id: str) -> None:
         """From now on, until `finish`, the folder says that a backup is not finished."""
@@ -146,26 +157,26 @@ class BackupFolder:
         with file.open("rb") as reading:
             return chosen, decode_record(str(file), reading.read(MAX_RECORD_BYTES))
 
-    def entries(self, record: BackupRecord) -> list[FileEntry]:
-        """Each content of a backup once.
+    def entries(self, records: Iterable[BackupRecord]) -> list[FileEntry]:
+        """Each content of these backups once.
 
         Raises:
             InvalidInputError: manifests are missing or altered; each is named.
         """
-        found = {each.content.sha256: each.content for each in record.streams}
-        found |= {each.sha256: each for each in record.files}
+        found: dict[str, FileEntry] = {}
+        read: set[str] = set()
         problems: list[str] = []
-        for placed, size in record.artifacts.items():
-            try:
-                manifest, _ = copied_manifest(self.contents, placed)
-            except CorruptArtifactError as error:
-                problems.append(str(error))
-                continue
-            whole = content_of(placed, size)
-            found[whole.sha256] = whole
-            for entry in manifest.files:
-                name = f"{entry.path} of {placed.digest}"
-                found.setdefault(entry.sha256, FileEntry(name, entry.size, entry.sha256))
+        for record in records:
+            found |= {each.content.sha256: each.content for each in record.streams}
+            found |= {each.sha256: each for each in record.files}
+            for placed, size in record.artifacts.items():
+                if placed.digest in read:
+                    continue
+                read.add(placed.digest)
+                try:
+                    found |= self._of_artifact(placed, size)
+                except CorruptArtifactError as error:
+                    problems.append(self._torn(error, hex_of(placed.digest)))
         _refuse(problems)
         return list(found.values())
 
@@ -180,22 +191,47 @@ class BackupFolder:
             try:
                 contents.check(entry, on_bytes)
             except (CorruptArtifactError, OSError) as error:
-                problems.append(f"{self.path}: {error}")
-            on_bytes(entry.size)
+                problems.append(self._torn(error, entry.sha256))
         _refuse(problems)
 
-    def prune(self, keep: int) -> None:
-        """Forget all but the newest backups, and what only those had."""
-        going = self.ids()[:-keep]
-        if not going:
-            return
-        for backup_id in going:
+    def prune(self, keep: int) -> str:
+        """Forget all but the newest backups, and what none of those has.
+
+        Returns:
+            Why all contents stay: a backup that is kept is torn. Else empty.
+        """
+        for backup_id in self.ids()[:-keep]:
             (self._records / f"{backup_id}.json").unlink()
         sync_folder(self._records)
-        kept = {entry.sha256 for each in self.ids() for entry in self.entries(self.chosen(each)[1])}
+        try:
+            entries = self.entries(self.chosen(each)[1] for each in self.ids())
+        except InvalidInputError as error:
+            return f"no contents of older backups were deleted: {error.errors[0]}"
+        kept = {entry.sha256 for entry in entries}
         for sha256, _ in list(self.contents.all()):
             if sha256 not in kept:
                 self.contents.path(sha256).unlink()
+        return ""
+
+    def _of_artifact(self, placed: Placed, size: int) -> dict[str, FileEntry]:
+        manifest, _ = copied_manifest(self.contents, placed)
+        whole = content_of(placed, size)
+        files = (
+            FileEntry(f"{entry.path} of {placed.digest}", entry.size, entry.sha256)
+            for entry in manifest.files
+        )
+        return {each.sha256: each for each in (*files, whole)}
+
+    def _torn(self, error: Exception, sha256: str) -> str:
+        """What is wrong with a content, and what to do; a later backup has the same content."""
+        file = self.contents.path(sha256)
+        first = f"delete {file} and " if file.exists() else ""
+        remedy = f"Restore another backup, with --at, or {first}repeat `mill backup`"
+        return f"{self.path}: {error}. {remedy}"
+
+    def _empty_staging(self) -> None:
+        for left in self.staging.iterdir():
+            left.unlink()
 
     def _refuse_unfinished(self, ids: list[str]) -> None:
         begun = sorted(mark.name for mark in self._unfinished.glob("*"))
@@ -252,9 +288,16 @@ def _refuse_shared(path: Path) -> None:
 def _refuse(problems: list[str]) -> None:
     if not problems:
         return
-    more = len(problems) - SHOWN_PROBLEMS
-    said = [f"{each}. Restore another backup, with --at" for each in problems[:SHOWN_PROBLEMS]]
+    more, said = len(problems) - SHOWN_PROBLEMS, problems[:SHOWN_PROBLEMS]
     raise InvalidInputError([*said, f"and {more} more"] if more > 0 else said)
+
+
+def _time_of(backup_id: str) -> datetime | None:
+    try:
+        time = datetime.strptime(backup_id, _ID).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return time if time.strftime(_ID) == backup_id else None
 
 
 def clear(folder: Path, keep: Callable[[Path], bool]) -> None:

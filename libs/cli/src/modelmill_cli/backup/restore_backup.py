@@ -12,6 +12,7 @@ from modelmill_bus.link import open_looking
 from modelmill_bus.stream_snapshots import CHUNK_BYTES, restore_position, restore_stream
 from modelmill_registry.manifest import FileEntry
 from modelmill_registry.store_copies import put_back
+from modelmill_service_kit.endings import to_its_end
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_cli.backup.folder import BackupFolder, clear
@@ -77,7 +78,7 @@ async def _verified(
     folder: BackupFolder, at: str, progress: BytesShown
 ) -> tuple[str, BackupRecord, int]:
     chosen, record = folder.chosen(at)
-    entries = await asyncio.to_thread(folder.entries, record)
+    entries = await to_its_end(asyncio.to_thread(folder.entries, [record]))
     total = sum(entry.size for entry in entries)
     progress.begin("verifying", total)
     await in_thread(partial(folder.verify, entries), progress.advance)

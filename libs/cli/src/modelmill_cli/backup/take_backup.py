@@ -59,6 +59,8 @@ class BackupReport:
     """Of all that the backup has."""
     written_bytes: int
     """Of what the folder did not have."""
+    warning: str
+    """Why contents that no backup has were not deleted; empty when they were."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,13 @@ async def take_backup(
     """
     begun, at = time.monotonic(), datetime.now(UTC)
     with folder.writing():
-        backup_id = f"{at:%Y%m%d-%H%M%S-%f}"
+        backup_id = folder.next_id(at)
         async with _reached(state) as installation:
             folder.begin(backup_id)
             taking = _Taking(state, installation, folder, progress)
             record = await taking.take(at.isoformat())
         folder.finish(backup_id, record)
-        folder.prune(keep)
+        warning = folder.prune(keep)
     return BackupReport(
         backup_id,
         str(folder.path),
@@ -103,6 +105,7 @@ async def take_backup(
         len(record.artifacts),
         taking.total_bytes,
         taking.written_bytes,
+        warning,
     )
 
 
@@ -171,13 +174,16 @@ class _Taking:
             with pinned_store(self._from.artifacts, self._folder.has) as pinned:
                 await to_its_end(asyncio.to_thread(pinned.pin))
                 positions = await consumer_positions(self._from.link)
-                streams = await self._add_streams()
-                await asyncio.to_thread(pinned.pin)
+                streams = await self._staged_streams()
+                await to_its_end(asyncio.to_thread(pinned.pin))
                 missing = await self._missing(streams, pinned)
                 if missing and attempt < ATTEMPTS:
                     continue
-                _refuse_missing(missing)
+                _refuse_missing(missing, self._from.artifacts)
                 await self._copy(pinned)
+                for stream in streams:
+                    staged = self._staged(stream.snapshot.name)
+                    await to_its_end(asyncio.to_thread(self._keep, stream.content, staged))
                 return self._record(taken_at, streams, positions, pinned, files)
         raise AssertionError("the last attempt ends")
 
@@ -209,46 +215,50 @@ class _Taking:
     def _add_file(self, file: Path) -> FileEntry:
         content = file.read_bytes()
         name = file.relative_to(self._state.path).as_posix()
-        return self._put(name, content, self._folder.staging / "file")
-
-    def _put(self, name: str, content: bytes, staged: Path) -> FileEntry:
-        staged.write_bytes(content)
-        return self._put_staged(name, staged)
-
-    def _put_staged(self, name: str, staged: Path) -> FileEntry:
-        """Keep a file of the staging folder under its hash."""
-        with disk_full_on(self._folder.path), staged.open("rb") as reading:
-            entry = FileEntry(
-                name, staged.stat().st_size, hashlib.file_digest(reading, "sha256").hexdigest()
-            )
-            make_read_only(reading.fileno())
-            os.fsync(reading.fileno())
-            if self._folder.has(entry):
-                staged.unlink()
-            else:
-                self._folder.contents.put(entry, staged)
-                self.written_bytes += entry.size
+        entry = FileEntry(name, len(content), hashlib.sha256(content).hexdigest())
+        staged = self._folder.staging / "file"
+        with disk_full_on(self._folder.path):
+            staged.write_bytes(content)
+        self._keep(entry, staged)
         return entry
 
-    async def _add_streams(self) -> list[SavedStream]:
+    def _keep(self, entry: FileEntry, staged: Path) -> None:
+        """Put a file of the staging folder into the pool, unless its content is there."""
+        if self._folder.has(entry):
+            staged.unlink()
+            return
+        with disk_full_on(self._folder.path):
+            with staged.open("rb") as reading:
+                make_read_only(reading.fileno())
+                os.fsync(reading.fileno())
+            self._folder.contents.put(entry, staged)
+        self.written_bytes += entry.size
+
+    async def _staged_streams(self) -> list[SavedStream]:
+        """Snapshots; they are out of the pool until it is known that what they name is there."""
         sizes = [(await self._from.bus.facts(name)).used_bytes for name in SNAPSHOT_ORDER]
         self._progress.begin("streams", sum(sizes))
-        saved = []
-        for name in SNAPSHOT_ORDER:
-            staged = self._folder.staging / f"stream-{name}"
-            with disk_full_on(self._folder.path), staged.open("wb") as writing:
+        saved = [await self._staged_stream(name) for name in SNAPSHOT_ORDER]
+        return [each for each in saved if each is not None]
 
-                def write(chunk: bytes) -> None:
-                    writing.write(chunk)
-                    self._progress.advance(len(chunk))
+    async def _staged_stream(self, name: str) -> SavedStream | None:
+        hasher, size = hashlib.sha256(), 0
 
-                snapshot = await snapshot_stream(self._from.link, name, write)
-            if snapshot is None:
-                staged.unlink()
-                continue
-            entry = await asyncio.to_thread(self._put_staged, f"stream {name}", staged)
-            saved.append(SavedStream(snapshot, entry))
-        return saved
+        def write(chunk: bytes) -> None:
+            nonlocal size
+            writing.write(chunk)
+            hasher.update(chunk)
+            size += len(chunk)
+            self._progress.advance(len(chunk))
+
+        with disk_full_on(self._folder.path), self._staged(name).open("wb") as writing:
+            snapshot = await snapshot_stream(self._from.link, name, write)
+        if snapshot is None:
+            return None
+        return SavedStream(snapshot, FileEntry(f"stream {name}", size, hasher.hexdigest()))
+
+    def _staged(self, stream: str) -> Path:
+        return self._folder.staging / f"stream-{stream}"
 
     async def _missing(self, streams: list[SavedStream], pinned: PinnedStore) -> dict[str, str]:
         last = {name: 0 for name in SNAPSHOT_ORDER}
@@ -265,10 +275,10 @@ class _Taking:
             self.written_bytes += await in_thread(add, self._progress.advance)
 
 
-def _refuse_missing(missing: Mapping[str, str]) -> None:
+def _refuse_missing(missing: Mapping[str, str], artifacts: Path) -> None:
     if missing:
         named = "; ".join(f"{who} names {digest}" for digest, who in sorted(missing.items())[:5])
         raise PreconditionError(
-            f"{len(missing)} artifacts are not in the store: {named}. Delete what names them, or"
+            f"{len(missing)} artifacts are not in {artifacts}: {named}. Delete what names them, or"
             " pause jobs that save more often than a backup takes"
         )

@@ -54,6 +54,8 @@ def backup(
         f" {megabytes(report.written_bytes)} were new; {report.seconds:.1f} s"
     )
     print_done(asdict(report), words, as_json=as_json)
+    if report.warning:
+        typer.echo(f"mill: {report.warning}", err=True)
 
 
 def restore(
