@@ -16,13 +16,11 @@ from typing import Any
 
 import uvloop
 
+from tests.bench.load_client import LAST_CHUNK, TAIL_BYTES, TOKENS, head_of
 from tests.bench.worker import answer_all
 
 FIRST = re.compile(rb'"content": ?"[^"]')
-TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 PROMPT = re.compile(rb'"prompt_tokens": ?(\d+)')
-LAST_CHUNK = b"0\r\n\r\n"
-TAIL_BYTES = 2048
 OK = 200
 
 
@@ -65,6 +63,10 @@ class Line(asyncio.Protocol):
         """Whether another request may follow."""
         return not self._transport.is_closing()
 
+    def close(self) -> None:
+        """No other request follows."""
+        self._transport.close()
+
     def data_received(self, data: bytes) -> None:
         sent, done = self._sent, self._done
         if sent is None or done is None or done.done():
@@ -95,10 +97,7 @@ class Load:
 
     def __init__(self, asked: Mapping[str, Any]) -> None:
         self._port = asked["port"]
-        self._head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{asked['port']}\r\n"
-            f"authorization: Bearer {asked['token']}\r\ncontent-type: application/json\r\n"
-        )
+        self._head = head_of(asked)
         self._bodies = [body.encode() for body in asked["bodies"]]
         self._idle: list[Line] = []
         self._began = 0.0
@@ -127,14 +126,30 @@ class Load:
         await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
         return sent
 
+    def close(self) -> None:
+        """After the last request."""
+        while self._idle:
+            self._idle.pop().close()
+
     async def _ask(self, number: int) -> Sent:
+        """Over a kept line; over another one if the server closed it just before the request."""
         body = self._bodies[number]
-        line = self._idle.pop() if self._idle else await self._connected()
         request = f"{self._head}content-length: {len(body)}\r\n\r\n".encode() + body
-        sent = await line.ask(request, self._began)
-        if line.is_open:
-            self._idle.append(line)
-        return sent
+        while True:
+            kept = self._kept()
+            line = kept or await self._connected()
+            sent = await line.ask(request, self._began)
+            if line.is_open:
+                self._idle.append(line)
+            if sent.status or kept is None:
+                return sent
+
+    def _kept(self) -> Line | None:
+        """A line that is still open: the server closes those that are idle for some seconds."""
+        while self._idle:
+            if (line := self._idle.pop()).is_open:
+                return line
+        return None
 
     async def _connected(self) -> Line:
         loop = asyncio.get_running_loop()
@@ -149,6 +164,7 @@ async def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
         sent = await load.open_loop(asked["at"])
     else:
         sent = await load.closed_loop(asked["in_flight"], asked["seconds"])
+    load.close()
     return {"requests": [asdict(each) for each in sent]}
 
 

@@ -98,12 +98,17 @@ class Connection(asyncio.Protocol):
         self._transport.write(self._requests.popleft())
 
 
-async def load(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Send every body once, `in_flight` at a time."""
-    head = (
+def head_of(asked: Mapping[str, Any]) -> str:
+    """Of every request; the length of its body is still to come."""
+    return (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{asked['port']}\r\n"
         f"authorization: Bearer {asked['token']}\r\ncontent-type: application/json\r\n"
     )
+
+
+async def load(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Send every body once, `in_flight` at a time."""
+    head = head_of(asked)
     bodies = [body.encode() for body in asked["bodies"]]
     requests = deque(
         f"{head}content-length: {len(body)}\r\n\r\n".encode() + body for body in bodies
