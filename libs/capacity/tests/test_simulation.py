@@ -4,9 +4,11 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
+import simpy
 from capacity_support.textbook import MEMORYLESS, SERVICE_SECONDS, STEP_SECONDS, engine_times
 from hypothesis import given
 from hypothesis import strategies as st
+from modelmill_capacity.engine import SimulatedEngine, SimulatedRequest
 from modelmill_capacity.measurements import ServiceTimes
 from modelmill_capacity.offered_load import OfferedRequest, RequestLengths
 from modelmill_capacity.simulation import (
@@ -21,7 +23,7 @@ from modelmill_capacity.simulation import (
 GATEWAY = ServiceTimes(
     name="gateway", origin="measured", source="", request_seconds=0.01, token_seconds=0.0001
 )
-SCALING = ScalingRule(in_flight=4, most=8, interval_seconds=5.0, cooldown_seconds=20.0)
+SCALING = ScalingRule(in_flight=4, most=8, interval_seconds=5.0, stabilization_seconds=20.0)
 
 
 @given(
@@ -101,6 +103,33 @@ def test_a_lost_replica_is_replaced_and_its_requests_are_answered_elsewhere():
     assert max(run.latencies()) > max(steady.latencies())
 
 
+@pytest.mark.parametrize(
+    ("joins_at", "prompt_seconds", "kept"),
+    [
+        (None, 0.0, 50),
+        # The event of many steps ends when somebody joins, and another one begins.
+        (0.248, 0.0, 50),
+        # The step that computes a long prompt is not over.
+        (0.248, 1.0, 25),
+    ],
+)
+def test_an_answer_that_is_lost_half_way_keeps_its_whole_steps(
+    joins_at: float | None, prompt_seconds: float, kept: int
+):
+    env = simpy.Environment()
+    times = engine_times(2, prompt_token_seconds=prompt_seconds / 1000)
+    engine = SimulatedEngine(env, times, room_tokens=1)
+    answer = SimulatedRequest(0, 100, 0.0)
+    engine.submit(answer)
+    if joins_at is not None:
+        env.run(until=joins_at)
+        engine.submit(SimulatedRequest(1000, 100, joins_at))
+    env.run(until=0.505)
+
+    assert answer in engine.lose()
+    assert answer.generated == kept
+
+
 def test_a_replica_that_is_lost_at_a_time_is_back_after_its_start():
     it = Installation(engine_times(4), 2, losses_at=(50.0,))
     run = simulate(it, MEMORYLESS, 4.0, seconds=120.0)
@@ -131,7 +160,7 @@ def _grown_load(scaling: ScalingRule | None) -> SimulatedRun:
 
 
 def test_an_autoscaler_follows_a_load_after_its_delay():
-    alone, run = _grown_load(None), _grown_load(replace(SCALING, cooldown_seconds=1000.0))
+    alone, run = _grown_load(None), _grown_load(replace(SCALING, stabilization_seconds=1000.0))
 
     delay = engine_times().start_seconds
     assert {many for at, many in run.replicas if 0 < at < 100 + delay} == set()
@@ -140,11 +169,12 @@ def test_an_autoscaler_follows_a_load_after_its_delay():
     assert fmean(run.first_tokens(250, 300)) < fmean(alone.first_tokens(250, 300)) / 10
 
 
-def test_an_autoscaler_takes_replicas_away_after_its_cooldown_and_loses_no_request():
+def test_an_autoscaler_takes_replicas_away_after_its_window_and_loses_no_request():
     run = simulate(
         Installation(engine_times(4), 6, scaling=SCALING), MEMORYLESS, 2.0, seconds=200.0
     )
 
     assert run.replicas[-1][1] < 3
-    assert min(at for at, many in run.replicas if at > 0 and many < 6) >= SCALING.interval_seconds
+    gone = [at for at, many in run.replicas if at > 0 and many < 6]
+    assert min(gone) >= SCALING.stabilization_seconds
     assert len(run.latencies()) == len(run.requests)

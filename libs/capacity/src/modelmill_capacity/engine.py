@@ -56,6 +56,8 @@ class SimulatedEngine:
     _order: Callable[[], int] = field(default_factory=lambda: count().__next__)
     _sleeps: simpy.Event | None = None
     _is_decoding: bool = False
+    _pace: tuple[float, float] | None = None
+    """While several steps are one event: when they began, and the seconds of each."""
 
     def __post_init__(self) -> None:
         self.slots = min(self.times.sequences, self.times.tokens // max(1, self.room_tokens))
@@ -87,8 +89,9 @@ class SimulatedEngine:
     def lose(self) -> list[SimulatedRequest]:
         """End at once, as a machine that is taken away; returns what was not ended."""
         unfinished = [*self._waiting, *self._joining]
+        step = self._step + self._elapsed_steps()
         for ends, _, request in self._running:
-            request.generated = request.output_tokens - max(1, ends - self._step)
+            request.generated = request.output_tokens - max(1, ends - step)
             unfinished.append(request)
         self._waiting.clear()
         self._joining.clear()
@@ -96,6 +99,13 @@ class SimulatedEngine:
         if self._process.is_alive:
             self._process.interrupt("lost")
         return unfinished
+
+    def _elapsed_steps(self) -> int:
+        """Whole ones of the event that goes on."""
+        if self._pace is None:
+            return 0
+        began, seconds = self._pace
+        return math.floor((self.env.now - began) / seconds + ROUNDING)
 
     def _work(self) -> Generator[simpy.Event, Any, None]:
         try:
@@ -143,6 +153,7 @@ class SimulatedEngine:
         """Steps until one ends, or until the step in which somebody comes."""
         seconds = self.times.step_seconds(len(self._running))
         steps, began = self._running[0][0] - self._step, self.env.now
+        self._pace = began, seconds
         try:
             self._is_decoding = True
             yield from self._pass(steps * seconds)
@@ -152,6 +163,7 @@ class SimulatedEngine:
                 raise
             steps = max(1, math.ceil((self.env.now - began) / seconds - ROUNDING))
             yield from self._pass(max(0.0, began + steps * seconds - self.env.now))
+        self._pace = None
         self._step += steps
         self._end_finished()
 

@@ -45,8 +45,8 @@ class ScalingRule:
     most: int
     least: int = 1
     interval_seconds: float = 15.0
-    cooldown_seconds: float = 300.0
-    """A replica goes only when none was needed for so long."""
+    stabilization_seconds: float = 300.0
+    """A replica goes only when none was needed for so long (Kubernetes' stabilization window)."""
     tolerance: float = 0.1
 
     def wanted(self, in_flight: int, ready: int, present: int) -> int:
@@ -284,13 +284,13 @@ class _Simulation:
             present = len(ready) + self._starting
             in_flight = sum(engine.in_flight for engine in ready) + len(self._homeless)
             wanted = rule.wanted(in_flight, len(ready), present)
-            oldest = self._env.now - rule.cooldown_seconds
+            oldest = self._env.now - rule.stabilization_seconds
             wanted_before = [(at, it) for at, it in wanted_before if at > oldest]
             wanted_before.append((self._env.now, wanted))
             for _ in range(wanted - present):
                 self._env.process(self._start_later())
-            lowest = max(it for _, it in wanted_before)
-            for engine in ready[: max(0, len(ready) - max(lowest, rule.least))]:
+            stabilized = max(it for _, it in wanted_before)
+            for engine in ready[: max(0, len(ready) - max(stabilized, rule.least))]:
                 engine.is_draining = True
             for engine in [it for it in self._engines if it.is_draining and not it.in_flight]:
                 self._remove(engine)
