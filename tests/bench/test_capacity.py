@@ -3,14 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from modelmill_capacity.offered_load import OfferedRequest
 
-from tests.bench.capacity import Band, Figures
+from tests.bench.capacity import Band, Figures, offered_to_both
 from tests.bench.capacity_calibration import Turn, service_times, step_times
 
 STEPS = {1: 0.010, 2: 0.012, 4: 0.014, 8: 0.020, 16: 0.032}
 PROMPT, OVERHEAD, HELD = 0.005, 0.004, 0.05
 FOUND = Figures(throughput=5.0, first_token=0.1, p95=2.0)
-BAND = Band(0.8, 5.0, FOUND, replace(FOUND, p95=2.2), 1.9, 2.4, 450, 0)
+BAND = Band(0.8, 5.0, FOUND, replace(FOUND, p95=2.2), 1.9, 2.4, 450, 0, 0)
 
 
 def a_turn(batch: int, mean: int) -> Turn:
@@ -64,4 +65,34 @@ def test_a_measured_p95_outside_the_predicted_band_misses_the_goal() -> None:
     band = replace(BAND, load=0.95, low=2.1)
     (entry,) = (it for it in band.entries() if it.id == "operators.capacity.0.95.p95")
     assert entry.met is False
-    assert not band.as_record().p95_lies_in_band
+    assert not band.as_record(10.0).p95_lies_in_band
+
+
+def goals(band: Band) -> dict[str, bool | None]:
+    return {entry.id.rpartition(".")[2]: entry.met for entry in band.entries()}
+
+
+@pytest.mark.parametrize("field", ["refused", "predicted_refused"])
+def test_a_goal_is_missed_by_a_refusal_on_either_side(field: str) -> None:
+    assert goals(replace(BAND, **{field: 1})) == {
+        "throughput": None,
+        "first_token": False,
+        "p95": False,
+    }
+
+
+def test_throughput_below_capacity_has_no_goal() -> None:
+    assert goals(BAND) == {"throughput": None, "first_token": True, "p95": True}
+
+
+def test_a_record_has_the_load_as_a_share_of_the_computed_capacity() -> None:
+    record = replace(BAND, refused=2, predicted_refused=1).as_record(10.0)
+    assert (record.load, record.refused, record.predicted_refused) == (0.5, 2, 1)
+
+
+def test_a_refused_request_is_offered_with_the_tokens_that_it_asked_for() -> None:
+    answers = [
+        {"at": 2.0, "ended": 3.0, "tokens": 20},
+        {"at": 1.0, "ended": None, "tokens": 0},
+    ]
+    assert offered_to_both(answers, [64, 30]) == [OfferedRequest(1.0, 30), OfferedRequest(2.0, 20)]

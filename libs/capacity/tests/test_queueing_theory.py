@@ -15,7 +15,7 @@ from capacity_support.textbook import (
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_capacity.engine import SimulatedEngine, SimulatedRequest
-from modelmill_capacity.simulation import Installation, quantile, simulate
+from modelmill_capacity.simulation import Installation, simulate
 
 REQUESTS = 20_000
 TOLERANCE = 0.12
@@ -82,9 +82,3 @@ def test_requests_in_flight_are_their_rate_times_their_time(load: float, seed: i
 
     time_spent = sum((it.ended or math.inf) - it.arrived for it in requests)
     assert fmean(seen) == pytest.approx(time_spent / env.now, rel=0.02)
-
-
-def test_a_quantile_lies_between_its_neighbours():
-    assert quantile([4.0, 1.0, 3.0, 2.0], 0.5) == 2.5
-    assert quantile([7.0], 0.95) == 7.0
-    assert math.isnan(quantile([], 0.5))

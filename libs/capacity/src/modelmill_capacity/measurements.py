@@ -31,10 +31,10 @@ class BatchStep(_Record):
 
 
 class LoadBand(_Record):
-    """How far the simulation was from a measured run at a share of the measured capacity."""
+    """How far the simulation was from a measured run, at one load."""
 
     load: PositiveFloat
-    """Offered requests over measured capacity."""
+    """Offered requests over the capacity that is computed from the service times, as of a plan."""
     throughput_error: float
     """Predicted over measured, less 1; so are the other errors."""
     first_token_error: float
@@ -42,10 +42,19 @@ class LoadBand(_Record):
     p95_error: float
     p95_lies_in_band: bool
     """Whether the measured p95 was between the lowest and highest that was predicted."""
+    refused: int = Field(ge=0)
+    """Measured requests that were not answered: the times are of the others alone."""
+    predicted_refused: int = Field(ge=0)
 
     @property
     def is_validated(self) -> bool:
-        """Whether the prediction was near enough to be shown without a mark."""
+        """Whether the prediction was near enough to be shown without a mark.
+
+        Nothing is planned with refusals, so a run that had some, measured or predicted, says
+        nothing of a plan.
+        """
+        if self.refused or self.predicted_refused:
+            return False
         errors = (self.throughput_error, self.first_token_error, self.p95_error)
         return all(abs(error) <= MOST_ERROR for error in errors)
 

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_capacity.measurements import EngineTimes, Measurements, ServiceTimes
 from modelmill_capacity.offered_load import RequestLengths
-from modelmill_capacity.simulation import Installation, Station, quantile, simulate
+from modelmill_capacity.simulation import Installation, Station, p95, simulate
 
 MOST_LOAD = 0.95
 """Share of the engines' capacity up to which anything is planned."""
@@ -163,7 +164,9 @@ def plan(
         bottleneck=_bottleneck(services, engine, aim.lengths, search.load(found.replicas)),
         cost_per_hour=hourly,
         cost_per_thousand=None if hourly is None else hourly / thousands,
-        marks=tuple(marks_of(engine, aim.lengths, search.load(found.replicas))),
+        marks=tuple(
+            marks_of(measurements.services, engine, aim.lengths, search.load(found.replicas))
+        ),
     )
 
 
@@ -178,8 +181,13 @@ def _check_reach(aim: CapacityAim, engine: EngineTimes) -> None:
         )
 
 
-def marks_of(engine: EngineTimes, lengths: RequestLengths, load: float) -> Iterator[str]:
+def marks_of(
+    services: Sequence[ServiceTimes], engine: EngineTimes, lengths: RequestLengths, load: float
+) -> Iterator[str]:
     """What nothing measured stands behind."""
+    for service in services:
+        if service.origin == "assumed":
+            yield f"assumed: {service.name} was not measured ({service.source})"
     if engine.origin == "assumed":
         yield f"assumed: {engine.form} on {engine.machine} was not measured ({engine.source})"
     elif load > engine.validated_load:
@@ -194,6 +202,9 @@ def marks_of(engine: EngineTimes, lengths: RequestLengths, load: float) -> Itera
         ):
             if asked > measured:
                 yield f"extrapolated: {what} of {asked} tokens, and {measured} were measured"
+    slots, largest = slots_of(engine, lengths), engine.steps[-1].batch
+    if slots > largest:
+        yield f"extrapolated: {slots} answers side by side, and steps are known up to {largest}"
 
 
 def station_cores(times: ServiceTimes, rate: float, lengths: RequestLengths) -> int:
@@ -282,10 +293,7 @@ class _Search:
         run = simulate(
             Installation(self._engine, cell, stations), self._aim.lengths, rate, seconds=seconds
         )
+        if run.refused:
+            return _Found(replicas, math.inf, math.inf, math.inf)
         first = run.first_tokens(warm_up)
-        return _Found(
-            replicas,
-            quantile(run.latencies(warm_up), 0.95) if not run.refused else math.inf,
-            quantile(first, 0.5),
-            quantile(first, 0.95),
-        )
+        return _Found(replicas, p95(run.latencies(warm_up)), median(first), p95(first))

@@ -26,7 +26,7 @@ from modelmill_capacity.simulation import (
     Installation,
     ScalingRule,
     SimulatedRun,
-    quantile,
+    p95,
     simulate,
 )
 
@@ -40,8 +40,17 @@ AIMS = (3.5, 4.0, 5.0, 8.0)
 LOADS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 1.0, 1.1)
 DELAYS = (30.0, 120.0, 300.0)
 """Until a new replica answers."""
-USAGE_KEPT = 500_000
-"""Requests, of 256 MiB."""
+DEFAULTS = {
+    "components.inference.scaling.max": 4,
+    "components.gateway.scaling.max": 4,
+    "INFERENCE_MAX_IN_FLIGHT": 512,
+    "GATEWAY_TOKENS_IN_HAND": 1_000_000,
+    "GATEWAY_MAX_CONNECTIONS": 10_000,
+}
+"""Of the chart and of services; a test compares them."""
+USAGE_BYTES = 256 * 1024**2
+"""That the stream holds; a test compares it, and what one request takes."""
+USAGE_RECORD_BYTES = 280
 CELL, SPOT_CELL = 3, 6
 """Replicas of the simulated part, where load or replicas change."""
 GROWS_AT, GROWN_AT, ENDS_AT, BUCKET = 120.0, 180.0, 600.0, 20.0
@@ -97,21 +106,21 @@ class ScaleReport:
         }
 
     def _by_load(self) -> Plot:
-        """The measured form, and from where on nothing was compared."""
+        """The first form, and from where on nothing was compared."""
         engine = self._known.engines[0]
         lengths = RequestLengths(engine.prompt_tokens, engine.output_tokens)
         capacity = capacity_of(engine, lengths)
-        p95, first = [], []
+        answers, first = [], []
         for load in LOADS:
             rate = load * capacity
             run = simulate(Installation(engine, 1), lengths, rate, seconds=1500 / rate)
-            p95.append((load, quantile(run.latencies(300 / rate), 0.95)))
-            first.append((load, quantile(run.first_tokens(300 / rate), 0.95)))
+            answers.append((load, p95(run.latencies(300 / rate))))
+            first.append((load, p95(run.first_tokens(300 / rate))))
         return Plot(
             f"{engine.form}, {engine.model}: one replica",
             "offered, as a share of its capacity",
             "seconds",
-            (Curve("p95 of answers", p95), Curve("p95 of first token", first)),
+            (Curve("p95 of answers", answers), Curve("p95 of first token", first)),
             shaded_from=max(engine.validated_load, LOADS[0]),
             shade="not validated",
         )
@@ -202,19 +211,18 @@ class ScaleReport:
             f"Prompts have {gpu.prompt_tokens} tokens,",
             f"answers {self._lengths.shortest_output} to {self._lengths.longest_output}.",
         )
-        yield from _prose("Gateway and moderation take what was measured:")
-        yield "| service | ms of a core, a request | us, a token | from |"
-        yield "|---|---|---|---|"
+        yield from _prose("Gateway and moderation take:")
+        yield "| service | ms of a core, a request | us, a token | origin | from |"
+        yield "|---|---|---|---|---|"
         for it in self._known.services:
             yield (
                 f"| {it.name} | {it.request_seconds * 1e3:.3f} | {it.token_seconds * 1e6:.1f} "
-                f"| {it.source} |"
+                f"| {it.origin} | {it.source} |"
             )
         yield ""
         yield "## How far the simulation is to be believed"
         yield ""
         yield from _validity(engine)
-        yield ""
         yield "![p95 by load](capacity-by-load.svg)"
         yield ""
 
@@ -303,28 +311,29 @@ class ScaleReport:
         in_flight = RATE * found.p95_seconds
         tokens = self._lengths.prompt_tokens + self._lengths.longest_output
         return (
-            _Limit(
-                "`components.inference.scaling.max` of the chart",
-                4,
-                gpus,
-                "replicas that an autoscaler may make",
+            _known_limit(
+                "components.inference.scaling.max", gpus, "replicas that an autoscaler may make"
             ),
-            _Limit(
-                "`components.gateway.scaling.max` of the chart",
-                4,
+            _known_limit(
+                "components.gateway.scaling.max",
                 gateways,
                 f"cores of the gateway, each busy for {MOST_CORES_BUSY:.0%}",
             ),
             _Limit(
-                "requests that the stream `USAGE` keeps",
-                USAGE_KEPT,
-                RATE * 3600,
-                "those of an hour; what it refuses waits on disk",
+                "bytes of the stream `USAGE`",
+                USAGE_BYTES,
+                RATE * 3600 * USAGE_RECORD_BYTES,
+                f"an hour, {USAGE_RECORD_BYTES} bytes a request; what it refuses waits on disk",
             ),
-            _Limit("`INFERENCE_MAX_IN_FLIGHT`", 512, 2 * engine_rate * found.p95_seconds, ""),
-            _Limit("`GATEWAY_TOKENS_IN_HAND`", 1_000_000, 2 * in_flight / gateways * tokens, ""),
-            _Limit("`GATEWAY_MAX_CONNECTIONS`", 10_000, 2 * in_flight / gateways, ""),
+            _known_limit("INFERENCE_MAX_IN_FLIGHT", 2 * engine_rate * found.p95_seconds),
+            _known_limit("GATEWAY_TOKENS_IN_HAND", 2 * in_flight / gateways * tokens),
+            _known_limit("GATEWAY_MAX_CONNECTIONS", 2 * in_flight / gateways),
         )
+
+
+def _known_limit(name: str, wanted: float, why: str = "") -> _Limit:
+    place = " of the chart" if name.startswith("components.") else ""
+    return _Limit(f"`{name}`{place}", DEFAULTS[name], wanted, why)
 
 
 def _step(it: BatchStep) -> str:
@@ -348,19 +357,25 @@ def _cores(it: ServiceTimes, lengths: RequestLengths) -> str:
 
 def _validity(engine: EngineTimes) -> Iterator[str]:
     if not engine.bands:
-        yield "It was not yet compared with a measured run: doubt every figure here."
+        yield from _prose(
+            "It was not yet compared with a measured run: doubt every figure here.",
+            f"The times of {engine.form} are {engine.origin}: {engine.source}.",
+        )
         return
     yield from _prose(
         f"Of {engine.form} ({engine.model}, {engine.machine}), predicted over measured, less 1:"
     )
-    yield "| load | throughput | first token p50 | p95 | p95 in the predicted band |"
-    yield "|---|---|---|---|---|"
+    yield "| load | throughput | first token p50 | p95 | p95 in its band | refused, predicted |"
+    yield "|---|---|---|---|---|---|"
     for band in engine.bands:
         errors = (band.throughput_error, band.first_token_error, band.p95_error)
         cells = " | ".join(f"{error:+.1%}" for error in errors)
-        yield f"| {band.load:g} | {cells} | {'yes' if band.p95_lies_in_band else 'no'} |"
+        lies = "yes" if band.p95_lies_in_band else "no"
+        refused = f"{band.refused}, {band.predicted_refused}"
+        yield f"| {band.load:.2f} | {cells} | {lies} | {refused} |"
     yield ""
-    yield f"Validated up to {engine.validated_load:g} of the capacity; what lies beyond is grey."
+    yield f"Validated up to {engine.validated_load:.2f} of the capacity; what lies beyond is grey."
+    yield ""
 
 
 def _prose(*sentences: str) -> Iterator[str]:
@@ -378,7 +393,7 @@ def _rounded(value: float) -> str:
 def _p95s(run: SimulatedRun, ends_at: float) -> list[tuple[float, float]]:
     """Of requests that came in each part of the time."""
     return [
-        (at + BUCKET / 2, quantile(run.latencies(at, at + BUCKET), 0.95))
+        (at + BUCKET / 2, p95(run.latencies(at, at + BUCKET)))
         for at in _steps(BUCKET, ends_at, BUCKET)
     ]
 

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import quantiles
 from typing import Any
 
 import simpy
@@ -303,12 +304,6 @@ class _Simulation:
         self._since = self._env.now
 
 
-def quantile(series: Sequence[float], share: float) -> float:
-    """The value that this share of a series does not exceed; nan of an empty one."""
-    if not series:
-        return math.nan
-    ordered = sorted(series)
-    at = share * (len(ordered) - 1)
-    below = math.floor(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
+def p95(series: Sequence[float]) -> float:
+    """Of two values at least."""
+    return quantiles(series, n=20, method="inclusive")[-1]

@@ -45,8 +45,8 @@ def capacity(
 ) -> None:
     """Show how many replicas of each service a load takes, and what they cost.
 
-    A simulation is fed with measured service times. What rests on assumed times, or lies beyond
-    what was compared with a measured run, is marked.
+    A simulation is fed with service times. What rests on assumed times, or lies beyond what was
+    compared with a measured run, is marked.
     """
     # What few commands need.
     from modelmill_capacity.measurements import PACKAGED, Measurements
