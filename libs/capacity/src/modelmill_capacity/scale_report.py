@@ -323,7 +323,7 @@ class ScaleReport:
                 "bytes of the stream `USAGE`",
                 USAGE_BYTES,
                 RATE * 3600 * USAGE_RECORD_BYTES,
-                f"an hour, {USAGE_RECORD_BYTES} bytes a request; what it refuses waits on disk",
+                f"an hour, {USAGE_RECORD_BYTES} a request; what it refuses waits on disk",
             ),
             _known_limit("INFERENCE_MAX_IN_FLIGHT", 2 * engine_rate * found.p95_seconds),
             _known_limit("GATEWAY_TOKENS_IN_HAND", 2 * in_flight / gateways * tokens),
