@@ -149,25 +149,27 @@ def plan(
     stations = [_station(times, aim) for times in measurements.services]
     search = _Search(aim, engine, stations)
     found = search.fewest()
+    load = search.load(found.replicas)
     services = [
         *(_service_plan(station, aim) for station in stations),
-        ServicePlan("inference", found.replicas, search.load(found.replicas)),
+        ServicePlan("inference", found.replicas, load),
     ]
     hourly = None if price_per_hour is None else price_per_hour * found.replicas
-    thousands = aim.requests_per_second * HOUR / 1000
     return CapacityPlan(
         form=engine.form,
         services=tuple(services),
         p95_seconds=found.p95,
         first_token_seconds=found.first_token,
         first_token_p95_seconds=found.first_token_p95,
-        bottleneck=_bottleneck(services, engine, aim.lengths, search.load(found.replicas)),
+        bottleneck=_bottleneck(services, engine, aim.lengths, load),
         cost_per_hour=hourly,
-        cost_per_thousand=None if hourly is None else hourly / thousands,
-        marks=tuple(
-            marks_of(measurements.services, engine, aim.lengths, search.load(found.replicas))
-        ),
+        cost_per_thousand=None if hourly is None else _per_thousand(hourly, aim),
+        marks=tuple(marks_of(measurements.services, engine, aim.lengths, load)),
     )
+
+
+def _per_thousand(hourly: float, aim: CapacityAim) -> float:
+    return hourly / (aim.requests_per_second * HOUR / 1000)
 
 
 def _check_reach(aim: CapacityAim, engine: EngineTimes) -> None:
