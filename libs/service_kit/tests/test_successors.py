@@ -11,7 +11,7 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.ports import ALTERNATIVES
-from modelmill_service_kit.process import SUCCEEDED_NOTICE_SECONDS, Ending, Stopping
+from modelmill_service_kit.process import LAME_DUCK_NOTICE_SECONDS, Ending, Stopping
 from modelmill_service_kit.settings import ServiceSettings
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
@@ -112,9 +112,9 @@ def test_who_has_a_successor_gives_notice_and_has_long_to_drain(tmp_path):
     )
     stopping = Stopping()
     alone = Ending.of(stopping, settings)
-    stopping.is_succeeded = True
-    succeeded = Ending.of(stopping, settings)
+    stopping.is_lame_duck = True
+    lame_duck = Ending.of(stopping, settings)
 
     assert (alone.notice_seconds, alone.drain_seconds) == (0, settings.drain_seconds)
-    assert succeeded.notice_seconds == SUCCEEDED_NOTICE_SECONDS
-    assert succeeded.drain_seconds == settings.succeeded_drain_seconds > 60
+    assert lame_duck.notice_seconds == LAME_DUCK_NOTICE_SECONDS
+    assert lame_duck.drain_seconds == settings.lame_duck_drain_seconds > 60

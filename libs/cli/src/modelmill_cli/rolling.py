@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from modelmill_service_kit.errors import DomainError, PreconditionError, UnavailableError
 from modelmill_service_kit.ports import MAX_RECONNECT_SECONDS
-from modelmill_service_kit.process import SUCCEEDED
+from modelmill_service_kit.process import LAME_DUCK
 from modelmill_service_kit.process_supervisor import SupervisedProcess
 
 from modelmill_cli.certificates import CertificateFolder
@@ -89,7 +89,7 @@ class Rolling:
         if self._one_at_a_time.locked():
             raise PreconditionError("services are being replaced already. Wait until that is done")
         asked = [name for name in self._order if name in order["services"]]
-        by = signal.SIGTERM if order.get("notice") is False else SUCCEEDED
+        by = signal.SIGTERM if order.get("notice") is False else LAME_DUCK
         async with self._one_at_a_time:
             for number, name in enumerate(asked):
                 await tell({"service": name, "step": "starting"})

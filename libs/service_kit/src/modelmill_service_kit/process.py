@@ -60,17 +60,18 @@ STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
 BEYOND_DRAIN_SECONDS = 15.0
 """What a service has, beyond its drain, to close what is left."""
 
-SUCCEEDED = signal.SIGUSR2
-"""End as on SIGTERM, but with notice and with time: a successor takes new calls already."""
+LAME_DUCK = signal.SIGUSR2
+"""Lame duck mode, by the signal that NATS has for it: end as on SIGTERM, but with notice and with
+time, for a successor takes new calls already."""
 
-SUCCEEDED_NOTICE_SECONDS = 1.0
+LAME_DUCK_NOTICE_SECONDS = 1.0
 """Callers hear of it within milliseconds, where they keep a connection."""
 
 
 class Stopping(asyncio.Event):
     """Set when the process shall end."""
 
-    is_succeeded = False
+    is_lame_duck = False
     """Whether a successor runs beside it."""
 
 
@@ -88,9 +89,9 @@ class Ending:
     def of(cls, stopping: asyncio.Event, settings: ServiceSettings) -> "Ending":
         """As the settings say, for a service that has a successor or has none."""
         notice = settings.drain_notice_seconds
-        if isinstance(stopping, Stopping) and stopping.is_succeeded:
-            notice = max(notice, SUCCEEDED_NOTICE_SECONDS)
-            return cls(notice, settings.succeeded_drain_seconds, has_successor=True)
+        if isinstance(stopping, Stopping) and stopping.is_lame_duck:
+            notice = max(notice, LAME_DUCK_NOTICE_SECONDS)
+            return cls(notice, settings.lame_duck_drain_seconds, has_successor=True)
         return cls(notice, settings.drain_seconds)
 
     @property
@@ -111,7 +112,7 @@ def run_service(
 ) -> None:
     """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
 
-    So does SUCCEEDED, and says that a successor runs (see `Stopping`).
+    So does LAME_DUCK, and says that a successor runs (see `Stopping`).
 
     What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
     process with one line and status 2. Anything else is a bug and keeps its traceback.
@@ -144,15 +145,15 @@ async def _until_stopped(
     stopping = Stopping()
     loop = asyncio.get_running_loop()
 
-    def stop(*, is_succeeded: bool = False) -> None:
+    def stop(*, is_lame_duck: bool = False) -> None:
         if not stopping.is_set():
-            stopping.is_succeeded = is_succeeded
+            stopping.is_lame_duck = is_lame_duck
             stopping.set()
             _end_at_last(Ending.of(stopping, settings).longest_seconds)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(SUCCEEDED, lambda: stop(is_succeeded=True))
+    loop.add_signal_handler(LAME_DUCK, lambda: stop(is_lame_duck=True))
     loop.add_signal_handler(signal.SIGUSR1, switch_debug_lines)
     if os.environ.get(STOP_ON_EOF) == "1":
 

@@ -171,9 +171,9 @@ class ServiceSettings(BaseSettings):
     drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
     """At the end: how long the servers say that they leave and still answer, before they close."""
 
-    succeeded_drain_seconds: float = Field(default=600.0, ge=0)
-    """How long calls in hand may go on where a successor runs already, as `mill up --rolling` has
-    it: new calls go there, so nobody waits for these."""
+    lame_duck_drain_seconds: float = Field(default=600.0, ge=0)
+    """How long calls in hand may go on in lame duck mode: a successor runs already, as `mill up
+    --rolling` has it, and new calls go there, so nobody waits for these."""
 
     blocked_seconds: float = Field(default=5.0, gt=0)
     """A process whose event loop has not run for this long ends, and is started again."""

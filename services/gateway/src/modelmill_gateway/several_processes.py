@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import SUCCEEDED, Ending, Stopping, announce_ready
+from modelmill_service_kit.process import LAME_DUCK, Ending, Stopping, announce_ready
 from modelmill_service_kit.process_supervisor import SupervisedProcess, python_module
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -144,8 +144,8 @@ def _pass_on(_name: str, line: str) -> None:
 async def _stop(
     processes: Sequence[SupervisedProcess], settings: Settings, stopping: asyncio.Event
 ) -> None:
-    is_succeeded = isinstance(stopping, Stopping) and stopping.is_succeeded
-    by, within = SUCCEEDED if is_succeeded else signal.SIGTERM, Ending.of(stopping, settings)
+    is_lame_duck = isinstance(stopping, Stopping) and stopping.is_lame_duck
+    by, within = LAME_DUCK if is_lame_duck else signal.SIGTERM, Ending.of(stopping, settings)
     await asyncio.gather(
         *(process.stop(within_seconds=within.longest_seconds, by=by) for process in processes)
     )
