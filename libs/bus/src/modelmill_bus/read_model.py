@@ -8,7 +8,7 @@ import heapq
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
@@ -159,6 +159,22 @@ class ReadModel(ABC):
     @abstractmethod
     def _apply(self, stored: Stored[Any]) -> Awaitable[None] | None:
         """Take in one message, or say what has to be waited for until it is taken in."""
+
+
+async def caught_up(read_models: Iterable[ReadModel], stopping: asyncio.Event) -> bool:
+    """Whether all of them have applied what was stored at the start, unless `stopping` is first.
+
+    Before that, what there is would be answered "not found".
+    """
+    ready = asyncio.gather(*(each.ready.wait() for each in read_models))
+    told = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({ready, told}, return_when=asyncio.FIRST_COMPLETED)
+        return not told.done()
+    finally:
+        ready.cancel()
+        told.cancel()
+        await asyncio.gather(ready, told, return_exceptions=True)
 
 
 class FreshLook:

@@ -10,7 +10,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET
-from modelmill_bus.read_model import ReadModel
+from modelmill_bus.read_model import ReadModel, caught_up
 from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
@@ -108,9 +108,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 following.append(tasks.create_task(_eraser(settings, parts).run()))
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
-            await _caught_up(parts.followed)
-            await server.set_ready(True)
-            announce_ready(grpc=server.port, metrics=page.port)
+            if await caught_up(parts.followed, stopping):
+                await server.set_ready(True)
+                announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             await server.give_notice(Ending.of(stopping, settings))
             for task in following:
@@ -120,12 +120,6 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 def _eraser(settings: Settings, parts: _Dependencies) -> TenantEraser:
     uploads = UploadFolder(settings.work_root / UPLOADS)
     return TenantEraser(parts.bus, SERVICE, artifacts=parts.store, local=uploads)
-
-
-async def _caught_up(followed: tuple[ReadModel, ...]) -> None:
-    """Return once a file or dataset that there is, is not answered "not found" any more."""
-    for each in followed:
-        await each.ready.wait()
 
 
 async def _servicer(

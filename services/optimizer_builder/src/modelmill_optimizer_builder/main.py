@@ -10,6 +10,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import OPTIMIZE
+from modelmill_bus.read_model import caught_up
 from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
@@ -62,11 +63,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             if settings.role != "serve":
                 worker = _worker(settings, bus, _handler(settings, models, datasets))
                 tasks.create_task(worker.run(stopping))
-            # Before the read models have caught up, a version that there is would be "not found".
-            for each in (models, datasets):
-                await each.ready.wait()
-            await server.set_ready(True)
-            announce_ready(grpc=server.port, metrics=page.port)
+            if await caught_up((models, datasets), stopping):
+                await server.set_ready(True)
+                announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             await server.give_notice(Ending.of(stopping, settings))
             for task in following:

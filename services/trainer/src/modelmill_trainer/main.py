@@ -10,7 +10,7 @@ from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_ser
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import EVALUATE, TRAIN
-from modelmill_bus.read_model import ReadModel
+from modelmill_bus.read_model import ReadModel, caught_up
 from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
@@ -100,14 +100,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             if settings.role != "work":
                 following.append(tasks.create_task(parts.unfinished.run()))
                 following.append(tasks.create_task(_eraser(parts).run()))
-            # Before the read models have caught up, an existing id would be answered "not found".
-            for each in parts.followed:
-                await each.ready.wait()
-            await server.set_ready(True)
-            if settings.role != "serve":
-                trackers = await stack.enter_async_context(trackers_of(settings))
-                tasks.create_task(_worker(settings, parts, trackers).run(stopping))
-            announce_ready(grpc=server.port, metrics=page.port)
+            if await caught_up(parts.followed, stopping):
+                await server.set_ready(True)
+                if settings.role != "serve":
+                    trackers = await stack.enter_async_context(trackers_of(settings))
+                    tasks.create_task(_worker(settings, parts, trackers).run(stopping))
+                announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             await server.give_notice(Ending.of(stopping, settings))
             for task in following:
