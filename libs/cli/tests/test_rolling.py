@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from modelmill_cli.app import run_app
+from modelmill_cli.errors import RollingFailedError
 from modelmill_cli.orders_socket import Message, Tell, give_order, taking_orders
 from modelmill_cli.process_group import Command, ProcessGroup
 from modelmill_cli.state_folder import LAYOUT, Runtime, StateFolder
@@ -94,15 +96,33 @@ async def test_orders_are_obeyed_from_a_deep_folder_and_refusals_come_back_as_er
             raise PreconditionError("not now. Wait")
 
     with state.locked():
-        async with taking_orders(state, obey):
+        async with taking_orders(state, obey, lambda _name, _line: None):
             assert state.orders.stat().st_mode & 0o077 == 0
             heard = [message async for message in give_order(state, {"word": "yes"})]
             with pytest.raises(PreconditionError, match=r"not now\. Wait"):
                 [message async for message in give_order(state, {"word": "no"})]
             with pytest.raises(PreconditionError, match="cannot be read"):
-                [message async for message in give_order(state, {})]
+                [message async for message in give_order(state, cast(Message, "yes"))]
 
     assert heard == [{"heard": "yes"}]
+
+
+@pytest.mark.parametrize("error", [KeyError("nobody"), ValueError("bug"), OSError("disk full")])
+async def test_what_goes_wrong_while_an_order_is_obeyed_is_logged_and_told_as_that(
+    state: StateFolder, error: Exception
+):
+    lines: list[str] = []
+
+    async def obey(_order: Message, _tell: Tell) -> None:
+        raise error
+
+    with state.locked():
+        async with taking_orders(state, obey, lambda _name, line: lines.append(line)):
+            with pytest.raises(RollingFailedError, match=r"Mend what up\.log in the state folder"):
+                [message async for message in give_order(state, {"word": "yes"})]
+
+    assert "Traceback" in lines[0]
+    assert str(error) in lines[0]
 
 
 async def replace(group: ProcessGroup, argv: list[str], *, is_well: bool = True) -> None:
@@ -128,6 +148,22 @@ async def test_a_successor_takes_over_and_is_kept_running(tmp_path: Path):
         assert not watching.done()
         watching.cancel()
     assert not group.running["service"].is_running
+
+
+@pytest.mark.tier("test")
+async def test_an_old_one_ends_although_nobody_could_be_told_of_its_successor(tmp_path: Path):
+    def cannot_write() -> None:
+        raise OSError("no space left on device")
+
+    group = ProcessGroup(lambda _name, _line: None, mark=str(tmp_path), on_restart=cannot_write)
+    async with group:
+        await group.start({"service": Command(SERVICE)})
+        old = group.running["service"]
+        with pytest.raises(OSError, match="no space left"):
+            await replace(group, SERVICE)
+
+        assert group.running["service"] is not old
+        assert (old.is_running, group.running["service"].is_running) == (False, True)
 
 
 @pytest.mark.tier("test")

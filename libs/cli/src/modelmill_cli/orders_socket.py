@@ -8,11 +8,13 @@ import asyncio
 import json
 import os
 import socket
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from modelmill_service_kit.errors import DomainError, PreconditionError
+from modelmill_service_kit.process_supervisor import LogLine
 
 from modelmill_cli.errors import RollingFailedError
 from modelmill_cli.state_folder import StateFolder
@@ -27,8 +29,12 @@ REASONS = {each.reason: each for each in (PreconditionError, RollingFailedError)
 
 
 @asynccontextmanager
-async def taking_orders(state: StateFolder, obey: Obey) -> AsyncIterator[None]:
-    """Obey, within the block, whoever may open the socket in the state folder."""
+async def taking_orders(state: StateFolder, obey: Obey, on_line: LogLine) -> AsyncIterator[None]:
+    """Obey, within the block, whoever may open the socket in the state folder.
+
+    Args:
+        on_line: hears of orders that came to no good end.
+    """
     at_work: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,7 +42,7 @@ async def taking_orders(state: StateFolder, obey: Obey) -> AsyncIterator[None]:
         assert task is not None
         at_work.add(task)
         try:
-            await _serve(reader, writer, obey)
+            await _serve(reader, writer, obey, on_line)
         finally:
             at_work.discard(task)
 
@@ -52,24 +58,43 @@ async def taking_orders(state: StateFolder, obey: Obey) -> AsyncIterator[None]:
             await asyncio.gather(*at_work, return_exceptions=True)
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, obey: Obey) -> None:
+async def _serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, obey: Obey, on_line: LogLine
+) -> None:
     async def tell(message: Message) -> None:
         writer.write(json.dumps(message).encode() + b"\n")
         with suppress(ConnectionError):  # an order that was begun is not left half done
             await writer.drain()
 
+    def say(line: str) -> None:
+        with suppress(OSError):  # whoever reads what we print may be gone
+            on_line("mill", line)
+
     try:
-        order: Message = json.loads(await reader.readline())
-        await obey(order, tell)
+        await obey(_order_in(await reader.readline()), tell)
         await tell({"done": True})
     except DomainError as error:
+        say(str(error))
         await tell({"error": str(error), "reason": error.reason})
-    except (ValueError, KeyError, TypeError) as error:
-        await tell(
-            {"error": f"the order cannot be read: {error!r}", "reason": PreconditionError.reason}
+    except Exception as error:  # a bug or a full disk; whoever gave the order hears of it
+        say("".join(traceback.format_exception(error)).rstrip())
+        failed = RollingFailedError(
+            f"the order was not obeyed to its end ({error!r}). Mend what up.log in the state folder"
+            " says, and repeat"
         )
+        await tell({"error": str(failed), "reason": failed.reason})
     finally:
         writer.close()
+
+
+def _order_in(line: bytes) -> Message:
+    try:
+        order = json.loads(line)
+    except ValueError as error:
+        raise PreconditionError(f"the order cannot be read: {error}. Send a line of JSON") from None
+    if not isinstance(order, dict):
+        raise PreconditionError("the order cannot be read: it is no object. Send a line of JSON")
+    return order
 
 
 async def give_order(state: StateFolder, order: Message) -> AsyncIterator[Message]:

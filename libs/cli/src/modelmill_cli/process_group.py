@@ -107,9 +107,12 @@ class ProcessGroup:
             await successor.stop()
             self._beside.remove(successor)
             raise
-        self._put_in_place(successor, predecessor)
-        await predecessor.stop(by=by, within_seconds=within_seconds)
-        self._beside.remove(predecessor)
+        try:
+            self._put_in_place(successor, predecessor)
+        finally:
+            # Two that run on would hold both ports of the service, and the next had none.
+            await predecessor.stop(by=by, within_seconds=within_seconds)
+            self._beside.remove(predecessor)
 
     def _put_in_place(self, successor: SupervisedProcess, predecessor: SupervisedProcess) -> None:
         self._beside.remove(successor)

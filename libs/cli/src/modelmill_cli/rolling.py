@@ -81,14 +81,14 @@ class Rolling:
             PreconditionError: another order is being obeyed, or this one does not fit.
             RollingFailedError: a successor did not become well; who was to follow is left alone.
         """
-        if order["layout"] != LAYOUT:
+        if order.get("layout") != LAYOUT:
             raise PreconditionError(f"this mill has layout {LAYOUT}. Stop it, and start yours")
-        python = str(order["python"])
+        python = str(order.get("python", ""))
         if not os.path.isabs(python) or not os.access(python, os.X_OK):
             raise PreconditionError(f"{python} is no Python. Name it by its whole path")
         if self._one_at_a_time.locked():
             raise PreconditionError("services are being replaced already. Wait until that is done")
-        asked = [name for name in self._order if name in order["services"]]
+        asked = [name for name in self._order if name in order.get("services", ())]
         by = signal.SIGTERM if order.get("notice") is False else LAME_DUCK
         async with self._one_at_a_time:
             for number, name in enumerate(asked):

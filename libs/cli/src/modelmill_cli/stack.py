@@ -97,7 +97,7 @@ async def running_stack(
         state.write_runtime(runtime := wiring.runtime(processes.running))
         order = [name for names in STARTS for name in names]
         rolling = Rolling(processes, wiring, order)
-        await stack.enter_async_context(taking_orders(state, rolling.obey))
+        await stack.enter_async_context(taking_orders(state, rolling.obey, on_line))
         yield Stack(runtime, processes, keys)
 
 
