@@ -17,7 +17,7 @@ from modelmill_gateway.entrypoints.document.reference_page import reference_sect
 from modelmill_gateway.entrypoints.document.refusals import REFUSALS
 from modelmill_gateway.entrypoints.http.errors import HTTP_STATUS
 from modelmill_service_kit.errors import DomainError
-from modelmill_service_kit.settings import ServiceSettings, WorkerSettings
+from modelmill_service_kit.settings import EndingSettings, ServiceSettings, WorkerSettings
 from modelmill_service_kit.status import STATUS
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -162,6 +162,8 @@ def settings_page() -> str:
         "# Settings\n\nEnvironment variables. Each secret `NAME` may be in a file that `NAME_FILE`"
         " names.\n\n## Of every service\n\nWith the prefix of the service, as in `GATEWAY_`.\n\n",
         _settings(ServiceSettings),
+        "### At the end of every service\n\n",
+        _settings(EndingSettings),
         "## Of services that own jobs\n\nAll but moderation and inference.\n\n",
         _settings(WorkerSettings),
     ]

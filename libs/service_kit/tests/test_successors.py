@@ -1,6 +1,10 @@
 """A service that leaves while its successor runs beside it, as its steady callers hear of it."""
 
 import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections import Counter
 
 import grpc
@@ -11,7 +15,13 @@ from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.ports import ALTERNATIVES
-from modelmill_service_kit.process import LAME_DUCK_NOTICE_SECONDS, Ending, Stopping
+from modelmill_service_kit.process import (
+    LAME_DUCK,
+    LAME_DUCK_NOTICE_SECONDS,
+    STOP_ON_EOF,
+    Ending,
+    Stopping,
+)
 from modelmill_service_kit.settings import ServiceSettings
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
@@ -111,10 +121,89 @@ def test_who_has_a_successor_gives_notice_and_has_long_to_drain(tmp_path):
         service_secret=SECRET, artifact_root=tmp_path, nats_url="nats://h", nats_token="t"
     )
     stopping = Stopping()
-    alone = Ending.of(stopping, settings)
     stopping.is_lame_duck = True
-    lame_duck = Ending.of(stopping, settings)
+    alone, lame_duck = Ending.of(Stopping(), settings), Ending.of(stopping, settings)
 
-    assert (alone.notice_seconds, alone.drain_seconds) == (0, settings.drain_seconds)
-    assert lame_duck.notice_seconds == LAME_DUCK_NOTICE_SECONDS
-    assert lame_duck.drain_seconds == settings.lame_duck_drain_seconds > 60
+    assert (alone.notice_seconds, lame_duck.notice_seconds) == (0, LAME_DUCK_NOTICE_SECONDS)
+    assert alone.seconds_left == pytest.approx(settings.drain_seconds, abs=0.5)
+    longest = LAME_DUCK_NOTICE_SECONDS + settings.lame_duck_drain_seconds
+    assert lame_duck.seconds_left == pytest.approx(longest, abs=0.5)
+    assert Ending.of(stopping, settings) is lame_duck, "all that ends asks for the same deadline"
+
+
+class HangingGuards(Guards):
+    async def Check(self, request, context):
+        self.asked += 1
+        await asyncio.Event().wait()
+
+
+async def test_calls_in_hand_have_no_more_time_once_the_deadline_is_brought_forward():
+    address, ending = f"127.0.0.1:{free_port()}", Ending(0, drain_seconds=60)
+    guards, server = HangingGuards(), RpcServer(address, SECRET)
+    guard_grpc.add_ModerationServiceServicer_to_server(guards, server.grpc)
+
+    async def leave() -> None:
+        async with server:
+            calling = asyncio.create_task(asked(channel))
+            await eventually(lambda: guards.asked)
+            await server.give_notice(ending)
+        assert await calling == "unavailable"
+
+    async with open_channel(address, SECRET) as channel:
+        leaving = asyncio.create_task(leave())
+        await eventually(lambda: guards.asked)
+        assert not (await asyncio.wait([leaving], timeout=0.5))[0]
+        ending.cut_to(Ending(0, drain_seconds=0.1))
+        await asyncio.wait_for(leaving, 5)
+
+
+LONG_LEAVING = """
+import asyncio
+from modelmill_service_kit.process import Ending, announce_ready, run_service
+from modelmill_service_kit.settings import ServiceSettings
+from pydantic_settings import SettingsConfigDict
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="DUCK_")
+
+async def serve(settings, stopping):
+    announce_ready(grpc=1)
+    await stopping.wait()
+    print("leaves", flush=True)
+    await Ending.of(stopping, settings).wait_for(asyncio.Future())
+
+run_service("duck", Settings, serve)
+"""
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+async def test_a_plain_stop_leaves_a_lame_duck_no_more_time_than_others_have(
+    tmp_path, by_signal: bool
+):
+    told = {"NATS_URL": "nats://h", "NATS_TOKEN": "t", "SERVICE_SECRET": SECRET}
+    told |= {"ARTIFACT_ROOT": str(tmp_path), "DRAIN_SECONDS": "0.5"}
+    environment = {f"DUCK_{name}": value for name, value in told.items()}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LONG_LEAVING),
+        env=os.environ | environment | {STOP_ON_EOF: "1"},
+        stdin=PIPE,
+        stdout=PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert b"READY" in await asyncio.wait_for(process.stdout.readline(), 60)
+        process.send_signal(LAME_DUCK)
+        assert await asyncio.wait_for(process.stdout.readline(), 10) == b"leaves\n"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(process.wait(), 1)
+
+        if by_signal:
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -11,6 +11,7 @@ import pytest
 from gateway_support.balancer import Balancer, balancer
 from gateway_support.house import House
 from gateway_support.process import running
+from modelmill_service_kit.process import LAME_DUCK
 from modelmill_testkit.service_process import ServiceProcess
 from modelmill_testkit.waiting import eventually
 
@@ -153,3 +154,25 @@ async def test_a_gateway_that_ends_says_so_and_finishes_what_it_has(own_house: H
     assert (before.status_code, "connection" in before.headers) == (200, False)
     assert (told.json()["error"]["code"], told.headers["connection"]) == ("draining", "close")
     assert (models.status_code, models.headers["connection"]) == (200, "close")
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_a_plain_stop_cuts_what_a_lame_duck_has_in_hand_after_the_ordinary_drain(
+    own_house: House, processes: str
+):
+    own_house.inference.endless = True
+    async with running(own_house, processes=processes, drain_seconds="1") as (service, client):
+        client.headers["authorization"] = f"Bearer {own_house.issuer.token()}"
+        async with client.stream(
+            "POST", "/v1/chat/completions", json=QUESTION | {"stream": True}
+        ) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            service.process.send_signal(LAME_DUCK)
+            await eventually(lambda: is_leaving(client))
+            with pytest.raises(TimeoutError):
+                await service.ended(within=3)
+            assert await anext(lines) is not None
+
+            service.process.send_signal(signal.SIGTERM)
+            assert await service.ended(within=8) == 0, service.errors

@@ -11,6 +11,7 @@ from modelmill_gateway.adapters.shared_ports import (
     leave_to_one,
     leave_to_successor,
 )
+from modelmill_service_kit.process import Ending
 
 CONNECTIONS = 200
 
@@ -88,12 +89,12 @@ def test_no_connection_is_given_to_those_that_leave_one_after_another(
 async def test_it_is_waited_for_clients_that_are_connected_and_no_longer_than_may_be():
     held = socket.create_server(("127.0.0.1", 0))
     port = held.getsockname()[1]
-    await asyncio.wait_for(connections_ended([port], 60), 10)
+    await asyncio.wait_for(connections_ended([port], Ending(0, 60)), 10)
 
     client = socket.create_connection(held.getsockname())
     connection, _ = held.accept()
-    await asyncio.wait_for(connections_ended([port], 0.2), 10)
-    ending = asyncio.create_task(connections_ended([port], 60))
+    await asyncio.wait_for(connections_ended([port], Ending(0, 0.2)), 10)
+    ending = asyncio.create_task(connections_ended([port], Ending(0, 60)))
     assert not (await asyncio.wait([ending], timeout=0.5))[0]
     connection.close()
     client.close()

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from modelmill_service_kit.errors import DomainError, PreconditionError, UnavailableError
 from modelmill_service_kit.ports import MAX_RECONNECT_SECONDS
-from modelmill_service_kit.process import LAME_DUCK
+from modelmill_service_kit.process import LAME_DUCK, Ending
 from modelmill_service_kit.process_supervisor import SupervisedProcess
+from modelmill_service_kit.settings import EndingSettings
 
 from modelmill_cli.certificates import CertificateFolder
 from modelmill_cli.errors import RollingFailedError
@@ -35,8 +36,6 @@ HEALTHY_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 FOUND_SECONDS = 1.5 * MAX_RECONNECT_SECONDS
 """After which all callers have looked at the spare ports; the pause has a jitter of a fifth."""
-LEAVE_SECONDS = 2000.0
-"""Beyond the longest that `Ending` gives a service with a successor."""
 
 
 def rolling_order(
@@ -105,9 +104,10 @@ class Rolling:
         environment = self._wiring.environment(name, at_spare=at_spare)
         command = Command([python, "-m", f"modelmill_{name}.main"], environment)
         check = partial(self._is_found, name)
-        await self._processes.replace(
-            name, command, check=check, by=by, within_seconds=LEAVE_SECONDS
-        )
+        # The predecessor was told the same, by the same environment.
+        leaves = Ending.lame_duck(EndingSettings(_env_prefix=f"{name.upper()}_"))
+        longest = leaves.longest_seconds
+        await self._processes.replace(name, command, check=check, by=by, within_seconds=longest)
 
     async def _is_found(self, name: str, successor: SupervisedProcess) -> None:
         if name == "gateway":

@@ -232,6 +232,7 @@ class RpcServer:
         self._address = address
         self._credentials = credentials
         self._drain_seconds = drain_seconds
+        self._ending: Ending | None = None
         self._ready = ready
         self._takes_calls_unready = takes_calls_unready
         self._health = _VersionedHealth()
@@ -276,13 +277,19 @@ class RpcServer:
 
     async def give_notice(self, ending: "Ending") -> None:
         """Say for good that no more calls are taken, and answer who has not heard of it yet."""
-        self._drain_seconds = ending.drain_seconds
+        self._ending = ending
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(ending.notice_seconds)
 
     async def __aexit__(self, *_: object) -> None:
         await self._health.enter_graceful_shutdown()
-        await self.grpc.stop(grace=self._drain_seconds)
+        if self._ending is None:
+            await self.grpc.stop(grace=self._drain_seconds)
+            return
+        stopping = asyncio.create_task(self.grpc.stop(grace=self._ending.seconds_left))
+        if not await self._ending.wait_for(stopping):
+            await self.grpc.stop(grace=None)  # the shortest of both holds
+        await stopping
 
     def _add_port(self) -> int:
         if self._credentials is None:

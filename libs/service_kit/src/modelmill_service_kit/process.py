@@ -6,17 +6,17 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from modelmill_service_kit.errors import DomainError
 from modelmill_service_kit.metrics import machine_metrics
-from modelmill_service_kit.settings import ServiceSettings
+from modelmill_service_kit.settings import EndingSettings, ServiceSettings
 from modelmill_service_kit.telemetry import switch_debug_lines, telemetry
 
 PARTS = 5
@@ -73,31 +73,77 @@ class Stopping(asyncio.Event):
 
     is_lame_duck = False
     """Whether a successor runs beside it."""
+    ending: "Ending | None" = None
+    """Of this process, once it ends."""
 
 
-@dataclass(frozen=True)
 class Ending:
-    """How a service leaves its callers."""
+    """How a service leaves its callers: one deadline, from now on, for all that it does about it.
 
-    notice_seconds: float
-    """It says that it leaves, and still answers."""
-    drain_seconds: float
-    """Calls in hand may go on for so long; no more are taken."""
-    has_successor: bool = False
+    Args:
+        notice_seconds: it says that it leaves, and still answers.
+        drain_seconds: calls in hand may go on for so long after that; no more are taken.
+        has_successor: which takes new calls already.
+    """
+
+    def __init__(
+        self, notice_seconds: float, drain_seconds: float, *, has_successor: bool = False
+    ) -> None:
+        self.notice_seconds = notice_seconds
+        self.has_successor = has_successor
+        self.was_cut = asyncio.Event()
+        """Set once the deadline was brought forward."""
+        self._deadline = time.monotonic() + notice_seconds + drain_seconds
 
     @classmethod
-    def of(cls, stopping: asyncio.Event, settings: ServiceSettings) -> "Ending":
-        """As the settings say, for a service that has a successor or has none."""
-        notice = settings.drain_notice_seconds
-        if isinstance(stopping, Stopping) and stopping.is_lame_duck:
-            notice = max(notice, LAME_DUCK_NOTICE_SECONDS)
-            return cls(notice, settings.lame_duck_drain_seconds, has_successor=True)
-        return cls(notice, settings.drain_seconds)
+    def of(cls, stopping: asyncio.Event, settings: EndingSettings) -> "Ending":
+        """As the settings say; the same one each time that the process asks."""
+        if not isinstance(stopping, Stopping):
+            return cls.ordinary(settings)
+        if stopping.ending is None:
+            make = cls.lame_duck if stopping.is_lame_duck else cls.ordinary
+            stopping.ending = make(settings)
+        return stopping.ending
+
+    @classmethod
+    def ordinary(cls, settings: EndingSettings) -> "Ending":
+        """Of a service that is missed until another one is started."""
+        return cls(settings.drain_notice_seconds, settings.drain_seconds)
+
+    @classmethod
+    def lame_duck(cls, settings: EndingSettings) -> "Ending":
+        """Of a service whose successor runs."""
+        notice = max(settings.drain_notice_seconds, LAME_DUCK_NOTICE_SECONDS)
+        return cls(notice, settings.lame_duck_drain_seconds, has_successor=True)
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the deadline."""
+        return max(0.0, self._deadline - time.monotonic())
 
     @property
     def longest_seconds(self) -> float:
-        """Clients leave by themselves, then two servers drain; then the rest is closed."""
-        return self.notice_seconds + 3 * self.drain_seconds + BEYOND_DRAIN_SECONDS
+        """Until the process has ended: what is left at the deadline is closed."""
+        return self.seconds_left + BEYOND_DRAIN_SECONDS
+
+    def cut_to(self, other: "Ending") -> None:
+        """Bring the deadline forward to the other's, if that one is earlier."""
+        self._deadline = min(self._deadline, other._deadline)
+        self.was_cut.set()
+
+    async def wait_for(self, work: "asyncio.Future[Any]") -> bool:
+        """Wait for the work, which goes on, until the deadline; whether it is done."""
+        deadline = asyncio.create_task(self._reached())
+        try:
+            await asyncio.wait({work, deadline}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            deadline.cancel()
+        return work.done()
+
+    async def _reached(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.was_cut.wait(), self.seconds_left)
+        await asyncio.sleep(self.seconds_left)
 
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
@@ -112,7 +158,8 @@ def run_service(
 ) -> None:
     """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
 
-    So does LAME_DUCK, and says that a successor runs (see `Stopping`).
+    So does LAME_DUCK, and says that a successor runs (see `Stopping`). One of the others after it
+    leaves calls in hand no more time than if it had come first.
 
     What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
     process with one line and status 2. Anything else is a bug and keeps its traceback.
@@ -149,7 +196,11 @@ async def _until_stopped(
         if not stopping.is_set():
             stopping.is_lame_duck = is_lame_duck
             stopping.set()
-            _end_at_last(Ending.of(stopping, settings).longest_seconds)
+        elif stopping.is_lame_duck and not is_lame_duck:  # whoever looks after it ends, too
+            Ending.of(stopping, settings).cut_to(Ending.ordinary(settings))
+        else:
+            return
+        _end_at_last(Ending.of(stopping, settings).longest_seconds)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)

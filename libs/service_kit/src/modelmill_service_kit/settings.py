@@ -88,15 +88,29 @@ OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
 """A file, or none: an empty variable is how a compose file says that there is none."""
 
 
-class ServiceSettings(BaseSettings):
+class EndingSettings(BaseSettings):
+    """Settings of how a service ends, which its supervisor reads as well."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    drain_seconds: float = 10.0
+    """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
+
+    drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
+    """At the end: how long the servers say that they leave and still answer, before they close."""
+
+    lame_duck_drain_seconds: float = Field(default=600.0, ge=0)
+    """How long calls in hand may go on in lame duck mode: a successor runs already, as `mill up
+    --rolling` has it, and new calls go there, so nobody waits for these."""
+
+
+class ServiceSettings(EndingSettings):
     """Settings that all services share, under each service's own prefix.
 
     Subclasses set `env_prefix`, for example `TRAINER_`. A setting without a default must be given:
     a service never guesses which bus, folder or secret is meant. Each secret NAME may be in a file,
     named by NAME_FILE.
     """
-
-    model_config = SettingsConfigDict(frozen=True)
 
     @classmethod
     def settings_customise_sources(
@@ -164,16 +178,6 @@ class ServiceSettings(BaseSettings):
 
     otlp_token: SecretStr | None = None
     """Sent to the collector as a bearer token."""
-
-    drain_seconds: float = 10.0
-    """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
-
-    drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
-    """At the end: how long the servers say that they leave and still answer, before they close."""
-
-    lame_duck_drain_seconds: float = Field(default=600.0, ge=0)
-    """How long calls in hand may go on in lame duck mode: a successor runs already, as `mill up
-    --rolling` has it, and new calls go there, so nobody waits for these."""
 
     blocked_seconds: float = Field(default=5.0, gt=0)
     """A process whose event loop has not run for this long ends, and is started again."""

@@ -156,14 +156,14 @@ async def _leave(
     ending: Ending, settings: Settings, http_server: HttpServer, server: RpcServer
 ) -> None:
     """Tell clients on both servers that the end is near, and answer who has not heard of it."""
-    http_server.send_away(ending.drain_seconds)
+    http_server.send_away(ending)
     ports = (http_server.port, server.port)
     if ending.has_successor:
         with suppress(OSError):  # of a kernel that takes no such program: few are lost then
             leave_to_successor(ports, settings.port_sharers)
     await server.give_notice(ending)
     if ending.has_successor:
-        await connections_ended(ports, ending.drain_seconds)
+        await connections_ended(ports, ending)
         with suppress(OSError):
             leave_to_one(ports, settings.port_sharers)
 

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from modelmill_service_kit.metrics import MetricsPage
-from modelmill_service_kit.process import LAME_DUCK, Ending, Stopping, announce_ready
+from modelmill_service_kit.process import LAME_DUCK, Ending, announce_ready
 from modelmill_service_kit.process_supervisor import SupervisedProcess, python_module
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -144,11 +144,19 @@ def _pass_on(_name: str, line: str) -> None:
 async def _stop(
     processes: Sequence[SupervisedProcess], settings: Settings, stopping: asyncio.Event
 ) -> None:
-    is_lame_duck = isinstance(stopping, Stopping) and stopping.is_lame_duck
-    by, within = LAME_DUCK if is_lame_duck else signal.SIGTERM, Ending.of(stopping, settings)
-    await asyncio.gather(
-        *(process.stop(within_seconds=within.longest_seconds, by=by) for process in processes)
-    )
+    ending = Ending.of(stopping, settings)
+
+    async def stop(by: signal.Signals) -> None:
+        longest = ending.longest_seconds
+        await asyncio.gather(*(each.stop(within_seconds=longest, by=by) for each in processes))
+
+    leaving = asyncio.create_task(stop(LAME_DUCK if ending.has_successor else signal.SIGTERM))
+    was_cut = asyncio.create_task(ending.was_cut.wait())
+    await asyncio.wait({leaving, was_cut}, return_when=asyncio.FIRST_COMPLETED)
+    was_cut.cancel()
+    if not leaving.done():
+        await stop(signal.SIGTERM)
+    await leaving
 
 
 READ_SECONDS = 3.0

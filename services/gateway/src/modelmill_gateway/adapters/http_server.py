@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from modelmill_service_kit.process import Ending
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 
@@ -17,13 +18,27 @@ CLOSE = (b"connection", b"close")
 class _QuietServer(Server):
     """Signals are the process's business, not the server's."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, drain_seconds: float) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.ending: Ending | None = None
+        self._drain_seconds = drain_seconds
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but until a deadline that may be brought forward meanwhile."""
+        ending = self.ending or Ending(0, self._drain_seconds)
+        draining = asyncio.create_task(super().shutdown(sockets))
+        if not await ending.wait_for(draining):
+            for task in self.server_state.tasks:
+                task.cancel()
+            draining.cancel()
+            await asyncio.wait({draining})
+            return
+        await draining
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -33,17 +48,17 @@ class _QuietServer(Server):
 class HttpServer:
     """Running HTTP server."""
 
-    def __init__(self, port: int, server: Server) -> None:
+    def __init__(self, port: int, server: _QuietServer) -> None:
         self.port = port
         self._server = server
 
-    def send_away(self, drain_seconds: float) -> None:
+    def send_away(self, ending: Ending) -> None:
         """From now on every answer tells its client that the connection ends with it.
 
         Args:
-            drain_seconds: how long answers in hand may go on once the server ends.
+            ending: until when answers in hand may go on.
         """
-        self._server.config.timeout_graceful_shutdown = _whole(drain_seconds)
+        self._server.ending = ending
         self._server.config.encoded_headers.append(CLOSE)
         # Requests in hand have taken this very list; the server makes itself another each second.
         self._server.server_state.default_headers.append(CLOSE)
@@ -61,7 +76,8 @@ async def serve_http(
 ) -> AsyncIterator[HttpServer]:
     """Serve `app` at `address` until the block ends, plainly without `tls`.
 
-    At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`.
+    At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`,
+    or as `HttpServer.send_away` was told.
 
     Args:
         shares_port: other processes listen there, too, and the kernel deals out connections.
@@ -72,7 +88,7 @@ async def serve_http(
     host, _, port = address.rpartition(":")
     limits = limits or ClientLimits()
     listener = _listen(host.strip("[]"), int(port), shares_port=shares_port)
-    server = _QuietServer(_config(app, drain_seconds, tls, limits))
+    server = _QuietServer(_config(app, tls, limits), drain_seconds)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     listening = asyncio.create_task(server.listening.wait())
     await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -86,9 +102,7 @@ async def serve_http(
         sweeping.cancel()
 
 
-def _config(
-    app: ASGIApp, drain_seconds: float, tls: ssl.SSLContext | None, limits: ClientLimits
-) -> Config:
+def _config(app: ASGIApp, tls: ssl.SSLContext | None, limits: ClientLimits) -> Config:
     return Config(
         app,
         http=LimitedProtocol,
@@ -101,13 +115,8 @@ def _config(
         # A number of any kind does; uvicorn's own command line takes whole ones.
         timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]
         limit_concurrency=limits.connections or None,
-        timeout_graceful_shutdown=_whole(drain_seconds),
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-
-
-def _whole(seconds: float) -> int:
-    return max(1, round(seconds))
 
 
 def _listen(host: str, port: int, *, shares_port: bool) -> socket.socket:

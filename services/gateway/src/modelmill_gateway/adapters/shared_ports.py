@@ -8,6 +8,7 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 
 import psutil
+from modelmill_service_kit.process import Ending
 
 SO_ATTACH_REUSEPORT_CBPF = 51
 RANDOM = 0xFFFFF000 + 56
@@ -58,12 +59,10 @@ def _attach(ports: Collection[int], steps: Sequence[tuple[int, int]]) -> None:
             listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)
 
 
-async def connections_ended(ports: Collection[int], within_seconds: float) -> None:
+async def connections_ended(ports: Collection[int], ending: Ending) -> None:
     """Return once no client is connected to us at these ports, or the time is over."""
     process = psutil.Process()
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_seconds
-    while loop.time() < deadline:
+    while ending.seconds_left > 0:
         found = await asyncio.to_thread(process.net_connections, "tcp")
         if not any(
             each.status == psutil.CONN_ESTABLISHED and each.laddr.port in ports for each in found
