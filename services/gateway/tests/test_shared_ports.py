@@ -2,7 +2,11 @@
 
 import asyncio
 import socket
+import sys
+from asyncio.subprocess import PIPE
 from collections import Counter
+from collections.abc import Coroutine
+from typing import Any
 
 import psutil
 import pytest
@@ -10,6 +14,7 @@ from modelmill_gateway.adapters.shared_ports import (
     connections_ended,
     leave_to_one,
     leave_to_successor,
+    own_generation,
 )
 from modelmill_service_kit.process import Ending
 
@@ -89,14 +94,63 @@ def test_no_connection_is_given_to_those_that_leave_one_after_another(
 async def test_it_is_waited_for_clients_that_are_connected_and_no_longer_than_may_be():
     held = socket.create_server(("127.0.0.1", 0))
     port = held.getsockname()[1]
-    await asyncio.wait_for(connections_ended([port], Ending(0, 60)), 10)
+    own = own_generation(1)
+    await asyncio.wait_for(connections_ended([port], Ending(0, 60), own), 10)
 
     client = socket.create_connection(held.getsockname())
     connection, _ = held.accept()
-    await asyncio.wait_for(connections_ended([port], Ending(0, 0.2)), 10)
-    ending = asyncio.create_task(connections_ended([port], Ending(0, 60)))
+    await asyncio.wait_for(connections_ended([port], Ending(0, 0.2), own), 10)
+    ending = asyncio.create_task(connections_ended([port], Ending(0, 60), own))
     assert not (await asyncio.wait([ending], timeout=0.5))[0]
     connection.close()
     client.close()
     await asyncio.wait_for(ending, 10)
     held.close()
+
+
+WAITING = """
+import asyncio, sys
+from modelmill_gateway.adapters.shared_ports import connections_ended, own_generation
+from modelmill_service_kit.process import Ending
+
+port = int(sys.argv[1])
+assert len(own_generation(1)) == 1
+asyncio.run(connections_ended([port], Ending(0, 60), own_generation(2)))
+"""
+WITH_A_CLIENT = """
+import socket, sys
+
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+print("has a client", flush=True)
+connection.recv(1)
+connection.close()
+sys.stdin.read()
+"""
+
+
+async def test_those_of_one_gateway_wait_for_the_clients_of_each():
+    def python(code: str, *arguments: str) -> Coroutine[Any, Any, asyncio.subprocess.Process]:
+        command = (sys.executable, "-c", code, *arguments)
+        return asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+
+    sibling = await python(WITH_A_CLIENT)
+    assert sibling.stdin is not None
+    assert sibling.stdout is not None
+    port = (await sibling.stdout.readline()).decode().strip()
+    client = socket.create_connection(("127.0.0.1", int(port)))
+    assert await sibling.stdout.readline()
+    leaving = await python(WAITING, port)
+    try:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(leaving.wait(), 4)
+        client.close()
+        assert await asyncio.wait_for(leaving.wait(), 10) == 0
+    finally:
+        client.close()
+        sibling.stdin.close()
+        await sibling.wait()
+        if leaving.returncode is None:
+            leaving.kill()
+            await leaving.wait()

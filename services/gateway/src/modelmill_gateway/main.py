@@ -42,6 +42,7 @@ from modelmill_gateway.adapters.shared_ports import (
     connections_ended,
     leave_to_one,
     leave_to_successor,
+    own_generation,
 )
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
@@ -163,7 +164,7 @@ async def _leave(
             leave_to_successor(ports, settings.port_sharers)
     await server.give_notice(ending)
     if ending.has_successor:
-        await connections_ended(ports, ending)
+        await connections_ended(ports, ending, own_generation(settings.port_sharers))
         with suppress(OSError):
             leave_to_one(ports, settings.port_sharers)
 

@@ -59,16 +59,39 @@ def _attach(ports: Collection[int], steps: Sequence[tuple[int, int]]) -> None:
             listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, described)
 
 
-async def connections_ended(ports: Collection[int], ending: Ending) -> None:
-    """Return once no client is connected to us at these ports, or the time is over."""
-    process = psutil.Process()
+def own_generation(processes: int) -> list[psutil.Process]:
+    """This process and those of one gateway that were started beside it, by the same parent.
+
+    Args:
+        processes: how many there are.
+    """
+    own = psutil.Process()
+    parent = own.parent() if processes > 1 else None
+    return parent.children() if parent else [own]
+
+
+async def connections_ended(
+    ports: Collection[int], ending: Ending, processes: Collection[psutil.Process]
+) -> None:
+    """Return once no client is connected to these processes at these ports, or time is over.
+
+    All of a generation wait for each other's clients: once the first closes a listener, one process
+    of the successor has all new connections (see `leave_to_one`), which must not last.
+    """
     while ending.seconds_left > 0:
-        found = await asyncio.to_thread(process.net_connections, "tcp")
-        if not any(
-            each.status == psutil.CONN_ESTABLISHED and each.laddr.port in ports for each in found
-        ):
+        if not await asyncio.to_thread(lambda: any(_has_client(each, ports) for each in processes)):
             return
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _has_client(process: psutil.Process, ports: Collection[int]) -> bool:
+    try:
+        found = process.net_connections("tcp")
+    except psutil.Error:
+        return False  # it has ended
+    return any(
+        each.status == psutil.CONN_ESTABLISHED and each.laddr.port in ports for each in found
+    )
 
 
 def _listeners(ports: Collection[int]) -> Iterator[socket.socket]:
