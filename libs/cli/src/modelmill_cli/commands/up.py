@@ -69,7 +69,7 @@ def up(
     """Run NATS and the six services until Ctrl-C, on loopback, with new secrets."""
     if rolling:
         _refuse_other_options(context)
-        asyncio.run(interruptible(_roll(context.obj), lambda: None))
+        asyncio.run(interruptible(_roll(context.obj), _say_that_it_goes_on))
         return
     options = StackOptions(
         http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts, http_host
@@ -86,6 +86,13 @@ def up(
         # Ctrl-C is how it is meant to end, once it runs.
         if not was_ready.is_set():
             raise
+
+
+def _say_that_it_goes_on() -> None:
+    Console(highlight=False, soft_wrap=True).print(
+        "not shown any more; the stack that runs goes on replacing its services, and up.log in its"
+        " state folder says if one fails"
+    )
 
 
 def _refuse_other_options(context: typer.Context) -> None:
