@@ -168,8 +168,9 @@ async def caught_up(read_models: Iterable[ReadModel], stopping: asyncio.Event) -
     """
     ready = asyncio.gather(*(each.ready.wait() for each in read_models))
     told = asyncio.create_task(stopping.wait())
+    either: set[asyncio.Future[Any]] = {ready, told}
     try:
-        await asyncio.wait({ready, told}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         return not told.done()
     finally:
         ready.cancel()
