@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -35,7 +36,7 @@ def run_groups(module: str, groups: Mapping[str, Group], file: Path) -> int:
 def keep_entries(
     lines: Sequence[Entry], file: Path, lacking: Sequence[Unmeasured] | None = None
 ) -> None:
-    """Write entries in place of those of the same ids; the others of the file stay.
+    """Write entries in place of those of the same ids; whatever else the file has stays.
 
     Args:
         lacking: Lines without a figure, in place of all that the file has; None leaves those.
@@ -44,6 +45,7 @@ def keep_entries(
     own = {"commit": run["commit"], "date": run["date"]}
     entries = {line.id: asdict(line) | own for line in lines}
     not_measured = [asdict(line) | own for line in lacking or ()]
+    kept: dict[str, Any] = {}
     if file.is_file():
         kept = json.loads(file.read_text(encoding="utf-8"))
         before = {"commit": kept["commit"], "date": kept["date"]}
@@ -51,4 +53,5 @@ def keep_entries(
         if lacking is None:
             not_measured = kept.get("not_measured", [])
     told = {"not_measured": not_measured} if not_measured else {}
-    run_record.save(run | {"entries": [*entries.values()]} | told, file)
+    kept.pop("not_measured", None)
+    run_record.save(kept | run | {"entries": [*entries.values()]} | told, file)
