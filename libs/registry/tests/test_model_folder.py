@@ -83,6 +83,13 @@ def test_a_folder_that_could_harm_is_refused_and_says_why(folder_of: FolderOf, c
     assert any(said in problem for problem in problems), problems
 
 
+def test_a_header_of_more_than_the_format_allows_is_refused(folder_of: FolderOf) -> None:
+    size = 100_000_001
+    weights = size.to_bytes(8, "little") + b" " * size
+    problems = problems_of(folder_of(GOOD | {"model.safetensors": weights}))
+    assert any("is not a safetensors file" in problem for problem in problems), problems
+
+
 @pytest.mark.parametrize("missing", GOOD)
 def test_a_folder_without_a_needed_file_is_refused(folder_of: FolderOf, missing: str) -> None:
     files = {path: content for path, content in GOOD.items() if path != missing}

@@ -169,6 +169,34 @@ def test_quicker_tiers_do_not_even_import_what_loads_a_large_library(
         assert any("imported" in line for line in lines) is is_imported
 
 
+@pytest.mark.parametrize(
+    ("marks", "without", "with_it"),
+    [
+        ('pytest.mark.tier("test")', "check", "test"),
+        ('[\n    pytest.mark.timeout(9),\n    pytest.mark.tier("check"),\n]', "quick", "check"),
+        ("[pytest.mark.heavy, pytest.mark.timeout(9)]", "check", "test"),
+    ],
+)
+def test_quicker_tiers_do_not_even_import_what_marks_all_of_itself(
+    tests: Path, marks: str, without: str, with_it: str
+) -> None:
+    source = f"import pytest\npytestmark = {marks}\n\n"
+    (tests / "calm" / "test_it.py").write_text(f"{source}raise RuntimeError('imported')\n")
+
+    for tier, is_imported in ((without, False), (with_it, True)):
+        lines = run(tests, "calm", f"--tier={tier}", "--co")
+        assert any("imported" in line for line in lines) is is_imported
+
+
+def test_a_quicker_test_in_a_module_that_marks_all_of_itself_is_found(tests: Path) -> None:
+    (tests / "calm" / "test_it.py").write_text(
+        'import pytest\npytestmark = pytest.mark.tier("test")\n\n'
+        '@pytest.mark.tier("quick")\ndef test_swift(): pass\n'
+    )
+
+    assert any("test_swift" in line for line in run(tests, "calm", "--tier=quick", "--co"))
+
+
 def test_an_unknown_tier_is_refused(tests: Path) -> None:
     (tests / "calm" / "test_typo.py").write_text(
         "import pytest\n@pytest.mark.tier('fast')\ndef test_it(): pass\n"

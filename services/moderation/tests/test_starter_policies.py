@@ -1,13 +1,18 @@
 """The packaged policies: what they stop, what they mask, and what they leave alone."""
 
+from functools import cache
+
 import pytest
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_guard.verdict import Action, Direction
 from modelmill_moderation.adapters.policy_files import load_policy
 from modelmill_moderation.settings import packaged_policies
 
-BUNDLE = load_policy(packaged_policies())
-POLICY = CompiledPolicy.from_bundle(BUNDLE.content, BUNDLE.digest)
+
+@cache
+def policy() -> CompiledPolicy:
+    bundle = load_policy(packaged_policies())
+    return CompiledPolicy.from_bundle(bundle.content, bundle.digest)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +29,7 @@ POLICY = CompiledPolicy.from_bundle(BUNDLE.content, BUNDLE.digest)
     ],
 )
 def test_dangerous_requests_are_blocked(prompt: str) -> None:
-    assert POLICY.check(prompt, Direction.INPUT).action is Action.BLOCK
+    assert policy().check(prompt, Direction.INPUT).action is Action.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -49,7 +54,7 @@ def test_dangerous_requests_are_blocked(prompt: str) -> None:
     ],
 )
 def test_disguised_dangerous_requests_are_blocked(prompt: str) -> None:
-    assert POLICY.check(prompt, Direction.INPUT).action is Action.BLOCK
+    assert policy().check(prompt, Direction.INPUT).action is Action.BLOCK
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ def test_disguised_dangerous_requests_are_blocked(prompt: str) -> None:
 )
 @pytest.mark.parametrize("direction", list(Direction))
 def test_ordinary_definitions_pass_untouched(text: str, direction: Direction) -> None:
-    verdict = POLICY.check(text, direction)
+    verdict = policy().check(text, direction)
     assert (verdict.action, verdict.text) == (Action.ALLOW, text)
 
 
@@ -90,11 +95,11 @@ def test_ordinary_definitions_pass_untouched(text: str, direction: Direction) ->
     ],
 )
 def test_personal_data_and_credentials_are_masked(text: str, masked: str) -> None:
-    assert POLICY.check(text, Direction.OUTPUT).text == masked
+    assert policy().check(text, Direction.OUTPUT).text == masked
 
 
 def test_a_private_key_is_blocked_for_a_mask_would_leave_its_body() -> None:
-    verdict = POLICY.check("-----BEGIN RSA PRIVATE KEY-----", Direction.OUTPUT)
+    verdict = policy().check("-----BEGIN RSA PRIVATE KEY-----", Direction.OUTPUT)
     assert verdict.action is Action.BLOCK
 
 
@@ -123,7 +128,7 @@ def test_a_private_key_is_blocked_for_a_mask_would_leave_its_body() -> None:
     ],
 )
 def test_jailbreak_attempts_are_flagged_and_pass(prompt: str) -> None:
-    verdict = POLICY.check(prompt, Direction.INPUT)
+    verdict = policy().check(prompt, Direction.INPUT)
     assert verdict.action is Action.FLAG
     assert "prompt-injection" in {match.category for match in verdict.matches}
 
@@ -145,4 +150,4 @@ def test_jailbreak_attempts_are_flagged_and_pass(prompt: str) -> None:
     ],
 )
 def test_ordinary_requests_are_no_attempts(prompt: str) -> None:
-    assert POLICY.check(prompt, Direction.INPUT).action is Action.ALLOW
+    assert policy().check(prompt, Direction.INPUT).action is Action.ALLOW

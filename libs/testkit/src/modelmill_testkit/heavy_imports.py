@@ -1,4 +1,4 @@
-"""Which test modules load a large library when they are imported, read from their source."""
+"""Which large libraries test modules load when they are imported, read from their source."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 HEAVY = frozenset(
     (
         *("torch", "transformers", "peft", "openvino", "openvino_genai", "optimum", "nncf"),
-        *("accelerate", "deepspeed", "spacy", "trl"),
+        *("accelerate", "deepspeed", "spacy", "trl", "wandb"),
     )
 )
 SDKS = frozenset(("anthropic", "openai"))
@@ -25,10 +25,10 @@ class HeavyImports:
         libraries: which are large.
     """
 
-    def __init__(self, root: Path, libraries: Collection[str] = HEAVY) -> None:
+    def __init__(self, root: Path, libraries: Collection[str] = HEAVY | SDKS) -> None:
         self._root = root
         self._libraries = libraries
-        self._known: dict[Path, bool] = {}
+        self._known: dict[Path, frozenset[str]] = {}
         self._found: dict[Path | None, dict[str, tuple[Path, ...]]] = {}
         self._listed: dict[Path, frozenset[str]] = {}
         self._packages = {
@@ -37,18 +37,21 @@ class HeavyImports:
             for package in root.glob(pattern)
         } | {"tests": root / "tests"}
 
-    def loads(self, file: Path) -> bool:
-        """Whether to import the file is to import one of the libraries."""
+    def loaded_by(self, file: Path) -> frozenset[str]:
+        """Those of the libraries that are imported when the file is."""
         if (known := self._known.get(file)) is not None:
             return known
-        self._known[file] = False  # for those that import each other
-        self._known[file] = any(self._is_heavy(name, file) for name in _imported(file))
+        self._known[file] = frozenset()  # for those that import each other
+        found: set[str] = set()
+        for name in dict.fromkeys(_imported(file)):
+            first = name.partition(".")[0]
+            if first in self._libraries:
+                found.add(first)
+                continue
+            for each in self._files_of(name, file):
+                found |= self.loaded_by(each)
+        self._known[file] = frozenset(found)
         return self._known[file]
-
-    def _is_heavy(self, name: str, file: Path) -> bool:
-        if name.partition(".")[0] in self._libraries:
-            return True
-        return any(self.loads(found) for found in self._files_of(name, file))
 
     def _files_of(self, name: str, file: Path) -> tuple[Path, ...]:
         """The module and the packages around it, where they are ours."""

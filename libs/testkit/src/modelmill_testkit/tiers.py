@@ -6,12 +6,13 @@ services. `--tier` selects a tier with those before it. In the first two a guard
 a process an error, so that a test in the wrong tier fails.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelmill_testkit.heavy_imports import SDKS, HeavyImports
+from modelmill_testkit.heavy_imports import HEAVY, SDKS, HeavyImports
 from modelmill_testkit.process_guard import ProcessGuard
 from modelmill_testkit.reached_names import ReachedNames
 from modelmill_testkit.shared_nats import stop_shared_nats
@@ -34,6 +35,9 @@ STARTERS = {
     ),
 }
 """The tier of a test whose code reaches the name: processes, and a server of S3 in this one."""
+MODULE_MARKS = re.compile(r"^pytestmark = .*(?:\n[ \])].*)*", re.MULTILINE)
+TIER_MARK = re.compile(r"\bmark\.tier\(\"(\w+)\"\)")
+LATE_MARK = re.compile(r"\bmark\.(?:heavy|own_broker)\b")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,8 +72,7 @@ class Tiers:
         self._config = config
         self._drill_folders: list[Path] = config.getini("drill_folders")
         self._reached = ReachedNames(config.rootpath, STARTERS.keys())
-        self._heavy = HeavyImports(config.rootpath)
-        self._sdks = HeavyImports(config.rootpath, SDKS)
+        self._imports = HeavyImports(config.rootpath)
         self._guard = ProcessGuard()
         self.assigned: list[tuple[str, str]] = []
         """Of each test that was collected its id and its tier, also where it is not to run."""
@@ -77,10 +80,11 @@ class Tiers:
         self._tier_of_known: dict[tuple[object, str], str] = {}
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """In quick tiers nobody waits for torch: what loads it has nothing for them."""
+        """In quick tiers nobody waits for modules that have nothing for them, as by torch."""
         is_test = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
         if is_test:
-            least = TIERS.index(self._tier_of_imports(collection_path))
+            tiers = self._tier_of_imports(collection_path), _tier_of_marks(collection_path)
+            least = max(map(TIERS.index, tiers))
             return all(TIERS.index(each) < least for each in self._wanted()) or None
         return None
 
@@ -137,9 +141,10 @@ class Tiers:
 
     def _tier_of_imports(self, path: Path) -> str:
         """The first that a test of the module can be in."""
-        if self._heavy.loads(path):
+        loaded = self._imports.loaded_by(path)
+        if loaded & HEAVY:
             return "test"
-        return "check" if self._sdks.loads(path) else "quick"
+        return "check" if loaded & SDKS else "quick"
 
     def _is_of_drills(self, path: Path) -> bool:
         return any(path.is_relative_to(folder) for folder in self._drill_folders)
@@ -159,3 +164,17 @@ class Tiers:
         if options.only_tier:
             return (options.only_tier,)
         return TIERS[: TIERS.index(options.tier or TIERS[-1]) + 1]
+
+
+def _tier_of_marks(path: Path) -> str:
+    """The first that a test of the module can be in, by marks of the whole module."""
+    source = path.read_text("utf-8")
+    found = MODULE_MARKS.search(source)
+    if found is None:
+        return TIERS[0]
+    of_module = TIER_MARK.findall(found[0])
+    if len(TIER_MARK.findall(source)) > len(of_module):
+        return TIERS[0]  # the mark of a test goes before that of its module
+    if of_module:
+        return str(of_module[0])
+    return "test" if LATE_MARK.search(found[0]) else TIERS[0]
