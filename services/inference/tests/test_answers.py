@@ -51,8 +51,9 @@ class Talker(FakeEngine):
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         if self.says is None:
-            async for piece in super().generate(request):
-                yield piece
+            async with aclosing(super().generate(request)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
         for left, token in zip(range(len(self.says) - 1, -1, -1), self.says, strict=True):
             await self._breathe()
