@@ -6,7 +6,8 @@ The shadow copy has no case, so checksums over case cannot be proven here.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from math import log2
 
@@ -16,16 +17,23 @@ from modelmill_pii.secrets import PRIVATE_KEY_HEADER, SECRET_FORMATS, SecretForm
 from modelmill_guard.pattern import BoundedPattern, parse_pattern
 
 
-def detector(pattern: str, proof: Callable[[str], bool] | None = None) -> BoundedPattern:
+@dataclass(frozen=True)
+class Detector:
+    """A bounded pattern that is parsed when it is asked for, which takes long, and a proof."""
+
+    pattern: str
+    verify: Callable[[str], int | None] | None
+    """Where the part of a match begins that is found; None is no match."""
+
+    def parsed(self) -> BoundedPattern:
+        """The pattern, ready to be compiled into a policy."""
+        shortens = self.pattern.endswith(r"\b")
+        return replace(parse_pattern(self.pattern), verify=self.verify, shortens=shortens)
+
+
+def detector(pattern: str, proof: Callable[[str], bool] | None = None) -> Detector:
     """A pattern whose matches count only where `proof` holds of the matched shadow text."""
-    return detector_of_part(
-        pattern, None if proof is None else lambda text: _all_or_none(text, proof)
-    )
-
-
-def detector_of_part(pattern: str, verify: Callable[[str], int | None] | None) -> BoundedPattern:
-    """A pattern of which only the part from `verify`'s answer on is found; None is no match."""
-    return replace(parse_pattern(pattern), verify=verify, shortens=pattern.endswith(r"\b"))
+    return Detector(pattern, None if proof is None else lambda text: _all_or_none(text, proof))
 
 
 def _all_or_none(text: str, proof: Callable[[str], bool]) -> int | None:
@@ -143,7 +151,7 @@ def is_jwt(text: str) -> bool:
     return len(header) % 4 != 1 and len(payload) > 0
 
 
-def secret_detector(secret: SecretFormat) -> BoundedPattern:
+def secret_detector(secret: SecretFormat) -> Detector:
     """The detector of a published format. Words may begin alike, so the rest must look random."""
     beginnings = [beginning.lower() for beginning in secret.beginnings]
 
@@ -161,7 +169,7 @@ def secret_value(text: str) -> int | None:
     return value.start(1) if value and looks_random(value[1]) else None
 
 
-HIGH_ENTROPY = detector_of_part(
+HIGH_ENTROPY = Detector(
     r"(?:key|token|secret|passwd|password|pwd|credential|密钥|密码|口令|令牌)"
     r"[\"']? ?[:=] ?[\"']?[a-z0-9+/_.~-]{16,128}={0,2}",
     secret_value,
@@ -169,7 +177,7 @@ HIGH_ENTROPY = detector_of_part(
 JWT = detector(r"\beyj[a-z0-9_-]{8,80}\.eyj[a-z0-9_-]{8,100}(?:\.[a-z0-9_-]{0,60})?", is_jwt)
 PRIVATE_KEY = detector(PRIVATE_KEY_HEADER.lower())
 
-_DETECTORS: dict[str, BoundedPattern] = {
+_DETECTORS: dict[str, Detector] = {
     "cn-id-card": ID_CARD,
     "cn-mobile": MOBILE,
     "cn-bank-card": CN_BANK_CARD,
@@ -190,6 +198,7 @@ DETECTOR_NAMES = tuple(sorted(_DETECTORS))
 """What a rule's `detector` may say. What a name finds changes only with the bundle's format."""
 
 
+@cache
 def detector_pattern(name: str) -> BoundedPattern:
     """The pattern of a detector; KeyError for a name that is not in `DETECTOR_NAMES`."""
-    return _DETECTORS[name]
+    return _DETECTORS[name].parsed()
