@@ -31,7 +31,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release provenance bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -278,6 +278,9 @@ sbom: install ## What each image and the wheels are made of, with licences and h
 
 audit: install ## Known vulnerabilities of what is locked; fails where no source of advisories answers; ARGS="--advisories FOLDER"
 	@$(BIN)/python -m deploy.supply.audit $(ARGS)
+
+released-protos: install # The protos of this commit as `buf breaking` reads them, into OUT=FILE
+	$(BIN)/buf build --exclude-source-info -o $(OUT)
 
 release: install ## Wheels and images of a clean tree, signed and recorded, and a tag; BASE_IMAGE= by digest; KEYS= of `mill keys provenance`
 	@$(BIN)/python deploy/release/release.py --base-image "$(BASE_IMAGE)" --keys "$(KEYS)"

@@ -1,7 +1,8 @@
 """`make lint`: no message or procedure is changed so that the last release could not read it.
 
 Wire and stream formats are the protos, and old and new versions run side by side in a rolling
-upgrade. `buf breaking` compares the tree with the commit that deploy/releases.json recorded last.
+upgrade. `buf breaking` compares the tree with the protos in deploy/releases of the version that
+deploy/releases.json recorded last: a clone may lack tags, and a shallow one the commit.
 """
 
 import json
@@ -21,19 +22,15 @@ def main(root: Path = ROOT) -> int:
         print(f"buf breaking: {RECORD} records no release, so there is nothing to compare with")
         return 0
     last = releases[-1]
-    commit = str(last["commit"])
-    known = subprocess.run(
-        ["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=root, capture_output=True
-    )
-    if known.returncode != 0:
+    against = RECORD.with_suffix("") / f"{last['version']}.binpb"
+    if not (root / against).is_file():
         print(
-            f"buf breaking: release {last['version']} is commit {commit}, which this clone lacks."
-            f" Fetch it: git fetch origin {commit}",
+            f"buf breaking: there is no {against}, the protos of the last release. Take it from"
+            f" its commit: git checkout {last['commit']}, and buf build -o {against}",
             file=sys.stderr,
         )
         return CANNOT
     buf = Path(sys.executable).with_name("buf")
-    against = f"{root / '.git'}#ref={commit}"
     return subprocess.run([buf, "breaking", "--against", against], cwd=root).returncode
 
 

@@ -2,7 +2,8 @@
 dated CHANGELOG, a tag, and a record of them.
 
 Two commits: one dates the CHANGELOG's section, and is what is built and tagged; the next records it
-in deploy/releases.json. A clone may lack tags: the record is what later tests build from.
+in deploy/releases.json, with its protos in deploy/releases. A clone may lack tags: the record is
+what later tests build from.
 
 The key of KEYS (`mill keys provenance FOLDER`) signs what lies in dist/, and the ids of the images.
 
@@ -155,8 +156,11 @@ class Release:
         self._git("tag", "--annotate", f"v{number}", "-m", f"Modelmill {number}")
         text = json.dumps({"releases": [*records, record]}, indent=1) + "\n"
         (self._root / RECORD).write_text(text, "utf-8")
-        self._git("add", "--", str(RECORD))
-        self._git("commit", "--quiet", "-m", f"Record release {number}", "--", str(RECORD))
+        protos = RECORD.with_suffix("") / f"{number}.binpb"
+        (self._root / protos).parent.mkdir(exist_ok=True)
+        self._make("released-protos", OUT=str(protos))
+        self._git("add", "--", str(RECORD), str(protos))
+        self._git("commit", "--quiet", "-m", f"Record release {number}")
         return record
 
     def _sign(self, record: Mapping[str, Any]) -> None:

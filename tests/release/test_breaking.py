@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.release.test_release import commit, git
-
+BUF = Path(sys.executable).with_name("buf")
 BREAKING = Path(__file__).parents[2] / "deploy" / "release" / "breaking.py"
 CONFIG = "version: v2\nmodules:\n  - path: proto\nbreaking:\n  use: [FILE]\n"
 PROTO = """syntax = "proto3";
@@ -29,8 +28,6 @@ def clone(tmp_path: Path) -> Path:
     (root / "buf.yaml").write_text(CONFIG)
     proto_of(root).write_text(PROTO)
     record(root, [])
-    git(root, "init", "--quiet", "--initial-branch", "main")
-    commit(root)
     return root
 
 
@@ -38,8 +35,8 @@ def proto_of(root: Path) -> Path:
     return root / "proto" / "a" / "v1" / "job.proto"
 
 
-def record(root: Path, commits: list[str]) -> None:
-    releases = [{"version": f"0.{number}.0", "commit": it} for number, it in enumerate(commits)]
+def record(root: Path, versions: list[str]) -> None:
+    releases = [{"version": it, "commit": "ab" * 20} for it in versions]
     (root / "deploy" / "releases.json").write_text(json.dumps({"releases": releases}))
 
 
@@ -55,7 +52,10 @@ def test_without_a_release_it_says_that_there_is_nothing_to_compare_with(clone: 
 
 
 def test_a_field_more_is_no_break_and_another_type_is_one_by_its_name(clone: Path):
-    record(clone, ["0" * 40, git(clone, "rev-parse", "HEAD")])
+    record(clone, ["0.1.0", "0.2.0"])
+    protos = clone / "deploy" / "releases" / "0.2.0.binpb"
+    protos.parent.mkdir()
+    subprocess.run([BUF, "build", "-o", protos], cwd=clone, check=True)
 
     proto_of(clone).write_text(PROTO.replace("= 1;", "= 1;\n  string kind = 2;"))
     assert compared(clone).returncode == 0
@@ -66,11 +66,11 @@ def test_a_field_more_is_no_break_and_another_type_is_one_by_its_name(clone: Pat
     assert 'Field "1" with name "id" on message "Job" changed type' in done.stdout
 
 
-def test_a_release_that_the_clone_lacks_is_named_with_how_to_get_it(clone: Path):
-    record(clone, ["ab" * 20])
+def test_a_release_without_its_protos_is_named_with_how_to_make_them(clone: Path):
+    record(clone, ["0.1.0"])
 
     done = compared(clone)
 
     assert done.returncode == 2
-    assert "release 0.0.0 is commit abab" in done.stderr
-    assert "Fetch it: git fetch origin abab" in done.stderr
+    assert "there is no deploy/releases/0.1.0.binpb" in done.stderr
+    assert "git checkout abab" in done.stderr

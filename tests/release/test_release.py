@@ -18,6 +18,8 @@ images:
 \techo "$(BASE_IMAGE) $(MODELMILL_TAG) $(BUILD_NETWORK)" > built
 sbom:
 \tmkdir -p dist/sbom && echo "$(MODELMILL_TAG)" > dist/sbom/gateway.cdx.json
+released-protos:
+\techo protos > $(OUT)
 provenance:
 \ttest -f "$(KEYS)/provenance-key.pem" && cp dist/release.json signed
 release:
@@ -107,6 +109,7 @@ def test_a_release_is_tagged_and_recorded_with_what_it_is_made_of(clone: Path, r
     assert signed["images"]["modelmill/gateway:0.1.0"] == gateway
     assert (clone / "dist" / "sbom" / "gateway.cdx.json").read_text() == "0.1.0\n"
     assert git(clone, "status", "--porcelain") == ""
+    assert git(clone, "ls-files", "deploy/releases") == "deploy/releases/0.1.0.binpb"
     # What is tagged says of itself when it was released.
     assert f"## 0.1.0 ({record['date']})" in git(clone, "show", "v0.1.0:CHANGELOG.md")
 
