@@ -28,7 +28,6 @@ from modelmill_registry.store import FolderStore
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
 from tests.e2e.restore_drill import (
-    KEPT,
     back_up,
     differences,
     drill,
@@ -137,7 +136,7 @@ def drill_entries() -> list[Entry]:
         "the answer is the same": done.answer == done.under_way.answer,
         "the job went on from a checkpoint": done.resumed,
         "the job succeeded": done.job["status"] == "succeeded",
-        "files are equal": done.compared_parts == {*KEPT} and not done.different_files,
+        "files are equal": done.compared_all and not done.different_files,
         "streams are equal": not done.different_streams,
     }
     note = "; ".join(f"{name}: {'yes' if holds else 'no'}" for name, holds in held.items())

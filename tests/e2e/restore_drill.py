@@ -23,7 +23,8 @@ from tests.bad_input.mill import mill
 from tests.e2e.conftest import QUICK_CLAIMS, Loop, running_loop, train, write_rows
 
 STORE = ("artifacts/blobs", "artifacts/manifests")
-KEPT = (*STORE, "artifacts/parts", "keys", "bus-identities", "certificates")
+CHECKPOINTS = "artifacts/parts"
+KEPT = (*STORE, CHECKPOINTS, "keys", "bus-identities", "certificates")
 LONG = {"epochs": 30, "batch_size": 8, "checkpoint_steps": 10}
 """Of training that still runs when the second backup has ended, and ends soon after a restore."""
 OPTIONS = StackOptions(http_port=0, tls=True, overrides=QUICK_CLAIMS)
@@ -61,6 +62,11 @@ class Drill:
     different_files: list[str]
     """Of the old folder and one restored from it, once the old one stood still."""
     different_streams: list[str]
+
+    @property
+    def compared_all(self) -> bool:
+        """Whether each part was compared; checkpoints are gone if the old job could end."""
+        return {*KEPT} - self.compared_parts <= {CHECKPOINTS}
 
     @property
     def resumed(self) -> bool:
