@@ -12,12 +12,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from modelmill_bus.broker_config import Identities
+from modelmill_bus.stream_changes import set_schema
 from modelmill_cli.broker import CONFIG, ROOM_BYTES
 from modelmill_cli.certificates import CertificateFolder, key_pem
 from modelmill_cli.doctor.examined import Examined, Installed, RunningInstance, ServicePage
 from modelmill_cli.doctor.machine import examine_machine
 from modelmill_cli.keys import LocalKeys
 from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_cli.state_layout import LAYOUT, write_layout
 from modelmill_registry.store import FolderStore
 from nats.js import api
 from nats.js.client import JetStreamContext
@@ -216,6 +218,7 @@ PLANTED: Mapping[str, Callable[[Examined], Examined]] = {
     "broker-version": _installed(broker_version=(2, 9, 25)),
     "state-folder": _not_a_folder,
     "state-open": _file(lambda state: state.path.chmod(0o777)),
+    "state-layout": _file(lambda state: write_layout(state.layout_file, LAYOUT + 1)),
     "secret-modes": _file(lambda state: (state.keys / "signing-key.pem").chmod(0o644)),
     "secret-owners": lambda it: replace(it, owner=12345),
     "signing-key": _file(lambda state: (state.keys / "signing-key.pem").write_text("no key")),
@@ -284,5 +287,6 @@ PLANTED_IN_BROKER: Mapping[str, Callable[[JetStreamContext], Awaitable[None]]] =
     "stream-discard": lambda js: _changed(js, discard=api.DiscardPolicy.OLD),
     "stream-limit": lambda js: _changed(js, max_bytes=1 << 20),
     "stream-subjects": _without_subject,
+    "stream-schema": lambda js: set_schema(js, "USAGE", 2),
 }
 """By the check that must find it: what is done to the streams of a real broker."""

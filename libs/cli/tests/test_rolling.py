@@ -13,7 +13,8 @@ from modelmill_cli.app import run_app
 from modelmill_cli.errors import RollingFailedError
 from modelmill_cli.orders_socket import Message, Tell, give_order, taking_orders
 from modelmill_cli.process_group import Command, ProcessGroup
-from modelmill_cli.state_folder import LAYOUT, Runtime, StateFolder
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_cli.state_layout import LAYOUT
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_service_kit.process_supervisor import SupervisedProcess
 

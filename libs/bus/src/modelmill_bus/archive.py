@@ -20,8 +20,10 @@ from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 
 from modelmill_bus.envelope import MSG_ID
+from modelmill_bus.errors import StreamSchemaError
 from modelmill_bus.following import Follower
 from modelmill_bus.link import Link
+from modelmill_bus.stream_schemas import FIRST, schema_problem
 from modelmill_bus.streams import StreamUsage
 from modelmill_bus.subjects import STREAMS
 
@@ -75,10 +77,12 @@ async def import_streams(link: Link, path: Path, on_message: OnMessage) -> int:
 
     Raises:
         InvalidInputError: the file is damaged, or none of ours; nothing was written.
+        StreamSchemaError: it is of a release whose streams have another schema.
         PreconditionError: the broker holds something.
         UnavailableError: the broker is away or full; what was written is removed again.
     """
     heading, total = _checked(path)
+    _refuse_other_schemas(path, heading["streams"])
     for stream in DURABLE:
         found = await _facts(link.js, stream.name)
         if found.last_sequence:
@@ -103,6 +107,16 @@ async def import_streams(link: Link, path: Path, on_message: OnMessage) -> int:
             raise UnavailableError(f"the import was given up and undone: {error}") from error
         raise
     return done
+
+
+def _refuse_other_schemas(path: Path, streams: Mapping[str, Mapping[str, Any]]) -> None:
+    for stream in DURABLE:
+        said = str(streams.get(stream.name, {}).get("schema", FIRST))
+        if problem := schema_problem(stream, said):
+            raise StreamSchemaError(
+                f"{path}: {problem[0]}. Import it with the mill that exported it; the folder is"
+                " upgraded by `mill state upgrade`"
+            )
 
 
 class _Writer:
@@ -192,6 +206,7 @@ def _heading(facts: list[StreamUsage]) -> dict[str, Any]:
             "last_sequence": each.last_sequence,
             "messages": each.messages,
             "limit_bytes": each.limit_bytes,
+            "schema": each.schema,
         }
         for each in facts
     }

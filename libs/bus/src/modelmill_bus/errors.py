@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed
-from modelmill_service_kit.errors import ConflictError, UnavailableError
+from modelmill_service_kit.errors import ConflictError, PreconditionError, UnavailableError
 from nats.js.errors import APIError
 
 NO_ROOM = (10023, 10047)
@@ -63,6 +63,12 @@ class BrokerDiskFullError(UnavailableError):
             " Free space on the broker's disk and repeat"
         )
         super().__init__(said, retry_after_seconds=30.0)
+
+
+class StreamSchemaError(PreconditionError):
+    """A stream is of another schema than the one that this release reads and writes."""
+
+    reason = "STREAM_SCHEMA"
 
 
 class NotAllowedError(UnavailableError):

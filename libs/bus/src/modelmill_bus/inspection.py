@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 
 from modelmill_bus.link import REQUEST_SECONDS, Link, open_looking
 from modelmill_bus.permissions import identities, streams_of
+from modelmill_bus.stream_schemas import said_schema
 from modelmill_bus.subjects import STREAMS
 
 LOOK_SECONDS = 8.0
@@ -33,6 +34,8 @@ class InspectedStream:
     used_bytes: int
     limit_bytes: int
     """0 for a stream without a limit."""
+    schema: str
+    """What it says of its schema."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def _stream_state(document: Mapping[str, Any]) -> InspectedStream | None:
         subjects=frozenset(config["subjects"]),
         used_bytes=document["state"]["bytes"],
         limit_bytes=max(0, config["max_bytes"]),
+        schema=said_schema(config.get("metadata")),
     )
 
 

@@ -11,6 +11,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from modelmill_bus.errors import NO_ROOM, BrokerDiskFullError
+from modelmill_bus.stream_schemas import refuse_other_schema, said_schema, with_schema
 from modelmill_bus.subjects import STREAMS, Stream
 
 log = logging.getLogger(__name__)
@@ -25,38 +26,71 @@ async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
     Limits and replicas of a stream that exists are left alone: an operator may have raised them.
 
     Raises:
+        StreamSchemaError: a stream is of another schema than the table's; it is left alone.
         ServiceUnavailableError: the brokers of a cluster have not all found each other yet.
         UnavailableError: so many replicas cannot be had of one broker alone.
     """
     for stream in STREAMS:
-        try:
-            found: Any = await js.stream_info(stream.name)
-        except NotFoundError:
-            await _make(js, stream, replicas)
+        found = await found_config(js, stream.name)
+        if found is None:
+            await make_stream(js, stream, replicas)
             continue
-        has = set(found.config.subjects or ())
-        # A subject is in one stream only: one that moved leaves the old one first.
-        moved = {each for other in STREAMS if other is not stream for each in other.subjects}
-        wanted = sorted((has | set(stream.subjects)) - moved)
-        if has != set(wanted):
-            log.info("stream %s gets subjects %s", stream.name, wanted)
-            await js.update_stream(found.config.evolve(subjects=wanted))
+        refuse_other_schema(stream, found)
+        subjects, metadata = wanted_subjects(stream, found), with_schema(found.metadata)
+        if subjects != found.subjects or metadata != found.metadata:
+            log.info("stream %s gets subjects %s", stream.name, subjects)
+            await js.update_stream(found.evolve(subjects=subjects, metadata=metadata))
 
 
 async def missing_streams(js: JetStreamContext, names: Sequence[str]) -> list[str]:
-    """Those of `names` that the broker does not have."""
+    """Those of `names` that the broker does not have.
+
+    Raises:
+        StreamSchemaError: one that it has is of another schema than the table's.
+    """
     missing = []
-    for name in names:
-        try:
-            await js.stream_info(name)
-        except NotFoundError:
-            missing.append(name)
+    for stream in STREAMS:
+        if stream.name not in names:
+            continue
+        found = await found_config(js, stream.name)
+        if found is None:
+            missing.append(stream.name)
+        else:
+            refuse_other_schema(stream, found)
     return missing
 
 
-async def _make(js: JetStreamContext, stream: Stream, replicas: int) -> None:
+async def found_config(js: JetStreamContext, name: str) -> api.StreamConfig | None:
+    """A stream's configuration; None where the broker has no such stream."""
     try:
-        await js.add_stream(_config(stream, replicas))
+        info: Any = await js.stream_info(name)
+    except NotFoundError:
+        return None
+    config: api.StreamConfig = info.config
+    return config
+
+
+async def used_bytes(js: JetStreamContext, name: str) -> int:
+    """What a stream takes of the broker's disk; 0 where there is no such stream."""
+    try:
+        return StreamUsage.of(await js.stream_info(name)).used_bytes
+    except NotFoundError:
+        return 0
+
+
+def wanted_subjects(stream: Stream, found: api.StreamConfig) -> list[str]:
+    """Those that the stream has and is to have, without those that are another's."""
+    has = found.subjects or []
+    # A subject is in one stream only: one that moved leaves the old one first.
+    moved = {each for other in STREAMS if other is not stream for each in other.subjects}
+    wanted = (set(has) | set(stream.subjects)) - moved
+    return has if set(has) == wanted else sorted(wanted)
+
+
+async def make_stream(js: JetStreamContext, stream: Stream, replicas: int = 1) -> None:
+    """Create a stream of the table; raises as `ensure_streams` does."""
+    try:
+        await js.add_stream(stream_config(stream, replicas))
     except APIError as error:
         if error.err_code == NO_SUITABLE_PEERS:
             raise ServiceUnavailableError(description=error.description) from error
@@ -67,7 +101,8 @@ async def _make(js: JetStreamContext, stream: Stream, replicas: int) -> None:
         raise
 
 
-def _config(stream: Stream, replicas: int) -> api.StreamConfig:
+def stream_config(stream: Stream, replicas: int) -> api.StreamConfig:
+    """A stream of the table, as the broker is asked for it."""
     return api.StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -84,6 +119,7 @@ def _config(stream: Stream, replicas: int) -> api.StreamConfig:
         num_replicas=replicas,
         # A read by subject goes to the leader: a follower may be behind, and fencing must not be.
         allow_direct=False,
+        metadata=with_schema(None, stream.schema),
     )
 
 
@@ -105,6 +141,8 @@ class StreamUsage:
     """0 for a stream without a limit."""
     duplicate_window_seconds: float
     """How long it remembers the ids of messages."""
+    schema: str
+    """What it says of its schema."""
 
     @classmethod
     def of(cls, info: Any) -> "StreamUsage":
@@ -118,6 +156,7 @@ class StreamUsage:
             state.bytes,
             max(0, config.max_bytes or 0),
             config.duplicate_window or 0.0,
+            said_schema(config.metadata),
         )
 
     @property

@@ -93,6 +93,8 @@ class Stream:
         forgets: a message may say how long it is kept.
         max_per_subject: when one subject holds more, its oldest goes; 0 has no limit.
         eraser: the only service that may erase single messages: those of a tenant that is deleted.
+        schema: version of what its messages mean. A release that cannot read those of the one
+            before raises it, and has a migration (`mill state upgrade`).
     """
 
     name: str
@@ -106,6 +108,7 @@ class Stream:
     forgets: bool = False
     eraser: str = "gateway"
     consumers: tuple[Durable, ...] = ()
+    schema: int = 1
 
     @cached_property
     def subjects(self) -> Mapping[str, type[Message]]:

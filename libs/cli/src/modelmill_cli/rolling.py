@@ -25,7 +25,8 @@ from modelmill_cli.errors import RollingFailedError
 from modelmill_cli.orders_socket import Message, Tell
 from modelmill_cli.process_group import Command, ProcessGroup
 from modelmill_cli.stack_options import HOST, SPARE
-from modelmill_cli.state_folder import LAYOUT, Runtime, StateFolder
+from modelmill_cli.state_folder import Runtime, StateFolder
+from modelmill_cli.state_layout import LAYOUT
 from modelmill_cli.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def rolling_order(
     if runtime.layout != LAYOUT:
         raise PreconditionError(
             f"what runs on {state.path} has layout {runtime.layout}, and this mill has {LAYOUT}."
-            " Stop that one, and start this one with `mill up`"
+            " Stop that one, say `mill state upgrade`, and start this one with `mill up`"
         )
     running = [name for name in services if name in runtime.pids]
     if missing := [name for name in running if find_spec(f"modelmill_{name}") is None]:

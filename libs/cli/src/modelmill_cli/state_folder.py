@@ -15,11 +15,9 @@ from modelmill_service_kit.bus_access import SEED_SUFFIX, NkeySeed
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_cli.errors import folder_error
+from modelmill_cli.state_layout import LAYOUT, UNSAID, StateLayout, read_layout, write_layout
 
 DEFAULT_STATE_FOLDER = Path(".modelmill")
-
-LAYOUT = 1
-"""Of the state folder and of what runs on it: another mill takes over only what has the same."""
 
 
 @dataclass(frozen=True)
@@ -128,17 +126,34 @@ class StateFolder:
         return self.path / "run" / "orders.sock"
 
     @property
+    def layout_file(self) -> Path:
+        """Says which layout the folder has."""
+        return self.path / "layout.json"
+
+    @property
     def unfinished_restore(self) -> Path:
         """There while a restore fills the folder, and after one that was killed."""
         return self.path / "unfinished-restore"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; the kernel lets go of it when the process ends.
+    def layout(self) -> StateLayout:
+        """What it says of its layout; one in which nothing has run has ours.
 
         Raises:
-            PreconditionError: another process holds it, it cannot be made or written, or a restore
-                into it was not finished.
+            PreconditionError: what it says is damaged.
+        """
+        used = self.bus.is_dir() and any(self.bus.iterdir())
+        return read_layout(self.layout_file) or StateLayout(UNSAID if used else LAYOUT)
+
+    @contextmanager
+    def locked(self, layouts: range = range(LAYOUT, LAYOUT + 1)) -> Iterator[None]:
+        """Hold the folder for this process; the kernel lets go of it when the process ends.
+
+        Args:
+            layouts: which the folder may have.
+
+        Raises:
+            PreconditionError: another process holds it, it cannot be made or written, a restore
+                into it was not finished, or it has another layout.
         """
         with owner_only(), self._opened_lock() as lock:
             try:
@@ -153,6 +168,7 @@ class StateFolder:
                     f"a restore into {self.path} was not finished. Delete that folder and repeat"
                     " `mill restore`"
                 )
+            self._see_to_layout(layouts)
             self._forget_instance()  # of a mill that was killed
             self._sign(lock)
             try:
@@ -168,6 +184,16 @@ class StateFolder:
         except OSError as error:
             raise folder_error(self.path, error) from error
         return lock
+
+    def _see_to_layout(self, layouts: range) -> None:
+        found = self.layout()
+        if problem := found.problem(self.path, layouts):
+            raise PreconditionError(". ".join(problem))
+        if found.layout == LAYOUT and not self.layout_file.exists():
+            try:
+                write_layout(self.layout_file, LAYOUT)
+            except OSError as error:
+                raise folder_error(self.path, error) from error
 
     def _forget_instance(self) -> None:
         secrets = (self.service_secret_file, self.otlp_token_file)

@@ -20,7 +20,8 @@ from modelmill_cli.stack_options import (
     Ports,
     StackOptions,
 )
-from modelmill_cli.state_folder import LAYOUT, Runtime, StateFolder, write_private
+from modelmill_cli.state_folder import Runtime, StateFolder, write_private
+from modelmill_cli.state_layout import LAYOUT
 
 BEHIND_THE_GATEWAY = ("moderation", *OWNERS, "inference")
 ASK_MODELS = ("moderation", "data_prep", "trainer")

@@ -65,6 +65,8 @@ async def _announced(bus: Bus, last: Mapping[str, int], going: Collection[str]) 
 
 
 async def _bodies(bus: Bus, subjects: list[str], last: int) -> AsyncIterator[Any]:
+    if not last:
+        return  # there may be no such stream
     async with aclosing(bus.replay(subjects)) as messages:  # type: ignore[type-var]
         async for stored in messages:
             if stored.sequence > last:

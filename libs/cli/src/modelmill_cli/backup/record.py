@@ -13,6 +13,8 @@ from modelmill_registry.store_copies import Placed
 from modelmill_registry.verifying_store import part_name
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_cli.state_layout import LAYOUT, UNSAID
+
 FORMAT, VERSION = "modelmill-backup", 1
 STATE_FILES = ("keys", "bus-identities", "certificates")
 """Folders of the state folder that are backed up file by file."""
@@ -39,6 +41,8 @@ class BackupRecord:
     """Each with the size of its manifest."""
     files: Sequence[FileEntry]
     """Keys, identities and certificates, by their paths in the state folder."""
+    state_layout: int
+    """Of the state folder."""
 
     @property
     def messages(self) -> int:
@@ -57,6 +61,7 @@ def encode_record(record: BackupRecord, mill: str) -> bytes:
         "positions": [asdict(each) for each in record.positions],
         "artifacts": [asdict(placed) | {"size": n} for placed, n in record.artifacts.items()],
         "files": [asdict(each) for each in record.files],
+        "state_layout": record.state_layout,
     }
     heading = {"format": FORMAT, "version": VERSION, "mill": mill, "sha256": _checksum(backup)}
     return json.dumps(heading | {"backup": backup}, ensure_ascii=False, indent=1).encode()
@@ -75,9 +80,19 @@ def decode_record(name: str, encoded: bytes) -> BackupRecord:
         backup = document["backup"]
         if document["sha256"] != _checksum(backup):
             raise InvalidInputError(damaged)
-        return _record(backup)
+        record = _record(backup)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(damaged) from error
+    if record.state_layout > LAYOUT:
+        raise InvalidInputError(
+            f"{name} is of a state folder with layout {record.state_layout}, and this mill knows"
+            f" {LAYOUT}. Use the mill {_maker_of(document)}, or a newer one"
+        )
+    return record
+
+
+def _maker_of(document: Mapping[str, Any]) -> str:
+    return str(document.get("mill", "that made it"))[:40]
 
 
 def refuse_other_layout(name: str, document: Mapping[str, Any]) -> None:
@@ -85,10 +100,9 @@ def refuse_other_layout(name: str, document: Mapping[str, Any]) -> None:
     if document["format"] != FORMAT:
         raise InvalidInputError(f"{name} is none of `mill backup`. Name the folder of a backup")
     if document["version"] != VERSION:
-        made = str(document.get("mill", "that made it"))[:40]
         raise InvalidInputError(
             f"{name} has layout version {document['version']}, and this mill reads {VERSION}."
-            f" Use the mill {made}"
+            f" Use the mill {_maker_of(document)}"
         )
 
 
@@ -99,6 +113,7 @@ def _record(backup: Mapping[str, Any]) -> BackupRecord:
         [_position(each) for each in backup["positions"]],
         dict(_artifacts(backup["artifacts"])),
         [_file(each) for each in backup["files"]],
+        int(backup.get("state_layout", UNSAID)),
     )
 
 

@@ -21,6 +21,7 @@ from modelmill_cli.backup.record import BackupRecord
 from modelmill_cli.backup.threads import in_thread
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder, write_private
+from modelmill_cli.state_layout import write_layout
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class RestoreReport:
     messages: int
     artifacts: int
     total_bytes: int
+    state_layout: int
+    """Of the state folder that was backed up; a restored one has the same."""
 
 
 async def restore_backup(
@@ -61,6 +64,7 @@ async def restore_backup(
             for file in record.files:
                 _put_file(folder, file, state)
             await _restore_streams(folder, record, state, progress)
+            write_layout(state.layout_file, record.state_layout)
     seconds = round(time.monotonic() - begun, 2)
     return _report(chosen, record, total, str(state.path), seconds)
 
@@ -89,18 +93,19 @@ def _report(
     chosen: str, record: BackupRecord, total: int, path: str, seconds: float
 ) -> RestoreReport:
     streams, artifacts = len(record.streams), len(record.artifacts)
-    return RestoreReport(chosen, path, seconds, streams, record.messages, artifacts, total)
+    layout = record.state_layout
+    return RestoreReport(chosen, path, seconds, streams, record.messages, artifacts, total, layout)
 
 
 def _refuse_used(state: StateFolder) -> None:
     if state.unfinished_restore.exists():
         return  # `locked` says what to do
-    lock = state.path / "lock"
+    ours = (state.path / "lock", state.layout_file)
     files = (
         found
         for found in state.path.rglob("*")
         # A link to a folder leads to what others have.
-        if (found.is_symlink() or not found.is_dir()) and found != lock
+        if (found.is_symlink() or not found.is_dir()) and found not in ours
     )
     if (used := next(files, None)) is not None:
         raise PreconditionError(

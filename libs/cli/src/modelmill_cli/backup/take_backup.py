@@ -24,6 +24,7 @@ from modelmill_bus.stream_snapshots import (
     consumer_positions,
     snapshot_stream,
 )
+from modelmill_bus.streams import used_bytes
 from modelmill_registry.blobs import make_read_only
 from modelmill_registry.errors import disk_full_on
 from modelmill_registry.manifest import FileEntry
@@ -39,6 +40,7 @@ from modelmill_cli.backup.record import STATE_FILES, BackupRecord, SavedStream, 
 from modelmill_cli.backup.threads import in_thread
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.state_layout import LAYOUT
 
 ATTEMPTS = 5
 """How often streams are read anew because a job replaced the checkpoints that it named."""
@@ -119,13 +121,12 @@ async def _reached(state: StateFolder) -> AsyncIterator[BackupSource]:
     try:
         runtime = state.read_runtime()
     except PreconditionError:  # nothing runs: a broker of our own reads the streams
-        with state.locked():
+        with state.locked(range(LAYOUT + 1)):  # also one that is to be upgraded
             async with (
                 private_broker(state) as (url, token),
-                Bus.connect(url, token, name="cli") as bus,
                 open_looking(url, token, name=BACKUP) as link,
             ):
-                yield BackupSource(link, bus, _folder_of(state.artifact_root))
+                yield BackupSource(link, Bus(link, "cli"), _folder_of(state.artifact_root))
         return
     reader, taker = runtime.identity("cli"), runtime.identity(BACKUP)
     if not taker.file.exists():
@@ -198,7 +199,8 @@ class _Taking:
         self.total_bytes = pinned.total_bytes + sum(
             each.size for each in (*files, *(stream.content for stream in streams))
         )
-        return BackupRecord(taken_at, streams, positions, pinned.artifacts, files)
+        layout = self._state.layout().layout
+        return BackupRecord(taken_at, streams, positions, pinned.artifacts, files, layout)
 
     def _state_files(self) -> list[Path]:
         """Keys, identities and certificates; a link is none."""
@@ -236,7 +238,7 @@ class _Taking:
 
     async def _staged_streams(self) -> list[SavedStream]:
         """Snapshots; they are out of the pool until it is known that what they name is there."""
-        sizes = [(await self._from.bus.facts(name)).used_bytes for name in SNAPSHOT_ORDER]
+        sizes = [await used_bytes(self._from.link.js, name) for name in SNAPSHOT_ORDER]
         self._progress.begin("streams", sum(sizes))
         saved = [await self._staged_stream(name) for name in SNAPSHOT_ORDER]
         return [each for each in saved if each is not None]

@@ -20,6 +20,7 @@ from rich.progress import Progress as Bars
 
 from modelmill_cli.interrupts import run_interruptible
 from modelmill_cli.output import AsJson, print_done
+from modelmill_cli.state_layout import LAYOUT
 from modelmill_cli.tables import megabytes
 
 Folder = Annotated[
@@ -80,7 +81,8 @@ def restore(
             report = run_interruptible(verify_backup(source, at, shown))
         else:
             report = run_interruptible(restore_backup(source, context.obj, at, shown))
-    done = "is whole" if check else f"is restored to {report.path}; run `mill up`"
+    then = "`mill up`" if report.state_layout == LAYOUT else "`mill state upgrade`, then `mill up`"
+    done = "is whole" if check else f"is restored to {report.path}; run {then}"
     words = (
         f"backup {report.id} {done}: {report.messages:,} messages and {report.artifacts:,}"
         f" artifacts, {megabytes(report.total_bytes)}; {report.seconds:.1f} s"

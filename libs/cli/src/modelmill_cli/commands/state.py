@@ -1,4 +1,4 @@
-"""`mill state`: what the streams hold, checked, taken away and brought back."""
+"""`mill state`: what the streams hold, checked, taken away, brought back and upgraded."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +18,13 @@ from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.tables import escaped
 
 if TYPE_CHECKING:
     from modelmill_cli.state_check import Comparison
+    from modelmill_cli.upgrading.upgrade_state import UpgradeStep
 
-app = typer.Typer(no_args_is_help=True, help="Verify, export and import the streams.")
+app = typer.Typer(no_args_is_help=True, help="Verify, export, import and upgrade the streams.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 Count = Callable[[int, int], None]
@@ -61,6 +63,40 @@ def import_(context: typer.Context, file: File, as_json: AsJson = False) -> None
         done = run_interruptible(_import(context.obj, file, count))
     words = f"{done:,} messages imported; `mill up`, and then `mill state verify`"
     print_done({"messages": done, "path": str(file)}, words, as_json=as_json)
+
+
+@app.command()
+def upgrade(
+    context: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="Show it and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Upgrade a state folder of an older version, on which nothing runs.
+
+    Back it up before, with `mill backup`. After Ctrl-C or a crash the same command goes on.
+    """
+    from modelmill_cli.upgrading.upgrade_state import plan_upgrade, upgrade_state
+
+    console = Console(highlight=False, soft_wrap=True)
+
+    def show(step: "UpgradeStep") -> None:
+        if not as_json:
+            lines = (f"layout {step.to}: {step.about}", *(f"  {each}" for each in step.changes))
+            console.print("\n".join(map(escaped, lines)), markup=False)
+
+    if plan:
+        report = run_interruptible(plan_upgrade(context.obj))
+        for step in report.steps:
+            show(step)
+    else:
+        report = run_interruptible(upgrade_state(context.obj, show))
+    if not report.steps:
+        words = f"{report.path} has layout {report.to} already; nothing is to be done"
+    elif plan:
+        words = f"nothing was changed; `mill state upgrade` makes layout {report.to} of it"
+    else:
+        words = f"{report.path} has layout {report.to}; run `mill up`"
+    print_done(asdict(report) | {"is_plan": plan}, words, as_json=as_json)
 
 
 async def _compare(state: StateFolder) -> list["Comparison"]:

@@ -106,6 +106,15 @@ def without_subjects(it: Examined) -> Iterator[Symptom]:
             )
 
 
+def other_schema(it: Examined) -> Iterator[Symptom]:
+    """Streams that another release upgraded, or has to."""
+    from modelmill_bus.stream_schemas import schema_problem
+
+    for stream, state in _streams(it):
+        if problem := schema_problem(stream, state.schema):
+            yield Symptom(*problem)
+
+
 def clock_skew(it: Examined) -> Iterator[Symptom]:
     """The broker's clock beside this one."""
     for broker in _broker(it):
@@ -129,5 +138,6 @@ CHECKS = (
     Check(
         "stream-subjects", FindingSeverity.ERROR, "each takes all of its subjects", without_subjects
     ),
+    Check("stream-schema", FindingSeverity.ERROR, "each has the known schema", other_schema),
     Check("clock-skew", FindingSeverity.ERROR, "the broker's clock is within 2 s", clock_skew),
 )

@@ -22,6 +22,7 @@ from modelmill_service_kit.errors import PreconditionError
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.state_layout import LAYOUT
 
 FOR_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 WRITTEN_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
@@ -59,6 +60,20 @@ def folder_open(it: Examined) -> Iterator[Symptom]:
                 f"other users may write in {it.state.path}, and replace keys there",
                 f"Run `chmod go-w {it.state.path}`",
             )
+
+
+def other_layout(it: Examined) -> Iterator[Symptom]:
+    """A state folder that `mill up` of this version leaves alone."""
+    try:
+        problem = it.state.layout().problem(it.state.path, range(LAYOUT, LAYOUT + 1))
+    except PreconditionError as error:
+        damage, _, remedy = str(error).partition(". ")
+        yield Symptom(damage, remedy)
+    except OSError:
+        return  # that it cannot be read is a finding of another check
+    else:
+        if problem is not None:
+            yield Symptom(*problem)
 
 
 def secret_modes(it: Examined) -> Iterator[Symptom]:
@@ -202,6 +217,7 @@ CHECKS = (
         "nobody else may write in the state folder",
         folder_open,
     ),
+    Check("state-layout", FindingSeverity.ERROR, "it has this version's layout", other_layout),
     Check("secret-modes", FindingSeverity.ERROR, "secrets are their owner's alone", secret_modes),
     Check(
         "secret-owners", FindingSeverity.ERROR, "secrets are of the folder's owner", secret_owners

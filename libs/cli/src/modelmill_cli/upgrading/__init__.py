@@ -1,0 +1,1 @@
+"""Upgrade of a state folder to the layout of this mill."""
