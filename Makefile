@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SITE := services/gateway/src/modelmill_gateway/site
+CONSOLE := services/gateway/src/modelmill_gateway/console
 JOURNEYS := tests/e2e tests/docs tests/examples tests/demo tests/services
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
@@ -31,7 +32,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs console bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -119,6 +120,13 @@ docs: install build/docs/installed ## The documentation site, without network, i
 	@cp -r build/site $(SITE)
 	@echo "the site is in build/site; a gateway that starts now serves it at /docs"
 
+console: services/gateway/console/node_modules/installed ## The web console, into the gateway's package, which serves it at /console; needs Node to build, not to run
+	@cd services/gateway/console && npm run -s build -- --logLevel warn
+
+services/gateway/console/node_modules/installed: services/gateway/console/package-lock.json
+	@cd services/gateway/console && npm ci --no-audit --no-fund
+	@touch $@
+
 # Its packages build pages and serve nobody: they have an environment of their own.
 build/docs/installed: deploy/site/requirements.txt $(VENV)/installed
 	@test -x build/docs/bin/python || $(BIN)/uv venv -q -p $(BIN)/python build/docs
@@ -153,7 +161,8 @@ chaos: install ## Kill, freeze and cut off workers, brokers and watchers: is any
 chaos-keep: install ## The same; a complete run of a commit becomes deploy/chaos/last.json
 	$(BIN)/python -m tests.chaos --keep $(ARGS)
 
-images: ## Build every container image; BASE_IMAGE= chooses the Python to build on
+images: ## Build every container image, with the console where there is Node; BASE_IMAGE= chooses the Python to build on
+	@if command -v npm >/dev/null; then $(MAKE) console; else echo "no Node: /console of these images says how to build it" >&2; fi
 	@deploy/compose/build-images
 	@deploy/compose/build-images all-in-one
 
@@ -223,7 +232,7 @@ build/clients-node/installed: deploy/clients/node/package-lock.json
 	npm ci --prefix build/clients-node --ignore-scripts
 	@touch $@
 
-browser-test: install docs ## The report of a dataset and the documentation in a real browser; needs Debian's chromium
+browser-test: install docs console ## The report of a dataset, the documentation and the console in a real browser; needs Debian's chromium
 	$(BIN)/python -m pytest -q tests/browser
 
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
@@ -269,7 +278,7 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -o deploy/site/requirements.txt deploy/site/requirements.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
-dist: install docs ## Wheels of every lib and service, the documentation in the gateway's, and the versions that they were tested with, into dist/
+dist: install docs console ## Wheels of every lib and service, the documentation and the console in the gateway's, and the versions that they were tested with, into dist/
 	rm -rf dist; $(foreach p,$(filter-out libs/testkit/pyproject.toml,$(OWN)),$(BIN)/uv build -q --wheel --no-build-isolation -p $(BIN)/python -o dist $(dir $(p))$(newline))
 	sed -E '/^ /d; s/ \\$$//' constraints.txt > dist/constraints.txt
 

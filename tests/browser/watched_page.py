@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+Wait = Literal["load", "networkidle"]
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
@@ -45,14 +46,14 @@ class WatchedPage:
         """From disk, until it is quiet."""
         self.open_address(file.as_uri())
 
-    def open_address(self, address: str) -> None:
-        """The same from a server."""
+    def open_address(self, address: str, wait_until: Wait = "networkidle") -> None:
+        """The same from a server; a page that goes on asking is never quiet."""
         page = self.page
         page.on("console", lambda said: self._complain(said.type, said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("dialog", lambda dialog: self._complain("error", f"dialog {dialog.message}"))
         page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(address, wait_until="networkidle")
+        page.goto(address, wait_until=wait_until)
 
     def texts(self, selector: str) -> list[str]:
         """Of all elements, in order."""

@@ -39,6 +39,8 @@ async def test_only_liveness_and_the_documents_are_open():
         "index",
         "documentation",
         "documentation_page",
+        "console",
+        "console_page",
         "reference",
         "health",
         "ready",

@@ -17,6 +17,7 @@ from modelmill_cli.commands import (
     bus,
     capacity,
     chat,
+    console,
     data,
     demo,
     doctor,
@@ -64,6 +65,7 @@ app.command("capacity")(capacity.capacity)
 app.command("token")(keys.token)
 app.command("certs")(keys.certs)
 app.command("chat")(chat.chat)
+app.command("console")(console.console)
 app.command("train")(train.train)
 app.command("optimize")(train.optimize)
 app.command("status")(status.status)

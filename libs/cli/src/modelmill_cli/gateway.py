@@ -1,6 +1,7 @@
 """Connection to the gateway: where it is, and the token that is shown to it."""
 
 import os
+from datetime import timedelta
 from functools import partial
 
 from modelmill_client import Modelmill
@@ -37,6 +38,11 @@ def local_token(state: StateFolder) -> str:
     return _issue(state, DEFAULT_TENANT, ALL_SCOPES)
 
 
+def console_token(state: StateFolder, life: timedelta) -> str:
+    """The same for the web console, which cannot renew it."""
+    return _issue(state, DEFAULT_TENANT, ALL_SCOPES, life)
+
+
 def connect_as_operator(state: StateFolder) -> Modelmill:
     """As `connect`; on this machine with a token that has the scope `operator` and no other."""
     if os.environ.get("MODELMILL_URL"):
@@ -45,7 +51,9 @@ def connect_as_operator(state: StateFolder) -> Modelmill:
     return Modelmill(url, partial(_issue, state, OPERATORS, (OPERATOR,)))
 
 
-def _issue(state: StateFolder, tenant: str, scopes: tuple[str, ...]) -> str:
+def _issue(
+    state: StateFolder, tenant: str, scopes: tuple[str, ...], life: timedelta = LOCAL_LIFE
+) -> str:
     return LocalKeys(state.keys).issue(
-        subject=os.environ.get("USER", "local"), tenant=tenant, scopes=scopes, life=LOCAL_LIFE
+        subject=os.environ.get("USER", "local"), tenant=tenant, scopes=scopes, life=life
     )

@@ -121,6 +121,11 @@ class StateFolder:
         return self.path / "run" / "runtime.json"
 
     @property
+    def console_page(self) -> Path:
+        """Page that leads a browser to the web console, signed in; its owner's alone."""
+        return self.path / "run" / "console.html"
+
+    @property
     def orders(self) -> Path:
         """Socket at which the instance takes orders of its owner."""
         return self.path / "run" / "orders.sock"
@@ -197,7 +202,7 @@ class StateFolder:
 
     def _forget_instance(self) -> None:
         secrets = (self.service_secret_file, self.otlp_token_file)
-        for file in (self.runtime_file, self.orders, *secrets):
+        for file in (self.runtime_file, self.console_page, self.orders, *secrets):
             file.unlink(missing_ok=True)
 
     def _make_folders(self) -> None:

@@ -18,6 +18,7 @@ from modelmill_gateway.entrypoints.grpc.tenants import TenantProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
+from modelmill_gateway.entrypoints.http.console import ConsoleRoutes
 from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
 from modelmill_gateway.entrypoints.http.documentation import DocumentationRoutes
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, ModerationRoute
@@ -61,6 +62,7 @@ def gateway_http_app(
         ChangeRoutes(use_cases.record_changes),
         TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
         DocumentationRoutes(settings.docs_folder),
+        ConsoleRoutes(settings.console_folder),
     )
     statuses = {name: operation.status for name, operation in OPERATIONS.items()}
     return build_http_app(

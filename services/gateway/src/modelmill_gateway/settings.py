@@ -161,6 +161,10 @@ class Settings(WorkerSettings):
     """Folder of the documentation that /docs serves. Unset: the one that `make docs` put into the
     package."""
 
+    console_folder: Path | None = None
+    """Folder of the web console that /console serves. Unset: the one that `make console` put into
+    the package."""
+
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""

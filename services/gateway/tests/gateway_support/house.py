@@ -270,6 +270,7 @@ def _fixed(folder: Path, nats: NatsServer | SharedNats, issuer: Issuer) -> dict[
         "jwt_audience": AUDIENCE,
         "jwks_path": issuer.jwks_file,
         "docs_folder": folder / "docs",
+        "console_folder": folder / "console",
         "drain_seconds": 1.0,
         "webhook_key": WEBHOOK_KEY,
         # What a key has used is written down at half this time, and many tests wait for it.

@@ -92,6 +92,8 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("GET", "/docs", "documentation", "Get the documentation, or the API reference."),
         ("GET", "/docs/api", "reference", "Get the API reference as a page."),
         ("GET", "/docs/{page:path}", "documentation_page", "Get a file of the documentation."),
+        ("GET", "/console", "console", "Get the web console."),
+        ("GET", "/console/{page:path}", "console_page", "Get a file of the web console."),
         ("GET", "/healthz", "health", "Check that the process is alive."),
         ("GET", "/readyz", "ready", "Check that the process accepts requests."),
         ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),

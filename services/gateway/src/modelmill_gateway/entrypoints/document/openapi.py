@@ -258,9 +258,9 @@ def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, A
         return TAR
     if route.name in PAGES:
         return PAGE
-    if route.name == "documentation_page":
+    if route.name in ("documentation_page", "console_page"):
         return SITE
-    if route.name == "documentation":
+    if route.name in ("documentation", "console"):
         return {}
     if route.name == "get_report":
         return REPORT

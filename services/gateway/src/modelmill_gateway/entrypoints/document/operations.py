@@ -61,6 +61,8 @@ OPERATIONS = {
     "index": Operation(None),
     "documentation": Operation(None, status=307),
     "documentation_page": Operation(None),
+    "console": Operation(None, status=307, refusals=(404,)),
+    "console_page": Operation(None),
     "reference": Operation(None),
     "health": Operation(Health, refusals=(503,)),
     "ready": Operation(Health, refusals=(503,)),

@@ -174,6 +174,7 @@ PAGE = """<!doctype html>
 </body></html>
 """
 LINKS = (
+    ("/console", "the web console, where it was built"),
     ("/docs", "the documentation, where it was built"),
     ("/docs/api", "every route with its scope, fields, answers and examples"),
     ("/openapi.json", "the same for programs: an OpenAPI 3.1 document"),

@@ -1,4 +1,4 @@
-"""The documentation site as files: what `make docs` built, and of which kinds its files are."""
+"""Sites as files: what `make docs` and `make console` built, and of which kinds files are."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -27,8 +27,13 @@ def packaged_site() -> Path:
     return Path(str(resources.files("modelmill_gateway") / "site"))
 
 
+def packaged_console() -> Path:
+    """The same of the web console, which `make console` builds."""
+    return Path(str(resources.files("modelmill_gateway") / "console"))
+
+
 class SiteFiles:
-    """Files of the site by their paths in it, as they were at the start.
+    """Files of a site by their paths in it, as they were at the start.
 
     What is not in the table is not there: no path is ever joined to the folder.
     """

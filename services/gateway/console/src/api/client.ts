@@ -1,0 +1,100 @@
+/** Requests to the gateway that serves the console: its public API and nothing else. */
+import { signal } from "@preact/signals";
+import { credential, signOut } from "../session";
+import type { Rule } from "./types";
+
+/** Whether the last request reached the gateway. */
+export const isReached = signal(true);
+
+/** A refusal of the API, in its own words. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly code: string,
+    readonly errors: string[],
+    readonly rules: Rule[],
+    readonly requestId: string,
+  ) {
+    super(message);
+  }
+}
+
+/** No answer came: the gateway is away, or the network is. */
+export class UnreachableError extends Error {}
+
+export interface Asked {
+  method?: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The answer to a request, once its head is there.
+ *
+ * @throws ApiError the gateway refuses. After 401 nobody is signed in any more.
+ * @throws UnreachableError there is no answer.
+ */
+export async function send(path: string, asked: Asked = {}): Promise<Response> {
+  const answer = await reach(path, asked);
+  if (answer.ok) return answer;
+  if (answer.status === 401) signOut("signin.ended");
+  throw await refusalIn(answer);
+}
+
+/** The JSON that a request is answered with; throws as `send` does. */
+export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
+  return (await (await send(path, asked)).json()) as T;
+}
+
+/** Whether the gateway knows a credential; scopes do not matter. Throws as `send` does, without 401. */
+export async function isKnown(value: string): Promise<boolean> {
+  const answer = await reach("/v1/models", { headers: { authorization: `Bearer ${value}` } });
+  if (answer.status === 401) return false;
+  if (answer.ok || answer.status === 403) return true;
+  throw await refusalIn(answer);
+}
+
+async function reach(path: string, asked: Asked): Promise<Response> {
+  const headers: Record<string, string> = { authorization: `Bearer ${credential.value}`, ...asked.headers };
+  if (asked.body !== undefined) headers["content-type"] = "application/json";
+  try {
+    const answer = await fetch(`..${path}`, {
+      method: asked.method ?? "GET",
+      headers,
+      body: asked.body === undefined ? null : JSON.stringify(asked.body),
+      signal: asked.signal ?? null,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "error",
+    });
+    isReached.value = true;
+    return answer;
+  } catch (error) {
+    if (asked.signal?.aborted) throw error;
+    isReached.value = false;
+    throw new UnreachableError(String(error));
+  }
+}
+
+interface ErrorFields {
+  message?: string;
+  code?: string;
+  errors?: string[];
+  rules?: Rule[];
+  request_id?: string;
+}
+
+async function refusalIn(answer: Response): Promise<ApiError> {
+  const body = (await answer.json().catch(() => ({}))) as { error?: ErrorFields };
+  const { message, code, errors, rules, request_id } = body.error ?? {};
+  return new ApiError(
+    answer.status,
+    message ?? `${answer.status} ${answer.statusText}`,
+    code ?? "",
+    errors ?? [],
+    rules ?? [],
+    request_id ?? "",
+  );
+}

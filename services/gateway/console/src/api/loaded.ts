@@ -1,0 +1,40 @@
+/** What a page has loaded: the data, or why there are none; loaded again while somebody looks. */
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "./client";
+
+export interface Loaded<T> {
+  data: T | null;
+  error: unknown;
+  reload: () => void;
+}
+
+/**
+ * The JSON at a path.
+ *
+ * @param seconds after which it is asked for again while the page is visible; 0 for never.
+ */
+export function useLoaded<T>(path: string, seconds = 0): Loaded<T> {
+  const [found, setFound] = useState<{ path: string; data: T | null; error: unknown }>({ path, data: null, error: null });
+  const [round, setRound] = useState(0);
+
+  useEffect(() => {
+    const stop = new AbortController();
+    ask<T>(path, { signal: stop.signal }).then(
+      (data) => setFound({ path, data, error: null }),
+      (error: unknown) => {
+        // What was shown stays: it is older, and better than nothing.
+        if (!stop.signal.aborted) setFound((old) => ({ path, data: old.path === path ? old.data : null, error }));
+      },
+    );
+    return () => stop.abort();
+  }, [path, round]);
+
+  useEffect(() => {
+    if (!seconds) return;
+    const timer = setInterval(() => document.hidden || setRound((old) => old + 1), seconds * 1000);
+    return () => clearInterval(timer);
+  }, [path, seconds]);
+
+  const data = found.path === path ? found.data : null;
+  return { data, error: found.error, reload: () => setRound((old) => old + 1) };
+}

@@ -1,0 +1,118 @@
+/** The frame around every page: navigation, who is signed in, language, theme, and whether the gateway answers. */
+import { useEffect } from "preact/hooks";
+import { isReached } from "./api/client";
+import { t, type MessageKey } from "./i18n";
+import { PAGES } from "./pages";
+import { SignInPage } from "./pages/sign_in";
+import { LANGUAGES, THEMES, language, theme } from "./preferences";
+import { addressOf, place } from "./routing";
+import { credential, holder, signOut } from "./session";
+
+export function App() {
+  return (
+    <>
+      <a class="skip" href="#content" onClick={skipToContent}>
+        {t("nav.skip")}
+      </a>
+      <Header />
+      {!isReached.value && (
+        <p role="alert" class="banner">
+          {t("state.lost")}
+        </p>
+      )}
+      {credential.value ? <CurrentPage /> : <SignInPage />}
+    </>
+  );
+}
+
+function CurrentPage() {
+  const { page, id } = place.value;
+  const known = PAGES.find((each) => each.name === page);
+  const title = known ? t(known.title) : t("nav.missing");
+
+  useEffect(() => {
+    document.title = `${id || title} · Modelmill`;
+  }, [title, id]);
+
+  const Content = known && (id ? known.One : known.List);
+  return (
+    <main id="content" class="container" tabIndex={-1}>
+      {Content ? <Content key={id} id={id} /> : <Missing />}
+    </main>
+  );
+}
+
+function Missing() {
+  return (
+    <>
+      <h1>{t("nav.missing")}</h1>
+      <p>
+        <a href={addressOf("")}>{t("nav.home")}</a>
+      </p>
+    </>
+  );
+}
+
+function Header() {
+  return (
+    <header class="container">
+      <nav aria-label={t("nav.main")}>
+        <ul>
+          <li>
+            <strong>Modelmill</strong>
+          </li>
+          {credential.value && PAGES.map((each) => <NavLink key={each.name} name={each.name} title={each.title} />)}
+        </ul>
+        <ul>
+          <Choice name="nav.language" value={language.value} choices={LANGUAGES} choose={(it) => (language.value = it)} />
+          <Choice name="nav.theme" value={theme.value} choices={THEMES} choose={(it) => (theme.value = it)} />
+          {credential.value && (
+            <li>
+              <small>{holder(credential.value)}</small>{" "}
+              <button type="button" class="secondary outline small" onClick={() => signOut()}>
+                {t("nav.sign_out")}
+              </button>
+            </li>
+          )}
+        </ul>
+      </nav>
+    </header>
+  );
+}
+
+function NavLink({ name, title }: { name: string; title: MessageKey }) {
+  return (
+    <li>
+      <a href={addressOf(name)} {...(place.value.page === name ? { "aria-current": "page" as const } : {})}>
+        {t(title)}
+      </a>
+    </li>
+  );
+}
+
+interface ChoiceProps<T extends string> {
+  name: "nav.language" | "nav.theme";
+  value: T;
+  choices: readonly T[];
+  choose: (value: T) => void;
+}
+
+function Choice<T extends string>({ name, value, choices, choose }: ChoiceProps<T>) {
+  return (
+    <li>
+      <select aria-label={t(name)} class="small" value={value} onChange={(event) => choose(event.currentTarget.value as T)}>
+        {choices.map((each) => (
+          <option key={each} value={each}>
+            {t(`${name}.${each}` as MessageKey)}
+          </option>
+        ))}
+      </select>
+    </li>
+  );
+}
+
+/** The address names pages, so a jump within one is done by hand. */
+function skipToContent(event: Event) {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}

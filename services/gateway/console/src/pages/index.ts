@@ -1,0 +1,15 @@
+/** The pages by the first part of their address; a new page is a row here and a file beside this one. */
+import type { ComponentType } from "preact";
+import type { MessageKey } from "../i18n";
+import { HomePage } from "./home";
+
+interface PageEntry {
+  name: string;
+  title: MessageKey;
+  /** At `#/name`. */
+  List: ComponentType<{ id: string }>;
+  /** At `#/name/id`. */
+  One?: ComponentType<{ id: string }>;
+}
+
+export const PAGES: readonly PageEntry[] = [{ name: "", title: "nav.home", List: HomePage }];

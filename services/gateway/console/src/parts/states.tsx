@@ -1,0 +1,42 @@
+/** What stands where data are not there: still loading, refused, or nothing yet with the next step. */
+import type { ComponentChildren } from "preact";
+import { ApiError, UnreachableError } from "../api/client";
+import type { Loaded } from "../api/loaded";
+import { t } from "../i18n";
+
+interface ShownProps<T> {
+  of: Loaded<T>;
+  children: (data: T) => ComponentChildren;
+}
+
+/** The data once they are there; until then that they are loading, or why there are none. */
+export function Shown<T>({ of, children }: ShownProps<T>) {
+  if (of.data !== null) return <>{children(of.data)}</>;
+  if (of.error) return <Refusal error={of.error} />;
+  return <p aria-busy="true">{t("state.loading")}</p>;
+}
+
+/** Why something could not be done, in the words of the API. */
+export function Refusal({ error }: { error: unknown }) {
+  if (error instanceof UnreachableError) return <p role="alert">{t("state.unreachable")}</p>;
+  if (!(error instanceof ApiError)) return <p role="alert">{String(error)}</p>;
+  const reasons = error.errors.length > 1 ? error.errors : [error.message];
+  return (
+    <div role="alert" class="refusal">
+      {reasons.map((reason) => (
+        <p key={reason}>{reason}</p>
+      ))}
+      {error.status === 403 && <p>{t("state.scope")}</p>}
+      {error.rules.length > 0 && <p>{error.rules.map((rule) => `${rule.id} (${rule.category})`).join(", ")}</p>}
+    </div>
+  );
+}
+
+/** That there is nothing yet, and what to do to have something. */
+export function Empty({ words, command }: { words: string; command?: string }) {
+  return (
+    <p class="empty">
+      {words} {command && <code>{command}</code>}
+    </p>
+  );
+}

@@ -1,0 +1,58 @@
+/** The credential of this tab, and why a person has to sign in again. */
+import { signal } from "@preact/signals";
+import type { MessageKey } from "./i18n";
+
+const NAME = "modelmill.credential";
+
+/** An API key or a token; empty when nobody is signed in. It lives as long as the tab, also over reloads. */
+export const credential = signal(sessionStorage.getItem(NAME) ?? "");
+
+/** Said above the sign-in form. */
+export const signInReason = signal<MessageKey | null>(null);
+
+export function signIn(value: string): void {
+  sessionStorage.setItem(NAME, value);
+  credential.value = value;
+  signInReason.value = null;
+}
+
+export function signOut(reason: MessageKey | null = null): void {
+  sessionStorage.removeItem(NAME);
+  credential.value = "";
+  signInReason.value = reason;
+}
+
+/**
+ * Take the token behind `#token=`, where `mill console` puts it: no server is sent this part of an address.
+ *
+ * It goes from the address and the history at once. Who is signed in already stays so: a link of others must not
+ * bring somebody into an account of theirs.
+ */
+export function takeHandedToken(): void {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given === null) return;
+  history.replaceState(null, "", `${location.pathname}#/`);
+  if (!credential.value) signIn(given);
+}
+
+/** Whose credential it is, as far as it says so itself. */
+export function holder(value: string): string {
+  const claims = claimsOf(value);
+  if (claims) return [claims.tenant, claims.sub].filter(Boolean).join(" · ");
+  return `${value.slice(0, 10)}…`;
+}
+
+interface Claims {
+  tenant?: string;
+  sub?: string;
+}
+
+function claimsOf(value: string): Claims | null {
+  const body = value.split(".")[1];
+  if (!body) return null;
+  try {
+    return JSON.parse(atob(body.replaceAll("-", "+").replaceAll("_", "/"))) as Claims;
+  } catch {
+    return null;
+  }
+}

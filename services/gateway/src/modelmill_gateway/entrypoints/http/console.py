@@ -1,0 +1,84 @@
+"""The web console, where it was built: files that run in a browser and use the public API."""
+
+import re
+from pathlib import Path
+
+from modelmill_service_kit.errors import NotFoundError
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from modelmill_gateway.entrypoints.document.site_files import SiteFiles, packaged_console
+
+HASHED = "assets/"
+"""Files in it have a hash of their content in their name."""
+CONSOLE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+        " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "vary": "accept-encoding",
+}
+"""Scripts of the console alone, no inline ones, no other hosts, and no HTML made out of text: a
+credential is in the page, and models answer there."""
+
+
+_NONE_OF_IT = re.compile(r"q=0(\.0*)?")
+
+
+def takes_gzip(headers: Headers) -> bool:
+    """Whether who asks wants an answer compressed by gzip."""
+    for each in headers.get("accept-encoding", "").split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip().lower() == "gzip":
+            return _NONE_OF_IT.fullmatch(weight.strip()) is None
+    return False
+
+
+class ConsoleRoutes:
+    """Open to all: a person signs in on the page, and every request of it is authenticated.
+
+    Args:
+        folder: of the built console; None for the one in the package.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._files = SiteFiles(folder or packaged_console())
+
+    async def console(self, _: Request) -> Response:
+        """Redirect to its page, which a browser does with all that stands behind `#`.
+
+        Raises:
+            NotFoundError: it was not built.
+        """
+        if not self._files:
+            raise NotFoundError(
+                "this gateway has no web console. Build it with `make console`, which needs Node,"
+                " and start the gateway again"
+            )
+        return RedirectResponse("/console/index.html")
+
+    async def console_page(self, request: Request) -> Response:
+        """A file of it, compressed for who takes that.
+
+        Raises:
+            NotFoundError: there is no such file.
+        """
+        path: str = request.path_params["page"]
+        found = self._files.get(path)
+        if found is None:
+            raise NotFoundError("there is no such file. /console leads to the console")
+        file, media_type = found
+        is_hashed = path.startswith(HASHED)
+        caching = "public, max-age=31536000, immutable" if is_hashed else "no-cache"
+        headers = CONSOLE_HEADERS | {"cache-control": caching}
+        small = file.with_name(f"{file.name}.gz")
+        if takes_gzip(request.headers) and small.is_file():
+            return FileResponse(
+                small, headers=headers | {"content-encoding": "gzip"}, media_type=media_type
+            )
+        return FileResponse(file, headers=headers, media_type=media_type)

@@ -1,0 +1,98 @@
+"""The gateway serves the web console that was built, so that nothing of others runs in it."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+from gateway_support.house import House, run_house
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCRIPT = b"1" * 1000
+LOCALES = Path(__file__).parents[1] / "console" / "src" / "locales"
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Path:
+    """A console like that of `make console`."""
+    folder = tmp_path / "built"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<!doctype html>")
+    (folder / "assets" / "index-Ab12.js").write_bytes(SCRIPT)
+    (folder / "assets" / "index-Ab12.js.gz").write_bytes(gzip.compress(SCRIPT))
+    return folder
+
+
+async def test_its_page_runs_no_inline_script_and_can_be_framed_by_nobody(
+    console: Path, tmp_path: Path
+):
+    async with run_house(tmp_path, console_folder=console) as house, house.http() as client:
+        client.headers.pop("authorization")
+        page = await client.get("/console", follow_redirects=True)
+
+    assert page.url.path == "/console/index.html"
+    policy = page.headers["content-security-policy"]
+    for rule in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"):
+        assert rule in policy
+    assert "require-trusted-types-for 'script'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert page.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_hashed_files_are_kept_for_ever_and_the_page_is_asked_for_again(
+    console: Path, tmp_path: Path
+):
+    async with run_house(tmp_path, console_folder=console) as house, house.http() as client:
+        page = await client.get("/console/index.html")
+        script = await client.get("/console/assets/index-Ab12.js")
+
+    assert page.headers["cache-control"] == "no-cache"
+    assert "immutable" in script.headers["cache-control"]
+    assert script.headers["content-type"].startswith("text/javascript")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_small"),
+    [("gzip, br", True), ("br;q=1, gzip;q=0.5", True), ("gzip;q=0", False), ("identity", False)],
+)
+async def test_files_are_compressed_for_who_takes_that(
+    console: Path, tmp_path: Path, accepted: str, *, is_small: bool
+):
+    async with run_house(tmp_path, console_folder=console) as house, house.http() as client:
+        headers = {"accept-encoding": accepted}
+        script = await client.get("/console/assets/index-Ab12.js", headers=headers)
+
+    assert ("content-encoding" in script.headers) is is_small
+    assert script.headers["vary"] == "accept-encoding"
+    assert script.content == SCRIPT
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/console/assets/index-Ab12.js.gz", "/console/../settings.py", "/console/assets/missing.js"],
+)
+async def test_nothing_but_files_of_the_console_is_served(console: Path, tmp_path: Path, path: str):
+    async with run_house(tmp_path, console_folder=console) as house, house.http() as client:
+        assert (await client.get(path)).status_code == 404
+
+
+async def test_where_no_console_was_built_one_line_says_how(house: House):
+    async with house.http() as client:
+        answer = await client.get("/console")
+
+    assert answer.status_code == 404
+    assert "make console" in answer.json()["error"]["message"]
+
+
+async def test_both_languages_have_the_same_messages_with_the_same_values():
+    catalogs = [json.loads(file.read_text("utf-8")) for file in sorted(LOCALES.glob("*.json"))]
+    english, chinese = (
+        {key: sorted(re.findall(r"\{\w+\}", said)) for key, said in each.items()}
+        for each in catalogs
+    )
+    assert english == chinese
+    assert all(said.strip() for each in catalogs for said in each.values())

@@ -1,0 +1,228 @@
+"""The web console in a browser, beside a gateway as it runs: what it shows, asks and runs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_RUNNING,
+    JobError,
+)
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import HOSTILE
+from tests.browser.live_gateway import ROOT, LiveGateway, live_gateway
+from tests.browser.watched_page import WatchedPage
+
+BUILT = ROOT / "services" / "gateway" / "src" / "modelmill_gateway" / "console"
+AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
+FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
+SERIOUS = ("serious", "critical")
+REFUSED = "Failed to load resource"
+"""What Chromium says of each answer that is a refusal."""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
+    if not BUILT.exists():
+        pytest.fail("there is no console: make console")
+    with live_gateway(tmp_path_factory.mktemp("gateway"), console_folder=BUILT) as running:
+        yield running
+
+
+@pytest.fixture
+def signed_in(watched: WatchedPage, gateway: LiveGateway) -> WatchedPage:
+    """The console as `mill console` opens it."""
+    open_console(watched, gateway, gateway.token())
+    return watched
+
+
+def open_console(watched: WatchedPage, gateway: LiveGateway, token: str = "") -> None:
+    handed = f"/index.html#token={token}" if token else ""
+    watched.open_address(f"{gateway.url}/console{handed}", wait_until="load")
+
+
+def settle(page: Page) -> None:
+    """Wait until a page shows all that it loads."""
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
+def violations(watched: WatchedPage) -> list[str]:
+    """What the console complained of, but for refusals that a test provokes."""
+    return [each for each in watched.complaints if REFUSED not in each]
+
+
+def section(page: Page, name: str) -> str:
+    return page.get_by_role("region", name=name).inner_text()
+
+
+def test_nobody_sees_a_page_without_a_credential_that_the_gateway_knows(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    open_console(watched, gateway)
+    page = watched.page
+
+    page.get_by_label("API key or token").fill("mm-" + "x" * 43)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not know this key")
+    page.get_by_label("API key or token").fill(gateway.token())
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    assert violations(watched) == []
+
+
+def test_a_handed_token_is_in_no_request_and_in_no_address(
+    signed_in: WatchedPage, gateway: LiveGateway
+):
+    page = signed_in.page
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+
+    assert page.url == f"{gateway.url}/console/index.html#/"
+    assert not [each for each in signed_in.requests if "token" in each]
+
+
+def test_a_link_of_others_does_not_replace_who_is_signed_in(
+    signed_in: WatchedPage, gateway: LiveGateway
+):
+    page = signed_in.page
+    expect(page.get_by_text("acme · ada")).to_be_visible()
+
+    page.goto("about:blank")
+    page.goto(f"{gateway.url}/console/index.html#token={gateway.token(tenant='mallory')}")
+
+    expect(page.get_by_text("acme · ada")).to_be_visible()
+
+
+def test_whoever_signs_in_again_is_on_the_page_where_the_credential_ended(
+    signed_in: WatchedPage, gateway: LiveGateway
+):
+    page = signed_in.page
+    page.evaluate(f"sessionStorage.setItem('modelmill.credential', '{gateway.token(exp=1)}')")
+    page.goto(f"{gateway.url}/console/index.html#/?from=here")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("expired or was revoked")
+
+    page.get_by_label("API key or token").fill(gateway.token())
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    assert page.url.endswith("#/?from=here")
+
+
+def test_home_tells_what_runs_what_failed_with_its_remedy_and_what_is_served(
+    signed_in: WatchedPage, gateway: LiveGateway
+):
+    page = signed_in.page
+    running, failed = gateway.order_training(), gateway.order_training()
+    gateway.say_state(running, JOB_STATUS_RUNNING)
+    gateway.say_step(running, 10, loss=2.5)
+    error = JobError(code="too_few_rows", message="only 3 rows", remedy="Give at least 10 rows.")
+    gateway.say_state(failed, JOB_STATUS_FAILED, error=error)
+    page.reload()
+
+    card = page.get_by_role("article", name=running)
+    expect(card).to_contain_text("10/40 step")
+    expect(card).to_contain_text("30 sec left")
+    expect(page.get_by_role("article", name=failed)).to_contain_text("Give at least 10 rows.")
+    assert "mv-build" in section(page, "Served")
+
+    gateway.say_step(running, 20, loss=2.0)
+    expect(card).to_contain_text("20/40 step")
+    assert violations(signed_in) == []
+
+
+def test_a_missing_scope_is_told_in_the_place_of_what_it_would_show(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    open_console(watched, gateway, gateway.token(scope="models:read"))
+
+    page = watched.page
+    expect(page.get_by_role("region", name="Running")).to_contain_text("scope jobs")
+    expect(page.get_by_role("region", name="Served").first).to_contain_text("mv-build")
+
+
+def test_texts_of_others_are_shown_as_text(signed_in: WatchedPage, gateway: LiveGateway):
+    page = signed_in.page
+    jobs = []
+    for hostile in HOSTILE:
+        jobs.append(gateway.order_training())
+        error = JobError(code="x", message=hostile, remedy=hostile, log_tail=hostile)
+        gateway.say_state(jobs[-1], JOB_STATUS_FAILED, error=error)
+    page.reload()
+
+    for job_id, hostile in list(zip(jobs, HOSTILE, strict=True))[-5:]:
+        card = page.get_by_role("article", name=job_id)
+        expect(card.get_by_text(hostile, exact=True).first).to_be_visible()
+        card.locator("summary").click()
+    assert page.evaluate("window.ran") is None
+    assert page.locator("iframe, img, main script, main style").count() == 0
+    assert violations(signed_in) == []
+
+
+def test_nothing_is_asked_of_another_host(signed_in: WatchedPage, gateway: LiveGateway):
+    page = signed_in.page
+    settle(page)
+
+    assert [each for each in signed_in.requests if not each.startswith(gateway.url)] == []
+    assert signed_in.complaints == []
+
+
+def test_an_inline_script_would_be_stopped_and_noticed(
+    signed_in: WatchedPage, gateway: LiveGateway
+):
+    signed_in.page.evaluate(
+        "try { document.body.innerHTML = '<img src=x onerror=\"window.ran = 1\">' } catch {}"
+    )
+
+    assert signed_in.page.evaluate("window.ran") is None
+    assert violations(signed_in)
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_have_no_serious_finding_of_axe(
+    browser: Browser, gateway: LiveGateway, language: str, theme: str
+):
+    # The policy forbids what the checker does; that it holds, other tests see.
+    page = browser.new_page(locale=language, color_scheme=theme, bypass_csp=True)  # type: ignore[arg-type]
+    try:
+        findings = []
+        page.goto(f"{gateway.url}/console/index.html")
+        findings += serious_findings(page)
+        page.goto(f"{gateway.url}/console/index.html#token={gateway.token()}")
+        page.reload()
+        settle(page)
+        findings += serious_findings(page)
+        assert findings == []
+    finally:
+        page.close()
+
+
+def serious_findings(page: Page) -> list[str]:
+    page.evaluate(AXE.read_text("utf-8"))
+    found = json.loads(page.evaluate("axe.run().then((all) => JSON.stringify(all.violations))"))
+    return [
+        f"{page.url}: {each['id']}: {[node['html'] for node in each['nodes']]}"
+        for each in found
+        if each["impact"] in SERIOUS
+    ]
+
+
+def test_the_first_view_and_the_whole_stay_small(watched: WatchedPage, gateway: LiveGateway):
+    open_console(watched, gateway, gateway.token())
+    settle(watched.page)
+    names = {each.partition("/console/")[2].partition("#")[0] for each in watched.requests}
+    first = sum(size_of(BUILT / f"{name}.gz") for name in names if name)
+
+    assert 0 < first <= FIRST_VIEW_BYTES
+    assert sum(size_of(file) for file in BUILT.rglob("*.gz")) <= ALL_BYTES
+
+
+def size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
