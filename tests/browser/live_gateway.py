@@ -2,15 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
+import pytest
 from modelmill.jobs.v1.job_pb2 import JobProgress, JobState
 from modelmill_bus.subjects import job_progress, job_state
+from modelmill_testkit.waiting import eventually
+
+from tests.chaos.tcp_proxy import TcpProxy
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "services" / "gateway" / "tests"))
@@ -22,15 +26,25 @@ T = TypeVar("T")
 TENANT = "acme"
 STEPS = 40
 WAIT_SECONDS = 30
+BUILT = ROOT / "services" / "gateway" / "src" / "modelmill_gateway" / "console"
+
+
+def built_console() -> Path:
+    """What `make console` made."""
+    if not (BUILT / "index.html").exists():
+        pytest.fail("there is no console: make console")
+    return BUILT
 
 
 class LiveGateway:
-    """The gateway's house, asked from outside of its loop."""
+    """The gateway's house, asked from outside of its loop, and the way to it."""
 
-    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, house: House, way: TcpProxy) -> None:
         self.house = house
-        self.url = house.url
-        self._loop = loop
+        self.url = f"http://127.0.0.1:{way.port}"
+        self._way = way
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
 
     def token(self, **claims: Any) -> str:
         """A token of the tenant."""
@@ -67,6 +81,23 @@ class LiveGateway:
         """Its result."""
         return asyncio.run_coroutine_threadsafe(asked, self._loop).result(WAIT_SECONDS)
 
+    def cut(self) -> None:
+        """End every connection at once, as a network does that goes away."""
+        self._loop.call_soon_threadsafe(self._way.cut)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it."""
+        self.run(eventually(condition))
+
+    def stop(self) -> None:
+        """End `serve`."""
+        self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def serve(self, started: "Future[LiveGateway]") -> None:
+        """Say that it answers, and go on until `stop`."""
+        started.set_result(self)
+        await self._ended.wait()
+
     async def _order(self) -> str:
         return str((await order(self.house.http(tenant=TENANT))).json()["id"])
 
@@ -74,25 +105,19 @@ class LiveGateway:
 @contextmanager
 def live_gateway(folder: Path, **settings: Any) -> Iterator[LiveGateway]:
     """Run one until the block ends."""
-    started: Future[tuple[LiveGateway, asyncio.Event]] = Future()
+    started: Future[LiveGateway] = Future()
 
     async def serve() -> None:
-        ended = asyncio.Event()
-        try:
-            async with run_house(folder, **settings) as house:
-                loop = asyncio.get_running_loop()
-                started.set_result((LiveGateway(house, loop), ended))
-                await ended.wait()
-        except BaseException as error:
-            if not started.done():
-                started.set_exception(error)
-            raise
+        async with run_house(folder, **settings) as house:
+            port = int(house.url.rpartition(":")[2])
+            async with TcpProxy.running(port) as way:
+                await LiveGateway(house, way).serve(started)
 
     thread = Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    gateway, ended = started.result(WAIT_SECONDS)
+    gateway = started.result(WAIT_SECONDS)
     try:
         yield gateway
     finally:
-        gateway._loop.call_soon_threadsafe(ended.set)
+        gateway.stop()
         thread.join()

@@ -59,6 +59,30 @@ async def test_a_desired_state_is_shown_at_once_and_repeating_it_changes_nothing
         assert "cancel" in (job["desired_state"], job["status"].removesuffix("led"))
 
 
+async def test_jobs_of_some_statuses_alone_are_listed(house: House):
+    client = house.http(tenant="filters")
+    body = {"file_id": await upload(client), "mapping": {"messages_column": "messages"}}
+    stopped, waiting = [
+        (await client.post("/v1/datasets", json=body | {"name": name})).json()["job_id"]
+        for name in ("first", "second")
+    ]
+    await client.post(f"/v1/jobs/{stopped}/cancel")
+
+    async def listed(query: str) -> list[str]:
+        found = await client.get(f"/v1/jobs?{query}")
+        return [job["id"] for job in found.json()["data"]]
+
+    async def is_cancelled() -> bool:
+        return await listed("status=cancelled") == [stopped]
+
+    await eventually(is_cancelled)
+    assert await listed("status=queued") == [waiting]
+    assert await listed("status=queued,cancelled") == [waiting, stopped]
+    assert await listed("status=failed&status=running") == []
+    refused = await client.get("/v1/jobs?status=sleeping")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "status")
+
+
 async def test_a_job_of_any_kind_is_paused_and_goes_on(house: House):
     client = house.http(tenant="pauses")
     body = {"file_id": await upload(client), "mapping": {"messages_column": "messages"}}

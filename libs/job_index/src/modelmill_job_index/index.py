@@ -4,7 +4,15 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -176,12 +184,20 @@ class JobIndex:
         seen = self._book.seen(job_id)
         return seen is not None and seen.status in TERMINAL
 
-    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]:
-        """The tenant's jobs, of one kind when given, newest first."""
+    def list(
+        self,
+        tenant: str,
+        kind: str | None = None,
+        statuses: Container[JobStatus.ValueType] | None = None,
+    ) -> Sequence[JobRecord]:
+        """The tenant's jobs, of one kind and of some statuses when given, newest first."""
         mine = [
             (seen.requested_sequence, job_id)
             for job_id, seen in self._book.items()
-            if seen.requested_sequence and seen.tenant == tenant and kind in (None, seen.kind)
+            if seen.requested_sequence
+            and seen.tenant == tenant
+            and kind in (None, seen.kind)
+            and (statuses is None or seen.status in statuses)
         ]
         mine.sort(reverse=True)
         return JobListing(self._book, [job_id for _, job_id in mine])

@@ -1,6 +1,6 @@
 /** The frame around every page: navigation, who is signed in, language, theme, and whether the gateway answers. */
-import { useEffect } from "preact/hooks";
-import { isReached } from "./api/client";
+import { useEffect, useRef } from "preact/hooks";
+import { isReached, reachAgain } from "./api/client";
 import { t, type MessageKey } from "./i18n";
 import { PAGES } from "./pages";
 import { SignInPage } from "./pages/sign_in";
@@ -8,14 +8,22 @@ import { LANGUAGES, THEMES, language, theme } from "./preferences";
 import { addressOf, place } from "./routing";
 import { credential, holder, signOut } from "./session";
 
+const LOOK_AGAIN_MS = 3000;
+
 export function App() {
+  const isLost = !isReached.value;
+  useEffect(() => {
+    if (!isLost) return;
+    const timer = setInterval(() => void reachAgain(), LOOK_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [isLost]);
   return (
     <>
       <a class="skip" href="#content" onClick={skipToContent}>
         {t("nav.skip")}
       </a>
       <Header />
-      {!isReached.value && (
+      {isLost && (
         <p role="alert" class="banner">
           {t("state.lost")}
         </p>
@@ -33,6 +41,12 @@ function CurrentPage() {
   useEffect(() => {
     document.title = `${id || title} · Modelmill`;
   }, [title, id]);
+  // Who uses a keyboard or a screen reader goes on at the new page, not behind the link to it.
+  const isFirst = useRef(true);
+  useEffect(() => {
+    if (!isFirst.current) document.getElementById("content")?.focus();
+    isFirst.current = false;
+  }, [page, id]);
 
   const Content = known && (id ? known.One : known.List);
   return (

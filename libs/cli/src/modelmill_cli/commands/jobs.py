@@ -39,6 +39,7 @@ app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 COLUMNS: Columns = {
     "job": lambda job: job["id"],
     "kind": lambda job: job["kind"],
@@ -55,12 +56,15 @@ COLUMNS: Columns = {
 def list_jobs(
     context: typer.Context,
     kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
+    status: Annotated[
+        list[Status] | None, typer.Option(help="Status that the jobs have; repeatable.")
+    ] = None,
     last: Annotated[int, typer.Option(min=1, help="Number of newest jobs to list.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
     with connect(context.obj) as client:
-        found = client.jobs.list(kind=kind)
+        found = client.jobs.list(kind=kind, status=status)
         jobs = [*islice(found, last)]
         if next(found, None) is not None:
             typer.echo(f"older than these {last} are more; --last shows them", err=True)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, Unpack, cast
 
@@ -21,6 +21,7 @@ class AsyncJobs(AsyncResource):
         self,
         *,
         kind: str | None = None,
+        status: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         after: str | None = None,
         page_size: int = PAGE,
@@ -28,10 +29,16 @@ class AsyncJobs(AsyncResource):
         """Every job, newest first, fetched page by page as it is read.
 
         Args:
+            status: those that it may have.
             idempotency_key: that it was ordered under.
         """
         return self._transport.each(
-            "/v1/jobs", kind=kind, idempotency_key=idempotency_key, after=after, page_size=page_size
+            "/v1/jobs",
+            kind=kind,
+            status=status,
+            idempotency_key=idempotency_key,
+            after=after,
+            page_size=page_size,
         )
 
     async def retrieve(self, job_id: str) -> types.Job:

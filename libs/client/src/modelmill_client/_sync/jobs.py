@@ -3,7 +3,7 @@
 
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any, Literal, Unpack, cast
 
@@ -22,6 +22,7 @@ class Jobs(Resource):
         self,
         *,
         kind: str | None = None,
+        status: Sequence[str] | None = None,
         idempotency_key: str | None = None,
         after: str | None = None,
         page_size: int = PAGE,
@@ -29,10 +30,16 @@ class Jobs(Resource):
         """Every job, newest first, fetched page by page as it is read.
 
         Args:
+            status: those that it may have.
             idempotency_key: that it was ordered under.
         """
         return self._transport.each(
-            "/v1/jobs", kind=kind, idempotency_key=idempotency_key, after=after, page_size=page_size
+            "/v1/jobs",
+            kind=kind,
+            status=status,
+            idempotency_key=idempotency_key,
+            after=after,
+            page_size=page_size,
         )
 
     def retrieve(self, job_id: str) -> types.Job:

@@ -48,6 +48,11 @@ export async function ask<T>(path: string, asked: Asked = {}): Promise<T> {
   return (await (await send(path, asked)).json()) as T;
 }
 
+/** See whether the gateway answers again. */
+export async function reachAgain(): Promise<void> {
+  await reach("/healthz", {}).catch(() => undefined);
+}
+
 /** Whether the gateway knows a credential; scopes do not matter. Throws as `send` does, without 401. */
 export async function isKnown(value: string): Promise<boolean> {
   const answer = await reach("/v1/models", { headers: { authorization: `Bearer ${value}` } });

@@ -5,6 +5,8 @@ import type { JobEvent } from "./types";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
+/** The gateway says every 15 seconds that it is alive. */
+const PATIENCE_MS = 45_000;
 const ENDED = 204;
 
 /**
@@ -42,7 +44,7 @@ async function* eventsAfter(jobId: string, last: string, stop: AbortSignal): Asy
   if (last) headers["last-event-id"] = last;
   const answer = await send(`/v1/jobs/${encodeURIComponent(jobId)}/events`, { headers, signal: stop });
   if (answer.status === ENDED) throw new JobEnded();
-  for await (const event of eventsIn(answer)) {
+  for await (const event of eventsIn(answer, PATIENCE_MS)) {
     if (event.type === "error") throw new UnreachableError(event.data);
     yield JSON.parse(event.data) as JobEvent;
   }

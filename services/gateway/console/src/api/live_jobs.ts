@@ -3,13 +3,13 @@ import { useEffect, useState } from "preact/hooks";
 import { followJob } from "./job_events";
 import type { Job, JobEvent, Progress } from "./types";
 
-const FOLLOWED = 2;
-/** A browser has six connections to a host; each event stream holds one. */
+/** A browser has six connections to a host, and each event stream holds one. */
+const FOLLOWED = 1;
 
 /**
  * The jobs with their latest progress. When one of them changes state, `changed` is called.
  *
- * The first running ones are followed by their events; the others are as new as the list.
+ * The first running one is followed by its events; the others are as new as the list.
  */
 export function useLiveJobs(jobs: Job[], changed: () => void): Job[] {
   const [progress, setProgress] = useState<ReadonlyMap<string, Progress>>(new Map());

@@ -1,6 +1,6 @@
 /** What a page has loaded: the data, or why there are none; loaded again while somebody looks. */
 import { useEffect, useState } from "preact/hooks";
-import { ask } from "./client";
+import { UnreachableError, ask, isReached } from "./client";
 
 export interface Loaded<T> {
   data: T | null;
@@ -34,6 +34,11 @@ export function useLoaded<T>(path: string, seconds = 0): Loaded<T> {
     const timer = setInterval(() => document.hidden || setRound((old) => old + 1), seconds * 1000);
     return () => clearInterval(timer);
   }, [path, seconds]);
+
+  const isMissed = isReached.value && found.error instanceof UnreachableError;
+  useEffect(() => {
+    if (isMissed) setRound((old) => old + 1);
+  }, [isMissed]);
 
   const data = found.path === path ? found.data : null;
   return { data, error: found.error, reload: () => setRound((old) => old + 1) };

@@ -7,14 +7,22 @@ export interface ServerEvent {
   data: string;
 }
 
-/** The events of an answer, in order; those that a broken connection cut off are left out. */
-export async function* eventsIn(answer: Response): AsyncGenerator<ServerEvent> {
+/** Nothing came for so long that the connection must be dead. */
+export class SilentError extends Error {}
+
+/**
+ * The events of an answer, in order; those that a broken connection cut off are left out.
+ *
+ * @param patienceMs how long nothing at all may come; 0 for ever.
+ * @throws SilentError nothing came.
+ */
+export async function* eventsIn(answer: Response, patienceMs = 0): AsyncGenerator<ServerEvent> {
   if (answer.body === null) return;
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await soon(reader.read(), patienceMs);
       if (done) return;
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop() ?? "";
@@ -26,6 +34,15 @@ export async function* eventsIn(answer: Response): AsyncGenerator<ServerEvent> {
   } finally {
     await reader.cancel().catch(() => undefined);
   }
+}
+
+function soon<T>(awaited: Promise<T>, patienceMs: number): Promise<T> {
+  if (!patienceMs) return awaited;
+  let timer: ReturnType<typeof setTimeout>;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new SilentError()), patienceMs);
+  });
+  return Promise.race([awaited, silence]).finally(() => clearTimeout(timer));
 }
 
 function eventOf(block: string): ServerEvent | null {

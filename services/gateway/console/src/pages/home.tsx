@@ -6,6 +6,7 @@ import { useLiveJobs } from "../api/live_jobs";
 import { ago, duration, money, whole } from "../format";
 import { named, t } from "../i18n";
 import { FailureText, JobLink, JobProgress, StatusMark } from "../parts/job_parts";
+import { VersionLink } from "../parts/model_parts";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
@@ -15,19 +16,20 @@ const USAGE_DAYS = 7;
 const SERVED_COLUMNS = ["model.alias", "model.version", "model.name", "model.form", "model.state"] as const;
 
 export function HomePage() {
-  const jobs = useLoaded<Page<Job>>("/v1/jobs?limit=100", LOOK_SECONDS);
-  const live = useLiveJobs(jobs.data?.data ?? [], jobs.reload);
-  const current = { ...jobs, data: jobs.data && live };
+  const unended = useLoaded<Page<Job>>(`/v1/jobs?status=${UNENDED.join()}&limit=100`, LOOK_SECONDS);
+  const failed = useLoaded<Page<Job>>(`/v1/jobs?status=failed&limit=${FAILED_SHOWN}`, LOOK_SECONDS);
+  const reload = () => (unended.reload(), failed.reload());
+  const live = useLiveJobs(unended.data?.data ?? [], reload);
   return (
     <>
       <h1>{t("nav.home")}</h1>
       <section aria-labelledby="running">
         <h2 id="running">{t("home.running")}</h2>
-        <Shown of={current}>{(all) => <Running jobs={all.filter((job) => UNENDED.includes(job.status))} />}</Shown>
+        <Shown of={{ ...unended, data: unended.data && live }}>{(jobs) => <Running jobs={jobs} />}</Shown>
       </section>
       <section aria-labelledby="failed">
         <h2 id="failed">{t("home.failed")}</h2>
-        <Shown of={current}>{(all) => <Failed jobs={all.filter((job) => job.status === "failed")} />}</Shown>
+        <Shown of={failed}>{(page) => <Failed jobs={page.data} />}</Shown>
       </section>
       <Served />
       <Used />
@@ -46,9 +48,10 @@ function Running({ jobs }: { jobs: Job[] }) {
             <strong>{named("kind", job.kind)}</strong> <StatusMark job={job} />
           </header>
           <JobProgress job={job} />
-          <small>
-            <JobLink job={job} /> · {ago(job.created_at)}
-          </small>
+          <JobLink job={job} />
+          <div>
+            <small>{ago(job.created_at)}</small>
+          </div>
         </article>
       ))}
     </div>
@@ -59,15 +62,16 @@ function Failed({ jobs }: { jobs: Job[] }) {
   if (jobs.length === 0) return <Empty words={t("home.nothing_failed")} />;
   return (
     <div class="cards">
-      {jobs.slice(0, FAILED_SHOWN).map((job) => (
+      {jobs.map((job) => (
         <article key={job.id} aria-label={job.id}>
           <header>
             <strong>{named("kind", job.kind)}</strong> <StatusMark job={job} />
           </header>
           {job.error && <FailureText failure={job.error} />}
-          <small>
-            <JobLink job={job} /> · {ago(job.finished_at ?? job.created_at)}
-          </small>
+          <JobLink job={job} />
+          <div>
+            <small>{ago(job.finished_at ?? job.created_at)}</small>
+          </div>
         </article>
       ))}
     </div>
@@ -102,7 +106,7 @@ function ServedRow({ alias, version }: { alias: AliasEntry; version: Version | u
     <tr>
       <th scope="row">{alias.id}</th>
       <td>
-        <code>{alias.version_id}</code>
+        <VersionLink id={alias.version_id} />
       </td>
       <td>{version?.name}</td>
       <td>{version?.form}</td>

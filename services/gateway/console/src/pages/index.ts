@@ -2,6 +2,11 @@
 import type { ComponentType } from "preact";
 import type { MessageKey } from "../i18n";
 import { HomePage } from "./home";
+import { JobPage } from "./job";
+import { JobsPage } from "./jobs";
+import { ModelPage } from "./model";
+import { ModelsPage } from "./models";
+import { PlaygroundPage } from "./playground";
 
 interface PageEntry {
   name: string;
@@ -12,4 +17,9 @@ interface PageEntry {
   One?: ComponentType<{ id: string }>;
 }
 
-export const PAGES: readonly PageEntry[] = [{ name: "", title: "nav.home", List: HomePage }];
+export const PAGES: readonly PageEntry[] = [
+  { name: "", title: "nav.home", List: HomePage },
+  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage },
+  { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
+  { name: "playground", title: "nav.playground", List: PlaygroundPage },
+];

@@ -37,7 +37,13 @@ from modelmill_gateway.entrypoints.http.requests import (
 )
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
-from modelmill_gateway.entrypoints.schemas.jobs import Job, JobEvent, Optimization, OptimizationBody
+from modelmill_gateway.entrypoints.schemas.jobs import (
+    STATUS,
+    Job,
+    JobEvent,
+    Optimization,
+    OptimizationBody,
+)
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody, read_body
 from modelmill_gateway.entrypoints.schemas.queries import EvaluationReportQuery, JobQuery, PageQuery
 from modelmill_gateway.ordering.control_job import ControlJob
@@ -252,7 +258,8 @@ class JobRoutes:
 
     async def list_jobs(self, request: Request) -> Page[Any]:
         query, tenant = JobQuery.of(request.query_params), caller_of(request).tenant
-        found = self._jobs.list(tenant, query.kind)
+        wanted = {number for number, name in STATUS.items() if name in query.status}
+        found = self._jobs.list(tenant, query.kind, wanted or None)
         if key := query.idempotency_key:
             ids = {
                 job_id(prefix_of(kind), tenant=tenant, kind=kind, idempotency_key=key)

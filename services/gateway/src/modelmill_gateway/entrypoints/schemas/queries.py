@@ -10,6 +10,7 @@ from starlette.datastructures import QueryParams
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.entrypoints.schemas.jobs import Status
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 
 MAX_SAMPLES = 100
@@ -108,6 +109,7 @@ class JobQuery(PageQuery):
     kind: Annotated[str, AfterValidator(_kind)] | None = Field(
         None, description="Filter by job kind."
     )
+    status: list[Status] = Field([], description="Filter by status; several are alternatives.")
     idempotency_key: str | None = Field(
         None, description="Filter by the Idempotency-Key under which jobs were ordered."
     )

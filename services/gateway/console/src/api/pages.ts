@@ -1,0 +1,55 @@
+/** A long list of the API: its first page, kept up to date, and more of it when somebody asks. */
+import { useEffect, useState } from "preact/hooks";
+import { ask } from "./client";
+import { useLoaded, type Loaded } from "./loaded";
+import type { Page } from "./types";
+
+const LOOK_SECONDS = 15;
+
+interface Item {
+  id: string;
+  created_at: number;
+}
+
+export interface LongList<T> extends Loaded<T[]> {
+  hasMore: boolean;
+  more: () => void;
+}
+
+interface Rest<T> {
+  path: string;
+  items: T[];
+  /** Behind which the next page begins; null at the end, undefined where the first page ends. */
+  after?: string | null;
+}
+
+/** The items at `path`, newest first. */
+export function useLongList<T extends Item>(path: string): LongList<T> {
+  const first = useLoaded<Page<T>>(path, LOOK_SECONDS);
+  const [rest, setRest] = useState<Rest<T>>({ path, items: [] });
+  const [error, setError] = useState<unknown>(null);
+  const known = rest.path === path ? rest : { path, items: [] };
+  const after = known.after === undefined ? (first.data?.has_more ? first.data.last_id : null) : known.after;
+
+  // What falls off the first page when new items come is kept.
+  useEffect(() => {
+    if (first.data) setRest((old) => joined(old.path === path ? old : { path, items: [] }, first.data?.data ?? []));
+  }, [first.data]);
+
+  async function more() {
+    try {
+      const page = await ask<Page<T>>(`${path}${path.includes("?") ? "&" : "?"}after=${after}`);
+      setRest((old) => ({ ...joined(old, page.data), after: page.has_more ? page.last_id : null }));
+    } catch (refused) {
+      setError(refused);
+    }
+  }
+
+  const data = first.data && joined(known, first.data.data).items;
+  return { data, error: first.error ?? error, reload: first.reload, hasMore: Boolean(after), more: () => void more() };
+}
+
+function joined<T extends Item>(rest: Rest<T>, newer: T[]): Rest<T> {
+  const all = new Map([...rest.items, ...newer].map((item) => [item.id, item]));
+  return { ...rest, items: [...all.values()].sort((a, b) => b.created_at - a.created_at) };
+}

@@ -1,0 +1,63 @@
+/** Charts of a job's figures, and all of them as a file. */
+import { useState } from "preact/hooks";
+import type { Figures, JobStory } from "../api/job_story";
+import { t, type MessageKey } from "../i18n";
+import { Chart, columnsOf } from "../parts/chart";
+
+interface Group {
+  title: MessageKey;
+  names: readonly string[];
+}
+
+const GROUPS: readonly Group[] = [
+  { title: "chart.loss", names: ["loss", "valid_loss"] },
+  { title: "chart.rate", names: ["learning_rate"] },
+  { title: "chart.speed", names: ["tokens_per_second"] },
+  { title: "chart.gradient", names: ["grad_norm"] },
+];
+const GROUPED = new Set(GROUPS.flatMap((group) => group.names));
+
+export function JobFigures({ jobId, story }: { jobId: string; story: JobStory }) {
+  const { figures } = story;
+  const [areOthersShown, showOthers] = useState(false);
+  if (figures.size === 0) return null;
+  const others = [...figures.keys()].filter((name) => !GROUPED.has(name));
+  return (
+    <section aria-labelledby="figures">
+      <h2 id="figures">{t("job.figures")}</h2>
+      <div class="charts">
+        {GROUPS.map(({ title, names }) => {
+          const there = names.filter((name) => figures.has(name));
+          return there.length > 0 && <Chart key={title} title={t(title)} names={there} figures={figures} />;
+        })}
+        {areOthersShown && others.map((name) => <Chart key={name} title={name} names={[name]} figures={figures} />)}
+      </div>
+      <div class="actions">
+        {others.length > 0 && !areOthersShown && (
+          <button type="button" class="secondary outline small" onClick={() => showOthers(true)}>
+            {t("job.more_figures")}
+          </button>
+        )}
+        <button type="button" class="secondary outline small" onClick={() => download(`${jobId}.csv`, asCsv(figures))}>
+          {t("job.csv")}
+        </button>
+      </div>
+    </section>
+  );
+}
+
+function asCsv(figures: Figures): string {
+  const names = [...figures.keys()].sort();
+  const columns = columnsOf(names, figures);
+  const rows = columns[0].map((_, n) => columns.map((column) => column[n] ?? "").join(","));
+  return [["step", ...names].join(","), ...rows, ""].join("\n");
+}
+
+function download(name: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(address);
+}

@@ -1,0 +1,67 @@
+/** Jobs of every kind, newest first. */
+import { useLongList } from "../api/pages";
+import type { Job } from "../api/types";
+import { ago, duration } from "../format";
+import { named, t } from "../i18n";
+import { addressOf, place } from "../routing";
+import { JobLink, StatusMark } from "../parts/job_parts";
+import { Empty, Shown } from "../parts/states";
+import { Table } from "../parts/table";
+
+const KINDS = ["train", "dataset", "optimize", "evaluate", "batch"];
+const COLUMNS = ["job.id", "job.kind", "job.status", "job.created", "job.took", "job.by"] as const;
+
+export function JobsPage() {
+  const kind = place.value.query.get("kind") ?? "";
+  const jobs = useLongList<Job>(`/v1/jobs${kind ? `?kind=${encodeURIComponent(kind)}` : ""}`);
+  return (
+    <>
+      <h1 id="jobs">{t("nav.jobs")}</h1>
+      <KindFilter kind={kind} />
+      <Shown of={jobs}>{(all) => <JobTable jobs={all} />}</Shown>
+      {jobs.hasMore && (
+        <button type="button" class="secondary" onClick={jobs.more}>
+          {t("list.more")}
+        </button>
+      )}
+    </>
+  );
+}
+
+function KindFilter({ kind }: { kind: string }) {
+  const choose = (event: Event) => {
+    location.hash = addressOf("jobs", "", { kind: (event.currentTarget as HTMLSelectElement).value });
+  };
+  return (
+    <select aria-label={t("job.kind")} class="small" value={kind} onChange={choose}>
+      <option value="">{t("job.every_kind")}</option>
+      {KINDS.map((each) => (
+        <option key={each} value={each}>
+          {named("kind", each)}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function JobTable({ jobs }: { jobs: Job[] }) {
+  if (jobs.length === 0) return <Empty words={t("job.none")} command="mill train MODEL DATASET --name NAME" />;
+  return (
+    <Table labelledBy="jobs" head={COLUMNS.map((key) => t(key))}>
+      {jobs.map((job) => (
+        <tr key={job.id}>
+          <th scope="row">
+            <JobLink job={job} />
+          </th>
+          <td>{named("kind", job.kind)}</td>
+          <td>
+            <StatusMark job={job} />
+          </td>
+          <td>{ago(job.created_at)}</td>
+          <td>{job.cost.work_seconds ? duration(job.cost.work_seconds) : ""}</td>
+          <td>{job.requested_by}</td>
+        </tr>
+      ))}
+    </Table>
+  );
+}

@@ -1,0 +1,150 @@
+/** One model version: where it comes from, what came of it, who is served by it, and its measurements. */
+import type { ComponentChildren } from "preact";
+import { useLoaded } from "../api/loaded";
+import { isVersion, type ModelList, type Version } from "../api/types";
+import { bytes, figure, when, whole } from "../format";
+import { t } from "../i18n";
+import { VersionLink } from "../parts/model_parts";
+import { JobLink } from "../parts/job_parts";
+import { Shown } from "../parts/states";
+import { Table } from "../parts/table";
+
+export function ModelPage({ id }: { id: string }) {
+  const models = useLoaded<ModelList>("/v1/models");
+  return (
+    <>
+      <h1>
+        <code>{id}</code>
+      </h1>
+      <Shown of={models}>{(list) => <Found list={list} id={id} />}</Shown>
+    </>
+  );
+}
+
+function Found({ list, id }: { list: ModelList; id: string }) {
+  const versions = list.data.filter(isVersion);
+  const version = versions.find((each) => each.id === id);
+  if (version === undefined) return <p>{t("model.missing")}</p>;
+  const aliases = list.data.filter((each) => !isVersion(each) && each.version_id === id);
+  return (
+    <>
+      <Facts version={version} />
+      <Lineage version={version} versions={versions} aliases={aliases.map((alias) => alias.id)} />
+      <Measurements version={version} />
+    </>
+  );
+}
+
+function Facts({ version }: { version: Version }) {
+  const facts: [string, string][] = [
+    [t("model.name"), version.name],
+    [t("model.form"), version.form],
+    [t("model.size"), version.size_bytes ? bytes(version.size_bytes) : ""],
+    [t("model.context"), version.context_tokens ? whole(version.context_tokens) : ""],
+    [t("model.created"), when(version.created)],
+  ];
+  return (
+    <dl class="facts">
+      {facts
+        .filter(([, value]) => value)
+        .map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+    </dl>
+  );
+}
+
+interface LineageProps {
+  version: Version;
+  versions: Version[];
+  aliases: string[];
+}
+
+/** From the first ancestor to this version, then what was made of it and the aliases that point to it. */
+function Lineage({ version, versions, aliases }: LineageProps) {
+  const children = versions.filter((each) => each.parent_version_id === version.id);
+  return (
+    <section aria-labelledby="lineage">
+      <h2 id="lineage">{t("model.lineage")}</h2>
+      <ol class="lineage">
+        {ancestorsOf(version, versions).map((each) => (
+          <Step key={each.id} version={each} />
+        ))}
+        <Step version={version} isThis />
+      </ol>
+      <Related title={t("model.children")}>
+        {children.map((each) => (
+          <li key={each.id}>
+            <VersionLink id={each.id} /> {each.name} · {each.form}
+          </li>
+        ))}
+      </Related>
+      <Related title={t("model.aliases")}>
+        {aliases.map((alias) => (
+          <li key={alias}>{alias}</li>
+        ))}
+      </Related>
+    </section>
+  );
+}
+
+function Step({ version, isThis = false }: { version: Version; isThis?: boolean }) {
+  return (
+    <li {...(isThis ? { "aria-current": "true" as const } : {})}>
+      {version.dataset_id && (
+        <div>
+          {t("model.dataset")} <code>{version.dataset_id}</code>
+        </div>
+      )}
+      {version.job_id && (
+        <div>
+          {t("model.job")} <JobLink job={{ id: version.job_id }} />
+        </div>
+      )}
+      {isThis ? <strong>{version.id}</strong> : <VersionLink id={version.id} />} {version.name} · {version.form}
+    </li>
+  );
+}
+
+function Related({ title, children }: { title: string; children: ComponentChildren[] }) {
+  if (children.length === 0) return null;
+  return (
+    <>
+      <h3>{title}</h3>
+      <ul>{children}</ul>
+    </>
+  );
+}
+
+/** The first one first. A parent that was retired ends the line. */
+function ancestorsOf(version: Version, versions: Version[]): Version[] {
+  const line: Version[] = [];
+  let parent = versions.find((each) => each.id === version.parent_version_id);
+  while (parent !== undefined && parent.id !== version.id && !line.includes(parent)) {
+    line.unshift(parent);
+    const { parent_version_id } = parent;
+    parent = versions.find((each) => each.id === parent_version_id);
+  }
+  return line;
+}
+
+function Measurements({ version }: { version: Version }) {
+  const metrics = Object.entries(version.metrics);
+  if (metrics.length === 0) return null;
+  return (
+    <section aria-labelledby="measurements">
+      <h2 id="measurements">{t("model.measurements")}</h2>
+      <Table labelledBy="measurements" head={[t("model.measure"), t("model.value")]}>
+        {metrics.map(([name, value]) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{figure(value)}</td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}
