@@ -11,6 +11,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_PAUSE,
     JOB_DESIRED_STATE_RUN,
     JobDesiredState,
+    JobStatus,
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
@@ -38,7 +39,6 @@ from modelmill_gateway.entrypoints.http.requests import (
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
 from modelmill_gateway.entrypoints.schemas.jobs import (
-    STATUS,
     Job,
     JobEvent,
     Optimization,
@@ -258,7 +258,7 @@ class JobRoutes:
 
     async def list_jobs(self, request: Request) -> Page[Any]:
         query, tenant = JobQuery.of(request.query_params), caller_of(request).tenant
-        wanted = {number for number, name in STATUS.items() if name in query.status}
+        wanted = {JobStatus.Value(f"JOB_STATUS_{name.upper()}") for name in query.status}
         found = self._jobs.list(tenant, query.kind, wanted or None)
         if key := query.idempotency_key:
             ids = {
