@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 import pytest
 from modelmill.jobs.v1.job_pb2 import JobProgress, JobState
-from modelmill_bus.subjects import job_progress, job_state
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill_bus.subjects import DATASET_READY, job_progress, job_state
 from modelmill_testkit.waiting import eventually
 
 from tests.chaos.tcp_proxy import TcpProxy
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "services" / "gateway" / "tests"))
 
 from gateway_support.house import House, run_house  # noqa: E402 - a part of those tests
-from gateway_support.job_orders import order  # noqa: E402
+from gateway_support.job_orders import MAPPING, order, upload  # noqa: E402
 
 T = TypeVar("T")
 TENANT = "acme"
@@ -53,6 +54,10 @@ class LiveGateway:
     def order_training(self) -> str:
         """A training job; its id."""
         return self.run(self._order())
+
+    def make_dataset(self, counts: dict[str, int]) -> str:
+        """A dataset that is ready; its id."""
+        return self.run(self._dataset(counts))
 
     def say_state(self, job_id: str, status: int, **fields: Any) -> None:
         """What the worker of a training job records."""
@@ -97,6 +102,15 @@ class LiveGateway:
         """Say that it answers, and go on until `stop`."""
         started.set_result(self)
         await self._ended.wait()
+
+    async def _dataset(self, counts: dict[str, int]) -> str:
+        client = self.house.http(tenant=TENANT)
+        body = {"file_id": await upload(client), "name": "words", "mapping": MAPPING}
+        made = (await client.post("/v1/datasets", json=body)).json()["id"]
+        ready = DatasetReady(dataset_id=made, tenant=TENANT, name="words", counts=counts)
+        ready.created_at.GetCurrentTime()
+        await self.house.bus.publish(DATASET_READY, ready)
+        return str(made)
 
     async def _order(self) -> str:
         return str((await order(self.house.http(tenant=TENANT))).json()["id"])

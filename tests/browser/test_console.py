@@ -18,6 +18,7 @@ from tests.browser.watched_page import WatchedPage
 
 AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
+PLACES = ("/", "/jobs", "/datasets", "/models", "/models/mv-build", "/playground")
 SERIOUS = ("serious", "critical")
 REFUSED = "Failed to load resource"
 """What Chromium says of each answer that is a refusal."""
@@ -190,7 +191,7 @@ def test_pages_have_no_serious_finding_of_axe(
     # The policy forbids what the checker does; that it holds, other tests see.
     page = browser.new_page(locale=language, color_scheme=theme, bypass_csp=True)  # type: ignore[arg-type]
     try:
-        job_id = gateway.order_training()
+        job_id, dataset_id = gateway.order_training(), gateway.make_dataset({"rows_in": 9})
         gateway.say_state(job_id, JOB_STATUS_RUNNING)
         gateway.say_step(job_id, 1, loss=2.0)
         findings = []
@@ -198,14 +199,7 @@ def test_pages_have_no_serious_finding_of_axe(
         findings += serious_findings(page)
         page.goto(f"{gateway.url}/console/index.html#token={gateway.token()}")
         page.reload()
-        for place in (
-            "/",
-            "/jobs",
-            f"/jobs/{job_id}",
-            "/models",
-            "/models/mv-build",
-            "/playground",
-        ):
+        for place in (*PLACES, f"/jobs/{job_id}", f"/datasets/{dataset_id}"):
             page.evaluate("place => { location.hash = place }", place)
             settle(page)
             findings += serious_findings(page)

@@ -160,6 +160,22 @@ def test_jobs_are_listed_by_kind_and_lead_to_their_pages(
     expect(page.get_by_role("heading", name=training)).to_be_visible()
 
 
+def test_a_dataset_tells_what_was_kept_and_gives_its_report(
+    console: WatchedPage, gateway: LiveGateway
+):
+    page, dataset = console.page, gateway.make_dataset({"rows_in": 900, "rows_kept": 880})
+    go_to(page, "/datasets")
+    expect(page.get_by_role("row", name=dataset)).to_contain_text("ready")
+    page.get_by_role("link", name=dataset).click()
+    expect(page.get_by_role("row", name="rows_kept")).to_contain_text("880")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download report").click()
+
+    assert download.value.suggested_filename == f"{dataset}.html"
+    assert Path(download.value.path()).stat().st_size > 0
+
+
 def test_a_version_tells_where_it_comes_from_and_which_alias_points_to_it(console: WatchedPage):
     page = console.page
     go_to(page, "/models")

@@ -116,3 +116,14 @@ export interface Rule {
   id: string;
   category: string;
 }
+
+export interface Dataset {
+  id: string;
+  status: Status | "ready";
+  name: string | null;
+  file_ids: string[];
+  job_id: string;
+  counts: Record<string, number>;
+  created_at: number;
+  error: Failure | null;
+}

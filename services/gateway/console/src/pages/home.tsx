@@ -5,6 +5,7 @@ import type { AliasEntry, Job, ModelList, Page, Usage, UsageSums, Version } from
 import { useLiveJobs } from "../api/live_jobs";
 import { ago, duration, money, whole } from "../format";
 import { named, t } from "../i18n";
+import { Facts } from "../parts/facts";
 import { FailureText, JobLink, JobProgress, StatusMark } from "../parts/job_parts";
 import { VersionLink } from "../parts/model_parts";
 import { Empty, Shown } from "../parts/states";
@@ -132,19 +133,10 @@ function Used() {
 function UsedSums({ sums }: { sums: UsageSums[] }) {
   const total = (field: keyof UsageSums) => sums.reduce((sum, each) => sum + each[field], 0);
   const facts = [
-    ["usage.requests", whole(total("num_model_requests"))],
-    ["usage.input", whole(total("input_tokens"))],
-    ["usage.output", whole(total("output_tokens"))],
-    ["usage.cost", money(total("cost_micros"))],
+    [t("usage.requests"), whole(total("num_model_requests"))],
+    [t("usage.input"), whole(total("input_tokens"))],
+    [t("usage.output"), whole(total("output_tokens"))],
+    [t("usage.cost"), money(total("cost_micros"))],
   ] as const;
-  return (
-    <dl class="facts">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{t(name)}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts facts={facts} />;
 }

@@ -1,6 +1,8 @@
 /** The pages by the first part of their address; a new page is a row here and a file beside this one. */
 import type { ComponentType } from "preact";
 import type { MessageKey } from "../i18n";
+import { DatasetPage } from "./dataset";
+import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
 import { JobPage } from "./job";
 import { JobsPage } from "./jobs";
@@ -20,6 +22,7 @@ interface PageEntry {
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", List: HomePage },
   { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage },
+  { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage },
   { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", List: PlaygroundPage },
 ];

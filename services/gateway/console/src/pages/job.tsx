@@ -7,9 +7,10 @@ import { UNENDED, type Job } from "../api/types";
 import { duration, when, whole } from "../format";
 import { named, t } from "../i18n";
 import { ConfirmedButton } from "../parts/confirm";
+import { Facts } from "../parts/facts";
 import { FailureText, JobProgress, StatusMark } from "../parts/job_parts";
+import { VersionLink } from "../parts/model_parts";
 import { Refusal, Shown } from "../parts/states";
-import { addressOf } from "../routing";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
@@ -57,39 +58,19 @@ function JobHead({ job, changed }: { job: Job; changed: () => void }) {
 }
 
 function JobFacts({ job }: { job: Job }) {
-  const facts: [string, string][] = [
+  const made = job.result?.version_id;
+  const facts = [
     [t("job.by"), job.requested_by],
     [t("job.created"), when(job.created_at)],
-    [t("job.started"), job.started_at ? when(job.started_at) : ""],
-    [t("job.finished"), job.finished_at ? when(job.finished_at) : ""],
+    [t("job.started"), job.started_at && when(job.started_at)],
+    [t("job.finished"), job.finished_at && when(job.finished_at)],
     [t("job.took"), job.cost.work_seconds ? duration(job.cost.work_seconds) : ""],
     [t("job.attempts"), job.cost.attempts ? whole(job.cost.attempts) : ""],
-    [t("job.checkpoint"), job.checkpoint_step ? whole(job.checkpoint_step) : ""],
-    [t("job.tokens"), job.cost.trained_tokens ? whole(job.cost.trained_tokens) : ""],
-  ];
-  const made = job.result?.version_id;
-  return (
-    <dl class="facts">
-      {facts
-        .filter(([, value]) => value)
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      {made && (
-        <div>
-          <dt>{t("job.made")}</dt>
-          <dd>
-            <a href={addressOf("models", made)}>
-              <code>{made}</code>
-            </a>
-          </dd>
-        </div>
-      )}
-    </dl>
-  );
+    [t("job.checkpoint"), job.checkpoint_step && whole(job.checkpoint_step)],
+    [t("job.tokens"), job.cost.trained_tokens && whole(job.cost.trained_tokens)],
+    [t("job.made"), made && <VersionLink id={made} />],
+  ] as const;
+  return <Facts facts={facts} />;
 }
 
 function JobActions({ job, changed }: { job: Job; changed: () => void }) {

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import type { Figures, JobStory } from "../api/job_story";
 import { t, type MessageKey } from "../i18n";
 import { Chart, columnsOf } from "../parts/chart";
+import { save } from "../parts/save";
 
 interface Group {
   title: MessageKey;
@@ -38,7 +39,7 @@ export function JobFigures({ jobId, story }: { jobId: string; story: JobStory })
             {t("job.more_figures")}
           </button>
         )}
-        <button type="button" class="secondary outline small" onClick={() => download(`${jobId}.csv`, asCsv(figures))}>
+        <button type="button" class="secondary outline small" onClick={() => save(`${jobId}.csv`, asCsv(figures))}>
           {t("job.csv")}
         </button>
       </div>
@@ -46,18 +47,9 @@ export function JobFigures({ jobId, story }: { jobId: string; story: JobStory })
   );
 }
 
-function asCsv(figures: Figures): string {
+function asCsv(figures: Figures): Blob {
   const names = [...figures.keys()].sort();
   const columns = columnsOf(names, figures);
   const rows = columns[0].map((_, n) => columns.map((column) => column[n] ?? "").join(","));
-  return [["step", ...names].join(","), ...rows, ""].join("\n");
-}
-
-function download(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(address);
+  return new Blob([["step", ...names].join(","), "\n", rows.join("\n"), "\n"], { type: "text/csv" });
 }

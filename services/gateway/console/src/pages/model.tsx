@@ -4,8 +4,10 @@ import { useLoaded } from "../api/loaded";
 import { isVersion, type ModelList, type Version } from "../api/types";
 import { bytes, figure, when, whole } from "../format";
 import { t } from "../i18n";
+import { Facts } from "../parts/facts";
 import { VersionLink } from "../parts/model_parts";
 import { JobLink } from "../parts/job_parts";
+import { addressOf } from "../routing";
 import { Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
@@ -28,33 +30,22 @@ function Found({ list, id }: { list: ModelList; id: string }) {
   const aliases = list.data.filter((each) => !isVersion(each) && each.version_id === id);
   return (
     <>
-      <Facts version={version} />
+      <VersionFacts version={version} />
       <Lineage version={version} versions={versions} aliases={aliases.map((alias) => alias.id)} />
       <Measurements version={version} />
     </>
   );
 }
 
-function Facts({ version }: { version: Version }) {
-  const facts: [string, string][] = [
+function VersionFacts({ version }: { version: Version }) {
+  const facts = [
     [t("model.name"), version.name],
     [t("model.form"), version.form],
     [t("model.size"), version.size_bytes ? bytes(version.size_bytes) : ""],
     [t("model.context"), version.context_tokens ? whole(version.context_tokens) : ""],
     [t("model.created"), when(version.created)],
-  ];
-  return (
-    <dl class="facts">
-      {facts
-        .filter(([, value]) => value)
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-    </dl>
-  );
+  ] as const;
+  return <Facts facts={facts} />;
 }
 
 interface LineageProps {
@@ -96,7 +87,10 @@ function Step({ version, isThis = false }: { version: Version; isThis?: boolean 
     <li {...(isThis ? { "aria-current": "true" as const } : {})}>
       {version.dataset_id && (
         <div>
-          {t("model.dataset")} <code>{version.dataset_id}</code>
+          {t("model.dataset")}{" "}
+          <a href={addressOf("datasets", version.dataset_id)}>
+            <code>{version.dataset_id}</code>
+          </a>
         </div>
       )}
       {version.job_id && (

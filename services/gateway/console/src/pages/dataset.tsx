@@ -1,0 +1,85 @@
+/** One dataset: what went in, what was kept, why it failed, and its report. */
+import { useState } from "preact/hooks";
+import { send } from "../api/client";
+import { useLoaded } from "../api/loaded";
+import type { Dataset } from "../api/types";
+import { when, whole } from "../format";
+import { named, t } from "../i18n";
+import { Facts } from "../parts/facts";
+import { FailureText, JobLink } from "../parts/job_parts";
+import { save } from "../parts/save";
+import { Refusal, Shown } from "../parts/states";
+import { Table } from "../parts/table";
+
+const LOOK_SECONDS = 15;
+
+export function DatasetPage({ id }: { id: string }) {
+  const dataset = useLoaded<Dataset>(`/v1/datasets/${encodeURIComponent(id)}`, LOOK_SECONDS);
+  return (
+    <>
+      <h1>
+        <code>{id}</code>
+      </h1>
+      <Shown of={dataset}>{(found) => <Found dataset={found} />}</Shown>
+    </>
+  );
+}
+
+function Found({ dataset }: { dataset: Dataset }) {
+  const facts = [
+    [t("data.name"), dataset.name],
+    [t("data.status"), named("status", dataset.status)],
+    [t("data.created"), when(dataset.created_at)],
+    [t("data.files"), dataset.file_ids.join(", ")],
+    [t("model.job"), <JobLink job={{ id: dataset.job_id }} />],
+  ] as const;
+  return (
+    <>
+      {dataset.error && <FailureText failure={dataset.error} />}
+      <Facts facts={facts} />
+      <Counts counts={dataset.counts} />
+      {dataset.status === "ready" && <ReportButton id={dataset.id} />}
+    </>
+  );
+}
+
+function Counts({ counts }: { counts: Dataset["counts"] }) {
+  const all = Object.entries(counts);
+  if (all.length === 0) return null;
+  return (
+    <section aria-labelledby="counts">
+      <h2 id="counts">{t("data.counts")}</h2>
+      <Table labelledBy="counts" head={[t("data.count"), t("data.rows")]}>
+        {all.map(([name, value]) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{whole(value)}</td>
+          </tr>
+        ))}
+      </Table>
+    </section>
+  );
+}
+
+function ReportButton({ id }: { id: string }) {
+  const [error, setError] = useState<unknown>(null);
+
+  async function fetchReport() {
+    setError(null);
+    try {
+      const answer = await send(`/v1/datasets/${encodeURIComponent(id)}/report?format=html`);
+      save(`${id}.html`, await answer.blob());
+    } catch (refused) {
+      setError(refused);
+    }
+  }
+
+  return (
+    <div class="actions">
+      <button type="button" class="secondary outline small" onClick={() => void fetchReport()}>
+        {t("data.report")}
+      </button>
+      {error !== null && <Refusal error={error} />}
+    </div>
+  );
+}
