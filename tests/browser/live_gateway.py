@@ -106,8 +106,11 @@ class LiveGateway:
     async def _dataset(self, counts: dict[str, int]) -> str:
         client = self.house.http(tenant=TENANT)
         body = {"file_id": await upload(client), "name": "words", "mapping": MAPPING}
-        made = (await client.post("/v1/datasets", json=body)).json()["id"]
-        ready = DatasetReady(dataset_id=made, tenant=TENANT, name="words", counts=counts)
+        ordered = (await client.post("/v1/datasets", json=body)).json()
+        made, job_id = ordered["id"], ordered["job_id"]
+        ready = DatasetReady(
+            dataset_id=made, job_id=job_id, tenant=TENANT, name="words", counts=counts
+        )
         ready.created_at.GetCurrentTime()
         await self.house.bus.publish(DATASET_READY, ready)
         return str(made)

@@ -39,7 +39,6 @@ app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
-Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 COLUMNS: Columns = {
     "job": lambda job: job["id"],
     "kind": lambda job: job["kind"],
@@ -57,7 +56,8 @@ def list_jobs(
     context: typer.Context,
     kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
     status: Annotated[
-        list[Status] | None, typer.Option(help="Status that the jobs have; repeatable.")
+        list[str] | None,
+        typer.Option(help="queued, running, paused, succeeded, failed or cancelled; repeatable."),
     ] = None,
     last: Annotated[int, typer.Option(min=1, help="Number of newest jobs to list.")] = 100,
     as_json: AsJson = False,

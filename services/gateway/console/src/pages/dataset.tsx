@@ -31,7 +31,7 @@ function Found({ dataset }: { dataset: Dataset }) {
     [t("data.status"), named("status", dataset.status)],
     [t("data.created"), when(dataset.created_at)],
     [t("data.files"), dataset.file_ids.join(", ")],
-    [t("model.job"), <JobLink job={{ id: dataset.job_id }} />],
+    [t("model.job"), dataset.job_id && <JobLink job={{ id: dataset.job_id }} />],
   ] as const;
   return (
     <>
