@@ -25,7 +25,7 @@ WITHOUT_JSON = {
 OF_AN_INSTANCE = {
     *(f"mill models {it}" for it in ("import", "card", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import", "upgrade")),
-    *("mill backup", "mill restore"),
+    *("mill backup", "mill restore", "mill console"),
     *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
     "mill verify",
 }
