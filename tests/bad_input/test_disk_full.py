@@ -11,12 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill_bus.broker_config import owner_authorization
 from modelmill_bus.bus import Bus
 from modelmill_bus.errors import BrokerDiskFullError
-from modelmill_cli.broker import FullDiskWatch, broker_command, token_alone
+from modelmill_cli.broker import FullDiskWatch, broker_command
 from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.state_folder import StateFolder
 from modelmill_client import ApiStatusError
+from modelmill_service_kit.bus_access import OwnerPassword
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.ports import free_port
 from modelmill_testkit.waiting import eventually
@@ -108,15 +110,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def broker_on(folder: Path, log: list[str]) -> AsyncIterator[tuple[ProcessGroup, Bus]]:
     """The broker as `mill up` runs it, and a connection to it."""
     state = StateFolder(folder / "state")
-    port = free_port()
+    port, password = free_port(), OwnerPassword("password")
     with state.locked():
         watch = FullDiskWatch(
             state.bus, lambda _, line: log.append(line), lambda: group.running["nats"].restart()
         )
-        command = broker_command(state, port=port, admitted=token_alone("token"))
+        command = broker_command(state, port=port, admitted=owner_authorization(password))
         async with ProcessGroup(watch.see, mark=state.mark) as group:
             await group.start({"nats": command})
-            async with Bus.connect(f"nats://127.0.0.1:{port}", "token", name="test") as bus:
+            async with Bus.connect(f"nats://127.0.0.1:{port}", password, name="test") as bus:
                 yield group, bus
             await watch.stop()
 

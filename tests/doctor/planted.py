@@ -276,8 +276,8 @@ async def _deleted(js: JetStreamContext) -> None:
 
 
 async def _without_subject(js: JetStreamContext) -> None:
-    found = await js.stream_info("MODELS")
-    kept = [each for each in found.config.subjects or () if each != "model.retired"]
+    found = await js.stream_info("DATASETS")
+    kept = [each for each in found.config.subjects or () if each != "dataset.*"]
     await js.update_stream(found.config.evolve(subjects=kept))
 
 

@@ -10,7 +10,7 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
-from modelmill_cli.broker import broker_command, token_alone
+from modelmill_cli.broker import broker_command
 from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
@@ -29,10 +29,10 @@ async def published(state: StateFolder, admitted: str, credential: Credential) -
 
 
 @pytest.mark.tier("test")
-async def test_a_folder_whose_broker_had_one_token_for_all_goes_on_with_identities(tmp_path: Path):
+async def test_a_folder_whose_broker_had_one_token_for_all_goes_on_with_accounts(tmp_path: Path):
     state = StateFolder(tmp_path / "state")
     with state.locked():
-        assert await published(state, token_alone("old"), "old") == 1
+        assert await published(state, 'authorization { token: "old" }', "old") == 1
 
     people = Identities(state.bus_identities)
     people.ensure()

@@ -1,47 +1,31 @@
-"""The broker's authorization and TLS configuration."""
+"""The broker's accounts and TLS configuration."""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelmill_service_kit.bus_access import SEED_SUFFIX, NkeySeed
+from modelmill_service_kit.bus_access import SEED_SUFFIX, NkeySeed, OwnerPassword
 
+from modelmill_bus.accounts import accounts, owner_account
 from modelmill_bus.nkeys import Nkey
-from modelmill_bus.permissions import EVERYTHING, identities, permissions_of
+from modelmill_bus.permissions import identities
 
 REMARK = "# Made from the table of subjects; make it anew instead of changing it."
 
 
 def authorization(public_keys: Mapping[str, str]) -> str:
-    """An `authorization` block for nats-server, to be included or pasted; nothing in it is secret.
+    """An `accounts` block for nats-server, to be included or pasted; nothing in it is secret.
 
     Args:
         public_keys: the public nkey of each identity that may connect.
     """
-    users = "".join(_user(name, key) for name, key in public_keys.items())
-    return f"{REMARK}\nauthorization {{\n  users: [\n{users}  ]\n}}\n"
+    return f"{REMARK}\naccounts {json.dumps(accounts(public_keys), indent=1)}\n"
 
 
-def _user(name: str, public_key: str) -> str:
-    allowed = permissions_of(name)
-    publish = _lists(allow=allowed.publish, deny=allowed.never_publish)
-    # An empty list would be no limit.
-    subscribe = _lists(allow=allowed.subscribe, deny=() if allowed.subscribe else (EVERYTHING,))
-    return f"""\
-    # {name}
-    {{
-      nkey: {public_key}
-      permissions: {{
-        publish: {publish}
-        subscribe: {subscribe}
-      }}
-    }}
-"""
-
-
-def _lists(**subjects: tuple[str, ...]) -> str:
-    return json.dumps({word: list(each) for word, each in subjects.items() if each}, indent=1)
+def owner_authorization(password: OwnerPassword) -> str:
+    """The same of a broker that nobody but its owner uses."""
+    return f"accounts {json.dumps(owner_account(password.user, password.password))}\n"
 
 
 def tls_settings(certificates: Path, *, clients_show: bool) -> str:

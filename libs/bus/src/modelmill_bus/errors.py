@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed
+from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed, OwnerPassword
 from modelmill_service_kit.errors import ConflictError, PreconditionError, UnavailableError
 from nats.js.errors import APIError
 
@@ -148,4 +148,6 @@ def refusal(error: Exception | None, url: str, credential: Credential, tls: BusT
     if isinstance(error, ssl.SSLError):
         return f"the message broker at {url} and we do not agree on TLS ({error.reason})"
     shown = f"identity of {credential.file}" if isinstance(credential, NkeySeed) else "token"
+    if isinstance(credential, OwnerPassword):
+        shown = "password"
     return f"the message broker at {url} refuses the {shown}"

@@ -27,7 +27,7 @@ def stream_of(filters: tuple[str, ...]) -> str:
 def is_whole_stream(filters: Sequence[str]) -> bool:
     """Whether all that a stream may hold passes `filters`, which are of one stream."""
     templates = _templates(filters)
-    return all(any(_covers(each, template) for each in filters) for template in templates)
+    return all(any(covers(each, template) for each in filters) for template in templates)
 
 
 def one_filter(filters: Sequence[str]) -> str | None:
@@ -55,8 +55,8 @@ def _templates(filters: Sequence[str]) -> list[str]:
     return [*next(stream.subjects for stream in STREAMS if stream.name == name)]
 
 
-def _covers(subject: str, template: str) -> bool:
-    """Whether a filter matches every subject of the template."""
+def covers(subject: str, template: str) -> bool:
+    """Whether a filter matches every subject of the template, or all that another filter does."""
     wanted, pattern = subject.split("."), template.split(".")
     if wanted[-1] == ">":
         wanted = wanted[:-1]
@@ -64,7 +64,8 @@ def _covers(subject: str, template: str) -> bool:
         if not rest:
             return False
     return len(wanted) == len(pattern) and all(
-        want in ("*", token) for want, token in zip(wanted, pattern, strict=True)
+        want == token or (want == "*" and token != ">")
+        for want, token in zip(wanted, pattern, strict=True)
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
-from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed
+from modelmill_service_kit.bus_access import BusTls, Credential, NkeySeed, OwnerPassword
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, MaxPayloadError
@@ -171,7 +171,7 @@ async def open_link(
 ) -> AsyncIterator[Link]:
     """Connect, see to the streams, and close when the block ends.
 
-    Whoever has a token, or deploys, makes streams that are missing; others wait for theirs.
+    Whoever has no identity, or deploys, makes streams that are missing; others wait for theirs.
 
     Args:
         url: of the broker; of several in a cluster, separated by commas: any of them will do.
@@ -260,6 +260,8 @@ async def _close(link: Link) -> None:
 def _options(client: Client, credential: Credential, nkey: Nkey | None) -> dict[str, Any]:
     """Who we are, in the client's words."""
     if nkey is None:
+        if isinstance(credential, OwnerPassword):
+            return {"user": credential.user, "password": credential.password}
         return {"token": credential}
     # Expected: `connect` takes the public key beside `signature_cb`. Actual (nats-py 2.16): it
     # sets it from a seed alone, by a package that there is no wheel of.

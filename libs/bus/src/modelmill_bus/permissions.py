@@ -55,14 +55,20 @@ def permissions_of(identity: str) -> Permissions:
         publish += _of_backup(stream) if identity == BACKUP else ()
         publish += [f"{API}.STREAM.MSG.DELETE.{stream.name}"] * (stream.eraser == identity)
         never += _of_others(stream, identity)
-    heard = [row.template for each in STREAMS for row in each.rows if identity in row.listeners]
+    heard = dict.fromkeys(subject for _, subject in heard_from(identity))
     answered = [f"{inbox_of(identity)}.>"] if publish else []
     return Permissions(
         tuple(publish),
         # An empty list of what is allowed would be no limit at all.
         tuple(never) if publish else (EVERYTHING,),
-        tuple(answered + heard),
+        (*answered, *heard),
     )
+
+
+def heard_from(identity: str) -> list[tuple[str, str]]:
+    """What it hears as it is published: by whom, and on which subjects."""
+    rows = [row for stream in STREAMS for row in stream.rows if identity in row.listeners]
+    return [(name, each) for row in rows for name in row.publishers for each in written(row, name)]
 
 
 def streams_of(identity: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from modelmill_bus.errors import NO_ROOM, BrokerDiskFullError
 from modelmill_bus.stream_schemas import refuse_other_schema, said_schema, with_schema
-from modelmill_bus.subjects import STREAMS, Stream
+from modelmill_bus.subjects import STREAMS, Stream, family_of
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,11 @@ async def used_bytes(js: JetStreamContext, name: str) -> int:
 def wanted_subjects(stream: Stream, found: api.StreamConfig) -> list[str]:
     """Those that the stream has and is to have, without those that are another's."""
     has = found.subjects or []
-    # A subject is in one stream only: one that moved leaves the old one first.
-    moved = {each for other in STREAMS if other is not stream for each in other.subjects}
-    wanted = (set(has) | set(stream.subjects)) - moved
+    # A subject is in one stream only: one that moved leaves the old one first, and one that is
+    # taken with its family is not taken beside it.
+    others = [each for other in STREAMS if other is not stream for each in other.taken]
+    kept = {each for each in has if family_of(each) not in (*others, *stream.taken)}
+    wanted = kept | set(stream.taken)
     return has if set(has) == wanted else sorted(wanted)
 
 
@@ -105,7 +107,7 @@ def stream_config(stream: Stream, replicas: int) -> api.StreamConfig:
     """A stream of the table, as the broker is asked for it."""
     return api.StreamConfig(
         name=stream.name,
-        subjects=list(stream.subjects),
+        subjects=list(stream.taken),
         storage=api.StorageType.FILE,
         retention=api.RetentionPolicy.WORK_QUEUE
         if stream.work_queue

@@ -115,6 +115,19 @@ class Stream:
         """Bodies by template."""
         return {row.template: row.body for row in self.rows}
 
+    @cached_property
+    def taken(self) -> tuple[str, ...]:
+        """Subjects as the broker has them: a single one is taken with its family, `model.*`.
+
+        A push consumer delivers only where somebody, as a stream does, subscribes to one subject.
+        """
+        return tuple(dict.fromkeys(map(family_of, self.subjects)))
+
+
+def family_of(template: str) -> str:
+    """The template, with `*` as its last part where it has ids nowhere."""
+    return template if "*" in template else f"{template.rpartition('.')[0]}.*"
+
 
 GATEWAY = ("gateway",)
 READERS = ("gateway", "cli")

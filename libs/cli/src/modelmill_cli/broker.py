@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from modelmill_bus.stream_folders import UntakenStreamsError, take_over_streams
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.process_supervisor import LogLine, python_module
 
+from modelmill_cli.errors import folder_error
 from modelmill_cli.process_group import Command
 from modelmill_cli.state_folder import StateFolder, write_private
 
@@ -32,11 +34,6 @@ jetstream {{
 {admitted}"""
 
 
-def token_alone(token: str) -> str:
-    """The `authorization` of a broker that nobody but we ourselves use."""
-    return f'authorization {{ token: "{token}" }}\n'
-
-
 READY_SIGN = "Server is ready"
 """What nats-server says once it answers."""
 
@@ -44,17 +41,25 @@ READY_SIGN = "Server is ready"
 def broker_command(state: StateFolder, *, port: int, admitted: str) -> Command:
     """Write the broker's configuration, readable by its owner alone, and give its command.
 
+    Streams of a version without accounts are taken over, so that no broker may run on the folder.
+
     Args:
-        admitted: its `authorization` block.
+        admitted: its `accounts` block.
 
     Raises:
-        PreconditionError: nats-server is not installed.
+        PreconditionError: nats-server is not installed, or streams cannot be taken over.
     """
     binary = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which(
         "nats-server"
     )
     if binary is None:
         raise PreconditionError("nats-server is not installed. Run `make install`")
+    try:
+        take_over_streams(state.bus)
+    except UntakenStreamsError as error:
+        raise PreconditionError(str(error)) from error
+    except OSError as error:
+        raise folder_error(state.path, error) from error
     config = state.path / "run" / "nats.conf"
     text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())

@@ -17,8 +17,16 @@ class NkeySeed:
     file: Path
 
 
-Credential = str | NkeySeed
-"""A token that all share and that opens everything, or an identity."""
+@dataclass(frozen=True)
+class OwnerPassword:
+    """Opens the streams' account of a broker that nobody but its owner uses."""
+
+    password: str
+    user: str = "owner"
+
+
+Credential = str | NkeySeed | OwnerPassword
+"""A token that all share and that opens everything, an identity, or an owner's password."""
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def too_small(it: Examined) -> Iterator[Symptom]:
 def without_subjects(it: Examined) -> Iterator[Symptom]:
     """Streams that do not take all of what is written to them."""
     for stream, state in _streams(it):
-        if lacking := sorted(set(stream.subjects) - state.subjects):
+        if lacking := sorted(set(stream.taken) - state.subjects):
             yield Symptom(
                 f"stream {stream.name} does not take {', '.join(lacking)}",
                 "Start `mill up` anew, or run `python -m modelmill_bus.deploy`, which adds them",
