@@ -6,99 +6,37 @@ the account of the streams nobody subscribes to one subject, which is what a del
 """
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from modelmill.jobs.v1.job_pb2 import JobState
-from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
-from modelmill_bus.deploy import make_streams
-from modelmill_bus.permissions import API, DEPLOY, identities, streams_of
-from modelmill_bus.subjects import (
-    JOBS_TOLD,
-    MODEL_READY,
-    STREAMS,
-    job_state,
-    key_state,
-    policy_state,
-)
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_bus.permissions import API
+from modelmill_bus.subjects import JOBS_TOLD, MODEL_READY, job_state, key_state, policy_state
 from modelmill_testkit.waiting import eventually
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
-from tests.identities.declared import Case, cases, concrete
-from tests.identities.matrix import Prober
+from tests.identities.borrowed import (
+    Stage,
+    have_answers_sent,
+    have_messages_delivered,
+    make_consumer,
+    set_stage,
+)
 
 OWN, KEY = policy_state("acme"), key_state("stolen")
 Way = Callable[[Client, str], Awaitable[None]]
 """Asks for something that the client may have, to be sent to a subject of its choice."""
-SETTLED_SECONDS = 2.0
-"""How long a message that the broker was made to send may be on its way."""
-
-
-@dataclass
-class Stage:
-    """A broker with one message in each stream, and connections by identity."""
-
-    broker: NatsServer
-    people: Identities
-    clients: Mapping[str, Client]
-
-    async def sizes(self) -> dict[str, int]:
-        """How many messages each stream holds, as who deploys sees it."""
-        js = self.clients[DEPLOY].jetstream()
-        return {each.name: (await js.stream_info(each.name)).state.messages for each in STREAMS}
-
-    async def changes(self, before: Mapping[str, int]) -> dict[str, int]:
-        """The sizes of streams that are others than `before`, within a moment."""
-
-        async def changed() -> dict[str, int]:
-            return {name: n for name, n in (await self.sizes()).items() if n != before[name]}
-
-        try:
-            return await eventually(changed, within=SETTLED_SECONDS)
-        except AssertionError:
-            return {}
 
 
 @pytest_asyncio.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    people = Identities(tmp_path / "identities")
-    people.ensure()
-    async with (
-        run_nats(tmp_path / "nats", people.authorization()) as broker,
-        AsyncExitStack() as ends,
-    ):
-        await make_streams(broker.url, people.seed(DEPLOY))
-        clients = {}
-        for name in identities():
-            prober = Prober(name)
-            await prober.connect(broker.url, people.seed(name).file)
-            ends.push_async_callback(prober.client.close)
-            clients[name] = prober.client
-        for row in (stream.rows[0] for stream in STREAMS):
-            (subject, kind), *_ = reversed(concrete(row))
-            writer = "gateway" if kind else row.publishers[0]
-            await clients[writer].jetstream().publish(subject, b"{}")
-        yield Stage(broker, people, clients)
-
-
-async def consumer(client: Client, stream: str, filter_subject: str, **settings: object) -> str:
-    """Make one without acknowledgements; the answer of the broker, an error where it refuses."""
-    name = f"taken-{len(settings)}-{client.stats['out_msgs']}"
-    config = {"name": name, "ack_policy": "none", "filter_subject": filter_subject, **settings}
-    body = json.dumps({"stream_name": stream, "config": config}).encode()
-    subject = f"{API}.CONSUMER.CREATE.{stream}.{name}.{filter_subject}"
-    answer = json.loads((await client.request(subject, body, timeout=10)).data)
-    if "error" in answer:
-        raise APIError.from_error(answer["error"])
-    return name
+    async with set_stage(tmp_path) as made:
+        yield made
 
 
 async def look_up(client: Client, reply: str) -> None:
@@ -112,13 +50,13 @@ async def inform(client: Client, reply: str) -> None:
 
 async def pull(client: Client, reply: str) -> None:
     await client.jetstream().publish(OWN, b"{}")
-    name = await consumer(client, "POLICIES", OWN)
+    name = await make_consumer(client, "POLICIES", OWN)
     await client.publish(f"{API}.CONSUMER.MSG.NEXT.POLICIES.{name}", b"1", reply=reply)
 
 
 async def push(client: Client, reply: str) -> None:
     await client.jetstream().publish(OWN, b"{}")
-    await consumer(client, "POLICIES", OWN, deliver_subject=reply)
+    await make_consumer(client, "POLICIES", OWN, deliver_subject=reply)
 
 
 @pytest.mark.parametrize(
@@ -213,34 +151,15 @@ async def test_a_consumer_cannot_deliver_into_its_own_stream(stage: Stage):
         await push(stage.clients["moderation"], policy_state("others"))
 
 
-def not_of(name: str) -> list[str]:
-    """Subjects of messages that somebody else writes."""
-    tries: list[Case] = [each for each in cases() if each.verb == "publish"]
-    return [each.subject for each in tries if each.subject[0] != "$" and name not in each.allowed]
-
-
 async def test_no_identity_has_an_answer_stored_on_any_subject_of_somebody_else(stage: Stage):
-    before, tried = await stage.sizes(), 0
-    for name, client in stage.clients.items():
-        for stream in streams_of(name)[:1]:
-            for reply in not_of(name):
-                await client.publish(f"{API}.STREAM.INFO.{stream}", b"", reply=reply)
-                tried += 1
-        await client.flush(timeout=30)
-    assert tried > 200
+    before = await stage.sizes()
+    assert await have_answers_sent(stage) > 200
     assert await stage.changes(before) == {}
 
 
 async def test_no_identity_has_its_messages_delivered_to_any_subject_of_somebody_else(
     stage: Stage,
 ):
-    before, tried = await stage.sizes(), 0
-    for name, client in stage.clients.items():
-        own = [(each.name, row) for each in STREAMS for row in each.rows if name in row.readers]
-        for stream, row in [each for each in own if each[0] != "WEBHOOKS"][:1]:
-            for reply in not_of(name):
-                with suppress(APIError):  # a consumer of the stream that it would deliver into
-                    await consumer(client, stream, row.template, deliver_subject=reply)
-                tried += 1
-    assert tried > 200
+    before = await stage.sizes()
+    assert await have_messages_delivered(stage) > 200
     assert await stage.changes(before) == {}

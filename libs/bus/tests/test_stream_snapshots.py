@@ -1,12 +1,15 @@
 """Snapshots of streams by the broker, restored into another broker."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from modelmill_bus.broker_config import owner_authorization
 from modelmill_bus.bus import Bus
+from modelmill_bus.link import open_looking
 from modelmill_bus.stream_snapshots import (
     LEFT_OUT,
     SNAPSHOT_ORDER,
@@ -17,7 +20,9 @@ from modelmill_bus.stream_snapshots import (
     snapshot_stream,
 )
 from modelmill_bus.subjects import DEFAULT_BUILDS, MODEL_READY, STREAMS
+from modelmill_service_kit.bus_access import OwnerPassword
 from modelmill_service_kit.errors import InvalidInputError
+from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.shared_nats import shared_nats
 from nats.js.errors import NotFoundError
 
@@ -129,3 +134,25 @@ async def test_a_snapshot_is_sent_as_it_is_read_and_never_held_as_a_whole(bus, o
 async def test_a_stream_that_is_not_there_has_no_snapshot(other):
     assert await snapshot_stream(other._link, "MODELS", lambda _chunk: None) is None
     assert await consumer_positions(other._link) == []
+
+
+@pytest.mark.own_broker
+async def test_a_snapshot_of_the_default_account_is_restored_into_that_of_the_streams(
+    bus, tmp_path: Path
+):
+    js = bus._link.js
+    config = (await js.stream_info("MODELS")).config
+    former = ["model.ready", "model.retired", "model.serving"]
+    await js.update_stream(config.evolve(subjects=former))
+    await models(bus, 5)
+    snapshot, chunks = await snapshot_of(bus)
+    password = OwnerPassword("of-this-broker")
+    async with run_nats(tmp_path, owner_authorization(password)) as broker:
+        async with open_looking(broker.url, password, name="cli") as link:
+            await restore_stream(link, snapshot, chunks)
+        async with Bus.connect(broker.url, password, name="tester") as other:
+            subjects = (await other._link.js.stream_info("MODELS")).config.subjects
+            there = await stored(other)
+
+    assert subjects == ["model.*"]
+    assert there == await stored(bus)
