@@ -36,8 +36,8 @@ def take_over_streams(store: Path) -> bool:
         return False
     if _has_streams(own):
         raise UntakenStreamsError(
-            f"{folder} has streams of two accounts: an older version ran on it after a newer one,"
-            f" and wrote {former}. Move that folder away to go on with {own}, or the other way round"
+            f"{folder} has streams of two accounts: an older version ran on it after a newer one."
+            f" Move {former} away to go on with {own}, or the other way round"
         )
     if (folder / "$SYS" / "_js_").exists():
         raise UntakenStreamsError(
