@@ -89,8 +89,8 @@ async def _fill(state: StateFolder, messages: int, artifacts: int) -> None:
         Identities(state.bus_identities).ensure()
         digests = [_artifact(state) for _ in range(artifacts)]
         async with (
-            private_broker(state) as (url, token),
-            Bus.connect(url, token, name="bench") as bus,
+            private_broker(state) as (url, password),
+            Bus.connect(url, password, name="bench") as bus,
         ):
             for number in range(messages):
                 version_id = f"mv-{os.urandom(16).hex()}"

@@ -185,8 +185,8 @@ async def streams_of(state: StateFolder) -> Mapping[str, list[Message]]:
     found: dict[str, list[Message]] = {}
     with state.locked():
         async with (
-            private_broker(state) as (url, token),
-            open_looking(url, token, name="cli") as link,
+            private_broker(state) as (url, password),
+            open_looking(url, password, name="cli") as link,
         ):
             for name in SNAPSHOT_ORDER:
                 last = (await link.js.stream_info(name)).state.last_seq

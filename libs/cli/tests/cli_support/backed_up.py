@@ -33,8 +33,8 @@ async def make_estate(state: StateFolder, work: Path) -> None:
         Identities(state.bus_identities).ensure()
         CertificateFolder(state.certificates, is_shared=False).ensure()
         async with (
-            private_broker(state) as (url, token),
-            Bus.connect(url, token, name="tester") as bus,
+            private_broker(state) as (url, password),
+            Bus.connect(url, password, name="tester") as bus,
         ):
             for number in range(2):
                 await add_model(bus, state, work, f"mv-{number}")
@@ -62,8 +62,8 @@ async def add_model_to(state: StateFolder, work: Path, version_id: str) -> None:
     """The same, of a state folder on which nothing runs."""
     with state.locked():
         async with (
-            private_broker(state) as (url, token),
-            Bus.connect(url, token, name="tester") as bus,
+            private_broker(state) as (url, password),
+            Bus.connect(url, password, name="tester") as bus,
         ):
             await add_model(bus, state, work, version_id)
 
@@ -92,8 +92,8 @@ async def streams_of(state: StateFolder) -> Mapping[str, list[tuple[Any, ...]]]:
     found: dict[str, list[tuple[Any, ...]]] = {}
     with state.locked():
         async with (
-            private_broker(state) as (url, token),
-            Bus.connect(url, token, name="tester") as bus,
+            private_broker(state) as (url, password),
+            Bus.connect(url, password, name="tester") as bus,
         ):
             js = bus._link.js
             for name in SNAPSHOT_ORDER:

@@ -141,8 +141,8 @@ async def _restore_streams(
 ) -> None:
     progress.begin("streams", sum(each.content.size for each in record.streams))
     async with (
-        private_broker(state) as (url, token),
-        open_looking(url, token, name="cli") as link,
+        private_broker(state) as (url, password),
+        open_looking(url, password, name="cli") as link,
     ):
         for saved in record.streams:
             check = partial(folder.contents.check, saved.content)

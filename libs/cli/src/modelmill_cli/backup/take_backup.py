@@ -123,8 +123,8 @@ async def _reached(state: StateFolder) -> AsyncIterator[BackupSource]:
     except PreconditionError:  # nothing runs: a broker of our own reads the streams
         with state.locked(range(LAYOUT + 1)):  # also one that is to be upgraded
             async with (
-                private_broker(state) as (url, token),
-                open_looking(url, token, name=BACKUP) as link,
+                private_broker(state) as (url, password),
+                open_looking(url, password, name=BACKUP) as link,
             ):
                 yield BackupSource(link, Bus(link, "cli"), _folder_of(state.artifact_root))
         return

@@ -130,8 +130,8 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
 
     with state.locked():
         async with (
-            private_broker(state) as (url, token),
-            open_link(url, token, name="cli") as link,
+            private_broker(state) as (url, password),
+            open_link(url, password, name="cli") as link,
         ):
             return await import_streams(link, file, count)
 
