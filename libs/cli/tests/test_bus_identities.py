@@ -10,7 +10,7 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.nkeys import Nkey
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_cli.app import run_app
-from modelmill_cli.broker import broker_command
+from modelmill_cli.broker import broker_command, take_over
 from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.stack_options import HOST
 from modelmill_cli.state_folder import StateFolder
@@ -37,6 +37,7 @@ async def test_a_folder_whose_broker_had_one_token_for_all_goes_on_with_accounts
     people = Identities(state.bus_identities)
     people.ensure()
     with state.locked():
+        take_over(state)
         assert await published(state, people.authorization(), people.seed("cli")) == 2
 
 

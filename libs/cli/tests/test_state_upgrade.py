@@ -39,6 +39,11 @@ def mill(state: StateFolder, *arguments: str) -> int:
     return run_app(["--state", str(state.path), *arguments])
 
 
+def accounts_of(state: StateFolder) -> list[str]:
+    """Whose streams the folder has."""
+    return [each.name for each in (state.bus / "jetstream").iterdir()]
+
+
 def said_in(capsys: pytest.CaptureFixture[str]) -> str:
     """The one line of stderr that says why; a bar may stand before it."""
     [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("mill: ")]
@@ -80,8 +85,10 @@ def test_an_upgrade_is_planned_done_and_then_has_nothing_to_do(
     assert "layout 1: streams say their schema" in said
     assert "MODELS: max_bytes 1048576 becomes 67108864" in said
     assert "nothing was changed" in said
+    assert "MODELS: max_bytes 1048576 becomes 67108864; subjects" in said
     assert asyncio.run(models_of(older)) == (["mv-0", "mv-1"], "none", SMALL_BYTES)
     assert not older.layout_file.exists()
+    assert accounts_of(older) == ["$G"]
 
     assert mill(older, "state", "upgrade", "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -89,6 +96,7 @@ def test_an_upgrade_is_planned_done_and_then_has_nothing_to_do(
     assert [step["to"] for step in report["steps"]] == [1]
     assert asyncio.run(models_of(older)) == UPGRADED
     assert older.layout_file.stat().st_mode & 0o077 == 0
+    assert accounts_of(older) == ["STREAMS"]
 
     assert mill(older, "state", "upgrade") == 0
     assert "has layout 1 already; nothing is to be done" in capsys.readouterr().out
@@ -103,6 +111,7 @@ def test_a_backup_of_an_older_folder_is_restored_as_it_was_and_upgraded_there(
     restored = StateFolder(tmp_path / "restored")
     assert mill(older, "backup", str(tmp_path / "backup")) == 0
     assert asyncio.run(models_of(older))[1] == "none"
+    assert accounts_of(older) == ["$G"]
     capsys.readouterr()
     assert mill(restored, "restore", str(tmp_path / "backup")) == 0
     assert "run `mill state upgrade`, then `mill up`" in capsys.readouterr().out
@@ -189,3 +198,18 @@ def test_an_upgrade_that_was_killed_is_named_until_it_is_repeated(
     assert "was not finished. Run `mill state upgrade` again" in said
     assert mill(older, "state", "upgrade") == 0
     assert asyncio.run(models_of(older)) == UPGRADED
+
+
+@pytest.mark.tier("test")
+@pytest.mark.parametrize("command", [["state", "upgrade"], ["backup", "backup"]])
+def test_a_folder_with_streams_of_two_accounts_is_refused_and_left_alone(
+    older: StateFolder, capsys: pytest.CaptureFixture[str], command: list[str]
+):
+    (older.bus / "jetstream" / "STREAMS" / "streams" / "MODELS").mkdir(parents=True)
+    if command[0] == "backup":
+        command = ["backup", str(older.path.parent / "backup")]
+
+    assert mill(older, *command) == 2
+    assert "has streams of two accounts" in said_in(capsys)
+    assert sorted(accounts_of(older)) == ["$G", "STREAMS"]
+    assert not older.layout_file.exists()

@@ -32,13 +32,8 @@ def take_over_streams(store: Path) -> bool:
     """
     folder = store / "jetstream"
     former, own = folder / FORMER_ACCOUNT, folder / STREAMS_ACCOUNT
-    if not _has_streams(former):
+    if not has_former_streams(store):
         return False
-    if _has_streams(own):
-        raise UntakenStreamsError(
-            f"{folder} has streams of two accounts: an older version ran on it after a newer one."
-            f" Move {former} away to go on with {own}, or the other way round"
-        )
     if (folder / "$SYS" / "_js_").exists():
         raise UntakenStreamsError(
             f"{former} has streams of a cluster, which no broker can give to another account. Start"
@@ -55,6 +50,22 @@ def take_over_streams(store: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def has_former_streams(store: Path) -> bool:
+    """Whether the former account has the streams.
+
+    Raises:
+        UntakenStreamsError: both accounts have some.
+    """
+    folder = store / "jetstream"
+    former, own = folder / FORMER_ACCOUNT, folder / STREAMS_ACCOUNT
+    if _has_streams(former) and _has_streams(own):
+        raise UntakenStreamsError(
+            f"{folder} has streams of two accounts: an older version ran on it after a newer one."
+            f" Move {former} away to go on with {own}, or the other way round"
+        )
+    return _has_streams(former)
 
 
 def _has_streams(account: Path) -> bool:

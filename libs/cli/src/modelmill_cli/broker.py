@@ -3,10 +3,15 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from modelmill_bus.stream_folders import UntakenStreamsError, take_over_streams
+from modelmill_bus.stream_folders import (
+    UntakenStreamsError,
+    has_former_streams,
+    take_over_streams,
+)
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.process_supervisor import LogLine, python_module
 
@@ -41,30 +46,48 @@ READY_SIGN = "Server is ready"
 def broker_command(state: StateFolder, *, port: int, admitted: str) -> Command:
     """Write the broker's configuration, readable by its owner alone, and give its command.
 
-    Streams of a version without accounts are taken over, so that no broker may run on the folder.
-
     Args:
         admitted: its `accounts` block.
 
     Raises:
-        PreconditionError: nats-server is not installed, or streams cannot be taken over.
+        PreconditionError: nats-server is not installed.
     """
     binary = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which(
         "nats-server"
     )
     if binary is None:
         raise PreconditionError("nats-server is not installed. Run `make install`")
-    try:
-        take_over_streams(state.bus)
-    except UntakenStreamsError as error:
-        raise PreconditionError(str(error)) from error
-    except OSError as error:
-        raise folder_error(state.path, error) from error
     config = state.path / "run" / "nats.conf"
     text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())
     watchdog = [*python_module("modelmill_cli.parent_watchdog"), str(state.bus / "lock")]
     return Command([*watchdog, binary, "-c", str(config)], ready_sign=READY_SIGN)
+
+
+def take_over(state: StateFolder) -> None:
+    """Give streams of a version without accounts to their account, while no broker runs.
+
+    Raises:
+        PreconditionError: they cannot be taken over; the message says why.
+    """
+    with _refusals(state):
+        take_over_streams(state.bus)
+
+
+def is_without_accounts(state: StateFolder) -> bool:
+    """Whether its streams are those of a version without accounts; raises as `take_over` does."""
+    with _refusals(state):
+        return has_former_streams(state.bus)
+
+
+@contextmanager
+def _refusals(state: StateFolder) -> Iterator[None]:
+    try:
+        yield
+    except UntakenStreamsError as error:
+        raise PreconditionError(str(error)) from error
+    except OSError as error:
+        raise folder_error(state.path, error) from error
 
 
 class FullDiskWatch:

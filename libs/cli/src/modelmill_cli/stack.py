@@ -13,7 +13,7 @@ from modelmill_bus.permissions import DEPLOY
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess, python_module
 
-from modelmill_cli.broker import FullDiskWatch, broker_command
+from modelmill_cli.broker import FullDiskWatch, broker_command, take_over
 from modelmill_cli.certificates import CertificateFolder, kept_renewed
 from modelmill_cli.errors import StackFailedError
 from modelmill_cli.keys import LocalKeys
@@ -108,6 +108,7 @@ async def _start(processes: ProcessGroup, wiring: Wiring) -> None:
 
     identities = Identities(wiring.state.bus_identities)
     identities.ensure()
+    take_over(wiring.state)
     admitted = identities.authorization()
     broker = broker_command(wiring.state, port=wiring.nats_port, admitted=admitted)
     await processes.start({"nats": broker})

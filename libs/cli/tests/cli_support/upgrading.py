@@ -14,6 +14,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.bus import Bus
 from modelmill_bus.link import Link, open_looking
 from modelmill_bus.stream_changes import set_schema
+from modelmill_bus.stream_folders import FORMER_ACCOUNT, STREAMS_ACCOUNT
 from modelmill_bus.stream_schemas import KEY
 from modelmill_bus.subjects import MODEL_READY, STREAMS
 from modelmill_cli.private_broker import private_broker
@@ -30,13 +31,16 @@ MOMENTS = ("1 begun", "1 applied", "2 begun", "2 half", "2 applied", "3 begun", 
 
 
 async def make_older(state: StateFolder, work: Path) -> None:
-    """What a mill left that knew neither layouts nor schemas, and made MODELS smaller."""
+    """What a mill left that knew neither layouts, schemas nor accounts, and made MODELS smaller."""
     await make_estate(state, work)
     async with looked_into(state) as link:
         for stream in STREAMS:
             config = (await link.js.stream_info(stream.name)).config
             smaller = {"max_bytes": SMALL_BYTES} if stream.name == "MODELS" else {}
-            await link.js.update_stream(config.evolve(metadata={}, **smaller))
+            subjects = [*stream.subjects]
+            await link.js.update_stream(config.evolve(metadata={}, subjects=subjects, **smaller))
+    accounts = state.bus / "jetstream"
+    (accounts / STREAMS_ACCOUNT).rename(accounts / FORMER_ACCOUNT)
     state.layout_file.unlink()
 
 

@@ -46,7 +46,8 @@ async def _bring_to_table(opened: OpenedState) -> None:
 MIGRATIONS = (
     Migration(
         to=1,
-        about="streams say their schema, and have all subjects and at least the room they need",
+        about="streams say their schema, have an account of their own, and all subjects and the"
+        " room they need",
         changes=_stream_changes,
         apply=_bring_to_table,
     ),

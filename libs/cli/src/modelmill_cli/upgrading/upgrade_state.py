@@ -65,7 +65,8 @@ async def upgrade_state(
         tell: called after each migration.
     """
     steps: list[UpgradeStep] = []
-    async with _opened(state, migrations) as (before, left, opened):
+    await plan_upgrade(state, migrations)  # what cannot be upgraded is left as it is
+    async with _opened(state, migrations, takes_over=True) as (before, left, opened):
         reached = before
         for migration in left:
             with broker_errors(f"upgrade to layout {migration.to}"):
@@ -89,7 +90,7 @@ def _say(state: StateFolder, layout: int, *, upgrading_to: int = UNSAID) -> None
 
 @asynccontextmanager
 async def _opened(
-    state: StateFolder, migrations: Sequence[Migration]
+    state: StateFolder, migrations: Sequence[Migration], *, takes_over: bool = False
 ) -> AsyncIterator[tuple[int, Sequence[Migration], OpenedState]]:
     """The folder's layout, what is left to do, and the folder."""
     if not state.bus.is_dir():
@@ -100,8 +101,10 @@ async def _opened(
     with state.locked(range(migrations[-1].to + 1)):
         before = state.layout().layout
         left = [each for each in migrations if each.to > before]
+        if takes_over and left:
+            _say(state, before, upgrading_to=left[0].to)
         async with (
-            private_broker(state) as (url, token),
-            open_looking(url, token, name="cli") as link,
+            private_broker(state, takes_over=takes_over) as (url, credential),
+            open_looking(url, credential, name="cli") as link,
         ):
             yield before, left, OpenedState(state, link)
