@@ -267,6 +267,18 @@ class Bus:
         async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
             return StreamUsage.of(await self._link.js.stream_info(stream))
 
+    async def used_bytes(self, stream: str) -> int:
+        """What a stream takes of the broker's disk; 0 where there is no such stream.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
+            try:
+                return StreamUsage.of(await self._link.js.stream_info(stream)).used_bytes
+            except NotFoundError:
+                return 0
+
     async def last_sequence(self, stream: str) -> int:
         """Sequence of the newest message of a stream, 0 when it has none.
 

@@ -70,14 +70,6 @@ async def found_config(js: JetStreamContext, name: str) -> api.StreamConfig | No
     return config
 
 
-async def used_bytes(js: JetStreamContext, name: str) -> int:
-    """What a stream takes of the broker's disk; 0 where there is no such stream."""
-    try:
-        return StreamUsage.of(await js.stream_info(name)).used_bytes
-    except NotFoundError:
-        return 0
-
-
 def wanted_subjects(stream: Stream, found: api.StreamConfig) -> list[str]:
     """Those that the stream has and is to have, without those that are another's."""
     has = found.subjects or []

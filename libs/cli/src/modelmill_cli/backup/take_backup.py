@@ -24,7 +24,6 @@ from modelmill_bus.stream_snapshots import (
     consumer_positions,
     snapshot_stream,
 )
-from modelmill_bus.streams import used_bytes
 from modelmill_registry.blobs import make_read_only
 from modelmill_registry.errors import disk_full_on
 from modelmill_registry.manifest import FileEntry
@@ -238,7 +237,7 @@ class _Taking:
 
     async def _staged_streams(self) -> list[SavedStream]:
         """Snapshots; they are out of the pool until it is known that what they name is there."""
-        sizes = [await used_bytes(self._from.link.js, name) for name in SNAPSHOT_ORDER]
+        sizes = [await self._from.bus.used_bytes(name) for name in SNAPSHOT_ORDER]
         self._progress.begin("streams", sum(sizes))
         saved = [await self._staged_stream(name) for name in SNAPSHOT_ORDER]
         return [each for each in saved if each is not None]
