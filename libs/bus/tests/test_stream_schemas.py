@@ -81,7 +81,8 @@ async def test_an_upgrade_gives_room_and_takes_none_and_keeps_every_message(
     async with open_looking(broker.url, broker.token, name="tester") as link:
         older = {"max_bytes": 5_000_000, "max_age": 3600.0, "duplicate_window": 60.0}
         await changed(link, "MODELS", metadata={}, discard=api.DiscardPolicy.OLD, **older)
-        await changed(link, "JOBS", max_bytes=2 << 30)
+        raised = (await config_of(link, "JOBS")).max_bytes + 1_000_000
+        await changed(link, "JOBS", max_bytes=raised)
         await changed(link, "KEYS", max_msgs_per_subject=5)
         await link.js.delete_stream("EVALS")
         said = {each.stream.name: each.words for each in await stream_changes(link.js)}
@@ -90,7 +91,7 @@ async def test_an_upgrade_gives_room_and_takes_none_and_keeps_every_message(
 
         models = await config_of(link, "MODELS")
         assert await stream_changes(link.js) == []
-        assert (await config_of(link, "JOBS")).max_bytes == 2 << 30
+        assert (await config_of(link, "JOBS")).max_bytes == raised
         assert (await config_of(link, "KEYS")).max_msgs_per_subject == 5
     assert sorted(said) == ["EVALS", "MODELS"]
     assert "max_bytes 5000000 becomes 67108864" in said["MODELS"]
