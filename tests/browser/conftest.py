@@ -1,4 +1,4 @@
-"""A dataset with something in every chapter of its report, and a browser to read it with."""
+"""A browser, and what it reads: a report with something in every chapter, and the console."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from modelmill_data_prep.domain.reading.source_files import SourceFile
 from modelmill_data_prep.prepare_dataset import PrepareDataset
 from playwright.sync_api import Browser
 
+from tests.browser.live_gateway import LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import CHROMIUM, WatchedPage, running_chromium
 
 HOSTILE = (
@@ -126,3 +127,11 @@ def opened(watched: WatchedPage, folder: Path) -> WatchedPage:
     """The report."""
     watched.open(folder / "report.html")
     return watched
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
+    """One as it runs, with the console."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with live_gateway(folder, console_folder=built_console()) as running:
+        yield running

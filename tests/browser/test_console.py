@@ -1,7 +1,6 @@
 """The web console in a browser, beside a gateway as it runs: what it shows, asks and runs."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.live_gateway import BUILT, ROOT, LiveGateway, built_console, live_gateway
+from tests.browser.live_gateway import BUILT, ROOT, LiveGateway
 from tests.browser.watched_page import WatchedPage
 
 AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
@@ -22,13 +21,6 @@ PLACES = ("/", "/jobs", "/datasets", "/models", "/models/mv-build", "/playground
 SERIOUS = ("serious", "critical")
 REFUSED = "Failed to load resource"
 """What Chromium says of each answer that is a refusal."""
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
-    folder = tmp_path_factory.mktemp("gateway")
-    with live_gateway(folder, console_folder=built_console()) as running:
-        yield running
 
 
 @pytest.fixture

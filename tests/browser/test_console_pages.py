@@ -1,6 +1,5 @@
 """Pages of the web console: jobs that are watched and steered, models, and the playground."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,10 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.live_gateway import LiveGateway, built_console, live_gateway
+from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
 COLUMNS = ("step", "learning_rate", "loss", "tokens_per_second")
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
-    folder = tmp_path_factory.mktemp("gateway")
-    with live_gateway(folder, console_folder=built_console()) as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,22 +1,18 @@
 """Accounts of the bus on a real broker: what passes between them, once and as it was."""
 
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill_bus.accounts import imports_of
 from modelmill_bus.broker_config import Identities
 from modelmill_bus.bus import Bus
-from modelmill_bus.deploy import make_streams
 from modelmill_bus.filters import covers
 from modelmill_bus.link import open_looking
 from modelmill_bus.permissions import API, BACKUP, DEPLOY, identities
 from modelmill_bus.stream_snapshots import snapshot_stream
 from modelmill_bus.subjects import JOBS_TOLD, job_state, policy_state
-from modelmill_testkit.nats_server import NatsServer, run_nats
+from modelmill_testkit.nats_server import NatsServer
 from modelmill_testkit.waiting import eventually
 
 from tests.identities.declared import cases
@@ -24,20 +20,6 @@ from tests.identities.matrix import Prober
 
 SNAPSHOT_BYTES = 20 << 20
 """More than the broker sends before it waits for acknowledgements."""
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Identities:
-    made = Identities(tmp_path / "identities")
-    made.ensure()
-    return made
-
-
-@pytest_asyncio.fixture
-async def broker(people: Identities, tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with run_nats(tmp_path / "nats", people.authorization()) as server:
-        await make_streams(server.url, people.seed(DEPLOY))
-        yield server
 
 
 @pytest.mark.parametrize("name", [each for each in identities() if each != DEPLOY])

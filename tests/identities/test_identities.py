@@ -3,11 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
@@ -24,20 +22,6 @@ from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.waiting import eventually
 
 from tests.identities.matrix import Prober, try_everything
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Identities:
-    made = Identities(tmp_path / "identities")
-    made.ensure()
-    return made
-
-
-@pytest_asyncio.fixture
-async def broker(people: Identities, tmp_path: Path) -> AsyncIterator[NatsServer]:
-    async with run_nats(tmp_path / "nats", people.authorization()) as server:
-        await make_streams(server.url, people.seed("deploy"))
-        yield server
 
 
 async def test_the_broker_allows_each_identity_what_the_table_declares_and_nothing_else(

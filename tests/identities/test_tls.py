@@ -71,13 +71,6 @@ class Authority:
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Identities:
-    made = Identities(tmp_path / "identities")
-    made.ensure()
-    return made
-
-
-@pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     made = Authority(tmp_path / "ours")
     made.issue("nats")
