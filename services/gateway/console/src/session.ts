@@ -51,7 +51,8 @@ function claimsOf(value: string): Claims | null {
   const body = value.split(".")[1];
   if (!body) return null;
   try {
-    return JSON.parse(atob(body.replaceAll("-", "+").replaceAll("_", "/"))) as Claims;
+    const bytes = Uint8Array.from(atob(body.replaceAll("-", "+").replaceAll("_", "/")), (it) => it.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) as Claims;
   } catch {
     return null;
   }

@@ -55,7 +55,7 @@ def _require_console(url: str) -> None:
     """Raise PreconditionError where the gateway has none, or does not answer."""
     try:
         answer = httpx.get(url)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise PreconditionError(f"{url} does not answer: {error}. Check that it runs") from error
     if answer.status_code == MISSING:
         raise PreconditionError(

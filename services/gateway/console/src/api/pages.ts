@@ -4,7 +4,7 @@ import { ask } from "./client";
 import { useLoaded, type Loaded } from "./loaded";
 import type { Page } from "./types";
 
-const LOOK_SECONDS = 15;
+const RELOAD_SECONDS = 15;
 
 interface Item {
   id: string;
@@ -25,7 +25,7 @@ interface Rest<T> {
 
 /** The items at `path`, newest first. */
 export function useLongList<T extends Item>(path: string): LongList<T> {
-  const first = useLoaded<Page<T>>(path, LOOK_SECONDS);
+  const first = useLoaded<Page<T>>(path, RELOAD_SECONDS);
   const [rest, setRest] = useState<Rest<T>>({ path, items: [] });
   const [error, setError] = useState<unknown>(null);
   const known = rest.path === path ? rest : { path, items: [] };
@@ -39,7 +39,8 @@ export function useLongList<T extends Item>(path: string): LongList<T> {
   async function more() {
     try {
       const page = await ask<Page<T>>(`${path}${path.includes("?") ? "&" : "?"}after=${after}`);
-      setRest((old) => ({ ...joined(old, page.data), after: page.has_more ? page.last_id : null }));
+      const next = page.has_more ? page.last_id : null;
+      setRest((old) => (old.path === path ? { ...joined(old, page.data), after: next } : old));
     } catch (refused) {
       setError(refused);
     }

@@ -2,10 +2,10 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import type { Figures } from "../api/job_story";
+import type { Figures } from "../api/job_history";
 import { figure, whole } from "../format";
 import { t } from "../i18n";
-import { theme } from "../preferences";
+import { language, theme } from "../preferences";
 
 const HEIGHT = 220;
 const COLOURS = ["#0172ad", "#c25e00", "#1f7a3d", "#8a3ffc"];
@@ -21,7 +21,7 @@ export function Chart({ title, names, figures }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const data = columnsOf(names, figures);
-  const drawn = theme.value;
+  const drawn = `${theme.value} ${language.value}`;
 
   useEffect(() => {
     const { current } = place;

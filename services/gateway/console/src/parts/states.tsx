@@ -9,11 +9,17 @@ interface ShownProps<T> {
   children: (data: T) => ComponentChildren;
 }
 
-/** The data once they are there; until then that they are loading, or why there are none. */
+/** The data once they are there, and why there are none or no newer ones. */
 export function Shown<T>({ of, children }: ShownProps<T>) {
-  if (of.data !== null) return <>{children(of.data)}</>;
-  if (of.error) return <Refusal error={of.error} />;
-  return <p aria-busy="true">{t("state.loading")}</p>;
+  if (of.data === null && !of.error) return <p aria-busy="true">{t("state.loading")}</p>;
+  // That the gateway does not answer, the banner says for the whole page.
+  const isSaid = of.data !== null && of.error instanceof UnreachableError;
+  return (
+    <>
+      {of.error && !isSaid ? <Refusal error={of.error} /> : null}
+      {of.data !== null && children(of.data)}
+    </>
+  );
 }
 
 /** Why something could not be done, in the words of the API. */
