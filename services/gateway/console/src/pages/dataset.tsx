@@ -11,10 +11,10 @@ import { save } from "../parts/save";
 import { Refusal, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
-const LOOK_SECONDS = 15;
+const RELOAD_SECONDS = 15;
 
 export function DatasetPage({ id }: { id: string }) {
-  const dataset = useLoaded<Dataset>(`/v1/datasets/${encodeURIComponent(id)}`, LOOK_SECONDS);
+  const dataset = useLoaded<Dataset>(`/v1/datasets/${encodeURIComponent(id)}`, RELOAD_SECONDS);
   return (
     <>
       <h1>

@@ -11,14 +11,14 @@ import { VersionLink } from "../parts/model_parts";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
-const LOOK_SECONDS = 15;
+const RELOAD_SECONDS = 15;
 const FAILED_SHOWN = 5;
 const USAGE_DAYS = 7;
 const SERVED_COLUMNS = ["model.alias", "model.version", "model.name", "model.form", "model.state"] as const;
 
 export function HomePage() {
-  const unended = useLoaded<Page<Job>>(`/v1/jobs?status=${UNENDED.join()}&limit=100`, LOOK_SECONDS);
-  const failed = useLoaded<Page<Job>>(`/v1/jobs?status=failed&limit=${FAILED_SHOWN}`, LOOK_SECONDS);
+  const unended = useLoaded<Page<Job>>(`/v1/jobs?status=${UNENDED.join()}&limit=100`, RELOAD_SECONDS);
+  const failed = useLoaded<Page<Job>>(`/v1/jobs?status=failed&limit=${FAILED_SHOWN}`, RELOAD_SECONDS);
   const reload = () => (unended.reload(), failed.reload());
   const live = useLiveJobs(unended.data?.data ?? [], reload);
   return (
@@ -80,7 +80,7 @@ function Failed({ jobs }: { jobs: Job[] }) {
 }
 
 function Served() {
-  const models = useLoaded<ModelList>("/v1/models", LOOK_SECONDS);
+  const models = useLoaded<ModelList>("/v1/models", RELOAD_SECONDS);
   return (
     <section aria-labelledby="served">
       <h2 id="served">{t("home.served")}</h2>

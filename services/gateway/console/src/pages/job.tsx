@@ -1,7 +1,7 @@
 /** One job: how far it is, its charts and log as they come, and what one can do with it. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
-import { useJobStory, type JobStory } from "../api/job_story";
+import { useJobHistory, type JobHistory } from "../api/job_history";
 import { useLoaded } from "../api/loaded";
 import { UNENDED, type Job } from "../api/types";
 import { duration, when, whole } from "../format";
@@ -14,27 +14,27 @@ import { Refusal, Shown } from "../parts/states";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
-const LOOK_SECONDS = 15;
+const RELOAD_SECONDS = 15;
 
 export function JobPage({ id }: { id: string }) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
-  const job = useLoaded<Job>(path, LOOK_SECONDS);
-  const story = useJobStory(id, job.reload);
+  const job = useLoaded<Job>(path, RELOAD_SECONDS);
+  const history = useJobHistory(id, job.reload);
   return (
     <>
       <h1>
         <code>{id}</code>
       </h1>
-      <Shown of={job}>{(found) => <JobHead job={current(found, story)} changed={job.reload} />}</Shown>
-      {story.error !== null && <Refusal error={story.error} />}
-      <JobFigures jobId={id} story={story} />
-      <JobLog story={story} />
+      <Shown of={job}>{(found) => <JobHead job={current(found, history)} changed={job.reload} />}</Shown>
+      {history.error !== null && <Refusal error={history.error} />}
+      <JobFigures jobId={id} history={history} />
+      <JobLog history={history} />
     </>
   );
 }
 
 /** The job with its latest progress; a stream begins with the past, which the record may be ahead of. */
-function current(job: Job, { progress }: JobStory): Job {
+function current(job: Job, { progress }: JobHistory): Job {
   const isNewer = progress !== null && progress.at >= (job.progress?.at ?? 0);
   return isNewer && job.status === "running" ? { ...job, progress } : job;
 }

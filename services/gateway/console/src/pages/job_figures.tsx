@@ -1,6 +1,6 @@
 /** Charts of a job's figures, and all of them as a file. */
 import { useState } from "preact/hooks";
-import type { Figures, JobStory } from "../api/job_story";
+import type { Figures, JobHistory } from "../api/job_history";
 import { t, type MessageKey } from "../i18n";
 import { Chart, columnsOf } from "../parts/chart";
 import { save } from "../parts/save";
@@ -18,8 +18,8 @@ const GROUPS: readonly Group[] = [
 ];
 const GROUPED = new Set(GROUPS.flatMap((group) => group.names));
 
-export function JobFigures({ jobId, story }: { jobId: string; story: JobStory }) {
-  const { figures } = story;
+export function JobFigures({ jobId, history }: { jobId: string; history: JobHistory }) {
+  const { figures } = history;
   const [areOthersShown, showOthers] = useState(false);
   if (figures.size === 0) return null;
   const others = [...figures.keys()].filter((name) => !GROUPED.has(name));

@@ -1,12 +1,12 @@
 /** The end of what a job said. */
-import type { JobStory } from "../api/job_story";
+import type { JobHistory } from "../api/job_history";
 import { when } from "../format";
 import { t } from "../i18n";
 
 const SHOWN = 200;
 
-export function JobLog({ story }: { story: JobStory }) {
-  const shown = story.log.slice(-SHOWN).reverse();
+export function JobLog({ history }: { history: JobHistory }) {
+  const shown = history.log.slice(-SHOWN).reverse();
   return (
     <section aria-labelledby="log">
       <h2 id="log">{t("job.log")}</h2>

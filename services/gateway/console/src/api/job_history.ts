@@ -10,7 +10,7 @@ const TRAINING = "train";
 /** Values by step, by the name of the figure; those of phases other than training have the phase in front. */
 export type Figures = ReadonlyMap<string, ReadonlyMap<number, number>>;
 
-export interface JobStory {
+export interface JobHistory {
   figures: Figures;
   /** Oldest first. */
   log: readonly JobEvent[];
@@ -20,34 +20,34 @@ export interface JobStory {
   isWhole: boolean;
 }
 
-const UNTOLD: JobStory = { figures: new Map(), log: [], progress: null, error: null, isWhole: false };
+const NOTHING_YET: JobHistory = { figures: new Map(), log: [], progress: null, error: null, isWhole: false };
 
 /** Follow a job; `changed` is called when it says a new state. */
-export function useJobStory(jobId: string, changed: () => void): JobStory {
-  const [story, setStory] = useState<JobStory>(UNTOLD);
+export function useJobHistory(jobId: string, changed: () => void): JobHistory {
+  const [history, setHistory] = useState<JobHistory>(NOTHING_YET);
   const onState = useRef(changed);
   onState.current = changed;
 
   useEffect(() => {
     const stop = new AbortController();
-    const told = new StoryBook();
+    const recorder = new JobRecorder();
     let drawing: ReturnType<typeof setTimeout> | undefined;
     let isChanged = false;
     const draw = () => {
-      setStory(told.story());
+      setHistory(recorder.history());
       if (isChanged) onState.current();
       isChanged = false;
       drawing = undefined;
     };
     const take = (event: JobEvent) => {
-      told.add(event);
+      recorder.add(event);
       isChanged ||= event.type !== "metrics";
       // Events come by the thousand; a person sees no more than a few pictures a second.
       drawing ??= setTimeout(draw, REDRAW_MS);
     };
     followJob(jobId, take, stop.signal).then(
-      () => setStory({ ...told.story(), isWhole: !stop.signal.aborted }),
-      (error: unknown) => setStory({ ...told.story(), error }),
+      () => setHistory({ ...recorder.history(), isWhole: !stop.signal.aborted }),
+      (error: unknown) => setHistory({ ...recorder.history(), error }),
     );
     return () => {
       stop.abort();
@@ -55,11 +55,11 @@ export function useJobStory(jobId: string, changed: () => void): JobStory {
     };
   }, [jobId]);
 
-  return story;
+  return history;
 }
 
 /** Events as they come; a step that was trained again after a checkpoint has the value of the last time. */
-class StoryBook {
+class JobRecorder {
   private readonly figures = new Map<string, Map<number, number>>();
   private readonly log: JobEvent[] = [];
   private progress: Progress | null = null;
@@ -76,7 +76,7 @@ class StoryBook {
     }
   }
 
-  story(): JobStory {
-    return { ...UNTOLD, figures: new Map(this.figures), log: [...this.log], progress: this.progress };
+  history(): JobHistory {
+    return { ...NOTHING_YET, figures: new Map(this.figures), log: [...this.log], progress: this.progress };
   }
 }
