@@ -57,7 +57,7 @@ hooks: ## Run `make lint` before each commit of this clone
 demo: install ## Raw rows to a served, guarded model: the whole loop on this machine
 	@$(BIN)/mill demo
 
-up: install ## Run NATS and the six services on this machine
+up: install $(CONSOLE)/index.html ## Run NATS and the six services on this machine, with the console where there is Node
 	@$(BIN)/mill up
 
 quick: install ## Tests that start no process, of what was changed since main and what depends on it: a minute
@@ -122,6 +122,10 @@ docs: install build/docs/installed ## The documentation site, without network, i
 
 console: services/gateway/console/node_modules/installed ## The web console, into the gateway's package, which serves it at /console; needs Node to build, not to run
 	@cd services/gateway/console && npm run -s build -- --logLevel warn
+
+# What `make up` serves; without Node it says at /console how to have it.
+$(CONSOLE)/index.html: $(wildcard services/gateway/console/src/* services/gateway/console/src/*/*)
+	@! command -v npm >/dev/null || $(MAKE) -s console || echo "the console was not built; make console says why" >&2
 
 services/gateway/console/node_modules/installed: services/gateway/console/package-lock.json
 	@cd services/gateway/console && npm ci --no-audit --no-fund

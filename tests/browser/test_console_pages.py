@@ -119,6 +119,7 @@ def test_a_chart_grows_while_the_job_runs_until_it_has_ended(
     gateway.say_state(training, JOB_STATUS_SUCCEEDED)
 
     expect(page.locator(".status.succeeded")).to_be_visible()
+    expect(page.get_by_role("progressbar")).to_have_count(0)
 
 
 def test_a_job_is_paused_and_for_good_cancelled_only_after_a_question(

@@ -56,7 +56,8 @@ def _require_console(url: str) -> None:
     try:
         answer = httpx.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise PreconditionError(f"{url} does not answer: {error}. Check that it runs") from error
+        said = str(error).rstrip(".")
+        raise PreconditionError(f"{url} does not answer: {said}. Check that it runs") from error
     if answer.status_code == MISSING:
         raise PreconditionError(
             f"the gateway at {url} has no web console. Build it with `make console`, which needs"

@@ -114,7 +114,8 @@ async def _roll(state: StateFolder) -> None:
     console = Console(highlight=False, soft_wrap=True)
     async for message in give_order(state, order):
         if message.get("step") == "replaced":
-            console.print(f"{message['service']}: replaced", markup=False)
+            name = str(message["service"]).replace("_", "-")
+            console.print(f"{name}: replaced", markup=False)
     console.print("all services are of this installation; the broker and `mill up` are as before")
 
 

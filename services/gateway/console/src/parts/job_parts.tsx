@@ -1,5 +1,5 @@
 /** Parts that show a job alike on every page: its state, how far it is, and why it failed. */
-import type { Failure, Job, Progress } from "../api/types";
+import { UNENDED, type Failure, type Job, type Progress } from "../api/types";
 import { duration, percent, whole } from "../format";
 import { named, t } from "../i18n";
 import { addressOf } from "../routing";
@@ -23,10 +23,10 @@ export function StatusMark({ job }: { job: Job }) {
   );
 }
 
-/** How far a job is; of one that waits, when its turn comes. */
+/** How far a job is; of one that waits, when its turn comes. One that has ended goes nowhere. */
 export function JobProgress({ job }: { job: Job }) {
   if (job.status === "queued") return <p>{waiting(job)}</p>;
-  if (job.progress === null) return null;
+  if (job.progress === null || !UNENDED.includes(job.status)) return null;
   return <ProgressBar progress={job.progress} label={`${named("kind", job.kind)} ${job.id}`} />;
 }
 
@@ -38,11 +38,13 @@ function waiting(job: Job): string {
 function ProgressBar({ progress, label }: { progress: Progress; label: string }) {
   const { done, total, unit, phase, eta_seconds } = progress;
   const share = total ? done / total : null;
+  const count = share === null ? done > 0 && `${whole(done)} ${unit}` : `${whole(done)}/${whole(total)} ${unit} · ${percent(share)}`;
   return (
     <div>
       <progress aria-label={label} max={1} {...(share === null ? {} : { value: share })} />
       <small>
-        {phase} · {share === null ? `${whole(done)} ${unit}` : `${whole(done)}/${whole(total)} ${unit} · ${percent(share)}`}
+        {phase}
+        {count && ` · ${count}`}
         {eta_seconds !== null && ` · ${t("job.left", { time: duration(eta_seconds) })}`}
       </small>
     </div>
