@@ -1,5 +1,8 @@
 """The throwaway broker does what tests of crashes rely on."""
 
+import shutil
+
+import nats
 import pytest
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.bus import Bus
@@ -26,6 +29,17 @@ async def test_two_brokers_run_side_by_side_with_tokens_of_their_own(tmp_path):
     async with run_nats(tmp_path / "a") as one, run_nats(tmp_path / "b") as other:
         assert one.url != other.url
         assert one.token != other.token
+
+
+async def test_streams_may_reserve_more_than_the_disk_has_free(tmp_path):
+    free = shutil.disk_usage(tmp_path).free
+    async with run_nats(tmp_path / "nats") as server:
+        client = await nats.connect(server.url, token=server.token)
+        js = client.jetstream()
+        made = await js.add_stream(name="LARGE", subjects=["large"], max_bytes=free + (1 << 30))
+        await client.close()
+
+    assert made.config.max_bytes == free + (1 << 30)
 
 
 async def test_a_condition_that_never_comes_true_is_named():

@@ -14,12 +14,16 @@ from pathlib import Path
 from modelmill_testkit.ports import free_port
 
 START_SECONDS = 20.0
+# Streams reserve their limits. A broker offers three quarters of what the disk has free, so that
+# without this tests would fail on a disk that nothing of theirs fills.
+STORE_BYTES = 1 << 40
 
 CONFIG = """\
 listen: "127.0.0.1:{port}"
 jetstream {{
   store_dir: "{store}"
-{sync}{room}}}
+  max_file_store: {most}
+{sync}}}
 """
 
 
@@ -32,14 +36,14 @@ class NatsServer:
         port: int,
         token: str,
         settings: str | None = None,
-        max_store_bytes: int = 0,
+        max_store_bytes: int = STORE_BYTES,
         *,
         fsync: bool = True,
     ) -> None:
         self.url = f"nats://127.0.0.1:{port}"
         self.token = token
         self._settings = settings or f'authorization {{ token: "{token}" }}\n'
-        self._room = f"  max_file_store: {max_store_bytes}\n" if max_store_bytes else ""
+        self._most_bytes = max_store_bytes
         self._sync = "  sync_interval: always\n" if fsync else ""
         self._port = port
         self._store = store
@@ -86,7 +90,7 @@ class NatsServer:
                 port=self._port,
                 store=self._store / "jetstream",
                 sync=self._sync,
-                room=self._room,
+                most=self._most_bytes,
             )
             + self._settings
         )
@@ -132,13 +136,13 @@ class NatsServer:
 
 @asynccontextmanager
 async def run_nats(
-    store: Path, settings: str | None = None, *, max_store_bytes: int = 0
+    store: Path, settings: str | None = None, *, max_store_bytes: int = STORE_BYTES
 ) -> AsyncIterator[NatsServer]:
     """A started server with a random token, storing under `store`; stopped when the block ends.
 
     Args:
         settings: who may connect and how, in the words of its configuration, instead of the token.
-        max_store_bytes: what its streams together may take; 0 for what it takes by default.
+        max_store_bytes: what its streams together may reserve.
     """
     server = NatsServer(store, free_port(), secrets.token_hex(16), settings, max_store_bytes)
     try:
