@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from modelmill_service_kit.settings import BEYOND_DRAIN_SECONDS
+
 from tests.helm.objects import (
     Pods,
     containers,
@@ -247,15 +249,16 @@ def services_lead_to_ports_that_are_open(manifests: Manifests) -> Iterator[str]:
 
 @policy
 def grace_is_above_drain(manifests: Manifests) -> Iterator[str]:
-    """Twice the drain (HTTP, then gRPC) and the notice; of a trainer a save as well."""
+    """The notice, the drain and what a service takes beyond it."""
     for pod in pods(manifests):
         grace = pod.spec.get("terminationGracePeriodSeconds", 30)
         for container in containers(pod):
             values = {each["name"]: each.get("value", "") for each in container.get("env", ())}
-            drain = sum(2 * int(v) for k, v in values.items() if k.endswith(DRAIN_SUFFIX))
-            notice = sum(int(v) for k, v in values.items() if k.endswith(NOTICE_SUFFIX))
-            if grace <= drain + notice:
-                yield f"{pod.name}: {grace} s for {drain + notice} s of drain"
+            for drain in (int(v) for k, v in values.items() if k.endswith(DRAIN_SUFFIX)):
+                notice = sum(int(v) for k, v in values.items() if k.endswith(NOTICE_SUFFIX))
+                needed = drain + notice + BEYOND_DRAIN_SECONDS
+                if grace <= needed:
+                    yield f"{pod.name}: {grace} s of grace, and its end may take {needed:g} s"
 
 
 @policy

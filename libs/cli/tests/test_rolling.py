@@ -152,6 +152,17 @@ async def test_a_successor_takes_over_and_is_kept_running(tmp_path: Path):
 
 
 @pytest.mark.tier("test")
+async def test_a_service_that_does_not_end_is_killed_after_its_own_time(tmp_path: Path):
+    code = "import signal, time; signal.signal(15, signal.SIG_IGN); print('READY', flush=True)"
+    argv = [sys.executable, "-c", f"{code}; time.sleep(60)"]
+    lines: list[str] = []
+    async with ProcessGroup(lambda _name, line: lines.append(line), mark=str(tmp_path)) as group:
+        await group.start({"service": Command(argv, stop_seconds=0.2)})
+
+    assert lines == ["did not stop within 0.2 s; killed"]
+
+
+@pytest.mark.tier("test")
 async def test_an_old_one_ends_although_nobody_could_be_told_of_its_successor(tmp_path: Path):
     def cannot_write() -> None:
         raise OSError("no space left on device")

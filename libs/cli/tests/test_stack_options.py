@@ -10,6 +10,7 @@ from modelmill_cli.keys import LocalKeys
 from modelmill_cli.stack_options import HOST, SERVICES, StackOptions, require_all_services
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.wiring import StackSecrets, Wiring
+from modelmill_jobs.active import STORE_AT_STOP_SECONDS
 from modelmill_service_kit.errors import PreconditionError
 
 
@@ -64,6 +65,33 @@ def test_artifacts_are_named_so_that_other_folders_can_find_them(
     with state.locked(), options.held_ports() as ports:
         wiring = Wiring(state, options, LocalKeys(state.keys), StackSecrets(), ports, 0)
         assert wiring.environment("trainer")["TRAINER_ARTIFACT_ROOT"] == told
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"), [({}, 25), ({"GATEWAY_DRAIN_SECONDS": "60"}, 75), ({"OTHER": "60"}, 25)]
+)
+def test_a_service_is_killed_only_after_the_time_that_its_end_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], seconds: float
+):
+    assert stop_seconds(tmp_path, StackOptions(http_port=0, overrides=told)) == seconds
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert stop_seconds(tmp_path, StackOptions(http_port=0)) == seconds
+
+
+@pytest.mark.parametrize("drain", ["0", "soon"])
+def test_a_job_has_time_to_store_its_checkpoint_whatever_calls_have(tmp_path: Path, drain: str):
+    options = StackOptions(http_port=0, overrides={"GATEWAY_DRAIN_SECONDS": drain})
+    assert stop_seconds(tmp_path, options) > STORE_AT_STOP_SECONDS
+
+
+def stop_seconds(folder: Path, options: StackOptions) -> float:
+    state = StateFolder(folder)
+    with state.locked(), options.held_ports() as ports:
+        keys = LocalKeys(state.keys)
+        keys.ensure()
+        wiring = Wiring(state, options, keys, StackSecrets(), ports, 0)
+        return wiring.command("gateway").stop_seconds
 
 
 @pytest.mark.parametrize("port", [-1, 65536])

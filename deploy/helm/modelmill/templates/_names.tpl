@@ -79,9 +79,9 @@ modelmill.io/service: {{ . | quote }}
 {{- .Values.artifacts.volume.existingClaim | default (printf "%s-artifacts" .Release.Name) -}}
 {{- end -}}
 
-{{- /* Seconds of a pod's grace: calls in hand twice (HTTP and gRPC one after the other), the notice, and 5 to end. */ -}}
+{{- /* Seconds of a pod's grace: the notice, calls in hand, 15 to close the rest (BEYOND_DRAIN_SECONDS), and 5 to spare. */ -}}
 {{- define "modelmill.grace" -}}
-{{- $drain := add (mul 2 (int .v.drainSeconds)) (int .v.noticeSeconds) 5 -}}
+{{- $drain := add (int .v.drainSeconds) (int .v.noticeSeconds) 20 -}}
 {{- if .c.saves -}}{{- $drain = add $drain (int .v.saveSeconds) -}}{{- end -}}
 {{- $drain -}}
 {{- end -}}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelmill_service_kit.endings import MARK, descendants, kill_descendants
-from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess
+from modelmill_service_kit.process_supervisor import STOP_SECONDS, LogLine, SupervisedProcess
 
 from modelmill_cli.state_folder import StateFolder
 
@@ -19,6 +19,8 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_sign: str | None = None
     """What a line of its output has once it answers; without it, it says READY as ours do."""
+    stop_seconds: float = STOP_SECONDS
+    """At a stop it is killed if it takes longer."""
 
 
 class ProcessGroup:
@@ -132,6 +134,7 @@ class ProcessGroup:
             self._on_line,
             ready_sign=command.ready_sign,
             on_restart=self._on_restart,
+            stop_seconds=command.stop_seconds,
         )
 
     async def __aenter__(self) -> "ProcessGroup":

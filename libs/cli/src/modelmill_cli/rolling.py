@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from modelmill_service_kit.settings import EndingSettings
 from modelmill_cli.certificates import CertificateFolder
 from modelmill_cli.errors import RollingFailedError
 from modelmill_cli.orders_socket import Message, Tell
-from modelmill_cli.process_group import Command, ProcessGroup
+from modelmill_cli.process_group import ProcessGroup
 from modelmill_cli.stack_options import HOST, SPARE
 from modelmill_cli.state_folder import Runtime, StateFolder
 from modelmill_cli.state_layout import LAYOUT
@@ -102,8 +103,11 @@ class Rolling:
     async def _replace(self, name: str, python: str, by: signal.Signals) -> None:
         ports, running = self._wiring.ports[name], self._processes.running[name]
         at_spare = name != "gateway" and running.ports["grpc"] != ports[f"{SPARE}grpc"]
-        environment = self._wiring.environment(name, at_spare=at_spare)
-        command = Command([python, "-m", f"modelmill_{name}.main"], environment)
+        command = replace(
+            self._wiring.command(name),
+            argv=[python, "-m", f"modelmill_{name}.main"],
+            environment=self._wiring.environment(name, at_spare=at_spare),
+        )
         check = partial(self._is_found, name)
         # The predecessor was told the same, by the same environment.
         leaves = Ending.lame_duck(EndingSettings(_env_prefix=f"{name.upper()}_"))

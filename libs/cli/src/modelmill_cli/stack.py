@@ -11,14 +11,14 @@ from functools import partial
 from modelmill_bus.broker_config import Identities
 from modelmill_bus.permissions import DEPLOY
 from modelmill_service_kit.errors import UnavailableError
-from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess, python_module
+from modelmill_service_kit.process_supervisor import LogLine, SupervisedProcess
 
 from modelmill_cli.broker import FullDiskWatch, broker_command, take_over
 from modelmill_cli.certificates import CertificateFolder, kept_renewed
 from modelmill_cli.errors import StackFailedError
 from modelmill_cli.keys import LocalKeys
 from modelmill_cli.orders_socket import taking_orders
-from modelmill_cli.process_group import Command, ProcessGroup, end_leftovers
+from modelmill_cli.process_group import ProcessGroup, end_leftovers
 from modelmill_cli.rolling import Rolling
 from modelmill_cli.stack_options import StackOptions, missing_services
 from modelmill_cli.state_folder import Runtime, StateFolder
@@ -115,12 +115,7 @@ async def _start(processes: ProcessGroup, wiring: Wiring) -> None:
     await make_streams(wiring.nats_url, identities.seed(DEPLOY))
     missing = missing_services()
     for names in STARTS:
-        services = {
-            name: Command(python_module(f"modelmill_{name}.main"), wiring.environment(name))
-            for name in names
-            if name not in missing
-        }
-        await processes.start(services)
+        await processes.start({name: wiring.command(name) for name in names if name not in missing})
 
 
 def _certificates(

@@ -7,10 +7,17 @@ from pathlib import Path
 
 from modelmill_service_kit.bus_access import SEED_SUFFIX
 from modelmill_service_kit.ports import ALTERNATIVES
-from modelmill_service_kit.process_supervisor import SupervisedProcess
+from modelmill_service_kit.process_supervisor import (
+    STOP_SECONDS,
+    SupervisedProcess,
+    python_module,
+)
+from modelmill_service_kit.settings import EndingSettings
+from pydantic import ValidationError
 
 from modelmill_cli.certificates import CertificateFolder
 from modelmill_cli.keys import AUDIENCE, ISSUER, LocalKeys
+from modelmill_cli.process_group import Command
 from modelmill_cli.stack_options import (
     HOST,
     OWN_PORTS,
@@ -74,6 +81,25 @@ class Wiring:
         if name == "gateway":
             values |= self._callers()
         return _prefixed(name, values) | self.options.overrides
+
+    def command(self, name: str) -> Command:
+        """What runs a service, and how long its end may take."""
+        argv = python_module(f"modelmill_{name}.main")
+        return Command(argv, self.environment(name), stop_seconds=self._stop_seconds(name))
+
+    def _stop_seconds(self, name: str) -> float:
+        """Enough for calls in hand, and for a checkpoint of a job (`STORE_AT_STOP_SECONDS`)."""
+        prefix = f"{name.upper()}_"
+        given = {field: f"{prefix}{field}".upper() for field in EndingSettings.model_fields}
+        overrides = self.options.overrides
+        told = {field: overrides[it] for field, it in given.items() if it in overrides}
+        try:
+            ending = EndingSettings.model_validate(
+                EndingSettings(_env_prefix=prefix).model_dump() | told
+            )
+        except ValidationError:
+            return STOP_SECONDS  # the service itself says which setting is wrong
+        return max(STOP_SECONDS, ending.longest_end_seconds)
 
     def runtime(self, processes: dict[str, SupervisedProcess]) -> Runtime:
         """How others reach the stack."""

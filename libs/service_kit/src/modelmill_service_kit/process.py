@@ -16,7 +16,11 @@ from pydantic_core import ErrorDetails
 
 from modelmill_service_kit.errors import DomainError
 from modelmill_service_kit.metrics import machine_metrics
-from modelmill_service_kit.settings import EndingSettings, ServiceSettings
+from modelmill_service_kit.settings import (
+    BEYOND_DRAIN_SECONDS,
+    EndingSettings,
+    ServiceSettings,
+)
 from modelmill_service_kit.telemetry import switch_debug_lines, telemetry
 
 PARTS = 5
@@ -56,9 +60,6 @@ async def ended_when_blocked(seconds: float) -> AsyncIterator[None]:
 
 STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
 """Set to 1 by a supervisor that holds our stdin open: when it dies, however it dies, we stop."""
-
-BEYOND_DRAIN_SECONDS = 15.0
-"""What a service has, beyond its drain, to close what is left."""
 
 LAME_DUCK = signal.SIGUSR2
 """Lame duck mode, by the signal that NATS has for it: end as on SIGTERM, but with notice and with

@@ -115,6 +115,7 @@ class SupervisedProcess:
         ready_sign: what a line of its output has once it answers; without it a line that begins
             with READY, as ours say it.
         on_restart: called when it was started again, and is ready.
+        stop_seconds: at a stop it is killed if it takes longer.
     """
 
     def __init__(
@@ -127,6 +128,7 @@ class SupervisedProcess:
         ready_sign: str | None = None,
         on_restart: Callable[[], None] | None = None,
         most_short_lives: int = MOST_SHORT_LIVES,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self.name = name
         above = environment.get(MARK) or os.environ.get(MARK, "")
@@ -139,6 +141,7 @@ class SupervisedProcess:
         self._ready_sign = ready_sign
         self._on_restart = on_restart
         self._crashes = CrashLoop(most_short_lives)
+        self._stop_seconds = stop_seconds
         self._process: StartedProcess | None = None
         self._started_at = 0.0
         self._watcher: asyncio.Task[None] | None = None
@@ -292,10 +295,15 @@ class SupervisedProcess:
     async def stop(
         self,
         *,
-        within_seconds: float = STOP_SECONDS,
+        within_seconds: float | None = None,
         by: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """SIGTERM, or `by`; then SIGKILL when it takes longer. Nothing of it is left running."""
+        """SIGTERM, or `by`; then SIGKILL when it takes longer. Nothing of it is left running.
+
+        Args:
+            within_seconds: instead of its `stop_seconds`.
+        """
+        patience = self._stop_seconds if within_seconds is None else within_seconds
         if self._watcher is not None:
             # First of all: it might be about to start another one.
             self._watcher.cancel()
@@ -303,9 +311,9 @@ class SupervisedProcess:
         if self._process is not None and self.is_running:
             self._process.send_signal(by)
             try:
-                await asyncio.wait_for(self._process.wait(), within_seconds)
+                await asyncio.wait_for(self._process.wait(), patience)
             except TimeoutError:
-                self._say(f"did not stop within {within_seconds:g} s; killed")
+                self._say(f"did not stop within {patience:g} s; killed")
                 self._kill()
                 await self._process.wait()
         if self._process is not None:

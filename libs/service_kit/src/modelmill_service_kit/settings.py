@@ -88,6 +88,10 @@ OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
 """A file, or none: an empty variable is how a compose file says that there is none."""
 
 
+BEYOND_DRAIN_SECONDS = 15.0
+"""What a service has, beyond its drain, to close what is left."""
+
+
 class EndingSettings(BaseSettings):
     """Settings of how a service ends, which its supervisor reads as well."""
 
@@ -102,6 +106,11 @@ class EndingSettings(BaseSettings):
     lame_duck_drain_seconds: float = Field(default=600.0, ge=0)
     """How long calls in hand may go on in lame duck mode: a successor runs already, as `mill up
     --rolling` has it, and new calls go there, so nobody waits for these."""
+
+    @property
+    def longest_end_seconds(self) -> float:
+        """From SIGTERM until the process has ended; whoever kills it has to wait for longer."""
+        return self.drain_notice_seconds + self.drain_seconds + BEYOND_DRAIN_SECONDS
 
 
 class ServiceSettings(EndingSettings):
