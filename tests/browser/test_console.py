@@ -18,6 +18,7 @@ from tests.browser.watched_page import WatchedPage
 AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
 PLACES = ("/", "/jobs", "/datasets", "/models", "/models/mv-build", "/playground")
+PHONE_WIDTH = 390
 SERIOUS = ("serious", "critical")
 REFUSED = "Failed to load resource"
 """What Chromium says of each answer that is a refusal."""
@@ -196,6 +197,21 @@ def test_pages_have_no_serious_finding_of_axe(
             settle(page)
             findings += serious_findings(page)
         assert findings == []
+    finally:
+        page.close()
+
+
+def test_no_page_is_wider_than_a_phone(browser: Browser, gateway: LiveGateway):
+    page = browser.new_page(viewport={"width": PHONE_WIDTH, "height": 800})
+    try:
+        job_id, dataset_id = gateway.order_training(), gateway.make_dataset({"rows_in": 9})
+        gateway.say_state(job_id, JOB_STATUS_RUNNING)
+        gateway.say_step(job_id, 1, loss=2.0)
+        page.goto(f"{gateway.url}/console/index.html#token={gateway.token()}")
+        for place in (*PLACES, f"/jobs/{job_id}", f"/datasets/{dataset_id}"):
+            page.evaluate("place => { location.hash = place }", place)
+            settle(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH, place
     finally:
         page.close()
 

@@ -92,7 +92,9 @@ def test_after_a_lost_connection_no_point_is_missing_and_none_is_there_twice(
     console: WatchedPage, gateway: LiveGateway, training: str
 ):
     page = console.page
-    go_to(page, f"/jobs/{training}")
+    # A request that waits for its answer is repeated by Chromium itself, also where it is offline.
+    with page.expect_response(lambda answer: answer.url.endswith(f"/jobs/{training}/events")):
+        go_to(page, f"/jobs/{training}")
     expect(chart(page, "Loss")).to_have_attribute("data-points", "10")
 
     page.context.set_offline(True)

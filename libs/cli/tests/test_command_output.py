@@ -81,6 +81,7 @@ DOCUMENTS = {
     "mill eval show": "{evaluations}",
     "mill eval report": "{evaluations} --output target",
     "mill jobs show": "{jobs}",
+    "mill jobs metrics": "{jobs}",
     "mill jobs watch": "{cancelled_job}",
     "mill jobs pause": "{new_job}",
     "mill jobs resume": "{paused_job}",

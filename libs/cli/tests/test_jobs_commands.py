@@ -53,8 +53,10 @@ class Gateway(ThreadingHTTPServer):
         self.events: list[dict[str, Any]] = []
         self.pages: list[dict[str, Any]] = []
         """Of events, for who asks for pages."""
+        self.metrics: list[dict[str, Any]] = []
+        self.is_complete = True
         self.asked: list[list[str]] = []
-        """Parameters of each question for a page."""
+        """Parameters of each question for a page or for metrics."""
 
 
 class _Handler(Handler):
@@ -66,6 +68,10 @@ class _Handler(Handler):
             self.server.asked.append(query.split("&"))
             pages = self.server.pages
             body = json.dumps(pages.pop(0) if pages else {"data": [], "has_more": False})
+        elif path.endswith("/metrics"):
+            self.server.asked.append(query.split("&"))
+            record = {"series": self.server.metrics, "is_complete": self.server.is_complete}
+            body = "step,loss\n1,3.0\n" if "format=csv" in query else json.dumps(record)
         elif path.endswith("/events"):
             lines = [f"data: {json.dumps({'data': each})}\n\n" for each in self.server.events]
             body = "".join(lines)
@@ -302,18 +308,41 @@ def test_a_turn_is_told_in_words(position, in_seconds, words):
     assert turn_words({"queue_position": position, "estimated_start": starts_at}, 1000) == words
 
 
-def test_a_job_that_was_not_watched_shows_its_curves_from_the_events_that_are_kept(gateway, capsys):
+def test_a_job_that_was_not_watched_shows_its_curves_in_the_points_that_fit(gateway, capsys):
     gateway.job |= {"status": "succeeded", "queue_position": None}
-    gateway.pages = [
-        {"has_more": True, "data": [event_of(at) for at in range(250, 150, -1)]},
-        {"has_more": False, "data": [event_of(at) for at in range(150, 0, -1)]},
-    ]
+    gateway.metrics = [series_of("loss", 100_000), series_of("learning_rate", 100_000)]
 
     shown = said(capsys, "show", "ftjob-1")
 
     assert "training loss by optimizer step" in shown
     assert "learning rate by optimizer step" in shown
-    assert gateway.asked == [["limit=100"], ["limit=100", "after=event-151"]]
+    assert gateway.asked == [["points=400", "name=loss", "name=learning_rate"]]
+
+
+def series_of(name: str, total: int) -> dict[str, Any]:
+    """Of few points out of many."""
+    points = {"steps": [1, 7, total], "values": [3.0, 0.25, 1.5]}
+    return {"name": name, "phase": "train", "total": total, "is_sampled": True, **points}
+
+
+def test_metrics_are_told_by_their_extremes_and_given_whole(gateway, capsys):
+    gateway.metrics = [series_of("loss", 100_000)]
+
+    row = said(capsys, "metrics", "ftjob-1").splitlines()[-1].split()
+    record = json.loads(said(capsys, "metrics", "ftjob-1", "--json", "--from-step", "5"))
+    rows = said(capsys, "metrics", "ftjob-1", "--csv")
+
+    assert row == ["loss", "train", "100,000", "100,000", "1.5", "0.25", "3"]
+    assert record["series"] == gateway.metrics
+    assert rows == "step,loss\n1,3.0\n"
+    assert gateway.asked == [["points=2000"], ["points=2000", "from_step=5"], ["format=csv"]]
+
+
+def test_metrics_that_may_lack_steps_say_so(gateway, capsys):
+    gateway.is_complete = False
+
+    assert run_app(["jobs", "metrics", "ftjob-1"]) == 0
+    assert "earlier steps may be missing" in capsys.readouterr().err
 
 
 SAID = [
@@ -344,11 +373,6 @@ def test_logs_are_followed_to_the_jobs_end_which_decides_the_status(gateway, cap
         "failed",
     ]
     assert err == "mill: train job ftjob-1: no row is valid. Look at [the mapping].\n"
-
-
-def event_of(step: int) -> dict[str, Any]:
-    figures = {"phase": "train", "step": step, "loss": 1 / step, "learning_rate": 1e-4}
-    return {"id": f"event-{step}", "data": figures}
 
 
 def test_a_job_of_another_kind_has_no_curves_and_nobody_asks_for_them(gateway, capsys):

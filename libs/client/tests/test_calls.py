@@ -117,6 +117,8 @@ async def test_a_job_is_followed_to_its_end_and_waited_for(
     assert seen == ["running", "succeeded"]
     assert (await waiting)["status"] == "succeeded"
 
+    assert (await client.jobs.metrics(job["id"], points=4, name=["loss"]))["series"] == []
+    assert await client.jobs.metrics_csv(job["id"]) == b"step\n"
     newest_first = [each["data"]["status"] async for each in client.jobs.events(job["id"])]
     assert newest_first == seen[::-1]
     tuning = client.fine_tuning.jobs

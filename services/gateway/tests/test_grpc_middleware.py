@@ -60,6 +60,7 @@ SCOPE_OF = {
     "DownloadEvaluation": "jobs",
     "ListJobs": "jobs",
     "GetJob": "jobs",
+    "GetJobMetrics": "jobs",
     "CancelJob": "jobs",
     "PauseJob": "jobs",
     "ResumeJob": "jobs",

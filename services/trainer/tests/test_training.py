@@ -105,6 +105,11 @@ async def check_figures(trainer: Any, job_id: str, last_loss: float) -> None:
     assert steps[-1].metrics["loss"] == last_loss
     # Without limits and without a dataset to validate on it is measured before and after.
     assert not any("valid_loss" in each.metrics for each in steps)
+    whole = pb.StreamStepMetricsRequest(tenant="acme", job_id=job_id)
+    blocks = [block async for block in trainer.stub.StreamStepMetrics(whole, timeout=20)]
+    columns = {column.name: column for block in blocks for column in block.columns}
+    assert list(columns["loss"].steps) == list(range(1, 37))
+    assert columns["loss"].values[-1] == last_loss
     behind = pb.ListStepFiguresRequest(tenant="acme", job_id=job_id, after_step=30)
     steps = (await trainer.stub.ListStepFigures(behind, timeout=20)).steps
     assert [each.step for each in steps] == list(range(31, 37))

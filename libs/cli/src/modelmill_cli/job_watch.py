@@ -1,6 +1,6 @@
 """Follows a job through the gateway, and shows its progress and its loss curve."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Protocol, Self
@@ -24,6 +24,10 @@ from modelmill_cli.tables import LOOK_SECONDS, LiveWords
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 24
 LOSS_LINES, RATE_LINES = 14, 9
+CURVES = ("loss", "learning_rate")
+TRAINING = "train"
+DRAWN_POINTS = 400
+"""A line of 90 characters has 180 dots, and each may be the lowest and the highest."""
 
 
 class LossCurve:
@@ -40,6 +44,11 @@ class LossCurve:
             self._by_step[step] = float(figures["loss"])
             if "learning_rate" in figures:
                 self._rates[step] = float(figures["learning_rate"])
+
+    def take_series(self, name: str, steps: Iterable[int], values: Iterable[float]) -> None:
+        """Take a whole series of a metric."""
+        by_step = self._by_step if name == "loss" else self._rates
+        by_step.update(zip(steps, values, strict=True))
 
     @property
     def losses(self) -> list[float]:
@@ -76,10 +85,11 @@ def _plot(console: Console, title: str, by_step: dict[int, float], lines: int) -
 
 
 def curve_of(client: Modelmill, job_id: str) -> LossCurve:
-    """What its events say of its steps, read page by page, newest first."""
+    """Its losses and learning rates, in as many points as a terminal can show."""
     curve = LossCurve()
-    for event in client.jobs.events(job_id):
-        curve.observe(event.get("data") or {})
+    for series in client.jobs.metrics(job_id, points=DRAWN_POINTS, name=CURVES)["series"]:
+        if series["phase"] == TRAINING:
+            curve.take_series(series["name"], series["steps"], series["values"])
     return curve
 
 

@@ -684,6 +684,20 @@ class MethodChoices(TypedDict):
     hyperparameters: dict[str, Any]
 
 
+class MetricSeriesReport(TypedDict):
+    """
+    Values of one metric by step. Of `total` points in the range, some are left out where
+    `is_sampled`: of each stretch of steps the lowest and the highest value are kept.
+    """
+
+    name: str
+    phase: str
+    total: int
+    is_sampled: bool
+    steps: list[int]
+    values: list[float]
+
+
 class ModelAlias(TypedDict):
     """
     Alias: a name that is asked for like a model.
@@ -2016,6 +2030,18 @@ class Job(TypedDict):
     preemptions: int
     checkpoint_step: int | None
     spec: dict[str, Any]
+
+
+class JobMetricsReport(TypedDict):
+    """
+    Metrics of a job by step. `is_complete` is false when the service that keeps earlier steps
+    does not answer.
+    """
+
+    object: Literal["job.metrics"]
+    job_id: str
+    is_complete: bool
+    series: list[MetricSeriesReport]
 
 
 class JobPage(TypedDict):

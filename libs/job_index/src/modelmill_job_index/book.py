@@ -15,6 +15,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_RUN,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
+    JobProgress,
     JobState,
     JobStatus,
 )
@@ -24,6 +25,7 @@ from modelmill_jobs.job_status import TERMINAL
 
 from modelmill_job_index.entry import AGAIN, Entry, JobRecord, again_event, state_event
 from modelmill_job_index.history import JobHistory
+from modelmill_job_index.metric_series import MetricStore
 from modelmill_job_index.queue_order import RECENT, QueueOrder
 
 VERSION = 2
@@ -147,6 +149,8 @@ class JobBook:
         self._now = now
         self.queue = QueueOrder()
         """When those that wait will start."""
+        self.metrics = MetricStore()
+        """What jobs that are not packed have measured."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -170,6 +174,11 @@ class JobBook:
             entry.take(stored)
             if entry.requested is not None:
                 self.queue.see(job_id, entry)
+
+    def take_progress(self, stored: Stored[JobProgress]) -> None:
+        """Take in a message of PROGRESS."""
+        if self.open(stored.body.job_id).take_progress(stored):
+            self.metrics.add(stored.body)
 
     def seen(self, job_id: str) -> Entry | Rest | None:
         """What a list or a count asks for, of one job."""
@@ -218,12 +227,14 @@ class JobBook:
             packed = pack(job_id, held)
             if self._is_at_rest(held):
                 self._held[job_id] = Rest.of(packed)[1]
+                self.metrics.forget(job_id)
             yield packed
 
     def forget(self, tenant: str) -> None:
         """Let go of all jobs of a tenant, which have ended."""
         for job_id in [job_id for job_id, held in self.items() if held.tenant == tenant]:
             del self._held[job_id]
+            self.metrics.forget(job_id)
 
     def _line_up(self) -> None:
         """Tell the queue of all jobs; of those that ended it hears little."""

@@ -224,15 +224,16 @@ class Entry:
         if self.state is not None and self.runs_again and not again:
             self.history.add(again_event(sequence, renewed(self.state), resumed.resumed_at))
 
-    def take_progress(self, stored: Stored[JobProgress]) -> None:
-        """Take in a message of PROGRESS."""
+    def take_progress(self, stored: Stored[JobProgress]) -> bool:
+        """Take in a message of PROGRESS; False for one of a worker that has lost the job."""
         body = stored.body
         if self.progress is not None and body.fence < self.progress.fence:
-            return  # a worker that does not know yet that it lost the job
+            return False
         before, self.progress = self.progress, body
         if body.metrics or not _is_repeated(body, before):
             at = body.at.ToDatetime()
             self.history.add(JobEvent(stored.sequence, at, PROGRESS, say_progress(body), body))
+        return True
 
     def record(self) -> JobRecord:
         """The job as its readers see it; its request must have been read."""

@@ -11,6 +11,7 @@ from collections.abc import (
     Container,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from prometheus_client.registry import Collector
 from modelmill_job_index.book import JobBook, JobListing
 from modelmill_job_index.entry import Entry, JobRecord
 from modelmill_job_index.history import EVENT_ID, STATE, Cursor, JobEvent, JobHistory
+from modelmill_job_index.metric_series import MetricKey, MetricSeries
 from modelmill_job_index.snapshots import Snapshots
 
 
@@ -179,6 +181,15 @@ class JobIndex:
         """
         return self._find(tenant, job_id).history
 
+    def metrics(self, tenant: str, job_id: str) -> Mapping[MetricKey, MetricSeries]:
+        """What one job has reported, as long as its events are held.
+
+        Raises:
+            NotFoundError: no such job, or another tenant's.
+        """
+        self._find(tenant, job_id)
+        return self._book.metrics.of(job_id)
+
     def has_ended(self, job_id: str) -> bool:
         """Whether nothing more happens to the job, unless somebody asks for it."""
         seen = self._book.seen(job_id)
@@ -271,7 +282,7 @@ class JobIndex:
 
     async def _follow_progress(self) -> None:
         async for stored in self._bus.follow(["job.progress.*"]):
-            self._book.open(stored.body.job_id).take_progress(stored)
+            self._book.take_progress(stored)
             self._read_progress.move(stored.sequence)
 
 

@@ -62,6 +62,11 @@ class JobCheckpoints:
         fence = self.manifest(digest).attributes["fence"]
         return self._part(fence).materialise(digest)
 
+    def content(self, digest: str, path: str) -> bytes:
+        """A small file of it, as `ArtifactStore.content` gives."""
+        fence = self.manifest(digest).attributes["fence"]
+        return self._part(fence).content(digest, path)
+
     def keep_only(self, digests: Collection[str]) -> None:
         """Delete what the job's state names no more.
 

@@ -46,6 +46,7 @@ from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJo
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
+from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import JobOwner
 from modelmill_gateway.read_models import ReadModels
@@ -122,6 +123,7 @@ class UseCases:
         self.delete_model = DeleteModel(
             peers.trainer, known.models, self.delete_alias, known.fresh_models
         )
+        self.read_job_metrics = ReadJobMetrics(known.jobs, peers.trainer)
         self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
         self._operate(parts)
         self._answer(parts, find_model)

@@ -13,6 +13,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_guard.judge import Window
 from modelmill_guard.judging import Ruling
+from modelmill_job_index.metric_series import MetricSeries
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt, Embedded, Piece
@@ -155,6 +156,8 @@ class Trainer(Protocol):
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None
     ) -> Sequence[StepFigures]: ...
+
+    async def step_metrics(self, tenant: str, job_id: str) -> Mapping[str, MetricSeries]: ...
 
     async def retire_model(
         self, *, tenant: str, version_id: str, requested_by: str

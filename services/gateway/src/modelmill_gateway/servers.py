@@ -26,6 +26,7 @@ from modelmill_gateway.entrypoints.http.evals import BatchRoutes, EvalRoutes
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
+from modelmill_gateway.entrypoints.http.job_metrics import JobMetricsRoutes
 from modelmill_gateway.entrypoints.http.jobs import (
     EvaluationRoutes,
     JobEventReplies,
@@ -107,6 +108,7 @@ def _job_routes(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> t
         OptimizationRoutes(use_cases.create_optimization, control_job, jobs),
         EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, parts.peers.trainer),
         JobRoutes(control_job, events, jobs),
+        JobMetricsRoutes(use_cases.read_job_metrics),
         BatchRoutes(use_cases.create_batch, control_job, jobs),
         EvalRoutes(
             use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs, control_job
@@ -157,6 +159,7 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
             use_cases.control_job,
             use_cases.watch_job,
             use_cases.event_ids,
+            use_cases.read_job_metrics,
             parts.known.jobs,
             stopping,
         ),

@@ -199,7 +199,8 @@ class FakeDataPrep(FakeUploads):
         return file
 
 
-FIGURES_AT_ONCE = 2
+FIGURES_AT_ONCE, MAX_STEPS = 2, 1000
+METRICS_AT_ONCE = 10_000
 """Steps of a page, of which tests have few."""
 
 
@@ -211,6 +212,7 @@ class FakeTrainer(FakeEvaluations):
         self._bus = bus
         self.in_use: str = ""
         self.figures: dict[str, list[float]] = {}
+        self.metric_reads = 0
         """Losses by job."""
         """A version that something needs."""
         self.specs: list[trainer_pb.TrainSpec] = []
@@ -249,8 +251,22 @@ class FakeTrainer(FakeEvaluations):
         losses = list(enumerate(self.figures[request.job_id], 1))
         if request.HasField("after_step"):
             losses = [each for each in losses if each[0] > request.after_step][:FIGURES_AT_ONCE]
-        steps = [trainer_pb.StepFigures(step=step, metrics={"loss": loss}) for step, loss in losses]
+        shown = losses[-MAX_STEPS:]
+        steps = [trainer_pb.StepFigures(step=step, metrics={"loss": loss}) for step, loss in shown]
         return trainer_pb.ListStepFiguresResponse(steps=steps)
+
+    async def StreamStepMetrics(
+        self, request: trainer_pb.StreamStepMetricsRequest, context: Any
+    ) -> AsyncIterator[trainer_pb.StreamStepMetricsResponse]:
+        self.metric_reads += 1
+        if request.job_id not in self.figures:
+            raise NotFoundError(f"no training job with a checkpoint {request.job_id!r}")
+        losses = self.figures[request.job_id]
+        for begin in range(0, len(losses), METRICS_AT_ONCE):
+            values = losses[begin : begin + METRICS_AT_ONCE]
+            steps = range(begin + 1, begin + 1 + len(values))
+            column = trainer_pb.StepMetricColumn(name="loss", steps=steps, values=values)
+            yield trainer_pb.StreamStepMetricsResponse(columns=[column])
 
     async def RetireModel(
         self, request: trainer_pb.RetireModelRequest, context: Any

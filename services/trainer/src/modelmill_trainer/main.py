@@ -40,6 +40,7 @@ from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
 from modelmill_trainer.stored_records import AliasReader, JobReader
+from modelmill_trainer.stream_step_metrics import StreamStepMetrics
 from modelmill_trainer.tracking.mlflow import Mlflow
 from modelmill_trainer.tracking.tensorboard import TensorBoard
 from modelmill_trainer.tracking.tracker import Tracker
@@ -132,6 +133,7 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
             can_ask=parts.inference_models is not None,
         ),
         ListStepFigures(parts.jobs, parts.store),
+        StreamStepMetrics(parts.jobs, parts.store),
         RetireModel(parts.bus, parts.models, aliases, parts.unfinished),
         CreateEvaluationJob(
             parts.models,

@@ -50,6 +50,16 @@ COLUMNS: Columns = {
     "figures, turn or error": lambda job: _news(job),
 }
 
+METRIC_COLUMNS: Columns = {
+    "metric": lambda series: series["name"],
+    "phase": lambda series: series["phase"],
+    "points": lambda series: f"{series['total']:,}",
+    "last step": lambda series: f"{series['steps'][-1]:,}",
+    "last": lambda series: f"{series['values'][-1]:.4g}",
+    "lowest": lambda series: f"{min(series['values']):.4g}",
+    "highest": lambda series: f"{max(series['values']):.4g}",
+}
+
 
 @app.command("list")
 def list_jobs(
@@ -131,6 +141,40 @@ def print_event(event: types.JobEvent, *, as_json: bool) -> None:
     at = datetime.fromtimestamp(event["created_at"], UTC)
     words = " ".join(event["message"].split())
     typer.echo(f"{at:%Y-%m-%dT%H:%M:%SZ} {event['level']:<5} {escaped(words)}")
+
+
+@app.command()
+def metrics(
+    context: typer.Context,
+    job_id: JobId,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Metric to show, such as loss; repeatable.")
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=4, max=10_000, help="Most points of a metric with --json.")
+    ] = 2_000,
+    from_step: Annotated[int | None, typer.Option(min=0, help="First step.")] = None,
+    to_step: Annotated[int | None, typer.Option(min=0, help="Last step.")] = None,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print every point of every metric, a line a step.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a job has measured by step: how many points, the last, the lowest, the highest."""
+    with connect(context.obj) as client:
+        job_id = JOB.full_id(client, job_id)
+        if as_csv:
+            typer.echo(client.jobs.metrics_csv(job_id), nl=False)
+            return
+        found = client.jobs.metrics(
+            job_id, points=points, from_step=from_step, to_step=to_step, name=name
+        )
+    if not found["is_complete"]:
+        typer.echo("earlier steps may be missing: their service does not answer", err=True)
+    if as_json:
+        print_json(found)
+    else:
+        print_list(found["series"], METRIC_COLUMNS, as_json=False)
 
 
 @app.command()

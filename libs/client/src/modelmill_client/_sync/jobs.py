@@ -10,7 +10,7 @@ from typing import Any, Literal, Unpack, cast
 from modelmill_client import types
 from modelmill_client._sync.transport import JobStream, Resource, Transport
 from modelmill_client.errors import JobFailedError, WaitTimeoutError
-from modelmill_client.wire import ENDED, PAGE, PATIENCE_SECONDS, path_of
+from modelmill_client.wire import ENDED, PAGE, PATIENCE_SECONDS, path_of, present
 
 TUNING = ("fine_tuning", "jobs")
 
@@ -52,6 +52,31 @@ class Jobs(Resource):
         """What has happened so far, newest first."""
         path = path_of("jobs", job_id, "events")
         return self._transport.each(path, after=after, page_size=page_size)
+
+    def metrics(
+        self,
+        job_id: str,
+        *,
+        points: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+        name: Sequence[str] | None = None,
+    ) -> types.JobMetricsReport:
+        """What it has measured, by step.
+
+        Args:
+            points: of a series at most; extremes, the first and the last are among them.
+            from_step: the first step, and `to_step` the last.
+            name: those of the metrics that are asked for.
+        """
+        asked = {"points": points, "from_step": from_step, "to_step": to_step, "name": name}
+        path = path_of("jobs", job_id, "metrics")
+        found = self._transport.call("GET", path, params=present(asked))
+        return cast(types.JobMetricsReport, found)
+
+    def metrics_csv(self, job_id: str) -> bytes:
+        """Every point that it has measured: a line for each step, a column for each metric."""
+        return self._transport.content(path_of("jobs", job_id, "metrics"), format="csv")
 
     def follow(
         self,

@@ -1,7 +1,7 @@
 /** A job's events, live and without a gap: after a lost connection they go on behind the last one that came. */
-import { ApiError, UnreachableError, isReached, send } from "./client";
+import { ApiError, UnreachableError, ask, isReached, send } from "./client";
 import { eventsIn } from "./server_events";
-import type { JobEvent } from "./types";
+import type { JobEvent, Page } from "./types";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
@@ -9,28 +9,47 @@ const LONGEST_PAUSE_MS = 15_000;
 const PATIENCE_MS = 45_000;
 const ENDED = 204;
 
+/** The newest events that come at once; older ones are not asked for. */
+const RECENT = 100;
+
+export interface JobListener {
+  /** Called once, when the newest events were given and those that follow are awaited. */
+  begin?: () => void;
+  /** Called when a lost connection is made again: what was told meanwhile may have made way. */
+  reconnect?: () => void;
+  take: (event: JobEvent) => void;
+}
+
 /**
- * Give each event of a job to `take`, once and oldest first, until the job has ended or `stop` is aborted.
+ * Give the newest events of a job, and each that follows, once and oldest first, until the job has ended or `stop` is
+ * aborted.
  *
  * @throws ApiError the gateway refuses for good.
  */
-export async function followJob(jobId: string, take: (event: JobEvent) => void, stop: AbortSignal): Promise<void> {
-  const seen = new Set<string>();
-  let last = "";
+export async function followJob(jobId: string, listener: JobListener, stop: AbortSignal): Promise<void> {
+  let last: string | null = null;
   let pause = FIRST_PAUSE_MS;
+  let isLost = false;
   while (!stop.aborted) {
     try {
+      if (last === null) {
+        const recent = await recentEvents(jobId, stop);
+        recent.forEach(listener.take);
+        last = recent.at(-1)?.id ?? "";
+        listener.begin?.();
+      }
+      if (isLost) listener.reconnect?.();
       for await (const event of eventsAfter(jobId, last, stop)) {
         pause = FIRST_PAUSE_MS;
+        isLost = false;
         last = event.id;
-        if (seen.has(event.id)) continue;
-        seen.add(event.id);
-        take(event);
+        listener.take(event);
       }
     } catch (error) {
       if (stop.aborted || error instanceof JobEnded) return;
       if (isFinal(error)) throw error;
       isReached.value = false;
+      isLost = true;
     }
     await passed(pause, stop);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
@@ -38,6 +57,11 @@ export async function followJob(jobId: string, take: (event: JobEvent) => void, 
 }
 
 class JobEnded extends Error {}
+
+async function recentEvents(jobId: string, stop: AbortSignal): Promise<JobEvent[]> {
+  const path = `/v1/jobs/${encodeURIComponent(jobId)}/events?limit=${RECENT}`;
+  return (await ask<Page<JobEvent>>(path, { signal: stop })).data.reverse();
+}
 
 async function* eventsAfter(jobId: string, last: string, stop: AbortSignal): AsyncGenerator<JobEvent> {
   const headers: Record<string, string> = { accept: "text/event-stream" };

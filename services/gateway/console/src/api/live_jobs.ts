@@ -25,7 +25,7 @@ export function useLiveJobs(jobs: Job[], changed: () => void): Job[] {
     };
     for (const id of followed.split(" ").filter(Boolean)) {
       // The list says what is wrong, too.
-      followJob(id, (event) => take(id, event), stop.signal).catch(() => undefined);
+      followJob(id, { take: (event) => take(id, event) }, stop.signal).catch(() => undefined);
     }
     return () => stop.abort();
   }, [followed]);

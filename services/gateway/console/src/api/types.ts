@@ -55,6 +55,12 @@ export interface JobEvent {
   data: Record<string, unknown>;
 }
 
+/** Metrics of a job by step; of each stretch of steps the lowest and the highest value are among the points. */
+export interface JobMetrics {
+  is_complete: boolean;
+  series: { name: string; phase: string; total: number; steps: number[]; values: number[] }[];
+}
+
 export interface Loading {
   elapsed_seconds: number;
   remaining_seconds: number | null;

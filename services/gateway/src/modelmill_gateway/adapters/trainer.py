@@ -1,6 +1,7 @@
 """The trainer service: training jobs, evaluations, and the end of model versions."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
 from modelmill.trainer.v1 import evaluation_pb2 as pb
@@ -8,8 +9,10 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     ListStepFiguresRequest,
     RetireModelRequest,
     StepFigures,
+    StreamStepMetricsRequest,
 )
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+from modelmill_job_index.metric_series import MetricSeries
 from modelmill_service_kit.grpc_client import domain_errors
 
 from modelmill_gateway.adapters.data_prep import downloaded
@@ -41,6 +44,21 @@ class GrpcTrainer:
         with domain_errors(PEER):
             response = await self._stub.ListStepFigures(request, timeout=CALL_SECONDS)
         return response.steps
+
+    async def step_metrics(self, tenant: str, job_id: str) -> Mapping[str, MetricSeries]:
+        """What a run has measured at every step up to its newest checkpoint, by name.
+
+        Raises:
+            NotFoundError: no such job of the tenant's, or it has saved nothing yet.
+            UnavailableError: the trainer, the bus or the store does not answer.
+        """
+        found: defaultdict[str, MetricSeries] = defaultdict(MetricSeries)
+        request = StreamStepMetricsRequest(tenant=tenant, job_id=job_id)
+        with domain_errors(PEER):
+            async for part in self._stub.StreamStepMetrics(request, timeout=CALL_SECONDS):
+                for column in part.columns:
+                    found[column.name].extend(column.steps, column.values)
+        return found
 
     async def retire_model(
         self, *, tenant: str, version_id: str, requested_by: str

@@ -14,6 +14,7 @@ from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
+from modelmill_trainer.stream_step_metrics import StreamStepMetrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -23,12 +24,14 @@ class TrainerServicer(TrainerServiceServicer):
         self,
         create_fine_tuning_job: CreateFineTuningJob,
         list_step_figures: ListStepFigures,
+        stream_step_metrics: StreamStepMetrics,
         retire_model: RetireModel,
         create_evaluation_job: CreateEvaluationJob,
         read_evaluation: ReadEvaluation,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
         self._list_step_figures = list_step_figures
+        self._stream_step_metrics = stream_step_metrics
         self._retire_model = retire_model
         self._create_evaluation_job = create_evaluation_job
         self._read_evaluation = read_evaluation
@@ -56,6 +59,20 @@ class TrainerServicer(TrainerServiceServicer):
         return pb.ListStepFiguresResponse(
             steps=[pb.StepFigures(step=each.step, metrics=each.metrics) for each in steps]
         )
+
+    async def StreamStepMetrics(
+        self, request: pb.StreamStepMetricsRequest, context: Context
+    ) -> AsyncIterator[pb.StreamStepMetricsResponse]:
+        blocks = self._stream_step_metrics(
+            tenant=token(request.tenant, "tenant"), job_id=request.job_id
+        )
+        async for columns in blocks:
+            yield pb.StreamStepMetricsResponse(
+                columns=[
+                    pb.StepMetricColumn(name=name, steps=column.steps, values=column.values)
+                    for name, column in columns.items()
+                ]
+            )
 
     async def RetireModel(
         self, request: pb.RetireModelRequest, context: Context

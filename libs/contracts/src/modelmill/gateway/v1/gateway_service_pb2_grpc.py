@@ -232,6 +232,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.FromString,
                 _registered_method=True)
+        self.GetJobMetrics = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetJobMetrics',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/GetStatus',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetStatusRequest.SerializeToString,
@@ -629,6 +634,15 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetJobMetrics(self, request, context):
+        """What a job has measured, by step, sampled to a number of points that has every extreme.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: points are fewer than 4 or more than 10,000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Which services answer, in which version, and what waits, for operators.
         """
@@ -904,6 +918,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.SerializeToString,
+            ),
+            'GetJobMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobMetrics,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -2007,6 +2026,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/WatchJob',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetJobMetrics',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -216,6 +216,11 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
+    GetJobMetrics: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobMetricsRequest, _gateway_service_pb2.GetJobMetricsResponse]
+    """What a job has measured, by step, sampled to a number of points that has every extreme.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: points are fewer than 4 or more than 10,000.
+    """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]
     """Which services answer, in which version, and what waits, for operators."""
     CreateTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]
@@ -444,6 +449,11 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
 
     NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
+    """
+    GetJobMetrics: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobMetricsRequest, _gateway_service_pb2.GetJobMetricsResponse]  # type: ignore[assignment]
+    """What a job has measured, by step, sampled to a number of points that has every extreme.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: points are fewer than 4 or more than 10,000.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Which services answer, in which version, and what waits, for operators."""
@@ -904,6 +914,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams what happens to a job, from its beginning or from after an event, until it has ended.
 
         NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
+        """
+
+    @_abc_1.abstractmethod
+    def GetJobMetrics(
+        self,
+        request: _gateway_service_pb2.GetJobMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetJobMetricsResponse, _abc.Awaitable[_gateway_service_pb2.GetJobMetricsResponse]]:
+        """What a job has measured, by step, sampled to a number of points that has every extreme.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: points are fewer than 4 or more than 10,000.
         """
 
     @_abc_1.abstractmethod

@@ -56,6 +56,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.FromString,
                 _registered_method=True)
+        self.StreamStepMetrics = channel.unary_stream(
+                '/modelmill.trainer.v1.TrainerService/StreamStepMetrics',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsResponse.FromString,
+                _registered_method=True)
         self.RetireModel = channel.unary_unary(
                 '/modelmill.trainer.v1.TrainerService/RetireModel',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelRequest.SerializeToString,
@@ -113,6 +118,16 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamStepMetrics(self, request, context):
+        """The metrics of every step of a run, oldest first: of its artifact, or of its newest checkpoint before it succeeds.
+
+        NOT_FOUND: no such job of the tenant's here, or it has saved nothing yet.
+        UNAVAILABLE: the bus or the store does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetireModel(self, request, context):
         """Takes a model version and the builds made from it out of use; says model.retired for each.
 
@@ -146,6 +161,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.ListStepFigures,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.SerializeToString,
+            ),
+            'StreamStepMetrics': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamStepMetrics,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsResponse.SerializeToString,
             ),
             'RetireModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RetireModel,
@@ -262,6 +282,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/ListStepFigures',
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamStepMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/StreamStepMetrics',
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.StreamStepMetricsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,12 @@ class TrainerServiceStub:
     NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
     UNAVAILABLE: the bus or the store does not answer.
     """
+    StreamStepMetrics: _grpc.UnaryStreamMultiCallable[_trainer_service_pb2.StreamStepMetricsRequest, _trainer_service_pb2.StreamStepMetricsResponse]
+    """The metrics of every step of a run, oldest first: of its artifact, or of its newest checkpoint before it succeeds.
+
+    NOT_FOUND: no such job of the tenant's here, or it has saved nothing yet.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
     RetireModel: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]
     """Takes a model version and the builds made from it out of use; says model.retired for each.
 
@@ -105,6 +111,12 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
 
     NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
+    StreamStepMetrics: _aio.UnaryStreamMultiCallable[_trainer_service_pb2.StreamStepMetricsRequest, _trainer_service_pb2.StreamStepMetricsResponse]  # type: ignore[assignment]
+    """The metrics of every step of a run, oldest first: of its artifact, or of its newest checkpoint before it succeeds.
+
+    NOT_FOUND: no such job of the tenant's here, or it has saved nothing yet.
     UNAVAILABLE: the bus or the store does not answer.
     """
     RetireModel: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]  # type: ignore[assignment]
@@ -169,6 +181,18 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
 
         NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+        UNAVAILABLE: the bus or the store does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamStepMetrics(
+        self,
+        request: _trainer_service_pb2.StreamStepMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_trainer_service_pb2.StreamStepMetricsResponse], _abc.AsyncIterator[_trainer_service_pb2.StreamStepMetricsResponse]]:
+        """The metrics of every step of a run, oldest first: of its artifact, or of its newest checkpoint before it succeeds.
+
+        NOT_FOUND: no such job of the tenant's here, or it has saved nothing yet.
         UNAVAILABLE: the bus or the store does not answer.
         """
 

@@ -270,10 +270,17 @@ def _answer(route: Route, operation: Operation, schemas: Schemas) -> dict[str, A
     if operation.response is not None:
         shown["schema"] = schemas.ref(operation.response)
         shown["example"] = schemas.example(operation.response)
-    content = {"application/json": shown}
+    return {"application/json": shown} | _other_forms(operation, schemas)
+
+
+def _other_forms(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+    """What may be had in place of JSON."""
+    forms: dict[str, Any] = {}
     if operation.events is not None:
-        content["text/event-stream"] = {"schema": schemas.ref(operation.events)}
-    return content
+        forms["text/event-stream"] = {"schema": schemas.ref(operation.events)}
+    if operation.has_table:
+        forms["text/csv"] = {"schema": {"type": "string"}}
+    return forms
 
 
 def _refusals(route: Route, operation: Operation) -> list[int]:

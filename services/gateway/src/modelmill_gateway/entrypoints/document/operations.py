@@ -16,6 +16,7 @@ from modelmill_gateway.entrypoints.schemas import (
     feedback,
     files,
     fine_tuning,
+    job_metrics,
     jobs,
     keys,
     messages,
@@ -41,6 +42,8 @@ class Operation:
     status: int = 200
     events: type[Any] | None = None
     """What a stream of server-sent events carries, for who asks for one."""
+    has_table: bool = False
+    """Whether it may be CSV as well."""
     refusals: tuple[int, ...] = ()
     query: type[queries.Query] | None = None
 
@@ -178,6 +181,12 @@ OPERATIONS = {
     "list_jobs": Operation(Page[jobs.Job], query=queries.JobQuery),
     "get_job": Operation(jobs.Job),
     "list_job_events": Operation(Page[jobs.JobEvent], events=jobs.JobEvent, refusals=(422,)),
+    "get_job_metrics": Operation(
+        job_metrics.JobMetricsReport,
+        has_table=True,
+        refusals=(400, *NEIGHBOUR),
+        query=queries.JobMetricsQuery,
+    ),
     "cancel_job": Operation(jobs.Job, refusals=STEER),
     "pause_job": Operation(jobs.Job, refusals=STEER),
     "resume_job": Operation(jobs.Job, refusals=STEER),

@@ -32,6 +32,14 @@ from modelmill_gateway.entrypoints.grpc.messages import (
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
 from modelmill_gateway.ordering.order_job import CreateJob
+from modelmill_gateway.ordering.read_job_metrics import (
+    DEFAULT_POINTS,
+    MAX_POINTS,
+    MIN_POINTS,
+    JobMetrics,
+    MetricRange,
+    ReadJobMetrics,
+)
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import Trainer
 
@@ -97,7 +105,7 @@ async def _ordered(create_job: CreateJob[Any], request: Any, call: RequestContex
 
 
 class JobProcedures:
-    """ListJobs, GetJob, CancelJob, PauseJob, ResumeJob and WatchJob.
+    """ListJobs, GetJob, GetJobMetrics, CancelJob, PauseJob, ResumeJob and WatchJob.
 
     Args:
         stopping: set when the process is to end; who watches then hears it at once.
@@ -108,12 +116,14 @@ class JobProcedures:
         control_job: ControlJob,
         watch_job: WatchJob,
         ids: SealedEventIds,
+        read_job_metrics: ReadJobMetrics,
         jobs: JobIndex,
         stopping: asyncio.Event,
     ) -> None:
         self._control_job = control_job
         self._watch_job = watch_job
         self._ids = ids
+        self._read_job_metrics = read_job_metrics
         self._jobs = jobs
         self._stopping = stopping
 
@@ -131,6 +141,19 @@ class JobProcedures:
     async def GetJob(self, request: pb.GetJobRequest, call: RequestContext) -> pb.GetJobResponse:
         record = self._jobs.get(call.caller.tenant, request.job_id)
         return pb.GetJobResponse(job=job_message(record))
+
+    async def GetJobMetrics(
+        self, request: pb.GetJobMetricsRequest, call: RequestContext
+    ) -> pb.GetJobMetricsResponse:
+        points = request.points or DEFAULT_POINTS
+        if not MIN_POINTS <= points <= MAX_POINTS:
+            message = f"points must be between {MIN_POINTS} and {MAX_POINTS:,}"
+            raise BadRequestError(message, param="points")
+        last = request.to_step if request.HasField("to_step") else None
+        wanted = MetricRange(request.from_step, last, request.names)
+        metrics = await self._read_job_metrics(call.caller.tenant, request.job_id, wanted)
+        series = await asyncio.to_thread(_series_of, metrics, points)
+        return pb.GetJobMetricsResponse(series=series, is_complete=metrics.is_complete)
 
     async def CancelJob(
         self, request: pb.CancelJobRequest, call: RequestContext
@@ -170,6 +193,21 @@ class JobProcedures:
                 yield event_message(event, self._ids.seal(request.job_id, event.id))
         finally:
             stopping.cancel()
+
+
+def _series_of(metrics: JobMetrics, points: int) -> list[pb.JobMetricSeries]:
+    shown = ((key, series, series.sampled(points)) for key, series in metrics.series.items())
+    return [
+        pb.JobMetricSeries(
+            name=key.name,
+            phase=key.phase,
+            total=len(series),
+            is_sampled=some.is_sampled,
+            steps=some.steps,
+            values=some.values,
+        )
+        for key, series, some in shown
+    ]
 
 
 async def _first_of(step: asyncio.Future[Any], stopping: asyncio.Future[Any]) -> None:

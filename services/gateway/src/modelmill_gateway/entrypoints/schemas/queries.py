@@ -12,6 +12,12 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.schemas.jobs import Status
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
+from modelmill_gateway.ordering.read_job_metrics import (
+    DEFAULT_POINTS,
+    MAX_POINTS,
+    MIN_POINTS,
+    MetricRange,
+)
 
 MAX_SAMPLES = 100
 MAX_LAST = 1440
@@ -113,6 +119,30 @@ class JobQuery(PageQuery):
     idempotency_key: str | None = Field(
         None, description="Filter by the Idempotency-Key under which jobs were ordered."
     )
+
+
+class JobMetricsQuery(Query):
+    """Metrics of a job."""
+
+    points: Whole = Field(
+        DEFAULT_POINTS,
+        ge=MIN_POINTS,
+        le=MAX_POINTS,
+        description="Maximum number of points of a series; extremes, first and last are kept.",
+    )
+    from_step: Whole = Field(0, lt=2**53, description="First step.")
+    to_step: Annotated[int, Field(lt=2**53), BeforeValidator(_digits)] | None = Field(
+        None, description="Last step, inclusive; defaults to the job's last."
+    )
+    name: list[str] = Field([], description="Filter by names of metrics; several are alternatives.")
+    format: Literal["json", "csv"] = Field(
+        "json", description="Format; csv has every point, whatever `points` says."
+    )
+
+    @property
+    def range(self) -> MetricRange:
+        """As the use case has it."""
+        return MetricRange(self.from_step, self.to_step, self.name)
 
 
 class FineTuningQuery(PageQuery):
