@@ -3,7 +3,13 @@
 import json
 
 import pytest
-from modelmill_guard.bundle import CompiledPolicy, TextTooLongError, compile_policy, digest_of
+from modelmill_guard.bundle import (
+    CompiledPolicy,
+    RecentPolicies,
+    TextTooLongError,
+    compile_policy,
+    digest_of,
+)
 from modelmill_guard.policy import PolicyError, parse_policy
 from modelmill_guard.verdict import Action, Direction
 
@@ -73,3 +79,13 @@ def test_patterns_that_are_too_much_together_refuse_the_policy(
     policy = parse_policy({"p": "rules:\n" + "\n".join(rules)})
     with pytest.raises(PolicyError, match=r"the patterns together: .* too large"):
         compile_policy(policy)
+
+
+def test_a_policy_that_was_built_lately_is_not_built_again() -> None:
+    bundle = compile_policy(parse_policy({"p": POLICY}))
+    built = CompiledPolicy.from_bundle(bundle.content)
+    assert CompiledPolicy.from_bundle(bundle.content, bundle.digest) is built
+
+    for number in range(RecentPolicies.MOST):
+        compile_policy(parse_policy({"p": POLICY.replace("acid", f"acid {number}")}))
+    assert CompiledPolicy.from_bundle(bundle.content) is not built

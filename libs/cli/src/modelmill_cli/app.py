@@ -1,7 +1,8 @@
 """The command line app: commands, exit statuses and one-line errors."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from modelmill_client import ApiStatusError, JobFailedError, ModelmillError
 from modelmill_service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
+from typer.main import get_command
 
 from modelmill_cli.commands import (
     backup,
@@ -118,7 +120,7 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what a person can mend is one line on stderr for each thing to mend."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        status = app(arguments, standalone_mode=False)
+        status = _commands()(arguments, standalone_mode=False)
         return status if isinstance(status, int) else 0
     except (Interrupted, KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -129,6 +131,12 @@ def run_app(arguments: Sequence[str] | None = None) -> int:
             typer.secho("mill: ", fg=typer.colors.RED, nl=False, err=True)
             typer.echo(line, err=True)
         return WORK_FAILED if isinstance(error, WorkFailedError | JobFailedError) else CANNOT
+
+
+@cache
+def _commands() -> Callable[..., object]:
+    """Typer reads the signatures of all commands anew each time that it is asked for them."""
+    return get_command(app)
 
 
 def _lines_of(error: Exception) -> Iterator[str]:

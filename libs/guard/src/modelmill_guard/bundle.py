@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -121,7 +122,7 @@ def compile_policy(policy: Policy) -> Bundle:
     """
     policy = expanded(policy)
     bundle = _bundle_of(policy)
-    CompiledPolicy(policy, bundle.digest)
+    _recent.get(bundle.digest, lambda: policy)
     return bundle
 
 
@@ -197,16 +198,7 @@ class CompiledPolicy:
         actual = digest_of(content)
         if digest is not None and digest != actual:
             raise PolicyError([f"bundle: announced as {digest}, but its bytes are {actual}"])
-        try:
-            bundle = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise PolicyError([f"bundle: not JSON: {error}"]) from error
-        if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
-            raise PolicyError([f"bundle: not of format {FORMAT}"])
-        policy = expanded(policy_from_objects({"bundle": bundle.get("policy")}))
-        if _bundle_of(policy).content != content:
-            raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
-        return cls(policy, actual)
+        return _recent.get(actual, lambda: _verified(content))
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -265,6 +257,49 @@ class CompiledPolicy:
         verdict = guard.finish().verdict
         assert verdict is not None, "finish always has the verdict"
         return verdict
+
+
+class RecentPolicies:
+    """The policies that were built last, by digest.
+
+    Who changes a policy builds it to see whether it can be built, and soon again from its bundle.
+    Tenants that share one share its automata.
+    """
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, CompiledPolicy] = OrderedDict()
+        self._taking = Lock()
+
+    def get(self, digest: str, policy: Callable[[], Policy]) -> CompiledPolicy:
+        """The one of this digest, else built of `policy`; others are built at the same time."""
+        with self._taking:
+            if (found := self._kept.get(digest)) is not None:
+                self._kept.move_to_end(digest)
+                return found
+        built = CompiledPolicy(policy(), digest)
+        with self._taking:
+            self._kept[digest] = built
+            if len(self._kept) > self.MOST:
+                self._kept.popitem(last=False)
+        return built
+
+
+_recent = RecentPolicies()
+
+
+def _verified(content: bytes) -> Policy:
+    try:
+        bundle = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise PolicyError([f"bundle: not JSON: {error}"]) from error
+    if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
+        raise PolicyError([f"bundle: not of format {FORMAT}"])
+    policy = expanded(policy_from_objects({"bundle": bundle.get("policy")}))
+    if _bundle_of(policy).content != content:
+        raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
+    return policy
 
 
 def _rule_object(rule: Rule) -> dict[str, object]:

@@ -8,6 +8,7 @@ asked that.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import re2
 
@@ -105,6 +106,7 @@ class BoundedPattern:
     """Whether, of a match that does not verify, shorter ones that end with a word are tried."""
 
 
+@lru_cache(maxsize=256)  # a policy that changes keeps most of its patterns
 def parse_pattern(pattern: str) -> BoundedPattern:
     """Analyse a pattern; it will match without regard to case, on the shadow copy.
 
