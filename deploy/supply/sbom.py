@@ -38,7 +38,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy.images.parts import parts_of
+from deploy.images.parts import parts_in_image
 from deploy.supply import licences
 from deploy.supply.locked import IMAGE, Locked, LockError, locked
 
@@ -243,7 +243,7 @@ def image_parts(name: str, wheels: Mapping[str, Path]) -> Iterator[Component]:
         lock = locked(ROOT / "deploy/all-in-one/requirements.txt")
     else:
         service = ROOT / "services" / name.replace("-", "_")
-        parts = [*parts_of(service)]
+        parts = [*parts_in_image(service)]
         lock = locked(service / "requirements.txt")
     yield from (own_component(part, wheels) for part in parts)
     yield from map(python_component, lock)

@@ -6,7 +6,9 @@ from typing import Any
 
 from tests.helm.rendering import Manifest
 
-WORKLOADS = ("Deployment", "StatefulSet", "Job")
+WORKLOADS = ("Deployment", "StatefulSet", "Job", "Pod")
+ENDING = ("Job", "Pod")
+"""Whose pods do one thing and end."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def pods(manifests: Sequence[Manifest]) -> Iterator[Pods]:
     """Of every workload its pods."""
     for each in manifests:
         if each["kind"] in WORKLOADS:
-            template = each["spec"]["template"]
+            template = each if each["kind"] == "Pod" else each["spec"]["template"]
             own = each["spec"].get("volumeClaimTemplates", ())
             claims = frozenset(name_of(claim) for claim in own)
             yield Pods(name_of(each), each["kind"], labels_of(template), template["spec"], claims)

@@ -111,6 +111,17 @@ PLANTED: Sequence[tuple[str, str, Plant]] = (
     ("no_pod_has_a_service_account_token", "token projected",
      lambda m: pod(m)["volumes"].append(
          {"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}})),
+    ("no_pod_has_a_service_account_token", "token of the pod of `helm test`",
+     lambda m: named(m, "Pod", "-doctor")["spec"].pop("automountServiceAccountToken")),
+    ("pod_security_is_restricted", "root of the pod of `helm test`",
+     lambda m: named(m, "Pod", "-doctor")["spec"]["securityContext"].update(runAsNonRoot=False)),
+    ("every_pod_has_a_network_policy", "no policy of the pod of `helm test`",
+     lambda m: _remove(m, "NetworkPolicy", "-doctor")),
+    ("every_container_has_requests_and_limits", "no limit of the pod of `helm test`",
+     lambda m: named(m, "Pod", "-doctor")["spec"]["containers"][0]["resources"].pop("limits")),
+    ("traffic_is_that_of_the_table", "the pod of `helm test` reaches engines",
+     lambda m: _rule(m, "-doctor", "egress").append(
+         {"to": [_peer("triton")], "ports": [{"port": 8001, "protocol": "TCP"}]})),
     ("secrets_are_files", "secret in the environment",
      lambda m: container(m)["env"].append(
          {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}})),

@@ -8,6 +8,7 @@ from typing import Any
 from modelmill_service_kit.settings import BEYOND_DRAIN_SECONDS
 
 from tests.helm.objects import (
+    ENDING,
     Pods,
     containers,
     labels_of,
@@ -56,7 +57,7 @@ def every_pod_has_a_network_policy(manifests: Manifests) -> Iterator[str]:
 def every_server_has_probes(manifests: Manifests) -> Iterator[str]:
     """Of start, life and readiness; who only ends has none."""
     for pod in pods(manifests):
-        if pod.kind == "Job":
+        if pod.kind in ENDING:
             continue
         for container in containers(pod):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -276,7 +277,7 @@ def budgets_permit_a_drain(manifests: Manifests) -> Iterator[str]:
     """Exactly one for each workload, which lets at least one pod go."""
     budgets = of_kind(manifests, "PodDisruptionBudget")
     for pod in pods(manifests):
-        if pod.kind == "Job":
+        if pod.kind in ENDING:
             continue
         own = [each for each in budgets if matches(selector_of(each), pod.labels)]
         if len(own) != 1:

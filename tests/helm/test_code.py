@@ -19,6 +19,8 @@ from tests.helm.traffic import allowed
 SERVICES = ("gateway", "moderation", "data-prep", "trainer", "optimizer-builder", "inference")
 PEOPLE = {"cli", "observer", "backup"}
 """On the bus, but from outside of the cluster or by a policy of the operator's own."""
+OUTSIDERS = {"clients", "doctor"}
+"""Who calls, and is no service: clients of the gateway, the pod of `helm test`."""
 SERVICE_OF: Mapping[str, str] = {
     name: each["service"] for name, each in table("components").items()
 }
@@ -50,7 +52,7 @@ def test_calls_in_the_table_are_those_that_services_let_in() -> None:
     listed = {
         (SERVICE_OF[source], SERVICE_OF[target])
         for source, target in edges(50051)
-        if source != "clients"
+        if source not in OUTSIDERS
     }
     assert listed == let_in
 
@@ -59,9 +61,9 @@ def test_whoever_is_on_the_bus_reaches_it_and_nobody_else() -> None:
     of_code = set(identities()) - PEOPLE - {DEPLOY}
 
     sources = {source for source, target in edges(4222) if target == "nats"}
-    assert "streams" in sources
-    assert {SERVICE_OF[each] for each in sources - {"streams"}} == of_code
-    assert sources - {"streams"} == set(SERVICE_OF)
+    assert sources >= {"streams", "doctor"}
+    assert {SERVICE_OF[each] for each in sources - {"streams", "doctor"}} == of_code
+    assert sources - {"streams", "doctor"} == set(SERVICE_OF)
 
 
 def test_traffic_of_a_rendering_is_the_rows_that_hold() -> None:
@@ -73,8 +75,9 @@ def test_traffic_of_a_rendering_is_the_rows_that_hold() -> None:
         (source, target, 50051) for source, target in edges(50051) if source != "clients"
     }
     assert {each for each in rendered if each[2] != 50051} == (
-        {(source, "nats", 4222) for source in (*SERVICE_OF, "streams")}
-        | {("nats", "nats", 6222), ("inference", "triton", 8001)}
+        {(source, "nats", 4222) for source in (*SERVICE_OF, "streams", "doctor")}
+        | {("nats", "nats", 6222), ("inference", "triton", 8001), ("doctor", "gateway", 8080)}
+        | {("doctor", component, 9090) for component in SERVICE_OF}
     )
 
 

@@ -152,7 +152,7 @@ def _settle_sizes(values: Values) -> None:
     if int(tls["renewBefore"][:-1]) >= int(tls["duration"][:-1]):
         tls["duration"] = f"{tls['duration'][:-1]}0h" if len(tls["duration"]) < 6 else "99999h"
         tls["renewBefore"] = "1h"
-    parts = [values[each] for each in ("nats", "streams", "triton", "vllm")]
+    parts = [values[each] for each in ("nats", "streams", "doctor", "triton", "vllm")]
     for part in (*parts, *values["components"].values()):
         asked, most = part["resources"]["requests"], part["resources"]["limits"]
         if size(asked["memory"]) > size(most["memory"]):

@@ -8,7 +8,6 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -96,6 +95,8 @@ class LocalKeys:
         Raises:
             PreconditionError: there is no usable key; the message names the file.
         """
+        import jwt  # images in which `mill doctor --pod` runs have no tokens to make
+
         key = self._key()
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         now = datetime.now(UTC)

@@ -1,6 +1,7 @@
 """`mill doctor`: what is wrong with this installation, and what to do about it."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from modelmill_cli.tables import escaped
 
 if TYPE_CHECKING:
     from modelmill_cli.doctor.check import Finding
+    from modelmill_cli.state_folder import StateFolder
 
 
 def doctor(
@@ -27,19 +29,32 @@ def doctor(
         Path | None,
         typer.Option(help="Configuration of a nats-server that `mill up` did not start."),
     ] = None,
+    pod: Annotated[
+        bool, typer.Option("--pod", help="Look at a Helm release from a pod of it (`helm test`).")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what is wrong with this installation and how to mend it; exit status 1 if anything is.
 
     Nothing is changed. The state folder, this machine and, where `mill up` runs, its broker and
-    services are looked at.
+    services are looked at. With --pod: services, broker, mounted secrets and volume of a release,
+    a line for each finding, and none where all is well.
     """
+    if pod:
+        _look_at_release(broker_config, as_json=as_json)
+    else:
+        _look_at_machine(context.obj, http_port, broker_config, as_json=as_json)
+
+
+def _look_at_machine(
+    state: "StateFolder", http_port: int, broker_config: Path | None, *, as_json: bool
+) -> None:
     # Checks need what few commands do: certificates, the broker's client.
     from modelmill_cli.doctor.diagnose import CHECKS, diagnose, examine
 
     ports = {"--http-port": http_port}
     try:
-        examined = asyncio.run(examine(context.obj, ports=ports, broker_config=broker_config))
+        examined = asyncio.run(examine(state, ports=ports, broker_config=broker_config))
     except (OSError, UnicodeDecodeError) as error:
         said = say_system_error(error) if isinstance(error, OSError) else "no text in UTF-8"
         raise PreconditionError(f"{broker_config} cannot be read: {said}") from error
@@ -50,6 +65,26 @@ def doctor(
     else:
         runs = "a running instance" if examined.running else "no running instance"
         _print(findings, f"{len(CHECKS)} checks, {runs} on {examined.state.path}")
+    if findings:
+        raise typer.Exit(1)
+
+
+def _look_at_release(broker_config: Path | None, *, as_json: bool) -> None:
+    from modelmill_cli.doctor.pod_checks import diagnose_pod
+    from modelmill_cli.doctor.pod_facts import examine_pod
+    from modelmill_cli.doctor.pod_settings import pod_settings
+
+    if broker_config is not None:
+        raise PreconditionError("give --broker-config or --pod, which knows its own")
+    # asyncio warns of what the broker's client does over TLS, which nobody can mend.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    findings = [*diagnose_pod(asyncio.run(examine_pod(pod_settings())))]
+    for each in findings:
+        if as_json:
+            print_json(asdict(each), indent=None)
+        else:
+            said = f"{each.severity} {each.check}: {each.problem}. {each.remedy}"
+            Console(highlight=False, soft_wrap=True).print(escaped(said), markup=False)
     if findings:
         raise typer.Exit(1)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
-from modelmill_cli.doctor.examined import Examined
+from modelmill_cli.doctor.examined import BrokerFacts
 
 LEAST_PAYLOAD_BYTES = 1_000_000
 """What one message of ours may have."""
@@ -42,13 +42,13 @@ def size_of(value: str) -> int:
     return int(found[1]) * (BINARY_UNITS[unit] if unit and found[3] else UNITS[unit])
 
 
-def _text(it: Examined) -> Iterator[str]:
+def _text(it: BrokerFacts) -> Iterator[str]:
     """The configuration, if there is one."""
     if it.broker_config is not None:
         yield plain_settings(it.broker_config)
 
 
-def sync(it: Examined) -> Iterator[Symptom]:
+def sync(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether an acknowledgement means that the message is on the disk."""
     for text in _text(it):
         value = setting(text, "sync_interval", "sync")
@@ -60,14 +60,14 @@ def sync(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def payload(it: Examined) -> Iterator[Symptom]:
+def payload(it: BrokerFacts) -> Iterator[Symptom]:
     """How large a message may be."""
     found: int | None = None
     for text in _text(it):
         value = setting(text, "max_payload")
         found = size_of(value) if value is not None else None
-    if it.running is not None and it.running.broker is not None:
-        found = it.running.broker.max_payload_bytes
+    if it.broker is not None:
+        found = it.broker.max_payload_bytes
     if found is not None and found < LEAST_PAYLOAD_BYTES:
         yield Symptom(
             f"the broker takes messages of {found:,} bytes at most",
@@ -75,7 +75,7 @@ def payload(it: Examined) -> Iterator[Symptom]:
         )
 
 
-def jetstream(it: Examined) -> Iterator[Symptom]:
+def jetstream(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether there are streams at all."""
     for text in _text(it):
         if not has_block(text, "jetstream") and setting(text, "jetstream") not in ("enabled", "on"):
@@ -85,7 +85,7 @@ def jetstream(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def room(it: Examined) -> Iterator[Symptom]:
+def room(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether the streams fit into what the broker may store."""
     from modelmill_bus.subjects import STREAMS
 
@@ -99,7 +99,7 @@ def room(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def admits_all(it: Examined) -> Iterator[Symptom]:
+def admits_all(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether whoever connects must show something."""
     for text in _text(it):
         asks = has_block(text, "authorization") or has_block(text, "accounts")
@@ -110,7 +110,7 @@ def admits_all(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def unencrypted(it: Examined) -> Iterator[Symptom]:
+def unencrypted(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether other machines reach the broker without TLS."""
     for text in _text(it):
         address = setting(text, "listen", "host", "net") or "0.0.0.0"
@@ -121,7 +121,7 @@ def unencrypted(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def traces(it: Examined) -> Iterator[Symptom]:
+def traces(it: BrokerFacts) -> Iterator[Symptom]:
     """Whether the broker logs what messages hold."""
     for text in _text(it):
         for word in ("trace", "trace_verbose"):

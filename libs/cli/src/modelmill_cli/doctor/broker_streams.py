@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
-from modelmill_cli.doctor.examined import Examined
+from modelmill_cli.doctor.examined import BrokerFacts
 from modelmill_cli.tables import megabytes
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ FULL_SHARE = 0.8
 MOST_SKEW_SECONDS = 2.0
 
 
-def _broker(it: Examined) -> "Iterator[BrokerState]":
-    if it.running is not None and it.running.broker is not None:
-        yield it.running.broker
+def _broker(it: BrokerFacts) -> "Iterator[BrokerState]":
+    if it.broker is not None:
+        yield it.broker
 
 
-def _streams(it: Examined) -> "Iterator[tuple[Stream, InspectedStream]]":
+def _streams(it: BrokerFacts) -> "Iterator[tuple[Stream, InspectedStream]]":
     """Streams of the table that are there."""
     from modelmill_bus.subjects import STREAMS
 
@@ -32,16 +32,16 @@ def _streams(it: Examined) -> "Iterator[tuple[Stream, InspectedStream]]":
                 yield stream, state
 
 
-def unreachable(it: Examined) -> Iterator[Symptom]:
+def unreachable(it: BrokerFacts) -> Iterator[Symptom]:
     """A broker that does not answer, or does not let us in."""
-    if it.running is not None and it.running.broker_problem:
+    if it.broker_problem:
         yield Symptom(
-            it.running.broker_problem,
+            it.broker_problem,
             "See the broker's lines in up.log; `mill up` starts one that ended again by itself",
         )
 
 
-def missing(it: Examined) -> Iterator[Symptom]:
+def missing(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that nobody made, or that somebody deleted."""
     for broker in _broker(it):
         if gone := [name for name, state in broker.streams.items() if state is None]:
@@ -52,7 +52,7 @@ def missing(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def nearly_full(it: Examined) -> Iterator[Symptom]:
+def nearly_full(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that will refuse what is new."""
     for stream, state in _streams(it):
         share = state.used_bytes / state.limit_bytes if state.limit_bytes else 0.0
@@ -65,7 +65,7 @@ def nearly_full(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def in_memory(it: Examined) -> Iterator[Symptom]:
+def in_memory(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that end with the broker."""
     for stream, state in _streams(it):
         if state.is_in_memory:
@@ -75,7 +75,7 @@ def in_memory(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def forgets_oldest(it: Examined) -> Iterator[Symptom]:
+def forgets_oldest(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that drop records when they are full."""
     for stream, state in _streams(it):
         if state.drops_oldest and not stream.lossy:
@@ -85,7 +85,7 @@ def forgets_oldest(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def too_small(it: Examined) -> Iterator[Symptom]:
+def too_small(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams with less room than they are made with."""
     for stream, state in _streams(it):
         if 0 < state.limit_bytes < stream.max_bytes:
@@ -96,7 +96,7 @@ def too_small(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def without_subjects(it: Examined) -> Iterator[Symptom]:
+def without_subjects(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that do not take all of what is written to them."""
     for stream, state in _streams(it):
         if lacking := sorted(set(stream.taken) - state.subjects):
@@ -106,7 +106,7 @@ def without_subjects(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def other_schema(it: Examined) -> Iterator[Symptom]:
+def other_schema(it: BrokerFacts) -> Iterator[Symptom]:
     """Streams that another release upgraded, or has to."""
     from modelmill_bus.stream_schemas import schema_problem
 
@@ -115,7 +115,7 @@ def other_schema(it: Examined) -> Iterator[Symptom]:
             yield Symptom(*problem)
 
 
-def clock_skew(it: Examined) -> Iterator[Symptom]:
+def clock_skew(it: BrokerFacts) -> Iterator[Symptom]:
     """The broker's clock beside this one."""
     for broker in _broker(it):
         if abs(broker.ahead_seconds) > MOST_SKEW_SECONDS:

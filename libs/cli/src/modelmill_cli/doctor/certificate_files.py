@@ -1,4 +1,4 @@
-"""Checks of the certificates in the state folder, where `mill up --tls` keeps them."""
+"""Checks of certificates and their keys."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,58 +8,45 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from modelmill_cli.certificates import NAMES, CertificateFolder
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
-from modelmill_cli.doctor.examined import Examined
+from modelmill_cli.doctor.examined import AUTHORITY, CertificateFacts
 
 SOON = timedelta(days=14)
 """As the alert says."""
-AUTHORITY = "ca"
-RENEW = "Run `mill certs {folder}`, or start `mill up --tls` anew"
 
 
-def _folder(it: Examined) -> CertificateFolder:
-    return CertificateFolder(it.state.certificates)
-
-
-def _certificates(it: Examined) -> Iterator[tuple[str, x509.Certificate]]:
+def _certificates(it: CertificateFacts) -> Iterator[tuple[str, x509.Certificate]]:
     """Those that can be read, by name."""
-    for name in (AUTHORITY, *NAMES):
+    for name, files in it.certificates.items():
         with suppress(OSError, ValueError):
-            content = _folder(it).certificate(name).read_bytes()
-            yield name, x509.load_pem_x509_certificate(content)
+            yield name, x509.load_pem_x509_certificate(files.certificate.read_bytes())
 
 
-def _renew(it: Examined) -> str:
-    return RENEW.format(folder=it.state.certificates)
-
-
-def unreadable(it: Examined) -> Iterator[Symptom]:
+def unreadable(it: CertificateFacts) -> Iterator[Symptom]:
     """Files that hold no certificate."""
     read = {name for name, _ in _certificates(it)}
-    for name in (AUTHORITY, *NAMES):
-        file = _folder(it).certificate(name)
+    for name, (file, _) in it.certificates.items():
         if file.exists() and name not in read:
-            yield Symptom(f"{file} holds no certificate in PEM", f"Move it away. {_renew(it)}")
+            yield Symptom(f"{file} holds no certificate in PEM", f"Move it away. {it.renewal}")
 
 
-def expired(it: Examined) -> Iterator[Symptom]:
+def expired(it: CertificateFacts) -> Iterator[Symptom]:
     """Those whose end has come."""
     for name, each in _certificates(it):
         if each.not_valid_after_utc <= it.now:
             ends = f"{each.not_valid_after_utc:%Y-%m-%d}"
-            yield Symptom(f"the certificate of {name} ended on {ends}", _renew(it))
+            yield Symptom(f"the certificate of {name} ended on {ends}", it.renewal)
 
 
-def expires(it: Examined) -> Iterator[Symptom]:
+def expires(it: CertificateFacts) -> Iterator[Symptom]:
     """Those that end within two weeks."""
     for name, each in _certificates(it):
         if it.now < each.not_valid_after_utc <= it.now + SOON:
             ends = f"{each.not_valid_after_utc:%Y-%m-%d}"
-            yield Symptom(f"the certificate of {name} ends on {ends}", _renew(it))
+            yield Symptom(f"the certificate of {name} ends on {ends}", it.renewal)
 
 
-def early(it: Examined) -> Iterator[Symptom]:
+def early(it: CertificateFacts) -> Iterator[Symptom]:
     """Those that are not valid yet."""
     for name, each in _certificates(it):
         if each.not_valid_before_utc > it.now:
@@ -70,7 +57,7 @@ def early(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def foreign(it: Examined) -> Iterator[Symptom]:
+def foreign(it: CertificateFacts) -> Iterator[Symptom]:
     """Those that the folder's authority did not make."""
     found = dict(_certificates(it))
     authority = found.pop(AUTHORITY, None)
@@ -80,17 +67,17 @@ def foreign(it: Examined) -> Iterator[Symptom]:
         try:
             each.verify_directly_issued_by(authority)
         except (TypeError, ValueError, InvalidSignature):
-            file = _folder(it).certificate(name)
+            file = it.certificates[name].certificate
             yield Symptom(
                 f"{file} was not made by the authority beside it, so that peers refuse it",
-                f"Move it away. {_renew(it)}",
+                f"Move it away. {it.renewal}",
             )
 
 
-def key_of_another(it: Examined) -> Iterator[Symptom]:
+def key_of_another(it: CertificateFacts) -> Iterator[Symptom]:
     """Certificates of services without their key."""
     for name, each in _certificates(it):
-        file = _folder(it).key(name)
+        file = it.certificates[name].key
         if name == AUTHORITY:
             continue
         try:
@@ -99,15 +86,15 @@ def key_of_another(it: Examined) -> Iterator[Symptom]:
         except (OSError, TypeError, ValueError):
             fits = False
         if not fits:
-            yield Symptom(f"{file} is not the key of {name}'s certificate", _renew(it))
+            yield Symptom(f"{file} is not the key of {name}'s certificate", it.renewal)
 
 
-def authority_key(it: Examined) -> Iterator[Symptom]:
+def authority_key(it: CertificateFacts) -> Iterator[Symptom]:
     """The key with which certificates are renewed."""
-    folder = _folder(it)
-    if folder.certificate(AUTHORITY).exists() and not folder.key(AUTHORITY).exists():
+    certificate, key = it.certificates[AUTHORITY]
+    if certificate.exists() and not key.exists():
         yield Symptom(
-            f"{folder.key(AUTHORITY)} is missing, so that no certificate can be renewed",
+            f"{key} is missing, so that no certificate can be renewed",
             "Bring it back from where you keep it, before the certificates end",
         )
 

@@ -1,10 +1,11 @@
 """A check of `mill doctor`, and what one finds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Generic, TypeVar
 
-from modelmill_cli.doctor.examined import Examined
+FactsT = TypeVar("FactsT", contravariant=True)
 
 
 class FindingSeverity(StrEnum):
@@ -25,14 +26,14 @@ class Symptom:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Generic[FactsT]):
     """One thing that is looked at; `look` only reads what was examined, and gives each fault."""
 
     id: str
     severity: FindingSeverity
     about: str
     """What is looked at, for the documentation."""
-    look: Callable[[Examined], Iterable[Symptom]]
+    look: Callable[[FactsT], Iterable[Symptom]]
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,10 @@ class Finding:
     severity: FindingSeverity
     problem: str
     remedy: str
+
+
+def found_by(checks: Sequence[Check[FactsT]], it: FactsT) -> Iterator[Finding]:
+    """What these checks find, in their order."""
+    for check in checks:
+        for fault in check.look(it):
+            yield Finding(check.id, check.severity, fault.problem, fault.remedy)

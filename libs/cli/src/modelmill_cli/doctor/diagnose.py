@@ -3,7 +3,7 @@
 import asyncio
 import fcntl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,13 +20,19 @@ from modelmill_cli.doctor import (
     processes,
     state_files,
 )
-from modelmill_cli.doctor.check import Finding
+from modelmill_cli.doctor.check import Check, Finding, found_by
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.state_folder import Runtime, StateFolder
 
-CHECKS = (
-    *(*machine.CHECKS, *installation.CHECKS, *state_files.CHECKS, *certificate_files.CHECKS),
-    *(*broker_settings.CHECKS, *broker_streams.CHECKS, *processes.CHECKS, *artifacts.CHECKS),
+CHECKS: Sequence[Check[Examined]] = (
+    *machine.CHECKS,
+    *installation.CHECKS,
+    *state_files.CHECKS,
+    *certificate_files.CHECKS,
+    *broker_settings.CHECKS,
+    *broker_streams.CHECKS,
+    *processes.CHECKS,
+    *artifacts.CHECKS,
 )
 
 
@@ -64,9 +70,7 @@ async def examine(
 
 def diagnose(it: Examined) -> Iterator[Finding]:
     """What all checks find, in their order."""
-    for check in CHECKS:
-        for fault in check.look(it):
-            yield Finding(check.id, check.severity, fault.problem, fault.remedy)
+    return found_by(CHECKS, it)
 
 
 def _runtime(state: StateFolder) -> Runtime | None:

@@ -4,12 +4,62 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from modelmill_cli.certificates import NAMES, CertificateFolder
 from modelmill_cli.state_folder import Runtime, StateFolder
 
 if TYPE_CHECKING:
     from modelmill_bus.inspection import BrokerState
+
+
+AUTHORITY = "ca"
+RENEW = "Run `mill certs {folder}`, or start `mill up --tls` anew"
+
+
+class CertificateFiles(NamedTuple):
+    """Where a certificate and its private key are."""
+
+    certificate: Path
+    key: Path
+
+
+class BrokerFacts(Protocol):
+    """What checks of a broker read."""
+
+    @property
+    def broker(self) -> "BrokerState | None": ...
+
+    @property
+    def broker_problem(self) -> str:
+        """Why the broker could not be asked; else empty."""
+
+    @property
+    def broker_config(self) -> str | None:
+        """Text of its configuration; None where there is none to read."""
+
+
+class CertificateFacts(Protocol):
+    """What checks of certificates read."""
+
+    @property
+    def now(self) -> datetime: ...
+
+    @property
+    def certificates(self) -> "Mapping[str, CertificateFiles]":
+        """By whom they name; that of the authority as `ca`."""
+
+    @property
+    def renewal(self) -> str:
+        """What to do where one must be made anew."""
+
+
+class PageFacts(Protocol):
+    """What checks of metrics pages read."""
+
+    @property
+    def pages(self) -> "Mapping[str, ServicePage]":
+        """By service."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +143,30 @@ class Examined:
     """Whose the state folder is; None where there is none."""
     is_starting: bool
     """Whether a mill holds the folder, though nothing runs on it yet."""
+
+    @property
+    def broker(self) -> "BrokerState | None":
+        """That of the running instance."""
+        return self.running.broker if self.running is not None else None
+
+    @property
+    def broker_problem(self) -> str:
+        """Why it could not be asked; else empty."""
+        return self.running.broker_problem if self.running is not None else ""
+
+    @property
+    def pages(self) -> Mapping[str, ServicePage]:
+        """Of the running instance, by service."""
+        return self.running.pages if self.running is not None else {}
+
+    @property
+    def certificates(self) -> Mapping[str, CertificateFiles]:
+        """Where `mill up --tls` keeps them, by name."""
+        made = CertificateFolder(self.state.certificates)
+        names = (AUTHORITY, *NAMES)
+        return {name: CertificateFiles(made.certificate(name), made.key(name)) for name in names}
+
+    @property
+    def renewal(self) -> str:
+        """How certificates are made anew."""
+        return RENEW.format(folder=self.state.certificates)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import httpx
@@ -11,7 +11,7 @@ import psutil
 from modelmill_service_kit.errors import DomainError
 
 from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
-from modelmill_cli.doctor.examined import Examined, RunningInstance, ServicePage
+from modelmill_cli.doctor.examined import Examined, PageFacts, RunningInstance, ServicePage
 from modelmill_cli.state_folder import Runtime
 
 PEER_SECONDS = 3.0
@@ -47,11 +47,11 @@ async def examine_instance(
 
     headers = {"authorization": f"Bearer {runtime.service_secret}"}
     async with httpx.AsyncClient(timeout=PEER_SECONDS, trust_env=False) as http:
-        names, ports = [*runtime.metrics_ports], [*runtime.grpc_ports.items()]
+        shown, ports = [*runtime.metrics_ports.values()], [*runtime.grpc_ports.items()]
         told, ready, pages, listens = await asyncio.gather(
             broker(),
-            _status(http, f"{runtime.http_url}/readyz"),
-            asyncio.gather(*(_page(http, runtime.metrics_ports[name], headers) for name in names)),
+            status_of(http, f"{runtime.http_url}/readyz"),
+            asyncio.gather(*(page_at(http, f"127.0.0.1:{it}", headers) for it in shown)),
             asyncio.gather(*(_listens(port) for _, port in ports)),
         )
     return RunningInstance(
@@ -60,7 +60,7 @@ async def examine_instance(
         unreachable=tuple(
             name for (name, _), there in zip(ports, listens, strict=True) if not there
         ),
-        pages=dict(zip(names, pages, strict=True)),
+        pages=dict(zip(runtime.metrics_ports, pages, strict=True)),
         gateway_ready=ready,
         broker=None if isinstance(told, str) else told,  # type: ignore[arg-type]
         broker_problem=told if isinstance(told, str) else "",
@@ -85,17 +85,19 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _status(http: httpx.AsyncClient, url: str) -> int | None:
+async def status_of(http: httpx.AsyncClient, url: str) -> int | None:
+    """HTTP status; None without an answer in time."""
     try:
         return (await http.get(url)).status_code
     except httpx.HTTPError:
         return None
 
 
-async def _page(http: httpx.AsyncClient, port: int, headers: dict[str, str]) -> ServicePage:
+async def page_at(http: httpx.AsyncClient, address: str, headers: Mapping[str, str]) -> ServicePage:
+    """The metrics page at host:port."""
     try:
         async with asyncio.timeout(PEER_SECONDS):
-            answer = await http.get(f"http://127.0.0.1:{port}/metrics", headers=headers)
+            answer = await http.get(f"http://{address}/metrics", headers=headers)
     except (httpx.HTTPError, TimeoutError):
         return ServicePage(None, {}, None)
     return page_of(answer.status_code, answer.text[:MOST_PAGE_BYTES])
@@ -109,11 +111,6 @@ def page_of(status: int, text: str) -> ServicePage:
             totals[found[1]] = totals.get(found[1], 0.0) + float(found[2])
     build = BUILD.search(text)
     return ServicePage(status, totals, build[1] if build else None)
-
-
-def _pages(it: Examined) -> Iterator[tuple[str, ServicePage]]:
-    if it.running is not None:
-        yield from it.running.pages.items()
 
 
 def ended(it: Examined) -> Iterator[Symptom]:
@@ -138,7 +135,7 @@ def unreachable(it: Examined) -> Iterator[Symptom]:
 
 def silent(it: Examined) -> Iterator[Symptom]:
     """Services that hang."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         if page.status is None:
             yield Symptom(
                 f"{name} does not show its metrics within {PEER_SECONDS:.0f} s",
@@ -148,7 +145,7 @@ def silent(it: Examined) -> Iterator[Symptom]:
 
 def refusing(it: Examined) -> Iterator[Symptom]:
     """Services with another secret than the instance's."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         if page.status == httpx.codes.UNAUTHORIZED:
             yield Symptom(
                 f"{name} does not take the service secret of {it.state.path}",
@@ -158,7 +155,7 @@ def refusing(it: Examined) -> Iterator[Symptom]:
 
 def other_version(it: Examined) -> Iterator[Symptom]:
     """Services of another release than this command."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         own = it.installed.packages.get(f"modelmill-{name.replace('_', '-')}")
         if page.version is not None and own is not None and page.version != own:
             yield Symptom(
@@ -177,9 +174,9 @@ def gateway_not_ready(it: Examined) -> Iterator[Symptom]:
         )
 
 
-def records_dropped(it: Examined) -> Iterator[Symptom]:
+def records_dropped(it: PageFacts) -> Iterator[Symptom]:
     """Records of usage, verdicts and changes that are lost."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         if lost := sum(page.totals.get(each, 0.0) for each in DROPPED):
             yield Symptom(
                 f"{name} has dropped {lost:,.0f} records of usage, verdicts or changes",
@@ -188,9 +185,9 @@ def records_dropped(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def engines_restarted(it: Examined) -> Iterator[Symptom]:
+def engines_restarted(it: PageFacts) -> Iterator[Symptom]:
     """Engines that die again and again."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         restarts = page.totals.get("modelmill_engine_restarts_total", 0.0)
         if restarts > MOST_ENGINE_RESTARTS:
             yield Symptom(
@@ -199,9 +196,9 @@ def engines_restarted(it: Examined) -> Iterator[Symptom]:
             )
 
 
-def files_used_up(it: Examined) -> Iterator[Symptom]:
+def files_used_up(it: PageFacts) -> Iterator[Symptom]:
     """Processes near their limit of open files."""
-    for name, page in _pages(it):
+    for name, page in it.pages.items():
         used, most = (page.totals.get(f"process_{each}_fds", 0.0) for each in ("open", "max"))
         if most and used > MOST_FILES_SHARE * most:
             yield Symptom(
@@ -210,7 +207,14 @@ def files_used_up(it: Examined) -> Iterator[Symptom]:
             )
 
 
-CHECKS = (
+PAGE_CHECKS = (
+    Check("records-dropped", FindingSeverity.WARNING, "no record was dropped", records_dropped),
+    Check("engine-restarts", FindingSeverity.WARNING, "engines stay", engines_restarted),
+    Check("files-used-up", FindingSeverity.WARNING, "open files are below 80 %", files_used_up),
+)
+"""Which read metrics pages alone, wherever these are."""
+
+CHECKS: Sequence[Check[Examined]] = (
     Check("process-ended", FindingSeverity.ERROR, "each process runs", ended),
     Check("service-unreachable", FindingSeverity.ERROR, "each service listens", unreachable),
     Check("metrics-silent", FindingSeverity.ERROR, "each shows its metrics in 3 s", silent),
@@ -219,7 +223,5 @@ CHECKS = (
     Check(
         "gateway-not-ready", FindingSeverity.ERROR, "the gateway takes requests", gateway_not_ready
     ),
-    Check("records-dropped", FindingSeverity.WARNING, "no record was dropped", records_dropped),
-    Check("engine-restarts", FindingSeverity.WARNING, "engines stay", engines_restarted),
-    Check("files-used-up", FindingSeverity.WARNING, "open files are below 80 %", files_used_up),
+    *PAGE_CHECKS,
 )
