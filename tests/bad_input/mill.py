@@ -49,19 +49,25 @@ def mill(state: Path, *arguments: str, **environment: str) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
-def command(state: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "modelmill_cli.main", "--state", str(state), *arguments]
+def command(state: Path, *arguments: str, python: str = sys.executable) -> list[str]:
+    return [python, "-m", "modelmill_cli.main", "--state", str(state), *arguments]
 
 
 class StartedMill:
-    """A `mill up`, or another command that stays, which a test sends signals to."""
+    """A `mill up`, or another command that stays, which a test sends signals to.
 
-    def __init__(self, state: Path, *arguments: str, **environment: str) -> None:
+    Args:
+        python: of the installation whose `mill` it is.
+    """
+
+    def __init__(
+        self, state: Path, *arguments: str, python: str = sys.executable, **environment: str
+    ) -> None:
         self.state = StateFolder(state)
         self.log_file = state.with_name(f"{state.name}-{time.monotonic_ns()}.log")
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
-                command(state, *arguments),
+                command(state, *arguments, python=python),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -4,10 +4,11 @@
 
 A `mill up` with two gateway processes and a tiny model, under steady chats, streams and jobs of
 callers that never ask twice, half of whom connect anew for each request. `restart`: each service is
-replaced in turn. `upgrade`: by wheels of another version in an environment of their own, and then
-back. `control`: as `restart`, but those that end are told so by SIGTERM alone, without notice; its
-failures are what the notice prevents. No figure is a time, so the machine may be busy. `--keep`
-writes deploy/bench/operators.json, in place of the entries of the same ids there.
+replaced in turn. `upgrade`: a `mill up` of the last recorded release, built from its commit, whose
+services are replaced by those of this tree, and then back. `control`: as `restart`, but those that
+end are told so by SIGTERM alone, without notice; its failures are what the notice prevents. No
+figure is a time, so the machine may be busy. `--keep` writes deploy/bench/operators.json, in place
+of the entries of the same ids there.
 """
 
 import asyncio
@@ -15,12 +16,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench.figures import Entry
 from tests.bench.kept_entries import run_groups
-from tests.rolling.drill import under_load
-from tests.rolling.installation import other_installation
+from tests.rolling.drill import Drill, under_load
+from tests.rolling.installation import install_last_release
 from tests.rolling.load import Tally
 from tests.supervision.site import SERVICES
 
@@ -37,11 +39,12 @@ def restart_entries() -> list[Entry]:
 
 
 def upgrade_entries() -> list[Entry]:
-    """Replaced by another version, and back."""
+    """From the last release to this tree, and back."""
     with tempfile.TemporaryDirectory(prefix="modelmill-upgrade-") as place:
-        other = other_installation(Path(place))
-        tally = asyncio.run(_rolled([other, sys.executable]))
-    return _entries("upgrade", tally, f"each of {len(SERVICES)} services to other wheels, and back")
+        last = install_last_release(Path(place))
+        tally = asyncio.run(_rolled([sys.executable, last.python], begin=last.python))
+    what = f"each of {len(SERVICES)} services from {last.version} to {version('modelmill')}"
+    return _entries("upgrade", tally, f"{what}, and back")
 
 
 def control_entries() -> list[Entry]:
@@ -53,14 +56,21 @@ def control_entries() -> list[Entry]:
     return [_entry("control.failed", failed, "requests", "> 0", met, note)]
 
 
-async def _rolled(pythons: Sequence[str]) -> Tally:
-    async with under_load() as drill:
+async def _rolled(pythons: Sequence[str], *, begin: str = sys.executable) -> Tally:
+    async with under_load(begin) as drill:
+        print(f"runs {_versions(drill)}", flush=True)
         for python in pythons:
             replaced = await drill.replace(python=python, say=partial(print, flush=True))
             assert len(replaced) == len(SERVICES), replaced
+            print(f"runs {_versions(drill)}", flush=True)
             await drill.load.more(5)
         await drill.load.stop()
         return drill.load.tally
+
+
+def _versions(drill: Drill) -> str:
+    """Of all services; one where all are of one release."""
+    return ", ".join(sorted({str(each) for each in drill.versions().values()}))
 
 
 async def _without_notice() -> Tally:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
+from modelmill_cli.doctor.processes import page_of
 from modelmill_cli.gateway import local_token
 from modelmill_cli.orders_socket import give_order
 from modelmill_cli.rolling import rolling_order
@@ -46,17 +48,32 @@ class Drill:
                 say(f"{message['service']} replaced, {len(self.load.tally.failed)} failed so far")
         return replaced
 
+    def versions(self) -> dict[str, str | None]:
+        """Releases that run, as metrics pages have them."""
+        runtime = self._site.state.read_runtime()
+        headers = {"authorization": f"Bearer {runtime.service_secret}"}
+        return {
+            name: page_of(
+                200, httpx.get(f"http://127.0.0.1:{port}/metrics", headers=headers).text
+            ).version
+            for name, port in runtime.metrics_ports.items()
+        }
+
     def pids(self) -> dict[str, int]:
         """Of all processes, as `run/runtime.json` has them."""
         return self._site.state.read_runtime().pids
 
 
 @asynccontextmanager
-async def under_load() -> AsyncIterator[Drill]:
-    """A stack with steady callers who were answered already; it ends with the block."""
+async def under_load(python: str = sys.executable) -> AsyncIterator[Drill]:
+    """A stack with steady callers who were answered already; it ends with the block.
+
+    Args:
+        python: of the installation whose `mill up` it is.
+    """
     with tempfile.TemporaryDirectory(prefix="modelmill-rolling-") as place:
         site = await asyncio.to_thread(Site, Path(place))
-        await asyncio.to_thread(site.up)
+        await asyncio.to_thread(site.up, python)
         try:
             await asyncio.to_thread(site.bring_model)
             load = Load(site.state.read_runtime().http_url, local_token(site.state))

@@ -1,43 +1,54 @@
-"""Another installation of Modelmill: an environment of its own with wheels of another version."""
+"""The last recorded release, installed: an environment of its own with wheels of its commit."""
 
-import re
-import shutil
+import json
 import subprocess
 import sys
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.docs.blocks import ROOT
 
-OTHER_VERSION = "0.1.1"
+RECORD = ROOT / "deploy" / "releases.json"
 UV = Path(sys.executable).with_name("uv")
-VERSION = re.compile(r'^version = ".*"$', re.MULTILINE)
 OWN = ("libs", "services")
 
 
-def other_installation(folder: Path) -> str:
-    """The Python of an environment with this tree's packages, under another version.
+@dataclass(frozen=True)
+class InstalledRelease:
+    """A release beside this tree."""
+
+    version: str
+    python: str
+
+
+def install_last_release(folder: Path) -> InstalledRelease:
+    """Build and install the packages of the release that deploy/releases.json recorded last.
 
     What is not ours is shared with the environment that runs this.
     """
-    wheels, environment = folder / "wheels", folder / "environment"
-    projects = sorted(each.parent for own in OWN for each in (ROOT / own).glob("*/pyproject.toml"))
-    for project in projects:
-        _build(project, folder / "source" / project.name, wheels)
-    _run(str(UV), "venv", "-q", "--python", sys.executable, str(environment))
+    release = json.loads(RECORD.read_text("utf-8"))["releases"][-1]
+    source, wheels, environment = (folder / name for name in ("source", "wheels", "environment"))
+    _unpack(release["commit"], source)
+    for project in sorted(
+        each.parent for own in OWN for each in source.glob(f"{own}/*/pyproject.toml")
+    ):
+        _run(UV, "build", "-q", "--wheel", "--no-build-isolation", "-o", wheels, project)
+    _run(UV, "venv", "-q", "--python", sys.executable, environment)
     python = environment / "bin" / "python"
-    packages = ("uv", "pip", "install", "-q", "--no-deps", "-p", str(python))
-    _run(str(UV), *packages[1:], *map(str, sorted(wheels.glob("*.whl"))))
+    _run(UV, "pip", "install", "-q", "--no-deps", "-p", python, *sorted(wheels.glob("*.whl")))
     _share_others(environment)
-    return str(python)
+    return InstalledRelease(release["version"], str(python))
 
 
-def _build(project: Path, copy: Path, wheels: Path) -> None:
-    left_out = shutil.ignore_patterns("tests", "__pycache__", "site")
-    shutil.copytree(project, copy, ignore=left_out)
-    declared = copy / "pyproject.toml"
-    declared.write_text(VERSION.sub(f'version = "{OTHER_VERSION}"', declared.read_text()))
-    _run(str(UV), "build", "-q", "--wheel", "--no-build-isolation", "-o", str(wheels), str(copy))
+def _unpack(commit: str, folder: Path) -> None:
+    """The sources of a commit; a clone may lack tags, and a shallow one the commit."""
+    there = subprocess.run(["git", "cat-file", "-e", f"{commit}^{{commit}}"], cwd=ROOT)
+    assert there.returncode == 0, f"no commit {commit} here: run git fetch --unshallow --tags"
+    folder.mkdir(parents=True)
+    archive = folder.with_suffix(".tar")
+    _run("git", "-C", ROOT, "archive", "-o", archive, commit, *OWN)
+    _run("tar", "-xf", archive, "-C", folder)
 
 
 def _share_others(environment: Path) -> None:
@@ -51,6 +62,6 @@ def _share_others(environment: Path) -> None:
     (environment / "bin" / "nats-server").symlink_to(server)
 
 
-def _run(*command: str) -> None:
+def _run(*command: str | Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

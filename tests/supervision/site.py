@@ -1,6 +1,7 @@
 """A real `mill up` on a folder of its own: what is asked of it, and which processes it is."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -51,9 +52,11 @@ class Site:
         self._base = folder / "base"
         make_tiny_llama(self._base)
 
-    def up(self) -> None:
-        """Start a mill; it is ready."""
-        self.mill = StartedMill(self.state.path, "up", "--http-port", "0", **ENVIRONMENT)
+    def up(self, python: str = sys.executable) -> None:
+        """Start a mill, of this installation or another one; it is ready."""
+        self.mill = StartedMill(
+            self.state.path, "up", "--http-port", "0", python=python, **ENVIRONMENT
+        )
         self.mill.wait_for_line("ready: http")
 
     def bring_model(self) -> None:
