@@ -178,7 +178,20 @@ def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_p
     assert not gateway.sent
 
 
-@pytest.mark.parametrize("given", [(), ("--user", "{q}"), ("--answer", "{a}")])
+def test_a_preview_without_a_mapping_tells_the_one_that_is_proposed(gateway, capsys):
+    mapping = {"layout": None, "user_template": "{q}", "answer_template": "{a}"}
+    gateway.answers["/v1/datasets/preview"] = {
+        **{"columns": ["q", "a"], "reading": {}, "data": []},
+        "mapping": mapping,
+    }
+
+    lines = said(capsys, "preview", "file-1").splitlines()
+
+    assert lines[1:] == ["proposed user_template {q}", "proposed answer_template {a}"]
+    assert gateway.sent[-1].get("mapping") is None
+
+
+@pytest.mark.parametrize("given", [("--user", "{q}"), ("--answer", "{a}")])
 def test_a_preview_without_templates_names_the_options_that_it_lacks(gateway, capsys, given):
     assert run_app(["data", "preview", "file-1", *given]) == 2
     (line,) = capsys.readouterr().err.splitlines()

@@ -117,7 +117,11 @@ async def test_a_preview_shows_rows_and_why_others_would_not_be_kept(house: Hous
     body = {"file_id": "file-x", "mapping": {"layout": "text"}}
     async with house.http() as client:
         answer = (await client.post("/v1/datasets/preview", json=body)).json()
+        proposed = (await client.post("/v1/datasets/preview", json={"file_id": "file-x"})).json()
 
+    assert answer.pop("mapping")["layout"] == "text"
+    said = {name: value for name, value in proposed["mapping"].items() if value}
+    assert said == {"user_template": "{word}", "answer_template": "{kind}"}
     assert answer == {
         "object": "dataset.preview",
         "columns": ["word", "kind"],

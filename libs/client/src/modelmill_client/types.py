@@ -1141,6 +1141,19 @@ class RotatedWebhook(TypedDict):
     secret: str
 
 
+class RowMappingReport(TypedDict):
+    """
+    How rows become conversations: a layout, a column that holds one, or templates.
+    """
+
+    layout: str | None
+    messages_column: str | None
+    system_template: str | None
+    user_template: str | None
+    answer_template: str | None
+    rejected_template: str | None
+
+
 class RowProvenance(TypedDict):
     """
     Provenance of a row.
@@ -1801,6 +1814,7 @@ class DatasetPreview(TypedDict):
     """
     How the file is read: encoding, delimiter (CSV), text_unit (text), passage_tokens (documents).
     """
+    mapping: RowMappingReport
     data: list[PreviewedRow]
 
 
@@ -2204,7 +2218,10 @@ class PreviewBody(TypedDict):
     Several files, read one after the other; in place of `file_id`.
     """
     name: NotRequired[str]
-    mapping: MappingBody
+    mapping: NotRequired[MappingBody | None]
+    """
+    Without one, one is proposed by the names of the columns.
+    """
     shares: NotRequired[SharesBody | None]
     seed: NotRequired[int]
     max_test_rows: NotRequired[int]

@@ -22,6 +22,7 @@ from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile, difference
 from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_data_prep.domain.mapping.propose_mapping import READ_ALONE, propose_mapping
 from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
 from modelmill_data_prep.domain.reading.document_blocks import PASSAGE_COLUMNS
 from modelmill_data_prep.domain.reading.faults import ReadLimits
@@ -126,7 +127,9 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
     if request["look"] == "opening":
         check_opening(path, file_format)
         return None
-    plan = plan_dataset(request["spec"])
+    spec = request["spec"]
+    is_open = request["look"] == "preview" and "mapping" not in spec
+    plan = plan_dataset(READ_ALONE | spec if is_open else spec)
     count = PEEK_ROWS if request["look"] == "spec" else request["rows"]
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"], block_rows=count)
     form = inspect_file(path, file_format, plan.reading, limits)
@@ -139,8 +142,11 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
     if request["look"] == "spec":
         check_fit(rows, plan)
         return reading
+    if is_open:
+        spec = spec | {"mapping": propose_mapping(columns_of(rows))}
+        plan = plan_dataset(spec)
     stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
-    return {**preview(rows, plan, stages), "reading": reading}
+    return {**preview(rows, plan, stages), "reading": reading, "mapping": spec["mapping"]}
 
 
 def first_rows(

@@ -5,11 +5,13 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import (
     PreviewDatasetResponse,
     PreviewedRow,
     ReadingSpec,
+    RowMapping,
 )
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.create_dataset import source_file_ids, spec_fields
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
+from modelmill_data_prep.domain.mapping.propose_mapping import READ_ALONE
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
 from modelmill_data_prep.records import FileRecords, file_format_of
@@ -43,7 +45,8 @@ class PreviewDataset:
     async def __call__(
         self, *, tenant: str, spec: DatasetSpec, rows: int = 0
     ) -> PreviewDatasetResponse:
-        """The first rows with their outcome; of several files those of the first.
+        """The first rows with their outcome; of several files those of the first. A spec without a
+        mapping gets one by the names of the columns.
 
         Raises:
             NotFoundError: The file is unknown.
@@ -53,7 +56,7 @@ class PreviewDataset:
             raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
         file = await self._files.get(tenant, source_file_ids(spec)[0])
         fields = spec_fields(spec)
-        plan_dataset(fields, models_unavailable=self._models_unavailable)
+        plan_dataset(READ_ALONE | fields, models_unavailable=self._models_unavailable)
         shown = await self._inspector.preview(
             await self._files.content(file),
             file_format_of(file),
@@ -65,4 +68,7 @@ class PreviewDataset:
         )
         previewed = [PreviewedRow(**row) for row in shown["rows"]]
         reading = ReadingSpec(**shown["reading"])
-        return PreviewDatasetResponse(rows=previewed, columns=shown["columns"], reading=reading)
+        mapping = RowMapping(**shown["mapping"])
+        return PreviewDatasetResponse(
+            rows=previewed, columns=shown["columns"], reading=reading, mapping=mapping
+        )

@@ -9,6 +9,7 @@ import { addressOf, place } from "./routing";
 import { credential, holder, signOut } from "./session";
 
 const LOOK_AGAIN_MS = 3000;
+const NEW = "new";
 
 export function App() {
   const isLost = !isReached.value;
@@ -39,7 +40,7 @@ function CurrentPage() {
   const title = known ? t(known.title) : t("nav.missing");
 
   useEffect(() => {
-    document.title = `${id || title} · Modelmill`;
+    document.title = `${id === NEW ? title : id || title} · Modelmill`;
   }, [title, id]);
   // Who uses a keyboard or a screen reader goes on at the new page, not behind the link to it.
   const isFirst = useRef(true);
@@ -48,7 +49,7 @@ function CurrentPage() {
     isFirst.current = false;
   }, [page, id]);
 
-  const Content = known && (id ? known.One : known.List);
+  const Content = known && (id === NEW && known.New ? known.New : id ? known.One : known.List);
   return (
     <main id="content" class="container" tabIndex={-1}>
       {Content ? <Content key={id} id={id} /> : <Missing />}

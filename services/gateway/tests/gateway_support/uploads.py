@@ -110,7 +110,12 @@ class FakeUploads(DataPrepServiceServicer):
             pb.PreviewedRow(line=1, row_json='{"messages": []}', changes=["spaces@1"]),
             pb.PreviewedRow(line=3, reason="read.not_json: not JSON"),
         ]
-        return pb.PreviewDatasetResponse(rows=rows, columns=["word", "kind"], reading=READING)
+        mapping = request.spec.mapping
+        if not request.spec.HasField("mapping"):
+            mapping = pb.RowMapping(user_template="{word}", answer_template="{kind}")
+        return pb.PreviewDatasetResponse(
+            rows=rows, columns=["word", "kind"], reading=READING, mapping=mapping
+        )
 
     def _pending(self, tenant: str, upload_id: str) -> OpenUpload:
         upload = self._uploads.get(upload_id)

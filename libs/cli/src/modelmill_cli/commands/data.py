@@ -245,8 +245,9 @@ def preview(
     rows: Annotated[int, typer.Option(min=1, max=100, help="Number of rows to show.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Preview how a file is read, and its first rows as dataset rows."""
-    mapping = _mapping(system, user, answer, layout)
+    """Preview how a file is read, and its first rows as dataset rows; proposes a mapping."""
+    is_said = bool(system or user or answer or layout)
+    mapping = _mapping(system, user, answer, layout) if is_said else None
     reading = _reading(encoding, delimiter, text_unit, sheet, passage_tokens)
     console = Console(highlight=False, stderr=as_json)
     with connect(context.obj) as client:
@@ -259,7 +260,8 @@ def preview(
     if as_json:
         print_json({"file_id": file_id, **found})
     else:
-        _print_preview(found, console)
+        proposed = {} if is_said else {k: v for k, v in found["mapping"].items() if v}
+        _print_preview(found, proposed, console)
 
 
 def _uploaded(state: StateFolder, client: Modelmill, file: str, *, as_json: bool) -> list[str]:
@@ -317,8 +319,12 @@ def _reading(
     return cast(types.ReadingBody, {name: value for name, value in said.items() if value})
 
 
-def _print_preview(found: types.DatasetPreview, console: Console) -> None:
-    for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
+def _print_preview(
+    found: types.DatasetPreview, proposed: Mapping[str, object], console: Console
+) -> None:
+    facts = {**found["reading"], "columns": ", ".join(found["columns"])}
+    facts |= {f"proposed {name}": str(value) for name, value in proposed.items()}
+    for name, value in facts.items():
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:
         said = _said(row["row"]) if row["row"] else f"({row['reason']})"

@@ -26,6 +26,8 @@ export class UnreachableError extends Error {}
 export interface Asked {
   method?: string;
   body?: unknown;
+  /** In place of a body of JSON. */
+  form?: FormData;
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
 }
@@ -68,7 +70,7 @@ async function reach(path: string, asked: Asked): Promise<Response> {
     const answer = await fetch(`..${path}`, {
       method: asked.method ?? "GET",
       headers,
-      body: asked.body === undefined ? null : JSON.stringify(asked.body),
+      body: asked.form ?? (asked.body === undefined ? null : JSON.stringify(asked.body)),
       signal: asked.signal ?? null,
       cache: "no-store",
       credentials: "omit",

@@ -2,6 +2,7 @@
 import { ApiError, UnreachableError, ask, isReached, send } from "./client";
 import { eventsIn } from "./server_events";
 import type { JobEvent, Page } from "./types";
+import { passed } from "./waiting";
 
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
@@ -77,19 +78,4 @@ async function* eventsAfter(jobId: string, last: string, stop: AbortSignal): Asy
 /** Whether a repeat would end alike: what is ours to mend, in contrast to a gateway that is full or away. */
 function isFinal(error: unknown): boolean {
   return error instanceof ApiError && error.status < 500 && error.status !== 429;
-}
-
-/** Wait, or less when `stop` is aborted or the browser says that it is online again. */
-function passed(milliseconds: number, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      stop.removeEventListener("abort", done);
-      removeEventListener("online", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    stop.addEventListener("abort", done);
-    addEventListener("online", done);
-  });
 }

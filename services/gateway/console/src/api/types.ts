@@ -123,6 +123,19 @@ export interface Rule {
   category: string;
 }
 
+export interface DatasetPreview {
+  columns: string[];
+  reading: Record<string, string>;
+  mapping: { layout: string | null; system_template: string | null; user_template: string | null; answer_template: string | null };
+  data: PreviewedRow[];
+}
+
+export interface PreviewedRow {
+  line: number;
+  row: { messages?: { role: string; content: string }[]; [field: string]: unknown } | null;
+  reason: string | null;
+}
+
 export interface Dataset {
   id: string;
   status: Status | "ready";

@@ -14,6 +14,11 @@ export function DatasetsPage() {
   return (
     <>
       <h1 id="datasets">{t("nav.datasets")}</h1>
+      <p>
+        <a role="button" class="small" href={addressOf("datasets", "new")}>
+          {t("data.new")}
+        </a>
+      </p>
       <Shown of={datasets}>{(all) => <DatasetTable datasets={all} />}</Shown>
       {datasets.hasMore && (
         <button type="button" class="secondary" onClick={datasets.more}>

@@ -8,6 +8,7 @@ import { JobPage } from "./job";
 import { JobsPage } from "./jobs";
 import { ModelPage } from "./model";
 import { ModelsPage } from "./models";
+import { NewDatasetPage } from "./new_dataset";
 import { PlaygroundPage } from "./playground";
 
 interface PageEntry {
@@ -17,12 +18,14 @@ interface PageEntry {
   List: ComponentType<{ id: string }>;
   /** At `#/name/id`. */
   One?: ComponentType<{ id: string }>;
+  /** At `#/name/new`, which is no id. */
+  New?: ComponentType;
 }
 
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", List: HomePage },
   { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage },
-  { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage },
+  { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
   { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", List: PlaygroundPage },
 ];

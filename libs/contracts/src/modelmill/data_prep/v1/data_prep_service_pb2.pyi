@@ -1322,7 +1322,7 @@ class PreviewDatasetRequest(_message.Message):
     """Rows to show; 0 means 10, at most 100."""
     @_builtins.property
     def spec(self) -> Global___DatasetSpec:
-        """What would be made."""
+        """What would be made; without a mapping one is proposed."""
 
     def __init__(
         self,
@@ -1348,6 +1348,7 @@ class PreviewDatasetResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedRow]:
         """One for each row read."""
@@ -1360,16 +1361,21 @@ class PreviewDatasetResponse(_message.Message):
     def reading(self) -> Global___ReadingSpec:
         """How the file is read: as the spec says, and where it says nothing as the file shows."""
 
+    @_builtins.property
+    def mapping(self) -> Global___RowMapping:
+        """The spec's mapping, or the one that is proposed where the spec has none."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___PreviewedRow] | None = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
         reading: Global___ReadingSpec | None = ...,
+        mapping: Global___RowMapping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mapping", b"mapping", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "mapping", b"mapping", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

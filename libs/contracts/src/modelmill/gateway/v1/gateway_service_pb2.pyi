@@ -1849,6 +1849,7 @@ class PreviewDatasetResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    MAPPING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[_data_prep_service_pb2.PreviewedRow]:
         """One for each row read."""
@@ -1861,16 +1862,21 @@ class PreviewDatasetResponse(_message.Message):
     def reading(self) -> _data_prep_service_pb2.ReadingSpec:
         """How the file is read: as the spec says, and where it says nothing as the file shows."""
 
+    @_builtins.property
+    def mapping(self) -> _data_prep_service_pb2.RowMapping:
+        """The spec's mapping, or the one that is proposed where the spec has none."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[_data_prep_service_pb2.PreviewedRow] | None = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
         reading: _data_prep_service_pb2.ReadingSpec | None = ...,
+        mapping: _data_prep_service_pb2.RowMapping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mapping", b"mapping", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "mapping", b"mapping", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

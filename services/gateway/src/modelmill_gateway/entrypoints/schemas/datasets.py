@@ -210,6 +210,10 @@ class DatasetBody(DatasetSpecBody, JobBody):
 class PreviewBody(DatasetSpecBody):
     """Request body of POST /v1/datasets/preview."""
 
+    mapping: MappingBody | None = Field(  # type: ignore[assignment]
+        None, description="Without one, one is proposed by the names of the columns."
+    )
+
     rows: int = Field(
         10, ge=1, le=MAX_PREVIEWED, description="Number of rows to show.", examples=[2]
     )
@@ -278,6 +282,17 @@ class PreviewedRow(ResponseModel):
     changes: list[str] = Field(examples=[["spaces@1"]])
 
 
+class RowMappingReport(ResponseModel):
+    """How rows become conversations: a layout, a column that holds one, or templates."""
+
+    layout: OrNull[str] = Field(examples=[None])
+    messages_column: OrNull[str] = Field(examples=[None])
+    system_template: OrNull[str] = Field(examples=[None])
+    user_template: OrNull[str] = Field(examples=["{word}: {gloss}"])
+    answer_template: OrNull[str] = Field(examples=["{kind}"])
+    rejected_template: OrNull[str] = Field(examples=[None])
+
+
 class DatasetPreview(ResponseModel):
     """Preview: the first rows of a file as they would be in the dataset."""
 
@@ -288,6 +303,8 @@ class DatasetPreview(ResponseModel):
         " passage_tokens (documents).",
         examples=[{"encoding": "gb18030", "delimiter": ";"}],
     )
+    mapping: RowMappingReport
+    """The mapping that was asked for, or the one that is proposed."""
     data: list[PreviewedRow] = Field(validation_alias="rows")
 
     @classmethod

@@ -1,0 +1,151 @@
+"""New datasets in the console: a file in parts over lost connections, its rows, and the order."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.live_gateway import LiveGateway
+from tests.browser.watched_page import WatchedPage
+
+MIB = 1024 * 1024
+PARTS = 3
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    """A file that is sent in three parts."""
+    file = tmp_path / "words.jsonl"
+    line = b'{"word": "espresso", "kind": "drink"}\n'
+    file.write_bytes(line * (9 * MIB // len(line)))
+    return file
+
+
+@pytest.fixture
+def new_dataset(watched: WatchedPage, gateway: LiveGateway) -> WatchedPage:
+    """The page for a new dataset."""
+    gateway.house.data_prep.busy = False
+    address = f"{gateway.url}/console/index.html#token={gateway.token()}"
+    watched.open_address(address, wait_until="load")
+    watched.page.evaluate("location.hash = '/datasets/new'")
+    expect(watched.page.get_by_role("heading", name="New dataset")).to_be_visible()
+    return watched
+
+
+def choose(page: Page, file: Path) -> None:
+    page.get_by_label("File with rows").set_input_files(file)
+
+
+def stored(gateway: LiveGateway, file_id: str) -> bytes:
+    """What the API has of a file."""
+    headers = {"authorization": f"Bearer {gateway.token()}"}
+    return httpx.get(f"{gateway.url}/v1/files/{file_id}/content", headers=headers).content
+
+
+def sent_parts(watched: WatchedPage) -> int:
+    return len([each for each in watched.requests if each.endswith("/parts")])
+
+
+def test_a_file_in_parts_becomes_a_dataset_by_the_proposed_mapping(
+    new_dataset: WatchedPage, gateway: LiveGateway, rows: Path
+):
+    page = new_dataset.page
+    choose(page, rows)
+
+    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible()
+    assert sent_parts(new_dataset) == PARTS
+    expect(page.get_by_text("Columns: {word}, {kind}")).to_be_visible()
+    expect(page.get_by_label("Question")).to_have_value("{word}")
+    expect(page.get_by_label("Answer")).to_have_value("{kind}")
+    expect(page.get_by_role("row", name="3")).to_contain_text("left out: read.not_json")
+    page.get_by_role("button", name="Create dataset").click()
+
+    expect(page.get_by_role("heading", name="ds-")).to_be_visible()
+    expect(page.get_by_text("words", exact=True)).to_be_visible()
+    spec = gateway.house.data_prep.specs[-1]
+    assert (spec.mapping.user_template, spec.mapping.answer_template) == ("{word}", "{kind}")
+    assert stored(gateway, spec.file_id) == rows.read_bytes()
+    assert new_dataset.complaints == []
+
+
+def test_a_mapping_is_changed_and_previewed(
+    new_dataset: WatchedPage, gateway: LiveGateway, rows: Path
+):
+    page = new_dataset.page
+    choose(page, rows)
+    page.get_by_label("Question").fill("What is {word}?")
+    page.get_by_role("button", name="Preview rows").click()
+
+    def is_previewed() -> bool:
+        mapping = gateway.house.data_prep.previewed[-1].spec.mapping
+        return bool(mapping.user_template == "What is {word}?")
+
+    gateway.wait_until(is_previewed)
+
+
+def test_an_upload_goes_on_by_itself_after_the_gateway_was_full(
+    new_dataset: WatchedPage, gateway: LiveGateway, rows: Path
+):
+    page = new_dataset.page
+    gateway.house.data_prep.busy = True
+    choose(page, rows)
+    expect(page.get_by_text("the upload goes on by itself")).to_be_visible()
+
+    gateway.house.data_prep.busy = False
+
+    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible(timeout=20_000)
+
+
+def test_after_a_reload_an_upload_goes_on_behind_the_parts_that_are_stored(
+    new_dataset: WatchedPage, rows: Path
+):
+    page, stored = new_dataset.page, 0
+
+    def let_one_through(route: Route) -> None:
+        nonlocal stored
+        stored += 1
+        if stored == 1:
+            route.continue_()
+        else:
+            route.abort()
+
+    page.route("**/parts", let_one_through)
+    choose(page, rows)
+    expect(page.get_by_text("the upload goes on by itself")).to_be_visible()
+    page.unroute("**/parts")
+    page.reload()
+    before = sent_parts(new_dataset)
+    choose(page, rows)
+
+    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible()
+    assert sent_parts(new_dataset) == before + PARTS - 1
+
+
+def test_a_stopped_upload_is_continued_or_discarded(
+    new_dataset: WatchedPage, gateway: LiveGateway, rows: Path
+):
+    page = new_dataset.page
+    gateway.house.data_prep.busy = True
+    choose(page, rows)
+    page.get_by_role("button", name="Stop").click()
+    gateway.house.data_prep.busy = False
+    page.get_by_role("button", name="Continue upload").click()
+    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible()
+
+    gateway.house.data_prep.busy = True
+    choose(page, rows)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Discard upload").click()
+
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+
+
+def test_a_file_that_is_none_of_rows_is_refused_in_the_words_of_the_api(
+    new_dataset: WatchedPage, tmp_path: Path
+):
+    picture = tmp_path / "photo.png"
+    picture.write_bytes(b"PNG")
+    choose(new_dataset.page, picture)
+
+    expect(new_dataset.page.get_by_role("alert")).to_contain_text("must end in .jsonl")
