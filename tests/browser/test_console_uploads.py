@@ -1,11 +1,13 @@
 """New datasets in the console: a file in parts over lost connections, its rows, and the order."""
 
+import json
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.browser.conftest import HOSTILE
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
@@ -66,6 +68,18 @@ def test_a_file_in_parts_becomes_a_dataset_by_the_proposed_mapping(
     spec = gateway.house.data_prep.specs[-1]
     assert (spec.mapping.user_template, spec.mapping.answer_template) == ("{word}", "{kind}")
     assert stored(gateway, spec.file_id) == rows.read_bytes()
+    assert new_dataset.complaints == []
+
+
+def test_rows_are_shown_as_text(new_dataset: WatchedPage, gateway: LiveGateway, rows: Path):
+    page = new_dataset.page
+    turns = [{"role": "user", "content": text} for text in HOSTILE]
+    gateway.house.data_prep.shown_row = json.dumps({"messages": turns})
+    choose(page, rows)
+
+    expect(page.locator("tbody .text")).to_have_text([f"User: {text}" for text in HOSTILE])
+    assert page.evaluate("window.ran") is None
+    assert page.locator("iframe, img, main script, main style").count() == 0
     assert new_dataset.complaints == []
 
 

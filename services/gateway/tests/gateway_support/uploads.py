@@ -38,6 +38,8 @@ class FakeUploads(DataPrepServiceServicer):
         """No room for bytes, whoever's they are."""
         self.most_open: int | None = None
         """Uploads of one tenant, which these tests have just one of."""
+        self.shown_row = '{"messages": []}'
+        """The first row of every preview."""
         self.previewed: list[pb.PreviewDatasetRequest] = []
 
     def keep_file(self, header: pb.UploadHeader, content: bytes) -> FileState:
@@ -107,7 +109,7 @@ class FakeUploads(DataPrepServiceServicer):
             raise NotFoundError(f"no file {request.spec.file_id!r}")
         self.previewed.append(request)
         rows = [
-            pb.PreviewedRow(line=1, row_json='{"messages": []}', changes=["spaces@1"]),
+            pb.PreviewedRow(line=1, row_json=self.shown_row, changes=["spaces@1"]),
             pb.PreviewedRow(line=3, reason="read.not_json: not JSON"),
         ]
         mapping = request.spec.mapping
