@@ -38,6 +38,7 @@ THING = {
     **{"scopes": ["chat"], "limits": {}, "expires_at": None, "created_at": 0, "created_by": "ada"},
     **{"changed_by": "ada", "version_ids": [], "key": "secret", "provenance": [], "result": None},
     **{"same": True, "spec_changes": [], "removed": [], "added": [], "reading": {}, "columns": []},
+    **{"series": [], "is_complete": True},
     **{f"rows_{name}": 0 for name in ("common", "moved", "removed", "added")},
 }
 """Whatever any of them has."""
