@@ -14,7 +14,8 @@ from modelmill_gateway.entrypoints.http.messages import STOP_REASONS
 from modelmill_gateway.entrypoints.schemas.messages import StopReason as OurStopReason
 from pydantic import BaseModel, TypeAdapter
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# The SDK alone takes each worker longer to import than most files take to run.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.tier("test")]
 
 
 def cases(kind: str) -> list[Any]:

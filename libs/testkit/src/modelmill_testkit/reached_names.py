@@ -2,10 +2,17 @@
 
 import inspect
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Step(NamedTuple):
+    """What one function or class names by itself."""
+
+    names: frozenset[str]
+    leads_to: frozenset[Any]
 
 
 class ReachedNames:
@@ -20,27 +27,42 @@ class ReachedNames:
         self._root = root
         self._ends = frozenset(ends)
         self._known: dict[object, frozenset[str]] = {}
+        self._steps: dict[object, Step] = {}
 
     def of(self, function: Any) -> frozenset[str]:
         """Names in the function and in all functions and classes of tests that it names."""
         if (known := self._known.get(function)) is not None:
             return known
         names: set[str] = set()
-        seen: set[object] = set()
-        left = [function]
+        seen = {inner := _inner(function)}
+        left = [inner]
         while left:
-            found = _inner(left.pop())
-            if not self._is_of_tests(found) or found in seen:
-                continue
-            seen.add(found)
-            if isinstance(found, type):
-                left += [*vars(found).values(), *found.__bases__]
-            elif isinstance(found, FunctionType):
-                names |= (own := set(_names(found.__code__)))
-                left += _named(found, own - self._ends)
+            step = self._step(left.pop())
+            names |= step.names
+            new = step.leads_to - seen
+            seen |= new
+            left += new
         result = frozenset(names)
         self._known[function] = result
         return result
+
+    def _step(self, found: Any) -> Step:
+        """Helpers are reached from many tests, and read once."""
+        if (known := self._steps.get(found)) is None:
+            known = self._steps[found] = self._read(found)
+        return known
+
+    def _read(self, found: Any) -> Step:
+        names: frozenset[str] = frozenset()
+        named: Iterable[object] = ()
+        if self._is_of_tests(found):
+            if isinstance(found, type):
+                named = (*vars(found).values(), *found.__bases__)
+            elif isinstance(found, FunctionType):
+                names = frozenset(_names(found.__code__))
+                named = _named(found, names - self._ends)
+        leads_to = {inner for each in named if (inner := _inner(each)) is not None}
+        return Step(names, frozenset(leads_to))
 
     def _is_of_tests(self, found: object) -> bool:
         if isinstance(found, FunctionType):
@@ -54,16 +76,21 @@ class ReachedNames:
         return file.startswith(str(self._root)) and "/src/" not in file and "/.venv/" not in file
 
 
-def _inner(found: Any) -> Any:
-    """The function itself, without what decorators have put around it."""
-    if isinstance(found, staticmethod | classmethod):
+def _inner(found: Any) -> FunctionType | type | None:
+    """The function or class itself, without what decorators have put around it."""
+    # Asked of its type: a proxy, as `openai` has some, imports all that it stands for when asked.
+    kind = type(found)
+    if issubclass(kind, staticmethod | classmethod):
         found = found.__func__
-    if isinstance(found, property):
+    elif issubclass(kind, property):
         found = found.fget
-    found = getattr(found, "__func__", found)
-    found = inspect.unwrap(found) if callable(found) and not isinstance(found, type) else found
+    elif not callable(found):
+        return None
+    if not isinstance(found, type):
+        found = inspect.unwrap(getattr(found, "__func__", found))
     given = getattr(found, "hypothesis", None)
-    return getattr(given, "inner_test", found)
+    found = getattr(given, "inner_test", found)
+    return found if isinstance(found, FunctionType | type) else None
 
 
 def _names(code: CodeType) -> Iterator[str]:
@@ -73,7 +100,7 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _named(function: FunctionType, names: set[str]) -> Iterator[object]:
+def _named(function: FunctionType, names: Set[str]) -> Iterator[object]:
     """What the names stand for in the function's module, and its defaults and closure."""
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
