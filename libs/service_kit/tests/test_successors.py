@@ -28,6 +28,7 @@ from modelmill_testkit.waiting import eventually
 
 SECRET = "s3cret-of-the-services"
 CALLERS = 50
+DEPARTURES = 10
 
 
 class Guards(guard_grpc.ModerationServiceServicer):
@@ -87,7 +88,12 @@ async def test_with_notice_no_call_of_fifty_steady_callers_fails():
 
 
 async def test_without_notice_some_do_so_the_notice_is_needed():
-    assert set(await heard_while_one_leaves(None)) == {"answered", "unavailable"}
+    heard: Counter[str] = Counter()
+    for _ in range(DEPARTURES):  # whether a call meets the closing port is chance
+        heard += await heard_while_one_leaves(None)
+        if heard["unavailable"]:
+            break
+    assert heard["unavailable"]
 
 
 async def test_a_service_is_found_at_either_of_its_addresses():
