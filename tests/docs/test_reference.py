@@ -48,6 +48,7 @@ def test_each_setting_is_there_under_its_whole_name():
         assert [name for name in own if f"`{prefix}{name.upper()}`" not in text] == []
 
 
+@pytest.mark.tier("test")
 def test_each_status_has_a_remedy_and_each_code_is_there_once():
     text = page("errors")
     rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", text, re.MULTILINE)

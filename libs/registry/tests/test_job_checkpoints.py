@@ -161,7 +161,7 @@ class dying:  # noqa: N801
         self._patch.undo()
 
 
-TestClaims = Claims.TestCase
+TestClaims = pytest.mark.tier("test")(Claims.TestCase)
 TestClaims.settings = settings(
     max_examples=40,
     stateful_step_count=25,

@@ -26,6 +26,7 @@ MAX_SUMMARY_WORDS, MAX_SENTENCE_WORDS = 12, 30
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
 
 
+@pytest.mark.tier("test")
 def test_it_is_valid_openapi():
     validate(document())
 

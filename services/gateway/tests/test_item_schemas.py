@@ -162,6 +162,7 @@ async def test_a_row_that_would_take_too_long_is_refused_for_it(name: str):
     assert "too many steps" in said or "nested too deeply" in said
 
 
+@pytest.mark.tier("test")
 async def test_all_rows_together_have_an_end_too():
     schema = ItemSchema({"properties": {"x": {"items": {"type": "integer"}}}})
     said = [schema.wrong({"x": [1] * 5000}, 15_000) for _ in range(100)]

@@ -44,6 +44,7 @@ def test_each_variant_has_its_share(weights: list[float], seed: int):
 
 @settings(max_examples=25, deadline=None)
 @given(weights, st.data())
+@pytest.mark.tier("test")
 def test_a_changed_weight_moves_only_what_it_wins_or_loses(
     weights: list[float], data: st.DataObject
 ):

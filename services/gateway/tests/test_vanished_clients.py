@@ -56,6 +56,7 @@ def tasks() -> int:
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.tier("test")
 async def test_nothing_is_left_of_a_hundred_clients_who_leave_at_once(house: House, stream: bool):
     house.inference.endless = True
     # The channel's own watch of inference's health begins with the first call, and stays.
