@@ -7,7 +7,8 @@ last commit of a clean main; the note says how many tests that was. `ci` is `.ci
 clone, without Docker's daemon running before; `test` is `make test` as one of its parts. The value
 is the median; its interval is the fastest and the slowest over the goal. Needs an idle machine: the
 goals are of two cores.
-A loop in which a test fails has no time, and ends the run with what it printed last.
+A loop in which a test fails has no time, and ends the run with what it printed last; all that it
+printed is in build/loop.log.
 `--keep` writes deploy/bench/house.json, in place of the entries of the same ids there.
 """
 
@@ -27,6 +28,7 @@ from tests.bench.kept_entries import run_groups
 
 ROOT = Path(__file__).parents[2]
 RESULT = Path("deploy/bench/house.json")
+LOG = ROOT / "build" / "loop.log"
 MINUTE = 60.0
 PASSED = re.compile(r"(\d+) passed")
 PART = re.compile(r"^== (?P<name>.*) \(after (?P<seconds>\d+) s\)$", re.M)
@@ -100,14 +102,14 @@ def _in_clean_clone(loop: Loop) -> tuple[float, str]:
 
 
 def _run(loop: Loop, folder: Path = ROOT) -> tuple[float, str]:
+    LOG.parent.mkdir(exist_ok=True)
     began = time.monotonic()
-    done = subprocess.run(
-        loop.command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    seconds = time.monotonic() - began
+    with LOG.open("wb") as log:
+        done = subprocess.run(loop.command, cwd=folder, stdout=log, stderr=subprocess.STDOUT)
+    seconds, printed = time.monotonic() - began, LOG.read_text(errors="replace")
     if done.returncode:
-        raise LoopFailedError(f"{' '.join(loop.command)} failed: {done.stdout[-2000:]}")
-    return seconds, done.stdout
+        raise LoopFailedError(f"{' '.join(loop.command)} failed: {printed[-2000:]}")
+    return seconds, printed
 
 
 GROUPS: Mapping[str, Callable[[], Sequence[Entry]]] = {
