@@ -338,6 +338,20 @@ def test_metrics_are_told_by_their_extremes_and_given_whole(gateway, capsys):
     assert gateway.asked == [["points=2000"], ["points=2000", "from_step=5"], ["format=csv"]]
 
 
+def test_a_metric_that_the_job_does_not_have_is_refused_with_the_nearest(gateway, capsys):
+    gateway.metrics = [series_of("loss", 3), series_of("grad_norm", 3)]
+
+    assert run_app(["jobs", "metrics", "ftjob-1", "--name", "losss"]) != 0
+    said_of_it = capsys.readouterr().err
+    assert "no metric 'losss'. Did you mean 'loss'? The job has grad_norm, loss" in said_of_it
+
+
+def test_a_job_that_measured_nothing_says_so_in_place_of_a_table(gateway, capsys):
+    assert run_app(["jobs", "metrics", "ftjob-1"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "nothing was measured by step\n")
+
+
 def test_metrics_that_may_lack_steps_say_so(gateway, capsys):
     gateway.is_complete = False
 

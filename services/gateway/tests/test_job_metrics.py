@@ -172,7 +172,10 @@ async def test_a_trainer_that_is_away_leaves_what_was_reported_and_says_so(house
     assert not found["is_complete"]
 
 
-@pytest.mark.parametrize("query", ["points=3", "points=10001", "from_step=-1", "format=xml"])
+@pytest.mark.parametrize(
+    "query",
+    ["points=3", "points=10001", "from_step=-1", "format=xml", "to_step=1&from_step=2"],
+)
 async def test_what_cannot_be_drawn_is_refused_with_the_parameter(house: House, query: str):
     job_id = await training(house)
 

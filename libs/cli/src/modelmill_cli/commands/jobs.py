@@ -1,12 +1,15 @@
 """`mill jobs`: what runs, what ran, how it goes, what it said, and what it shall do."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Literal
 
 import typer
-from modelmill_client import JobFailedError, types
+from modelmill_client import JobFailedError, Modelmill, types
 from modelmill_client.errors import failure_of
+from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.nearest import did_you_mean
 from rich.console import Console
 
 from modelmill_cli.gateway import connect
@@ -169,12 +172,25 @@ def metrics(
         found = client.jobs.metrics(
             job_id, points=points, from_step=from_step, to_step=to_step, name=name
         )
+        if name:
+            _check_names(client, job_id, name)
     if not found["is_complete"]:
         typer.echo("earlier steps may be missing: their service does not answer", err=True)
     if as_json:
         print_json(found)
-    else:
+    elif found["series"]:
         print_list(found["series"], METRIC_COLUMNS, as_json=False)
+    else:
+        typer.echo("nothing was measured by step", err=True)
+
+
+def _check_names(client: Modelmill, job_id: str, names: Sequence[str]) -> None:
+    """Raise NotFoundError for a metric that the job does not have, with the nearest one."""
+    known = {each["name"] for each in client.jobs.metrics(job_id, points=4)["series"]}
+    for name in names:
+        if known and name not in known:
+            said = f"no metric {name!r}.{did_you_mean(name, known)}"
+            raise NotFoundError(f"{said} The job has {', '.join(sorted(known))}")
 
 
 @app.command()

@@ -15,6 +15,7 @@ from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_job_index.metric_series import MIN_POINTS, MetricKey, MetricSeries
 from modelmill_service_kit.errors import DomainError, NotFoundError
 
+from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.ports import Trainer
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,10 @@ class MetricRange:
     last: int | None = None
     names: Collection[str] = ()
     """Empty for all."""
+
+    def __post_init__(self) -> None:
+        if self.last is not None and self.last < self.first:
+            raise BadRequestError("to_step must be at least from_step", param="to_step")
 
 
 @dataclass(frozen=True)
