@@ -343,7 +343,7 @@ def test_a_metric_that_the_job_does_not_have_is_refused_with_the_nearest(gateway
 
     assert run_app(["jobs", "metrics", "ftjob-1", "--name", "losss"]) != 0
     said_of_it = capsys.readouterr().err
-    assert "no metric 'losss'. Did you mean 'loss'? The job has grad_norm, loss" in said_of_it
+    assert "no metric 'losss'. Did you mean 'loss'? `mill jobs metrics ftjob-1` lists" in said_of_it
 
 
 def test_a_job_that_measured_nothing_says_so_in_place_of_a_table(gateway, capsys):

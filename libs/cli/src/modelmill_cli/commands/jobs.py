@@ -189,8 +189,10 @@ def _check_names(client: Modelmill, job_id: str, names: Sequence[str]) -> None:
     known = {each["name"] for each in client.jobs.metrics(job_id, points=4)["series"]}
     for name in names:
         if known and name not in known:
-            said = f"no metric {name!r}.{did_you_mean(name, known)}"
-            raise NotFoundError(f"{said} The job has {', '.join(sorted(known))}")
+            raise NotFoundError(
+                f"no metric {name!r}.{did_you_mean(name, known)}"
+                f" `mill jobs metrics {job_id}` lists what there is"
+            )
 
 
 @app.command()
