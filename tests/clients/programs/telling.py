@@ -1,8 +1,12 @@
-"""What the programs of all Python clients have in common: where to ask, and how to tell."""
+"""What the programs of all Python clients have in common: where to ask, and how to tell.
+
+A call that counts tokens asks with temperature 0: by chance, a sampled answer ends early.
+"""
 
 import json
 import os
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -42,8 +46,15 @@ def tell(calls: Mapping[str, Callable[[], Any]], version: str) -> None:
         try:
             call()
         except Exception as error:
-            failed = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            failed = _said_of(error)
         print(json.dumps({"call": name, "failed": failed}), flush=True)
+
+
+def _said_of(error: Exception) -> str:
+    """One line; of a bare `assert`, which has no words, the line of the program."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    why = f"{error}" or f"line {last.lineno}: {last.line}"
+    return f"{type(error).__name__}: {why}".splitlines()[0][:300]
 
 
 def raises(kind: type[Exception], call: Callable[[], Any], *words: str) -> None:

@@ -88,7 +88,8 @@ def seed() -> None:
     assert len({answer.choices[0].message.content for answer in answers}) == 1
 
 
-COMPLETING = {"model": f"text-completion-openai/{MODEL}", "prompt": "a", "max_tokens": 4, **WHERE}
+GREEDY = {"temperature": 0, **WHERE}
+COMPLETING = {"model": f"text-completion-openai/{MODEL}", "prompt": "a", "max_tokens": 4, **GREEDY}
 
 
 def completions() -> None:
@@ -150,7 +151,7 @@ def batches() -> None:
     until(60, lambda: litellm.retrieve_batch(batch_id=batch.id, **OURS).status == "completed")
 
 
-RESPONDING = {"model": f"openai/{MODEL}", "input": "hello", "temperature": 0, **WHERE}
+RESPONDING = {"model": f"openai/{MODEL}", "input": "hello", **GREEDY}
 
 
 def responses() -> None:

@@ -10,6 +10,8 @@ const client = new OpenAI({ baseURL: `${URL_}/v1`, apiKey: KEY, maxRetries: 0, t
 const chat = client.chat.completions;
 const ASKED = { model: MODEL, messages: QUESTION, max_tokens: 8, temperature: 0 };
 const TOOL = { type: "function", function: FUNCTION };
+const COMPLETING = { model: MODEL, prompt: "a", max_tokens: 4, temperature: 0 };
+const RESPONDING = { model: MODEL, input: "hello", max_output_tokens: 8, temperature: 0 };
 const CALLING = { ...ASKED, tools: [TOOL], tool_choice: "required", max_tokens: 64 };
 const textOf = (chunks) => chunks.map((chunk) => chunk.choices[0]?.delta.content ?? "").join("");
 
@@ -61,12 +63,11 @@ const calls = {
     assert.equal(one.choices[0].message.content, other.choices[0].message.content);
   },
   completions: async () => {
-    const answer = await client.completions.create({ model: MODEL, prompt: ["a", "b"], max_tokens: 4 });
+    const answer = await client.completions.create({ ...COMPLETING, prompt: ["a", "b"] });
     assert.equal(answer.choices.length, 2);
   },
   "completions, streamed": async () => {
-    const asked = { model: MODEL, prompt: "a", max_tokens: 4, stream: true };
-    const chunks = await all(await client.completions.create(asked));
+    const chunks = await all(await client.completions.create({ ...COMPLETING, stream: true }));
     assert.ok(chunks.at(-1).choices[0].finish_reason);
   },
   embeddings: async () => {
@@ -101,13 +102,12 @@ const calls = {
     assert.deepEqual(results.map((each) => each.flagged), [false, true]);
   },
   responses: async () => {
-    const answer = await client.responses.create({ model: MODEL, input: "hello", max_output_tokens: 8 });
+    const answer = await client.responses.create(RESPONDING);
     assert.ok(answer.output_text);
     assert.equal(answer.usage.output_tokens, 8);
   },
   "responses, streamed": async () => {
-    const asked = { model: MODEL, input: "hello", max_output_tokens: 8, stream: true };
-    const events = await all(await client.responses.create(asked));
+    const events = await all(await client.responses.create({ ...RESPONDING, stream: true }));
     assert.deepEqual(events.map((event) => event.sequence_number), [...events.keys()]);
     assert.equal(events.at(-1).type, "response.incomplete");
   },

@@ -24,6 +24,8 @@ from telling import (
 client = OpenAI(base_url=f"{URL}/v1", api_key=KEY, max_retries=0, timeout=60)
 chat = client.chat.completions
 ASKED = {"model": MODEL, "messages": QUESTION, "max_tokens": 8, "temperature": 0}
+COMPLETING = {"model": MODEL, "prompt": "a", "max_tokens": 4, "temperature": 0}
+RESPONDING = {"model": MODEL, "input": "hello", "max_output_tokens": 8, "temperature": 0}
 CALLING = ASKED | {"tools": [TOOL], "tool_choice": "required", "max_tokens": 64}
 FORM = {"name": "place", "schema": SCHEMA, "strict": True}
 
@@ -97,12 +99,12 @@ def seed() -> None:
 
 
 def completions() -> None:
-    answer = client.completions.create(model=MODEL, prompt=["a", "b"], max_tokens=4)
+    answer = client.completions.create(**COMPLETING | {"prompt": ["a", "b"]})
     assert [c.index for c in answer.choices] == [0, 1]
 
 
 def completions_streamed() -> None:
-    chunks = list(client.completions.create(model=MODEL, prompt="a", max_tokens=4, stream=True))
+    chunks = list(client.completions.create(**COMPLETING, stream=True))
     assert chunks[-1].choices[0].finish_reason
 
 
@@ -140,14 +142,14 @@ def moderations() -> None:
 
 
 def responses() -> None:
-    answer = client.responses.create(model=MODEL, input="hello", max_output_tokens=8)
+    answer = client.responses.create(**RESPONDING)
     assert answer.output_text
     assert answer.status == "incomplete"
     assert answer.usage.output_tokens == 8
 
 
 def responses_streamed() -> None:
-    with client.responses.stream(model=MODEL, input="hello", max_output_tokens=8) as stream:
+    with client.responses.stream(**RESPONDING) as stream:
         events = list(stream)
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert events[-1].type == "response.incomplete"
