@@ -1,5 +1,7 @@
 """A stream whose messages go once they are done with, and in which none keeps another waiting."""
 
+import gc
+
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import webhook_due
@@ -23,6 +25,21 @@ async def test_a_message_goes_when_it_is_acknowledged_and_not_before(bus: Bus):
 
     assert before == 1
     assert first.metadata.sequence.stream == again.metadata.sequence.stream
+
+
+async def test_an_idle_turn_leaves_nothing_for_the_collector(bus: Bus):
+    deliveries = bus.deliveries("gateway-webhooks", ["webhook.due.*"], ack_wait_seconds=30)
+    assert await deliveries.next(timeout=0.1) is None
+    gc.collect()
+    gc.disable()
+    try:
+        assert await deliveries.next(timeout=0.1) is None
+        left = [each for each in gc.get_objects() if isinstance(each, TimeoutError)]
+    finally:
+        gc.enable()
+    await deliveries.close()
+
+    assert left == []
 
 
 async def test_however_many_are_put_off_the_next_is_delivered(bus: Bus):

@@ -1,6 +1,7 @@
 """Overload over HTTP: who waits, who gets 503, and what remains."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 
@@ -9,6 +10,7 @@ import pytest
 import pytest_asyncio
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
+from modelmill_gateway.domain.errors import FullError
 from modelmill_gateway.metrics import ADMISSION_WAITING, TOKENS_IN_HAND
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
@@ -69,6 +71,23 @@ async def test_who_would_wait_past_its_deadline_is_refused_with_a_time_to_come_b
     assert answer.json()["error"]["code"] == "overloaded"
     assert int(answer.headers["retry-after"]) >= 1
     assert ADMISSION_WAITING._value.get() == 0
+
+
+async def test_a_refusal_leaves_nothing_for_the_collector(small: House):
+    small.inference.endless = True
+    client = small.http()
+    async with AsyncExitStack() as stack:
+        await stream(stack, client)
+        gc.collect()
+        gc.disable()
+        try:
+            answer = await chat(client, **{"x-request-timeout": "0.6"})
+            left = [each for each in gc.get_objects() if isinstance(each, FullError)]
+        finally:
+            gc.enable()
+
+    assert answer.status_code == 503
+    assert left == []
 
 
 async def test_one_who_waits_and_leaves_gives_up_its_place(small: House):

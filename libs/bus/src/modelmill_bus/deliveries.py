@@ -1,6 +1,7 @@
 """Durable pull consumer with short pull requests, so that none outlives its broker."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -11,16 +12,25 @@ from google.protobuf.message import Message
 from modelmill_service_kit.errors import InvalidInputError
 from nats.errors import Error as NatsError
 from nats.js import api
+from nats.js.errors import APIError
 
 from modelmill_bus.envelope import MalformedMessageError, Stored, decode, process_span
 from modelmill_bus.filters import one_filter
+from modelmill_bus.inbox import Inbox, status_of
 from modelmill_bus.link import Link, raise_if_cancelled
+from modelmill_bus.permissions import API
 from modelmill_bus.subjects import STREAMS, route
 
 log = logging.getLogger(__name__)
 
 CONSUME_ACK_WAIT_SECONDS = 30.0
 CONSUME_RETRY_SECONDS = 1.0
+LATE_SECONDS = 0.5
+"""So much later than asked for may the broker say that nothing came."""
+NANO = 1_000_000_000
+NOTHING_CAME = ("404", "408")
+CONFLICT = "409"
+"""The consumer's leader changes, or is gone; the next request says which."""
 
 Handle = Callable[[Stored[Any]], Awaitable[None]]
 
@@ -95,7 +105,10 @@ class Deliveries:
         self._filters = list(filters)
         self._only = one_filter(filters)
         self._ack_wait = ack_wait_seconds
+        self._inbox = Inbox()
         self._bound: Any = None
+        """The subscription of the inbox."""
+        self._address = ""
         self._epoch = 0
         self._asked_at = 0.0
 
@@ -107,9 +120,7 @@ class Deliveries:
         try:
             if self._is_stale():
                 await self._bind()
-            (message,) = await self._bound.fetch(1, timeout=timeout)
-        except TimeoutError:
-            return None
+            return self._waiting() or await self._pulled(timeout)
         except (NatsError, OSError) as error:
             log.info("consumer %s is bound again after %s", self._durable, error)
             self._bound = None
@@ -117,7 +128,29 @@ class Deliveries:
             return None
         finally:
             self._asked_at = time.monotonic()
-        return message
+
+    def _waiting(self) -> Any | None:
+        """A message that came after its turn; what the broker said of earlier requests goes."""
+        while (message := self._inbox.waiting()) is not None:
+            if status_of(message) is None:
+                return message
+        return None
+
+    async def _pulled(self, timeout: float) -> Any | None:
+        """What one pull request brings, or None."""
+        await self._link.client.publish(
+            f"{API}.CONSUMER.MSG.NEXT.{self._stream}.{self._durable}",
+            json.dumps({"batch": 1, "expires": int(timeout * NANO)}).encode(),
+            reply=self._address,
+        )
+        ends_at = time.monotonic() + timeout + LATE_SECONDS
+        while (message := await self._inbox.next(ends_at - time.monotonic())) is not None:
+            status = status_of(message)
+            if status is None or status in NOTHING_CAME:
+                return message if status is None else None
+            if status != CONFLICT:
+                raise APIError.from_msg(message)
+        return None
 
     async def close(self) -> None:
         """Give up the inbox; the durable consumer stays."""
@@ -160,4 +193,5 @@ class Deliveries:
             ),
         )
         self._epoch = self._link.epoch
-        self._bound = await self._link.js.pull_subscribe_bind(self._durable, stream=self._stream)
+        self._inbox, self._address = Inbox(), self._link.client.new_inbox()
+        self._bound = await self._link.client.subscribe(self._address, cb=self._inbox.put)

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -21,6 +20,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 from modelmill_bus.filters import is_whole_stream, one_filter
+from modelmill_bus.inbox import Inbox, status_of
 from modelmill_bus.link import REQUEST_SECONDS, Link, raise_if_cancelled
 from modelmill_bus.permissions import API
 
@@ -91,8 +91,8 @@ class Follower:
         raise_if_cancelled()
         if not info.num_pending:
             self._on_current()
-        inbox, arrived = self._link.client.new_inbox(), _Arrived()
-        subscription = await self._link.client.subscribe(inbox, cb=arrived.put)
+        address, inbox = self._link.client.new_inbox(), Inbox()
+        subscription = await self._link.client.subscribe(address, cb=inbox.put)
         expected, wanted, silent = 1, 0, 0
         try:
             while epoch == self._link.epoch and silent < SILENT_LOOKS:
@@ -100,13 +100,13 @@ class Follower:
                     return
                 if wanted <= BATCH // 2:
                     # Early, so that the broker reads on while these are taken in.
-                    await self._pull(info.name, inbox)
+                    await self._pull(info.name, address)
                     wanted += BATCH
-                message = await arrived.next(LOOK_SECONDS)
+                message = await inbox.next(LOOK_SECONDS)
                 silent = silent + 1 if message is None else 0
                 if message is None:
                     continue
-                status = (message.headers or {}).get("Status")
+                status = status_of(message)
                 if status == "100" and not self._ends:
                     continue
                 if status in ("404", "408"):
@@ -164,7 +164,7 @@ class Follower:
             inactive_threshold=5.0 if self._ends else 60.0,
         )
 
-    async def _pull(self, consumer: str, inbox: str) -> None:
+    async def _pull(self, consumer: str, address: str) -> None:
         request = {
             "batch": BATCH,
             "expires": int(PULL_SECONDS * NANO),
@@ -173,7 +173,7 @@ class Follower:
         await self._link.client.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}",
             json.dumps(request).encode(),
-            reply=inbox,
+            reply=address,
         )
 
     async def _drop(self, subscription: Any) -> None:
@@ -181,34 +181,6 @@ class Follower:
             await subscription.unsubscribe()
         except NatsError as error:
             log.debug("subscription was gone already: %s", error)
-
-
-class _Arrived:
-    """Messages that the client has read and nobody has taken.
-
-    The client's own `next_msg` makes a task and a timer for each message, also for one that is
-    there already, which was most of what a replay cost.
-    """
-
-    def __init__(self) -> None:
-        self._messages: deque[Any] = deque()
-        self._news = asyncio.Event()
-
-    async def put(self, message: Any) -> None:
-        """Called by the client."""
-        self._messages.append(message)
-        self._news.set()
-
-    async def next(self, timeout: float) -> Any | None:
-        """The next message, or None when none comes within `timeout` seconds."""
-        if not self._messages:
-            self._news.clear()
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._news.wait()
-            except TimeoutError:
-                return None
-        return self._messages.popleft()
 
 
 NO_SUCH_MESSAGE = 10037

@@ -72,12 +72,16 @@ class BatchRequests:
                 shown = await self._routes[path].answer(body, request)
             response = BatchResponse(OK, request_id, shown)
         except Exception as error:
-            refusal = refusal_in(error, path, request_id)
-            fields = {"error": error_fields(refusal, request_id)}
-            response = BatchResponse(http_status(refusal), request_id, fields, retry_after(refusal))
+            response = _refused(error, path, request_id)
         seconds = time.perf_counter() - started
         log_access("batch", path, response.status, seconds, request_id, caller.tenant)
         return response
+
+
+def _refused(error: Exception, path: str, request_id: str) -> BatchResponse:
+    refusal = refusal_in(error, path, request_id)
+    fields = {"error": error_fields(refusal, request_id)}
+    return BatchResponse(http_status(refusal), request_id, fields, retry_after(refusal))
 
 
 class BatchHandler:
