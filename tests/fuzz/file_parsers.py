@@ -6,7 +6,7 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from modelmill_data_prep.domain.blocks import RAW_CHARACTERS, RejectedRow
-from modelmill_data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
+from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.file_form import (
     CODECS,
@@ -20,6 +20,7 @@ from modelmill_data_prep.domain.reading.file_form import (
 from modelmill_data_prep.domain.reading.inspect_file import inspect_file
 from modelmill_data_prep.domain.reading.parse_block import parse_block
 from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from modelmill_documents.columns import LAYOUT_COLUMNS
 from modelmill_service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import broken_file, seeds_of

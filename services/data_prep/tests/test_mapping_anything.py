@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.mapping.map_block import map_block
-from modelmill_data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
+from modelmill_data_prep.domain.mapping.row_mapping import plan_mapping
 from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
 from modelmill_data_prep.domain.written_rows import write_rows
+from modelmill_documents.columns import LAYOUT_COLUMNS
 
 names = st.sampled_from(
     ["messages", "conversations", "from", "value", "role", "content", "user", "assistant", "tool",

@@ -6,6 +6,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeGuard, get_args
 
+from modelmill_documents.columns import (
+    ANSWERS,
+    BETTER,
+    LABELS,
+    QUESTIONS,
+    WORSE,
+    asked_of,
+    column_named,
+    known_layout,
+    template_of,
+)
 from modelmill_documents.document_format import document_format_of
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_service_kit.nearest import did_you_mean
@@ -19,10 +30,12 @@ LOOKED_AT = 1000
 """Rows."""
 MOST_DOCUMENTS = 5
 MOST_LABELS = 50
-LABELS = ("label", "class", "category", "kind", "type", "intent", "topic", "sentiment", "team")
-ANSWERS = ("answer", "output", "response", "completion", "target", "reply", "json", "result")
-QUESTIONS = ("question", "prompt", "instruction", "input", "query", "text", "message")
-BETTER, WORSE = ("chosen", "better", "preferred", "accepted"), ("rejected", "worse", "refused")
+LAYOUTS: Mapping[Kind, Collection[str]] = {
+    "continue": ("text",),
+    "preference": ("preference",),
+    "chat": ("openai_chat", "sharegpt", "alpaca"),
+}
+"""Those that rows of a kind may have."""
 
 
 def is_kind(word: str) -> TypeGuard[Kind]:
@@ -89,10 +102,7 @@ class Columns:
 
     def named(self, words: Sequence[str]) -> str:
         """The column that has one of the names, or else has one in its name; empty where none."""
-        low = {name.lower(): name for name in self.names}
-        exact = [low[word] for word in words if word in low]
-        within = [name for word in words for key, name in low.items() if word in key]
-        return next(iter(exact + within), "")
+        return column_named(words, self.names)
 
 
 def propose_mapping(kind: Kind, columns: Columns) -> dict[str, str]:
@@ -102,7 +112,8 @@ def propose_mapping(kind: Kind, columns: Columns) -> dict[str, str]:
         InvalidInputError: No column can be the answer; names those that there are. Or a file has
             not the columns of the others; each is named with the column that it lacks.
     """
-    mapping = _layout(kind, columns) or _OF_KIND[kind](columns)
+    layout = known_layout(columns.names, LAYOUTS.get(kind, ()))
+    mapping = {"layout": layout} if layout else _OF_KIND[kind](columns)
     _check_that_all_fit(mapping, columns)
     return mapping
 
@@ -140,26 +151,9 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _layout(kind: Kind, columns: Columns) -> dict[str, str]:
-    """Of files whose columns have the names of a known layout."""
-    names = set(columns.names)
-    if kind == "continue" and "text" in names:
-        return {"layout": "text"}
-    if kind == "preference" and {"chosen", "rejected"} <= names:
-        return {"layout": "preference"}
-    if kind == "chat":
-        if "messages" in names:
-            return {"layout": "openai_chat"}
-        if "conversations" in names:
-            return {"layout": "sharegpt"}
-        if {"instruction", "output"} <= names:
-            return {"layout": "alpaca"}
-    return {}
-
-
 def _classify(columns: Columns) -> dict[str, str]:
     label = _label(columns)
-    return {"user_template": _asked(columns, {label}), "answer_template": f"{{{label}}}"}
+    return {"user_template": _asked(columns, {label}), "answer_template": template_of([label])}
 
 
 def _label(columns: Columns) -> str:
@@ -185,7 +179,7 @@ def _answer(columns: Columns) -> dict[str, str]:
         if not question or len(others) != 1:
             raise _no_column("the answer", columns)
         (answer,) = others
-    return {"user_template": _asked(columns, {answer}), "answer_template": f"{{{answer}}}"}
+    return {"user_template": _asked(columns, {answer}), "answer_template": template_of([answer])}
 
 
 def _preference(columns: Columns) -> dict[str, str]:
@@ -194,8 +188,8 @@ def _preference(columns: Columns) -> dict[str, str]:
         raise _no_column("the better and the worse answer, as chosen and rejected", columns)
     return {
         "user_template": _asked(columns, {better, worse}),
-        "answer_template": f"{{{better}}}",
-        "rejected_template": f"{{{worse}}}",
+        "answer_template": template_of([better]),
+        "rejected_template": template_of([worse]),
     }
 
 
@@ -205,13 +199,11 @@ def _continue(columns: Columns) -> dict[str, str]:
 
 def _asked(columns: Columns, others: set[str]) -> str:
     """All other columns that are not numbers of rows; of several each on a line."""
-    numbers = {name for name in columns.names if name.lower() == "id"}
-    names = columns.usual(others | numbers)
+    silent = {*columns.names} - {*asked_of(columns.names)}
+    names = columns.usual(others | silent)
     if not names:
         raise _no_column("what is asked", columns)
-    if len(names) == 1:
-        return f"{{{names[0]}}}"
-    return "\n".join(f"{name}: {{{name}}}" for name in names)
+    return template_of(names)
 
 
 def _no_column(what: str, columns: Columns) -> InvalidInputError:

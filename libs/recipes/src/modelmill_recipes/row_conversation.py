@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from modelmill_documents.columns import LAYOUT_COLUMNS
+
 from modelmill_recipes.local_rows import Row
 
 PLACE = re.compile(r"\{\{|\}\}|\{([^{}]+)\}")
@@ -91,11 +93,4 @@ _LAYOUTS: Mapping[str, Callable[[Row], RowConversation]] = {
     "alpaca": _alpaca,
     "text": _text,
     "preference": _preference,
-}
-LAYOUT_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "openai_chat": ("messages",),
-    "sharegpt": ("conversations",),
-    "alpaca": ("instruction", "output"),
-    "text": ("text",),
-    "preference": ("chosen", "rejected"),
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from modelmill_documents.columns import LAYOUT_COLUMNS
 from modelmill_service_kit.errors import InvalidInputError
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -69,15 +70,6 @@ MAX_TEMPLATE_CHARACTERS = 20_000
 
 MAX_PLACES = 16
 """Maximum uses of one column over all templates, which bounds the growth of a row."""
-
-LAYOUT_COLUMNS = {
-    "openai_chat": ("messages",),
-    "sharegpt": ("conversations",),
-    "alpaca": ("instruction", "output"),
-    "text": ("text",),
-    "preference": ("chosen", "rejected"),
-}
-"""Required columns by layout."""
 
 _TEMPLATES = ("system", "user", "answer", "rejected")
 
