@@ -8,7 +8,6 @@ from pathlib import Path
 
 from modelmill_service_kit.errors import DomainError
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.bench import (
     adapters_over_base,
@@ -47,6 +46,7 @@ from tests.bench.gateway import added
 from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
 from tests.bench.report import document, keep, show, show_kept
 from tests.bench.worker import WorkerFailedError
+from tests.long_progress import LongProgress
 from tests.run_record import NotWorthKeepingError, save
 
 GROUPS: tuple[Group, ...] = (
@@ -138,12 +138,8 @@ async def _measure(
     wanted: frozenset[str], rounds: int, quick: bool, console: Console
 ) -> list[Line]:
     groups = [group for group in GROUPS if wanted & set(group.ids)]
-    columns = (
-        *(BarColumn(20), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-        TextColumn("{task.description}"),
-    )
     lines: list[Line] = []
-    with Progress(*columns, console=console, speed_estimate_period=120) as progress:
+    with LongProgress(console) as progress:
         task = progress.add_task("", total=sum(group.seconds for group in groups))
         run = Run(progress, task, rounds=rounds, quick=quick, wanted=wanted)
         reached = 0.0

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.chaos import report as reporting
 from tests.chaos.parts import NAMES, Part, parts
+from tests.long_progress import LongProgress
 from tests.run_record import NotWorthKeepingError, save
 
 RESULT, KEPT = Path("build/chaos.json"), Path("deploy/chaos/last.json")
@@ -58,11 +58,7 @@ def _arguments() -> argparse.Namespace:
 
 async def run_parts(wanted: Sequence[Part], report: reporting.Report, console: Console) -> None:
     """One after the other, each in a folder of its own; one that fails is told in the report."""
-    columns = (
-        *(BarColumn(20), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console, speed_estimate_period=120) as progress:
+    with LongProgress(console) as progress:
         task = progress.add_task("", total=sum(part.seconds for part in wanted))
         reached = 0.0
         for part in wanted:
