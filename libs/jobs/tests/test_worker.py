@@ -1,6 +1,7 @@
 """One worker in this process, jobs whose work is a child process."""
 
 import asyncio
+import time
 
 from chain_job import chain
 from chain_worker import (
@@ -20,12 +21,14 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResumed,
     JobState,
 )
+from modelmill_bus.kinds import work_consumer
 from modelmill_bus.subjects import job_progress, job_requested, job_resumed, job_state
 from modelmill_jobs.active import AttemptTimeouts
 from modelmill_jobs.claims import Claim
 from modelmill_jobs.errors import JobFailed
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
+from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY
 
 
@@ -40,6 +43,25 @@ async def test_a_job_succeeds_is_announced_once_and_acknowledged(working, jobs, 
     assert state.checkpoint.step == 20
     assert await jobs.announced() == [state.result.version_id]
     assert not list((tmp_path / "work").iterdir())
+
+
+async def test_slots_that_are_free_wait_for_one_delivery_together(working, bus, store):
+    handler, turn_seconds = ChainHandler(store), 0.5
+
+    async def waiting() -> int:
+        try:
+            consumer = work_consumer("trainer", handler.kind)
+            return (await bus._link.js.consumer_info("JOBS", consumer)).num_waiting or 0
+        except NotFoundError:
+            return 0  # not made yet
+
+    async with working(handler, slots=16, turn_seconds=turn_seconds):
+        await eventually(waiting)
+        seen = [await waiting() for _ in range(10)]
+        left_at = time.monotonic()
+
+    assert max(seen) == 1
+    assert time.monotonic() - left_at < 4 * turn_seconds, "each slot waits for a turn of its own"
 
 
 async def test_what_a_job_makes_besides_is_announced_before_what_was_asked_for(

@@ -5,7 +5,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,7 @@ class Worker:
             ]
             async with asyncio.TaskGroup() as serving:
                 for handler in self._handlers:
-                    for _ in range(self._slots):
-                        serving.create_task(self._serve(handler, stopping))
+                    serving.create_task(self._serve(handler, stopping))
                 serving.create_task(self._short_slots(stopping).run(stopping))
             for task in following:
                 task.cancel()
@@ -176,19 +175,35 @@ class Worker:
         return ShortSlots(*parts, slots=self._slots, take=take)
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
+        """Work on one kind in as many slots as come free for it.
+
+        One task at a time waits for a delivery: a request to the broker each turn, not one for
+        each idle slot.
+        """
         deliveries = self._bus.deliveries(
             work_consumer(self._service, handler.kind),
             [f"job.requested.{handler.kind}.>", f"job.resumed.{handler.kind}.>"],
             ack_wait_seconds=self._claim_seconds,
         )
-        try:
+        pulling = asyncio.Lock()
+
+        async def serve_slot() -> None:
             while not stopping.is_set():
-                async with self._free:
-                    delivery = await deliveries.next(
-                        timeout=self._turn_seconds / len(self._handlers)
-                    )
+                async with AsyncExitStack() as slot:
+                    async with pulling:
+                        await slot.enter_async_context(self._free)
+                        # One of many, it may have waited here until long after the end.
+                        if stopping.is_set():
+                            return
+                        delivery = await deliveries.next(turn_seconds)
                     if delivery is not None:
                         await self._take(handler, delivery, stopping)
+
+        turn_seconds = self._turn_seconds / len(self._handlers)
+        try:
+            async with asyncio.TaskGroup() as slots:
+                for _ in range(self._slots):
+                    slots.create_task(serve_slot())
         finally:
             await deliveries.close()
 
