@@ -17,7 +17,18 @@ from tests.browser.watched_page import WatchedPage
 
 AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
-PLACES = ("/", "/jobs", "/datasets", "/datasets/new", "/models", "/models/mv-build", "/playground")
+PLACES = (
+    "/",
+    "/jobs",
+    "/datasets",
+    "/datasets/new",
+    "/models",
+    "/models/mv-build",
+    "/playground",
+    "/keys",
+    "/keys/new",
+    "/usage",
+)
 PHONE_WIDTH = 390
 SERIOUS = ("serious", "critical")
 REFUSED = "Failed to load resource"

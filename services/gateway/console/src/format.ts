@@ -44,6 +44,17 @@ export function when(unixSeconds: number): string {
   return format.format(new Date(unixSeconds * 1000));
 }
 
+/** A day of UTC, by where it begins, as seen from today. */
+export function dayAgo(unixSeconds: number): string {
+  const days = Math.floor(Date.now() / 1000 / DAY) - Math.floor(unixSeconds / DAY);
+  return new Intl.RelativeTimeFormat(language.value, { numeric: "auto" }).format(days && -days, "day");
+}
+
+/** The day of the own time zone in which a moment lies. */
+export function dayOf(unixSeconds: number): string {
+  return new Intl.DateTimeFormat(language.value, { dateStyle: "medium" }).format(new Date(unixSeconds * 1000));
+}
+
 /** Millionths of the operator's currency, which the console does not know. */
 export function money(micros: number): string {
   return new Intl.NumberFormat(language.value, { minimumFractionDigits: 2, maximumFractionDigits: 4 }).format(micros / 1e6);

@@ -45,6 +45,13 @@ export function holder(value: string): string {
 interface Claims {
   tenant?: string;
   sub?: string;
+  scope?: unknown;
+}
+
+/** The scopes that a token says it has; null for an API key, of which its record tells. */
+export function scopesOf(value: string): readonly string[] | null {
+  const scope = claimsOf(value)?.scope;
+  return typeof scope === "string" ? scope.split(" ").filter(Boolean) : null;
 }
 
 function claimsOf(value: string): Claims | null {

@@ -15,6 +15,8 @@ export class ApiError extends Error {
     readonly errors: string[],
     readonly rules: Rule[],
     readonly requestId: string,
+    /** Default rules of a policy that a change would take away unasked. */
+    readonly defaultRules: string[] = [],
   ) {
     super(message);
   }
@@ -91,11 +93,12 @@ interface ErrorFields {
   errors?: string[];
   rules?: Rule[];
   request_id?: string;
+  default_rules?: string[];
 }
 
 async function refusalIn(answer: Response): Promise<ApiError> {
   const body = (await answer.json().catch(() => ({}))) as { error?: ErrorFields };
-  const { message, code, errors, rules, request_id } = body.error ?? {};
+  const { message, code, errors, rules, request_id, default_rules } = body.error ?? {};
   return new ApiError(
     answer.status,
     message ?? `${answer.status} ${answer.statusText}`,
@@ -103,5 +106,6 @@ async function refusalIn(answer: Response): Promise<ApiError> {
     errors ?? [],
     rules ?? [],
     request_id ?? "",
+    default_rules ?? [],
   );
 }

@@ -14,12 +14,22 @@ export interface Loaded<T> {
  * @param seconds after which it is asked for again while the page is visible; 0 for never.
  */
 export function useLoaded<T>(path: string, seconds = 0): Loaded<T> {
+  return useResult(path, (stop) => ask<T>(path, { signal: stop }), seconds);
+}
+
+/**
+ * What several requests come to.
+ *
+ * @param path names it: with another one something else is loaded.
+ * @param load is to end when its signal is aborted.
+ */
+export function useResult<T>(path: string, load: (stop: AbortSignal) => Promise<T>, seconds = 0): Loaded<T> {
   const [found, setFound] = useState<{ path: string; data: T | null; error: unknown }>({ path, data: null, error: null });
   const [round, setRound] = useState(0);
 
   useEffect(() => {
     const stop = new AbortController();
-    ask<T>(path, { signal: stop.signal }).then(
+    load(stop.signal).then(
       (data) => setFound({ path, data, error: null }),
       (error: unknown) => {
         // What was shown stays: it is older, and better than nothing.

@@ -8,8 +8,13 @@ const RELOAD_SECONDS = 15;
 
 interface Item {
   id: string;
+}
+
+interface DatedItem extends Item {
   created_at: number;
 }
+
+type Order<T> = (one: T, other: T) => number;
 
 export interface LongList<T> extends Loaded<T[]> {
   hasMore: boolean;
@@ -24,7 +29,16 @@ interface Rest<T> {
 }
 
 /** The items at `path`, newest first. */
-export function useLongList<T extends Item>(path: string): LongList<T> {
+export function useLongList<T extends DatedItem>(path: string): LongList<T> {
+  return useListOf<T>(path, newestFirst);
+}
+
+function newestFirst(one: DatedItem, other: DatedItem): number {
+  return other.created_at - one.created_at;
+}
+
+/** The items at `path`, in the order in which the API has them. */
+export function useListOf<T extends Item>(path: string, order: Order<T>): LongList<T> {
   const first = useLoaded<Page<T>>(path, RELOAD_SECONDS);
   const [rest, setRest] = useState<Rest<T>>({ path, items: [] });
   const [error, setError] = useState<unknown>(null);
@@ -33,24 +47,24 @@ export function useLongList<T extends Item>(path: string): LongList<T> {
 
   // What falls off the first page when new items come is kept.
   useEffect(() => {
-    if (first.data) setRest((old) => joined(old.path === path ? old : { path, items: [] }, first.data?.data ?? []));
+    if (first.data) setRest((old) => joined(old.path === path ? old : { path, items: [] }, first.data?.data ?? [], order));
   }, [first.data]);
 
   async function more() {
     try {
-      const page = await ask<Page<T>>(`${path}${path.includes("?") ? "&" : "?"}after=${after}`);
+      const page = await ask<Page<T>>(`${path}${path.includes("?") ? "&" : "?"}after=${encodeURIComponent(after ?? "")}`);
       const next = page.has_more ? page.last_id : null;
-      setRest((old) => (old.path === path ? { ...joined(old, page.data), after: next } : old));
+      setRest((old) => (old.path === path ? { ...joined(old, page.data, order), after: next } : old));
     } catch (refused) {
       setError(refused);
     }
   }
 
-  const data = first.data && joined(known, first.data.data).items;
+  const data = first.data && joined(known, first.data.data, order).items;
   return { data, error: first.error ?? error, reload: first.reload, hasMore: Boolean(after), more: () => void more() };
 }
 
-function joined<T extends Item>(rest: Rest<T>, newer: T[]): Rest<T> {
+function joined<T extends Item>(rest: Rest<T>, newer: T[], order: Order<T>): Rest<T> {
   const all = new Map([...rest.items, ...newer].map((item) => [item.id, item]));
-  return { ...rest, items: [...all.values()].sort((a, b) => b.created_at - a.created_at) };
+  return { ...rest, items: [...all.values()].sort(order) };
 }

@@ -6,10 +6,14 @@ import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
 import { JobPage } from "./job";
 import { JobsPage } from "./jobs";
+import { KeyPage } from "./key";
+import { KeysPage } from "./keys";
 import { ModelPage } from "./model";
 import { ModelsPage } from "./models";
 import { NewDatasetPage } from "./new_dataset";
+import { NewKeyPage } from "./new_key";
 import { PlaygroundPage } from "./playground";
+import { UsagePage } from "./usage";
 
 interface PageEntry {
   name: string;
@@ -28,4 +32,6 @@ export const PAGES: readonly PageEntry[] = [
   { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
   { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", List: PlaygroundPage },
+  { name: "keys", title: "nav.keys", List: KeysPage, One: KeyPage, New: NewKeyPage },
+  { name: "usage", title: "nav.usage", List: UsagePage },
 ];

@@ -1,0 +1,65 @@
+"""A page of the console as somebody with certain scopes opens it, and what a tenant has there."""
+
+import uuid
+from typing import Any
+
+import httpx
+from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
+from modelmill_bus.subjects import usage_recorded
+from playwright.sync_api import Page, expect
+
+from tests.browser.live_gateway import LiveGateway
+from tests.browser.watched_page import WatchedPage
+
+REFUSED = "Failed to load resource"
+"""What Chromium says of each answer that is a refusal."""
+GO = """
+    (place) => new Promise((done) => {
+        const drawn = () => requestAnimationFrame(() => setTimeout(done));
+        addEventListener("hashchange", drawn, {once: true});
+        location.hash = place;
+    })
+"""
+
+
+def open_place(watched: WatchedPage, gateway: LiveGateway, place: str, credential: str) -> Page:
+    """The page at `place`, signed in."""
+    address = f"{gateway.url}/console/index.html#token={credential}"
+    watched.open_address(address, wait_until="load")
+    go_to(watched.page, place)
+    return watched.page
+
+
+def go_to(page: Page, place: str) -> None:
+    """As a link leads there, until all is there that the page loads."""
+    page.evaluate(GO, place)
+    settled(page)
+
+
+def settled(page: Page) -> None:
+    """Wait until a page shows all that it loads."""
+    expect(page.locator("h1")).to_be_visible()
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+
+
+def complaints(watched: WatchedPage) -> list[str]:
+    """What the browser complained of, but for refusals that a test provokes."""
+    return [each for each in watched.complaints if REFUSED not in each]
+
+
+def ask(gateway: LiveGateway, credential: str, method: str, path: str, **body: Any) -> Any:
+    """The JSON that the API answers."""
+    headers = {"authorization": f"Bearer {credential}"}
+    json = body or None
+    answer = httpx.request(method, f"{gateway.url}{path}", headers=headers, json=json, timeout=20)
+    return answer.raise_for_status().json()
+
+
+def record_usage(gateway: LiveGateway, tenant: str, at: float, **fields: Any) -> None:
+    """One request that was answered at that time."""
+    request_id = f"req-{uuid.uuid4().hex}"
+    record = UsageRecorded(request_id=request_id, tenant=tenant, caller="ada", **fields)
+    record.at.FromSeconds(int(at))
+    batch = UsageBatch(tenant=tenant, requests=[record])
+    subject = usage_recorded(tenant)
+    gateway.run(gateway.house.bus.publish(subject, batch, msg_id=request_id))

@@ -1,0 +1,70 @@
+"""Pages of the console with something to show: for everybody, on a phone, and with few requests."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import HOSTILE
+from tests.browser.console_place import ask, go_to, open_place, record_usage
+from tests.browser.live_gateway import LiveGateway
+from tests.browser.test_console import PHONE_WIDTH, serious_findings
+from tests.browser.watched_page import WatchedPage
+
+TENANT = "filled"
+MOST_REQUESTS = 5
+PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28")
+
+
+@pytest.fixture(scope="module")
+def credential(gateway: LiveGateway) -> str:
+    """Of a tenant that has some of everything."""
+    return gateway.token(tenant=TENANT)
+
+
+@pytest.fixture(scope="module")
+def places(gateway: LiveGateway, credential: str) -> list[str]:
+    """Where all of it is shown."""
+    limits = {"tokens": 10**9, "money": "12.50", "period": "month"}
+    names = [*HOSTILE, "x" * 100]
+    keys = [
+        ask(gateway, credential, "POST", "/v1/keys", name=name[:100], limits=limits)["id"]
+        for name in names
+    ]
+    for key in keys:
+        record_usage(gateway, TENANT, time.time(), key_id=key, version_id="mv-build", micros=7)
+    return [place.format(key=keys[0]) for place in PLACES]
+
+
+@pytest.fixture
+def unwatched(browser: Browser) -> Iterator[Page]:
+    """A page of a phone, where a checker may do what the policy forbids."""
+    page = browser.new_page(
+        viewport={"width": PHONE_WIDTH, "height": 800}, color_scheme="dark", bypass_csp=True
+    )
+    yield page
+    page.close()
+
+
+def test_filled_pages_have_no_serious_finding_and_fit_a_phone(
+    unwatched: Page, gateway: LiveGateway, credential: str, places: list[str]
+):
+    page = open_place(WatchedPage(unwatched), gateway, "/playground", credential)
+    findings = []
+    for place in places:
+        go_to(page, place)
+        findings += serious_findings(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH, place
+    assert findings == []
+
+
+def test_a_page_asks_at_most_five_times_when_it_opens(
+    watched: WatchedPage, gateway: LiveGateway, credential: str, places: list[str]
+):
+    page = open_place(watched, gateway, "/playground", credential)
+    for place in places:
+        before = len(watched.requests)
+        go_to(page, place)
+        asked = [each for each in watched.requests[before:] if "/v1/" in each]
+        assert 0 < len(asked) <= MOST_REQUESTS, asked

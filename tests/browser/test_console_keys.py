@@ -1,0 +1,143 @@
+"""API keys in the console: made, shown once, and revoked; nobody is offered what they lack."""
+
+import time
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import HOSTILE
+from tests.browser.console_place import ask, complaints, go_to, open_place, record_usage, settled
+from tests.browser.live_gateway import LiveGateway
+from tests.browser.watched_page import WatchedPage
+
+KEY_CHARACTERS = 46
+DAY = 86400
+
+
+def make_key(gateway: LiveGateway, credential: str, name: str, **fields: object) -> dict[str, str]:
+    made: dict[str, str] = ask(gateway, credential, "POST", "/v1/keys", name=name, **fields)
+    return made
+
+
+def status_with(gateway: LiveGateway, key: str) -> int:
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.get(f"{gateway.url}/v1/models", headers=headers).status_code
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_role("row").filter(has=page.get_by_role("link", name=name, exact=True))
+
+
+def cell(page: Page, name: str, column: str) -> Locator:
+    expect(row(page, name)).to_be_visible()
+    heads = page.locator("thead th").all_inner_texts()
+    return row(page, name).locator("th, td").nth(heads.index(column))
+
+
+def test_a_key_is_shown_once_works_and_is_revoked_only_after_a_question(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    page = open_place(watched, gateway, "/keys", gateway.token(tenant="maker"))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(page.get_by_text("There are no API keys")).to_be_visible()
+    page.get_by_role("button", name="New API key").click()
+    page.get_by_label("Name", exact=True).fill(HOSTILE[1])
+    page.get_by_label("Requests per minute").fill("60")
+    page.get_by_role("button", name="Create key").click()
+
+    secret = page.get_by_label("API key", exact=True).input_value()
+    assert len(secret) == KEY_CHARACTERS
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+    assert status_with(gateway, secret) == 200
+
+    page.get_by_role("link", name="All API keys").click()
+    expect(cell(page, HOSTILE[1], "Status")).to_have_text("active")
+    expect(cell(page, HOSTILE[1], "Prefix")).to_have_text(f"{secret[:10]}…")
+    expect(cell(page, HOSTILE[1], "Limits")).to_have_text("Requests per minute: 60")
+    assert secret not in page.content()
+    assert secret not in page.evaluate("JSON.stringify([{...sessionStorage}, {...localStorage}])")
+
+    row(page, HOSTILE[1]).get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Back").click()
+    assert status_with(gateway, secret) == 200
+    row(page, HOSTILE[1]).get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+
+    expect(cell(page, HOSTILE[1], "Status")).to_have_text("revoked")
+    assert status_with(gateway, secret) == 401
+    assert page.evaluate("window.ran") is None
+    assert complaints(watched) == []
+
+
+def test_scopes_that_the_caller_lacks_are_not_offered(watched: WatchedPage, gateway: LiveGateway):
+    token = gateway.token(tenant="lesser", scope="keys files")
+    page = open_place(watched, gateway, "/keys/new", token)
+    offered = page.get_by_role("checkbox")
+    assert offered.locator("..").all_inner_texts() == ["files", "keys"]
+
+    key = make_key(gateway, token, "lesser still", scopes=["keys"])["key"]
+    page.evaluate("key => sessionStorage.setItem('modelmill.credential', key)", key)
+    page.reload()
+    settled(page)
+
+    assert offered.locator("..").all_inner_texts() == ["keys"]
+
+
+def test_a_key_without_a_scope_is_refused_in_the_words_of_the_api(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    page = open_place(watched, gateway, "/keys/new", gateway.token(tenant="scopeless"))
+    page.get_by_label("Name", exact=True).fill("support bot")
+    for scope in ("chat", "models:read"):
+        page.get_by_label(scope, exact=True).uncheck()
+    page.get_by_role("button", name="Create key").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("scopes")
+    expect(page.get_by_label("Name", exact=True)).to_have_value("support bot")
+
+
+def test_the_day_of_the_last_use_is_shown_or_which_scope_is_missing(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(tenant="user")
+    used, idle = (make_key(gateway, token, name)["id"] for name in ("used", "idle"))
+    record_usage(gateway, "user", time.time() - DAY, key_id=used)
+    page = open_place(watched, gateway, "/keys", token)
+
+    expect(cell(page, "used", "Last used")).to_have_text("yesterday")
+    expect(cell(page, "idle", "Last used")).to_have_text("not in 31 days")
+    go_to(page, f"/keys/{idle}")
+    expect(page.get_by_role("region", name="Limits")).to_contain_text("Tokens per minute")
+
+    lesser = gateway.token(tenant="user", scope="keys")
+    page.evaluate("it => sessionStorage.setItem('modelmill.credential', it)", lesser)
+    page.goto(f"{gateway.url}/console/index.html#/keys")
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("scope usage")
+    expect(cell(page, "used", "Status")).to_have_text("active")
+
+
+def test_more_keys_than_a_page_are_loaded_when_somebody_asks(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(tenant="many")
+    for n in range(25):
+        make_key(gateway, token, f"key {n}")
+    page = open_place(watched, gateway, "/keys", token)
+    expect(page.locator("tbody tr")).to_have_count(20)
+
+    page.get_by_role("button", name="Load more").click()
+
+    expect(page.locator("tbody tr")).to_have_count(25)
+    expect(page.get_by_role("button", name="Load more")).to_have_count(0)
+
+
+@pytest.mark.parametrize("place", ["/keys", "/keys/new"])
+def test_who_may_not_see_keys_is_told_why(watched: WatchedPage, gateway: LiveGateway, place: str):
+    page = open_place(watched, gateway, place, gateway.token(scope="chat"))
+
+    expect(page.get_by_role("alert").first).to_contain_text("scope keys")
+    assert complaints(watched) == []
