@@ -288,9 +288,21 @@ class DistributionBody(TypedDict):
     ZeRO stage: what is divided among the ranks.
     """
     offload_optimizer: NotRequired[bool | None]
+    """
+    Whether moments and master weights stay in main memory.
+    """
     offload_parameters: NotRequired[bool | None]
+    """
+    Whether weights are in main memory between uses; stage 3 only.
+    """
     precision: NotRequired[Literal["fp32", "bf16", "fp16"] | None]
+    """
+    Number format of the computation.
+    """
     preset: NotRequired[Literal["guide-zero3"] | None]
+    """
+    Stage 3 with both offloads in bf16.
+    """
 
 
 class DuplicatesBody(TypedDict):
@@ -465,8 +477,17 @@ class HyperParametersBody(TypedDict):
     """
 
     n_epochs: NotRequired[float | Literal["auto"] | None]
+    """
+    OpenAI's name of `epochs`.
+    """
     epochs: NotRequired[float | Literal["auto"] | None]
+    """
+    Passes over the train split.
+    """
     batch_size: NotRequired[int | Literal["auto"] | None]
+    """
+    Rows of an optimizer step, over all micro-batches.
+    """
     learning_rate: NotRequired[float | Literal["auto", "search"] | None]
     """
     Learning rate, or "search": short runs are compared on the valid split.
@@ -484,22 +505,73 @@ class HyperParametersBody(TypedDict):
     Fixed epochs, batch size and rate instead of chosen ones.
     """
     gradient_accumulation_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Micro-batches of an optimizer step; 1 by default.
+    """
     warmup_ratio: NotRequired[float | Literal["auto"] | None]
+    """
+    Share of the steps over which the learning rate rises; 0.1 by default.
+    """
     max_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Maximum optimizer steps; 0 means no limit.
+    """
     max_tokens_per_row: NotRequired[int | Literal["auto"] | None]
+    """
+    Longer rows are refused, never cut; the model's context by default.
+    """
     lora_rank: NotRequired[int | Literal["auto"] | None]
+    """
+    Rank of the LoRA adapter; 16 by default.
+    """
     lora_alpha: NotRequired[float | Literal["auto"] | None]
+    """
+    Scale of the LoRA adapter; twice the rank by default.
+    """
     lora_dropout: NotRequired[float | Literal["auto"] | None]
+    """
+    Dropout on the input of the LoRA adapter; 0 by default.
+    """
     weight_decay: NotRequired[float | Literal["auto"] | None]
+    """
+    Decoupled weight decay; 0 by default.
+    """
     max_grad_norm: NotRequired[float | Literal["auto"] | None]
+    """
+    Norm to which gradients are clipped; 1 by default.
+    """
     checkpoint_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Steps between checkpoints; by default as their cost allows.
+    """
     virtual_tokens: NotRequired[int | Literal["auto"] | None]
+    """
+    Length of a prefix or prompt in tokens; 20 by default.
+    """
     preference_beta: NotRequired[float | Literal["auto"] | None]
+    """
+    Beta of DPO and KTO: the cost of leaving the base; 0.1 by default.
+    """
     distillation_temperature: NotRequired[float | Literal["auto"] | None]
+    """
+    Softmax temperature of teacher and student; 2 by default.
+    """
     distillation_weight: NotRequired[float | Literal["auto"] | None]
+    """
+    Share of the teacher in the loss; 0.5 by default.
+    """
     target_modules: NotRequired[list[str] | None]
+    """
+    Linear layers that get LoRA; every known projection by default.
+    """
     target_parameters: NotRequired[list[str] | None]
+    """
+    Stacked parameters that get LoRA beside the layers, such as experts.
+    """
     last_turn_only: NotRequired[bool | None]
+    """
+    Whether only the last answer of a conversation is learned.
+    """
 
 
 class JobCost(TypedDict):
@@ -970,8 +1042,17 @@ class PreferenceParametersBody(TypedDict):
     """
 
     n_epochs: NotRequired[float | Literal["auto"] | None]
+    """
+    OpenAI's name of `epochs`.
+    """
     epochs: NotRequired[float | Literal["auto"] | None]
+    """
+    Passes over the train split.
+    """
     batch_size: NotRequired[int | Literal["auto"] | None]
+    """
+    Rows of an optimizer step, over all micro-batches.
+    """
     learning_rate: NotRequired[float | Literal["auto", "search"] | None]
     """
     Learning rate, or "search": short runs are compared on the valid split.
@@ -989,23 +1070,77 @@ class PreferenceParametersBody(TypedDict):
     Fixed epochs, batch size and rate instead of chosen ones.
     """
     gradient_accumulation_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Micro-batches of an optimizer step; 1 by default.
+    """
     warmup_ratio: NotRequired[float | Literal["auto"] | None]
+    """
+    Share of the steps over which the learning rate rises; 0.1 by default.
+    """
     max_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Maximum optimizer steps; 0 means no limit.
+    """
     max_tokens_per_row: NotRequired[int | Literal["auto"] | None]
+    """
+    Longer rows are refused, never cut; the model's context by default.
+    """
     lora_rank: NotRequired[int | Literal["auto"] | None]
+    """
+    Rank of the LoRA adapter; 16 by default.
+    """
     lora_alpha: NotRequired[float | Literal["auto"] | None]
+    """
+    Scale of the LoRA adapter; twice the rank by default.
+    """
     lora_dropout: NotRequired[float | Literal["auto"] | None]
+    """
+    Dropout on the input of the LoRA adapter; 0 by default.
+    """
     weight_decay: NotRequired[float | Literal["auto"] | None]
+    """
+    Decoupled weight decay; 0 by default.
+    """
     max_grad_norm: NotRequired[float | Literal["auto"] | None]
+    """
+    Norm to which gradients are clipped; 1 by default.
+    """
     checkpoint_steps: NotRequired[int | Literal["auto"] | None]
+    """
+    Steps between checkpoints; by default as their cost allows.
+    """
     virtual_tokens: NotRequired[int | Literal["auto"] | None]
+    """
+    Length of a prefix or prompt in tokens; 20 by default.
+    """
     preference_beta: NotRequired[float | Literal["auto"] | None]
+    """
+    Beta of DPO and KTO: the cost of leaving the base; 0.1 by default.
+    """
     distillation_temperature: NotRequired[float | Literal["auto"] | None]
+    """
+    Softmax temperature of teacher and student; 2 by default.
+    """
     distillation_weight: NotRequired[float | Literal["auto"] | None]
+    """
+    Share of the teacher in the loss; 0.5 by default.
+    """
     target_modules: NotRequired[list[str] | None]
+    """
+    Linear layers that get LoRA; every known projection by default.
+    """
     target_parameters: NotRequired[list[str] | None]
+    """
+    Stacked parameters that get LoRA beside the layers, such as experts.
+    """
     last_turn_only: NotRequired[bool | None]
+    """
+    Whether only the last answer of a conversation is learned.
+    """
     beta: NotRequired[float | Literal["auto"] | None]
+    """
+    OpenAI's name of `preference_beta`.
+    """
 
 
 class PreviewedRow(TypedDict):
@@ -2398,12 +2533,21 @@ class FineTuningBody(TypedDict):
     Priority among the tenant's own jobs.
     """
     model: str
+    """
+    Base, fine-tuned model or adapter to train: alias, version id or name.
+    """
     training_file: str
     """
     file-… of conversations, or ds-…
     """
     suffix: NotRequired[str | None]
+    """
+    Name of the new model.
+    """
     seed: NotRequired[int | None]
+    """
+    Seed of data order, initialisation and dropout.
+    """
     hyperparameters: NotRequired[HyperParametersBody]
     method: NotRequired[MethodBody | None]
     training_method: NotRequired[Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]]

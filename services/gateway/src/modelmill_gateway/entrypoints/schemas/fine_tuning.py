@@ -8,7 +8,6 @@ from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1 import job_pb2
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2 import (
-    Distribution,
     HyperParameters,
     TeacherAnswers,
     TrainingLimits,
@@ -16,7 +15,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobRecord
 from modelmill_service_kit.errors import InvalidInputError
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
 from modelmill_gateway.entrypoints.schemas.base import (
     DatasetId,
@@ -37,12 +36,16 @@ from modelmill_gateway.entrypoints.schemas.parsing import (
     Metadata,
     StrictBody,
 )
+from modelmill_gateway.entrypoints.schemas.training_choices import (
+    DistributionBody,
+    HyperParametersBody,
+    PreferenceParametersBody,
+    TeacherAnswersBody,
+    TrainingLimitsBody,
+)
 from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
 from modelmill_gateway.ordering.find_file import result_file_of
 
-UINT32 = 2**32
-SEARCH = "search"
-"""A learning rate that the trainer shall look for."""
 TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
 Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
 OWN_NAMES = {"n_epochs": "epochs", "beta": "preference_beta"}
@@ -63,140 +66,6 @@ _TRAINERS_NAME = re.compile(rf"\b({'|'.join(CALLERS_NAMES)})\b")
 def in_callers_words(error: str) -> str:
     """What the trainer says is wrong, with the body's names of fields."""
     return _TRAINERS_NAME.sub(lambda found: CALLERS_NAMES[found[1]], error)
-
-
-def _unset(value: Any, words: str = '"auto"') -> Any:
-    """None for OpenAI's word for "the default"; other words are none."""
-    if isinstance(value, str) and value != "auto":
-        raise ValueError(f"must be a number or {words}")
-    return None if value == "auto" else value
-
-
-def _rate(value: Any) -> Any:
-    return _unset(value, f'"auto" or "{SEARCH}"')
-
-
-def _or_auto(schema: dict[str, Any]) -> None:
-    """Says in the API document that the word may stand for the default."""
-    schema["anyOf"].insert(1, {"const": "auto", "type": "string"})
-
-
-def _or_word(schema: dict[str, Any]) -> None:
-    schema["anyOf"].insert(1, {"enum": ["auto", SEARCH], "type": "string"})
-
-
-Number = Annotated[float | None, BeforeValidator(_unset), Field(json_schema_extra=_or_auto)]
-Rate = Annotated[float | None, BeforeValidator(_rate), Field(json_schema_extra=_or_word)]
-Whole = Annotated[int | None, BeforeValidator(_unset), Field(json_schema_extra=_or_auto)]
-Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
-
-
-class HyperParametersBody(StrictBody):
-    """OpenAI's names and ours. "auto", null and absence leave it to the trainer.
-
-    On the wire to the trainer 0 means the default, so that 0 is refused wherever it would mean
-    something else. Upper limits are the trainer's to know.
-    """
-
-    n_epochs: Number = Field(None, gt=0)
-    epochs: Number = Field(None, gt=0)
-    batch_size: Whole = Field(None, gt=0, lt=UINT32)
-    learning_rate: Rate = Field(
-        None,
-        gt=0,
-        description='Learning rate, or "search": short runs are compared on the valid split.',
-    )
-    search_learning_rate: bool | None = Field(None, description='`learning_rate` is "search".')
-    learning_rate_multiplier: Number = Field(
-        None, gt=0, description="Multiplier on the learning rate that the trainer chooses."
-    )
-    preset: Literal["guide"] | None = Field(
-        None, description="Fixed epochs, batch size and rate instead of chosen ones."
-    )
-    gradient_accumulation_steps: Whole = Field(None, gt=0, lt=UINT32)
-    warmup_ratio: Number = Field(None, gt=0)
-    max_steps: Whole = Field(None, ge=0, lt=UINT32)
-    max_tokens_per_row: Whole = Field(None, gt=0, lt=UINT32)
-    lora_rank: Whole = Field(None, gt=0, lt=UINT32)
-    lora_alpha: Number = Field(None, gt=0)
-    lora_dropout: Number = Field(None, ge=0)
-    weight_decay: Number = Field(None, ge=0)
-    max_grad_norm: Number = Field(None, gt=0)
-    checkpoint_steps: Whole = Field(None, gt=0, lt=UINT32)
-    virtual_tokens: Whole = Field(None, gt=0, lt=UINT32)
-    preference_beta: Number = Field(None, gt=0)
-    distillation_temperature: Number = Field(None, gt=0)
-    distillation_weight: Number = Field(None, gt=0)
-    target_modules: Names = None
-    target_parameters: Names = None
-    last_turn_only: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _search(cls, given: Any) -> Any:
-        """A word in the place of the rate is a choice of its own to the trainer."""
-        if isinstance(given, dict) and given.get("learning_rate") == SEARCH:
-            return {**given, "learning_rate": None, "search_learning_rate": True}
-        return given
-
-
-class PreferenceParametersBody(HyperParametersBody):
-    """Hyper-parameters of DPO; `beta` is OpenAI's name of `preference_beta`."""
-
-    beta: Number = Field(None, gt=0)
-
-
-class TrainingLimitsBody(StrictBody):
-    """Limits of a run that end it before its epochs; it succeeds with its best weights."""
-
-    max_seconds: float | None = Field(
-        None, gt=0, description="Maximum seconds of work, over all attempts."
-    )
-    max_cost: float | None = Field(None, gt=0, description="Maximum cost at the operator's price.")
-    evaluation_steps: int | None = Field(
-        None, gt=0, lt=UINT32, description="Steps between two evaluations of the valid split."
-    )
-    patience: int | None = Field(
-        None, gt=0, lt=UINT32, description="Early stopping: evaluations without a better loss."
-    )
-    min_improvement: float | None = Field(
-        None, ge=0, description="Smallest loss difference that counts as an improvement."
-    )
-
-
-class DistributionBody(StrictBody):
-    """Distributed training by ZeRO; fields set here override the preset."""
-
-    ranks: int | None = Field(None, gt=0, lt=UINT32, description="Number of processes.")
-    zero_stage: Literal[1, 2, 3] | None = Field(
-        None, description="ZeRO stage: what is divided among the ranks."
-    )
-    offload_optimizer: bool | None = None
-    offload_parameters: bool | None = None
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
-    preset: Literal["guide-zero3"] | None = None
-
-    def message(self) -> Distribution:
-        """As the trainer takes it."""
-        chosen = self.model_dump(exclude_none=True)
-        if self.precision is not None:
-            name = f"TRAINING_PRECISION_{self.precision.upper()}"
-            chosen["precision"] = pb.TrainingPrecision.Value(name)
-        return Distribution(**chosen)
-
-
-class TeacherAnswersBody(StrictBody):
-    """Teacher answers: the student learns the served teacher's answers to train and valid."""
-
-    max_new_tokens: int | None = Field(
-        None,
-        gt=0,
-        lt=UINT32,
-        description="Maximum tokens; rows whose answer does not end by then are left out.",
-    )
-    temperature: float | None = Field(
-        None, ge=0, description="Sampling temperature; 0, the default, is greedy."
-    )
 
 
 class SupervisedBody(StrictBody):
@@ -224,15 +93,24 @@ class FineTuningBody(JobBody):
     `teacher_answers`, `evaluate`, `limits` and `priority`.
     """
 
-    model: str = Field(min_length=1, max_length=256, examples=["smollm2-135m"])
+    model: str = Field(
+        min_length=1,
+        max_length=256,
+        description="Base, fine-tuned model or adapter to train: alias, version id or name.",
+        examples=["smollm2-135m"],
+    )
     training_file: str = Field(
         min_length=1,
         max_length=128,
         description="file-… of conversations, or ds-…",
         examples=["ds-7be014"],
     )
-    suffix: str | None = Field(None, min_length=1, max_length=64, examples=["kinds"])
-    seed: int | None = Field(None, gt=0, lt=2**64)
+    suffix: str | None = Field(
+        None, min_length=1, max_length=64, description="Name of the new model.", examples=["kinds"]
+    )
+    seed: int | None = Field(
+        None, gt=0, lt=2**64, description="Seed of data order, initialisation and dropout."
+    )
     hyperparameters: HyperParametersBody = Field(
         HyperParametersBody(),
         examples=[{"n_epochs": 2, "learning_rate": 0.0003, "lora_rank": 16}],
