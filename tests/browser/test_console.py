@@ -20,6 +20,7 @@ FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
 PLACES = (
     "/",
     "/jobs",
+    "/jobs/new?model=mv-base",
     "/datasets",
     "/datasets/new",
     "/models",

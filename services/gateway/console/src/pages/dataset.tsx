@@ -10,6 +10,7 @@ import { FailureText, JobLink } from "../parts/job_parts";
 import { save } from "../parts/save";
 import { Refusal, Shown } from "../parts/states";
 import { Table } from "../parts/table";
+import { addressOf } from "../routing";
 
 const RELOAD_SECONDS = 15;
 
@@ -39,6 +40,13 @@ function Found({ dataset }: { dataset: Dataset }) {
       <Facts facts={facts} />
       <Counts counts={dataset.counts} />
       {dataset.status === "ready" && <ReportButton id={dataset.id} />}
+      {dataset.status === "ready" && (
+        <p>
+          <a role="button" class="small" href={addressOf("jobs", "new", { dataset: dataset.id })}>
+            {t("data.train")}
+          </a>
+        </p>
+      )}
     </>
   );
 }

@@ -12,6 +12,7 @@ import { ModelPage } from "./model";
 import { ModelsPage } from "./models";
 import { NewDatasetPage } from "./new_dataset";
 import { NewKeyPage } from "./new_key";
+import { NewTrainingPage } from "./new_training";
 import { PlaygroundPage } from "./playground";
 import { UsagePage } from "./usage";
 
@@ -28,7 +29,7 @@ interface PageEntry {
 
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", List: HomePage },
-  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage },
+  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage, New: NewTrainingPage },
   { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
   { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", List: PlaygroundPage },

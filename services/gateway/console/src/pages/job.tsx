@@ -11,6 +11,7 @@ import { Facts } from "../parts/facts";
 import { FailureText, JobProgress, StatusMark } from "../parts/job_parts";
 import { VersionLink } from "../parts/model_parts";
 import { Refusal, Shown } from "../parts/states";
+import { addressOf } from "../routing";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
@@ -101,6 +102,11 @@ function JobActions({ job, changed }: { job: Job; changed: () => void }) {
       )}
       {isUnended && job.desired_state !== "cancel" && (
         <ConfirmedButton label={t("job.cancel")} question={t("job.cancel_asked")} act={() => void steer("cancel")} />
+      )}
+      {job.kind === "train" && !isUnended && (
+        <a role="button" class="small" href={addressOf("jobs", "new", { from: job.id })}>
+          {t("job.again")}
+        </a>
       )}
       {error !== null && <Refusal error={error} />}
     </div>

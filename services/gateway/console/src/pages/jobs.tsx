@@ -17,6 +17,11 @@ export function JobsPage() {
   return (
     <>
       <h1 id="jobs">{t("nav.jobs")}</h1>
+      <p>
+        <a role="button" class="small" href={addressOf("jobs", "new")}>
+          {t("train.title")}
+        </a>
+      </p>
       <KindFilter kind={kind} />
       <Shown of={jobs}>{(all) => <JobTable jobs={all} />}</Shown>
       {jobs.hasMore && (

@@ -1,6 +1,7 @@
 /** One model version: where it comes from, what came of it, who is served by it, and its measurements. */
 import type { ComponentChildren } from "preact";
 import { useLoaded } from "../api/loaded";
+import { TRAINABLE_FORMS } from "../api/trainings";
 import { isVersion, type ModelList, type Version } from "../api/types";
 import { bytes, figure, when, whole } from "../format";
 import { t } from "../i18n";
@@ -31,6 +32,13 @@ function Found({ list, id }: { list: ModelList; id: string }) {
   return (
     <>
       <VersionFacts version={version} />
+      {TRAINABLE_FORMS.includes(version.form) && (
+        <p>
+          <a role="button" class="small" href={addressOf("jobs", "new", { model: id })}>
+            {t("model.train")}
+          </a>
+        </p>
+      )}
       <Lineage version={version} versions={versions} aliases={aliases.map((alias) => alias.id)} />
       <Measurements version={version} />
     </>

@@ -1,0 +1,57 @@
+/** A training order as somebody would write it elsewhere; the credential is a variable of the environment. */
+import type { Json, JsonObject } from "./body_values";
+import { TRAININGS } from "./trainings";
+
+const INDENT = 4;
+
+export function asCurl(body: JsonObject): string {
+  const sent = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  return [
+    `curl '${gateway()}${TRAININGS}' \\`,
+    `  -H "Authorization: Bearer $MODELMILL_TOKEN" \\`,
+    `  -H 'Content-Type: application/json' \\`,
+    `  -d '${sent}'`,
+  ].join("\n");
+}
+
+/** With the client that the gateway has for programs; it reads MODELMILL_TOKEN. */
+export function asPython(body: JsonObject): string {
+  const fields = Object.entries(body).map(([name, value]) => `        ${name}=${python(value, 2 * INDENT)},`);
+  return [
+    "from modelmill_client import Modelmill",
+    "",
+    `with Modelmill(${JSON.stringify(gateway())}) as client:  # token: MODELMILL_TOKEN`,
+    "    job = client.fine_tuning.jobs.create(",
+    ...fields,
+    "    )",
+    `    print(job["id"])`,
+  ].join("\n");
+}
+
+function gateway(): string {
+  return new URL("..", location.href.split("#")[0]).href.replace(/\/$/, "");
+}
+
+function python(value: Json, indent: number): string {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map((each) => python(each, indent)).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const space = " ".repeat(indent);
+  const inner = Object.entries(value).map(([name, each]) => `${space}    ${JSON.stringify(name)}: ${python(each, indent + INDENT)},`);
+  return inner.length ? ["{", ...inner, `${space}}`].join("\n") : "{}";
+}
+
+const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+const NO_NAME = /^(true|false|null)$/i;
+
+/** YAML 1.2; texts are quoted, so that none is taken for something else. */
+export function asYaml(value: JsonObject, indent = ""): string {
+  const lines = Object.entries(value).map(([name, each]) => {
+    const key = PLAIN_NAME.test(name) && !NO_NAME.test(name) ? name : JSON.stringify(name);
+    const isNested = each !== null && typeof each === "object" && !Array.isArray(each) && Object.keys(each).length > 0;
+    if (!isNested) return `${indent}${key}: ${JSON.stringify(each)}`;
+    return `${indent}${key}:\n${asYaml(each as JsonObject, `${indent}  `)}`;
+  });
+  return lines.join("\n");
+}

@@ -1,0 +1,99 @@
+/** One field of a request body: its name, what is typed, what it means and what is wrong with it. */
+import type { BodyField } from "../api/body_fields";
+import { named, t } from "../i18n";
+
+export interface Option {
+  value: string;
+  label: string;
+}
+
+export interface BodyFieldProps {
+  field: BodyField;
+  value: string;
+  error: string;
+  /** What there is to choose from, where the API knows more than the field says. */
+  options?: readonly Option[] | undefined;
+  change: (text: string) => void;
+}
+
+export function BodyFieldInput(props: BodyFieldProps) {
+  const { field, error } = props;
+  const isFlag = field.kind === "flag";
+  return (
+    <div class="field">
+      {isFlag && <Control {...props} />}
+      <label for={idOf(field)}>
+        {named("train.field", field.name)}
+        {field.isRequired && <span aria-hidden="true"> *</span>}
+      </label>
+      {!isFlag && <Control {...props} />}
+      {error && (
+        <small id={`${idOf(field)}-error`} class="error">
+          {error}
+        </small>
+      )}
+      {field.description && (
+        // In the language of the API's documentation.
+        <small id={`${idOf(field)}-help`} lang="en">
+          {field.description}
+        </small>
+      )}
+    </div>
+  );
+}
+
+function idOf(field: BodyField): string {
+  return `field-${field.path}`;
+}
+
+function Control(props: BodyFieldProps) {
+  const { field, value, error, options, change } = props;
+  const about = [error && `${idOf(field)}-error`, field.description && `${idOf(field)}-help`].filter(Boolean).join(" ");
+  const common = {
+    id: idOf(field),
+    required: field.isRequired,
+    ...(about ? { "aria-describedby": about } : {}),
+    ...(error ? { "aria-invalid": "true" as const } : {}),
+  };
+  if (field.kind === "flag") {
+    const isChecked = (value || String(field.initial)) === "true";
+    return <input {...common} type="checkbox" checked={isChecked} onChange={(event) => change(String(event.currentTarget.checked))} />;
+  }
+  const choices = options ?? field.choices.filter((each) => each !== null).map((each) => ({ value: String(each), label: String(each) }));
+  if (options || field.kind === "choice") {
+    return (
+      <select {...common} value={value} onChange={(event) => change(event.currentTarget.value)}>
+        <option value="">{unsaid(field)}</option>
+        {withOwn(choices, value).map((each) => (
+          <option key={each.value} value={each.value}>
+            {each.label}
+          </option>
+        ))}
+      </select>
+    );
+  }
+  const isNumber = (field.kind === "number" || field.kind === "integer") && field.words.length === 0;
+  return (
+    <input
+      {...common}
+      value={value}
+      placeholder={unsaid(field)}
+      inputMode={isNumber ? "decimal" : "text"}
+      autocomplete="off"
+      spellcheck={false}
+      onInput={(event) => change(event.currentTarget.value)}
+    />
+  );
+}
+
+/** What a field that is left empty means. */
+function unsaid({ isRequired, initial, kind }: BodyField): string {
+  if (isRequired) return t("field.choose");
+  if (initial === null) return kind === "text" ? "" : t("field.default");
+  return t("field.default_is", { value: String(initial) });
+}
+
+/** An order that is repeated may name what is on no list any more. */
+function withOwn(options: readonly Option[], value: string): readonly Option[] {
+  return !value || options.some((each) => each.value === value) ? options : [...options, { value, label: value }];
+}
