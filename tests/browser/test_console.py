@@ -29,6 +29,7 @@ PLACES = (
     "/keys",
     "/keys/new",
     "/usage",
+    "/policies",
 )
 PHONE_WIDTH = 390
 SERIOUS = ("serious", "critical")

@@ -14,7 +14,7 @@ from tests.browser.watched_page import WatchedPage
 
 TENANT = "filled"
 MOST_REQUESTS = 5
-PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28")
+PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from modelmill_guard.policy import PolicyError, parse_policy
+from modelmill_guard.policy import PolicyError, parse_policy, policy_from_objects
 from modelmill_guard.rule import Severity
 from modelmill_guard.verdict import Action, Direction
 
@@ -65,12 +65,12 @@ def test_all_errors_of_all_documents_are_listed_at_once() -> None:
 
     text = "\n".join(refusal.value.errors)
     for part in (
-        "a: rule Bad Id: id must be",
-        "a: rule Bad Id: action must be one of flag, mask, block",
-        "a: rule Bad Id: needs either keywords or a pattern",
-        "a: rule Bad Id: pattern has no upper bound",
-        "b: not YAML",
-        "c: unknown key 'limit'",
+        "a:2: rule Bad Id: id must be",
+        "a:2: rule Bad Id: action must be one of flag, mask, block",
+        "a:2: rule Bad Id: needs either keywords or a pattern",
+        "a:2: rule Bad Id: pattern has no upper bound",
+        "b:1: not YAML",
+        "c:1: unknown key 'limit'",
         "c: `rules` must be a list",
         "rule twice: the id is used twice",
     ):
@@ -112,6 +112,23 @@ def test_rules_alone_judge_only_where_every_document_that_says_so_agrees() -> No
 )
 def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
     assert part in "; ".join(errors_of(text))
+
+
+def test_a_mistake_is_named_with_its_line_and_earlier_lines_come_first() -> None:
+    wrong = "".join(f"- id: Bad{n}\n" for n in range(12))
+    found = errors_of(f"# ours\nmax_check_characters: 0\n\nrules:\n{wrong}judges: 7\n")
+
+    lines = [int(error.split(":")[1]) for error in found]
+    assert all(error.startswith("p.yaml:") for error in found)
+    assert lines == sorted(lines)
+    assert set(lines) == {2, *range(5, 17), 17}
+
+
+def test_a_bundle_has_no_lines() -> None:
+    with pytest.raises(PolicyError) as refusal:
+        policy_from_objects({"bundle": {"rules": [3]}})
+
+    assert refusal.value.errors == ["bundle: rule 1: is not a mapping"]
 
 
 def test_the_number_of_patterns_is_limited() -> None:

@@ -159,7 +159,9 @@ async def test_a_text_has_the_same_verdict_beside_an_answer_and_by_itself(house:
         beside = await whole(house, text, moderation=requested())
         alone = await house.openai().moderations.create(input=text)
         ours = beside.moderation.input.results[0].model_dump(exclude={"type", "model"})
-        assert ours == alone.results[0].model_dump(by_alias=True, exclude_none=True)
+        by_itself = alone.results[0].model_dump(by_alias=True, exclude_none=True)
+        assert len(by_itself.pop("matches")) == len(ours["rules"])
+        assert ours == by_itself
 
 
 # Over gRPC ----------------------------------------------------------------------------------------

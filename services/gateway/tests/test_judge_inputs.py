@@ -58,6 +58,18 @@ async def test_short_and_long_inputs_get_the_same_verdict_and_only_long_ones_are
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("text", [f"my {MASKED} and {MASKED}", f"a {FLAGGED}, a {BLOCKED}"])
+async def test_short_and_long_texts_are_told_the_same_places(house: House, text: str):
+    told = []
+    for given in (text, text + "." * HERE_CHARS):
+        answer = await house.http().post("/v1/moderations", json={"input": given})
+        told.append(answer.json()["results"][0]["matches"])
+
+    assert len(house.moderation.requests) == 1
+    assert told[0] == told[1] != []
+
+
+@pytest.mark.asyncio(loop_scope="module")
 async def test_what_matched_here_is_on_record_like_what_moderation_judged(house: House):
     await chat(house, f"my {MASKED}", tenant="noted")
 

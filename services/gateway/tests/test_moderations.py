@@ -48,6 +48,16 @@ async def test_what_is_only_masked_is_flagged_under_the_policys_own_category(hou
     assert result["rules"] == [{"id": "no-number", "category": "pii"}]
 
 
+async def test_the_first_place_of_each_rule_that_matched_is_told(house: House):
+    text = f"𝒳 my {MASKED} and {MASKED}"
+    result = (await post(house, {"input": text})).json()["results"][0]
+
+    start = text.index(MASKED)
+    place = {"start": start, "end": start + len(MASKED)}
+    assert result["matches"] == [{"id": "no-number", "category": "pii", "action": "mask", **place}]
+    assert (await post(house, {"input": "hello"})).json()["results"][0]["matches"] == []
+
+
 async def test_parts_of_text_are_one_input(house: House):
     parts = [{"type": "text", "text": "hello"}, {"type": "text", "text": BLOCKED}]
     results = (await post(house, {"input": parts})).json()["results"]

@@ -43,7 +43,7 @@ async def test_all_errors_of_a_policy_are_listed(house: House):
     answer = await put(house, documents=[wrong])
 
     assert answer.status_code == 422
-    assert answer.json()["error"]["errors"] == ["a.yaml: rule x: bad", "a.yaml: rule y: bad"]
+    assert answer.json()["error"]["errors"] == ["a.yaml:2: rule x: bad", "a.yaml:3: rule y: bad"]
 
 
 async def test_default_rules_go_only_when_the_request_names_them_all(house: House):

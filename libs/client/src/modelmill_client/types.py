@@ -440,6 +440,18 @@ class FilterBody(TypedDict):
     """
 
 
+class FirstMatch(TypedDict):
+    """
+    First place in a text where a rule matched, in characters; `end` is one past the last.
+    """
+
+    id: str
+    category: str
+    action: Literal["allow", "flag", "mask", "block"]
+    start: int
+    end: int
+
+
 class GenerateBody(TypedDict):
     """
     Request body of POST /generate.
@@ -825,22 +837,6 @@ class ModerationBody(TypedDict):
     """
     Ignored: the tenant's policy judges.
     """
-
-
-class ModerationResult(TypedDict):
-    """
-    The verdict on one text. `flagged` when any rule or judge matched, `blocked` when the text
-    was stopped; `unanswered` are judges without whose opinion it passed. Scores are 1.0 or 0.0 of
-    rules, and of judges how sure they were.
-    """
-
-    flagged: bool
-    categories: dict[str, bool]
-    category_scores: dict[str, float]
-    category_applied_input_types: dict[str, list[Literal["text"]]]
-    blocked: bool
-    rules: list[MatchedRule]
-    unanswered: list[str]
 
 
 class ObjectiveBody(TypedDict):
@@ -1497,6 +1493,22 @@ class TenantPage(TypedDict):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class TextModeration(TypedDict):
+    """
+    Moderation result of a text, with the first match of each rule or judge. A block ends the
+    judging: what would match behind it is not there.
+    """
+
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Literal["text"]]]
+    blocked: bool
+    rules: list[MatchedRule]
+    unanswered: list[str]
+    matches: list[FirstMatch]
 
 
 class TokenizeBody(TypedDict):
@@ -2267,7 +2279,7 @@ class Moderation(TypedDict):
 
     id: str
     model: str
-    results: list[ModerationResult]
+    results: list[TextModeration]
 
 
 class Policy(TypedDict):

@@ -1,8 +1,10 @@
 """Policies as people write them: YAML rules, validated with all errors at once."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Protocol, TypeVar
 
 import yaml
@@ -49,6 +51,8 @@ MAX_PATTERNS = 200
 MAX_JUDGES = 8
 """Each judge is asked about every window of every text."""
 
+_NUMBERS = re.compile(r"([0-9]{1,18})")
+
 EntryT_co = TypeVar("EntryT_co", covariant=True)
 
 _POLICY_KEYS = frozenset(
@@ -78,7 +82,9 @@ class Policy:
 
 
 def parse_policy(documents: Mapping[str, str]) -> Policy:
-    """One policy from YAML documents, by name (shown in errors); the strictest setting counts.
+    """One policy from YAML documents, by name; the strictest setting counts.
+
+    An error begins with the document and, where it has one, the line: `ours.yaml:7: rule …`.
 
     Raises:
         PolicyError: all that is wrong, in all documents.
@@ -90,18 +96,61 @@ def parse_policy(documents: Mapping[str, str]) -> Policy:
             objects[name] = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             # The last is of dates and numbers that only look like some.
-            errors.append(f"{name}: not YAML: {' '.join(str(error).split())}")
+            errors.append(f"{name}{_line_of(error)}: not YAML: {' '.join(str(error).split())}")
     try:
         policy = policy_from_objects(objects)
-    except PolicyError as error:
-        raise PolicyError(errors + error.errors) from error
+    except PolicyError:
+        # Lines are looked for once something is wrong: that takes as long as to read it all.
+        lines = DocumentLines({name: documents[name] for name in objects})
+        errors.extend(_errors_of(objects, lines))
+        raise PolicyError(errors) from None
     if errors:
         raise PolicyError(errors)
     return policy
 
 
-def policy_from_objects(documents: Mapping[str, object]) -> Policy:
+def _line_of(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return "" if mark is None else f":{mark.line + 1}"
+
+
+def _errors_of(objects: Mapping[str, object], lines: "DocumentLines") -> list[str]:
+    try:
+        policy_from_objects(objects, lines)
+    except PolicyError as error:
+        return error.errors
+    return []
+
+
+class DocumentLines:
+    """Lines of YAML documents on which their keys stand, and the entries of lists below these."""
+
+    def __init__(self, documents: Mapping[str, str]) -> None:
+        self._lines = {name: dict(_lines_in(text)) for name, text in documents.items()}
+
+    def place(self, name: str, key: object, number: int = 0) -> str:
+        """The document's name, with the line of a key or of the entry with that number below it."""
+        line = self._lines.get(name, {}).get((str(key), number))
+        return name if line is None else f"{name}:{line}"
+
+
+NO_LINES = DocumentLines({})
+
+
+def _lines_in(text: str) -> Iterator[tuple[tuple[str, int], int]]:
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        yield (str(key.value), 0), key.start_mark.line + 1
+        entries = value.value if isinstance(value, yaml.SequenceNode) else ()
+        for number, entry in enumerate(entries, 1):
+            yield (str(key.value), number), entry.start_mark.line + 1
+
+
+def policy_from_objects(documents: Mapping[str, object], lines: DocumentLines = NO_LINES) -> Policy:
     """One policy from documents that YAML or JSON gave, by name.
+
+    Args:
+        lines: of the documents, for errors.
 
     Raises:
         PolicyError: all that is wrong, in all documents.
@@ -116,14 +165,15 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
         if not isinstance(document, dict):
             errors.append(f"{name}: a policy is a mapping with `rules`")
             continue
-        errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
-        limits.append(_limit(name, document, errors))
-        behaviours.extend(read_when_unavailable(name, document, errors))
-        removed.update(_removed(name, document, errors))
+        at = partial(lines.place, name)
+        errors.extend(f"{at(it)}: unknown key {it!r}" for it in document.keys() - _POLICY_KEYS)
+        limits.append(_limit(at("max_check_characters"), document, errors))
+        behaviours.extend(read_when_unavailable(at("when_unavailable"), document, errors))
+        removed.update(_removed(at("remove_default_rules"), document, errors))
         if "rules" in document or "judges" not in document:
-            rules.extend(_entries(name, document, "rules", RuleReader, errors))
+            rules.extend(_entries(at, document, "rules", RuleReader, errors))
         if "judges" in document:
-            judges.extend(_entries(name, document, "judges", JudgeReader, errors))
+            judges.extend(_entries(at, document, "judges", JudgeReader, errors))
     policy = Policy(
         tuple(rules),
         min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
@@ -133,8 +183,14 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     )
     errors.extend(wrong_together(policy))
     if errors:
-        raise PolicyError(sorted(errors))
+        raise PolicyError(sorted(errors, key=_by_line))
     return policy
+
+
+def _by_line(error: str) -> list[str | int]:
+    """As text, but numbers by their size: line 12 comes behind line 7."""
+    parts = _NUMBERS.split(error)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)]
 
 
 def wrong_together(policy: Policy) -> Iterator[str]:
@@ -181,6 +237,10 @@ def _repeated_ids(policy: Policy) -> Iterator[str]:
             seen.add(entry.id)
 
 
+class _Placing(Protocol):
+    def __call__(self, key: object, number: int = 0) -> str: ...
+
+
 class _Reader(Protocol[EntryT_co]):
     errors: list[str]
 
@@ -188,7 +248,7 @@ class _Reader(Protocol[EntryT_co]):
 
 
 def _entries(
-    name: str,
+    at: "_Placing",
     document: Mapping[str, object],
     key: str,
     reader_of: Callable[[str, str, int, object], _Reader[EntryT_co]],
@@ -196,10 +256,10 @@ def _entries(
 ) -> Iterator[EntryT_co]:
     written = document.get(key)
     if not isinstance(written, list):
-        errors.append(f"{name}: `{key}` must be a list")
+        errors.append(f"{at(key)}: `{key}` must be a list")
         return
     for number, entry in enumerate(written, 1):
-        reader = reader_of(name, key.removesuffix("s"), number, entry)
+        reader = reader_of(at(key, number), key.removesuffix("s"), number, entry)
         read = reader.read()
         errors.extend(reader.errors)
         if read is not None:

@@ -32,7 +32,7 @@ class FakePolicies:
     async def PutPolicy(self, request: pb.PutPolicyRequest, context: Any) -> pb.PutPolicyResponse:
         self.puts.append(request)
         if any("wrong" in document.text for document in request.documents):
-            raise InvalidInputError(["a.yaml: rule x: bad", "a.yaml: rule y: bad"])
+            raise InvalidInputError(["a.yaml:2: rule x: bad", "a.yaml:3: rule y: bad"])
         self._expect(request)
         version = self._next(request, digest=f"sha256:{len(self.puts)}")
         alone = any("alone" in document.text for document in request.documents)

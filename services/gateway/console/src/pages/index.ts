@@ -14,6 +14,7 @@ import { NewDatasetPage } from "./new_dataset";
 import { NewKeyPage } from "./new_key";
 import { NewTrainingPage } from "./new_training";
 import { PlaygroundPage } from "./playground";
+import { PoliciesPage, PolicyPage } from "./policies";
 import { UsagePage } from "./usage";
 
 interface PageEntry {
@@ -35,4 +36,5 @@ export const PAGES: readonly PageEntry[] = [
   { name: "playground", title: "nav.playground", List: PlaygroundPage },
   { name: "keys", title: "nav.keys", List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", List: UsagePage },
+  { name: "policies", title: "nav.policies", List: PoliciesPage, One: PolicyPage },
 ];

@@ -60,7 +60,12 @@ class GrpcModeration:
             action=_action(verdict.action),
             hits=tuple(
                 dict.fromkeys(
-                    Hit(each.rule_id, each.category, each.score if each.HasField("score") else 1.0)
+                    Hit(
+                        each.rule_id,
+                        each.category,
+                        each.score if each.HasField("score") else 1.0,
+                        first=_match(each),
+                    )
                     for each in verdict.matches
                 )
             ),

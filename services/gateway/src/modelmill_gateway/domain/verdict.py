@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from modelmill_guard.verdict import Action
+from modelmill_guard.verdict import Action, RuleMatch
 
 from modelmill_gateway.domain.errors import ContentPolicyError
 
@@ -15,6 +15,8 @@ class Hit:
     category: str
     score: float = 1.0
     """How sure a judge was; rules match or do not."""
+    first: RuleMatch | None = field(default=None, compare=False)
+    """Its first match in the text, where that is known."""
 
 
 @dataclass(frozen=True)

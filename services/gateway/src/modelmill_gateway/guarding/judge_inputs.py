@@ -108,7 +108,9 @@ def _judged(
     record = TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256=digest)
     shown = InputVerdict(
         action=verdict.action,
-        hits=tuple(dict.fromkeys(Hit(each.rule_id, each.category) for each in verdict.matches)),
+        hits=tuple(
+            dict.fromkeys(Hit(each.rule_id, each.category, first=each) for each in verdict.matches)
+        ),
         text=verdict.text,
         policy_digest=verdict.policy_digest,
         unanswered=verdict.unanswered,

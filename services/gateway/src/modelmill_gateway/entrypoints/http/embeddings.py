@@ -13,7 +13,7 @@ from modelmill_gateway.entrypoints.schemas.embeddings import EmbeddingBody, Embe
 from modelmill_gateway.entrypoints.schemas.moderations import (
     Moderation,
     ModerationBody,
-    moderation_result,
+    text_moderation,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
 
@@ -84,6 +84,6 @@ class ModerationRoute(JsonRoute[ModerationBody]):
         shown: Moderation = {
             "id": f"modr-{request.request_id.removeprefix('req-')}",
             "model": verdicts[0].policy_digest,
-            "results": [moderation_result(verdict) for verdict in verdicts],
+            "results": [text_moderation(verdict) for verdict in verdicts],
         }
         return shown, [(b"x-policy-digest", verdicts[0].policy_digest.encode())]

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired
 
+from modelmill_guard.verdict import Action
 from pydantic import BeforeValidator, Field
 from typing_extensions import TypedDict
 
@@ -28,6 +29,12 @@ CATEGORIES = (
     "violence/graphic",
 )
 """OpenAI's; every answer has all of them, and those of the policy's own that matched."""
+_ACTIONS: dict[Action, Literal["allow", "flag", "mask", "block"]] = {
+    Action.ALLOW: "allow",
+    Action.FLAG: "flag",
+    Action.MASK: "mask",
+    Action.BLOCK: "block",
+}
 
 
 class TextPart(OpenBody):
@@ -124,6 +131,24 @@ class ModerationResult(TypedDict):
     unanswered: list[str]
 
 
+class FirstMatch(TypedDict):
+    """First place in a text where a rule matched, in characters; `end` is one past the last."""
+
+    id: Annotated[str, Field(examples=["no-lockpicking"])]
+    category: Annotated[str, Field(examples=["illicit"])]
+    action: Literal["allow", "flag", "mask", "block"]
+    start: Annotated[int, Field(examples=[9])]
+    end: Annotated[int, Field(examples=[20])]
+
+
+class TextModeration(ModerationResult):
+    """Moderation result of a text, with the first match of each rule or judge. A block ends the
+    judging: what would match behind it is not there.
+    """
+
+    matches: list[FirstMatch]
+
+
 class InlineResult(ModerationResult):
     """Moderation result beside an answer. `model` is the digest of the policy that judged."""
 
@@ -161,7 +186,7 @@ class Moderation(TypedDict):
 
     id: Annotated[str, Field(examples=["modr-0b8f"])]
     model: Digest
-    results: list[ModerationResult]
+    results: list[TextModeration]
 
 
 def moderation_result(judged: verdict.ModerationResult) -> ModerationResult:
@@ -180,6 +205,22 @@ def moderation_result(judged: verdict.ModerationResult) -> ModerationResult:
         "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
         "unanswered": list(judged.unanswered),
     }
+
+
+def text_moderation(judged: verdict.ModerationResult) -> TextModeration:
+    """The same with the places where rules matched."""
+    firsts = {hit.rule_id: hit.first for hit in reversed(judged.hits) if hit.first is not None}
+    matches: list[FirstMatch] = [
+        {
+            "id": first.rule_id,
+            "category": first.category,
+            "action": _ACTIONS[first.action],
+            "start": first.start,
+            "end": first.end,
+        }
+        for first in sorted(firsts.values(), key=lambda it: (it.start, it.end, it.rule_id))
+    ]
+    return {**moderation_result(judged), "matches": matches}
 
 
 def moderation_field(*prompts: FilteredAnswers) -> ModerationField:
