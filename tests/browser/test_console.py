@@ -30,6 +30,8 @@ PLACES = (
     "/keys/new",
     "/usage",
     "/policies",
+    "/audit",
+    "/webhooks",
 )
 PHONE_WIDTH = 390
 SERIOUS = ("serious", "critical")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -14,27 +15,36 @@ from tests.browser.watched_page import WatchedPage
 
 TENANT = "filled"
 MOST_REQUESTS = 5
-PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies")
+PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies", "/audit")
+OPERATOR_PLACES = ("/tenants", f"/tenants/{TENANT}")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Who opens which pages."""
+
+    credential: str
+    places: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def credential(gateway: LiveGateway) -> str:
-    """Of a tenant that has some of everything."""
-    return gateway.token(tenant=TENANT)
-
-
-@pytest.fixture(scope="module")
-def places(gateway: LiveGateway, credential: str) -> list[str]:
-    """Where all of it is shown."""
+def key(gateway: LiveGateway) -> str:
+    """The last key of a tenant that has some of everything; its id."""
+    token = gateway.token(tenant=TENANT)
     limits = {"tokens": 10**9, "money": "12.50", "period": "month"}
-    names = [*HOSTILE, "x" * 100]
-    keys = [
-        ask(gateway, credential, "POST", "/v1/keys", name=name[:100], limits=limits)["id"]
-        for name in names
-    ]
-    for key in keys:
-        record_usage(gateway, TENANT, time.time(), key_id=key, version_id="mv-build", micros=7)
-    return [place.format(key=keys[0]) for place in PLACES]
+    made = ""
+    for name in (*HOSTILE, "x" * 100):
+        made = ask(gateway, token, "POST", "/v1/keys", name=name[:100], limits=limits)["id"]
+        record_usage(gateway, TENANT, time.time(), key_id=made, version_id="mv-build", micros=7)
+    return made
+
+
+@pytest.fixture(params=["tenant", "operator"])
+def visit(request: pytest.FixtureRequest, gateway: LiveGateway, key: str) -> Visit:
+    """Of the tenant's own people, and of an operator."""
+    if request.param == "operator":
+        return Visit(gateway.token(tenant="operators", scope="operator"), OPERATOR_PLACES)
+    return Visit(gateway.token(tenant=TENANT), tuple(place.format(key=key) for place in PLACES))
 
 
 @pytest.fixture
@@ -48,11 +58,11 @@ def unwatched(browser: Browser) -> Iterator[Page]:
 
 
 def test_filled_pages_have_no_serious_finding_and_fit_a_phone(
-    unwatched: Page, gateway: LiveGateway, credential: str, places: list[str]
+    unwatched: Page, gateway: LiveGateway, visit: Visit
 ):
-    page = open_place(WatchedPage(unwatched), gateway, "/playground", credential)
+    page = open_place(WatchedPage(unwatched), gateway, "/playground", visit.credential)
     findings = []
-    for place in places:
+    for place in visit.places:
         go_to(page, place)
         findings += serious_findings(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH, place
@@ -60,10 +70,10 @@ def test_filled_pages_have_no_serious_finding_and_fit_a_phone(
 
 
 def test_a_page_asks_at_most_five_times_when_it_opens(
-    watched: WatchedPage, gateway: LiveGateway, credential: str, places: list[str]
+    watched: WatchedPage, gateway: LiveGateway, visit: Visit
 ):
-    page = open_place(watched, gateway, "/playground", credential)
-    for place in places:
+    page = open_place(watched, gateway, "/playground", visit.credential)
+    for place in visit.places:
         before = len(watched.requests)
         go_to(page, place)
         asked = [each for each in watched.requests[before:] if "/v1/" in each]

@@ -1,6 +1,7 @@
 /** The pages by the first part of their address; a new page is a row here and a file beside this one. */
 import type { ComponentType } from "preact";
 import type { MessageKey } from "../i18n";
+import { AuditPage } from "./audit";
 import { DatasetPage } from "./dataset";
 import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
@@ -15,7 +16,11 @@ import { NewKeyPage } from "./new_key";
 import { NewTrainingPage } from "./new_training";
 import { PlaygroundPage } from "./playground";
 import { PoliciesPage, PolicyPage } from "./policies";
+import { TenantPage } from "./tenant";
+import { TenantsPage } from "./tenants";
 import { UsagePage } from "./usage";
+import { WebhookPage } from "./webhook";
+import { WebhooksPage } from "./webhooks";
 
 interface PageEntry {
   name: string;
@@ -37,4 +42,7 @@ export const PAGES: readonly PageEntry[] = [
   { name: "keys", title: "nav.keys", List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", List: UsagePage },
   { name: "policies", title: "nav.policies", List: PoliciesPage, One: PolicyPage },
+  { name: "tenants", title: "nav.tenants", List: TenantsPage, One: TenantPage },
+  { name: "audit", title: "nav.audit", List: AuditPage },
+  { name: "webhooks", title: "nav.webhooks", List: WebhooksPage, One: WebhookPage },
 ];
