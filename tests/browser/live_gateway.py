@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
@@ -12,7 +13,9 @@ from typing import Any, TypeVar
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.subjects import DATASET_READY, job_progress, job_state
+from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.waiting import eventually
 
 from tests.chaos.tcp_proxy import TcpProxy
@@ -54,6 +57,10 @@ class LiveGateway:
     def order_training(self) -> str:
         """A training job; its id."""
         return self.run(self._order())
+
+    def submit_training(self, spec: TrainSpec) -> str:
+        """A training job with a spec as the trainer records it; its id."""
+        return self.run(self._submit(spec))
 
     def make_dataset(self, counts: dict[str, int]) -> str:
         """A dataset that is ready; its id."""
@@ -119,6 +126,23 @@ class LiveGateway:
         ready.created_at.GetCurrentTime()
         await self.house.bus.publish(DATASET_READY, ready)
         return str(made)
+
+    async def _submit(self, spec: TrainSpec) -> str:
+        job = await JobQueue(self.house.bus).submit(
+            kind="train",
+            prefix="ftjob",
+            tenant=TENANT,
+            requested_by="ada",
+            idempotency_key="",
+            spec=spec,
+        )
+        client = self.house.http(tenant=TENANT)
+
+        async def is_known() -> bool:
+            return (await client.get(f"/v1/jobs/{job.job_id}")).status_code == HTTPStatus.OK
+
+        await eventually(is_known)
+        return job.job_id
 
     async def _order(self) -> str:
         return str((await order(self.house.http(tenant=TENANT))).json()["id"])

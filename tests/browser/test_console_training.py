@@ -12,9 +12,11 @@ import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_recipes.recipe import Recipe
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.browser.console_place import open_place
 from tests.browser.live_gateway import LiveGateway
+from tests.browser.test_console import PHONE_WIDTH, serious_findings
 from tests.browser.watched_page import WatchedPage
 
 MOST_REQUESTS = 5
@@ -365,3 +367,39 @@ def test_lists_and_pages_lead_to_the_form(console: WatchedPage, dataset: str):
     page.evaluate("location.hash = '/models/mv-base'")
     page.get_by_role("button", name="Train this model").click()
     expect(page.get_by_role("combobox", name="Base model")).to_have_value("mv-base")
+
+
+def test_earlier_trainings_of_the_base_stand_beside_the_form(form: Page, gateway: LiveGateway):
+    job_id = gateway.order_training()
+    result = JobResult(digest=f"sha256:{'7' * 64}")
+    result.summary["train_tokens"] = 5000
+    gateway.say_state(job_id, JOB_STATUS_SUCCEEDED, result=result)
+
+    form.reload()
+    earlier = form.get_by_role("row", name=job_id)
+    expect(earlier).to_contain_text("5,000")
+    form.get_by_role("combobox", name="Base model").select_option("mv-adapter")
+
+    expect(earlier).to_have_count(0)
+
+
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_the_open_form_has_no_serious_finding_and_fits_a_phone(
+    browser: Browser, gateway: LiveGateway, dataset: str, language: str
+):
+    # The policy forbids what the checker does; that it holds, other tests see.
+    viewport: Any = {"width": PHONE_WIDTH, "height": 800}
+    page = browser.new_page(locale=language, viewport=viewport, bypass_csp=True)
+    try:
+        place = f"/jobs/new?model=mv-base&dataset={dataset}"
+        open_place(WatchedPage(page), gateway, place, gateway.token())
+        for group in page.locator("details:not([open]) > summary").all()[::-1]:
+            group.click()
+        page.get_by_label("lora_rank", exact=True).fill("x" * 80)
+        page.get_by_label("target_modules").fill("q_proj" * 80)
+        expect(page.locator("pre")).to_have_count(3)
+
+        assert serious_findings(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH
+    finally:
+        page.close()

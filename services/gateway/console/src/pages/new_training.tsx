@@ -1,6 +1,7 @@
 /** A new training: a form of what the API takes, the request beside it, and the order. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { applies, type ApiDocument, type BodyField, type Values } from "../api/body_fields";
+import { useApiDocument } from "../api/api_document";
+import { applies, type BodyField, type Values } from "../api/body_fields";
 import { filled, placed, valuesOf, type JsonObject, type Placed } from "../api/body_values";
 import { ApiError, ask } from "../api/client";
 import { useLoaded } from "../api/loaded";
@@ -39,7 +40,7 @@ function Again({ jobId }: { jobId: string }) {
 
 /** The fields are those that the gateway describes: one that is newer than this page is shown, too. */
 function Described({ order }: { order: JsonObject }) {
-  const described = useLoaded<ApiDocument>("/openapi.json");
+  const described = useApiDocument();
   return <Shown of={described}>{(document) => <TrainingForm fields={trainingFields(document)} order={order} />}</Shown>;
 }
 
@@ -74,7 +75,7 @@ function TrainingForm({ fields, order }: { fields: BodyField[]; order: JsonObjec
         </button>
         <Reasons of={training} />
       </form>
-      <div>
+      <div class="aside">
         <DatasetRows dataset={choices.datasets?.find((each) => each.id === values.training_file)} />
         <TrainingTexts order={sent} />
         <EarlierTrainings model={values.model ?? ""} />
@@ -106,16 +107,18 @@ function FieldGroup({ name, fields, values, errors, options, change }: GroupProp
   return (
     <details open={isOpen.current}>
       <summary>{named("train.group", name || "first")}</summary>
-      {own.map((field) => (
-        <BodyFieldInput
-          key={field.path}
-          field={field}
-          value={values[field.path] ?? ""}
-          error={errors[field.path] ?? ""}
-          options={options[field.path]}
-          change={(text) => change(field.path, text)}
-        />
-      ))}
+      <div class="fields">
+        {own.map((field) => (
+          <BodyFieldInput
+            key={field.path}
+            field={field}
+            value={values[field.path] ?? ""}
+            error={errors[field.path] ?? ""}
+            options={options[field.path]}
+            change={(text) => change(field.path, text)}
+          />
+        ))}
+      </div>
     </details>
   );
 }

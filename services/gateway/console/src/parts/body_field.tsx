@@ -63,7 +63,7 @@ function Control(props: BodyFieldProps) {
   if (options || field.kind === "choice") {
     return (
       <select {...common} value={value} onChange={(event) => change(event.currentTarget.value)}>
-        <option value="">{unsaid(field)}</option>
+        <option value="">{unsaid(field) || t("field.none")}</option>
         {withOwn(choices, value).map((each) => (
           <option key={each.value} value={each.value}>
             {each.label}
