@@ -32,6 +32,7 @@ PLACES = (
     "/policies",
     "/audit",
     "/webhooks",
+    "/budget",
 )
 PHONE_WIDTH = 390
 SERIOUS = ("serious", "critical")

@@ -15,7 +15,7 @@ from tests.browser.watched_page import WatchedPage
 
 TENANT = "filled"
 MOST_REQUESTS = 5
-PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies", "/audit")
+PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies", "/audit", "/budget")
 OPERATOR_PLACES = ("/tenants", f"/tenants/{TENANT}")
 
 

@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import type { MessageKey } from "../i18n";
 import { AuditPage } from "./audit";
+import { BudgetPage } from "./budget";
 import { DatasetPage } from "./dataset";
 import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
@@ -45,4 +46,5 @@ export const PAGES: readonly PageEntry[] = [
   { name: "tenants", title: "nav.tenants", List: TenantsPage, One: TenantPage },
   { name: "audit", title: "nav.audit", List: AuditPage },
   { name: "webhooks", title: "nav.webhooks", List: WebhooksPage, One: WebhookPage },
+  { name: "budget", title: "nav.budget", List: BudgetPage },
 ];

@@ -1,15 +1,15 @@
 /** One tenant: its limits with what is used of them, and whether its requests are answered. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
-import { limitsBody, writtenLimits } from "../api/limits";
 import { useLoaded } from "../api/loaded";
 import type { Tenant } from "../api/tenants";
 import { when } from "../format";
 import { t } from "../i18n";
 import { ConfirmedButton } from "../parts/confirm";
 import { Facts } from "../parts/facts";
-import { LimitFields, LimitsTable } from "../parts/limits";
+import { LimitsTable } from "../parts/limits";
 import { Refusal, Shown } from "../parts/states";
+import { LimitsForm } from "./limits_form";
 import { TenantStatus } from "./tenants";
 
 const RELOAD_SECONDS = 15;
@@ -52,7 +52,7 @@ function Found({ of, changed }: TenantProps) {
       <section aria-labelledby="limits">
         <h2 id="limits">{t("tenant.limits")}</h2>
         <LimitsTable labelledBy="limits" limits={of.limits} usage={of.usage} />
-        {isLasting && <LimitsForm of={of} changed={changed} />}
+        {isLasting && <LimitsForm path={`${pathOf(of.id)}/limits`} limits={of.limits} changed={changed} />}
       </section>
     </>
   );
@@ -77,37 +77,5 @@ function TenantActions({ of, changed }: TenantProps) {
       <ConfirmedButton label={t(`tenant.${action}`)} question={t(`tenant.${action}_asked`, { name: of.id })} act={() => void act()} />
       {error !== null && <Refusal error={error} />}
     </div>
-  );
-}
-
-function LimitsForm({ of, changed }: TenantProps) {
-  const [written, setWritten] = useState(writtenLimits(of.limits));
-  const [isSaved, setSaved] = useState(false);
-  const [error, setError] = useState<unknown>(null);
-
-  async function submit(event: Event) {
-    event.preventDefault();
-    setError(null);
-    setSaved(false);
-    try {
-      await ask<Tenant>(`${pathOf(of.id)}/limits`, { method: "PUT", body: { limits: limitsBody(written) } });
-      setSaved(true);
-    } catch (refused) {
-      setError(refused);
-    }
-    changed();
-  }
-
-  return (
-    <form onSubmit={(event) => void submit(event)}>
-      <LimitFields written={written} change={setWritten} />
-      {error !== null && <Refusal error={error} />}
-      <div class="actions">
-        <button type="submit" class="secondary">
-          {t("tenant.set_limits")}
-        </button>
-        <span role="status">{isSaved && t("tenant.saved")}</span>
-      </div>
-    </form>
   );
 }
