@@ -312,6 +312,22 @@ def test_the_recipe_is_one_that_mill_run_takes(form: Page, tmp_path: Path):
     }
 
 
+def test_texts_that_look_like_something_else_stay_texts_in_a_recipe(
+    form: Page, gateway: LiveGateway, tmp_path: Path
+):
+    names = ["yes", "null", "1e3", "# no", '"q"', "'x'", "{a: 1}", "back\\slash", "\x85", "客服 🙂"]
+    form.get_by_label("target_modules").fill(",".join(names))
+
+    (tmp_path / "recipe.yaml").write_text(text_of(form, "Recipe"))
+    (tmp_path / "a.jsonl").write_text("{}")
+    recipe = Recipe.load(tmp_path / "recipe.yaml")
+    run_python(text_of(form, "Python"), gateway)
+
+    assert recipe.name == "words"
+    assert recipe.training["hyperparameters"]["target_modules"] == names
+    assert gateway.house.trainer.specs[-1].hyper_parameters.target_modules == names
+
+
 def test_no_text_has_the_credential(form: Page):
     credential = form.evaluate("sessionStorage.getItem('modelmill.credential')")
 

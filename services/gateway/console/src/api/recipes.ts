@@ -6,6 +6,8 @@ import type { Dataset, Job } from "./types";
 
 /** What a recipe says of the rows, and where its files come from. */
 export interface RecipeData {
+  /** Of the dataset. */
+  name: string;
   data: JsonObject;
   files: { id: string; name: string }[];
 }
@@ -30,7 +32,7 @@ export async function recipeDataOf(datasetId: string, stop: AbortSignal): Promis
   for (const id of (file_ids ?? [file_id]) as string[]) files.push({ id, name: files.length < MOST_NAMED ? await nameOf(id, stop) : id });
   const names = files.map((file) => file.name);
   // Messages write a 64-bit number as a text.
-  return { data: { files: names, ...(seed === undefined ? {} : { seed: Number(seed) }), ...spec }, files };
+  return { name: dataset.name ?? "", data: { files: names, ...(seed === undefined ? {} : { seed: Number(seed) }), ...spec }, files };
 }
 
 async function nameOf(fileId: string, stop: AbortSignal): Promise<string> {
@@ -39,10 +41,10 @@ async function nameOf(fileId: string, stop: AbortSignal): Promise<string> {
 }
 
 /** The text that `mill run` takes. */
-export function asRecipe(order: JsonObject, { data, files }: RecipeData): string {
+export function asRecipe(order: JsonObject, { name, data, files }: RecipeData): string {
   const training = Object.fromEntries(Object.entries(order).filter(([name]) => !FILLED_IN.includes(name)));
   const recipe: JsonObject = {
-    name: recipeName(String(order.suffix ?? "")),
+    name: recipeName(String(order.suffix ?? name)),
     base: order.model ?? "",
     data,
     ...(Object.keys(training).length ? { training } : {}),
@@ -56,9 +58,14 @@ function remarks(order: JsonObject, files: RecipeData["files"]): string[] {
   return [
     "# mill run recipe.yaml",
     "# The files stand beside this one:",
-    ...files.map((file) => `#   mill files download ${file.id} ${JSON.stringify(file.name)}`),
+    ...files.map((file) => `#   mill files download ${file.id} --output ${quoted(file.name)}`),
     ...missing.map((name) => `# A recipe has no place for ${name}: ${JSON.stringify(order[name])}`),
   ];
+}
+
+/** As a shell reads it, on one line. */
+function quoted(name: string): string {
+  return `'${name.replaceAll("'", "'\\''").replaceAll(/\p{Cc}/gu, " ")}'`;
 }
 
 function recipeName(suffix: string): string {

@@ -44,14 +44,21 @@ function python(value: Json, indent: number): string {
 
 const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
 const NO_NAME = /^(true|false|null)$/i;
+/** Characters that JSON takes as they are and YAML does not. */
+const UNPRINTABLE = /[\u007f-\u009f\ufeff\ufffe\uffff]/g;
 
 /** YAML 1.2; texts are quoted, so that none is taken for something else. */
 export function asYaml(value: JsonObject, indent = ""): string {
   const lines = Object.entries(value).map(([name, each]) => {
-    const key = PLAIN_NAME.test(name) && !NO_NAME.test(name) ? name : JSON.stringify(name);
+    const key = PLAIN_NAME.test(name) && !NO_NAME.test(name) ? name : yamlText(name);
     const isNested = each !== null && typeof each === "object" && !Array.isArray(each) && Object.keys(each).length > 0;
-    if (!isNested) return `${indent}${key}: ${JSON.stringify(each)}`;
+    if (!isNested) return `${indent}${key}: ${yamlText(each)}`;
     return `${indent}${key}:\n${asYaml(each as JsonObject, `${indent}  `)}`;
   });
   return lines.join("\n");
+}
+
+function yamlText(value: Json): string {
+  const escaped = (one: string) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(value).replaceAll(UNPRINTABLE, escaped);
 }

@@ -16,13 +16,12 @@ export function EarlierTrainings({ model }: { model: string }) {
   return (
     <section aria-labelledby="earlier">
       <h2 id="earlier">{t("train.earlier")}</h2>
-      <Table labelledBy="earlier" head={[t("job.id"), t("train.field.training_file"), t("job.tokens"), t("job.took")]}>
+      <Table labelledBy="earlier" head={[t("job.id"), t("job.tokens"), t("job.took")]}>
         {same.slice(0, SHOWN).map((job) => (
           <tr key={job.id}>
             <th scope="row">
               <JobLink job={job} />
             </th>
-            <td>{String(job.spec.dataset_id ?? "")}</td>
             <td>{job.cost.trained_tokens === null ? "" : whole(job.cost.trained_tokens)}</td>
             <td>{job.cost.work_seconds ? duration(job.cost.work_seconds) : ""}</td>
           </tr>

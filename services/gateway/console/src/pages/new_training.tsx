@@ -153,10 +153,10 @@ function useChoices(): Choices {
   const datasets = useLoaded<Page<Dataset>>(`/v1/datasets?limit=${LISTED}`).data?.data;
   const trainable = models
     ?.filter((each) => TRAINABLE_FORMS.includes(each.form))
-    .map((each) => ({ value: each.id, label: `${each.id} (${each.name}, ${each.form})` }));
+    .map((each) => ({ value: each.id, label: `${each.name} (${each.form}, ${each.id})` }));
   const rows = datasets
     ?.filter((each) => each.status !== "failed" && each.status !== "cancelled")
-    .map((each) => ({ value: each.id, label: [each.id, each.name && `(${each.name})`].filter(Boolean).join(" ") }));
+    .map((each) => ({ value: each.id, label: each.name ? `${each.name} (${each.id})` : each.id }));
   return { datasets, options: { model: trainable, teacher: trainable, training_file: rows, validation_file: rows } };
 }
 
