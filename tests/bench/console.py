@@ -36,8 +36,10 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.bench.console_texts import HOSTILE_TEXTS, TRIGGERS
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
+from tests.browser.console_place import complaints, go_to, settled
 from tests.browser.live_gateway import BUILT, TENANT, LiveGateway, built_console, live_gateway
-from tests.browser.test_console_pages import chart, figures_shown, go_to
+from tests.browser.test_console import PLACES
+from tests.browser.test_console_pages import chart, figures_shown
 from tests.browser.watched_page import WatchedPage, running_chromium
 
 from gateway_support.process import running  # isort: skip - a path of `live_gateway`'s
@@ -75,11 +77,6 @@ def _address(gateway: LiveGateway, url: str = "") -> str:
     return f"{url or gateway.url}/console/index.html#token={gateway.token()}"
 
 
-def _settle(page: Page) -> None:
-    expect(page.locator("h1")).to_be_visible(timeout=WAIT_MS)
-    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=WAIT_MS)
-
-
 def _at_most(name: str, value: float, unit: str, goal: float, note: str) -> Entry:
     ratio = value / goal
     return Entry(
@@ -96,7 +93,7 @@ def opening_entries() -> list[Entry]:
             with _page(browser) as watched:
                 began = time.perf_counter()
                 watched.open_address(_address(gateway), wait_until="commit")
-                _settle(watched.page)
+                settled(watched.page)
                 seconds.append(time.perf_counter() - began)
                 names = {
                     each.partition("/console/")[2].partition("#")[0] for each in watched.requests
@@ -119,13 +116,11 @@ def scale_entries() -> list[Entry]:
     """Requests and seconds of each page beside much of everything."""
     with _site() as (gateway, browser):
         job_id, dataset_id = _fill(gateway)
-        places = (
-            *("/", "/jobs", f"/jobs/{job_id}", "/datasets", f"/datasets/{dataset_id}"),
-            *("/datasets/new", "/models", "/models/mv-0500", "/playground"),
-        )
+        own = (f"/jobs/{job_id}", f"/datasets/{dataset_id}", "/models/mv-0500")
+        places = (*PLACES, *own)
         with _page(browser) as watched:
             watched.open_address(_address(gateway), wait_until="load")
-            _settle(watched.page)
+            settled(watched.page)
             found = {place: _looked_at(watched, place, places) for place in places}
     most = max(found, key=lambda place: found[place][0])
     slowest = max(found, key=lambda place: found[place][1])
@@ -163,12 +158,10 @@ def _looked_at(watched: WatchedPage, place: str, places: Sequence[str]) -> tuple
     seconds: list[float] = []
     for _ in range(LOOKS):
         go_to(page, other)
-        _settle(page)
         watched.requests.clear()
         began = time.perf_counter()
         go_to(page, place)
-        _settle(page)
-        if place.startswith("/jobs/"):
+        if place.startswith("/jobs/ftjob"):
             expect(chart(page, "Loss")).to_be_visible(timeout=WAIT_MS)
         seconds.append(time.perf_counter() - began)
         asked.append(len([each for each in watched.requests if "/v1/" in each]))
@@ -323,7 +316,7 @@ def hostile_entries() -> list[Entry]:
         for number, text in enumerate(HOSTILE_TEXTS):
             ran |= _shown_everywhere(gateway, page, number, text)
         ran |= _previewed(gateway, page)
-        breaches = [each for each in watched.complaints if "Failed to load resource" not in each]
+        breaches = complaints(watched)
     safe = len(HOSTILE_TEXTS) - len(ran)
     note = (
         f"{dangerous} of them run in a page that is made of the text. Shown each as a model's name,"
@@ -353,7 +346,6 @@ def _previewed(gateway: LiveGateway, page: Page) -> set[str]:
     gateway.house.data_prep.shown_row = json.dumps({"messages": turns})
     for name in TRIGGERS:
         go_to(page, "/datasets")
-        _settle(page)
         go_to(page, "/datasets/new")
         file = FilePayload(name=f"{name}.jsonl", mimeType="text/plain", buffer=b'{"word": "a"}\n')
         page.get_by_label("File with rows").set_input_files(file)
@@ -371,7 +363,6 @@ def _shown_everywhere(gateway: LiveGateway, page: Page, number: int, text: str) 
     gateway.house.inference.pieces = [text]
     for place in (f"/models/{version_id}", f"/jobs/{job_id}", "/playground"):
         go_to(page, place)
-        _settle(page)
     page.get_by_label("Message").fill("say something")
     page.get_by_label("Message").press("Control+Enter")
     expect(page.locator("article.assistant code").last).to_be_visible()
