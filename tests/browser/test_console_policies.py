@@ -11,6 +11,8 @@ from tests.browser.console_place import complaints, open_place, settled
 from tests.browser.live_gateway import TENANT, LiveGateway
 from tests.browser.watched_page import WatchedPage
 
+from gateway_support.house import compiled  # isort: skip - a part of other tests
+
 WITHOUT_DEFAULTS = 7
 """The version that has no default rules."""
 CHOSEN = """
@@ -59,6 +61,8 @@ def test_a_text_is_judged_and_the_rule_and_its_place_are_shown(policies: Page):
     judge(policies, f"𝒳 {HOSTILE[1]} my phone")
     expect(policies.get_by_role("status")).to_have_text("Matched, and passes")
 
+    digest = compiled()[0].digest
+    expect(region(policies, "Try a text")).to_contain_text(f"Judged by the policy {digest}")
     place = len(f"𝒳 {HOSTILE[1]} my ") + 1
     assert rows(policies, "Try a text") == [
         ["no-number", "pii", "mask", f"{place} to {place + 4}", "phone"]

@@ -87,16 +87,17 @@ export interface MatchedText {
 export interface TextVerdict {
   flagged: boolean;
   blocked: boolean;
+  /** Judges that gave no opinion. */
   unanswered: string[];
   matches: MatchedText[];
 }
 
-/** What the policy in force says of a text. */
-export async function judge(text: string): Promise<TextVerdict> {
-  const found = await ask<{ results: TextVerdict[] }>("/v1/moderations", { method: "POST", body: { input: text } });
+/** What the policy in force says of a text, and which one that was: another may have come into force just now. */
+export async function judge(text: string): Promise<TextVerdict & { digest: string }> {
+  const found = await ask<{ model: string; results: TextVerdict[] }>("/v1/moderations", { method: "POST", body: { input: text } });
   const [verdict] = found.results;
   if (verdict === undefined) throw new Error("the gateway gave no verdict");
-  return verdict;
+  return { ...verdict, digest: found.model };
 }
 
 export interface TextPart {

@@ -1,16 +1,13 @@
 /** A new API key: what it may do, how much and until when; its secret is shown once and kept nowhere. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
-import { grantableScopes, type ApiKey, type IssuedApiKey } from "../api/keys";
+import { useGrantableScopes, type IssuedApiKey } from "../api/keys";
 import { NO_LIMITS, limitsBody, type WrittenLimits } from "../api/limits";
-import { useLoaded } from "../api/loaded";
-import type { Page } from "../api/types";
 import { t } from "../i18n";
 import { CopyField } from "../parts/copy_field";
 import { LimitFields } from "../parts/limits";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf } from "../routing";
-import { credential } from "../session";
 
 const DAY_SECONDS = 86_400;
 const DAYS = [7, 30, 90, 365];
@@ -20,7 +17,7 @@ const MOST_CHARACTERS = 100;
 
 export function NewKeyPage() {
   // Also says at once that the scope is missing without which no key can be made.
-  const keys = useLoaded<Page<ApiKey>>("/v1/keys?limit=100");
+  const scopes = useGrantableScopes();
   const [made, setMade] = useState<IssuedApiKey | null>(null);
   return (
     <>
@@ -28,7 +25,7 @@ export function NewKeyPage() {
       {made ? (
         <Made of={made} />
       ) : (
-        <Shown of={keys}>{(page) => <KeyForm scopes={grantableScopes(credential.value, page.data)} made={setMade} />}</Shown>
+        <Shown of={scopes}>{(own) => <KeyForm scopes={own} made={setMade} />}</Shown>
       )}
     </>
   );

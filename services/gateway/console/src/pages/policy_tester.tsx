@@ -1,6 +1,6 @@
 /** A text to try the policy in force on: the verdict, the rules that matched, and where they did. */
 import { useState } from "preact/hooks";
-import { judge, partsOf, type MatchedText, type TextVerdict } from "../api/policies";
+import { judge, partsOf, type MatchedText } from "../api/policies";
 import { whole } from "../format";
 import { named, t } from "../i18n";
 import { Refusal } from "../parts/states";
@@ -10,7 +10,7 @@ const COLUMNS = ["policy.rule", "policy.category", "policy.action", "policy.wher
 
 interface Judged {
   text: string;
-  verdict: TextVerdict;
+  verdict: Awaited<ReturnType<typeof judge>>;
 }
 
 export function PolicyTester() {
@@ -53,6 +53,9 @@ function Verdict({ of: { text, verdict } }: { of: Judged }) {
     <div>
       <p role="status">
         <strong>{t(said)}</strong>
+      </p>
+      <p>
+        {t("policy.judged_by")} <code>{verdict.digest}</code>
       </p>
       {verdict.unanswered.length > 0 && <p>{t("policy.unanswered", { judges: verdict.unanswered.join(", ") })}</p>}
       {verdict.matches.length > 0 && (
