@@ -52,6 +52,7 @@ LISTS = {
     "mill keys list": "",
     "mill moderation versions": "",
     "mill usage": "",
+    "mill audit": "",
 }
 """Commands that print a list, and their arguments."""
 DOCUMENTS = {
