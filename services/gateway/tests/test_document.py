@@ -67,6 +67,16 @@ def test_no_sentence_of_a_description_has_more_than_30_words():
     assert [it for it in sentences if words(it) > MAX_SENTENCE_WORDS] == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["HyperParametersBody", "TrainingLimitsBody", "DistributionBody", "TeacherAnswersBody"],
+)
+def test_every_choice_of_a_training_is_described(name: str):
+    fields = document()["components"]["schemas"][name]["properties"]
+
+    assert [each for each in fields if not fields[each].get("description")] == []
+
+
 def test_what_endpoints_are_sent_is_in_it_with_an_example():
     sent = document()["webhooks"]["event"]["post"]
     content = sent["requestBody"]["content"][JSON]

@@ -56,7 +56,7 @@ export function asRecipe(order: JsonObject, { name, data, files }: RecipeData): 
 function remarks(order: JsonObject, files: RecipeData["files"]): string[] {
   const missing = NO_PLACE.filter((name) => name in order);
   return [
-    "# mill run recipe.yaml",
+    "# mill run recipe.yaml; with --plan it orders nothing, and shows rows, tokens, memory and time",
     "# The files stand beside this one:",
     ...files.map((file) => `#   mill files download ${file.id} --output ${quoted(file.name)}`),
     ...missing.map((name) => `# A recipe has no place for ${name}: ${JSON.stringify(order[name])}`),
