@@ -36,10 +36,9 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 from tests.bench.console_texts import HOSTILE_TEXTS, TRIGGERS
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
-from tests.browser.console_place import complaints, go_to, settled
+from tests.browser.console_charts import chart, figures_shown
+from tests.browser.console_place import PLACES, complaints, go_to, settled
 from tests.browser.live_gateway import BUILT, TENANT, LiveGateway, built_console, live_gateway
-from tests.browser.test_console import PLACES
-from tests.browser.test_console_pages import chart, figures_shown
 from tests.browser.watched_page import WatchedPage, running_chromium
 
 from gateway_support.process import running  # isort: skip - a path of `live_gateway`'s

@@ -11,11 +11,30 @@ from playwright.sync_api import Page, expect
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
+PLACES = (
+    "/",
+    "/jobs",
+    "/jobs/new?model=mv-base",
+    "/datasets",
+    "/datasets/new",
+    "/models",
+    "/models/mv-build",
+    "/playground",
+    "/keys",
+    "/keys/new",
+    "/usage",
+    "/policies",
+    "/audit",
+    "/webhooks",
+    "/budget",
+)
+"""Of pages that need nothing to be there."""
 REFUSED = "Failed to load resource"
 """What Chromium says of each answer that is a refusal."""
 GO = """
     (place) => new Promise((done) => {
         const drawn = () => requestAnimationFrame(() => setTimeout(done));
+        if (location.hash === `#${place}`) return drawn();
         addEventListener("hashchange", drawn, {once: true});
         location.hash = place;
     })

@@ -1,6 +1,5 @@
 """The web console in a browser, beside a gateway as it runs: what it shows, asks and runs."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,12 @@ from modelmill.jobs.v1.job_pb2 import (
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.live_gateway import BUILT, ROOT, LiveGateway
+from tests.browser.console_checks import PHONE_WIDTH, serious_findings
+from tests.browser.console_place import PLACES, complaints, go_to, settled
+from tests.browser.live_gateway import BUILT, LiveGateway
 from tests.browser.watched_page import WatchedPage
 
-AXE = ROOT / "services" / "gateway" / "console" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST_VIEW_BYTES, ALL_BYTES = 200_000, 600_000
-PLACES = (
-    "/",
-    "/jobs",
-    "/jobs/new?model=mv-base",
-    "/datasets",
-    "/datasets/new",
-    "/models",
-    "/models/mv-build",
-    "/playground",
-    "/keys",
-    "/keys/new",
-    "/usage",
-    "/policies",
-    "/audit",
-    "/webhooks",
-    "/budget",
-)
-PHONE_WIDTH = 390
-SERIOUS = ("serious", "critical")
-REFUSED = "Failed to load resource"
-"""What Chromium says of each answer that is a refusal."""
 
 
 @pytest.fixture
@@ -50,17 +29,6 @@ def signed_in(watched: WatchedPage, gateway: LiveGateway) -> WatchedPage:
 def open_console(watched: WatchedPage, gateway: LiveGateway, token: str = "") -> None:
     handed = f"/index.html#token={token}" if token else ""
     watched.open_address(f"{gateway.url}/console{handed}", wait_until="load")
-
-
-def settle(page: Page) -> None:
-    """Wait until a page shows all that it loads."""
-    expect(page.locator("h1")).to_be_visible()
-    expect(page.locator("[aria-busy=true]")).to_have_count(0)
-
-
-def violations(watched: WatchedPage) -> list[str]:
-    """What the console complained of, but for refusals that a test provokes."""
-    return [each for each in watched.complaints if REFUSED not in each]
 
 
 def section(page: Page, name: str) -> str:
@@ -80,7 +48,7 @@ def test_nobody_sees_a_page_without_a_credential_that_the_gateway_knows(
     page.get_by_role("button", name="Sign in").click()
 
     expect(page.get_by_role("heading", name="Home")).to_be_visible()
-    assert violations(watched) == []
+    assert complaints(watched) == []
 
 
 def test_a_handed_token_is_in_no_request_and_in_no_address(
@@ -142,7 +110,7 @@ def test_home_tells_what_runs_what_failed_with_its_remedy_and_what_is_served(
 
     gateway.say_step(running, 20, loss=2.0)
     expect(card).to_contain_text("20/40 step")
-    assert violations(signed_in) == []
+    assert complaints(signed_in) == []
 
 
 def test_a_missing_scope_is_told_in_the_place_of_what_it_would_show(
@@ -170,12 +138,12 @@ def test_texts_of_others_are_shown_as_text(signed_in: WatchedPage, gateway: Live
         card.locator("summary").click()
     assert page.evaluate("window.ran") is None
     assert page.locator("iframe, img, main script, main style").count() == 0
-    assert violations(signed_in) == []
+    assert complaints(signed_in) == []
 
 
 def test_nothing_is_asked_of_another_host(signed_in: WatchedPage, gateway: LiveGateway):
     page = signed_in.page
-    settle(page)
+    settled(page)
 
     assert [each for each in signed_in.requests if not each.startswith(gateway.url)] == []
     assert signed_in.complaints == []
@@ -189,7 +157,7 @@ def test_an_inline_script_would_be_stopped_and_noticed(
     )
 
     assert signed_in.page.evaluate("window.ran") is None
-    assert violations(signed_in)
+    assert complaints(signed_in)
 
 
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
@@ -209,8 +177,7 @@ def test_pages_have_no_serious_finding_of_axe(
         page.goto(f"{gateway.url}/console/index.html#token={gateway.token()}")
         page.reload()
         for place in (*PLACES, f"/jobs/{job_id}", f"/datasets/{dataset_id}"):
-            page.evaluate("place => { location.hash = place }", place)
-            settle(page)
+            go_to(page, place)
             findings += serious_findings(page)
         assert findings == []
     finally:
@@ -225,26 +192,15 @@ def test_no_page_is_wider_than_a_phone(browser: Browser, gateway: LiveGateway):
         gateway.say_step(job_id, 1, loss=2.0)
         page.goto(f"{gateway.url}/console/index.html#token={gateway.token()}")
         for place in (*PLACES, f"/jobs/{job_id}", f"/datasets/{dataset_id}"):
-            page.evaluate("place => { location.hash = place }", place)
-            settle(page)
+            go_to(page, place)
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE_WIDTH, place
     finally:
         page.close()
 
 
-def serious_findings(page: Page) -> list[str]:
-    page.evaluate(AXE.read_text("utf-8"))
-    found = json.loads(page.evaluate("axe.run().then((all) => JSON.stringify(all.violations))"))
-    return [
-        f"{page.url}: {each['id']}: {[node['html'] for node in each['nodes']]}"
-        for each in found
-        if each["impact"] in SERIOUS
-    ]
-
-
 def test_the_first_view_and_the_whole_stay_small(watched: WatchedPage, gateway: LiveGateway):
     open_console(watched, gateway, gateway.token())
-    settle(watched.page)
+    settled(watched.page)
     names = {each.partition("/console/")[2].partition("#")[0] for each in watched.requests}
     first = sum(size_of(BUILT / f"{name}.gz") for name in names if name)
 

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import HOSTILE
+from tests.browser.console_checks import PHONE_WIDTH, serious_findings
 from tests.browser.console_place import ask, go_to, open_place, record_usage
 from tests.browser.live_gateway import LiveGateway
-from tests.browser.test_console import PHONE_WIDTH, serious_findings
 from tests.browser.watched_page import WatchedPage
 
 TENANT = "filled"

@@ -6,13 +6,13 @@ from typing import Any
 import httpx
 import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import expect
 
 from tests.browser.conftest import HOSTILE
+from tests.browser.console_charts import COLUMNS, chart, figures_shown
+from tests.browser.console_place import go_to
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
-
-COLUMNS = ("step", "learning_rate", "loss", "tokens_per_second")
 
 
 @pytest.fixture
@@ -37,23 +37,6 @@ def say_steps(gateway: LiveGateway, job_id: str, steps: range) -> None:
     for step in steps:
         rate = {"learning_rate": 0.001 / step, "tokens_per_second": 100.0 + step}
         gateway.say_step(job_id, step, loss=3.0 / step, **rate)
-
-
-def go_to(page: Page, place: str) -> None:
-    page.evaluate("place => { location.hash = place }", place)
-
-
-def chart(page: Page, title: str) -> Locator:
-    return page.get_by_role("figure", name=title)
-
-
-def figures_shown(page: Page) -> list[list[float]]:
-    """All that the page has drawn, by step: the figures in the order of their names."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download figures").click()
-    head, *rows = Path(download.value.path()).read_text().splitlines()
-    assert head == ",".join(COLUMNS)
-    return [[float(each) for each in row.split(",")] for row in rows]
 
 
 def events_stored(gateway: LiveGateway, job_id: str) -> list[dict[str, Any]]:

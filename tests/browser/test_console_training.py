@@ -14,9 +14,9 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_recipes.recipe import Recipe
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.browser.console_checks import PHONE_WIDTH, serious_findings
 from tests.browser.console_place import open_place
 from tests.browser.live_gateway import LiveGateway
-from tests.browser.test_console import PHONE_WIDTH, serious_findings
 from tests.browser.watched_page import WatchedPage
 
 MOST_REQUESTS = 5
