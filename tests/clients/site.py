@@ -85,17 +85,12 @@ async def _key(client: httpx.AsyncClient) -> str:
 
 
 async def _answering(client: httpx.AsyncClient) -> None:
-    """Load the model, and wait until the policy is in force."""
-
-    async def judged() -> bool:
-        answer = await client.post("/v1/chat/completions", json=asked(BLOCKED))
-        return answer.status_code == 400
+    """Load the model."""
 
     async def answered() -> bool:
         return (await client.post("/v1/chat/completions", json=asked("hello"))).is_success
 
     await eventually(answered, within=60)
-    await eventually(judged, within=30)
 
 
 def asked(text: str) -> dict[str, Any]:

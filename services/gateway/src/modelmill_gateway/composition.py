@@ -110,7 +110,7 @@ class UseCases:
         self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
         self.manage_budget = ManageBudget(known.budgets)
         self.manage_keys = ManageKeys(known.keys, known.budgets, time.time)
-        self.manage_policy = ManagePolicy(peers.policies)
+        self.manage_policy = ManagePolicy(peers.policies, known.policies)
         self.record_changes = parts.record_changes
         self.record_feedback = parts.record_feedback
         self.show_usage = ShowUsage(known.usage)

@@ -9,7 +9,8 @@ from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill_bus.bus import Bus
 from modelmill_bus.envelope import Stored
-from modelmill_bus.read_model import SHARED_TENANT, ReadModel
+from modelmill_bus.read_model import LOOK_SECONDS, SHARED_TENANT, ReadModel
+from modelmill_bus.subjects import policy_state
 from modelmill_guard.bundle import CompiledPolicy
 from modelmill_service_kit.errors import UnavailableError
 
@@ -70,11 +71,13 @@ class Policies(Protocol):
 class ManagePolicy:
     """Shows and changes the policy that judges the caller's texts.
 
-    Every method raises UnavailableError when moderation, or the bus behind it, does not answer.
+    Once a change is answered, this process judges by it; others follow in their own time. Every
+    method raises UnavailableError when moderation, or the bus behind it, does not answer.
     """
 
-    def __init__(self, policies: Policies) -> None:
+    def __init__(self, policies: Policies, book: PolicyBook) -> None:
         self._policies = policies
+        self._book = book
 
     async def put(
         self,
@@ -106,6 +109,8 @@ class ManagePolicy:
         answer = await self._policies.put(request)
         if answer.unconfirmed_default_rules and not dry_run:
             raise DefaultRulesError(answer.unconfirmed_default_rules)
+        if not dry_run:
+            await self._until_judged_by(caller.tenant)
         return answer
 
     async def get(self, version: int, caller: Caller) -> pb.GetPolicyResponse:
@@ -145,4 +150,12 @@ class ManagePolicy:
         answer = await self._policies.revert(request)
         if answer.unconfirmed_default_rules:
             raise DefaultRulesError(answer.unconfirmed_default_rules)
+        await self._until_judged_by(caller.tenant)
         return answer
+
+    async def _until_judged_by(self, tenant: str) -> None:
+        """Wait until the newest policy judges here; that it is in force is true either way."""
+        try:
+            await self._book.catch_up(policy_state(tenant), within=LOOK_SECONDS)
+        except UnavailableError as error:
+            log.warning("a policy that was put may not judge here yet: %s", error)
