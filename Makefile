@@ -237,7 +237,7 @@ build/clients-node/installed: deploy/clients/node/package-lock.json
 	@touch $@
 
 browser-test: install docs console ## The report of a dataset, the documentation and the console in a real browser; needs Debian's chromium
-	$(BIN)/python -m pytest -q tests/browser
+	$(PYTEST) $(call workers,2,loadfile) tests/browser
 
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \

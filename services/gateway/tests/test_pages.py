@@ -57,6 +57,19 @@ async def test_a_page_is_open_to_all_and_brings_all_that_it_needs(house: House, 
     assert not re.search(r"url\(|@import", answer.text)
 
 
+@pytest.mark.parametrize("path", ["/", "/docs/api", "/openapi.json", "/asyncapi.json"])
+async def test_a_document_is_compressed_for_who_takes_that(house: House, path: str):
+    async with house.http() as client:
+        plain = await client.get(path, headers={"accept-encoding": "identity"})
+        small = await client.get(path, headers={"accept-encoding": "gzip"})
+
+    assert small.content == plain.content
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert plain.headers["vary"] == small.headers["vary"] == "accept-encoding"
+    assert int(small.headers["content-length"]) < len(plain.content)
+
+
 async def test_the_index_leads_to_documents_and_health(house: House):
     _, index = await opened(house, "/")
 

@@ -1,6 +1,7 @@
 """The HTTP app: handlers hung on the route table, OpenAPI made of it, the middleware in front."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -20,12 +21,12 @@ from modelmill_gateway.domain.routes import ROUTES, Body
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_gateway.entrypoints.document.reference_page import index_page, reference_page
 from modelmill_gateway.entrypoints.http.middleware import Middleware
+from modelmill_gateway.entrypoints.http.request_head import takes_gzip
 from modelmill_gateway.entrypoints.http.requests import Responder, json_response
 from modelmill_gateway.entrypoints.schemas.base import Health
 from modelmill_gateway.identity.credentials import Credentials
 from modelmill_gateway.identity.require_models import RequireModels
 
-OPENAPI = "openapi"
 JSON, HTML = "application/json", "text/html"
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Pages of ours fetch nothing and run nothing."""
@@ -36,18 +37,6 @@ OWN_SPANS: TelemetryConfig = {
     "auto_configure": False,
 }
 """FastAPI's own telemetry would give every request a second span, and log messages of errors."""
-
-
-class _TableApp(FastAPI):
-    """FastAPI, whose document comes from the route table instead of from signatures."""
-
-    def __init__(self, document: dict[str, Any], url: str) -> None:
-        self._document = document
-        super().__init__(telemetry=OWN_SPANS, openapi_url=url, docs_url=None, redoc_url=None)
-
-    def openapi(self) -> dict[str, Any]:
-        """The document."""
-        return self._document
 
 
 def build_http_app(
@@ -72,9 +61,8 @@ def build_http_app(
         LookupError: a route of the table has no handler, or a handler no route.
     """
     by_name = {route.name: route for route in ROUTES}
-    # FastAPI answers this one itself, with the document that it is given below.
-    schema_route = by_name.pop(OPENAPI)
-    app = _TableApp(openapi_document(), schema_route.path)
+    # Its document would come from signatures; ours comes from the route table.
+    app = FastAPI(telemetry=OWN_SPANS, openapi_url=None, docs_url=None, redoc_url=None)
     answering: dict[str, Any] = {
         **handlers,
         **hot,
@@ -111,20 +99,28 @@ def _own_handlers(stopping: asyncio.Event) -> dict[str, Responder]:
 @cache
 def _pages() -> dict[str, tuple[bytes, str]]:
     """By the names of their routes, the same for all gateways of a process."""
-    events = json.dumps(asyncapi_document(), ensure_ascii=False).encode()
-    reference = reference_page(openapi_document())
     return {
-        "asyncapi": (events, JSON),
+        "openapi": (_as_json(openapi_document()), JSON),
+        "asyncapi": (_as_json(asyncapi_document()), JSON),
         "index": (index_page(), HTML),
-        "reference": (reference, HTML),
+        "reference": (reference_page(openapi_document()), HTML),
     }
 
 
-def _written(content: bytes, media_type: str) -> Responder:
-    """The same for everybody, written once: whoever asks needs no token."""
-    headers = {"content-security-policy": PAGE_POLICY} if media_type == HTML else {}
+def _as_json(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False).encode()
 
-    async def answer(_: Request) -> Response:
-        return Response(content, headers=headers, media_type=media_type)
+
+def _written(content: bytes, media_type: str) -> Responder:
+    """The same for everybody, written and compressed once: whoever asks needs no token."""
+    policy = {"content-security-policy": PAGE_POLICY} if media_type == HTML else {}
+    headers = policy | {"vary": "accept-encoding"}
+    compressed = cache(lambda: gzip.compress(content, mtime=0))
+
+    async def answer(request: Request) -> Response:
+        if not takes_gzip(request.headers):
+            return Response(content, headers=headers, media_type=media_type)
+        coded = headers | {"content-encoding": "gzip"}
+        return Response(compressed(), headers=coded, media_type=media_type)
 
     return answer

@@ -1,14 +1,13 @@
 """The web console, where it was built: files that run in a browser and use the public API."""
 
-import re
 from pathlib import Path
 
 from modelmill_service_kit.errors import NotFoundError
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from modelmill_gateway.entrypoints.document.site_files import SiteFiles, packaged_console
+from modelmill_gateway.entrypoints.http.request_head import takes_gzip
 
 HASHED = "assets/"
 """Files in it have a hash of their content in their name."""
@@ -25,18 +24,6 @@ CONSOLE_HEADERS = {
 }
 """Scripts of the console alone, no inline ones, no other hosts, and no HTML made out of text: a
 credential is in the page, and models answer there."""
-
-
-_NONE_OF_IT = re.compile(r"q=0(\.0*)?")
-
-
-def takes_gzip(headers: Headers) -> bool:
-    """Whether who asks wants an answer compressed by gzip."""
-    for each in headers.get("accept-encoding", "").split(","):
-        coding, _, weight = each.partition(";")
-        if coding.strip().lower() == "gzip":
-            return _NONE_OF_IT.fullmatch(weight.strip()) is None
-    return False
 
 
 class ConsoleRoutes:

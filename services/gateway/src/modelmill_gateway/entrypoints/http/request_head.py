@@ -1,10 +1,12 @@
 """What a request says before a handler sees it: its head, its size, the models that it names."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from modelmill_service_kit.errors import TooLargeError
 from pydantic_core import from_json
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
@@ -13,6 +15,16 @@ from modelmill_gateway.domain.model_names import ModelNames, Named, Reach, names
 
 SECONDS_HEADER = b"x-request-timeout"
 STICKY_HEADER = b"x-modelmill-sticky"
+_NONE_OF_IT = re.compile(r"q=0(\.0*)?")
+
+
+def takes_gzip(headers: Headers) -> bool:
+    """Whether who asks wants an answer compressed by gzip."""
+    for each in headers.get("accept-encoding", "").split(","):
+        coding, _, weight = each.partition(";")
+        if coding.strip().lower() == "gzip":
+            return _NONE_OF_IT.fullmatch(weight.strip()) is None
+    return False
 
 
 def refuse_encoding(scope: Scope) -> None:
