@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 CHUNK = 65536
+ACCEPTING_TURNS = 5
+"""Of the event loop, after which a connection that was accepted is served."""
 
 
 class TcpProxy:
@@ -34,9 +36,7 @@ class TcpProxy:
             yield proxy
         finally:
             server.close()
-            proxy.cut()
-            proxy.heal()
-            await asyncio.gather(*proxy._serving, return_exceptions=True)
+            await proxy._end()
             await server.wait_closed()
 
     @property
@@ -56,6 +56,15 @@ class TcpProxy:
         """Reset every connection; what waited is lost."""
         for writer in self._writers:
             writer.transport.abort()
+
+    async def _end(self) -> None:
+        """End every connection, also those that were accepted just before the last moment."""
+        for _ in range(ACCEPTING_TURNS):
+            await asyncio.sleep(0)
+            while self._serving:
+                self.cut()
+                self.heal()
+                await asyncio.wait(self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
