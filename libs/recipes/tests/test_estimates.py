@@ -158,8 +158,8 @@ def past_of(base: str, *, test_rows: int) -> PastJobs:
         # 4,000 tokens at 100 a second, and 20 s around them, of which half grow with test rows.
         ("mv-b", 10, 60.0, "1 earlier"),
         ("mv-b", 5, 70.0, "1 earlier"),
-        # 12 s and 20 answers of 50 tokens at 3 * 2 * 500,000 operations, then the steps at 4.
-        ("mv-other", 10, 12 + (20 * 50 * 6 + 4000 * 4) * 500_000 / 300e9, "rule"),
+        # 24 s and 20 answers of 50 tokens at 3 * 2 * 500,000 operations, then the steps at 4.
+        ("mv-other", 10, 24 + (20 * 50 * 6 + 4000 * 4) * 500_000 / 300e9, "rule"),
     ],
 )
 def test_time_is_that_of_trainings_of_the_same_base_or_by_the_rule(
@@ -183,3 +183,45 @@ def test_all_weights_take_more_memory_than_adapters(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, "a.jsonl", "training: {training_method: full}\n")
     found = RecipeEstimates(recipe, work, past_of("mv-b", test_rows=10), cores=2).training()
     assert found.memory_bytes == pytest.approx(1.5 * 2**30 + 8e6)
+
+
+ALL_MEASURES = "evaluation: {}\n"
+ACCURACY = "evaluation: {measures: [accuracy]}\n"
+COMPARED = "evaluation: {measures: [accuracy], compare_to: base}\n"
+# 50 tokens of a row, and 2 labels of "negative" (8 bytes), each with the prompt's last token.
+SCORED = 1 + 2 * (1 + 2) / 50
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "labels", "times"),
+    [
+        (ALL_MEASURES, (), 1.0),
+        (ALL_MEASURES, ("negative", "ok"), 1 + SCORED),
+        (ACCURACY, ("negative", "ok"), SCORED),
+        (COMPARED, ("negative", "ok"), 2 * SCORED),
+        (COMPARED.replace("{", "{max_rows: 2, "), ("negative", "ok"), 2 * SCORED * 2 / 10),
+    ],
+)
+def test_an_evaluation_takes_its_models_their_answers_and_the_labels_they_score(
+    tmp_path: Path, evaluation: str, labels: tuple[str, ...], times: float
+) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
+    recipe = recipe_of(tmp_path, "a.jsonl", evaluation)
+    work = Workload(SplitRows(80, 10), 50.0, 1_000_000, "mv-b", labels)
+    found = RecipeEstimates(recipe, work, past_of("mv-b", test_rows=10), cores=2).evaluation()
+    assert found.seconds == pytest.approx(4 + times * 10 * 50 * 6 * 500_000 / 300e9, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [
+        (["no", "yes"] * 30, ["no", "yes"]),
+        ([f"answer {number}" for number in range(65)], []),
+    ],
+)
+def test_a_few_distinct_answers_are_labels(
+    tmp_path: Path, answers: list[str], labels: list[str]
+) -> None:
+    rows = [{"q": f"question {number}", "a": each} for number, each in enumerate(answers)]
+    (tmp_path / "a.jsonl").write_bytes(lines_of(rows))
+    assert survey_rows(recipe_of(tmp_path, "a.jsonl")).labels == labels

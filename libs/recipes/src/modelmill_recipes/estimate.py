@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from modelmill_evaluation.score_names import MEASURES, OF_CHOICES, OF_TEXTS
+
 from modelmill_recipes.api import Record
 from modelmill_recipes.past_jobs import PastJobs, figure, work_seconds
 from modelmill_recipes.recipe import Recipe
@@ -23,14 +25,18 @@ FROZEN_COPIES, FULL_COPIES, BUILD_COPIES, SERVED_COPIES = 2, 8, 4, 2
 """Of the weights in memory. The first two are what the trainer admits a run by."""
 DATA_PROCESS_BYTES, SMALL_FILES_BYTES = 230_000_000, 256 * 1024
 FLOPS_OF_A_CORE = 150e9
-TRAINING_START_SECONDS, BUILD_START_SECONDS = 12.0, 25.0
+TRAINING_START_SECONDS, BUILD_START_SECONDS = 24.0, 50.0
 EVALUATION_START_SECONDS, DATA_START_SECONDS = 4.0, 0.7
 DATA_BYTES_PER_SECOND = 1_000_000
 SHORT_SECONDS = 5.0
 FROZEN_FLOPS, FULL_FLOPS, READ_FLOPS = 4, 6, 2
 """Per weight and token."""
 ANSWER_FACTOR = 3
-"""An answer is written token by token, which is slower than reading."""
+"""An answer is written token by token, and scored in full precision: both are slower than
+reading."""
+LABEL_TOKEN_BYTES = 4
+MOST_EVALUATED = 1_000
+"""Rows of an evaluation without `max_rows`."""
 
 CountTokens = Callable[[Sequence[RowConversation]], Sequence[int]]
 """Tokens of rows as the base reads them, without those that it cannot."""
@@ -58,6 +64,8 @@ class Workload:
     base_bytes: int
     base_version_id: str
     """Empty while it is not imported."""
+    labels: Sequence[str] = ()
+    """Of a classification."""
 
 
 def mean_tokens(count: CountTokens, sample: Sequence[RowConversation]) -> float | None:
@@ -120,14 +128,27 @@ class RecipeEstimates:
         return self._scored("optimize", rows, memory, BUILD_START_SECONDS, 2, **named)
 
     def evaluation(self) -> StepEstimate:
-        """Of the evaluation."""
+        """Of the evaluation, in which each model answers each row or scores its labels."""
+        evaluation, suite = self._recipe.evaluation or {}, self._recipe.suite
         memory = GIB // 2 + SERVED_COPIES * self._work.base_bytes
-        suite = self._recipe.suite
-        rows = self._work.rows.test + (suite.rows if suite is not None else 0)
-        return self._scored("evaluate", rows, memory, EVALUATION_START_SECONDS, 1)
+        rows = min(self._work.rows.test, evaluation.get("max_rows") or MOST_EVALUATED)
+        rows += suite.rows if suite is not None else 0
+        sides = 2 if evaluation.get("compare_to") else 1
+        times = sides * self._evaluated_times({*(evaluation.get("measures") or MEASURES)})
+        return self._scored("evaluate", rows, memory, EVALUATION_START_SECONDS, times)
+
+    def _evaluated_times(self, measures: set[str]) -> float:
+        """How many times a row is computed: to write an answer, and to score the row once with all
+        labels after it, each as long as the longest."""
+        labels, row_tokens = self._work.labels, self._work.row_tokens or 0.0
+        times = 1.0 if not labels or measures & {*OF_TEXTS} else 0.0
+        if labels and measures & {*OF_CHOICES} and row_tokens:
+            longest = max(len(label.encode()) for label in labels)
+            times += 1 + len(labels) * (1 + longest / LABEL_TOKEN_BYTES) / row_tokens
+        return times
 
     def _scored(
-        self, kind: str, rows: int, memory: int, start_seconds: float, times: int, **spec: str
+        self, kind: str, rows: int, memory: int, start_seconds: float, times: float, **spec: str
     ) -> StepEstimate:
         past = self._past.like(kind, **spec)
         before = self._past.test_rows(past[0]) if past else 0
@@ -144,7 +165,7 @@ class RecipeEstimates:
             return self._answering(2 * rows, TRAINING_START_SECONDS) or TRAINING_START_SECONDS
         return _scaled(max(whole - steps, 1.0), rows, self._past.test_rows(past[0])) or 1.0
 
-    def _answering(self, rows: int, start_seconds: float) -> float | None:
+    def _answering(self, rows: float, start_seconds: float) -> float | None:
         if self._work.row_tokens is None:
             return None
         speed = self._tokens_per_second(READ_FLOPS) / ANSWER_FACTOR

@@ -171,6 +171,7 @@ class _Planning:
                 row_tokens=self._row_tokens(survey),
                 base_bytes=_weight_bytes(self._recipe, base),
                 base_version_id=str(base.get("id") or ""),
+                labels=survey.labels,
             ),
             PastJobs(self._client),
         )

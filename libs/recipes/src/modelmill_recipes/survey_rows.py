@@ -19,6 +19,8 @@ MOST_READ = 200_000
 """Rows of one file; of a longer one the rest is taken to be like them."""
 SAMPLE = 400
 SEED = 7
+MAX_LABELS = 64
+"""With more distinct answers data-prep finds no classification."""
 DEFAULT_SHARES = {"train": 0.8, "valid": 0.1, "test": 0.1}
 
 
@@ -30,6 +32,16 @@ class RowSurvey:
     rows_kept: int
     """Valid ones, without repeats."""
     sample: Sequence[RowConversation]
+
+    @property
+    def labels(self) -> list[str]:
+        """Distinct answers of the sample, where they are those of a classification."""
+        found = {
+            str(row.messages[-1]["content"])
+            for row in self.sample
+            if len(row.messages) > 1 and row.rejected is None
+        }
+        return sorted(found) if len(found) <= MAX_LABELS else []
 
 
 @dataclass(frozen=True)
