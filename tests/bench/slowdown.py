@@ -6,10 +6,12 @@ FOLDER is a checkout of the commit before, installed by its own `make install`. 
 trees measure the entries, and who begins changes from pair to pair. `decode.path.*` and `front.*`:
 both stacks stand side by side (`slowdown_side`), a pair is one turn of each, and a first pair warms
 up; what rivals do is not measured. Others: a pair is two runs of the bench. Value: how many times
-as dear an entry is after the change, mean of the pairs' logarithms; where more is better (a rate),
-how many times as slow. Interval: Student's t over the pairs. What is added (`front.*` but the rate)
-may be nothing in a turn, and has no logarithm then: mean after over mean before, interval by
-bootstrap over the pairs. `--keep` writes deploy/bench/house.json.
+as dear an entry is after the change; where more is better (a rate), how many times as slow. Of runs
+it is the mean of the pairs' logarithms, with Student's t as interval. Of turns it is the median of
+the pairs, with the interval of the sign test: in one pair of some twenty the machine does something
+else, and no mean of turns tells much then. What is added (`front.*` but the rate) may be nothing in
+a turn, and has no logarithm: mean after over mean before, interval by bootstrap over the pairs.
+`--keep` writes deploy/bench/house.json.
 """
 
 import argparse
@@ -48,7 +50,11 @@ FRONT = {
     "front.rate": ("rate", "requests per CPU/s"),
 }
 """Their figures and units."""
+SERVED = dict.fromkeys(IN_FLIGHT, "decode") | dict.fromkeys(FRONT, "front")
+"""What is measured by turns, and of which stack."""
 FRONT_REQUESTS = 2000
+FEWEST_TURNS = 6
+"""The sign test has no 95 % interval of fewer."""
 TURNS_A_PAIR = 2
 """At most, since some are left out."""
 DRAWS = 10_000
@@ -163,6 +169,26 @@ def cost_ratio(before: float, after: float, unit: str) -> float:
     return before / after if "/s" in unit else after / before
 
 
+def median_of(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The median between the ends of its interval by the sign test: the innermost two of the sorted
+    ratios that lie around it with at least 95 %."""
+    count = len(ratios)
+    outside, left_out = 0.0, -1
+    while outside <= 0.025:
+        left_out += 1
+        outside += math.comb(count, left_out) / 2**count
+    ordered = sorted(ratios)
+    return ordered[left_out - 1], float(np.median(ordered)), ordered[count - left_out]
+
+
+def geometric_mean(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of the logarithms between the ends of its interval by Student's t."""
+    logs = np.log(ratios)
+    half = T_975[len(logs) - 2] * logs.std(ddof=1) / math.sqrt(len(logs))
+    low, ratio, high = np.exp(logs.mean() + np.array([-half, 0.0, half]))
+    return float(low), float(ratio), float(high)
+
+
 def entry(name: str, pairs: Sequence[Pair], unit: str) -> Entry:
     """The figure of the pairs of one entry; at least two."""
     values = np.array(pairs)
@@ -175,9 +201,7 @@ def entry(name: str, pairs: Sequence[Pair], unit: str) -> Entry:
         shown = ", ".join(f"{before:.2f} to {after:.2f}" for before, after in pairs)
     else:
         ratios = [cost_ratio(*pair, unit) for pair in pairs]
-        logs = np.log(ratios)
-        half = T_975[len(logs) - 2] * logs.std(ddof=1) / math.sqrt(len(logs))
-        low, ratio, high = np.exp(logs.mean() + np.array([-half, 0.0, half]))
+        low, ratio, high = median_of(ratios) if name in SERVED else geometric_mean(ratios)
         shown = ", ".join(f"{one:.3f}" for one in ratios)
     most = MOST_OF_FRONT if name.startswith("front.") else MOST
     return Entry(
@@ -198,20 +222,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.slowdown", description=__doc__)
     parser.add_argument("ids", nargs="+", choices=ALL_IDS, metavar="ID")
     parser.add_argument("--before", required=True, type=Path, metavar="FOLDER")
-    parser.add_argument("--pairs", type=int, default=10, help="2 to 21 (%(default)s)")
+    parser.add_argument("--pairs", type=int, default=10, help="6 or 2 to 21 (%(default)s)")
     parser.add_argument("--rounds", type=int, default=FEWEST_ROUNDS, help="of a run of the bench")
     parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
     given = parser.parse_args()
-    if not 2 <= given.pairs <= len(T_975) + 1 or given.rounds < FEWEST_ROUNDS:
-        parser.error(f"--pairs must be 2 to 21 and --rounds at least {FEWEST_ROUNDS}")
+    fewest = FEWEST_TURNS if {*given.ids} & {*SERVED} else 2
+    if not fewest <= given.pairs <= len(T_975) + 1 or given.rounds < FEWEST_ROUNDS:
+        parser.error(f"--pairs must be {fewest} to 21 and --rounds at least {FEWEST_ROUNDS}")
     console = Console()
     trees = [given.before.resolve(), Path.cwd()]
-    served = {name: "decode" for name in IN_FLIGHT} | {name: "front" for name in FRONT}
     found: dict[str, tuple[list[Pair], str]] = {}
     for what in ("decode", "front"):
-        if ids := [name for name in given.ids if served.get(name) == what]:
+        if ids := [name for name in given.ids if SERVED.get(name) == what]:
             found |= asyncio.run(by_turns(trees, what, ids, given.pairs))
-    if ids := [name for name in given.ids if name not in served]:
+    if ids := [name for name in given.ids if name not in SERVED]:
         found |= by_runs(trees, ids, given.pairs, given.rounds)
     lines = [entry(name, pairs, unit) for name, (pairs, unit) in found.items()]
     show(lines, console)
