@@ -2,8 +2,9 @@
 
     python -m deploy.supply.sbom [--tag TAG] [--folder FOLDER]       make sbom
 
-An image's has what its lock installs, our packages and, where this machine's Docker has the image,
-the packages of its Debian base, and the interpreter where that is none of these. Licences are those
+An image's has what its lock installs, our packages, the npm packages of the console beside the
+gateway and, where this machine's Docker has the image, the packages of its Debian base, and the
+interpreter where that is none of these. Licences are those
 of the installed metadata. The same tree gives the same bytes.
 """
 
@@ -39,7 +40,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from deploy.images.parts import parts_in_image
-from deploy.supply import licences
+from deploy.supply import licences, npm
 from deploy.supply.locked import IMAGE, Locked, LockError, locked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,6 +248,8 @@ def image_parts(name: str, wheels: Mapping[str, Path]) -> Iterator[Component]:
         lock = locked(service / "requirements.txt")
     yield from (own_component(part, wheels) for part in parts)
     yield from map(python_component, lock)
+    if (gateway := ROOT / "services" / "gateway") in parts:
+        yield from npm.bundled(gateway / npm.LOCK)
 
 
 def wheel_set(wheels: Mapping[str, Path]) -> Iterator[Component]:

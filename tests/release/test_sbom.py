@@ -1,6 +1,7 @@
 """A bill of materials names each locked package with licence and hashes, and what is not known."""
 
 import json
+from base64 import b64encode
 from email.message import Message
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from cyclonedx.model.component import ComponentType
 from cyclonedx.model.license import LicenseExpression
 
-from deploy.supply import licences
+from deploy.supply import licences, npm
 from deploy.supply.locked import Locked, LockError, locked
 from deploy.supply.sbom import (
     ROOT,
@@ -103,6 +104,50 @@ def test_a_line_of_a_lock_that_cannot_be_read_is_refused(tmp_path: Path, line: s
 
     with pytest.raises(LockError, match=r"which is no package with its version\. Run make"):
         [*locked(tmp_path / "lock.txt")]
+
+
+NPM = {
+    "": {"name": "console"},
+    "node_modules/@preact/signals": {"version": "2.1.0", "license": "MIT"},
+    "node_modules/uplot": {"version": "1.6.32", "license": "MIT"},
+    "node_modules/a/node_modules/uplot": {"version": "1.0.0"},
+    "node_modules/vite": {"version": "8.0.0", "license": "MIT", "dev": True},
+}
+
+
+def npm_lock(folder: Path, **changed: object) -> Path:
+    digest = f"sha512-{b64encode(bytes(64)).decode()}"
+    packages = {place: {"integrity": digest, **each, **changed} for place, each in NPM.items()}
+    (folder / "package-lock.json").write_text(json.dumps({"packages": packages}))
+    return folder / "package-lock.json"
+
+
+def test_a_bill_has_the_packages_of_which_the_console_is_made_and_not_those_that_build_it(
+    tmp_path: Path,
+):
+    parts = [*npm.bundled(npm_lock(tmp_path))]
+    write(bom("modelmill/gateway", "0.1.0", CONTAINER, parts), tmp_path / "sbom.json")
+
+    document = json.loads((tmp_path / "sbom.json").read_text())
+    assert [each["purl"] for each in document["components"]] == [
+        "pkg:npm/%40preact/signals@2.1.0",
+        "pkg:npm/uplot@1.0.0",
+        "pkg:npm/uplot@1.6.32",
+    ]
+    (source,) = document["components"][0]["externalReferences"]
+    assert source["hashes"] == [{"alg": "SHA-512", "content": "0" * 128}]
+
+
+@pytest.mark.parametrize("integrity", ["", "sha1-xMJd"])
+def test_an_npm_package_without_its_hash_is_refused(tmp_path: Path, integrity: str):
+    with pytest.raises(LockError, match=r"no version or SHA-512 of @preact/signals\. Run npm"):
+        [*npm.bundled(npm_lock(tmp_path, integrity=integrity))]
+
+
+@pytest.mark.parametrize(("image", "has"), [("gateway", True), ("moderation", False)])
+def test_the_gateway_alone_brings_the_console(image: str, has: bool):
+    found = {str(it.purl).partition("@")[0] for it in image_parts(image, {})}
+    assert ("pkg:npm/preact" in found) is has
 
 
 @pytest.mark.parametrize(
