@@ -55,6 +55,8 @@ SERVED = dict.fromkeys(IN_FLIGHT, "decode") | dict.fromkeys(FRONT, "front")
 FRONT_REQUESTS = 2000
 FEWEST_TURNS = 6
 """The sign test has no 95 % interval of fewer."""
+FEWEST_REQUESTS = 16
+"""Of a turn of `decode.path.*`: at one in flight the bench's four take under three seconds."""
 TURNS_A_PAIR = 2
 """At most, since some are left out."""
 DRAWS = 10_000
@@ -155,7 +157,7 @@ async def _pair(
         return dict(values)
     for name in ids:
         in_flight = IN_FLIGHT[name]
-        asked = prompts.take(REQUESTS[in_flight])
+        asked = prompts.take(max(REQUESTS[in_flight], FEWEST_REQUESTS))
         for number in turn:
             # What waited for its turn has lost its caches, and perhaps pages.
             await sides[number].ask(prompts=prompts.take(in_flight), in_flight=in_flight)
