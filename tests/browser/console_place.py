@@ -15,6 +15,7 @@ PLACES = (
     "/",
     "/jobs",
     "/jobs/new?model=mv-base",
+    "/jobs/compare",
     "/datasets",
     "/datasets/new",
     "/models",

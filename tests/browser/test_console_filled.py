@@ -39,9 +39,22 @@ def key(gateway: LiveGateway) -> str:
     return made
 
 
-@pytest.fixture(params=["tenant", "operator"])
-def visit(request: pytest.FixtureRequest, gateway: LiveGateway, key: str) -> Visit:
-    """Of the tenant's own people, and of an operator."""
+@pytest.fixture(scope="module")
+def work(gateway: LiveGateway) -> tuple[str, ...]:
+    """Places of trainings."""
+    runs = [gateway.order_training() for _ in range(2)]
+    for job_id in runs:
+        gateway.save_losses(job_id, [3.0, 2.0, 1.0])
+    return (f"/jobs/compare?ids={','.join(runs)}",)
+
+
+@pytest.fixture(params=["tenant", "operator", "trainer"])
+def visit(
+    request: pytest.FixtureRequest, gateway: LiveGateway, key: str, work: tuple[str, ...]
+) -> Visit:
+    """Of the tenant's own people, of an operator, and of who trains."""
+    if request.param == "trainer":
+        return Visit(gateway.token(), work)
     if request.param == "operator":
         return Visit(gateway.token(tenant="operators", scope="operator"), OPERATOR_PLACES)
     return Visit(gateway.token(tenant=TENANT), tuple(place.format(key=key) for place in PLACES))

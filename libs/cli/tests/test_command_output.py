@@ -83,6 +83,7 @@ DOCUMENTS = {
     "mill eval report": "{evaluations} --output target",
     "mill jobs show": "{jobs}",
     "mill jobs metrics": "{jobs}",
+    "mill jobs compare": "{new_job} {new_job}",
     "mill jobs watch": "{cancelled_job}",
     "mill jobs pause": "{new_job}",
     "mill jobs resume": "{paused_job}",

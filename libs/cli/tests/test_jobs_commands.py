@@ -55,6 +55,7 @@ class Gateway(ThreadingHTTPServer):
         """Of events, for who asks for pages."""
         self.metrics: list[dict[str, Any]] = []
         self.is_complete = True
+        self.comparison: dict[str, Any] = {}
         self.asked: list[list[str]] = []
         """Parameters of each question for a page or for metrics."""
 
@@ -72,6 +73,8 @@ class _Handler(Handler):
             self.server.asked.append(query.split("&"))
             record = {"series": self.server.metrics, "is_complete": self.server.is_complete}
             body = "step,loss\n1,3.0\n" if "format=csv" in query else json.dumps(record)
+        elif path.endswith("/comparison"):
+            body = json.dumps(self.server.comparison)
         elif path.endswith("/events"):
             lines = [f"data: {json.dumps({'data': each})}\n\n" for each in self.server.events]
             body = "".join(lines)
@@ -174,6 +177,50 @@ def test_what_goes_into_a_pipe_has_each_job_in_one_line(gateway, capsys, monkeyp
     (line,) = [line for line in said(capsys, "list").splitlines() if "ftjob" in line]
     assert f"ftjob-{'0' * 32}" in line
     assert f"ds-{'1' * 32}" in line
+
+
+def side(job_id: str, **changes: Any) -> dict[str, Any]:
+    """A job as a comparison has it."""
+    job = {**QUEUED, "id": job_id, "spec": {"name": f"[{job_id}]\x1b"}, **changes}
+    return {"job": job, "dataset": None, "is_complete": True, "series": []}
+
+
+def test_jobs_are_compared_by_what_differs_and_with_all_by_everything(gateway, capsys):
+    done, failed = side("ftjob-1"), side("ftjob-2", status="failed", error=ERROR)
+    counts = {"rows_in": 9, "train": 8, "test": 1}
+    done["dataset"] = {
+        **{"id": "ds-1", "name": "words", "digest": "sha256:5", "counts": counts},
+        "is_deleted": True,
+    }
+    done["series"] = [{"name": "loss", "values": [3.0, 0.5, 1.0], "total": 900}]
+    gateway.comparison = {
+        "jobs": [done, failed],
+        "settings": [
+            {"path": "seed", "differs": True, "values": [7, None]},
+            {"path": "method", "differs": False, "values": ["lora", "lora"]},
+        ],
+        "scores": [{"name": "accuracy", "values": [{"value": 0.7, "low": 0.6, "high": 0.8}, None]}],
+    }
+
+    shown = said(capsys, "compare", "ftjob-1", "ftjob-2")
+    lines = {line.split("  ")[0]: line for line in shown.splitlines()}
+
+    assert lines["dataset"].split()[1:] == ["ds-1", "words", "(deleted)"]
+    assert "8 train, 1 test" in lines["rows"]
+    assert "no row is valid" in lines["error"]
+    assert "7" in lines["seed *"]
+    assert "0.7 (0.6 to 0.8)" in lines["accuracy"]
+    assert "3 -> 1, lowest 0.5, 900 points" in lines["loss"]
+    assert "method" not in shown
+    assert "\x1b" not in shown
+    assert "lora" in said(capsys, "compare", "ftjob-1", "ftjob-2", "--all")
+    assert json.loads(said(capsys, "compare", "ftjob-1", "ftjob-2", "--json")) == gateway.comparison
+
+
+def test_one_job_alone_is_not_compared(gateway, capsys):
+    assert run_app(["jobs", "compare", "ftjob-1"]) == 2
+
+    assert "1 jobs were named. Name 2 to 10 of `mill jobs list`" in capsys.readouterr().err
 
 
 def watched(gateway: Gateway, **more: Any) -> tuple[str, Exception | None]:

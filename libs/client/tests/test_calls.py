@@ -119,6 +119,9 @@ async def test_a_job_is_followed_to_its_end_and_waited_for(
 
     assert (await client.jobs.metrics(job["id"], points=4, name=["loss"]))["series"] == []
     assert await client.jobs.metrics_csv(job["id"]) == b"step\n"
+    other = await client.fine_tuning.jobs.create(model="tiny", training_file=file["id"], seed=9)
+    both = await client.jobs.compare(job["id"], [other["id"]], name=["loss"])
+    assert [each["job"]["id"] for each in both["jobs"]] == [job["id"], other["id"]]
     newest_first = [each["data"]["status"] async for each in client.jobs.events(job["id"])]
     assert newest_first == seen[::-1]
     tuning = client.fine_tuning.jobs

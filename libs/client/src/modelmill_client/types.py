@@ -211,6 +211,28 @@ class CleanBody(TypedDict):
     """
 
 
+class ComparedDataset(TypedDict):
+    """
+    The dataset that a job reads. Digest and counts are null where nothing is known of it.
+    """
+
+    id: str
+    name: str | None
+    digest: str | None
+    counts: dict[str, int] | None
+    is_deleted: bool
+
+
+class ComparedSetting(TypedDict):
+    """
+    A setting by its path in the order: a value for each job, null where it has none.
+    """
+
+    path: str
+    differs: bool
+    values: list[Any]
+
+
 class CompleteUploadBody(TypedDict):
     """
     Request body of POST /v1/uploads/{upload_id}/complete.
@@ -1303,6 +1325,16 @@ class RowProvenance(TypedDict):
     row: dict[str, Any] | None
 
 
+class ScoreEstimate(TypedDict):
+    """
+    A figure, with its 95 % interval where it is an estimate.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
 class ServiceState(TypedDict):
     """
     Replica of a service, at an address that the gateway calls.
@@ -1886,6 +1918,15 @@ class CheckpointPage(TypedDict):
     last_id: str | None
 
 
+class ComparedScore(TypedDict):
+    """
+    A score by its path in the result's summary: one for each job, null where it has none.
+    """
+
+    name: str
+    values: list[ScoreEstimate | None]
+
+
 class Dataset(TypedDict):
     """
     A dataset, or the job that makes it.
@@ -2455,6 +2496,18 @@ class BatchPage(TypedDict):
     last_id: str | None
 
 
+class ComparedJob(TypedDict):
+    """
+    A job, its dataset, and its metrics by step. `is_complete` is false when earlier steps could
+    not be read.
+    """
+
+    job: Job
+    dataset: ComparedDataset | None
+    is_complete: bool
+    series: list[MetricSeriesReport]
+
+
 class Error(TypedDict):
     """
     Error of an OpenAI route or one of ours.
@@ -2522,6 +2575,17 @@ class InlineModeration(TypedDict):
 
     input: InlineResults
     output: InlineResults
+
+
+class JobComparison(TypedDict):
+    """
+    Jobs side by side. Settings that differ come first, and scores with intervals.
+    """
+
+    object: Literal["job.comparison"]
+    jobs: list[ComparedJob]
+    settings: list[ComparedSetting]
+    scores: list[ComparedScore]
 
 
 class MethodBody(TypedDict):

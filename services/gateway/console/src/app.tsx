@@ -10,6 +10,7 @@ import { credential, holder, signOut } from "./session";
 
 const LOOK_AGAIN_MS = 3000;
 const NEW = "new";
+const COMPARE = "compare";
 
 export function App() {
   const isLost = !isReached.value;
@@ -40,7 +41,7 @@ function CurrentPage() {
   const title = known ? t(known.title) : t("nav.missing");
 
   useEffect(() => {
-    document.title = `${id === NEW ? title : id || title} · Modelmill`;
+    document.title = `${[NEW, COMPARE].includes(id) ? title : id || title} · Modelmill`;
   }, [title, id]);
   // Who uses a keyboard or a screen reader goes on at the new page, not behind the link to it.
   const isFirst = useRef(true);
@@ -49,7 +50,8 @@ function CurrentPage() {
     isFirst.current = false;
   }, [page, id]);
 
-  const Content = known && (id === NEW && known.New ? known.New : id ? known.One : known.List);
+  const Named = id === NEW ? known?.New : id === COMPARE ? known?.Compare : undefined;
+  const Content = known && (Named ?? (id ? known.One : known.List));
   return (
     <main id="content" class="container" tabIndex={-1}>
       {Content ? <Content key={id} id={id} /> : <Missing />}

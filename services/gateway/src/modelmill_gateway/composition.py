@@ -41,6 +41,7 @@ from modelmill_gateway.identity.manage_keys import ManageKeys
 from modelmill_gateway.identity.record_changes import RecordChanges
 from modelmill_gateway.identity.require_models import RequireModels
 from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
+from modelmill_gateway.ordering.compare_jobs import CompareJobs
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 from modelmill_gateway.ordering.find_file import FindFile
@@ -124,6 +125,7 @@ class UseCases:
             peers.trainer, known.models, self.delete_alias, known.fresh_models
         )
         self.read_job_metrics = ReadJobMetrics(known.jobs, peers.trainer)
+        self.compare_jobs = CompareJobs(known.jobs, known.datasets, self.read_job_metrics)
         self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
         self._operate(parts)
         self._answer(parts, find_model)

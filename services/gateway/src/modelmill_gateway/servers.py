@@ -108,7 +108,7 @@ def _job_routes(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> t
         OptimizationRoutes(use_cases.create_optimization, control_job, jobs),
         EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, parts.peers.trainer),
         JobRoutes(control_job, events, jobs),
-        JobMetricsRoutes(use_cases.read_job_metrics),
+        JobMetricsRoutes(use_cases.read_job_metrics, use_cases.compare_jobs),
         BatchRoutes(use_cases.create_batch, control_job, jobs),
         EvalRoutes(
             use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs, control_job

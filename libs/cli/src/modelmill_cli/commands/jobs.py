@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import typer
 from modelmill_client import JobFailedError, Modelmill, types
 from modelmill_client.errors import failure_of
-from modelmill_service_kit.errors import NotFoundError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean
 from rich.console import Console
 
 from modelmill_cli.gateway import connect
+from modelmill_cli.job_comparison import LOSSES, print_comparison
 from modelmill_cli.job_watch import curve_of, figures_line
 from modelmill_cli.job_words import (
     Job,
@@ -42,6 +43,7 @@ app = typer.Typer(no_args_is_help=True, help="Manage jobs of every kind.")
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
+MIN_COMPARED, MAX_COMPARED = 2, 10
 COLUMNS: Columns = {
     "job": lambda job: job["id"],
     "kind": lambda job: job["kind"],
@@ -193,6 +195,36 @@ def _check_names(client: Modelmill, job_id: str, names: Sequence[str]) -> None:
                 f"no metric {name!r}.{did_you_mean(name, known)}"
                 f" `mill jobs metrics {job_id}` lists what there is"
             )
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    job_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="JOB JOB...", help="Two to ten of `mill jobs list`."),
+    ],
+    with_all: Annotated[
+        bool, typer.Option("--all", help="Show settings that are alike, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare jobs: data, settings that differ, scores with intervals, and losses."""
+    if not MIN_COMPARED <= len(job_ids) <= MAX_COMPARED:
+        raise InvalidInputError(
+            f"{len(job_ids)} jobs were named. Name {MIN_COMPARED} to {MAX_COMPARED} of"
+            " `mill jobs list`"
+        )
+    with connect(context.obj) as client:
+        first, *others = [JOB.full_id(client, each) for each in job_ids]
+        found = client.jobs.compare(first, others, name=LOSSES)
+    for each in found["jobs"]:
+        if not each["is_complete"]:
+            typer.echo(f"{each['job']['id']}: earlier steps may be missing", err=True)
+    if as_json:
+        print_json(found)
+    else:
+        print_comparison(found, with_all=with_all)
 
 
 @app.command()

@@ -78,6 +78,30 @@ class Jobs(Resource):
         """Every point that it has measured: a line for each step, a column for each metric."""
         return self._transport.content(path_of("jobs", job_id, "metrics"), format="csv")
 
+    def compare(
+        self,
+        job_id: str,
+        others: Sequence[str] = (),
+        *,
+        points: int | None = None,
+        from_step: int | None = None,
+        to_step: int | None = None,
+        name: Sequence[str] | None = None,
+    ) -> types.JobComparison:
+        """Jobs side by side: settings that differ, scores, data, and what they have measured.
+
+        Args:
+            others: at most nine; values are in the order of the jobs.
+            points: of a series at most; extremes, the first and the last are among them.
+            from_step: the first step, and `to_step` the last.
+            name: those of the metrics that are asked for.
+        """
+        range_ = {"from_step": from_step, "to_step": to_step}
+        asked = {"other": others or None, "points": points, "name": name, **range_}
+        path = path_of("jobs", job_id, "comparison")
+        found = self._transport.call("GET", path, params=present(asked))
+        return cast(types.JobComparison, found)
+
     def follow(
         self,
         job_id: str,

@@ -3,6 +3,7 @@ import type { ComponentType } from "preact";
 import type { MessageKey } from "../i18n";
 import { AuditPage } from "./audit";
 import { BudgetPage } from "./budget";
+import { ComparisonPage } from "./comparison";
 import { DatasetPage } from "./dataset";
 import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
@@ -32,11 +33,13 @@ interface PageEntry {
   One?: ComponentType<{ id: string }>;
   /** At `#/name/new`, which is no id. */
   New?: ComponentType;
+  /** At `#/name/compare`, which is no id either. */
+  Compare?: ComponentType;
 }
 
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", List: HomePage },
-  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage, New: NewTrainingPage },
+  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage, New: NewTrainingPage, Compare: ComparisonPage },
   { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
   { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", List: PlaygroundPage },

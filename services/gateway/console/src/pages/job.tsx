@@ -108,6 +108,11 @@ function JobActions({ job, changed }: { job: Job; changed: () => void }) {
           {t("job.again")}
         </a>
       )}
+      {job.kind === "train" && (
+        <a role="button" class="secondary outline small" href={addressOf("jobs", "compare", { ids: job.id })}>
+          {t("compare.with")}
+        </a>
+      )}
       {error !== null && <Refusal error={error} />}
     </div>
   );

@@ -1,4 +1,6 @@
-/** Jobs of every kind, newest first. */
+/** Jobs of every kind, newest first; trainings are chosen there to be compared. */
+import { useState } from "preact/hooks";
+import { MOST_COMPARED } from "../api/job_comparison";
 import { useLongList } from "../api/pages";
 import type { Job } from "../api/types";
 import { ago, duration } from "../format";
@@ -9,7 +11,7 @@ import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
 const KINDS = ["train", "dataset", "optimize", "evaluate", "batch"];
-const COLUMNS = ["job.id", "job.kind", "job.status", "job.created", "job.took", "job.by"] as const;
+const COLUMNS = ["job.id", "job.kind", "job.status", "job.created", "job.took", "job.by", "compare.compare"] as const;
 
 export function JobsPage() {
   const kind = place.value.query.get("kind") ?? "";
@@ -50,7 +52,36 @@ function KindFilter({ kind }: { kind: string }) {
 }
 
 function JobTable({ jobs }: { jobs: Job[] }) {
+  const [chosen, setChosen] = useState<readonly string[]>([]);
   if (jobs.length === 0) return <Empty words={t("job.none")} command="mill train MODEL DATASET --name NAME" />;
+  return (
+    <>
+      <CompareLink ids={chosen} />
+      <JobRows jobs={jobs} chosen={chosen} choose={setChosen} />
+    </>
+  );
+}
+
+function CompareLink({ ids }: { ids: readonly string[] }) {
+  if (ids.length === 0) return null;
+  if (ids.length === 1) return <p role="status">{t("compare.another")}</p>;
+  return (
+    <p>
+      <a role="button" class="small" href={addressOf("jobs", "compare", { ids: ids.join(",") })}>
+        {t("compare.chosen", { n: ids.length })}
+      </a>
+    </p>
+  );
+}
+
+interface JobRowsProps {
+  jobs: Job[];
+  /** Ids of trainings. */
+  chosen: readonly string[];
+  choose: (chosen: readonly string[]) => void;
+}
+
+function JobRows({ jobs, chosen, choose }: JobRowsProps) {
   return (
     <Table labelledBy="jobs" head={COLUMNS.map((key) => t(key))}>
       {jobs.map((job) => (
@@ -65,8 +96,22 @@ function JobTable({ jobs }: { jobs: Job[] }) {
           <td>{ago(job.created_at)}</td>
           <td>{job.cost.work_seconds ? duration(job.cost.work_seconds) : ""}</td>
           <td>{job.requested_by}</td>
+          <td>{job.kind === "train" && <RunBox id={job.id} chosen={chosen} choose={choose} />}</td>
         </tr>
       ))}
     </Table>
+  );
+}
+
+function RunBox({ id, chosen, choose }: Omit<JobRowsProps, "jobs"> & { id: string }) {
+  const isChosen = chosen.includes(id);
+  return (
+    <input
+      type="checkbox"
+      aria-label={t("compare.choose_run", { id })}
+      checked={isChosen}
+      disabled={!isChosen && chosen.length >= MOST_COMPARED}
+      onChange={() => choose(isChosen ? chosen.filter((each) => each !== id) : [...chosen, id])}
+    />
   );
 }

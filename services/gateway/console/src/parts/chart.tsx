@@ -9,6 +9,8 @@ import { language, theme } from "../preferences";
 
 const HEIGHT = 220;
 const COLOURS = ["#0172ad", "#c25e00", "#1f7a3d", "#8a3ffc"];
+/** One more than colours, so that no two of twenty lines are alike; the first is drawn through. */
+const DASHES = [[], [8, 4], [2, 3], [12, 3, 2, 3], [5, 8]];
 
 interface ChartProps {
   title: string;
@@ -96,7 +98,13 @@ function optionsOf(names: readonly string[], place: HTMLElement, choose: ChartPr
     ],
     series: [
       { label: t("chart.step") },
-      ...names.map((label, n) => ({ label, stroke: COLOURS[n % COLOURS.length] ?? ink, width: 1.5, spanGaps: true })),
+      ...names.map((label, n) => ({
+        label,
+        stroke: COLOURS[n % COLOURS.length] ?? ink,
+        dash: DASHES[n % DASHES.length] ?? [],
+        width: 1.5,
+        spanGaps: true,
+      })),
     ],
   };
 }

@@ -216,6 +216,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("GET", "/{job_id}", "get_job", "Get a job of any kind."),
         ("GET", "/{job_id}/events", "list_job_events", "List or stream events of a job."),
         ("GET", "/{job_id}/metrics", "get_job_metrics", "Get a job's metrics by step."),
+        ("GET", "/{job_id}/comparison", "compare_jobs", "Compare a job with others."),
         ("POST", "/{job_id}/cancel", "cancel_job", _CANCEL, STEERED),
         ("POST", "/{job_id}/pause", "pause_job", _PAUSE, STEERED),
         ("POST", "/{job_id}/resume", "resume_job", _RESUME, STEERED),

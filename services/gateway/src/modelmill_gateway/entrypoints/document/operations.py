@@ -16,6 +16,7 @@ from modelmill_gateway.entrypoints.schemas import (
     feedback,
     files,
     fine_tuning,
+    job_comparison,
     job_metrics,
     jobs,
     keys,
@@ -186,6 +187,9 @@ OPERATIONS = {
         has_table=True,
         refusals=(400, *NEIGHBOUR),
         query=queries.JobMetricsQuery,
+    ),
+    "compare_jobs": Operation(
+        job_comparison.JobComparison, refusals=(400,), query=queries.JobComparisonQuery
     ),
     "cancel_job": Operation(jobs.Job, refusals=STEER),
     "pause_job": Operation(jobs.Job, refusals=STEER),

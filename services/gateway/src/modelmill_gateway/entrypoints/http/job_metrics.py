@@ -1,4 +1,4 @@
-"""Metrics of a job, as JSON in few points or as CSV in all."""
+"""Metrics of a job, as JSON in few points or as CSV in all, and of several side by side."""
 
 import asyncio
 import csv
@@ -11,18 +11,21 @@ from starlette.responses import Response
 
 from modelmill_gateway.entrypoints.http.requests import caller_of, download
 from modelmill_gateway.entrypoints.schemas.base import ResponseModel
+from modelmill_gateway.entrypoints.schemas.job_comparison import JobComparison
 from modelmill_gateway.entrypoints.schemas.job_metrics import JobMetricsReport
-from modelmill_gateway.entrypoints.schemas.queries import JobMetricsQuery
+from modelmill_gateway.entrypoints.schemas.queries import JobComparisonQuery, JobMetricsQuery
+from modelmill_gateway.ordering.compare_jobs import CompareJobs
 from modelmill_gateway.ordering.read_job_metrics import TRAINING, JobMetrics, ReadJobMetrics
 
 ROWS_AT_ONCE = 5_000
 
 
 class JobMetricsRoutes:
-    """/v1/jobs/{job_id}/metrics."""
+    """/v1/jobs/{job_id}/metrics, and /comparison, which has those of several jobs."""
 
-    def __init__(self, read_job_metrics: ReadJobMetrics) -> None:
+    def __init__(self, read_job_metrics: ReadJobMetrics, compare_jobs: CompareJobs) -> None:
         self._read_job_metrics = read_job_metrics
+        self._compare_jobs = compare_jobs
 
     async def get_job_metrics(self, request: Request) -> Response | ResponseModel:
         query = JobMetricsQuery.of(request.query_params)
@@ -31,6 +34,12 @@ class JobMetricsRoutes:
         if query.format == "csv":
             return await download(_csv_of(metrics), f"{job_id}.csv", "text/csv; charset=utf-8")
         return await asyncio.to_thread(JobMetricsReport.of_metrics, job_id, metrics, query.points)
+
+    async def compare_jobs(self, request: Request) -> ResponseModel:
+        query = JobComparisonQuery.of(request.query_params)
+        job_ids = [request.path_params["job_id"], *query.other]
+        compared = await self._compare_jobs(caller_of(request).tenant, job_ids, query.range)
+        return await asyncio.to_thread(JobComparison.of_jobs, compared, query.points)
 
 
 async def _csv_of(metrics: JobMetrics) -> AsyncIterator[bytes]:

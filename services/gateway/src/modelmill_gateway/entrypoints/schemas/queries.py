@@ -21,6 +21,7 @@ from modelmill_gateway.ordering.read_job_metrics import (
 
 MAX_SAMPLES = 100
 MAX_LAST = 1440
+MAX_OTHERS, DEFAULT_COMPARED_POINTS = 9, 500
 WORD = re.compile(r"\w+")
 METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
@@ -138,6 +139,30 @@ class JobMetricsQuery(Query):
     format: Literal["json", "csv"] = Field(
         "json", description="Format; csv has every point, whatever `points` says."
     )
+
+    @property
+    def range(self) -> MetricRange:
+        """As the use case has it."""
+        return MetricRange(self.from_step, self.to_step, self.name)
+
+
+class JobComparisonQuery(Query):
+    """Jobs that a job is compared with, and which of their metrics are shown."""
+
+    other: list[str] = Field(
+        [], max_length=MAX_OTHERS, description="Jobs to compare it with; several in this order."
+    )
+    points: Whole = Field(
+        DEFAULT_COMPARED_POINTS,
+        ge=MIN_POINTS,
+        le=DEFAULT_POINTS,
+        description="Maximum number of points of a series; extremes, first and last are kept.",
+    )
+    from_step: Whole = Field(0, lt=2**53, description="First step.")
+    to_step: Annotated[int, Field(lt=2**53), BeforeValidator(_digits)] | None = Field(
+        None, description="Last step, inclusive; defaults to the last of each job."
+    )
+    name: list[str] = Field([], description="Filter by names of metrics; several are alternatives.")
 
     @property
     def range(self) -> MetricRange:
