@@ -28,6 +28,7 @@ PLACES = (
     "/audit",
     "/webhooks",
     "/budget",
+    "/access",
 )
 """Of pages that need nothing to be there."""
 REFUSED = "Failed to load resource"

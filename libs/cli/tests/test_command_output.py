@@ -114,6 +114,7 @@ DOCUMENTS = {
     "mill moderation apply": "policy.yaml --dry-run",
     "mill moderation revert": "--shared",
     "mill capacity": "--rps 5 --p95 3000",
+    "mill whoami": "",
 }
 """Commands that print one document, and their arguments."""
 REFUSED = {

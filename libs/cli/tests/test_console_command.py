@@ -97,6 +97,27 @@ def test_a_browser_is_led_to_the_console_with_a_token_that_no_command_line_has(
     assert timedelta(hours=11) < ends <= timedelta(hours=12)
 
 
+def test_an_operator_is_signed_in_with_the_scope_of_operators_and_no_other(state: StateFolder):
+    assert mill(state, "console", "--no-open", "--operator") == 0
+
+    token = led_to(state.console_page).partition("#token=")[2]
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert (claims["tenant"], claims["scope"]) == ("operators", "operator")
+
+
+def test_no_operator_of_another_gateway_is_signed_in(
+    state: StateFolder,
+    gateway: Gateway,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{gateway.server_port}")
+
+    assert mill(state, "console", "--no-open", "--operator") == 2
+
+    assert "Sign in yourself" in capsys.readouterr().err
+
+
 def test_no_token_is_printed(state: StateFolder, capsys: pytest.CaptureFixture[str]):
     assert mill(state, "console", "--no-open", "--json") == 0
 

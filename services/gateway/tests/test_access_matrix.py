@@ -73,7 +73,7 @@ async def test_there_is_something_of_every_kind_that_could_be_reached(scene: Sce
 @pytest.mark.parametrize("route", GUARDED, ids=lambda route: route.name)
 async def test_no_route_answers_who_may_not_pass(scene: Scene, route: Route):
     assert (await asked(scene, route, None)).status_code == 401
-    for name, (shown, status) in scene.attempts(str(route.scope)).items():
+    for name, (shown, status) in scene.attempts(route.scope).items():
         answer = await asked(scene, route, shown)
         assert (answer.status_code, scene.estate.mentioned(answer.text)) == (status, []), name
 
@@ -158,7 +158,7 @@ async def test_no_procedure_answers_who_may_not_pass(scene: Scene, procedure: An
     scope = SCOPE_OF[ROUTE_OF[procedure.name]]
     assert (await called(scene, procedure, None))[0] is Status.UNAUTHENTICATED
     statuses = {401: Status.UNAUTHENTICATED, 403: Status.PERMISSION_DENIED}
-    for name, (shown, status) in scene.attempts(str(scope)).items():
+    for name, (shown, status) in scene.attempts(scope).items():
         code, said = await called(scene, procedure, shown)
         assert (code, scene.estate.mentioned(said)) == (statuses[status], []), name
 

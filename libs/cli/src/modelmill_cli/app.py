@@ -41,6 +41,7 @@ from modelmill_cli.commands import (
     usage,
     verify,
     webhooks,
+    whoami,
 )
 from modelmill_cli.errors import WorkFailedError, say_system_error
 from modelmill_cli.interrupts import Interrupted
@@ -76,6 +77,7 @@ app.command("status")(status.status)
 app.command("support")(support.support)
 app.command("usage")(usage.usage)
 app.command("verify")(verify.verify)
+app.command("whoami")(whoami.whoami)
 app.add_typer(usage.app, name="budget")
 app.add_typer(batches.app, name="batch")
 app.add_typer(bus.app, name="bus")

@@ -38,9 +38,10 @@ def local_token(state: StateFolder) -> str:
     return _issue(state, DEFAULT_TENANT, ALL_SCOPES)
 
 
-def console_token(state: StateFolder, life: timedelta) -> str:
-    """The same for the web console, which cannot renew it."""
-    return _issue(state, DEFAULT_TENANT, ALL_SCOPES, life)
+def console_token(state: StateFolder, life: timedelta, *, operator: bool = False) -> str:
+    """The same, or an operator's, for the web console, which cannot renew it."""
+    tenant, scopes = (OPERATORS, (OPERATOR,)) if operator else (DEFAULT_TENANT, ALL_SCOPES)
+    return _issue(state, tenant, scopes, life)
 
 
 def connect_as_operator(state: StateFolder) -> Modelmill:

@@ -101,6 +101,27 @@ class BudgetUsage(TypedDict):
     period_start: int | None
 
 
+class CallerIdentity(TypedDict):
+    """
+    Caller of a request, as its credential names them. Empty `models` means all of the tenant's;
+    `key_id` is null for a token.
+    """
+
+    object: Literal["caller"]
+    tenant: str
+    subject: str
+    scopes: list[str]
+    """
+    Scopes that count, of a key those that its makers still have.
+    """
+    models: list[str]
+    key_id: str | None
+    expires_at: int | None
+    """
+    Null for a key that does not expire.
+    """
+
+
 class Capabilities(TypedDict):
     """
     Capabilities of a version on its last engine; requests for more are refused.

@@ -1,16 +1,19 @@
 /** The frame around every page: navigation, who is signed in, language, theme, and whether the gateway answers. */
 import { useEffect, useRef } from "preact/hooks";
 import { isReached, reachAgain } from "./api/client";
+import { identity, mayOpen, useIdentity } from "./api/identity";
 import { t, type MessageKey } from "./i18n";
 import { PAGES } from "./pages";
 import { SignInPage } from "./pages/sign_in";
+import { MissingScope } from "./parts/states";
 import { LANGUAGES, THEMES, language, theme } from "./preferences";
-import { addressOf, place } from "./routing";
-import { credential, holder, signOut } from "./session";
+import { addressOf, place, placeOf } from "./routing";
+import { credential, signOut } from "./session";
 
 const LOOK_AGAIN_MS = 3000;
 const NEW = "new";
 const COMPARE = "compare";
+const LISTED = PAGES.filter((each) => !each.isUnlisted);
 
 export function App() {
   const isLost = !isReached.value;
@@ -30,9 +33,14 @@ export function App() {
           {t("state.lost")}
         </p>
       )}
-      {credential.value ? <CurrentPage /> : <SignInPage />}
+      {credential.value ? <SignedIn key={credential.value} /> : <SignInPage />}
     </>
   );
+}
+
+function SignedIn() {
+  useIdentity();
+  return <CurrentPage />;
 }
 
 function CurrentPage() {
@@ -50,12 +58,28 @@ function CurrentPage() {
     isFirst.current = false;
   }, [page, id]);
 
+  const isClosed = known !== undefined && identity.value.data !== null && !mayOpen(known.scopes);
+  const other = page === "" && isClosed ? PAGES.find((each) => !each.isUnlisted && mayOpen(each.scopes)) : undefined;
+  useEffect(() => {
+    // Who may see nothing at home, an operator for one, begins elsewhere, unless they have gone on meanwhile.
+    if (other && placeOf(location.hash).page === "") location.replace(addressOf(other.name));
+  }, [other]);
+
   const Named = id === NEW ? known?.New : id === COMPARE ? known?.Compare : undefined;
   const Content = known && (Named ?? (id ? known.One : known.List));
   return (
     <main id="content" class="container" tabIndex={-1}>
-      {Content ? <Content key={id} id={id} /> : <Missing />}
+      {isClosed ? <Closed of={known} /> : Content ? <Content key={id} id={id} /> : <Missing />}
     </main>
+  );
+}
+
+function Closed({ of }: { of: (typeof PAGES)[number] }) {
+  return (
+    <>
+      <h1>{t(of.title)}</h1>
+      <MissingScope scopes={of.scopes} />
+    </>
   );
 }
 
@@ -78,14 +102,14 @@ function Header() {
           <li>
             <strong>Modelmill</strong>
           </li>
-          {credential.value && PAGES.map((each) => <NavLink key={each.name} name={each.name} title={each.title} />)}
+          {credential.value && LISTED.filter((each) => mayOpen(each.scopes)).map((each) => <NavLink key={each.name} {...each} />)}
         </ul>
         <ul>
           <Choice name="nav.language" value={language.value} choices={LANGUAGES} choose={(it) => (language.value = it)} />
           <Choice name="nav.theme" value={theme.value} choices={THEMES} choose={(it) => (theme.value = it)} />
           {credential.value && (
             <li>
-              <small>{holder(credential.value)}</small>{" "}
+              <Holder />{" "}
               <button type="button" class="secondary outline small" onClick={() => signOut()}>
                 {t("nav.sign_out")}
               </button>
@@ -94,6 +118,15 @@ function Header() {
         </ul>
       </nav>
     </header>
+  );
+}
+
+function Holder() {
+  const found = identity.value.data;
+  return (
+    <a href={addressOf("access")} class="holder">
+      <small>{found ? `${found.tenant} · ${found.subject}` : t("access.title")}</small>
+    </a>
   );
 }
 

@@ -34,33 +34,3 @@ export function takeHandedToken(): void {
   history.replaceState(null, "", `${location.pathname}#/`);
   if (!credential.value) signIn(given);
 }
-
-/** Whose credential it is, as far as it says so itself. */
-export function holder(value: string): string {
-  const claims = claimsOf(value);
-  if (claims) return [claims.tenant, claims.sub].filter(Boolean).join(" · ");
-  return `${value.slice(0, 10)}…`;
-}
-
-interface Claims {
-  tenant?: string;
-  sub?: string;
-  scope?: unknown;
-}
-
-/** The scopes that a token says it has; null for an API key, of which its record tells. */
-export function scopesOf(value: string): readonly string[] | null {
-  const scope = claimsOf(value)?.scope;
-  return typeof scope === "string" ? scope.split(" ").filter(Boolean) : null;
-}
-
-function claimsOf(value: string): Claims | null {
-  const body = value.split(".")[1];
-  if (!body) return null;
-  try {
-    const bytes = Uint8Array.from(atob(body.replaceAll("-", "+").replaceAll("_", "/")), (it) => it.charCodeAt(0));
-    return JSON.parse(new TextDecoder().decode(bytes)) as Claims;
-  } catch {
-    return null;
-  }
-}

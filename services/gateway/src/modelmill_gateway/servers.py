@@ -7,6 +7,7 @@ import grpc
 from modelmill_gateway.composition import Parts, UseCases
 from modelmill_gateway.domain.routes import Body
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS
+from modelmill_gateway.entrypoints.grpc.callers import CallerProcedures
 from modelmill_gateway.entrypoints.grpc.chat import ChatProcedures
 from modelmill_gateway.entrypoints.grpc.files import DatasetProcedures, FileProcedures
 from modelmill_gateway.entrypoints.grpc.jobs import JobProcedures, OrderProcedures
@@ -16,6 +17,7 @@ from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.grpc.tenants import TenantProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
+from modelmill_gateway.entrypoints.http.callers import CallerRoutes
 from modelmill_gateway.entrypoints.http.changes import ChangeRoutes, with_records
 from modelmill_gateway.entrypoints.http.chat import ChatRoute, CompletionRoute, GenerateRoute
 from modelmill_gateway.entrypoints.http.console import ConsoleRoutes
@@ -61,6 +63,7 @@ def gateway_http_app(
         WebhookRoutes(use_cases.webhooks),
         KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
         ChangeRoutes(use_cases.record_changes),
+        CallerRoutes(),
         TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
         DocumentationRoutes(settings.docs_folder),
         ConsoleRoutes(settings.console_folder),
@@ -137,6 +140,7 @@ def gateway_rpc_handlers(
 def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tuple[object, ...]:
     data_prep, max_bytes = parts.peers.data_prep, parts.settings.max_upload_bytes
     return (
+        CallerProcedures(),
         ChatProcedures(use_cases.answer_chat),
         PolicyProcedures(use_cases.manage_policy, use_cases.record_feedback),
         ModelProcedures(

@@ -21,7 +21,7 @@ from gateway_support.grpc_client import CALL_SECONDS
 from gateway_support.house import House
 
 Status = grpc.StatusCode
-GUARDED = [route for route in ROUTES if route.scope is not None]
+GUARDED = [route for route in ROUTES if not route.is_open]
 
 
 @dataclass
@@ -48,15 +48,19 @@ class Scene:
             if route.method == "GET"
         }
 
-    def attempts(self, scope: str) -> dict[str, tuple[str, int]]:
-        """What is shown, and the status that it gets, whatever is asked for."""
+    def attempts(self, scope: str | None) -> dict[str, tuple[str, int]]:
+        """What is shown where a scope, or a credential, is needed, and the status that it gets."""
         others = " ".join(each for each in SCOPES if each != scope)
         issuer = self.house.issuer
-        return {
+        ended = {
             "an expired token": (issuer.token(tenant=OWNER, exp=1), 401),
-            "too little scope": (issuer.token(tenant=OWNER, scope=others), 403),
             "an expired key": (self.shown["expired"], 401),
             "a revoked key": (self.shown["revoked"], 401),
+        }
+        if scope is None:
+            return ended
+        return ended | {
+            "too little scope": (issuer.token(tenant=OWNER, scope=others), 403),
             "a key of too little scope": (self.lesser_keys[scope], 403),
         }
 

@@ -35,6 +35,10 @@ def console(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Only print what to open in a browser.")
     ] = False,
+    operator: Annotated[
+        bool,
+        typer.Option("--operator", help="Sign in as whoever runs it, for services and tenants."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Open the web console in a browser; that of this machine's own instance signed in.
@@ -45,7 +49,9 @@ def console(
     elsewhere = os.environ.get("MODELMILL_URL", "").rstrip("/")
     url = f"{elsewhere or state.read_runtime().http_url}/console"
     _require_console(url)
-    address = url if elsewhere else _signed_in(state, url)
+    if operator and elsewhere:
+        raise PreconditionError("--operator is for the instance of this machine. Sign in yourself")
+    address = url if elsewhere else _signed_in(state, url, operator=operator)
     is_open = not no_open and webbrowser.open(address)
     words = f"opened {url}" if is_open else f"open in a browser of this machine: {address}"
     print_done({"url": url, "address": address, "opened": is_open}, words, as_json=as_json)
@@ -65,12 +71,12 @@ def _require_console(url: str) -> None:
         )
 
 
-def _signed_in(state: StateFolder, url: str) -> str:
+def _signed_in(state: StateFolder, url: str, *, operator: bool) -> str:
     """Address of a file of the owner's that leads to the console with a token.
 
     The token stands behind `#`: no browser sends this part of an address to a server.
     """
-    token = console_token(state, LIFE)
+    token = console_token(state, LIFE, operator=operator)
     page = PAGE.format(address=escape(f"{url}/index.html#token={token}"))
     write_private(state.console_page, page.encode())
     return state.console_page.as_uri()

@@ -21,6 +21,7 @@ from modelmill_client._async.tenant import (
     AsyncBudget,
     AsyncFeedback,
     AsyncKeys,
+    AsyncMe,
     AsyncModerations,
     AsyncPolicies,
     AsyncUsage,
@@ -92,6 +93,7 @@ class AsyncModelmill:
         self.usage = AsyncUsage(transport)
         self.webhooks = AsyncWebhooks(transport)
         self.audit = AsyncAudit(transport)
+        self.me = AsyncMe(transport)
         self.status = AsyncStatus(transport)
         self.tenants = AsyncTenants(transport)
 

@@ -208,6 +208,14 @@ class AsyncWebhooks(AsyncResource):
         return cast(types.Deleted, gone)
 
 
+class AsyncMe(AsyncResource):
+    """/v1/me."""
+
+    async def retrieve(self) -> types.CallerIdentity:
+        """Whom the token or key names, what it grants, and until when."""
+        return cast(types.CallerIdentity, await self._transport.call("GET", "/v1/me"))
+
+
 class AsyncAudit(AsyncResource):
     """/v1/audit."""
 

@@ -22,6 +22,7 @@ from modelmill_client._sync.tenant import (
     Budget,
     Feedback,
     Keys,
+    Me,
     Moderations,
     Policies,
     Usage,
@@ -93,6 +94,7 @@ class Modelmill:
         self.usage = Usage(transport)
         self.webhooks = Webhooks(transport)
         self.audit = Audit(transport)
+        self.me = Me(transport)
         self.status = Status(transport)
         self.tenants = Tenants(transport)
 

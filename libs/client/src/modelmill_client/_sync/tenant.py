@@ -200,6 +200,14 @@ class Webhooks(Resource):
         return cast(types.Deleted, gone)
 
 
+class Me(Resource):
+    """/v1/me."""
+
+    def retrieve(self) -> types.CallerIdentity:
+        """Whom the token or key names, what it grants, and until when."""
+        return cast(types.CallerIdentity, self._transport.call("GET", "/v1/me"))
+
+
 class Audit(Resource):
     """/v1/audit."""
 

@@ -59,9 +59,9 @@ export async function reachAgain(): Promise<void> {
 
 /** Whether the gateway knows a credential; scopes do not matter. Throws as `send` does, without 401. */
 export async function isKnown(value: string): Promise<boolean> {
-  const answer = await reach("/v1/models", { headers: { authorization: `Bearer ${value}` } });
+  const answer = await reach("/v1/me", { headers: { authorization: `Bearer ${value}` } });
   if (answer.status === 401) return false;
-  if (answer.ok || answer.status === 403) return true;
+  if (answer.ok) return true;
   throw await refusalIn(answer);
 }
 

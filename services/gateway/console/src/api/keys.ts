@@ -1,9 +1,8 @@
 /** API keys, which scopes a new one can have, and when each was last used. */
-import { credential, scopesOf } from "../session";
-import { ask } from "./client";
+import { identity } from "./identity";
 import type { BudgetUsage, Limits } from "./limits";
-import { useLoaded, useResult, type Loaded } from "./loaded";
-import type { Page, Usage } from "./types";
+import { useLoaded, type Loaded } from "./loaded";
+import type { Usage } from "./types";
 
 export interface ApiKey {
   id: string;
@@ -35,27 +34,13 @@ export const SCOPES = [
   ...["keys", "usage", "budgets"],
 ] as const;
 
-/** Of a hundred keys each; a page asks at most five times. */
-const MOST_PAGES = 5;
-
 /** Days of usage that one request tells. */
 export const USE_DAYS = 31;
 
-/** The scopes that whoever is signed in may give: their own, as far as anything says which these are. */
-export function useGrantableScopes(): Loaded<readonly string[]> {
-  return useResult("grantable scopes", (stop) => grantableScopes(credential.value, stop));
-}
-
-/** A token names its scopes; a key's record is looked for among the newest. */
-async function grantableScopes(value: string, stop: AbortSignal): Promise<readonly string[]> {
-  let after: string | null = "";
-  for (let page = 0; page < MOST_PAGES && after !== null; page++) {
-    const found: Page<ApiKey> = await ask<Page<ApiKey>>(`/v1/keys?limit=100${after && `&after=${after}`}`, { signal: stop });
-    const own = scopesOf(value) ?? found.data.find((key) => value.startsWith(key.prefix))?.scopes;
-    if (own !== undefined) return SCOPES.filter((scope) => own.includes(scope));
-    after = found.has_more ? found.last_id : null;
-  }
-  return SCOPES;
+/** The scopes that whoever is signed in may give: their own. */
+export function grantableScopes(): Loaded<readonly string[]> {
+  const { data, ...rest } = identity.value;
+  return { ...rest, data: data && SCOPES.filter((scope) => data.scopes.includes(scope)) };
 }
 
 interface UsageByKey extends Usage {

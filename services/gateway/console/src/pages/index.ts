@@ -1,6 +1,8 @@
 /** The pages by the first part of their address; a new page is a row here and a file beside this one. */
 import type { ComponentType } from "preact";
+import { OPERATOR } from "../api/identity";
 import type { MessageKey } from "../i18n";
+import { AccessPage } from "./access";
 import { AuditPage } from "./audit";
 import { BudgetPage } from "./budget";
 import { ComparisonPage } from "./comparison";
@@ -27,6 +29,10 @@ import { WebhooksPage } from "./webhooks";
 interface PageEntry {
   name: string;
   title: MessageKey;
+  /** One of them opens it; none are needed where there are none. */
+  scopes: readonly string[];
+  /** Whether other places lead to it, and not the navigation. */
+  isUnlisted?: boolean;
   /** At `#/name`. */
   List: ComponentType<{ id: string }>;
   /** At `#/name/id`. */
@@ -38,16 +44,17 @@ interface PageEntry {
 }
 
 export const PAGES: readonly PageEntry[] = [
-  { name: "", title: "nav.home", List: HomePage },
-  { name: "jobs", title: "nav.jobs", List: JobsPage, One: JobPage, New: NewTrainingPage, Compare: ComparisonPage },
-  { name: "datasets", title: "nav.datasets", List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
-  { name: "models", title: "nav.models", List: ModelsPage, One: ModelPage },
-  { name: "playground", title: "nav.playground", List: PlaygroundPage },
-  { name: "keys", title: "nav.keys", List: KeysPage, One: KeyPage, New: NewKeyPage },
-  { name: "usage", title: "nav.usage", List: UsagePage },
-  { name: "policies", title: "nav.policies", List: PoliciesPage, One: PolicyPage },
-  { name: "tenants", title: "nav.tenants", List: TenantsPage, One: TenantPage },
-  { name: "audit", title: "nav.audit", List: AuditPage },
-  { name: "webhooks", title: "nav.webhooks", List: WebhooksPage, One: WebhookPage },
-  { name: "budget", title: "nav.budget", List: BudgetPage },
+  { name: "", title: "nav.home", scopes: ["jobs", "models:read", "usage"], List: HomePage },
+  { name: "jobs", title: "nav.jobs", scopes: ["jobs"], List: JobsPage, One: JobPage, New: NewTrainingPage, Compare: ComparisonPage },
+  { name: "datasets", title: "nav.datasets", scopes: ["datasets"], List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
+  { name: "models", title: "nav.models", scopes: ["models:read"], List: ModelsPage, One: ModelPage },
+  { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage },
+  { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },
+  { name: "usage", title: "nav.usage", scopes: ["usage"], List: UsagePage },
+  { name: "policies", title: "nav.policies", scopes: ["moderation", "chat"], List: PoliciesPage, One: PolicyPage },
+  { name: "tenants", title: "nav.tenants", scopes: [OPERATOR], List: TenantsPage, One: TenantPage },
+  { name: "audit", title: "nav.audit", scopes: ["keys"], List: AuditPage },
+  { name: "webhooks", title: "nav.webhooks", scopes: ["webhooks"], List: WebhooksPage, One: WebhookPage },
+  { name: "budget", title: "nav.budget", scopes: ["budgets"], List: BudgetPage },
+  { name: "access", title: "access.title", scopes: [], isUnlisted: true, List: AccessPage },
 ];

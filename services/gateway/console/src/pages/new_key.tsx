@@ -1,7 +1,7 @@
 /** A new API key: what it may do, how much and until when; its secret is shown once and kept nowhere. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
-import { useGrantableScopes, type IssuedApiKey } from "../api/keys";
+import { grantableScopes, type IssuedApiKey } from "../api/keys";
 import { NO_LIMITS, limitsBody, type WrittenLimits } from "../api/limits";
 import { t } from "../i18n";
 import { CopyField } from "../parts/copy_field";
@@ -16,8 +16,6 @@ const USUAL_SCOPES = ["chat", "models:read"];
 const MOST_CHARACTERS = 100;
 
 export function NewKeyPage() {
-  // Also says at once that the scope is missing without which no key can be made.
-  const scopes = useGrantableScopes();
   const [made, setMade] = useState<IssuedApiKey | null>(null);
   return (
     <>
@@ -25,7 +23,7 @@ export function NewKeyPage() {
       {made ? (
         <Made of={made} />
       ) : (
-        <Shown of={scopes}>{(own) => <KeyForm scopes={own} made={setMade} />}</Shown>
+        <Shown of={grantableScopes()}>{(own) => <KeyForm scopes={own} made={setMade} />}</Shown>
       )}
     </>
   );

@@ -1,6 +1,7 @@
 /** What stands where data are not there: still loading, refused, or nothing yet with the next step. */
 import type { ComponentChildren } from "preact";
 import { ApiError, UnreachableError } from "../api/client";
+import { OPERATOR } from "../api/identity";
 import type { Loaded } from "../api/loaded";
 import { t } from "../i18n";
 
@@ -32,10 +33,31 @@ export function Refusal({ error }: { error: unknown }) {
       {reasons.map((reason) => (
         <p key={reason}>{reason}</p>
       ))}
-      {error.status === 403 && <p>{t("state.scope")}</p>}
+      {error.code === "permission_denied" && <p>{t("state.scope")}</p>}
       {error.rules.length > 0 && <p>{error.rules.map((rule) => `${rule.id} (${rule.category})`).join(", ")}</p>}
     </div>
   );
+}
+
+/** Why a page is not shown: whoever is signed in has none of the scopes that open it. */
+export function MissingScope({ scopes }: { scopes: readonly string[] }) {
+  return (
+    <div role="alert" class="refusal">
+      <p>{t("state.lacks", { scope: oneOf(scopes) })}</p>
+      {scopes.includes(OPERATOR) ? (
+        <p>
+          {t("state.operator")} <code>mill console --operator</code>
+        </p>
+      ) : (
+        <p>{t("state.scope")}</p>
+      )}
+    </div>
+  );
+}
+
+/** Scopes of which one is enough, in words. */
+export function oneOf(scopes: readonly string[]): string {
+  return scopes.reduce((one, other) => t("state.or", { one, other }));
 }
 
 /** That there is nothing yet, and what to do to have something. */

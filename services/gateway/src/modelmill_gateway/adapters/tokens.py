@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import httpx
@@ -191,7 +191,7 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": REQUIRED_CLAIMS, "strict_aud": issuer.one_audience},
             )
-            caller = issuer.caller(claims)
+            caller = replace(issuer.caller(claims), expires=claims["exp"])
         except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as error:
             # Raised only once the signature is known to be good.
             raise UnauthenticatedError(_wrong_time(token.split(".")[1])) from error

@@ -40,7 +40,7 @@ class Caller:
 
     `key_id` is empty with a token of an issuer; `models` None is every model of the tenant;
     `makers` are the keys that made the caller's, each made by the next; `limited` those of all of
-    them that are known to have budgets.
+    them that are known to have budgets; `expires` is the credential's end, None for ever.
     """
 
     tenant: str
@@ -50,6 +50,8 @@ class Caller:
     models: frozenset[str] | None = None
     makers: tuple[str, ...] = ()
     limited: tuple[str, ...] = ()
+    expires: float | None = None
+    """Seconds since 1970."""
 
     def require(self, scope: str) -> None:
         """Raise PermissionDeniedError unless the token grants `scope`."""

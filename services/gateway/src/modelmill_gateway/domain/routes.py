@@ -22,6 +22,7 @@ from modelmill_gateway.domain.access import (
     OPERATOR,
     USAGE,
     WEBHOOKS,
+    Caller,
 )
 from modelmill_gateway.domain.model_names import NO_MODELS, ONE_MODEL, ModelNames, Reach
 
@@ -43,7 +44,10 @@ class Dialect(Enum):
 
 @dataclass(frozen=True)
 class Route:
-    """One operation. `scope` None opens it to everybody; `models` says where it names models."""
+    """One operation: every caller with the scope is let in, with None every caller there is.
+
+    `models` says where it names models; `is_open` lets in who is no caller, without a credential.
+    """
 
     name: str
     method: str
@@ -53,6 +57,12 @@ class Route:
     models: ModelNames
     body: Body = Body.NONE
     dialect: Dialect = Dialect.OPENAI
+    is_open: bool = False
+
+    def require(self, caller: Caller) -> None:
+        """Raise PermissionDeniedError unless the caller has the scope that is asked for."""
+        if self.scope is not None:
+            caller.require(self.scope)
 
     @property
     def template(self) -> str:
@@ -86,19 +96,22 @@ _Row = tuple[str, str, str, str] | tuple[str, str, str, str, ModelNames]
 _CANCEL, _RESUME = "Cancel a job for good.", "Resume a paused or failed job."
 _PAUSE = "Pause a job; its worker saves a checkpoint."
 
+_OPEN: tuple[_Row, ...] = (
+    ("GET", "/", "index", "List links to the documents."),
+    ("GET", "/docs", "documentation", "Get the documentation, or the API reference."),
+    ("GET", "/docs/api", "reference", "Get the API reference as a page."),
+    ("GET", "/docs/{page:path}", "documentation_page", "Get a file of the documentation."),
+    ("GET", "/console", "console", "Get the web console."),
+    ("GET", "/console/{page:path}", "console_page", "Get a file of the web console."),
+    ("GET", "/healthz", "health", "Check that the process is alive."),
+    ("GET", "/readyz", "ready", "Check that the process accepts requests."),
+    ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),
+    ("GET", "/asyncapi.json", "asyncapi", "Get the message bus as an AsyncAPI document."),
+)
+"""What everybody may ask for, without a credential."""
+
 _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
-    (None, "", NO_MODELS): (
-        ("GET", "/", "index", "List links to the documents."),
-        ("GET", "/docs", "documentation", "Get the documentation, or the API reference."),
-        ("GET", "/docs/api", "reference", "Get the API reference as a page."),
-        ("GET", "/docs/{page:path}", "documentation_page", "Get a file of the documentation."),
-        ("GET", "/console", "console", "Get the web console."),
-        ("GET", "/console/{page:path}", "console_page", "Get a file of the web console."),
-        ("GET", "/healthz", "health", "Check that the process is alive."),
-        ("GET", "/readyz", "ready", "Check that the process accepts requests."),
-        ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),
-        ("GET", "/asyncapi.json", "asyncapi", "Get the message bus as an AsyncAPI document."),
-    ),
+    (None, "/v1/me", NO_MODELS): (("GET", "", "get_me", "Get whom the credential names."),),
     (CHAT, "", ONE_MODEL): (
         ("POST", "/generate", "generate", "Generate an answer to one prompt.", MODEL_OR_DEFAULT),
         ("POST", "/v1/chat/completions", "chat", "Create a chat completion."),
@@ -291,7 +304,10 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("DELETE", "/{tenant}", "delete_tenant", "Delete a tenant with all that it has."),
     ),
 }
-"""By scope, beginning of the path, and the models that the rows name: who adds one has to say."""
+"""By scope, beginning of the path, and the models that the rows name: who adds one has to say.
+
+Without a scope a credential is enough, whatever it grants.
+"""
 
 _BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "suspend_", "test_")
 """How the names of routes begin that act on what their path names and take no body."""
@@ -299,6 +315,9 @@ _UPLOADS = ("upload_file", "add_upload_part")
 
 
 def _rows() -> Iterator[Route]:
+    for row in _OPEN:
+        method, path, name, summary = row[:4]
+        yield Route(name, method, path, None, summary, NO_MODELS, is_open=True)
     for (scope, prefix, models), rows in _TABLE.items():
         for row in rows:
             method, rest, name, summary = row[:4]

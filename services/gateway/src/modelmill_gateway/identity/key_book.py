@@ -79,6 +79,7 @@ class KeyBook(KeyedStore[KeyState]):
             caller,
             scopes=authority.scopes,
             models=authority.models,
+            expires=authority.expires,
             makers=tuple(each.key_id for each in line[1:]),
             limited=tuple(each.key_id for each in line if each.limited),
         )
@@ -159,12 +160,14 @@ def authority_of(state: KeyState) -> Authority:
 
 
 def _caller(state: KeyState) -> Caller:
+    authority = authority_of(state)
     return Caller(
         tenant=state.tenant,
         subject=state.key_id,
-        scopes=frozenset(state.scopes),
+        scopes=authority.scopes,
         key_id=state.key_id,
-        models=frozenset(state.models) or None,
+        models=authority.models,
+        expires=authority.expires,
         limited=(state.key_id,) if state.limited else (),
     )
 

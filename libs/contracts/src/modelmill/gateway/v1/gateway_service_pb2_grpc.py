@@ -37,6 +37,11 @@ class GatewayServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetMe = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetMe',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeResponse.FromString,
+                _registered_method=True)
         self.Chat = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/Chat',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatRequest.SerializeToString,
@@ -289,6 +294,13 @@ class GatewayServiceServicer:
     UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
     Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
+
+    def GetMe(self, request, context):
+        """Whom the credential names, what it grants, and until when; any that counts may ask.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def Chat(self, request, context):
         """Answers a conversation with the whole text.
@@ -724,6 +736,11 @@ class GatewayServiceServicer:
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetMe': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMe,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeResponse.SerializeToString,
+            ),
             'Chat': grpc.unary_unary_rpc_method_handler(
                     servicer.Chat,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatRequest.FromString,
@@ -982,6 +999,33 @@ class GatewayService:
     UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
     Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
+
+    @staticmethod
+    def GetMe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetMe',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetMeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def Chat(request,

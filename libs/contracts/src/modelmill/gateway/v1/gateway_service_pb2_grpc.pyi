@@ -36,6 +36,8 @@ class GatewayServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
+    GetMe: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetMeRequest, _gateway_service_pb2.GetMeResponse]
+    """Whom the credential names, what it grants, and until when; any that counts may ask."""
     Chat: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]
     """Answers a conversation with the whole text.
 
@@ -270,6 +272,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetMe: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetMeRequest, _gateway_service_pb2.GetMeResponse]  # type: ignore[assignment]
+    """Whom the credential names, what it grants, and until when; any that counts may ask."""
     Chat: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]  # type: ignore[assignment]
     """Answers a conversation with the whole text.
 
@@ -501,6 +505,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
     Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
+
+    @_abc_1.abstractmethod
+    def GetMe(
+        self,
+        request: _gateway_service_pb2.GetMeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetMeResponse, _abc.Awaitable[_gateway_service_pb2.GetMeResponse]]:
+        """Whom the credential names, what it grants, and until when; any that counts may ask."""
 
     @_abc_1.abstractmethod
     def Chat(

@@ -199,7 +199,8 @@ def _operation(route: Route, operation: Operation, schemas: Schemas) -> dict[str
                 for status in _refusals(route, operation)
             },
         },
-        "security": [] if route.scope is None else [{"token": [route.scope]}],
+        # A token without a named scope: any that counts.
+        "security": [] if route.is_open else [{"token": [route.scope] if route.scope else []}],
     }
     if operation.events is not None and route.method == "GET":
         described["responses"]["204"] = {
@@ -286,7 +287,7 @@ def _other_forms(operation: Operation, schemas: Schemas) -> dict[str, Any]:
 def _refusals(route: Route, operation: Operation) -> list[int]:
     """What a caller may hear instead, by status."""
     statuses = {*operation.refusals, 500}
-    if route.scope is not None:
+    if not route.is_open:
         statuses |= {401, 403}
     if "{" in route.path:
         statuses.add(404)

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from modelmill_gateway.entrypoints.schemas import (
     batches,
+    callers,
     chat,
     completions,
     datasets,
@@ -72,6 +73,7 @@ OPERATIONS = {
     "ready": Operation(Health, refusals=(503,)),
     "openapi": Operation(None),
     "asyncapi": Operation(None),
+    "get_me": Operation(callers.CallerIdentity),
     "generate": Operation(chat.GeneratedText, chat.GenerateBody, refusals=TEXT),
     "chat": Operation(
         chat.ChatCompletion,

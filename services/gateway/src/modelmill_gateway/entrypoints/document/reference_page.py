@@ -47,7 +47,8 @@ def _group(path: str, operation: Schema) -> str:
 
 def _operation(document: Schema, method: str, path: str, operation: Schema) -> str:
     scopes = [scope for each in operation["security"] for scope in each["token"]]
-    asks = f"scope <code>{escape(scopes[0])}</code>" if scopes else "open to all"
+    free = "any token or API key" if operation["security"] else "open to all"
+    asks = f"scope <code>{escape(scopes[0])}</code>" if scopes else free
     body = operation.get("requestBody", {}).get("content", {})
     return "".join(
         [

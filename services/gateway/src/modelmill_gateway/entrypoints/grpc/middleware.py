@@ -179,8 +179,7 @@ class _Middleware:
             caller = await self._verifier.verify(_token(context))
             line.tenant = caller.tenant
             line.request_id = self._request_ids.new(caller.tenant)
-            if self._route.scope is not None:
-                caller.require(self._route.scope)
+            self._route.require(caller)
         finally:
             await context.send_initial_metadata((("x-request-id", line.request_id),))
         return RequestContext(caller, line.request_id, context.time_remaining())

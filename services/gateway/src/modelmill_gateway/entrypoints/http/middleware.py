@@ -146,10 +146,10 @@ class Middleware:
         self, scope: Scope, route: Route, response: "_Response"
     ) -> RequestContext | None:
         """Who asks, if they may; from then on the request is one of their tenant's."""
-        if route.scope is None:
+        if route.is_open:
             return None
         caller = await self._verifier.verify(_credential(scope))
-        caller.require(route.scope)
+        route.require(caller)
         response.request_id = self._request_ids.new(caller.tenant)
         context = RequestContext(caller, response.request_id)
         scope["state"] |= {"context": context, "request_id": response.request_id}

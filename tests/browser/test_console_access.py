@@ -1,0 +1,66 @@
+"""What a credential opens in the console: its pages, and why others are closed."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import HOSTILE
+from tests.browser.console_place import ask, complaints, go_to, open_place
+from tests.browser.live_gateway import LiveGateway
+from tests.browser.watched_page import WatchedPage
+
+
+def linked(page: Page) -> list[str]:
+    """Pages that the navigation leads to."""
+    return page.locator("header nav ul").first.get_by_role("link").all_inner_texts()
+
+
+def test_pages_that_the_scopes_open_are_linked_and_others_say_which_they_need(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(scope="jobs usage", sub=HOSTILE[1])
+    page = open_place(watched, gateway, "/access", token)
+    expect(page.locator(".facts")).to_contain_text(HOSTILE[1])
+
+    assert linked(page) == ["Home", "Jobs", "Usage"]
+    expect(page.get_by_role("row", name="Jobs")).to_contain_text("open")
+    policies = page.get_by_role("row", name="Policies")
+    expect(policies).to_contain_text("needs the scope moderation or chat")
+    expect(policies.get_by_role("link")).to_have_count(0)
+    go_to(page, "/tenants")
+    expect(page.get_by_role("alert")).to_contain_text("mill console --operator")
+    assert page.evaluate("window.ran") is None
+    assert complaints(watched) == []
+
+
+def test_a_key_is_told_its_id_its_models_and_its_scopes(watched: WatchedPage, gateway: LiveGateway):
+    wanted = {"name": "bot", "scopes": ["chat"], "models": ["wordnet"]}
+    key = ask(gateway, gateway.token(), "POST", "/v1/keys", **wanted)
+    page = open_place(watched, gateway, "/access", key["key"])
+
+    facts = page.locator(".facts")
+    expect(facts).to_contain_text(key["id"])
+    expect(facts).to_contain_text("wordnet")
+    assert linked(page) == ["Playground", "Policies"]
+
+
+def test_whose_home_would_be_empty_begins_at_the_first_page_that_is_open(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    page = open_place(watched, gateway, "/", gateway.token(tenant="operators", scope="operator"))
+
+    expect(page.get_by_role("heading", name="Tenants", level=1)).to_be_visible()
+    assert page.url.endswith("#/tenants")
+
+
+def test_who_is_of_a_suspended_tenant_is_told_that_at_the_sign_in(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    operator = gateway.token(tenant="operators", scope="operator")
+    ask(gateway, operator, "POST", "/v1/tenants", name="idle")
+    ask(gateway, operator, "POST", "/v1/tenants/idle/suspend")
+    watched.open_address(f"{gateway.url}/console/index.html", wait_until="load")
+    page = watched.page
+    page.get_by_label("API key or token").fill(gateway.token(tenant="idle"))
+    page.get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("suspended")
+    expect(page.get_by_role("alert")).not_to_contain_text("has this scope")
