@@ -6,14 +6,16 @@ Chromium reads the built console (`make console`) beside a live gateway with fak
 
 - `console.bytes.*`: compressed bytes of what the first view loads, and of everything.
 - `console.opening`: seconds from the address to a first view that has loaded all it asks for.
-- `console.scale.*`: of all pages, beside 500 jobs of 100,000 points each, 1,000 model versions and
-  200 datasets, the most requests that a page makes, and the seconds until the slowest is loaded.
+- `console.scale.*`: of all pages, beside 500 jobs of 100,000 points each, 1,000 model versions, 200
+  datasets and an evaluation of 10,000 rows, the most requests that a page makes, and the seconds
+  until the slowest is loaded. Among them are ten trainings side by side.
 - `console.points`: a training reports points while its page is reloaded, is offline for 30 s, has
   its gateway process killed and started anew, or is opened a second time; then the points that
   pages show equal those that were reported. Five of each.
 - `console.hostile`: of texts that run where a page takes them for HTML, those that did not, as
-  names of models and files, errors and logs of jobs, answers, and rows; `console.breaches`: what
-  Chromium complains of meanwhile, as a breach of the page's policy.
+  names of models and files, errors and logs of jobs, answers, rows, and questions and answers of
+  evaluations; `console.breaches`: what Chromium complains of meanwhile, as a breach of the page's
+  policy.
 
 Times are of an idle machine; the other figures are none. `--keep` writes deploy/bench/console.json.
 """
@@ -38,6 +40,7 @@ from tests.bench.console_texts import HOSTILE_TEXTS, TRIGGERS
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
 from tests.browser.console_charts import chart, figures_shown
+from tests.browser.console_evaluations import evaluate, evaluated_row, evaluated_rows
 from tests.browser.console_place import PLACES, complaints, go_to, settled
 from tests.browser.live_gateway import BUILT, TENANT, LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import WatchedPage, running_chromium
@@ -49,6 +52,7 @@ FIRST_BYTES, ALL_BYTES = 200_000, 600_000
 MOST_SECONDS, MOST_REQUESTS = 1.0, 5
 OPENINGS, LOOKS = 11, 5
 JOBS, POINTS, VERSIONS, DATASETS = 500, 100_000, 1_000, 200
+ROWS, COMPARED = 10_000, 10
 TRIALS, OFFLINE_SECONDS = 5, 30.0
 WAIT_MS = 60_000.0
 VIEW = {"width": 1280, "height": 900}
@@ -118,9 +122,7 @@ def _size(file: Path) -> int:
 def scale_entries() -> list[Entry]:
     """Requests and seconds of each page beside much of everything."""
     with _site() as (gateway, browser):
-        job_id, dataset_id = _fill(gateway)
-        own = (f"/jobs/{job_id}", f"/datasets/{dataset_id}", "/models/mv-0500")
-        places = (*PLACES, *own)
+        places = (*PLACES, *_fill(gateway), "/models/mv-0500")
         with _page(browser) as watched:
             watched.open_address(_address(gateway), wait_until="load")
             settled(watched.page)
@@ -129,15 +131,15 @@ def scale_entries() -> list[Entry]:
     slowest = max(found, key=lambda place: found[place][1])
     told = "; ".join(f"{place}: {asked}, {s:.2f} s" for place, (asked, s) in found.items())
     beside = f"beside {JOBS} jobs of {POINTS} points, {VERSIONS} versions, {DATASETS} datasets"
-    note = f"{told}; {beside}; no page lists rows of evaluations yet"
+    note = f"{told}; {beside}, {ROWS} rows of an evaluation"
     return [
         _at_most("console.scale.requests", found[most][0], "requests", MOST_REQUESTS, note),
         _at_most("console.scale.seconds", found[slowest][1], "s", MOST_SECONDS, f"{slowest}"),
     ]
 
 
-def _fill(gateway: LiveGateway) -> tuple[str, str]:
-    """Ids of a job and of a dataset among many."""
+def _fill(gateway: LiveGateway) -> tuple[str, ...]:
+    """Places of a job and of a dataset among many, of ten jobs together, and of an evaluation."""
     losses = [3.0 - 2.5 * step / POINTS for step in range(POINTS)]
     for number in range(VERSIONS):
         _announce(gateway, f"mv-{number:04}", f"model-{number:04}")
@@ -145,7 +147,13 @@ def _fill(gateway: LiveGateway) -> tuple[str, str]:
     jobs = [gateway.order_training() for _ in range(JOBS)]
     for job_id in jobs:
         gateway.save_losses(job_id, losses)
-    return jobs[JOBS // 2], datasets[DATASETS // 2]
+    evaluation = evaluate(gateway, evaluated_rows(ROWS))
+    compared = ",".join(jobs[:COMPARED])
+    return (
+        *(f"/jobs/{jobs[JOBS // 2]}", f"/datasets/{datasets[DATASETS // 2]}"),
+        *(f"/jobs/compare?ids={compared}", f"/jobs/{evaluation}"),
+        f"/jobs/{evaluation}?wrong=true&differs=true&text=9996",
+    )
 
 
 def _announce(gateway: LiveGateway, version_id: str, name: str) -> None:
@@ -164,7 +172,7 @@ def _looked_at(watched: WatchedPage, place: str, places: Sequence[str]) -> tuple
         watched.requests.clear()
         began = time.perf_counter()
         go_to(page, place)
-        if place.startswith("/jobs/ftjob"):
+        if place.startswith(("/jobs/ftjob", "/jobs/compare?")):
             expect(chart(page, "Loss")).to_be_visible(timeout=WAIT_MS)
         seconds.append(time.perf_counter() - began)
         asked.append(len([each for each in watched.requests if "/v1/" in each]))
@@ -319,11 +327,13 @@ def hostile_entries() -> list[Entry]:
         for number, text in enumerate(HOSTILE_TEXTS):
             ran |= _shown_everywhere(gateway, page, number, text)
         ran |= _previewed(gateway, page)
+        ran |= _evaluated(gateway, page)
         breaches = complaints(watched)
     safe = len(HOSTILE_TEXTS) - len(ran)
     note = (
         f"{dangerous} of them run in a page that is made of the text. Shown each as a model's name,"
-        " a job's error, remedy and log, an answer, and rows of a file so named"
+        " a job's error, remedy and log, an answer, a question and an answer of an evaluation, and"
+        " rows of a file so named"
     )
     return [
         all_of("console.hostile", safe, len(HOSTILE_TEXTS), "texts", least=200, note=note),
@@ -353,6 +363,19 @@ def _previewed(gateway: LiveGateway, page: Page) -> set[str]:
         file = FilePayload(name=f"{name}.jsonl", mimeType="text/plain", buffer=b'{"word": "a"}\n')
         page.get_by_label("File with rows").set_input_files(file)
         expect(page.locator("tbody .text")).to_have_count(len(turns), timeout=WAIT_MS)
+    return {*HOSTILE_TEXTS} if page.evaluate("window.ran") is not None else set()
+
+
+def _evaluated(gateway: LiveGateway, page: Page) -> set[str]:
+    """All texts, if one ran as a question or an answer of an evaluation."""
+    rows = [evaluated_row(n, text, right=False) for n, text in enumerate(HOSTILE_TEXTS, 1)]
+    go_to(page, f"/jobs/{evaluate(gateway, rows)}")
+    shown = page.get_by_role("region", name="Rows", exact=True).locator("tbody tr")
+    while page.get_by_role("button", name="Load more").count():
+        before = shown.count()
+        page.get_by_role("button", name="Load more").click()
+        expect(shown.nth(before)).to_be_attached(timeout=WAIT_MS)
+    expect(shown).to_have_count(len(rows))
     return {*HOSTILE_TEXTS} if page.evaluate("window.ran") is not None else set()
 
 

@@ -46,6 +46,8 @@ class LiveGateway:
     def __init__(self, house: House, way: TcpProxy) -> None:
         self.house = house
         self.url = f"http://127.0.0.1:{way.port}"
+        self.evaluated_lines: dict[str, list[bytes]] = {}
+        """Rows of evaluations by job, as files have them."""
         self._way = way
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -71,10 +73,10 @@ class LiveGateway:
         self.house.trainer.figures[job_id] = losses
         self.say_state(job_id, JOB_STATUS_SUCCEEDED, result=JobResult(digest=f"sha256:{'7' * 64}"))
 
-    def say_state(self, job_id: str, status: int, **fields: Any) -> None:
-        """What the worker of a training job records."""
+    def say_state(self, job_id: str, status: int, *, kind: str = "train", **fields: Any) -> None:
+        """What the worker of a job records."""
         state = JobState(
-            job_id=job_id, kind="train", tenant=TENANT, status=status, attempt=1, **fields
+            job_id=job_id, kind=kind, tenant=TENANT, status=status, attempt=1, **fields
         )
         state.updated_at.GetCurrentTime()
         self.run(self.house.bus.publish(job_state(job_id), state))

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.console_checks import PHONE_WIDTH, serious_findings
+from tests.browser.console_evaluations import evaluate, evaluated_row
 from tests.browser.console_place import ask, go_to, open_place, record_usage
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
@@ -41,11 +42,13 @@ def key(gateway: LiveGateway) -> str:
 
 @pytest.fixture(scope="module")
 def work(gateway: LiveGateway) -> tuple[str, ...]:
-    """Places of trainings."""
+    """Places of trainings and of an evaluation."""
     runs = [gateway.order_training() for _ in range(2)]
     for job_id in runs:
         gateway.save_losses(job_id, [3.0, 2.0, 1.0])
-    return (f"/jobs/compare?ids={','.join(runs)}",)
+    texts = (*HOSTILE, "x" * 2_000)
+    found = [evaluated_row(n, text, right=n % 2 == 0) for n, text in enumerate(texts)]
+    return (f"/jobs/compare?ids={','.join(runs)}", f"/jobs/{evaluate(gateway, found)}")
 
 
 @pytest.fixture(params=["tenant", "operator", "trainer"])

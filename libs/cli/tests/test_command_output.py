@@ -43,6 +43,7 @@ LISTS = {
     "mill files upload": "rows.jsonl",
     "mill data list": "",
     "mill eval suites": "",
+    "mill eval rows": "{evaluations}",
     "mill jobs list": "",
     "mill jobs logs": "{cancelled_job}",
     "mill models list": "",
@@ -120,6 +121,7 @@ DOCUMENTS = {
 REFUSED = {
     "mill data delete": "is in use by",
     "mill eval report": "no finished evaluation",
+    "mill eval rows": "no finished evaluation",
     "mill jobs watch": "cancelled",
     "mill batch cancel": "has succeeded",
 }

@@ -80,6 +80,9 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.sent: list[tuple[str, bytes]] = []
         self.summary: dict[str, Any] = SUMMARY
+        self.rows: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        """Queries for rows."""
 
     @property
     def job(self) -> dict[str, Any]:
@@ -95,6 +98,10 @@ class _Handler(Handler):
         if path.endswith("/events"):
             event = {"id": "state-1", "message": "succeeded", "data": {"status": "succeeded"}}
             self.answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+        elif path.endswith("/rows"):
+            self.server.asked.append(self.path.partition("?")[2])
+            page = {"data": self.server.rows, "has_more": False}
+            self.answer(json.dumps(page).encode())
         elif path.endswith("/report"):
             self.answer(b"<!doctype html>" + self.path.encode())
         else:
@@ -186,3 +193,52 @@ def test_a_protection_that_is_none_is_refused_before_anything_is_sent(
     assert run_app(["eval", "run", "kinds", "--dataset", "ds-1", "--protect", written]) == 2
     assert "write MEASURE=WORST" in capsys.readouterr().err
     assert gateway.sent == []
+
+
+def said_of(answer: str, right: bool | None) -> dict[str, Any]:
+    scores = {} if right is None else {"accuracy": float(right)}
+    scores = scores or {"bleu": 12.3456}
+    return {"answer": answer, "chosen": None, "scores": scores, "is_right": right}
+
+
+def test_rows_are_listed_with_both_answers_and_filters_are_asked_for(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"id": "row-7", "row": "7", "suite": "dataset", "prompt": None, "reference": "plant"}
+    gateway.rows = [
+        {**row, "model": said_of("[red]stone\x1b[2J", False), "compare_to": said_of("x", None)},
+        {**row, "model": said_of("plant", True), "compare_to": None},
+    ]
+    filters = ["--wrong", "--differs", "--text", "Oak", "--slice", "length=0-200", "--suite", "a"]
+
+    assert run_app(["eval", "rows", JOB, *filters]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+
+    assert head.split()[:4] == ["row", "suite", "prompt", "reference"]
+    for words in ("[red]stone\\u001b[2J", "no", "bleu 12.3"):
+        assert words in first
+    assert second.split() == ["7", "dataset", "plant", "plant", "yes"]
+    asked = dict(each.split("=") for each in gateway.asked[-1].split("&"))
+    assert asked == {
+        **{"wrong": "true", "differs": "true", "text": "Oak", "suite": "a", "limit": "20"},
+        **{"slice_by": "length", "slice_value": "0-200"},
+    }
+
+
+def test_programs_get_a_row_a_line_and_no_more_than_they_want(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.rows = [{"id": f"row-{n}"} for n in range(3)]
+
+    assert run_app(["eval", "rows", JOB, "--first", "2", "--json"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["row-0", "row-1"]
+
+
+def test_a_group_without_its_slice_is_refused(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["eval", "rows", JOB, "--slice", "0-200"]) == 2
+
+    assert "write BY=GROUP, such as length=0-200" in capsys.readouterr().err

@@ -22,6 +22,7 @@ Connect = Callable[..., Any]
 REFUSED = {
     "datasets.report": "with no JSON",
     "evaluations.report": "no finished evaluation",
+    "evaluations.rows": "no finished evaluation",
     "evaluations.download_report": "no finished evaluation",
     "uploads.complete": "no part 'part_c81f'",
     "batches.cancel": "has succeeded",

@@ -7,7 +7,12 @@ import pytest
 from gateway_support.grpc_client import CALL_SECONDS, grpc_stub, refused
 from gateway_support.house import BASE, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill.trainer.v1.evaluation_pb2 import (
+    EvaluationAnswer,
+    EvaluationRow,
+    EvaluationRowFilter,
+    EvaluationSpec,
+)
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -132,6 +137,90 @@ async def test_what_was_found_is_read_in_three_forms_and_by_nobody_else(house: H
         assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert (await client.get(report, params={"format": "pdf"})).status_code == 400
     assert (await house.http(tenant="stranger").get(report)).status_code == 404
+
+
+def answer(text: str, *, right: bool) -> EvaluationAnswer:
+    return EvaluationAnswer(answer=text, scores={"accuracy": float(right)}, is_right=right)
+
+
+async def evaluated(house: House, tenant: str, rows: int) -> str:
+    """An evaluation with so many rows; its id."""
+    order = {"model": "default", "dataset_id": "ds-x"}
+    job_id = str((await house.http(tenant=tenant).post(PATH, json=order)).json()["id"])
+    house.trainer.rows[job_id] = [
+        EvaluationRow(
+            line=line,
+            suite="dataset",
+            row=str(line),
+            prompt_sha256="9f",
+            reference="plant",
+            slices={"length": "0-200"},
+            model=answer("plant", right=True),
+            **({"compare_to": answer("stone", right=False)} if line > 1 else {}),
+        )
+        for line in range(1, rows + 1)
+    ]
+    return job_id
+
+
+async def test_rows_come_in_pages_and_whose_they_are_matters(house: House):
+    job_id = await evaluated(house, "rows", 3)
+    client, path = house.http(tenant="rows"), f"{PATH}/{job_id}/rows"
+
+    first = (await client.get(path, params={"limit": 2})).json()
+    rest = (await client.get(path, params={"after": first["last_id"]})).json()
+
+    assert ([row["id"] for row in first["data"]], first["has_more"]) == (["row-1", "row-2"], True)
+    assert ([row["id"] for row in rest["data"]], rest["has_more"]) == (["row-3"], False)
+    alone, compared = first["data"]
+    assert (alone["compare_to"], alone["prompt"]) == (None, None)
+    assert alone["slices"] == {"length": "0-200"}
+    assert compared["model"] == {
+        **{"answer": "plant", "chosen": None, "log_likelihood": None, "tokens": None},
+        **{"choice_scores": None, "scores": {"accuracy": 1.0}, "is_right": True},
+    }
+    assert compared["compare_to"]["is_right"] is False
+    assert (await house.http(tenant="stranger").get(path)).status_code == 404
+
+
+async def test_filters_of_rows_reach_the_trainer(house: House):
+    job_id = await evaluated(house, "filters", 1)
+    wanted = {"suite": "a", "text": "Oak", "slice_by": "length", "slice_value": "0-200"}
+    query = {**wanted, "wrong": "true", "differs": "true", "limit": "5", "after": "row-7"}
+
+    answered = await house.http(tenant="filters").get(f"{PATH}/{job_id}/rows", params=query)
+
+    assert answered.json()["data"] == []
+    asked = house.trainer.rows_asked[-1]
+    assert (asked.tenant, asked.job_id, asked.after, asked.limit) == ("filters", job_id, 7, 5)
+    assert asked.filter == EvaluationRowFilter(**wanted, wrong=True, differs=True)
+
+
+@pytest.mark.parametrize("query", ["after=7", "limit=101", "wrong=perhaps", f"text={'x' * 1001}"])
+async def test_rows_that_cannot_be_asked_for_are_refused_with_the_parameter(
+    house: House, query: str
+):
+    job_id = await evaluated(house, "refused", 1)
+
+    answered = await house.http(tenant="refused").get(f"{PATH}/{job_id}/rows?{query}")
+
+    assert answered.status_code == 400
+    assert answered.json()["error"]["param"] == query.partition("=")[0]
+
+
+async def test_rows_over_grpc_are_those_over_http(house: House):
+    job_id = await evaluated(house, "rows-rpc", 3)
+    async with grpc_stub(house, tenant="rows-rpc") as stub:
+        wanted = pb.ListEvaluationRowsRequest(job_id=job_id, after=1, limit=1)
+        page = await stub.ListEvaluationRows(wanted, timeout=CALL_SECONDS)
+        async with refused(Status.INVALID_ARGUMENT):
+            wanted = pb.ListEvaluationRowsRequest(job_id=job_id, limit=101)
+            await stub.ListEvaluationRows(wanted, timeout=CALL_SECONDS)
+        async with refused(Status.NOT_FOUND):
+            wanted = pb.ListEvaluationRowsRequest(job_id="job-nobody")
+            await stub.ListEvaluationRows(wanted, timeout=CALL_SECONDS)
+
+    assert ([row.line for row in page.rows], page.has_more) == ([2], True)
 
 
 async def test_over_grpc_it_is_the_same(house: House):

@@ -59,6 +59,7 @@ SCOPE_OF = {
     "CreateOptimization": "jobs",
     "CreateEvaluation": "jobs",
     "DownloadEvaluation": "jobs",
+    "ListEvaluationRows": "jobs",
     "ListJobs": "jobs",
     "GetJob": "jobs",
     "GetJobMetrics": "jobs",

@@ -12,8 +12,9 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationRowFilter as RowFilter
 from modelmill_bus.subjects import alias_state, job_state
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.fake_inference import NEWER, VERSION, FakeInference
 from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import (
@@ -23,6 +24,7 @@ from trainer_support.evaluations import (
     evaluating,
     figures_of,
     found,
+    listed,
     upload,
 )
 
@@ -111,6 +113,36 @@ async def test_the_job_record_has_metrics_and_the_artifact_rows_without_prompts(
     assert summary["passed"] is True
     assert "plant" not in str(summary)
     assert {request.tenant for request in service.requests} == {"acme"}
+
+
+async def test_rows_are_listed_by_filter_in_pages_with_their_groups(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Learned()):
+        await site.add_dataset(test=toy_rows(6))
+        job_id = (await create(site, compare_to=NEWER, slices=[{"by": "answer"}])).job_id
+        await site.ended(job_id)
+        first = await listed(site, job_id, limit=2, filter=RowFilter(differs=True))
+        rest = await listed(site, job_id, after=first.rows[-1].line, filter=RowFilter(differs=True))
+        plants = await listed(
+            site, job_id, filter=RowFilter(slice_by="answer", slice_value="plant")
+        )
+        wrong = await listed(site, job_id, filter=RowFilter(wrong=True))
+        with pytest.raises(InvalidInputError, match="at most 100"):
+            await listed(site, job_id, limit=101)
+        with pytest.raises(NotFoundError):
+            await listed(site, job_id, tenant="other")
+
+    assert ([row.row for row in first.rows], first.has_more) == (["2", "3"], True)
+    assert ([row.row for row in rest.rows], rest.has_more) == (["5", "6"], False)
+    (second, *_) = first.rows
+    assert (second.reference, second.model.answer) == ("plant", "plant")
+    assert (second.model.is_right, second.compare_to.is_right) == (True, False)
+    assert second.compare_to.chosen == "animal"
+    assert not second.HasField("prompt")
+    assert {row.reference for row in plants.rows} == {"plant"}
+    assert {row.slices["answer"] for row in plants.rows} == {"plant"}
+    assert list(wrong.rows) == []
 
 
 async def test_an_alias_is_resolved_when_the_job_starts(site: Any, toy_rows: Any) -> None:

@@ -380,6 +380,62 @@ class EntitiesBody(TypedDict):
     """
 
 
+class EvaluationAnswer(TypedDict):
+    """
+    What a model said of a row. `is_right` is by accuracy, else by exact match; null where
+    neither was measured.
+    """
+
+    answer: str | None
+    """
+    Generated answer.
+    """
+    chosen: str | None
+    """
+    Likeliest choice.
+    """
+    log_likelihood: float | None
+    """
+    Of the reference.
+    """
+    tokens: int | None
+    """
+    Of the reference.
+    """
+    choice_scores: list[float] | None
+    """
+    Log-likelihood of each choice.
+    """
+    scores: dict[str, float]
+    is_right: bool | None
+
+
+class EvaluationRow(TypedDict):
+    """
+    Row of an evaluation. `prompt` is null unless it was evaluated `with_prompts`; `slices` has
+    the group of each slice that was asked for.
+    """
+
+    id: str
+    object: Literal["evaluation.row"]
+    suite: str
+    row: str
+    prompt_sha256: str
+    prompt: str | None
+    reference: str
+    slices: dict[str, str]
+    model: EvaluationAnswer
+    compare_to: EvaluationAnswer | None
+
+
+class EvaluationRowPage(TypedDict):
+    object: Literal["list"]
+    data: list[EvaluationRow]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class FeedbackBody(TypedDict):
     """
     Request body of POST /v1/feedback.

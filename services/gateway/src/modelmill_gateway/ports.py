@@ -10,6 +10,7 @@ from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationRowFilter, ListEvaluationRowsResponse
 from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
 from modelmill_guard.judge import Window
 from modelmill_guard.judging import Ruling
@@ -164,6 +165,10 @@ class Trainer(Protocol):
     ) -> RetiredVersions: ...
 
     def read_evaluation(self, *, tenant: str, job_id: str, wanted: str) -> AsyncIterator[bytes]: ...
+
+    async def list_evaluation_rows(
+        self, *, tenant: str, job_id: str, after: int, limit: int, wanted: EvaluationRowFilter
+    ) -> ListEvaluationRowsResponse: ...
 
 
 class Owner(Protocol[SpecT_contra]):

@@ -1,12 +1,14 @@
 """The part of the trainer that evaluates: real jobs that nobody works on."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+
+ListRows = Callable[[pb.ListEvaluationRowsRequest], pb.ListEvaluationRowsResponse]
 
 
 class FakeEvaluations(TrainerServiceServicer):
@@ -18,6 +20,13 @@ class FakeEvaluations(TrainerServiceServicer):
         self.evaluations: list[pb.EvaluationSpec] = []
         self.found: dict[str, bytes] = {}
         """By job."""
+        self.reports: dict[str, bytes] = {}
+        """The same: figures as JSON, and as nothing else."""
+        self.rows: dict[str, list[pb.EvaluationRow]] = {}
+        """The same."""
+        self.rows_asked: list[pb.ListEvaluationRowsRequest] = []
+        self.list_rows: ListRows | None = None
+        """What chooses among rows in place of taking them as they come."""
 
     async def CreateEvaluationJob(
         self, request: pb.CreateEvaluationJobRequest, context: Any
@@ -45,9 +54,24 @@ class FakeEvaluations(TrainerServiceServicer):
     async def DownloadEvaluation(
         self, request: pb.DownloadEvaluationRequest, context: Any
     ) -> AsyncIterator[pb.DownloadEvaluationResponse]:
+        if request.format == "json" and request.job_id in self.reports:
+            yield pb.DownloadEvaluationResponse(chunk=self.reports[request.job_id])
+            return
         if request.job_id not in self.found:
             raise NotFoundError(f"no finished evaluation {request.job_id!r}")
         if request.format not in ("json", "rows", "html"):
             raise InvalidInputError(f"format must be json, rows, html, got {request.format!r}")
         for chunk in (request.format.encode() + b" ", self.found[request.job_id]):
             yield pb.DownloadEvaluationResponse(chunk=chunk)
+
+    async def ListEvaluationRows(
+        self, request: pb.ListEvaluationRowsRequest, context: Any
+    ) -> pb.ListEvaluationRowsResponse:
+        self.rows_asked.append(request)
+        if self.list_rows is not None:
+            return self.list_rows(request)
+        if request.job_id not in self.rows:
+            raise NotFoundError(f"no finished evaluation {request.job_id!r}")
+        behind = [row for row in self.rows[request.job_id] if row.line > request.after]
+        shown = behind[: request.limit]
+        return pb.ListEvaluationRowsResponse(rows=shown, has_more=len(shown) < len(behind))

@@ -34,6 +34,7 @@ from modelmill_trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from modelmill_trainer.evaluate_model import EvaluateModel
 from modelmill_trainer.generate_teacher_answers import GenerateTeacherAnswers
 from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
+from modelmill_trainer.list_evaluation_rows import ListEvaluationRows
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.read_evaluation import ReadEvaluation
@@ -144,6 +145,7 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
             can_ask=parts.inference_models is not None,
         ),
         ReadEvaluation(parts.jobs, parts.store),
+        ListEvaluationRows(parts.jobs, parts.store),
     )
 
 

@@ -81,6 +81,18 @@ async def found(site: Any, job_id: str, wanted: str = "json") -> str:
     return b"".join(parts).decode()
 
 
+async def listed(
+    site: Any, job_id: str, *, tenant: str = "acme", **fields: Any
+) -> pb.ListEvaluationRowsResponse:
+    """Rows of an evaluation that has succeeded."""
+    request = pb.ListEvaluationRowsRequest(tenant=tenant, job_id=job_id, **fields)
+    with domain_errors():
+        page: pb.ListEvaluationRowsResponse = await site.stub.ListEvaluationRows(
+            request, timeout=20
+        )
+    return page
+
+
 async def upload(site: Any, name: str, rows: Sequence[dict[str, Any]]) -> str:
     folder = site.root / f"upload-{name}"
     folder.mkdir()

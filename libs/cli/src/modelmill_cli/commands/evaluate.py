@@ -1,6 +1,7 @@
 """`mill eval`: how good a model is, and which of two is better."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -42,6 +43,17 @@ app = typer.Typer(
 
 app.add_typer(judges.app, name="judge")
 
+PAGE_ROWS = 100
+ROW_COLUMNS: Columns = {
+    "row": lambda row: row["row"],
+    "suite": lambda row: row["suite"],
+    "prompt": lambda row: row["prompt"] or "",
+    "reference": lambda row: row["reference"],
+    "answer": lambda row: _said(row["model"]),
+    "right": lambda row: _verdict(row["model"]),
+    "beside": lambda row: _said(row["compare_to"]),
+    "right too": lambda row: _verdict(row["compare_to"]),
+}
 JobId = Annotated[
     str, typer.Argument(metavar="JOB", help="Its id in `mill jobs list`, or how it begins.")
 ]
@@ -247,6 +259,42 @@ def report(
     print_done({"id": job_id, "path": str(target)}, str(target), as_json=as_json)
 
 
+@app.command()
+def rows(
+    context: typer.Context,
+    job_id: JobId,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Only rows that are wrong.")] = False,
+    differs: Annotated[
+        bool, typer.Option("--differs", help="Only rows that both models answered differently.")
+    ] = False,
+    text: Annotated[
+        str, typer.Option(help="Only rows whose prompt, reference or answers have this text.")
+    ] = "",
+    suite: Annotated[str, typer.Option(help='"dataset" or a task.')] = "",
+    group: Annotated[
+        str, typer.Option("--slice", help="Only rows of a group, as BY=GROUP, like length=0-200.")
+    ] = "",
+    first: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List rows of an evaluation: reference, answers of both models, and scores."""
+    by, _, value = group.partition("=")
+    if bool(by) != bool(value):
+        raise InvalidInputError(f"--slice {group[:80]!r}: write BY=GROUP, such as length=0-200")
+    with connect(context.obj) as client:
+        job_id = EVALUATION.full_id(client, job_id)
+        found = client.evaluations.rows(
+            job_id,
+            wrong=wrong,
+            differs=differs,
+            text=text,
+            suite=suite,
+            group=(by, value) if by else None,
+            page_size=min(first, PAGE_ROWS),
+        )
+        print_list(islice(found, first), ROW_COLUMNS, as_json=as_json)
+
+
 def _protection(written: str) -> dict[str, Any]:
     """From [TASK:]MEASURE[@BY=GROUP]=WORST."""
     of, _, worst = written.rpartition("=")
@@ -301,3 +349,17 @@ def _print_mean(suite: Mapping[str, Any], columns: Sequence[str]) -> None:
         f"mean of {len(suite['metrics'])} tasks", *figure_cells(suite["mean"], len(columns) - 1)
     )
     print_table(table)
+
+
+def _said(answer: Mapping[str, Any] | None) -> str:
+    """What a model chose, else what it wrote."""
+    return "" if answer is None else str(answer["chosen"] or answer["answer"] or "")
+
+
+def _verdict(answer: Mapping[str, Any] | None) -> str:
+    """Whether that is right; without such a metric, the scores."""
+    if answer is None:
+        return ""
+    if answer["is_right"] is not None:
+        return "yes" if answer["is_right"] else "no"
+    return ", ".join(f"{name} {score:.3g}" for name, score in answer["scores"].items())

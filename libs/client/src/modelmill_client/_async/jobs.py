@@ -328,6 +328,40 @@ class AsyncEvaluations(AsyncResource):
         path = path_of("evaluations", job_id, "report")
         await self._transport.download(path, target, format=format)
 
+    def rows(
+        self,
+        job_id: str,
+        *,
+        wrong: bool = False,
+        differs: bool = False,
+        text: str = "",
+        suite: str = "",
+        group: tuple[str, str] | None = None,
+        after: str | None = None,
+        page_size: int = PAGE,
+    ) -> AsyncIterator[types.EvaluationRow]:
+        """Its rows with answers and scores, those to which all of this applies.
+
+        Args:
+            wrong: only those that the model got wrong.
+            differs: only those that both models answered differently.
+            text: what prompt, reference or an answer has in it, in capitals or not.
+            suite: "dataset", or the name of a task.
+            group: a slice that was asked for, and one of its groups.
+        """
+        by, value = group or (None, None)
+        return self._transport.each(
+            path_of("evaluations", job_id, "rows"),
+            wrong=wrong or None,
+            differs=differs or None,
+            text=text or None,
+            suite=suite or None,
+            slice_by=by,
+            slice_value=value,
+            after=after,
+            page_size=page_size,
+        )
+
     async def cancel(self, job_id: str) -> types.Evaluation:
         """Cancel an evaluation for good."""
         found = await self._transport.call("POST", path_of("evaluations", job_id, "cancel"))

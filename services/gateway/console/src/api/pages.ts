@@ -37,9 +37,13 @@ function newestFirst(one: DatedItem, other: DatedItem): number {
   return other.created_at - one.created_at;
 }
 
-/** The items at `path`, in the order in which the API has them. */
-export function useListOf<T extends Item>(path: string, order: Order<T>): LongList<T> {
-  const first = useLoaded<Page<T>>(path, RELOAD_SECONDS);
+/**
+ * The items at `path`, in the order in which the API has them.
+ *
+ * @param seconds after which the first page is asked for again; 0 for never.
+ */
+export function useListOf<T extends Item>(path: string, order: Order<T>, seconds = RELOAD_SECONDS): LongList<T> {
+  const first = useLoaded<Page<T>>(path, seconds);
   const [rest, setRest] = useState<Rest<T>>({ path, items: [] });
   const [error, setError] = useState<unknown>(null);
   const known = rest.path === path ? rest : { path, items: [] };

@@ -24,7 +24,7 @@ export interface Job {
   checkpoint_step: number | null;
   cost: { work_seconds: number; attempts: number; trained_tokens: number | null };
   progress: Progress | null;
-  result: { version_id: string | null } | null;
+  result: { version_id: string | null; summary: Record<string, unknown> } | null;
   error: Failure | null;
   spec: Record<string, unknown>;
 }

@@ -12,6 +12,7 @@ import { FailureText, JobProgress, StatusMark } from "../parts/job_parts";
 import { VersionLink } from "../parts/model_parts";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf } from "../routing";
+import { EvaluationFindings } from "./evaluation";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
@@ -26,9 +27,16 @@ export function JobPage({ id }: { id: string }) {
       <h1>
         <code>{id}</code>
       </h1>
-      <Shown of={job}>{(found) => <JobHead job={current(found, history)} changed={job.reload} />}</Shown>
+      <Shown of={job}>
+        {(found) => (
+          <>
+            <JobHead job={current(found, history)} changed={job.reload} />
+            <EvaluationFindings job={found} />
+          </>
+        )}
+      </Shown>
       {history.error !== null && <Refusal error={history.error} />}
-      <JobFigures jobId={id} history={history} />
+      {job.data && job.data.kind !== "evaluate" && <JobFigures jobId={id} history={history} />}
       <JobLog history={history} />
     </>
   );

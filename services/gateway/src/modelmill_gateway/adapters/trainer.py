@@ -81,3 +81,19 @@ class GrpcTrainer:
         """What an evaluation found, as the bytes come. Raises NotFoundError on the first step."""
         request = pb.DownloadEvaluationRequest(tenant=tenant, job_id=job_id, format=wanted)
         return downloaded(self._stub.DownloadEvaluation, request, PEER)
+
+    async def list_evaluation_rows(
+        self, *, tenant: str, job_id: str, after: int, limit: int, wanted: pb.EvaluationRowFilter
+    ) -> pb.ListEvaluationRowsResponse:
+        """Rows of an evaluation behind a line that match.
+
+        Raises:
+            InvalidInputError: the rows have no group of the slice.
+            NotFoundError: no such job of the tenant's, or it has not succeeded.
+            UnavailableError: the trainer, the bus or the store does not answer.
+        """
+        request = pb.ListEvaluationRowsRequest(
+            tenant=tenant, job_id=job_id, after=after, limit=limit, filter=wanted
+        )
+        with domain_errors(PEER):
+            return await self._stub.ListEvaluationRows(request, timeout=CALL_SECONDS)

@@ -222,6 +222,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
             "get_evaluation_report",
             "Get an evaluation's report as JSON, rows or HTML.",
         ),
+        ("GET", "/rows", "list_evaluation_rows", "List rows of an evaluation with answers."),
         ("POST", "/cancel", "cancel_evaluation", _CANCEL, STEERED),
     ),
     (JOBS, "/v1/jobs", NO_MODELS): (

@@ -11,6 +11,8 @@ from modelmill_bus.subjects import token
 
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_trainer.entrypoints.evaluation_rows import filter_of, page_message
+from modelmill_trainer.list_evaluation_rows import ListEvaluationRows
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
@@ -28,6 +30,7 @@ class TrainerServicer(TrainerServiceServicer):
         retire_model: RetireModel,
         create_evaluation_job: CreateEvaluationJob,
         read_evaluation: ReadEvaluation,
+        list_evaluation_rows: ListEvaluationRows,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
         self._list_step_figures = list_step_figures
@@ -35,6 +38,7 @@ class TrainerServicer(TrainerServiceServicer):
         self._retire_model = retire_model
         self._create_evaluation_job = create_evaluation_job
         self._read_evaluation = read_evaluation
+        self._list_evaluation_rows = list_evaluation_rows
 
     async def CreateFineTuningJob(
         self, request: pb.CreateFineTuningJobRequest, context: Context
@@ -106,3 +110,15 @@ class TrainerServicer(TrainerServiceServicer):
         )
         async for chunk in chunks:
             yield evaluation.DownloadEvaluationResponse(chunk=chunk)
+
+    async def ListEvaluationRows(
+        self, request: evaluation.ListEvaluationRowsRequest, context: Context
+    ) -> evaluation.ListEvaluationRowsResponse:
+        page = await self._list_evaluation_rows(
+            tenant=token(request.tenant, "tenant"),
+            job_id=request.job_id,
+            after=request.after,
+            limit=request.limit,
+            wanted=filter_of(request.filter),
+        )
+        return page_message(page)

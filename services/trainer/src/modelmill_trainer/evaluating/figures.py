@@ -90,12 +90,25 @@ class MeasuredSuite:
         values = measure_of(name).row_values(statistics.distinct).tolist()
         return [values[place] if place >= 0 else None for place in statistics.of_row.tolist()]
 
+    def row_groups(self, plan: EvaluationPlan) -> dict[str, list[str]]:
+        """The group of each row, by slice."""
+        groups = {}
+        for each in plan.slices:
+            labels = [""] * len(self.suite.items)
+            for label, places in self._places(each).items():
+                for place in places:
+                    labels[place] = label
+            groups[each.by] = labels
+        return groups
+
     def _sliced(self, each: Slice, plan: EvaluationPlan) -> Figures:
-        labels = [_label(item, each) for item in self.suite.items]
         return {
             label: {"rows": len(places), "measures": self._measured(np.array(places), plan)}
-            for label, places in grouped(labels).items()
+            for label, places in self._places(each).items()
         }
+
+    def _places(self, each: Slice) -> Mapping[str, Sequence[int]]:
+        return grouped([_label(item, each) for item in self.suite.items])
 
     def _measured(self, rows: NDArray[np.int64], plan: EvaluationPlan) -> Figures:
         figures = {}

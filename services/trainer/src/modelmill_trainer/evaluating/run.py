@@ -160,11 +160,11 @@ def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     (folder / RESULTS).write_text(text + "\n", "utf-8")
 
 
-def write_rows(folder: Path, suites: Sequence[MeasuredSuite], *, with_prompts: bool) -> None:
-    """Write `rows.jsonl`: reference, and each model's answer with its scores."""
+def write_rows(folder: Path, suites: Sequence[MeasuredSuite], plan: EvaluationPlan) -> None:
+    """Write `rows.jsonl`: reference, groups, and each model's answer with its scores."""
     with (folder / ROWS).open("x", encoding="utf-8") as file:
         for suite in suites:
-            for line in _lines(suite, with_prompts):
+            for line in _lines(suite, plan):
                 file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -182,8 +182,9 @@ def summary_of(results: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lines(suite: MeasuredSuite, with_prompts: bool) -> Iterator[dict[str, Any]]:
+def _lines(suite: MeasuredSuite, plan: EvaluationPlan) -> Iterator[dict[str, Any]]:
     sides = range(len(suite.outcomes))
+    groups = suite.row_groups(plan)
     values = [{name: suite.row_values(name, s) for name in suite.statistics} for s in sides]
     for place, item in enumerate(suite.suite.items):
         line: dict[str, Any] = {
@@ -191,8 +192,9 @@ def _lines(suite: MeasuredSuite, with_prompts: bool) -> Iterator[dict[str, Any]]
             "row": item.key,
             "prompt_sha256": hashlib.sha256(item.prompt.content.encode()).hexdigest(),
             "reference": item.reference,
+            "slices": {by: labels[place] for by, labels in groups.items()},
         }
-        if with_prompts:
+        if plan.with_prompts:
             line["prompt"] = item.prompt.content
         for side in sides:
             scores = {
@@ -233,7 +235,7 @@ def evaluate(port: ChildPort) -> Mapping[str, Any]:
     folder.mkdir()
     port.report("save", max_silence_seconds=MEASURING_SILENCE_SECONDS)
     write_results(folder, results)
-    write_rows(folder, measured, with_prompts=request.plan.with_prompts)
+    write_rows(folder, measured, request.plan)
     write_page(folder, results)
     return {"folder": str(folder), "summary": summary_of(results)}
 

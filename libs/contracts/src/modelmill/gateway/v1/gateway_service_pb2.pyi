@@ -2462,6 +2462,70 @@ class DownloadEvaluationResponse(_message.Message):
 Global___DownloadEvaluationResponse: _TypeAlias = DownloadEvaluationResponse  # noqa: Y015
 
 @_typing.final
+class ListEvaluationRowsRequest(_message.Message):
+    """Asks for rows of an evaluation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    after: _builtins.int
+    """Line of the last row of the page before; 0 for the beginning."""
+    limit: _builtins.int
+    """Rows at most, up to 100; 0 means 20. Long rows make a page shorter."""
+    @_builtins.property
+    def filter(self) -> _evaluation_pb2.EvaluationRowFilter:
+        """Which rows; all without one."""
+
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        after: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        filter: _evaluation_pb2.EvaluationRowFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "filter", b"filter", "job_id", b"job_id", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvaluationRowsRequest: _TypeAlias = ListEvaluationRowsRequest  # noqa: Y015
+
+@_typing.final
+class ListEvaluationRowsResponse(_message.Message):
+    """Some rows of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """Whether another row matches behind the last one."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.EvaluationRow]:
+        """In the order in which they were measured."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[_evaluation_pb2.EvaluationRow] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvaluationRowsResponse: _TypeAlias = ListEvaluationRowsResponse  # noqa: Y015
+
+@_typing.final
 class Job(_message.Message):
     """A job as its owner sees it."""
 

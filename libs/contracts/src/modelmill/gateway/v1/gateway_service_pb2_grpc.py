@@ -207,6 +207,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.FromString,
                 _registered_method=True)
+        self.ListEvaluationRows = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListEvaluationRows',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/ListJobs',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsRequest.SerializeToString,
@@ -593,6 +598,16 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvaluationRows(self, request, context):
+        """Rows of an evaluation with answers and scores, filtered, a page at a time.
+
+        NOT_FOUND: unknown, or it has not succeeded.
+        INVALID_ARGUMENT: its rows have no groups of the slice that is asked for, or the limit is out of bounds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJobs(self, request, context):
         """The tenant's jobs, newest first.
         """
@@ -905,6 +920,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.DownloadEvaluation,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.SerializeToString,
+            ),
+            'ListEvaluationRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvaluationRows,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -1908,6 +1928,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/DownloadEvaluation',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvaluationRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListEvaluationRows',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListEvaluationRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -190,6 +190,12 @@ class GatewayServiceStub:
     NOT_FOUND: unknown, or it has not succeeded.
     INVALID_ARGUMENT: there is no such format.
     """
+    ListEvaluationRows: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEvaluationRowsRequest, _gateway_service_pb2.ListEvaluationRowsResponse]
+    """Rows of an evaluation with answers and scores, filtered, a page at a time.
+
+    NOT_FOUND: unknown, or it has not succeeded.
+    INVALID_ARGUMENT: its rows have no groups of the slice that is asked for, or the limit is out of bounds.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]
     """The tenant's jobs, newest first."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobRequest, _gateway_service_pb2.GetJobResponse]
@@ -425,6 +431,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     NOT_FOUND: unknown, or it has not succeeded.
     INVALID_ARGUMENT: there is no such format.
+    """
+    ListEvaluationRows: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEvaluationRowsRequest, _gateway_service_pb2.ListEvaluationRowsResponse]  # type: ignore[assignment]
+    """Rows of an evaluation with answers and scores, filtered, a page at a time.
+
+    NOT_FOUND: unknown, or it has not succeeded.
+    INVALID_ARGUMENT: its rows have no groups of the slice that is asked for, or the limit is out of bounds.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """The tenant's jobs, newest first."""
@@ -862,6 +874,18 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: unknown, or it has not succeeded.
         INVALID_ARGUMENT: there is no such format.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvaluationRows(
+        self,
+        request: _gateway_service_pb2.ListEvaluationRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListEvaluationRowsResponse, _abc.Awaitable[_gateway_service_pb2.ListEvaluationRowsResponse]]:
+        """Rows of an evaluation with answers and scores, filtered, a page at a time.
+
+        NOT_FOUND: unknown, or it has not succeeded.
+        INVALID_ARGUMENT: its rows have no groups of the slice that is asked for, or the limit is out of bounds.
         """
 
     @_abc_1.abstractmethod

@@ -351,3 +351,284 @@ class DownloadEvaluationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadEvaluationResponse: _TypeAlias = DownloadEvaluationResponse  # noqa: Y015
+
+@_typing.final
+class ListEvaluationRowsRequest(_message.Message):
+    """Asks for rows of an evaluation: answers and scores."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    job_id: _builtins.str
+    """The job."""
+    after: _builtins.int
+    """Line of the last row that was read; 0 for the beginning."""
+    limit: _builtins.int
+    """Rows at most; 0 means 20, and 100 is the most. Long rows make a page shorter."""
+    @_builtins.property
+    def filter(self) -> Global___EvaluationRowFilter:
+        """Which rows; all without one."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        after: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        filter: Global___EvaluationRowFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "filter", b"filter", "job_id", b"job_id", "limit", b"limit", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvaluationRowsRequest: _TypeAlias = ListEvaluationRowsRequest  # noqa: Y015
+
+@_typing.final
+class EvaluationRowFilter(_message.Message):
+    """Which rows of an evaluation are asked for: those to which all of this applies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUITE_FIELD_NUMBER: _builtins.int
+    WRONG_FIELD_NUMBER: _builtins.int
+    DIFFERS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    SLICE_BY_FIELD_NUMBER: _builtins.int
+    SLICE_VALUE_FIELD_NUMBER: _builtins.int
+    suite: _builtins.str
+    """"dataset" or the name of a task; empty means all."""
+    wrong: _builtins.bool
+    """Only those that the model got wrong: by accuracy, else by exact match."""
+    differs: _builtins.bool
+    """Only those that the two models chose or answered differently."""
+    text: _builtins.str
+    """Text that the prompt, the reference or an answer has in it, in capitals or not."""
+    slice_by: _builtins.str
+    """As a slice was asked for; empty means all groups."""
+    slice_value: _builtins.str
+    """Which of its groups, for example "zh" or "0-200"."""
+    def __init__(
+        self,
+        *,
+        suite: _builtins.str = ...,
+        wrong: _builtins.bool = ...,
+        differs: _builtins.bool = ...,
+        text: _builtins.str = ...,
+        slice_by: _builtins.str = ...,
+        slice_value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differs", b"differs", "slice_by", b"slice_by", "slice_value", b"slice_value", "suite", b"suite", "text", b"text", "wrong", b"wrong"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluationRowFilter: _TypeAlias = EvaluationRowFilter  # noqa: Y015
+
+@_typing.final
+class ListEvaluationRowsResponse(_message.Message):
+    """Some rows of an evaluation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """Whether another row matches behind the last one."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluationRow]:
+        """In the order of the file."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___EvaluationRow] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEvaluationRowsResponse: _TypeAlias = ListEvaluationRowsResponse  # noqa: Y015
+
+@_typing.final
+class EvaluationRow(_message.Message):
+    """A row, and what each model said of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SlicesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LINE_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
+    ROW_FIELD_NUMBER: _builtins.int
+    PROMPT_SHA256_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    SLICES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    COMPARE_TO_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Its line in the file of rows, from 1."""
+    suite: _builtins.str
+    """"dataset" or the name of a task."""
+    row: _builtins.str
+    """Its number in the split or file, from 1."""
+    prompt_sha256: _builtins.str
+    """Hex sha256 of the prompt's text."""
+    prompt: _builtins.str
+    """Text of the prompt; only of evaluations `with_prompts`."""
+    reference: _builtins.str
+    """The right answer."""
+    @_builtins.property
+    def slices(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Its group, by slice."""
+
+    @_builtins.property
+    def model(self) -> Global___EvaluationAnswer:
+        """Of the model that is measured."""
+
+    @_builtins.property
+    def compare_to(self) -> Global___EvaluationAnswer:
+        """Of the model that it is compared with; not set without one."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        suite: _builtins.str = ...,
+        row: _builtins.str = ...,
+        prompt_sha256: _builtins.str = ...,
+        prompt: _builtins.str | None = ...,
+        reference: _builtins.str = ...,
+        slices: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        model: Global___EvaluationAnswer | None = ...,
+        compare_to: Global___EvaluationAnswer | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt", b"_prompt", "compare_to", b"compare_to", "model", b"model", "prompt", b"prompt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt", b"_prompt", "compare_to", b"compare_to", "line", b"line", "model", b"model", "prompt", b"prompt", "prompt_sha256", b"prompt_sha256", "reference", b"reference", "row", b"row", "slices", b"slices", "suite", b"suite"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__prompt: _TypeAlias = _typing.Literal["prompt"]  # noqa: Y015
+    _WhichOneofArgType__prompt: _TypeAlias = _typing.Literal["_prompt", b"_prompt"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt) -> _WhichOneofReturnType__prompt | None: ...
+
+Global___EvaluationRow: _TypeAlias = EvaluationRow  # noqa: Y015
+
+@_typing.final
+class EvaluationAnswer(_message.Message):
+    """What a model said of a row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ScoresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ANSWER_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
+    LOG_LIKELIHOOD_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    CHOICE_SCORES_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    IS_RIGHT_FIELD_NUMBER: _builtins.int
+    answer: _builtins.str
+    """The generated answer; not set where none was asked for, or it was refused."""
+    chosen: _builtins.str
+    """The likeliest of the choices."""
+    log_likelihood: _builtins.float
+    """Of the right answer."""
+    tokens: _builtins.int
+    """Of the right answer."""
+    is_right: _builtins.bool
+    """By accuracy, else by exact match; not set where neither was measured."""
+    @_builtins.property
+    def choice_scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Log-likelihood of each choice."""
+
+    @_builtins.property
+    def scores(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Values of the metrics that a single row has."""
+
+    def __init__(
+        self,
+        *,
+        answer: _builtins.str | None = ...,
+        chosen: _builtins.str | None = ...,
+        log_likelihood: _builtins.float | None = ...,
+        tokens: _builtins.int | None = ...,
+        choice_scores: _abc.Iterable[_builtins.float] | None = ...,
+        scores: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        is_right: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_chosen", b"_chosen", "_is_right", b"_is_right", "_log_likelihood", b"_log_likelihood", "_tokens", b"_tokens", "answer", b"answer", "chosen", b"chosen", "is_right", b"is_right", "log_likelihood", b"log_likelihood", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_answer", b"_answer", "_chosen", b"_chosen", "_is_right", b"_is_right", "_log_likelihood", b"_log_likelihood", "_tokens", b"_tokens", "answer", b"answer", "choice_scores", b"choice_scores", "chosen", b"chosen", "is_right", b"is_right", "log_likelihood", b"log_likelihood", "scores", b"scores", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__answer: _TypeAlias = _typing.Literal["answer"]  # noqa: Y015
+    _WhichOneofArgType__answer: _TypeAlias = _typing.Literal["_answer", b"_answer"]  # noqa: Y015
+    _WhichOneofReturnType__chosen: _TypeAlias = _typing.Literal["chosen"]  # noqa: Y015
+    _WhichOneofArgType__chosen: _TypeAlias = _typing.Literal["_chosen", b"_chosen"]  # noqa: Y015
+    _WhichOneofReturnType__is_right: _TypeAlias = _typing.Literal["is_right"]  # noqa: Y015
+    _WhichOneofArgType__is_right: _TypeAlias = _typing.Literal["_is_right", b"_is_right"]  # noqa: Y015
+    _WhichOneofReturnType__log_likelihood: _TypeAlias = _typing.Literal["log_likelihood"]  # noqa: Y015
+    _WhichOneofArgType__log_likelihood: _TypeAlias = _typing.Literal["_log_likelihood", b"_log_likelihood"]  # noqa: Y015
+    _WhichOneofReturnType__tokens: _TypeAlias = _typing.Literal["tokens"]  # noqa: Y015
+    _WhichOneofArgType__tokens: _TypeAlias = _typing.Literal["_tokens", b"_tokens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__answer) -> _WhichOneofReturnType__answer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chosen) -> _WhichOneofReturnType__chosen | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_right) -> _WhichOneofReturnType__is_right | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__log_likelihood) -> _WhichOneofReturnType__log_likelihood | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens) -> _WhichOneofReturnType__tokens | None: ...
+
+Global___EvaluationAnswer: _TypeAlias = EvaluationAnswer  # noqa: Y015

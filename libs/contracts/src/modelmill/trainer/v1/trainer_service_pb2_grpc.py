@@ -51,6 +51,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.FromString,
                 _registered_method=True)
+        self.ListEvaluationRows = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/ListEvaluationRows',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsResponse.FromString,
+                _registered_method=True)
         self.ListStepFigures = channel.unary_unary(
                 '/modelmill.trainer.v1.TrainerService/ListStepFigures',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
@@ -108,6 +113,17 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvaluationRows(self, request, context):
+        """Rows of an evaluation with answers and scores, a page at a time.
+
+        NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+        INVALID_ARGUMENT: its rows have no groups of the slice that is asked for.
+        UNAVAILABLE: the bus or the store does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListStepFigures(self, request, context):
         """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
 
@@ -156,6 +172,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.DownloadEvaluation,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.SerializeToString,
+            ),
+            'ListEvaluationRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvaluationRows,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsResponse.SerializeToString,
             ),
             'ListStepFigures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStepFigures,
@@ -255,6 +276,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/DownloadEvaluation',
             modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvaluationRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/ListEvaluationRows',
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.ListEvaluationRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

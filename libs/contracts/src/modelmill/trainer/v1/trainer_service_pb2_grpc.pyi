@@ -58,6 +58,13 @@ class TrainerServiceStub:
     INVALID_ARGUMENT: there is no such format.
     UNAVAILABLE: the bus or the store does not answer.
     """
+    ListEvaluationRows: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.ListEvaluationRowsRequest, _evaluation_pb2.ListEvaluationRowsResponse]
+    """Rows of an evaluation with answers and scores, a page at a time.
+
+    NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+    INVALID_ARGUMENT: its rows have no groups of the slice that is asked for.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
     ListStepFigures: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]
     """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
 
@@ -105,6 +112,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
 
     NOT_FOUND: no such job of the tenant's, or it has not succeeded.
     INVALID_ARGUMENT: there is no such format.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
+    ListEvaluationRows: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.ListEvaluationRowsRequest, _evaluation_pb2.ListEvaluationRowsResponse]  # type: ignore[assignment]
+    """Rows of an evaluation with answers and scores, a page at a time.
+
+    NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+    INVALID_ARGUMENT: its rows have no groups of the slice that is asked for.
     UNAVAILABLE: the bus or the store does not answer.
     """
     ListStepFigures: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]  # type: ignore[assignment]
@@ -169,6 +183,19 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: no such job of the tenant's, or it has not succeeded.
         INVALID_ARGUMENT: there is no such format.
+        UNAVAILABLE: the bus or the store does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvaluationRows(
+        self,
+        request: _evaluation_pb2.ListEvaluationRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluation_pb2.ListEvaluationRowsResponse, _abc.Awaitable[_evaluation_pb2.ListEvaluationRowsResponse]]:
+        """Rows of an evaluation with answers and scores, a page at a time.
+
+        NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+        INVALID_ARGUMENT: its rows have no groups of the slice that is asked for.
         UNAVAILABLE: the bus or the store does not answer.
         """
 

@@ -13,6 +13,7 @@ from modelmill_gateway.entrypoints.schemas import (
     datasets,
     embeddings,
     evals,
+    evaluation_rows,
     evaluations,
     feedback,
     files,
@@ -179,6 +180,11 @@ OPERATIONS = {
     "get_evaluation": Operation(evaluations.Evaluation),
     "get_evaluation_report": Operation(
         None, refusals=NEIGHBOUR, query=queries.EvaluationReportQuery
+    ),
+    "list_evaluation_rows": Operation(
+        Page[evaluation_rows.EvaluationRow],
+        refusals=(400, 422, *NEIGHBOUR),
+        query=queries.EvaluationRowsQuery,
     ),
     "cancel_evaluation": Operation(evaluations.Evaluation, refusals=STEER),
     "list_jobs": Operation(Page[jobs.Job], query=queries.JobQuery),

@@ -45,8 +45,8 @@ from modelmill_gateway.ports import Trainer
 
 
 class OrderProcedures:
-    """CreateDataset, CreateFineTuningJob, CreateOptimization, CreateEvaluation and
-    DownloadEvaluation."""
+    """CreateDataset, CreateFineTuningJob, CreateOptimization, CreateEvaluation,
+    DownloadEvaluation and ListEvaluationRows."""
 
     def __init__(
         self,
@@ -97,6 +97,18 @@ class OrderProcedures:
         )
         async for chunk in chunks:
             yield pb.DownloadEvaluationResponse(chunk=chunk)
+
+    async def ListEvaluationRows(
+        self, request: pb.ListEvaluationRowsRequest, call: RequestContext
+    ) -> pb.ListEvaluationRowsResponse:
+        found = await self._trainer.list_evaluation_rows(
+            tenant=call.caller.tenant,
+            job_id=request.job_id,
+            after=request.after,
+            limit=page_request("", request.limit).limit,
+            wanted=request.filter,
+        )
+        return pb.ListEvaluationRowsResponse(rows=found.rows, has_more=found.has_more)
 
 
 async def _ordered(create_job: CreateJob[Any], request: Any, call: RequestContext) -> pb.Job:

@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.pages import Page as Items
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import KeyEndedError, RequestContext
 from modelmill_gateway.entrypoints.http.errors import error_body
@@ -37,6 +38,7 @@ from modelmill_gateway.entrypoints.http.requests import (
     shown_page,
 )
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
+from modelmill_gateway.entrypoints.schemas.evaluation_rows import EvaluationRow
 from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
 from modelmill_gateway.entrypoints.schemas.jobs import (
     Job,
@@ -45,7 +47,12 @@ from modelmill_gateway.entrypoints.schemas.jobs import (
     OptimizationBody,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody, read_body
-from modelmill_gateway.entrypoints.schemas.queries import EvaluationReportQuery, JobQuery, PageQuery
+from modelmill_gateway.entrypoints.schemas.queries import (
+    EvaluationReportQuery,
+    EvaluationRowsQuery,
+    JobQuery,
+    PageQuery,
+)
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
@@ -307,3 +314,14 @@ class EvaluationRoutes:
         job_id, tenant = self._jobs.record(request).requested.job_id, caller_of(request).tenant
         chunks = self._trainer.read_evaluation(tenant=tenant, job_id=job_id, wanted=wanted)
         return await report(chunks, job_id, wanted)
+
+    async def list_evaluation_rows(self, request: Request) -> Page[EvaluationRow]:
+        query = EvaluationRowsQuery.of(request.query_params)
+        found = await self._trainer.list_evaluation_rows(
+            tenant=caller_of(request).tenant,
+            job_id=self._jobs.record(request).requested.job_id,
+            after=query.line,
+            limit=query.limit,
+            wanted=query.filter,
+        )
+        return shown_page(Items(found.rows, found.has_more), EvaluationRow.of_row)

@@ -3,6 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self, get_origin
 
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationRowFilter
 from modelmill_bus.kinds import KINDS
 from modelmill_service_kit.errors import InvalidInputError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -10,6 +11,7 @@ from starlette.datastructures import QueryParams
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from modelmill_gateway.entrypoints.schemas.evaluation_rows import ROW_ID
 from modelmill_gateway.entrypoints.schemas.jobs import Status
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.ordering.read_job_metrics import (
@@ -223,6 +225,36 @@ class EvaluationReportQuery(Query):
     """An evaluation's report."""
 
     format: Literal["json", "rows", "html"] = Field("json", description="Format of the report.")
+
+
+class EvaluationRowsQuery(PageQuery):
+    """Rows of an evaluation: those to which all of this applies."""
+
+    after: str = Field(
+        "",
+        pattern=r"^(row-[0-9]{1,15})?$",
+        description="Cursor: id of the last row of the previous page.",
+    )
+    suite: str = Field("", max_length=256, description='Filter by suite: "dataset", or a task.')
+    wrong: bool = Field(False, description="Only rows that the model got wrong.")
+    differs: bool = Field(False, description="Only rows that both models answered differently.")
+    text: str = Field(
+        "",
+        max_length=1000,
+        description="Only rows whose prompt, reference or answers have this text; case is ignored.",
+    )
+    slice_by: str = Field("", max_length=256, description="Slice, as it was asked for.")
+    slice_value: str = Field("", max_length=256, description="Only rows of this group of it.")
+
+    @property
+    def line(self) -> int:
+        """Behind which the page begins."""
+        return int(self.after.removeprefix(ROW_ID) or 0)
+
+    @property
+    def filter(self) -> EvaluationRowFilter:
+        """As the trainer takes it."""
+        return EvaluationRowFilter(**self.model_dump(exclude={"after", "limit"}))
 
 
 class UsageQuery(Query):
