@@ -35,8 +35,8 @@ const NOTHING_YET: JobHistory = {
   round: 0,
 };
 
-/** Follow a job; `changed` is called when it says a new state. */
-export function useJobHistory(jobId: string, changed: () => void): JobHistory {
+/** Follow a job; `changed` is called with the status of each new state, also of the last one before. */
+export function useJobHistory(jobId: string, changed: (status: string) => void): JobHistory {
   const [history, setHistory] = useState<JobHistory>(NOTHING_YET);
   const onState = useRef(changed);
   onState.current = changed;
@@ -45,11 +45,11 @@ export function useJobHistory(jobId: string, changed: () => void): JobHistory {
     const stop = new AbortController();
     const recorder = new JobRecorder();
     let drawing: ReturnType<typeof setTimeout> | undefined;
-    let isChanged = false;
+    let status = "";
     const draw = () => {
       setHistory(recorder.history());
-      if (isChanged) onState.current();
-      isChanged = false;
+      if (status) onState.current(status);
+      status = "";
       drawing = undefined;
     };
     // Events come by the thousand; a person sees no more than a few pictures a second.
@@ -59,7 +59,7 @@ export function useJobHistory(jobId: string, changed: () => void): JobHistory {
       reconnect: () => (recorder.renew(), soon()),
       take: (event: JobEvent) => {
         recorder.add(event);
-        isChanged ||= event.type !== "metrics";
+        if (event.type !== "metrics") status = String(event.data.status);
         soon();
       },
     };

@@ -21,7 +21,8 @@ const RELOAD_SECONDS = 15;
 export function JobPage({ id }: { id: string }) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   const job = useLoaded<Job>(path, RELOAD_SECONDS);
-  const history = useJobHistory(id, job.reload);
+  // What was told of the past is in the record already, as a rule; what is not comes with the next.
+  const history = useJobHistory(id, (status) => job.data && job.data.status !== status && job.reload());
   return (
     <>
       <h1>
