@@ -41,7 +41,14 @@ from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
 from tests.browser.console_charts import chart, figures_shown
 from tests.browser.console_evaluations import evaluate, evaluated_row, evaluated_rows
-from tests.browser.console_place import PLACES, complaints, go_to, settled
+from tests.browser.console_place import (
+    OPERATOR,
+    OPERATOR_PLACES,
+    PLACES,
+    complaints,
+    go_to,
+    settled,
+)
 from tests.browser.live_gateway import BUILT, TENANT, LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import WatchedPage, running_chromium
 
@@ -80,8 +87,8 @@ def _page(browser: Browser) -> Iterator[WatchedPage]:
         context.close()
 
 
-def _address(gateway: LiveGateway, url: str = "") -> str:
-    return f"{url or gateway.url}/console/index.html#token={gateway.token()}"
+def _address(gateway: LiveGateway, url: str = "", **claims: str) -> str:
+    return f"{url or gateway.url}/console/index.html#token={gateway.token(**claims)}"
 
 
 def _at_most(name: str, value: float, unit: str, goal: float, note: str) -> Entry:
@@ -123,10 +130,8 @@ def scale_entries() -> list[Entry]:
     """Requests and seconds of each page beside much of everything."""
     with _site() as (gateway, browser):
         places = (*PLACES, *_fill(gateway), "/models/mv-0500")
-        with _page(browser) as watched:
-            watched.open_address(_address(gateway), wait_until="load")
-            settled(watched.page)
-            found = {place: _looked_at(watched, place, places) for place in places}
+        found = _looks(gateway, browser, places)
+        found |= _looks(gateway, browser, OPERATOR_PLACES, **OPERATOR)
     most = max(found, key=lambda place: found[place][0])
     slowest = max(found, key=lambda place: found[place][1])
     told = "; ".join(f"{place}: {asked}, {s:.2f} s" for place, (asked, s) in found.items())
@@ -136,6 +141,16 @@ def scale_entries() -> list[Entry]:
         _at_most("console.scale.requests", found[most][0], "requests", MOST_REQUESTS, note),
         _at_most("console.scale.seconds", found[slowest][1], "s", MOST_SECONDS, f"{slowest}"),
     ]
+
+
+def _looks(
+    gateway: LiveGateway, browser: Browser, places: Sequence[str], **claims: str
+) -> dict[str, tuple[int, float]]:
+    """Requests and seconds of each page, as somebody with these claims opens it."""
+    with _page(browser) as watched:
+        watched.open_address(_address(gateway, **claims), wait_until="load")
+        settled(watched.page)
+        return {place: _looked_at(watched, place, places) for place in places}
 
 
 def _fill(gateway: LiveGateway) -> tuple[str, ...]:

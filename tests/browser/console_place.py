@@ -31,6 +31,9 @@ PLACES = (
     "/access",
 )
 """Of pages that need nothing to be there."""
+OPERATOR = {"tenant": "operators", "scope": "operator"}
+"""Claims of who opens those of operators."""
+OPERATOR_PLACES = ("/operations", "/tenants")
 REFUSED = "Failed to load resource"
 """What Chromium says of each answer that is a refusal."""
 GO = """

@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.console_place import ask, complaints, go_to, open_place
+from tests.browser.console_place import OPERATOR, ask, complaints, go_to, open_place
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
@@ -45,16 +45,16 @@ def test_a_key_is_told_its_id_its_models_and_its_scopes(watched: WatchedPage, ga
 def test_whose_home_would_be_empty_begins_at_the_first_page_that_is_open(
     watched: WatchedPage, gateway: LiveGateway
 ):
-    page = open_place(watched, gateway, "/", gateway.token(tenant="operators", scope="operator"))
+    page = open_place(watched, gateway, "/", gateway.token(**OPERATOR))
 
-    expect(page.get_by_role("heading", name="Tenants", level=1)).to_be_visible()
-    assert page.url.endswith("#/tenants")
+    expect(page.get_by_role("heading", name="Operations", level=1)).to_be_visible()
+    assert page.url.endswith("#/operations")
 
 
 def test_who_is_of_a_suspended_tenant_is_told_that_at_the_sign_in(
     watched: WatchedPage, gateway: LiveGateway
 ):
-    operator = gateway.token(tenant="operators", scope="operator")
+    operator = gateway.token(**OPERATOR)
     ask(gateway, operator, "POST", "/v1/tenants", name="idle")
     ask(gateway, operator, "POST", "/v1/tenants/idle/suspend")
     watched.open_address(f"{gateway.url}/console/index.html", wait_until="load")

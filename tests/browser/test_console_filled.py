@@ -10,14 +10,20 @@ from playwright.sync_api import Browser, Page
 from tests.browser.conftest import HOSTILE
 from tests.browser.console_checks import PHONE_WIDTH, serious_findings
 from tests.browser.console_evaluations import evaluate, evaluated_row
-from tests.browser.console_place import ask, go_to, open_place, record_usage
+from tests.browser.console_place import (
+    OPERATOR,
+    OPERATOR_PLACES,
+    ask,
+    go_to,
+    open_place,
+    record_usage,
+)
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
 TENANT = "filled"
 MOST_REQUESTS = 5
 PLACES = ("/keys", "/keys/new", "/keys/{key}", "/usage?days=28", "/policies", "/audit", "/budget")
-OPERATOR_PLACES = ("/tenants", f"/tenants/{TENANT}")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ def visit(
     if request.param == "trainer":
         return Visit(gateway.token(), work)
     if request.param == "operator":
-        return Visit(gateway.token(tenant="operators", scope="operator"), OPERATOR_PLACES)
+        return Visit(gateway.token(**OPERATOR), (*OPERATOR_PLACES, f"/tenants/{TENANT}"))
     return Visit(gateway.token(tenant=TENANT), tuple(place.format(key=key) for place in PLACES))
 
 

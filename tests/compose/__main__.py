@@ -75,6 +75,7 @@ def _project(folder: Path) -> ComposeProject:
         "COMPOSE_ENV_FILES": str(folder / "secrets" / "env"),
         "COMPOSE_PROFILES": "",
         "OTLP_ENDPOINT": "",
+        "PROMETHEUS_URL": "",
         "GATEWAY_HTTP_PORT": str(free_port()),
         "GATEWAY_GRPC_PORT": str(free_port()),
         "CLAIM_SECONDS": "5",

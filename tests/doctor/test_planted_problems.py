@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from modelmill_bus.inspection import InspectedStream
 from modelmill_cli.app import run_app
-from modelmill_cli.doctor.check import Finding
 from modelmill_cli.doctor.diagnose import CHECKS, diagnose, examine
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.state_folder import StateFolder
+from modelmill_service_kit.checks import Finding
 from modelmill_service_kit.endings import MARK
 from modelmill_testkit.shared_nats import shared_nats
 

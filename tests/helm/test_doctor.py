@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from modelmill_cli.doctor import broker_settings
-from modelmill_cli.doctor.check import found_by
 from modelmill_cli.doctor.pod_settings import PREFIX, PodSettings
 from modelmill_cli.main import run
+from modelmill_service_kit.checks import found_by
 
 from tests.helm.objects import containers, name_of, of_kind, pods
 from tests.helm.planted import named

@@ -30,7 +30,9 @@ OF_AN_INSTANCE = {
     "mill verify",
 }
 """Commands that need an instance on this machine: their own tests have its JSON."""
-OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {"mill status"}
+OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {
+    *("mill status", "mill alerts"),
+}
 """Commands that need the scope `operator`: `test_tenants_command` has their JSON."""
 JUDGING = {"mill eval judge calibrate", "mill eval judge score", "mill eval judge show"}
 """Commands with a judge: `test_judges_command` has their JSON."""

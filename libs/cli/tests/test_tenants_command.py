@@ -25,7 +25,41 @@ STATUS: dict[str, Any] = {
         {"service": "trainer", "address": "trainer:7003", "status": "unreachable", "version": None}
     ],
     "jobs": [{"kind": "train", "counts": {"queued": 2}, "oldest_seconds": 42.0}],
+    "workers": [
+        {
+            "worker": "trainer-gpu-1-4711\x1b[2J",
+            "kind": "train",
+            "job_id": "ftjob-1",
+            "tenant": "acme",
+            "since": 1_795_392_000,
+        }
+    ],
     "streams": [{"name": "JOBS", "messages": 12, "used_bytes": 5, "limit_bytes": 10}],
+    "waiting_requests": 3,
+    "tokens_in_hand": 12_288,
+    "tokens_limit": 65_536,
+}
+
+
+FINDING = {
+    "object": "finding",
+    "check": "stream-full",
+    "severity": "warning",
+    "problem": "stream JOBS is 85% full\x1b[2J",
+    "remedy": "Give it more room",
+}
+
+
+ALERT = {
+    "object": "alert",
+    "name": "GatewayErrors",
+    "state": "firing",
+    "severity": None,
+    "summary": "many errors\x1b[2J",
+    "remedy": "See its log",
+    "runbook_url": None,
+    "since": 1_795_392_000,
+    "labels": {},
 }
 
 
@@ -51,6 +85,7 @@ class Gateway(ThreadingHTTPServer):
             "limits": dict.fromkeys((*LIMITS, "period")) | {"tokens": 1000},
             "usage": USAGE,
         }
+        self.findings: list[dict[str, Any]] = []
         self.asked: list[str] = []
         self.claims: dict[str, Any] = {}
 
@@ -63,6 +98,10 @@ class _Handler(Handler):
             self._say({"object": "list", "data": [self.server.tenant], "has_more": False})
         elif self.path == "/v1/status":
             self._say(STATUS)
+        elif self.path == "/v1/alerts":
+            self._say({"object": "list", "data": [ALERT], "has_more": False})
+        elif self.path == "/v1/findings":
+            self._say({"object": "list", "data": self.server.findings, "has_more": False})
         elif self.path == "/v1/tenants/acme/export":
             self.answer(b"an archive")
         elif self.path == "/v1/tenants/acme":
@@ -145,9 +184,38 @@ def test_the_status_shows_services_jobs_and_streams(
     assert run_app(["status"]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("trainer:7003", "unreachable", "42 s", "50.0%", "0.1.0"))
+    assert all(word in shown for word in ("trainer-gpu-1-4711", "ftjob-1", "12,288", "65,536"))
+    assert "\x1b" not in shown
 
     assert run_app(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
+
+
+def test_what_the_gateway_finds_is_told_with_its_remedy_and_ends_with_1(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["doctor", "--gateway"]) == 0
+    assert "0 problems" in capsys.readouterr().out
+
+    gateway.findings = [FINDING]
+    assert run_app(["doctor", "--gateway"]) == 1
+    problem, remedy, many = capsys.readouterr().out.splitlines()
+    assert problem == "warning stream-full: stream JOBS is 85% full\\u001b[2J"
+    assert (remedy, many.split(";")[0]) == ("  Give it more room", "1 problem")
+    assert run_app(["doctor", "--gateway", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == FINDING
+    assert run_app(["doctor", "--gateway", "--pod"]) == 2
+
+
+def test_alerts_are_listed_with_what_to_do(gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    assert run_app(["alerts"]) == 0
+    shown = capsys.readouterr().out
+    wanted = ("firing", "GatewayErrors", "2026-11-23", "many errors", "See its log")
+    assert all(word in shown for word in wanted)
+    assert "\x1b" not in shown
+
+    assert run_app(["alerts", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == ALERT
 
 
 def test_an_export_is_written_whole_beside_nothing_that_is_there(

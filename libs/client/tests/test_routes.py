@@ -31,6 +31,7 @@ REFUSED = {
     # By the other half, at the same gateway.
     **dict.fromkeys(("tenants.suspend", "tenants.resume"), "was deleted"),
     "tenants.create": "there is a tenant 'acme-labs' already",
+    "alerts.list": "is told of no Prometheus",
     "models.delete": "no model 'mv-own'",
 }
 """What the faked peers of the gateway refuse, or have not made; the call came to them."""

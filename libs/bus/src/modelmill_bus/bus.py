@@ -1,6 +1,7 @@
 """The bus as the services see it: publish, read the last, follow, consume."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
@@ -35,6 +36,7 @@ from modelmill_bus.envelope import (
 from modelmill_bus.errors import BrokerDiskFullError, StaleWriteError
 from modelmill_bus.filters import stream_of
 from modelmill_bus.following import Follower, last_delivered, last_of_leader
+from modelmill_bus.inspection import BrokerState, state_of
 from modelmill_bus.link import REQUEST_SECONDS, Link, open_link
 from modelmill_bus.permissions import API, may_look_up, refuse_undeclared
 from modelmill_bus.streams import StreamUsage
@@ -266,6 +268,15 @@ class Bus:
         """
         async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
             return StreamUsage.of(await self._link.js.stream_info(stream))
+
+    async def inspect(self, *, clock: Callable[[], float] = time.time) -> BrokerState:
+        """What the broker says of itself and of the streams that this identity sees.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        async with self._link.request("inspect the broker", f"{API}.STREAM.INFO.*"):
+            return await state_of(self._link, self._name, clock)
 
     async def used_bytes(self, stream: str) -> int:
         """What a stream takes of the broker's disk; 0 where there is no such stream.

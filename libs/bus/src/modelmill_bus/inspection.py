@@ -69,12 +69,18 @@ async def inspect_broker(
             asyncio.timeout(LOOK_SECONDS),
             open_looking(url, credential, name=name, tls=tls) as link,
         ):
-            return await _state(link, name, clock)
+            return await state_of(link, name, clock)
     except (TimeoutError, NatsError) as error:
         raise UnavailableError(f"the message broker at {url} does not answer") from error
 
 
-async def _state(link: Link, name: str, clock: Callable[[], float]) -> BrokerState:
+async def state_of(link: Link, name: str, clock: Callable[[], float]) -> BrokerState:
+    """What the broker at the other end says of itself and of the streams that `name` may see.
+
+    Raises:
+        nats.errors.Error: it does not let us, or does not answer.
+        UnavailableError: it refuses in words of its own.
+    """
     seen = streams_of(name) if name in identities() else tuple(it.name for it in STREAMS)
     streams: dict[str, InspectedStream | None] = {}
     ahead = 0.0

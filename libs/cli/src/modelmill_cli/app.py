@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from modelmill_cli.commands import (
+    alerts,
     audit,
     backup,
     batches,
@@ -60,6 +61,7 @@ app = typer.Typer(
     epilog="Exit status: 0 done; 1 begun and ended badly; 2 could not begin; 130 interrupted.",
 )
 app.command("up")(up.up)
+app.command("alerts")(alerts.alerts)
 app.command("audit")(audit.audit)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

@@ -16,6 +16,34 @@ class AcceptedDataset(TypedDict):
     job_id: str
 
 
+class Alert(TypedDict):
+    """
+    Alert of Prometheus that fires (`firing`), or will if nothing changes (`pending`).
+    """
+
+    object: Literal["alert"]
+    name: str
+    state: str
+    severity: str | None
+    """
+    page: callers notice it; ticket: they will.
+    """
+    summary: str
+    remedy: str | None
+    runbook_url: str | None
+    since: int | None
+    labels: dict[str, str]
+    """
+    What the alert is about.
+    """
+
+
+class AlertList(TypedDict):
+    object: Literal["list"]
+    data: list[Alert]
+    has_more: Literal[False]
+
+
 class AliasShadow(TypedDict):
     """
     Shadow version: gets a copy of a share of the requests; its answers are discarded.
@@ -1332,6 +1360,27 @@ class RegisteredWebhook(TypedDict):
     secret: str
 
 
+class ReportedFinding(TypedDict):
+    """
+    Problem that a check of `mill doctor` has found, and what to do about it.
+    """
+
+    object: Literal["finding"]
+    check: str
+    severity: Literal["error", "warning"]
+    """
+    error: it does not work, or data are at risk; warning: it will not for long.
+    """
+    problem: str
+    remedy: str
+
+
+class ReportedFindingList(TypedDict):
+    object: Literal["list"]
+    data: list[ReportedFinding]
+    has_more: Literal[False]
+
+
 class RevertBody(TypedDict):
     """
     Request body of POST /v1/moderation/policy/revert.
@@ -1512,28 +1561,6 @@ class SupervisedBody(TypedDict):
     """
 
     hyperparameters: NotRequired[HyperParametersBody]
-
-
-class SystemStatus(TypedDict):
-    """
-    Status of the installation, as one gateway sees it.
-    """
-
-    object: Literal["status"]
-    version: str
-    """
-    Release of the gateway.
-    """
-    services: list[ServiceState]
-    jobs: list[JobCounts]
-    streams: list[StreamState]
-    """
-    Empty while the message broker is away.
-    """
-    waiting_requests: int
-    """
-    Requests in the admission queue.
-    """
 
 
 class TaskBody(TypedDict):
@@ -1842,6 +1869,21 @@ class WebhookTest(TypedDict):
 
     object: Literal["webhook.test"]
     delivery_id: str
+
+
+class WorkerState(TypedDict):
+    """
+    Worker, and a job that it has in work.
+    """
+
+    worker: str
+    """
+    Service, host and process.
+    """
+    kind: str
+    job_id: str
+    tenant: str
+    since: int
 
 
 class Alias(TypedDict):
@@ -2504,6 +2546,40 @@ class PreviewBody(TypedDict):
     rows: NotRequired[int]
     """
     Number of rows to show.
+    """
+
+
+class SystemStatus(TypedDict):
+    """
+    Status of the installation, as one gateway sees it.
+    """
+
+    object: Literal["status"]
+    version: str
+    """
+    Release of the gateway.
+    """
+    services: list[ServiceState]
+    jobs: list[JobCounts]
+    workers: list[WorkerState]
+    """
+    Jobs in work, by worker.
+    """
+    streams: list[StreamState]
+    """
+    Empty while the message broker is away.
+    """
+    waiting_requests: int
+    """
+    Requests in the admission queue.
+    """
+    tokens_in_hand: int
+    """
+    Tokens that admitted requests may come to.
+    """
+    tokens_limit: int
+    """
+    Tokens beyond which requests wait; 0 sets no limit.
     """
 
 

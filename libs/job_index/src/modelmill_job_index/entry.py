@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf.message import Message
@@ -73,6 +73,18 @@ def work_seconds(states: Iterable[JobEvent], progress: JobProgress | None = None
     if progress is not None and progress.fence == held.fence:
         reported = max(reported, progress.at.ToDatetime())
     return total + held.seconds_until(reported)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job in work, and the worker that holds it."""
+
+    worker: str
+    kind: str
+    job_id: str
+    tenant: str
+    since: datetime
+    """UTC; when the worker claimed it."""
 
 
 AGAIN = "queued again"
@@ -158,6 +170,14 @@ class Entry:
         if self.state is not None:
             return self.state.updated_at
         return self.requested.requested_at if self.requested is not None else Timestamp()
+
+    def held(self, job_id: str) -> HeldJob | None:
+        """Who works on it; None when nobody does."""
+        if self.requested is None or self.state is None or self.status != JOB_STATUS_RUNNING:
+            return None
+        since = self.claimed_at or self.state.updated_at.ToDatetime()
+        claimed = since.replace(tzinfo=UTC)
+        return HeldJob(self.state.owner, self.kind, job_id, self.tenant, claimed)
 
     def waiting(self, job_id: str) -> WaitingJob | None:
         """As it stands in the queue; None when it is not to run, or somebody works on it."""

@@ -39,7 +39,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from modelmill_job_index.book import JobBook, JobListing
-from modelmill_job_index.entry import Entry, JobRecord
+from modelmill_job_index.entry import Entry, HeldJob, JobRecord
 from modelmill_job_index.history import EVENT_ID, STATE, Cursor, JobEvent, JobHistory
 from modelmill_job_index.metric_series import MetricKey, MetricSeries
 from modelmill_job_index.snapshots import Snapshots
@@ -230,6 +230,13 @@ class JobIndex:
         for _, seen in self._book.items():
             if seen.requested_sequence:
                 yield Standing(seen.kind, seen.status, seen.since)
+
+    def held_jobs(self) -> Iterator[HeldJob]:
+        """Who works on what, over all tenants."""
+        for job_id, seen in self._book.items():
+            held = seen.held(job_id) if isinstance(seen, Entry) else None
+            if held is not None:
+                yield held
 
     async def wait_for(self, sequence: int, timeout: float) -> None:
         """Return once everything up to `sequence` of JOBS has been read.

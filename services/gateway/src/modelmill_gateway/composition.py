@@ -49,7 +49,7 @@ from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
 from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
-from modelmill_gateway.ports import JobOwner
+from modelmill_gateway.ports import AlertSource, JobOwner
 from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
@@ -61,7 +61,9 @@ from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
 from modelmill_gateway.spending.show_usage import ShowUsage
 from modelmill_gateway.tenants.delete_tenants import DeleteTenants
 from modelmill_gateway.tenants.export_tenant import ExportTenant
+from modelmill_gateway.tenants.find_problems import FindProblems
 from modelmill_gateway.tenants.manage_tenants import ManageTenants
+from modelmill_gateway.tenants.show_alerts import ShowAlerts
 from modelmill_gateway.tenants.show_status import ShowStatus
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
@@ -93,6 +95,7 @@ class Parts:
     record_feedback: RecordFeedback
     quotas: Quotas
     admission: Admission
+    alerts: AlertSource | None
     work: WorkApart
 
 
@@ -148,9 +151,9 @@ class UseCases:
             peers.data_prep,
             partial(store_of, settings),
         )
-        self.show_status = ShowStatus(
-            parts.bus, known.jobs, peers.probes, lambda: parts.admission.waiting
-        )
+        self.show_status = ShowStatus(parts.bus, known.jobs, peers.probes, parts.admission)
+        self.find_problems = FindProblems(parts.bus, peers.probes)
+        self.show_alerts = ShowAlerts(parts.alerts)
 
     def _order(self, parts: Parts, find_model: FindModel) -> None:
         """Jobs of every kind, and what they are made from."""

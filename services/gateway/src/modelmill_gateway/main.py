@@ -38,6 +38,7 @@ from modelmill_gateway.adapters.http_protocol import ClientLimits
 from modelmill_gateway.adapters.http_server import HttpServer, serve_http
 from modelmill_gateway.adapters.journal import open_journal
 from modelmill_gateway.adapters.peers import open_peers
+from modelmill_gateway.adapters.prometheus import open_alerts
 from modelmill_gateway.adapters.shared_ports import (
     connections_ended,
     leave_to_one,
@@ -203,6 +204,7 @@ async def _parts(
         record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=_feedback(settings, bus, known, background),
         admission=admission_of(settings),
+        alerts=await stack.enter_async_context(open_alerts(settings.prometheus_url)),
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )

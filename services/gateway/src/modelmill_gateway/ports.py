@@ -53,6 +53,32 @@ class ServiceStatus:
     """Empty when it does not answer."""
 
 
+@dataclass(frozen=True)
+class ActiveAlert:
+    """An alert of Prometheus that fires, or will if nothing changes."""
+
+    name: str
+    state: str
+    """`firing` or `pending`."""
+    severity: str
+    """`page`: callers notice; `ticket`: they will. Empty for a rule that does not say."""
+    summary: str
+    remedy: str
+    """Empty for a rule that does not say."""
+    runbook_url: str
+    """Empty where there is none."""
+    since: float
+    """Seconds since 1970; 0 where it is not known."""
+    labels: Mapping[str, str]
+    """What the alert is about."""
+
+
+class AlertSource(Protocol):
+    """See `modelmill_gateway.adapters.prometheus.PrometheusAlerts`."""
+
+    async def __call__(self) -> Sequence[ActiveAlert]: ...
+
+
 class Moderation(Protocol):
     """Judges inputs, and windows of answers."""
 

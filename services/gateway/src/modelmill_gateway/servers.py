@@ -14,6 +14,7 @@ from modelmill_gateway.entrypoints.grpc.jobs import JobProcedures, OrderProcedur
 from modelmill_gateway.entrypoints.grpc.middleware import SERVICE, build_handlers
 from modelmill_gateway.entrypoints.grpc.middleware import with_records as recorded_procedures
 from modelmill_gateway.entrypoints.grpc.models import ModelProcedures
+from modelmill_gateway.entrypoints.grpc.operations import OperationsProcedures
 from modelmill_gateway.entrypoints.grpc.policies import PolicyProcedures
 from modelmill_gateway.entrypoints.grpc.tenants import TenantProcedures
 from modelmill_gateway.entrypoints.http.app import build_http_app
@@ -39,6 +40,7 @@ from modelmill_gateway.entrypoints.http.keys import BudgetRoutes, KeyRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from modelmill_gateway.entrypoints.http.middleware import Middleware
 from modelmill_gateway.entrypoints.http.models import ModelRoutes
+from modelmill_gateway.entrypoints.http.operations import OperationsRoutes
 from modelmill_gateway.entrypoints.http.policies import PolicyRoutes
 from modelmill_gateway.entrypoints.http.requests import handlers_of
 from modelmill_gateway.entrypoints.http.responses import ResponsesRoute
@@ -64,7 +66,7 @@ def gateway_http_app(
         KeyRoutes(use_cases.manage_keys, use_cases.manage_budget),
         ChangeRoutes(use_cases.record_changes),
         CallerRoutes(),
-        TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
+        *_operator_routes(use_cases),
         DocumentationRoutes(settings.docs_folder),
         ConsoleRoutes(settings.console_folder),
     )
@@ -86,6 +88,13 @@ def gateway_http_app(
         },
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
         stopping=stopping,
+    )
+
+
+def _operator_routes(use_cases: UseCases) -> tuple[object, ...]:
+    return (
+        TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
+        OperationsRoutes(use_cases.find_problems, use_cases.show_alerts),
     )
 
 
@@ -150,6 +159,7 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
             use_cases.delete_model,
         ),
         TenantProcedures(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
+        OperationsProcedures(use_cases.find_problems, use_cases.show_alerts),
         FileProcedures(data_prep, use_cases.find_file, max_bytes=max_bytes),
         DatasetProcedures(use_cases.manage_datasets, data_prep),
         OrderProcedures(

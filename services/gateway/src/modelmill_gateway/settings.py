@@ -165,6 +165,9 @@ class Settings(WorkerSettings):
     """Folder of the web console that /console serves. Unset: the one that `make console` put into
     the package."""
 
+    prometheus_url: str = Field(default="", pattern=r"^(https?://[^\s/@]+(/[^\s@]*)?)?$")
+    """Prometheus whose alerts operators are shown, as http://prometheus:9090; empty for none."""
+
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""

@@ -5,9 +5,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.errors import InvalidInputError
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.tables import megabytes
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
+
 from modelmill_cli.doctor.examined import BrokerFacts
 
 LEAST_PAYLOAD_BYTES = 1_000_000

@@ -7,8 +7,8 @@ from datetime import timedelta
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import AUTHORITY, CertificateFacts
 
 SOON = timedelta(days=14)

@@ -8,19 +8,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from modelmill_bus import stream_checks
+from modelmill_service_kit.checks import Check, Finding, found_by
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_cli.doctor import (
     artifacts,
     broker_settings,
-    broker_streams,
     certificate_files,
     installation,
     machine,
     processes,
     state_files,
 )
-from modelmill_cli.doctor.check import Check, Finding, found_by
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.state_folder import Runtime, StateFolder
 
@@ -30,7 +30,7 @@ CHECKS: Sequence[Check[Examined]] = (
     *state_files.CHECKS,
     *certificate_files.CHECKS,
     *broker_settings.CHECKS,
-    *broker_streams.CHECKS,
+    *stream_checks.CHECKS,
     *processes.CHECKS,
     *artifacts.CHECKS,
 )

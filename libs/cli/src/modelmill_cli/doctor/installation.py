@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
+
 from modelmill_cli.doctor.examined import Examined, Installed
 from modelmill_cli.doctor.machine import runtime_cuda
 from modelmill_cli.stack_options import port_problem

@@ -11,9 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.machine_size import free_memory, this_machine
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined, Machine
 from modelmill_cli.tables import megabytes
 

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
+from modelmill_bus import stream_checks
+from modelmill_service_kit.checks import Check, Finding, FindingSeverity, Symptom, found_by
 
-from modelmill_cli.doctor import broker_settings, broker_streams, certificate_files, processes
-from modelmill_cli.doctor.check import Check, Finding, FindingSeverity, Symptom, found_by
+from modelmill_cli.doctor import broker_settings, certificate_files, processes
 from modelmill_cli.doctor.installation import OLDEST_BROKER, version_in
 from modelmill_cli.doctor.machine import LEAST_DISK_BYTES, LEAST_SHARE
 from modelmill_cli.doctor.pod_facts import RENEW_IN_CLUSTER, PodExamined
@@ -169,7 +170,7 @@ REMEDIES = {
 SHARED: Sequence[Check[PodExamined]] = (
     *(each for each in certificate_files.CHECKS if each.id != "authority-key"),
     *broker_settings.CHECKS,
-    *broker_streams.CHECKS,
+    *stream_checks.CHECKS,
     *processes.PAGE_CHECKS,
 )
 """That a machine has as well."""

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import httpx
 import psutil
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.errors import DomainError
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined, PageFacts, RunningInstance, ServicePage
 from modelmill_cli.state_folder import Runtime
 

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from modelmill_service_kit.bus_access import SEED_SUFFIX
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.endings import descendants
 from modelmill_service_kit.errors import PreconditionError
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
 from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.state_layout import LAYOUT

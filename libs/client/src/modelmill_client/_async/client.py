@@ -27,7 +27,12 @@ from modelmill_client._async.tenant import (
     AsyncUsage,
     AsyncWebhooks,
 )
-from modelmill_client._async.tenants import AsyncStatus, AsyncTenants
+from modelmill_client._async.tenants import (
+    AsyncAlerts,
+    AsyncFindings,
+    AsyncStatus,
+    AsyncTenants,
+)
 from modelmill_client._async.transport import AsyncTransport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -95,6 +100,8 @@ class AsyncModelmill:
         self.audit = AsyncAudit(transport)
         self.me = AsyncMe(transport)
         self.status = AsyncStatus(transport)
+        self.findings = AsyncFindings(transport)
+        self.alerts = AsyncAlerts(transport)
         self.tenants = AsyncTenants(transport)
 
     @property

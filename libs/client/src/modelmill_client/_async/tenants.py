@@ -17,6 +17,28 @@ class AsyncStatus(AsyncResource):
         return cast(types.SystemStatus, await self._transport.call("GET", "/v1/status"))
 
 
+class AsyncFindings(AsyncResource):
+    """/v1/findings."""
+
+    async def list(self) -> list[types.ReportedFinding]:
+        """What is wrong with services, broker and streams, and what to do about it."""
+        page = await self._transport.call("GET", "/v1/findings")
+        return cast(list[types.ReportedFinding], page["data"])
+
+
+class AsyncAlerts(AsyncResource):
+    """/v1/alerts."""
+
+    async def list(self) -> list[types.Alert]:
+        """Alerts of the installation's Prometheus, what fires first.
+
+        Raises:
+            ApiStatusError: the gateway is told of none, or that does not answer.
+        """
+        page = await self._transport.call("GET", "/v1/alerts")
+        return cast(list[types.Alert], page["data"])
+
+
 class AsyncTenants(AsyncResource):
     """/v1/tenants."""
 

@@ -28,7 +28,12 @@ from modelmill_client._sync.tenant import (
     Usage,
     Webhooks,
 )
-from modelmill_client._sync.tenants import Status, Tenants
+from modelmill_client._sync.tenants import (
+    Alerts,
+    Findings,
+    Status,
+    Tenants,
+)
 from modelmill_client._sync.transport import Transport
 from modelmill_client.errors import SetupError
 from modelmill_client.wire import Address, Retries, Token
@@ -96,6 +101,8 @@ class Modelmill:
         self.audit = Audit(transport)
         self.me = Me(transport)
         self.status = Status(transport)
+        self.findings = Findings(transport)
+        self.alerts = Alerts(transport)
         self.tenants = Tenants(transport)
 
     @property

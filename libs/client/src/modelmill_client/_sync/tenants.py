@@ -18,6 +18,28 @@ class Status(Resource):
         return cast(types.SystemStatus, self._transport.call("GET", "/v1/status"))
 
 
+class Findings(Resource):
+    """/v1/findings."""
+
+    def list(self) -> list[types.ReportedFinding]:
+        """What is wrong with services, broker and streams, and what to do about it."""
+        page = self._transport.call("GET", "/v1/findings")
+        return cast(list[types.ReportedFinding], page["data"])
+
+
+class Alerts(Resource):
+    """/v1/alerts."""
+
+    def list(self) -> list[types.Alert]:
+        """Alerts of the installation's Prometheus, what fires first.
+
+        Raises:
+            ApiStatusError: the gateway is told of none, or that does not answer.
+        """
+        page = self._transport.call("GET", "/v1/alerts")
+        return cast(list[types.Alert], page["data"])
+
+
 class Tenants(Resource):
     """/v1/tenants."""
 

@@ -18,6 +18,7 @@ import { ModelsPage } from "./models";
 import { NewDatasetPage } from "./new_dataset";
 import { NewKeyPage } from "./new_key";
 import { NewTrainingPage } from "./new_training";
+import { OperationsPage } from "./operations";
 import { PlaygroundPage } from "./playground";
 import { PoliciesPage, PolicyPage } from "./policies";
 import { TenantPage } from "./tenant";
@@ -52,6 +53,7 @@ export const PAGES: readonly PageEntry[] = [
   { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", scopes: ["usage"], List: UsagePage },
   { name: "policies", title: "nav.policies", scopes: ["moderation", "chat"], List: PoliciesPage, One: PolicyPage },
+  { name: "operations", title: "nav.operations", scopes: [OPERATOR], List: OperationsPage },
   { name: "tenants", title: "nav.tenants", scopes: [OPERATOR], List: TenantsPage, One: TenantPage },
   { name: "audit", title: "nav.audit", scopes: ["keys"], List: AuditPage },
   { name: "webhooks", title: "nav.webhooks", scopes: ["webhooks"], List: WebhooksPage, One: WebhookPage },

@@ -119,6 +119,11 @@ class Admission(FairQueue[QueueTicket]):
         """When room came free last, or was first waited for after that."""
         self._lasts: dict[str, _Lasting] = {}
 
+    @property
+    def limit(self) -> int:
+        """Tokens that may be in hand at a time; 0 sets no limit."""
+        return self._limit
+
     def ask(self, tenant: str, tokens: int, seconds: float, *, kind: str = "") -> QueueTicket:
         """A place, begun when there is room.
 

@@ -294,6 +294,12 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     (OPERATOR, "/v1/status", NO_MODELS): (
         ("GET", "", "get_status", "Get the status of services, jobs and streams."),
     ),
+    (OPERATOR, "/v1/findings", NO_MODELS): (
+        ("GET", "", "list_findings", "List what is wrong, and what to do about it."),
+    ),
+    (OPERATOR, "/v1/alerts", NO_MODELS): (
+        ("GET", "", "list_alerts", "List alerts that fire or are about to."),
+    ),
     (OPERATOR, "/v1/tenants", NO_MODELS): (
         ("POST", "", "register_tenant", "Create a tenant."),
         ("GET", "", "list_tenants", "List tenants."),

@@ -12,10 +12,12 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED
 from modelmill_bus.bus import Bus
 from modelmill_bus.permissions import streams_of
 from modelmill_bus.streams import StreamUsage
+from modelmill_job_index.entry import HeldJob
 from modelmill_job_index.index import JobIndex
 from modelmill_jobs.job_status import status_word
 from modelmill_service_kit.errors import UnavailableError
 
+from modelmill_gateway.domain.admission import Admission
 from modelmill_gateway.ports import ServiceStatus
 
 PACKAGE = "modelmill-service-kit"
@@ -46,9 +48,15 @@ class InstallationStatus:
     version: str
     services: Sequence[ServiceStatus]
     jobs: Sequence[KindStatus]
+    workers: Sequence[HeldJob]
+    """Who works on what, by worker."""
     streams: Sequence[StreamUsage]
     """Empty while the bus is away."""
     waiting_requests: int
+    tokens_in_hand: int
+    """Of the answers that this gateway's process has admitted, at most."""
+    tokens_limit: int
+    """0 where nothing limits them."""
 
 
 class ShowStatus:
@@ -59,13 +67,13 @@ class ShowStatus:
         bus: Bus,
         jobs: JobIndex,
         probes: Sequence[Probe],
-        waiting: Callable[[], int],
+        admission: Admission,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._bus = bus
         self._jobs = jobs
         self._probes = probes
-        self._waiting = waiting
+        self._admission = admission
         self._now = now
 
     async def __call__(self) -> InstallationStatus:
@@ -74,7 +82,14 @@ class ShowStatus:
             asyncio.gather(*(probe() for probe in self._probes)), self._streams()
         )
         return InstallationStatus(
-            version(PACKAGE), services, self._kinds(), streams, self._waiting()
+            version=version(PACKAGE),
+            services=services,
+            jobs=self._kinds(),
+            workers=sorted(self._jobs.held_jobs(), key=lambda each: (each.worker, each.job_id)),
+            streams=streams,
+            waiting_requests=self._admission.waiting,
+            tokens_in_hand=self._admission.tokens,
+            tokens_limit=self._admission.limit,
         )
 
     async def _streams(self) -> Sequence[StreamUsage]:

@@ -231,6 +231,13 @@ class GatewayServiceStub:
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]
     """Which services answer, in which version, and what waits, for operators."""
+    ListFindings: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFindingsRequest, _gateway_service_pb2.ListFindingsResponse]
+    """What is wrong with services, broker and streams, and what to do about it, for operators."""
+    ListAlerts: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListAlertsRequest, _gateway_service_pb2.ListAlertsResponse]
+    """Alerts that fire or are about to, for operators.
+
+    FAILED_PRECONDITION: the gateway is told of no Prometheus. UNAVAILABLE: that does not answer.
+    """
     CreateTenant: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]
     """Creates a tenant, for operators as all of the tenants' procedures are.
 
@@ -473,6 +480,13 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetStatusRequest, _gateway_service_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Which services answer, in which version, and what waits, for operators."""
+    ListFindings: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFindingsRequest, _gateway_service_pb2.ListFindingsResponse]  # type: ignore[assignment]
+    """What is wrong with services, broker and streams, and what to do about it, for operators."""
+    ListAlerts: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListAlertsRequest, _gateway_service_pb2.ListAlertsResponse]  # type: ignore[assignment]
+    """Alerts that fire or are about to, for operators.
+
+    FAILED_PRECONDITION: the gateway is told of no Prometheus. UNAVAILABLE: that does not answer.
+    """
     CreateTenant: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateTenantRequest, _gateway_service_pb2.CreateTenantResponse]  # type: ignore[assignment]
     """Creates a tenant, for operators as all of the tenants' procedures are.
 
@@ -970,6 +984,25 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.GetStatusResponse, _abc.Awaitable[_gateway_service_pb2.GetStatusResponse]]:
         """Which services answer, in which version, and what waits, for operators."""
+
+    @_abc_1.abstractmethod
+    def ListFindings(
+        self,
+        request: _gateway_service_pb2.ListFindingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListFindingsResponse, _abc.Awaitable[_gateway_service_pb2.ListFindingsResponse]]:
+        """What is wrong with services, broker and streams, and what to do about it, for operators."""
+
+    @_abc_1.abstractmethod
+    def ListAlerts(
+        self,
+        request: _gateway_service_pb2.ListAlertsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListAlertsResponse, _abc.Awaitable[_gateway_service_pb2.ListAlertsResponse]]:
+        """Alerts that fire or are about to, for operators.
+
+        FAILED_PRECONDITION: the gateway is told of no Prometheus. UNAVAILABLE: that does not answer.
+        """
 
     @_abc_1.abstractmethod
     def CreateTenant(

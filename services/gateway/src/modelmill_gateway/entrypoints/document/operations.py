@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from modelmill_gateway.entrypoints.schemas import (
+    alerts,
     batches,
     callers,
     chat,
@@ -17,6 +18,7 @@ from modelmill_gateway.entrypoints.schemas import (
     evaluations,
     feedback,
     files,
+    findings,
     fine_tuning,
     job_comparison,
     job_metrics,
@@ -240,6 +242,8 @@ OPERATIONS = {
     "revoke_key": Operation(Deleted, refusals=HOOK),
     "rotate_key": Operation(keys.IssuedApiKey, refusals=HOOK),
     "get_status": Operation(tenants.SystemStatus),
+    "list_findings": Operation(WholeList[findings.ReportedFinding]),
+    "list_alerts": Operation(WholeList[alerts.Alert], refusals=(409, 503)),
     "register_tenant": Operation(tenants.Tenant, tenants.TenantBody, status=201, refusals=(503,)),
     "list_tenants": Operation(Page[tenants.Tenant]),
     "get_tenant": Operation(tenants.Tenant),

@@ -3,8 +3,10 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import Limits
+from modelmill_job_index.entry import HeldJob
 
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
@@ -40,6 +42,9 @@ class TenantProcedures:
                 for each in status.streams
             ],
             waiting_requests=status.waiting_requests,
+            workers=[_worker(each) for each in status.workers],
+            tokens_in_hand=status.tokens_in_hand,
+            tokens_limit=status.tokens_limit,
         )
 
     async def CreateTenant(
@@ -98,6 +103,14 @@ def _fields(limits: Limits) -> dict[str, Any]:
     said = {field.name: value for field, value in limits.ListFields()}
     micros = said.pop("micros", 0)
     return said | ({"money": money(micros)} if micros else {})
+
+
+def _worker(held: HeldJob) -> pb.WorkerStatus:
+    since = Timestamp()
+    since.FromDatetime(held.since)
+    return pb.WorkerStatus(
+        worker=held.worker, kind=held.kind, job_id=held.job_id, tenant=held.tenant, since=since
+    )
 
 
 def _shown(shown: ShownTenant) -> pb.Tenant:

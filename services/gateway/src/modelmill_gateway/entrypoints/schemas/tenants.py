@@ -6,7 +6,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import TENANT_STATUS_DELETED, Tenan
 from modelmill_bus.subjects import TOKEN
 from pydantic import AfterValidator, Field
 
-from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.base import JobId, OrNull, ResponseModel, UnixSeconds
+from modelmill_gateway.entrypoints.schemas.base import Tenant as TenantName
 from modelmill_gateway.entrypoints.schemas.keys import BudgetUsage, KeyLimits
 from modelmill_gateway.entrypoints.schemas.parsing import StrictBody
 from modelmill_gateway.tenants.manage_tenants import ShownTenant
@@ -90,6 +91,18 @@ class JobCounts(ResponseModel):
     )
 
 
+class WorkerState(ResponseModel):
+    """Worker, and a job that it has in work."""
+
+    worker: str = Field(
+        description="Service, host and process.", examples=["trainer-gpu-1-4711-9f03ab"]
+    )
+    kind: str = Field(examples=["train"])
+    job_id: JobId
+    tenant: TenantName
+    since: UnixSeconds
+
+
 class StreamState(ResponseModel):
     """Stream of the message broker."""
 
@@ -106,8 +119,15 @@ class SystemStatus(ResponseModel):
     version: str = Field(description="Release of the gateway.", examples=["0.1.0"])
     services: list[ServiceState]
     jobs: list[JobCounts]
+    workers: list[WorkerState] = Field(description="Jobs in work, by worker.")
     streams: list[StreamState] = Field(description="Empty while the message broker is away.")
     waiting_requests: int = Field(description="Requests in the admission queue.")
+    tokens_in_hand: int = Field(
+        description="Tokens that admitted requests may come to.", examples=[12_288]
+    )
+    tokens_limit: int = Field(
+        description="Tokens beyond which requests wait; 0 sets no limit.", examples=[65_536]
+    )
 
     @classmethod
     def of_status(cls, status: InstallationStatus) -> Self:
@@ -116,5 +136,8 @@ class SystemStatus(ResponseModel):
             status,
             services=[ServiceState.of(each) for each in status.services],
             jobs=[JobCounts.of(each, counts=dict(each.counts)) for each in status.jobs],
+            workers=[
+                WorkerState.of(each, since=int(each.since.timestamp())) for each in status.workers
+            ],
             streams=[StreamState.of(each) for each in status.streams],
         )

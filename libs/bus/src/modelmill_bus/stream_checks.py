@@ -1,30 +1,41 @@
 """Checks of a running broker and its streams."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from modelmill_cli.doctor.check import Check, FindingSeverity, Symptom
-from modelmill_cli.doctor.examined import BrokerFacts
-from modelmill_cli.tables import megabytes
+from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 
-if TYPE_CHECKING:
-    from modelmill_bus.inspection import BrokerState, InspectedStream
-    from modelmill_bus.subjects import Stream
+from modelmill_bus.inspection import BrokerState, InspectedStream
+from modelmill_bus.stream_schemas import schema_problem
+from modelmill_bus.subjects import STREAMS, Stream
 
 FULL_SHARE = 0.8
 """Of a stream's room: from here on there is time to do something."""
 MOST_SKEW_SECONDS = 2.0
 
 
-def _broker(it: BrokerFacts) -> "Iterator[BrokerState]":
+class InspectedBus(Protocol):
+    """What checks of a broker and its streams read."""
+
+    @property
+    def broker(self) -> BrokerState | None: ...
+
+    @property
+    def broker_problem(self) -> str:
+        """Why the broker could not be asked; else empty."""
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _broker(it: InspectedBus) -> Iterator[BrokerState]:
     if it.broker is not None:
         yield it.broker
 
 
-def _streams(it: BrokerFacts) -> "Iterator[tuple[Stream, InspectedStream]]":
+def _streams(it: InspectedBus) -> Iterator[tuple[Stream, InspectedStream]]:
     """Streams of the table that are there."""
-    from modelmill_bus.subjects import STREAMS
-
     for broker in _broker(it):
         for stream in STREAMS:
             state = broker.streams.get(stream.name)
@@ -32,7 +43,7 @@ def _streams(it: BrokerFacts) -> "Iterator[tuple[Stream, InspectedStream]]":
                 yield stream, state
 
 
-def unreachable(it: BrokerFacts) -> Iterator[Symptom]:
+def unreachable(it: InspectedBus) -> Iterator[Symptom]:
     """A broker that does not answer, or does not let us in."""
     if it.broker_problem:
         yield Symptom(
@@ -41,7 +52,7 @@ def unreachable(it: BrokerFacts) -> Iterator[Symptom]:
         )
 
 
-def missing(it: BrokerFacts) -> Iterator[Symptom]:
+def missing(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that nobody made, or that somebody deleted."""
     for broker in _broker(it):
         if gone := [name for name, state in broker.streams.items() if state is None]:
@@ -52,20 +63,20 @@ def missing(it: BrokerFacts) -> Iterator[Symptom]:
             )
 
 
-def nearly_full(it: BrokerFacts) -> Iterator[Symptom]:
+def nearly_full(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that will refuse what is new."""
     for stream, state in _streams(it):
         share = state.used_bytes / state.limit_bytes if state.limit_bytes else 0.0
         if share >= FULL_SHARE and not stream.lossy:
             yield Symptom(
                 f"stream {stream.name} is {share:.0%} full"
-                f" ({megabytes(state.used_bytes)} of {megabytes(state.limit_bytes)})",
+                f" ({_megabytes(state.used_bytes)} of {_megabytes(state.limit_bytes)})",
                 f"Give it more room: nats stream edit {stream.name}"
                 f" --max-bytes={2 * state.limit_bytes}",
             )
 
 
-def in_memory(it: BrokerFacts) -> Iterator[Symptom]:
+def in_memory(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that end with the broker."""
     for stream, state in _streams(it):
         if state.is_in_memory:
@@ -75,7 +86,7 @@ def in_memory(it: BrokerFacts) -> Iterator[Symptom]:
             )
 
 
-def forgets_oldest(it: BrokerFacts) -> Iterator[Symptom]:
+def forgets_oldest(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that drop records when they are full."""
     for stream, state in _streams(it):
         if state.drops_oldest and not stream.lossy:
@@ -85,18 +96,18 @@ def forgets_oldest(it: BrokerFacts) -> Iterator[Symptom]:
             )
 
 
-def too_small(it: BrokerFacts) -> Iterator[Symptom]:
+def too_small(it: InspectedBus) -> Iterator[Symptom]:
     """Streams with less room than they are made with."""
     for stream, state in _streams(it):
         if 0 < state.limit_bytes < stream.max_bytes:
             yield Symptom(
-                f"stream {stream.name} may hold {megabytes(state.limit_bytes)}, and is made for"
-                f" {megabytes(stream.max_bytes)}",
+                f"stream {stream.name} may hold {_megabytes(state.limit_bytes)}, and is made for"
+                f" {_megabytes(stream.max_bytes)}",
                 f"Change it: nats stream edit {stream.name} --max-bytes={stream.max_bytes}",
             )
 
 
-def without_subjects(it: BrokerFacts) -> Iterator[Symptom]:
+def without_subjects(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that do not take all of what is written to them."""
     for stream, state in _streams(it):
         if lacking := sorted(set(stream.taken) - state.subjects):
@@ -106,16 +117,14 @@ def without_subjects(it: BrokerFacts) -> Iterator[Symptom]:
             )
 
 
-def other_schema(it: BrokerFacts) -> Iterator[Symptom]:
+def other_schema(it: InspectedBus) -> Iterator[Symptom]:
     """Streams that another release upgraded, or has to."""
-    from modelmill_bus.stream_schemas import schema_problem
-
     for stream, state in _streams(it):
         if problem := schema_problem(stream, state.schema):
             yield Symptom(*problem)
 
 
-def clock_skew(it: BrokerFacts) -> Iterator[Symptom]:
+def clock_skew(it: InspectedBus) -> Iterator[Symptom]:
     """The broker's clock beside this one."""
     for broker in _broker(it):
         if abs(broker.ahead_seconds) > MOST_SKEW_SECONDS:

@@ -1,4 +1,4 @@
-"""A check of `mill doctor`, and what one finds."""
+"""A check of an installation, and what one finds: for `mill doctor` and for the gateway."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
