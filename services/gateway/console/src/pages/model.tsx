@@ -1,11 +1,13 @@
 /** One model version: where it comes from, what came of it, who is served by it, and its measurements. */
 import type { ComponentChildren } from "preact";
 import { useLoaded } from "../api/loaded";
+import { lineageOf } from "../api/lineage";
 import { TRAINABLE_FORMS } from "../api/trainings";
-import { isVersion, type ModelList, type Version } from "../api/types";
+import { isVersion, type Alias, type ModelList, type Page, type Version } from "../api/types";
 import { bytes, figure, when, whole } from "../format";
 import { t } from "../i18n";
 import { Facts } from "../parts/facts";
+import { LineagePicture } from "../parts/lineage_picture";
 import { VersionLink } from "../parts/model_parts";
 import { JobLink } from "../parts/job_parts";
 import { addressOf } from "../routing";
@@ -14,21 +16,30 @@ import { Table } from "../parts/table";
 
 export function ModelPage({ id }: { id: string }) {
   const models = useLoaded<ModelList>("/v1/models");
+  const aliases = useLoaded<Page<Alias>>("/v1/aliases");
   return (
     <>
       <h1>
         <code>{id}</code>
       </h1>
-      <Shown of={models}>{(list) => <Found list={list} id={id} />}</Shown>
+      <Shown of={models}>{(list) => <Found list={list} id={id} aliases={aliases.data?.data ?? []} />}</Shown>
     </>
   );
 }
 
-function Found({ list, id }: { list: ModelList; id: string }) {
+interface FoundProps {
+  list: ModelList;
+  id: string;
+  /** Of the tenant. */
+  aliases: readonly Alias[];
+}
+
+function Found({ list, id, aliases }: FoundProps) {
   const versions = list.data.filter(isVersion);
   const version = versions.find((each) => each.id === id);
   if (version === undefined) return <p>{t("model.missing")}</p>;
-  const aliases = list.data.filter((each) => !isVersion(each) && each.version_id === id);
+  const own = list.data.filter((each) => !isVersion(each) && each.version_id === id);
+  const graph = lineageOf(version, versions, aliases);
   return (
     <>
       <VersionFacts version={version} />
@@ -39,7 +50,9 @@ function Found({ list, id }: { list: ModelList; id: string }) {
           </a>
         </p>
       )}
-      <Lineage version={version} versions={versions} aliases={aliases.map((alias) => alias.id)} />
+      <Lineage version={version} versions={versions} aliases={own.map((alias) => alias.id)}>
+        {graph.nodes.length > 1 && <LineagePicture graph={graph} id={id} />}
+      </Lineage>
       <Measurements version={version} />
     </>
   );
@@ -60,14 +73,16 @@ interface LineageProps {
   version: Version;
   versions: Version[];
   aliases: string[];
+  children: ComponentChildren;
 }
 
 /** From the first ancestor to this version, then what was made of it and the aliases that point to it. */
-function Lineage({ version, versions, aliases }: LineageProps) {
+function Lineage({ version, versions, aliases, children: picture }: LineageProps) {
   const children = versions.filter((each) => each.parent_version_id === version.id);
   return (
     <section aria-labelledby="lineage">
       <h2 id="lineage">{t("model.lineage")}</h2>
+      {picture}
       <ol class="lineage">
         {ancestorsOf(version, versions).map((each) => (
           <Step key={each.id} version={each} />
