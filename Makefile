@@ -76,7 +76,7 @@ journeys: install ## Whole ways of users on real stacks: recipes, commands, each
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
 
 second-python-test: ## `make test` with all examples of properties and `make journeys` on another Python: SECOND_PYTHON=python3.13
-	$(MAKE) test ARGS=--all-examples VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
+	$(MAKE) test ARGS="--all-examples --real-starts" VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 	$(MAKE) journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form

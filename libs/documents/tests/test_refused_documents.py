@@ -26,7 +26,7 @@ from modelmill_documents.errors import (
 from modelmill_documents.parse_document import DocumentParser
 from modelmill_documents.readers.docx import OLE
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 WHOLE_PDF = pdf_of([[(BODY, "Text.")]])
 LAUGHS = (

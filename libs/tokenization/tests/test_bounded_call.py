@@ -10,7 +10,7 @@ from modelmill_service_kit.errors import InvalidInputError
 from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.call import CallLimits, bounded_call
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 FUNCTIONS = """
 import signal

@@ -17,7 +17,7 @@ from modelmill_tokenization.conversations import (
 )
 from modelmill_tokenization.prompt_facts import prompt_facts
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 QUICK = Limits(cpu_seconds=0.3)
 ENDLESS = (

@@ -21,7 +21,7 @@ from modelmill_tokenization.bounded.pool import TokenizerPool
 
 from .bounded_pools import BOOM, ENDLESS, HELLO, LIMITS, Figures, proven, running
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 TOOL: Function = {
     "name": "look_up",

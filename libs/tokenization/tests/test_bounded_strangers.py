@@ -21,7 +21,7 @@ from modelmill_tokenization.bounded.refusals import PROVEN_AFTER
 
 from .bounded_pools import BOOM, HELLO, proven, running
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 
 async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:

@@ -10,7 +10,7 @@ from modelmill_testkit.tool_templates import FAMILIES
 from modelmill_tokenization.bounded import Limits
 from modelmill_tokenization.bounded.here import try_tokenizer
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 LIMITS = Limits(cpu_seconds=0.5)
 AT_ONCE = {name: make for name, make in HOSTILE.items() if "sleep" not in name}

@@ -56,6 +56,7 @@ async def made(file: Path, folder: Path, *, processes: int) -> dict[str, Any]:
 
 
 @pytest.mark.tier("test")
+@pytest.mark.real_starts
 async def test_a_file_that_is_worth_workers_becomes_the_same_dataset_with_them(
     tmp_path: Path,
 ) -> None:

@@ -12,7 +12,7 @@ from modelmill_data_prep.file_inspector import CHILD, FileInspector
 from modelmill_service_kit.errors import InvalidInputError
 from modelmill_testkit.waiting import eventually
 
-pytestmark = pytest.mark.tier("test")
+pytestmark = [pytest.mark.tier("test"), pytest.mark.real_starts]
 
 ROW = b'{"text": "hello"}\n'
 SPEC = {"mapping": {"layout": "text"}}

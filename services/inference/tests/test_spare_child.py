@@ -42,6 +42,7 @@ def only_child() -> psutil.Process | None:
     return found[0] if len(found) == 1 else None
 
 
+@pytest.mark.real_starts
 async def test_a_model_is_loaded_by_the_warm_child_and_another_takes_its_place(
     llama_folder: Path,
 ) -> None:
