@@ -25,7 +25,7 @@ from modelmill_evaluation.parity.goldens import Golden, Goldens, KeptLogits
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import PreconditionError
 from modelmill_service_kit.grpc_client import open_channel
-from modelmill_testkit.models import kept_tiny_openvino, make_tiny_llama, make_tiny_onnx
+from modelmill_testkit.models import kept_tiny_onnx, kept_tiny_openvino, make_tiny_llama
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.runtime_environment import environment_of, without_checkout
 from modelmill_testkit.service_process import SECRET, running_service, service_settings
@@ -80,14 +80,16 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def build_of(form: str, root: Path, checkout: Path) -> Path:
     """As optimizer-builder leaves one: the tokenizer of training, and goldens."""
     base, folder = make_tiny_llama(root / "base"), root / "build"
-    if form.startswith("onnx"):
-        make_tiny_onnx(base, folder, precision=form.partition("-")[2])
-    else:
-        shutil.copytree(kept_tiny_openvino(checkout, base), folder)
+    kept = {"onnx-int8": kept_onnx, "openvino-int8": kept_tiny_openvino}
+    shutil.copytree(kept[form](checkout, base), folder)
     for name in TOKENIZER:
         shutil.copyfile(base / name, folder / name)
     write_goldens(folder, "the offspring who came first, 价格 12")
     return folder
+
+
+def kept_onnx(checkout: Path, base: Path) -> Path:
+    return kept_tiny_onnx(checkout, base, precision="int8")
 
 
 def write_goldens(folder: Path, *contents: str, shift: int = 0) -> None:
@@ -236,9 +238,12 @@ def test_the_benchmark_measures_the_runtime(served: Served) -> None:
     assert (found["prompts"], found["read_otherwise"], found["modules"]) == (1, [], [])
 
 
-def test_a_bundle_whose_runtime_reads_prompts_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_bundle_whose_runtime_reads_prompts_otherwise_is_refused(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     base = make_tiny_llama(tmp_path / "base")
-    folder = make_tiny_onnx(base, tmp_path / "build")
+    folder = tmp_path / "build"
+    shutil.copytree(kept_onnx(pytestconfig.rootpath, base), folder)
     for name in TOKENIZER:
         shutil.copyfile(base / name, folder / name)
     write_goldens(folder, QUESTION, shift=1)

@@ -6,6 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from modelmill_service_kit.large_imports import large_import
+
 
 def build(source: Path, folder: Path, precision: str) -> None:
     """Export to ONNX, with hidden states as results, and config.json beside it.
@@ -16,7 +18,8 @@ def build(source: Path, folder: Path, precision: str) -> None:
     if not (source / "config.json").is_file():
         raise FileNotFoundError(f"no config.json in {source}")
     os.environ |= {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1"}
-    from onnxruntime_genai.models import builder
+    with large_import("bitsandbytes"):
+        from onnxruntime_genai.models import builder
 
     given = (None, str(source), str(folder), precision, "cpu", str(folder / "cache"))
     wanted = ["include_hidden_states=true", "windowed_kv_cache=false"]

@@ -1,10 +1,15 @@
 """Child of `modelmill_testkit.models.make_tiny_openvino`: `python -m
-modelmill_testkit._build_tiny_openvino IN OUT BITS`."""
+modelmill_testkit._build_tiny_openvino IN OUT BITS [OUT BITS]...`.
+
+Several builds of a model are made by one process, which imports for as long as it builds.
+"""
 
 import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from modelmill_service_kit.large_imports import large_import
 
 
 def build(source: Path, folder: Path, bits: int) -> None:
@@ -15,10 +20,11 @@ def build(source: Path, folder: Path, bits: int) -> None:
     """
     if not (source / "config.json").is_file():
         raise FileNotFoundError(f"no config.json in {source}")
-    import openvino
-    from openvino_tokenizers import convert_tokenizer
-    from optimum.intel.openvino import OVModelForCausalLM, OVWeightQuantizationConfig
-    from transformers import AutoTokenizer
+    with large_import("bitsandbytes"):
+        import openvino
+        from openvino_tokenizers import convert_tokenizer
+        from optimum.intel.openvino import OVModelForCausalLM, OVWeightQuantizationConfig
+        from transformers import AutoTokenizer
 
     weights: dict[str, Any] = {"load_in_8bit": True}
     if bits == 4:
@@ -42,4 +48,5 @@ def build(source: Path, folder: Path, bits: int) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    for place, width in zip(sys.argv[2::2], sys.argv[3::2], strict=True):
+        build(Path(sys.argv[1]), Path(place), int(width))

@@ -134,7 +134,7 @@ def make_tiny_openvino(source: Path, folder: Path, *, bits: int = 8) -> Path:
     Returns:
         `folder`, made if it is not there.
     """
-    _run_builder("modelmill_testkit._build_tiny_openvino", source, folder, str(bits))
+    _run_builder("modelmill_testkit._build_tiny_openvino", source, {folder: str(bits)})
     return folder
 
 
@@ -149,13 +149,15 @@ def make_tiny_onnx(source: Path, folder: Path, *, precision: str = "int8") -> Pa
     Returns:
         `folder`, made if it is not there.
     """
-    _run_builder("modelmill_testkit._build_tiny_onnx", source, folder, precision)
+    _run_builder("modelmill_testkit._build_tiny_onnx", source, {folder: precision})
     return folder
 
 
-def _run_builder(module: str, source: Path, folder: Path, how: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", module, str(source), str(folder), how]
+def _run_builder(module: str, source: Path, builds: Mapping[Path, str]) -> None:
+    command = [sys.executable, "-m", module, str(source)]
+    for folder, how in builds.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        command += [str(folder), how]
     built = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
     if built.returncode:
         raise RuntimeError(f"{module} failed:\n{built.stderr[-4000:]}")
@@ -164,28 +166,32 @@ def _run_builder(module: str, source: Path, folder: Path, how: str) -> None:
 def kept_tiny_openvino(root: Path, source: Path, *, bits: int = 8) -> Path:
     """The same, kept below `build` of the checkout for all runs until it would become another.
 
+    Both widths are made at once, by one process.
+
     Returns:
         The folder, to be read and not to be changed.
     """
-    return kept_for_runs(
+    module = "modelmill_testkit._build_tiny_openvino"
+    kept = kept_for_runs(
         root / "build" / "tests",
-        f"tiny-openvino-int{bits}",
-        lambda folder: make_tiny_openvino(source, folder, bits=bits),
+        "tiny-openvino",
+        lambda folder: _run_builder(module, source, {folder / str(it): str(it) for it in (8, 4)}),
         inputs=[source, Path(__file__).with_name("_build_tiny_openvino.py")],
         packages=_BUILT_WITH,
     )
+    return kept / str(bits)
 
 
-def kept_tiny_onnx(root: Path, source: Path) -> Path:
-    """An ONNX build in float32, kept in the same way.
+def kept_tiny_onnx(root: Path, source: Path, *, precision: str = "fp32") -> Path:
+    """An ONNX build, kept in the same way.
 
     Returns:
         The folder, to be read and not to be changed.
     """
     return kept_for_runs(
         root / "build" / "tests",
-        "tiny-onnx-fp32",
-        lambda folder: make_tiny_onnx(source, folder, precision="fp32"),
+        f"tiny-onnx-{precision}",
+        lambda folder: make_tiny_onnx(source, folder, precision=precision),
         inputs=[source, Path(__file__).with_name("_build_tiny_onnx.py")],
         packages=("onnxruntime-genai", "onnxruntime", "onnx-ir", "transformers", "torch"),
     )
