@@ -7,14 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import (
     NonRecordingSpan,
     NoOpTracer,
@@ -26,6 +22,9 @@ from opentelemetry.trace import (
 
 from modelmill_service_kit.metrics import version_of
 from modelmill_service_kit.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +128,20 @@ def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
 
 def _tracer_provider(
     service: str, settings: ServiceSettings
-) -> TracerProvider | SilentTracerProvider:
+) -> "TracerProvider | SilentTracerProvider":
     if not settings.otlp_endpoint:
         # Nobody would read them: spans record nothing, but their ids go into logs and to peers.
         return SilentTracerProvider()
+    return _exporting(service, settings)
+
+
+def _exporting(service: str, settings: ServiceSettings) -> "TracerProvider":
+    # Without an endpoint nobody waits for these, which are a tenth of what a service imports.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
     resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version_of(service)})
     provider = TracerProvider(resource=resource)
     token = settings.otlp_token
