@@ -38,6 +38,7 @@ def test_no_sentence_of_a_commands_help_has_more_than_30_words(name: str):
 def test_what_one_command_alone_needs_is_not_loaded_with_the_others():
     heavy = ("openai", "ruamel.yaml", "jsonschema", "gguf", "torch", "nats", "plotext")
     heavy += ("modelmill_guard.bundle", "modelmill_guard.detectors", "modelmill_registry.store")
+    heavy += ("modelmill_service_kit.process", "modelmill_cli.stack", "pydantic_settings")
     code = f"import sys, modelmill_cli.app; print([it for it in {heavy} if it in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

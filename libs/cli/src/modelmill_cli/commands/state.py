@@ -16,7 +16,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from modelmill_cli.interrupts import run_interruptible
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
-from modelmill_cli.private_broker import private_broker
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import escaped
 
@@ -127,6 +126,8 @@ async def _export(state: StateFolder, file: Path, count: Count) -> int:
 async def _import(state: StateFolder, file: Path, count: Count) -> int:
     from modelmill_bus.archive import import_streams
     from modelmill_bus.link import open_link
+
+    from modelmill_cli.private_broker import private_broker
 
     with state.locked():
         async with (

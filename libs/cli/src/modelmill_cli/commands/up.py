@@ -2,18 +2,15 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.process_supervisor import LogLine
 from rich.console import Console
 from rich.markup import escape
 
 from modelmill_cli.interrupts import Interrupted, interruptible
-from modelmill_cli.logged_stack import is_news, logged_stack, readable
-from modelmill_cli.orders_socket import give_order
-from modelmill_cli.rolling import rolling_order
 from modelmill_cli.stack_options import (
     HOST,
     HOW_TO_INSTALL,
@@ -110,6 +107,10 @@ def _refuse_other_options(context: typer.Context) -> None:
 
 
 async def _roll(state: StateFolder) -> None:
+    # What runs services takes as long to load as all the other commands.
+    from modelmill_cli.orders_socket import give_order
+    from modelmill_cli.rolling import rolling_order
+
     order = rolling_order(state, state.read_runtime(), SERVICES, sys.executable)
     console = Console(highlight=False, soft_wrap=True)
     async for message in give_order(state, order):
@@ -122,6 +123,8 @@ async def _roll(state: StateFolder) -> None:
 async def _run(
     state: StateFolder, options: StackOptions, console: Console, ready: asyncio.Event
 ) -> None:
+    from modelmill_cli.logged_stack import logged_stack
+
     log_file = state.path / "up.log"
     if missing := missing_services():
         without = ", ".join(missing)
@@ -135,8 +138,9 @@ async def _run(
         await asyncio.Event().wait()  # it ends by Ctrl-C, or as the stack fails
 
 
-def line_printer(console: Console) -> LogLine:
+def line_printer(console: Console) -> Callable[[str, str], None]:
     """Prints what is news of a process behind its name, JSON lines shortened for people."""
+    from modelmill_cli.logged_stack import is_news, readable
 
     def show(name: str, line: str) -> None:
         if not is_news(line):
