@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_service_kit import large_imports
-from modelmill_service_kit.large_imports import large_import
+from modelmill_service_kit.large_imports import large_import, leave_out_bitsandbytes
 
 
 def test_nothing_is_searched_while_it_goes_on_and_what_it_made_is_left_alone_later() -> None:
@@ -46,3 +46,19 @@ def test_what_nobody_uses_is_not_there_while_it_goes_on_and_is_there_later(
         assert "unused_library" in sys.modules
         assert sys.modules["unused_library"] is not None
     monkeypatch.delitem(sys.modules, "unused_library")
+
+
+@pytest.mark.parametrize(
+    ("config", "is_left_out"),
+    [('{"model_type": "llama"}', True), ('{"quantization_config": {}}', False), ("{", False)],
+)
+def test_bitsandbytes_is_left_out_unless_the_model_may_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, is_left_out: bool
+) -> None:
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    sys.modules.pop("bitsandbytes", None)
+    (tmp_path / "config.json").write_text(config)
+
+    leave_out_bitsandbytes(tmp_path)
+
+    assert ("bitsandbytes" in sys.modules) == is_left_out

@@ -13,7 +13,7 @@ from contextlib import redirect_stdout
 from modelmill_service_kit.large_imports import UNUSED
 
 # As the product's children import; what scripts import lives as long as they do.
-sys.modules.update(dict.fromkeys(UNUSED))  # type: ignore[arg-type]
+sys.modules.update(dict.fromkeys((*UNUSED, "bitsandbytes")))  # type: ignore[arg-type]
 gc.set_threshold(200_000, 20, 100)
 
 found = []

@@ -1,10 +1,12 @@
 """What the import of a tensor library need not cost."""
 
 import gc
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 
 UNUSED = ("sklearn", "torchvision", "boto3")
 """Imported by transformers and accelerate wherever they are installed, and asked for nothing here.
@@ -31,3 +33,17 @@ def large_import(*unused: str) -> Iterator[None]:
             del sys.modules[name]
         gc.freeze()
         gc.enable()
+
+
+def leave_out_bitsandbytes(model: Path) -> None:
+    """Say until this process ends that it is not installed, unless the model's folder may need it.
+
+    PEFT imports it for the first adapter, and with it torch's compiler. That is as much as torch
+    itself, and nothing of it is used where weights are not packed.
+    """
+    try:
+        is_packed = "quantization_config" in json.loads((model / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return  # who loads the folder says what is wrong with it
+    if not is_packed:
+        sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from typing import Any
 from modelmill_evaluation.parity.goldens import ParityError
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.large_imports import large_import
+from modelmill_service_kit.large_imports import large_import, leave_out_bitsandbytes
 from modelmill_tokenization.bounded import LimitError
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
@@ -57,6 +57,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
     report("merge", 0, 0, "")
     forbid_telemetry()
     order = _order(port)
+    leave_out_bitsandbytes(order.source.base)
     try:
         result = MakeBuild(load_form(order.form), report)(order)
     except QualityLossError as error:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_service_kit.large_imports import large_import
+from modelmill_service_kit.large_imports import large_import, leave_out_bitsandbytes
 from modelmill_service_kit.machine_size import resident_memory
 from modelmill_tokenization.bounded import LimitError
 from modelmill_tokenization.bounded.here import BoundedTokenizer
@@ -144,6 +144,7 @@ def _general_tokens(tokenizer: Path) -> list[int]:
 
 def _load(form: str, folder: Path, adapter: str | None) -> ServedModel:
     module, _, name = ENGINES[form.partition("-")[0]].partition(":")
+    leave_out_bitsandbytes(folder)
     with large_import("bitsandbytes"):
         loaded = import_module(f"modelmill_optimizer_builder.adapters.{module}")
     served: ServedModel = getattr(loaded, name)(folder, None if adapter is None else Path(adapter))

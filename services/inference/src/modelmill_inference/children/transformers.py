@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from modelmill_service_kit.large_imports import large_import
+from modelmill_service_kit.large_imports import large_import, leave_out_bitsandbytes
 
 from modelmill_inference.children.runner import Runner, serve
 from modelmill_inference.children.transformers_folder import (
@@ -22,6 +22,7 @@ def open_runner(load: dict[str, Any]) -> Runner:
     check_model_folder(Path(load["folder"]))
     if load["adapter"]:
         check_adapter_folder(Path(load["adapter"]))
+        leave_out_bitsandbytes(Path(load["folder"]))
     # Imported after the checks, because it takes seconds.
     with large_import("bitsandbytes", "scipy"):
         from modelmill_inference.children.transformers_runner import open_transformers

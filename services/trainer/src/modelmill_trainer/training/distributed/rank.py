@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill_jobs.child import ChildPort, run_child_main
-from modelmill_service_kit.large_imports import large_import
+from modelmill_service_kit.large_imports import large_import, leave_out_bitsandbytes
 
 from modelmill_trainer.training.distributed.file_port import attach
 from modelmill_trainer.training.distributed.process_names import FOLDER, SOCKET
@@ -22,6 +22,8 @@ from modelmill_trainer.training.distributed.process_names import FOLDER, SOCKET
 def train(port: ChildPort) -> Mapping[str, Any]:
     """Join the process group and train."""
     # Imported after the parent watchdog runs: imports take seconds in which the parent may end.
+    if port.request["hyper_parameters"]["method"] != "qlora":
+        leave_out_bitsandbytes(Path(port.request["base_folder"]))
     with large_import():
         from modelmill_trainer.training.distributed.zero_update import ZeroRun
         from modelmill_trainer.training.failures import out_of_memory_as_failure
