@@ -99,3 +99,9 @@ def test_with_a_collector_spans_record_even_while_it_is_away():
     line = handler_line(OTLP_ENDPOINT="http://127.0.0.1:1")
     assert line["message"] == "recording: True"
     assert line["trace_id"] == TRACE_ID
+
+
+def test_who_imports_it_loads_no_exporter():
+    code = "import sys, modelmill_service_kit.process; print('opentelemetry.sdk' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -38,8 +38,8 @@ def large_import(*unused: str) -> Iterator[None]:
 def leave_out_bitsandbytes(model: Path) -> None:
     """Say until this process ends that it is not installed, unless the model's folder may need it.
 
-    PEFT imports it for the first adapter, and with it torch's compiler. That is as much as torch
-    itself, and nothing of it is used where weights are not packed.
+    PEFT imports it for the first adapter, and with it torch's compiler: a second of a core, of
+    which nothing is used where weights are not packed.
     """
     try:
         is_packed = "quantization_config" in json.loads((model / "config.json").read_text("utf-8"))

@@ -48,7 +48,7 @@ def preload(asked: dict[str, Any]) -> None:
         getattr(importlib.import_module(module), name)()
     hidden = [name for name in asked["hidden"] if name not in sys.modules]
     gc.disable()
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(hidden))
     for name in asked["modules"]:
         importlib.import_module(name)
     for name in hidden:
