@@ -55,9 +55,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
 
     # Reported before the imports, which take longer than some builds.
     report("merge", 0, 0, "")
-    forbid_telemetry()
-    order = _order(port)
-    leave_out_bitsandbytes(order.source.base)
+    order = _begun(port)
     try:
         result = MakeBuild(load_form(order.form), report)(order)
     except QualityLossError as error:
@@ -92,6 +90,14 @@ def load_form(name: str) -> TargetForm:
         loaded = import_module(f"modelmill_optimizer_builder.adapters.{module}")
     form: TargetForm = getattr(loaded, builder)()
     return form
+
+
+def _begun(port: ChildPort) -> BuildOrder:
+    """The order, once libraries that it will import know what to leave."""
+    forbid_telemetry()
+    order = _order(port)
+    leave_out_bitsandbytes(order.source.base)
+    return order
 
 
 def _order(port: ChildPort) -> BuildOrder:
