@@ -33,7 +33,6 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_RUNNING, Job
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.subjects import MODEL_READY
 from modelmill_testkit.ports import free_port
-from modelmill_testkit.shared_nats import stop_shared_nats
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.bench.console_texts import HOSTILE_TEXTS, TRIGGERS
@@ -67,15 +66,12 @@ VIEW = {"width": 1280, "height": 900}
 
 @contextmanager
 def _site() -> Iterator[tuple[LiveGateway, Browser]]:
-    try:
-        with (
-            TemporaryDirectory(prefix="console-") as folder,
-            live_gateway(Path(folder), console_folder=built_console()) as gateway,
-            running_chromium() as browser,
-        ):
-            yield gateway, browser
-    finally:
-        stop_shared_nats()
+    with (
+        TemporaryDirectory(prefix="console-") as folder,
+        live_gateway(Path(folder), console_folder=built_console()) as gateway,
+        running_chromium() as browser,
+    ):
+        yield gateway, browser
 
 
 @contextmanager

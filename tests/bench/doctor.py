@@ -21,7 +21,7 @@ from modelmill_cli.doctor import machine
 from modelmill_cli.doctor.diagnose import diagnose, examine
 from modelmill_cli.stack import StackOptions, running_stack
 from modelmill_cli.state_folder import StateFolder
-from modelmill_testkit.shared_nats import shared_nats, stop_shared_nats
+from modelmill_testkit.shared_nats import shared_nats
 
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
@@ -75,7 +75,6 @@ async def _planted() -> dict[str, set[str]]:
                 await plant_in(server, name)
                 it = beside(well, await seen(server))
             found[name] = {each.check for each in diagnose(it)}
-    stop_shared_nats()
     return found
 
 

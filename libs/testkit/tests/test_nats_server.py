@@ -1,6 +1,10 @@
 """The throwaway broker does what tests of crashes rely on."""
 
 import shutil
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
 
 import nats
 import pytest
@@ -52,3 +56,21 @@ async def test_the_value_that_came_true_is_returned_also_from_a_coroutine():
         return "there"
 
     assert await eventually(value) == "there"
+
+
+LEASE = """
+import asyncio
+from modelmill_testkit.shared_nats import shared_nats
+
+async def main():
+    async with shared_nats() as server:
+        print(server.url)
+
+asyncio.run(main())
+"""
+
+
+def test_a_shared_broker_ends_with_the_program_that_started_it():
+    url = subprocess.run([sys.executable, "-c", LEASE], capture_output=True, text=True).stdout
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))

@@ -4,6 +4,7 @@ A test leases it, with no stream of the test before; two leases at the same time
 is not to be killed or frozen, and does not fsync: whoever needs that takes `nats_server.run_nats`.
 """
 
+import atexit
 import secrets
 import shutil
 import tempfile
@@ -59,6 +60,8 @@ class SharedServers:
     async def _start(self) -> NatsServer:
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="shared-nats-"))
+            # Of programs; workers of a test run end otherwise, and call `stop`.
+            atexit.register(self.stop)
         store = self._folder / str(len(self._all))
         server = NatsServer(store, free_port(), secrets.token_hex(16), fsync=False)
         with _announced():
