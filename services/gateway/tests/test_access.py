@@ -41,6 +41,7 @@ async def test_only_liveness_and_the_documents_are_open():
         "documentation_page",
         "console",
         "console_page",
+        "list_sign_in",
         "reference",
         "health",
         "ready",

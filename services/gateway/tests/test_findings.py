@@ -8,9 +8,11 @@ import pytest
 from gateway_support.house import House, run_house
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+from modelmill_bus.inspection import BrokerState
 from modelmill_gateway.domain.access import OPERATOR
 from modelmill_gateway.ports import ServiceStatus
-from modelmill_gateway.tenants.find_problems import SeenByGateway, other_version
+from modelmill_gateway.tenants.find_problems import FindProblems, SeenByGateway, other_version
+from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.grpc_client import open_channel
 from nats.js import api
 
@@ -70,6 +72,24 @@ def test_a_service_of_another_release_is_found_and_one_that_says_none_is_not():
     (found,) = other_version(SeenByGateway("0.2.0", seen, None, ""))
 
     assert found.problem == "trainer at trainer:1 runs 0.1.0, and the gateway 0.2.0"
+
+
+class AwayBus:
+    """A bus without a broker."""
+
+    async def inspect(self) -> BrokerState:
+        raise UnavailableError("the message broker is not connected")
+
+
+async def older() -> ServiceStatus:
+    """A service of another release."""
+    return ServiceStatus("trainer", "trainer:1", "serving", "0.0.1")
+
+
+async def test_errors_come_before_warnings():
+    found = await FindProblems(AwayBus(), [older])()
+
+    assert [each.check for each in found] == ["broker-unreachable", "service-version"]
 
 
 async def test_grpc_lists_the_same(tmp_path: Path):

@@ -1517,6 +1517,27 @@ class ShownApiKey(TypedDict):
     usage: BudgetUsage | None
 
 
+class SignInOption(TypedDict):
+    """
+    OpenID provider whose tokens the gateway takes, with a public client for the console.
+
+    Clients use the authorization code flow with PKCE (S256).
+    """
+
+    object: Literal["sign_in_option"]
+    issuer: str
+    client_id: str
+    scope: str
+    authorization_endpoint: str
+    token_endpoint: str
+
+
+class SignInOptionList(TypedDict):
+    object: Literal["list"]
+    data: list[SignInOption]
+    has_more: Literal[False]
+
+
 class SliceBody(TypedDict):
     """
     Slice: groups of rows that are also evaluated on their own.

@@ -49,7 +49,7 @@ from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
 from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
-from modelmill_gateway.ports import AlertSource, JobOwner
+from modelmill_gateway.ports import AlertSource, JobOwner, SignInSource
 from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
@@ -96,6 +96,7 @@ class Parts:
     quotas: Quotas
     admission: Admission
     alerts: AlertSource | None
+    sign_in: SignInSource
     work: WorkApart
 
 

@@ -45,6 +45,7 @@ from modelmill_gateway.adapters.shared_ports import (
     leave_to_successor,
     own_generation,
 )
+from modelmill_gateway.adapters.sign_in import open_sign_in
 from modelmill_gateway.adapters.tls import ServedCertificate, open_tls
 from modelmill_gateway.adapters.tokens import open_verifier
 from modelmill_gateway.adapters.usage import UsageQueue, open_spill
@@ -204,6 +205,7 @@ async def _parts(
         record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=_feedback(settings, bus, known, background),
         admission=admission_of(settings),
+        sign_in=await stack.enter_async_context(open_sign_in(settings.oidc_issuers, background)),
         alerts=await stack.enter_async_context(open_alerts(settings.prometheus_url)),
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),

@@ -22,6 +22,10 @@ class OidcSettings(BaseModel):
     """What all its tokens grant."""
     scope_claim: str = ""
     """The claim that says it, a text or a list."""
+    client_id: str = Field("", max_length=255)
+    """Public client at the provider by which people sign in to the web console; empty for none."""
+    sign_in_scope: str = Field("openid", max_length=1024)
+    """What the console asks the provider for; `openid` must be among it."""
 
     @field_validator("issuer")
     @classmethod
@@ -36,4 +40,6 @@ class OidcSettings(BaseModel):
             raise ValueError("give exactly one of tenant and tenant_claim")
         if bool(self.scopes) == bool(self.scope_claim):
             raise ValueError("give exactly one of scopes and scope_claim")
+        if "openid" not in self.sign_in_scope.split():
+            raise ValueError("sign_in_scope must have openid, by which the sign-in is told")
         return self

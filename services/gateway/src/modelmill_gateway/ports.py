@@ -79,6 +79,25 @@ class AlertSource(Protocol):
     async def __call__(self) -> Sequence[ActiveAlert]: ...
 
 
+@dataclass(frozen=True)
+class SignInProvider:
+    """An OpenID provider at which people sign in to the console, and where."""
+
+    issuer: str
+    client_id: str
+    scope: str
+    authorization_endpoint: str
+    token_endpoint: str
+
+
+class SignInSource(Protocol):
+    """See `modelmill_gateway.adapters.sign_in.SignInProviders`."""
+
+    @property
+    def providers(self) -> Sequence[SignInProvider]:
+        """Those that are known by now."""
+
+
 class Moderation(Protocol):
     """Judges inputs, and windows of answers."""
 

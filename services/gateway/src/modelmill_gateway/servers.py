@@ -68,7 +68,7 @@ def gateway_http_app(
         CallerRoutes(),
         *_operator_routes(use_cases),
         DocumentationRoutes(settings.docs_folder),
-        ConsoleRoutes(settings.console_folder),
+        ConsoleRoutes(settings.console_folder, parts.sign_in),
     )
     statuses = {name: operation.status for name, operation in OPERATIONS.items()}
     return build_http_app(

@@ -24,6 +24,7 @@ from modelmill_client._async.tenant import (
     AsyncMe,
     AsyncModerations,
     AsyncPolicies,
+    AsyncSignIn,
     AsyncUsage,
     AsyncWebhooks,
 )
@@ -99,6 +100,7 @@ class AsyncModelmill:
         self.webhooks = AsyncWebhooks(transport)
         self.audit = AsyncAudit(transport)
         self.me = AsyncMe(transport)
+        self.sign_in = AsyncSignIn(transport)
         self.status = AsyncStatus(transport)
         self.findings = AsyncFindings(transport)
         self.alerts = AsyncAlerts(transport)

@@ -208,6 +208,15 @@ class AsyncWebhooks(AsyncResource):
         return cast(types.Deleted, gone)
 
 
+class AsyncSignIn(AsyncResource):
+    """/v1/sign_in."""
+
+    async def list(self) -> list[types.SignInOption]:
+        """OpenID providers at which people sign in, for programs with a browser at hand."""
+        page = await self._transport.call("GET", "/v1/sign_in")
+        return cast(list[types.SignInOption], page["data"])
+
+
 class AsyncMe(AsyncResource):
     """/v1/me."""
 

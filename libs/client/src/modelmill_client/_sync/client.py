@@ -25,6 +25,7 @@ from modelmill_client._sync.tenant import (
     Me,
     Moderations,
     Policies,
+    SignIn,
     Usage,
     Webhooks,
 )
@@ -100,6 +101,7 @@ class Modelmill:
         self.webhooks = Webhooks(transport)
         self.audit = Audit(transport)
         self.me = Me(transport)
+        self.sign_in = SignIn(transport)
         self.status = Status(transport)
         self.findings = Findings(transport)
         self.alerts = Alerts(transport)

@@ -200,6 +200,15 @@ class Webhooks(Resource):
         return cast(types.Deleted, gone)
 
 
+class SignIn(Resource):
+    """/v1/sign_in."""
+
+    def list(self) -> list[types.SignInOption]:
+        """OpenID providers at which people sign in, for programs with a browser at hand."""
+        page = self._transport.call("GET", "/v1/sign_in")
+        return cast(list[types.SignInOption], page["data"])
+
+
 class Me(Resource):
     """/v1/me."""
 

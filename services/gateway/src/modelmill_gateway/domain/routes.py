@@ -103,6 +103,7 @@ _OPEN: tuple[_Row, ...] = (
     ("GET", "/docs/{page:path}", "documentation_page", "Get a file of the documentation."),
     ("GET", "/console", "console", "Get the web console."),
     ("GET", "/console/{page:path}", "console_page", "Get a file of the web console."),
+    ("GET", "/v1/sign_in", "list_sign_in", "List providers at which people sign in."),
     ("GET", "/healthz", "health", "Check that the process is alive."),
     ("GET", "/readyz", "ready", "Check that the process accepts requests."),
     ("GET", "/openapi.json", "openapi", "Get this API as an OpenAPI document."),

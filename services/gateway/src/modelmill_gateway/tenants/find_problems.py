@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from typing import Protocol
 
 from modelmill_bus import stream_checks
-from modelmill_bus.bus import Bus
 from modelmill_bus.inspection import BrokerState
 from modelmill_service_kit.checks import Check, Finding, FindingSeverity, Symptom, found_by
 from modelmill_service_kit.errors import DomainError
@@ -70,10 +70,16 @@ CHECKS: Sequence[Check[SeenByGateway]] = (
 )
 
 
+class InspectsBroker(Protocol):
+    """See `modelmill_bus.bus.Bus`."""
+
+    async def inspect(self) -> BrokerState: ...
+
+
 class FindProblems:
     """Looks at services, broker and streams from here; changes nothing."""
 
-    def __init__(self, bus: Bus, probes: Sequence[Probe]) -> None:
+    def __init__(self, bus: InspectsBroker, probes: Sequence[Probe]) -> None:
         self._bus = bus
         self._probes = probes
 

@@ -30,6 +30,7 @@ from modelmill_gateway.entrypoints.schemas import (
     policies,
     queries,
     responses,
+    sign_in,
     tenants,
     usage,
     webhooks,
@@ -76,6 +77,7 @@ OPERATIONS = {
     "ready": Operation(Health, refusals=(503,)),
     "openapi": Operation(None),
     "asyncapi": Operation(None),
+    "list_sign_in": Operation(WholeList[sign_in.SignInOption]),
     "get_me": Operation(callers.CallerIdentity),
     "generate": Operation(chat.GeneratedText, chat.GenerateBody, refusals=TEXT),
     "chat": Operation(

@@ -1,6 +1,7 @@
 """The web console, where it was built: files that run in a browser and use the public API."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelmill_service_kit.errors import NotFoundError
 from starlette.requests import Request
@@ -8,6 +9,9 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from modelmill_gateway.entrypoints.document.site_files import SiteFiles, packaged_console
 from modelmill_gateway.entrypoints.http.request_head import takes_gzip
+from modelmill_gateway.entrypoints.schemas.base import WholeList
+from modelmill_gateway.entrypoints.schemas.sign_in import SignInOption
+from modelmill_gateway.ports import SignInSource
 
 HASHED = "assets/"
 """Files in it have a hash of their content in their name."""
@@ -31,10 +35,16 @@ class ConsoleRoutes:
 
     Args:
         folder: of the built console; None for the one in the package.
+        sign_in: providers at which people sign in.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, sign_in: SignInSource) -> None:
         self._files = SiteFiles(folder or packaged_console())
+        self._sign_in = sign_in
+
+    async def list_sign_in(self, _: Request) -> WholeList[SignInOption]:
+        found = self._sign_in.providers
+        return WholeList[SignInOption](data=[SignInOption.of(each) for each in found])
 
     async def console(self, _: Request) -> Response:
         """Redirect to its page, which a browser does with all that stands behind `#`.
@@ -63,9 +73,23 @@ class ConsoleRoutes:
         is_hashed = path.startswith(HASHED)
         caching = "public, max-age=31536000, immutable" if is_hashed else "no-cache"
         headers = CONSOLE_HEADERS | {"cache-control": caching}
+        headers["content-security-policy"] = self._policy()
         small = file.with_name(f"{file.name}.gz")
         if takes_gzip(request.headers) and small.is_file():
             return FileResponse(
                 small, headers=headers | {"content-encoding": "gzip"}, media_type=media_type
             )
         return FileResponse(file, headers=headers, media_type=media_type)
+
+    def _policy(self) -> str:
+        """The policy of contents; codes are exchanged for tokens at the providers themselves."""
+        policy = CONSOLE_HEADERS["content-security-policy"]
+        places = {_origin(each.token_endpoint) for each in self._sign_in.providers}
+        return policy.replace(
+            "connect-src 'self'", " ".join(["connect-src 'self'", *sorted(places)])
+        )
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
