@@ -140,9 +140,10 @@ async def test_a_deleted_dataset_is_told_with_its_digest(house: House):
 
 async def test_a_trainer_that_cannot_tell_keeps_no_run_back(house: House):
     known, lost = await training(house), await training(house)
-    await succeed(house, known, [2.0, 1.0])
-    made = JobResult(digest=DIGEST)
-    await end(house, lost, JOB_STATUS_SUCCEEDED, result=made)
+    for job_id in (known, lost):
+        await succeed(house, job_id, [2.0, 1.0])
+    house.trainer.unread.add(lost)
+    assert (await house.http(tenant=TENANT).get(f"/v1/jobs/{lost}/metrics")).status_code == 503
 
     found = await compared(house, lost, known)
 

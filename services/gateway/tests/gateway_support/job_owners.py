@@ -22,6 +22,7 @@ from modelmill_service_kit.errors import (
     NotFoundError,
     PreconditionError,
     TooLargeError,
+    UnavailableError,
 )
 
 from gateway_support.evaluations import FakeEvaluations
@@ -211,10 +212,12 @@ class FakeTrainer(FakeEvaluations):
         super().__init__(queue)
         self._bus = bus
         self.in_use: str = ""
-        self.figures: dict[str, list[float]] = {}
-        self.metric_reads = 0
-        """Losses by job."""
         """A version that something needs."""
+        self.figures: dict[str, list[float]] = {}
+        """Losses by job."""
+        self.unread: set[str] = set()
+        """Jobs whose losses cannot be read now."""
+        self.metric_reads = 0
         self.specs: list[trainer_pb.TrainSpec] = []
 
     async def CreateFineTuningJob(
@@ -259,6 +262,8 @@ class FakeTrainer(FakeEvaluations):
         self, request: trainer_pb.StreamStepMetricsRequest, context: Any
     ) -> AsyncIterator[trainer_pb.StreamStepMetricsResponse]:
         self.metric_reads += 1
+        if request.job_id in self.unread:
+            raise UnavailableError("the store does not answer")
         if request.job_id not in self.figures:
             raise NotFoundError(f"no training job with a checkpoint {request.job_id!r}")
         losses = self.figures[request.job_id]
