@@ -17,6 +17,7 @@ from tests.browser.watched_page import WatchedPage
 
 ROWS = 10_000
 PAGE_ROWS, MOST_REQUESTS = 50, 5
+"""Requests with that for whom the credential names, which each first page asks."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,8 @@ def test_ten_thousand_rows_open_in_five_requests_and_go_on_in_pages(
     expect(rows(page)).to_have_count(2 * PAGE_ROWS)
     expect(rows(page).last.get_by_role("rowheader")).to_have_text(str(2 * PAGE_ROWS))
     asked = [each for each in watched.requests if f"/{evaluation}" in each and "/v1/" in each]
-    assert len(asked) <= MOST_REQUESTS + 1, asked
+    more = 1
+    assert len(asked) - more <= MOST_REQUESTS - 1, asked
 
 
 def test_filters_leave_what_they_say_and_stand_in_the_address(

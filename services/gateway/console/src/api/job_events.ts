@@ -9,6 +9,8 @@ const LONGEST_PAUSE_MS = 15_000;
 /** The gateway says every 15 seconds that it is alive. */
 const PATIENCE_MS = 45_000;
 const ENDED = 204;
+/** After these states nothing follows; who asks for more is told so, by a request that need not be. */
+const LAST_STATES: readonly unknown[] = ["succeeded", "failed", "cancelled"];
 
 /** The newest events that come at once; older ones are not asked for. */
 const RECENT = 100;
@@ -38,6 +40,7 @@ export async function followJob(jobId: string, listener: JobListener, stop: Abor
         recent.forEach(listener.take);
         last = recent.at(-1)?.id ?? "";
         listener.begin?.();
+        if (LAST_STATES.includes(stateIn(recent))) return;
       }
       if (isLost) listener.reconnect?.();
       for await (const event of eventsAfter(jobId, last, stop)) {
@@ -55,6 +58,11 @@ export async function followJob(jobId: string, listener: JobListener, stop: Abor
     await passed(pause, stop);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
+}
+
+/** The newest state that events tell; undefined where they are all of progress. */
+function stateIn(events: readonly JobEvent[]): unknown {
+  return events.findLast((event) => event.type !== "metrics")?.data.status;
 }
 
 class JobEnded extends Error {}
