@@ -42,6 +42,20 @@ def test_a_key_is_told_its_id_its_models_and_its_scopes(watched: WatchedPage, ga
     assert linked(page) == ["Playground", "Policies"]
 
 
+def test_a_reload_does_not_ask_again_who_is_signed_in_and_nothing_stays_behind_a_sign_out(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    page = open_place(watched, gateway, "/access", gateway.token(scope="jobs"))
+    expect(page.locator(".facts")).to_contain_text("ada")
+    page.reload()
+    expect(page.locator(".facts")).to_contain_text("ada")
+
+    assert len([each for each in watched.requests if each.endswith("/v1/me")]) == 1
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in to Modelmill")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
 def test_whose_home_would_be_empty_begins_at_the_first_page_that_is_open(
     watched: WatchedPage, gateway: LiveGateway
 ):

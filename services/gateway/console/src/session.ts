@@ -3,6 +3,8 @@ import { signal } from "@preact/signals";
 import type { MessageKey } from "./i18n";
 
 const NAME = "modelmill.credential";
+/** Of what the gateway has told of whoever is signed in. */
+export const IDENTITY_NAME = "modelmill.identity";
 
 /** An API key or a token; empty when nobody is signed in. It lives as long as the tab, also over reloads. */
 export const credential = signal(sessionStorage.getItem(NAME) ?? "");
@@ -18,6 +20,7 @@ export function signIn(value: string): void {
 
 export function signOut(reason: MessageKey | null = null): void {
   sessionStorage.removeItem(NAME);
+  sessionStorage.removeItem(IDENTITY_NAME);
   credential.value = "";
   signInReason.value = reason;
 }

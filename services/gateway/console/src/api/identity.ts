@@ -1,7 +1,9 @@
 /** Who is signed in, as the gateway understands the credential, and which scopes it grants. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { useLoaded, type Loaded } from "./loaded";
+import { IDENTITY_NAME, credential } from "../session";
+import { ask } from "./client";
+import { useResult, type Loaded } from "./loaded";
 
 export const OPERATOR = "operator";
 
@@ -21,9 +23,18 @@ const UNKNOWN: Loaded<Identity> = { data: null, error: null, reload: () => undef
 /** What the gateway has told of whoever is signed in; pages read it in place of asking again. */
 export const identity = signal<Loaded<Identity>>(UNKNOWN);
 
+/** After which a reload asks anew: what a key may do can become less. */
+const FRESH_MS = 60_000;
+
+interface KeptIdentity {
+  credential: string;
+  at: number;
+  identity: Identity;
+}
+
 /** Ask who is signed in, for as long as they are. */
 export function useIdentity(): void {
-  const found = useLoaded<Identity>("/v1/me");
+  const found = useResult<Identity>("/v1/me", whoAsks);
   useEffect(() => {
     identity.value = found;
   }, [found.data, found.error]);
@@ -33,6 +44,14 @@ export function useIdentity(): void {
     },
     [],
   );
+}
+
+async function whoAsks(stop: AbortSignal): Promise<Identity> {
+  const kept = JSON.parse(sessionStorage.getItem(IDENTITY_NAME) ?? "null") as KeptIdentity | null;
+  if (kept?.credential === credential.value && Date.now() - kept.at < FRESH_MS) return kept.identity;
+  const found = { credential: credential.value, at: Date.now(), identity: await ask<Identity>("/v1/me", { signal: stop }) };
+  sessionStorage.setItem(IDENTITY_NAME, JSON.stringify(found));
+  return found.identity;
 }
 
 /** Whether one of these scopes is granted. Until that is known, what is for operators alone is not. */
