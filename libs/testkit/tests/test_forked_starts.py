@@ -24,7 +24,7 @@ said = {
     "imported": large.SEEN, "parent": os.getppid(), "read": sys.stdin.read(),
     "leads": os.getpgrp() == os.getpid(), "descriptors": sorted(os.listdir("/proc/self/fd")),
     "command": open("/proc/self/cmdline").read().rstrip(chr(0)).split(chr(0)),
-    "is_copy": large.PID != os.getpid(),
+    "is_copy": large.PID != os.getpid(), "folders": [os.getcwd(), sys.path[0]],
 }
 os.write(int(sys.argv[1]), json.dumps(said).encode())
 print("said", file=sys.stderr)
@@ -49,7 +49,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(forked_starts.PRELOADS, "tells", Preload("tells", ("large",)))
 
-    def ran(kind: type["subprocess.Popen[bytes]"], end: str = "0", says: str = "hello") -> Ran:
+    def ran(
+        kind: type["subprocess.Popen[bytes]"],
+        end: str = "0",
+        says: str = "hello",
+        cwd: Path | None = None,
+    ) -> Ran:
         reading, writing = os.pipe()
         command = [sys.executable, "-Xfaulthandler", "-m", "tells", str(writing), end]
         with kind(
@@ -58,6 +63,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             stderr=subprocess.PIPE,
             pass_fds=(writing,),
             process_group=0,
+            cwd=cwd,
             env=os.environ | {"SAYS": says},
         ) as process:
             os.close(writing)
@@ -79,6 +85,17 @@ def test_a_copy_has_what_a_process_that_was_started_has(run: Run) -> None:
     assert copied == started
     assert copied[0]["parent"] == os.getpid()
     assert copied[0]["imported"] == "hello"
+
+
+def test_a_copy_runs_in_the_folder_that_it_is_told(run: Run, tmp_path: Path) -> None:
+    (other := tmp_path / "other").mkdir()
+    (other / "tells.py").write_text(TELLS)
+    run(ForkedPopen)  # the server is in the folder above
+
+    told, *_ = run(ForkedPopen, cwd=other)
+
+    assert told["folders"] == [str(other)] * 2
+    assert told["is_copy"]
 
 
 @pytest.mark.parametrize(("end", "status"), [("3", 3), ("fails", 1), ("kills", -signal.SIGKILL)])

@@ -36,6 +36,7 @@ class Start(NamedTuple):
     arguments: list[str]
     command: list[str]
     environment: dict[str, str]
+    folder: str
     numbers: list[int]
     """Of the descriptors that came with it, in their order."""
     leads_group: bool
@@ -110,6 +111,8 @@ def become(start: Start, descriptors: Sequence[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(start.environment)
+    os.chdir(start.folder)
+    sys.path[0] = start.folder  # as of every `python -m`
     sys.argv = [start.module, *start.arguments]
     _set_command_line(start.command)
 

@@ -66,6 +66,8 @@ PRELOADS = {
         ),
         Preload("modelmill_data_prep.inspector_child", ("modelmill_data_prep.inspector_child",)),
         Preload("modelmill_tokenization.bounded.child", ("modelmill_tokenization.bounded.child",)),
+        # Runs of tests that tests of plugins look at.
+        Preload("pytest", ("pytest", "nats", "psutil", "execnet")),
     )
 }
 """By the module that is run."""
@@ -137,7 +139,7 @@ class ForkServers:
 
     def _server(self, asked: Preload, environment: Mapping[str, str]) -> ForkServer:
         imported_by = {name: it for name, it in environment.items() if name != CHANGES}
-        key = (asked.module, os.getcwd(), *(f"{n}={it}" for n, it in sorted(imported_by.items())))
+        key = (asked.module, *(f"{n}={it}" for n, it in sorted(imported_by.items())))
         if (server := self._running.get(key)) is None:
             if len(self._running) >= MOST_SERVERS:
                 self._running.popitem(last=False)[1].end()
@@ -172,7 +174,7 @@ def _may_fork(asked: Mapping[str, Any]) -> bool:
     if not isinstance(words, list) or words[0] != sys.executable or "-m" not in words[1:3]:
         return False
     usual = {
-        **dict.fromkeys(("executable", "preexec_fn", "cwd", "gid", "gids", "uid"), None),
+        **dict.fromkeys(("executable", "preexec_fn", "gid", "gids", "uid"), None),
         **{"shell": False, "start_new_session": False, "close_fds": True},
     }
     is_usual = all(asked[name] == value for name, value in usual.items())
@@ -195,6 +197,7 @@ def _forked(asked: Mapping[str, Any]) -> int | None:
         "arguments": words[words.index("-m") + 2 :],
         "command": words,
         "environment": environment,
+        "folder": os.path.abspath(os.fsdecode(asked["cwd"] or os.getcwd())),
         "numbers": [0, 1, 2, *passed],
         "leads_group": asked["process_group"] == 0,
     }
