@@ -68,6 +68,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         ) as process:
             os.close(writing)
             _, printed = process.communicate(b"a line\n", timeout=60)
+        forked_starts._servers.settle()
         with os.fdopen(reading, "rb") as told:
             return json.loads(told.read()), process.returncode, printed.decode()
 
@@ -75,8 +76,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     forked_starts._servers.end()
 
 
+def test_nobody_waits_for_what_is_imported_to_be_copied(run: Run) -> None:
+    assert [run(ForkedPopen)[0]["is_copy"] for _ in range(2)] == [False, True]
+
+
 def test_a_copy_has_what_a_process_that_was_started_has(run: Run) -> None:
-    started, copied = run(forked_starts._started_anew), run(ForkedPopen)
+    started, copied = run(ForkedPopen), run(ForkedPopen)
 
     assert (started[0].pop("is_copy"), copied[0].pop("is_copy")) == (False, True)
     # The pipe's number is the first that is free.
@@ -100,6 +105,7 @@ def test_a_copy_runs_in_the_folder_that_it_is_told(run: Run, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("end", "status"), [("3", 3), ("fails", 1), ("kills", -signal.SIGKILL)])
 def test_a_copy_ends_as_a_process_that_was_started_does(run: Run, end: str, status: int) -> None:
+    run(ForkedPopen)
     _, ended, printed = run(ForkedPopen, end)
 
     assert ended == status
@@ -108,23 +114,24 @@ def test_a_copy_ends_as_a_process_that_was_started_does(run: Run, end: str, stat
 
 
 def test_what_is_imported_in_another_environment_is_imported_anew(run: Run) -> None:
-    told = [run(ForkedPopen, says=says)[0] for says in ("hello", "good evening", "hello")]
+    told = [run(ForkedPopen, says=says)[0] for says in ["hello", "good evening"] * 2]
 
-    assert [each["imported"] for each in told] == ["hello", "good evening", "hello"]
-    assert all(each["is_copy"] for each in told)
+    assert [each["imported"] for each in told] == ["hello", "good evening"] * 2
+    assert [each["is_copy"] for each in told] == [False, False, True, True]
 
 
 def test_a_process_with_threads_is_not_copied(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(forked_starts.PRELOADS, "tells", Preload("tells", ("large", "threads")))
 
-    assert not run(ForkedPopen)[0]["is_copy"]
+    assert not any(run(ForkedPopen)[0]["is_copy"] for _ in range(2))
 
 
 @pytest.mark.real_starts
 def test_the_marker_has_processes_started(run: Run) -> None:
-    assert not run(ForkedPopen)[0]["is_copy"]
+    assert not any(run(ForkedPopen)[0]["is_copy"] for _ in range(2))
 
 
 def test_a_test_starts_by_subprocess_what_is_copied(run: Run, pytestconfig: pytest.Config) -> None:
+    run(subprocess.Popen)
     assert run(subprocess.Popen)[0]["is_copy"] != pytestconfig.getoption("real_starts")
     assert subprocess.run([sys.executable, "-c", "raise SystemExit(4)"]).returncode == 4

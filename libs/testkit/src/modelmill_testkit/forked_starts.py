@@ -1,10 +1,12 @@
 """A plugin of pytest: children of services are copied from a process that has imported libraries.
 
 What a child of ours imports (torch, OpenVINO, Arrow) takes seconds, and a test seconds of that for
-each child it starts. With this plugin the first start of a module makes a `fork_server`, and this
-and every later start is a copy of that process: a process of its own, with its own limits, signals
-and descriptors, that does not import again. The marker `real_starts` and `--real-starts` have
-children started as in production, which is also how services that are processes start theirs.
+each child it starts. With this plugin the first start of a module also begins a `fork_server`, and
+once that has imported every later start is a copy of it: a process of its own, with its own limits,
+signals and descriptors, that does not import again. Nobody waits for the imports: who starts a
+child is an event loop, which has to answer its broker meanwhile. The marker `real_starts` and
+`--real-starts` have children started as in production, which is also how services that are
+processes start theirs.
 """
 
 import ctypes
@@ -17,7 +19,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -90,8 +92,16 @@ class ForkServer:
                 env=environment,
             )
         self._link.send(json.dumps(asdict(asked)).encode())
-        self.can_fork = self._link.recv(64) == b"ready"
-        """Threads of other names are gone in a copy, and what they hold stays held."""
+        self._said: bytes | None = None
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether it has imported, and without threads: those of other names are gone in a copy,
+        and what they hold stays held."""
+        if self._said is None:
+            with suppress(BlockingIOError):
+                self._said = self._link.recv(64, socket.MSG_DONTWAIT)
+        return self._said == b"ready"
 
     def copy(self, start: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         """A copy that runs what is asked for, a child of this process; its id.
@@ -106,9 +116,15 @@ class ForkServer:
                 raise ConnectionError("the fork server has ended")
         return int(told)
 
+    def settle(self) -> None:
+        """Wait until it has imported."""
+        if self._said is None:
+            self._said = self._link.recv(64)
+
     def end(self) -> None:
-        """Hang up, and wait for its end."""
+        """End it, also while it imports."""
         self._link.close()
+        self._process.kill()
         self._process.wait()
 
 
@@ -130,6 +146,12 @@ class ForkServers:
                 return server.copy(start, descriptors) if server.can_fork else None
             except OSError:
                 return None
+
+    def settle(self) -> None:
+        """Wait until all have imported: the next start is a copy."""
+        with self._lock:
+            for server in self._running.values():
+                server.settle()
 
     def end(self) -> None:
         """End all."""
