@@ -196,10 +196,13 @@ def test_jobs_are_compared_by_what_differs_and_with_all_by_everything(gateway, c
     gateway.comparison = {
         "jobs": [done, failed],
         "settings": [
-            {"path": "seed", "differs": True, "values": [7, None]},
+            {"path": "seed", "differs": True, "values": [7.0, None]},
             {"path": "method", "differs": False, "values": ["lora", "lora"]},
         ],
-        "scores": [{"name": "accuracy", "values": [{"value": 0.7, "low": 0.6, "high": 0.8}, None]}],
+        "scores": [
+            {"name": "accuracy", "values": [{"value": 0.7, "low": 0.6, "high": 0.8}, None]},
+            {"name": "flops", "values": [{"value": 2155780000.0, "low": None, "high": None}, None]},
+        ],
     }
 
     shown = said(capsys, "compare", "ftjob-1", "ftjob-2")
@@ -208,7 +211,8 @@ def test_jobs_are_compared_by_what_differs_and_with_all_by_everything(gateway, c
     assert lines["dataset"].split()[1:] == ["ds-1", "words", "(deleted)"]
     assert "8 train, 1 test" in lines["rows"]
     assert "no row is valid" in lines["error"]
-    assert "7" in lines["seed *"]
+    assert lines["seed *"].split() == ["seed", "*", "7"]
+    assert lines["flops"].split() == ["flops", "2,155,780,000"]
     assert "0.7 (0.6 to 0.8)" in lines["accuracy"]
     assert "3 -> 1, lowest 0.5, 900 points" in lines["loss"]
     assert "method" not in shown
@@ -220,7 +224,7 @@ def test_jobs_are_compared_by_what_differs_and_with_all_by_everything(gateway, c
 def test_one_job_alone_is_not_compared(gateway, capsys):
     assert run_app(["jobs", "compare", "ftjob-1"]) == 2
 
-    assert "1 jobs were named. Name 2 to 10 of `mill jobs list`" in capsys.readouterr().err
+    assert "name 2 to 10 of `mill jobs list`; 1 was given" in capsys.readouterr().err
 
 
 def watched(gateway: Gateway, **more: Any) -> tuple[str, Exception | None]:

@@ -1,5 +1,6 @@
 """Jobs side by side in a terminal: runs and their data, settings, scores and losses."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -67,14 +68,20 @@ def _rows(dataset: Mapping[str, Any] | None) -> str:
 
 
 def _word(value: object) -> str:
-    return "" if value is None else str(value)
+    """A setting; a job's record has whole numbers as 16.0."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return f"{value:.0f}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _score(score: Mapping[str, float | None] | None) -> str:
+def _score(score: Mapping[str, Any] | None) -> str:
     if score is None:
         return ""
     if score["low"] is None:
-        return f"{score['value']:,.6g}"
+        whole = float(score["value"]).is_integer()
+        return f"{score['value']:,.0f}" if whole else f"{score['value']:,.6g}"
     return f"{score['value']:.4g} ({score['low']:.4g} to {score['high']:.4g})"
 
 

@@ -212,8 +212,8 @@ def compare(
     """Compare jobs: data, settings that differ, scores with intervals, and losses."""
     if not MIN_COMPARED <= len(job_ids) <= MAX_COMPARED:
         raise InvalidInputError(
-            f"{len(job_ids)} jobs were named. Name {MIN_COMPARED} to {MAX_COMPARED} of"
-            " `mill jobs list`"
+            f"name {MIN_COMPARED} to {MAX_COMPARED} of `mill jobs list`; {len(job_ids)}"
+            f" {'was' if len(job_ids) == 1 else 'were'} given"
         )
     with connect(context.obj) as client:
         first, *others = [JOB.full_id(client, each) for each in job_ids]

@@ -24,6 +24,7 @@ from modelmill_gateway.ordering.read_job_metrics import (
 MAX_SAMPLES = 100
 MAX_LAST = 1440
 MAX_OTHERS, DEFAULT_COMPARED_POINTS = 9, 500
+OF_POINTS = "Maximum number of points of a series; extremes, first and last are kept."
 WORD = re.compile(r"\w+")
 METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
@@ -124,23 +125,14 @@ class JobQuery(PageQuery):
     )
 
 
-class JobMetricsQuery(Query):
-    """Metrics of a job."""
+class MetricRangeQuery(Query):
+    """Which metrics of jobs are asked for."""
 
-    points: Whole = Field(
-        DEFAULT_POINTS,
-        ge=MIN_POINTS,
-        le=MAX_POINTS,
-        description="Maximum number of points of a series; extremes, first and last are kept.",
-    )
     from_step: Whole = Field(0, lt=2**53, description="First step.")
     to_step: Annotated[int, Field(lt=2**53), BeforeValidator(_digits)] | None = Field(
         None, description="Last step, inclusive; defaults to the job's last."
     )
     name: list[str] = Field([], description="Filter by names of metrics; several are alternatives.")
-    format: Literal["json", "csv"] = Field(
-        "json", description="Format; csv has every point, whatever `points` says."
-    )
 
     @property
     def range(self) -> MetricRange:
@@ -148,28 +140,24 @@ class JobMetricsQuery(Query):
         return MetricRange(self.from_step, self.to_step, self.name)
 
 
-class JobComparisonQuery(Query):
+class JobMetricsQuery(MetricRangeQuery):
+    """Metrics of a job."""
+
+    points: Whole = Field(DEFAULT_POINTS, ge=MIN_POINTS, le=MAX_POINTS, description=OF_POINTS)
+    format: Literal["json", "csv"] = Field(
+        "json", description="Format; csv has every point, whatever `points` says."
+    )
+
+
+class JobComparisonQuery(MetricRangeQuery):
     """Jobs that a job is compared with, and which of their metrics are shown."""
 
     other: list[str] = Field(
         [], max_length=MAX_OTHERS, description="Jobs to compare it with; several in this order."
     )
     points: Whole = Field(
-        DEFAULT_COMPARED_POINTS,
-        ge=MIN_POINTS,
-        le=DEFAULT_POINTS,
-        description="Maximum number of points of a series; extremes, first and last are kept.",
+        DEFAULT_COMPARED_POINTS, ge=MIN_POINTS, le=DEFAULT_POINTS, description=OF_POINTS
     )
-    from_step: Whole = Field(0, lt=2**53, description="First step.")
-    to_step: Annotated[int, Field(lt=2**53), BeforeValidator(_digits)] | None = Field(
-        None, description="Last step, inclusive; defaults to the last of each job."
-    )
-    name: list[str] = Field([], description="Filter by names of metrics; several are alternatives.")
-
-    @property
-    def range(self) -> MetricRange:
-        """As the use case has it."""
-        return MetricRange(self.from_step, self.to_step, self.name)
 
 
 class FineTuningQuery(PageQuery):
