@@ -1,8 +1,10 @@
 """TLS on the bus: neither side talks to one that it does not know, nor in the clear."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +24,8 @@ from modelmill_service_kit.bus_access import BusTls
 from modelmill_service_kit.errors import PreconditionError, UnavailableError
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.waiting import eventually
+
+LATE_SECONDS = 0.3
 
 
 class Authority:
@@ -156,6 +160,24 @@ async def test_a_broker_of_another_authority_is_refused_at_once(
     async with asyncio.timeout(20):
         said = await refusal(broker.url, people, other.tls("moderation"))
     assert f"{other.folder / 'ca.pem'} does not vouch for it" in said
+
+
+async def test_a_busy_client_may_begin_the_handshake_late(authority: Authority, broker: NatsServer):
+    address = broker.url.removeprefix("nats://").split(":")
+    reader, writer = await asyncio.open_connection(*address)
+    with closing(writer):
+        with pytest.raises(TimeoutError):  # in the clear nothing is said meanwhile
+            await asyncio.wait_for(reader.read(1), LATE_SECONDS)
+        await writer.start_tls(authority.tls("moderation").context())
+        assert (await reader.readline()).startswith(b"INFO")
+
+
+async def test_a_client_that_says_nothing_is_told_that_the_broker_wants_tls(broker: NatsServer):
+    address = broker.url.removeprefix("nats://").split(":")
+    reader, writer = await asyncio.open_connection(*address)
+    with closing(writer):
+        kind, _, information = (await asyncio.wait_for(reader.readline(), 5)).partition(b" ")
+    assert (kind, json.loads(information)["tls_required"]) == (b"INFO", True)
 
 
 async def test_a_plain_client_gets_nowhere(

@@ -212,6 +212,8 @@ async def test_a_stream_that_is_left_and_cancelled_ends_its_spans(house, spans):
         rpc = stub.Generate(text_pb.GenerateRequest(), timeout=DEADLINE_SECONDS)
         async for _ in rpc:
             break
+        # A cancel while the first response is still being sent would end the handler there.
+        await asyncio.wait_for(house.entered.wait(), SOON_SECONDS)
         rpc.cancel()
         await asyncio.wait_for(house.left.wait(), SOON_SECONDS)
         client, server = await both_spans(spans)

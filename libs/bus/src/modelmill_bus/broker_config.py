@@ -40,8 +40,9 @@ def tls_settings(certificates: Path, *, clients_show: bool) -> str:
 tls {{
   cert_file: {json.dumps(str(certificates / "nats.pem"))}
   key_file: {json.dumps(str(certificates / "nats-key.pem"))}{verify if clients_show else ""}
-  # At once from ours; others are told first that it wants TLS.
-  handshake_first: auto
+  # At once from ours, of which a busy one takes its time; others are then told that it wants TLS.
+  handshake_first: 1s
+  timeout: 5
 }}
 """
 

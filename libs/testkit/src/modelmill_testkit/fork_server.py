@@ -72,7 +72,10 @@ def has_own_threads() -> bool:
 def serve(link: socket.socket) -> tuple[Start, list[int]] | None:
     """Copy this process for each request; in a copy the request, and None once nobody asks."""
     while True:
-        message, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, MOST_DESCRIPTORS)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, MOST_DESCRIPTORS)
+        except ConnectionResetError:  # who asked ended, and left an answer unread
+            return None
         if not message:
             return None
         start = Start(**json.loads(message))
