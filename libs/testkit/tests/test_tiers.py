@@ -36,8 +36,10 @@ def product():
 TESTS = """
 import subprocess
 import pytest
+from package import start
 
 def test_pure(): pass
+def test_names_a_package(): assert start
 def test_shares(broker): pass
 @pytest.mark.own_broker
 def test_kills_its_own(broker): pass
@@ -58,8 +60,14 @@ def test_may_start(product): product.start()
 @pytest.mark.tier("check")
 def test_of_check_starts(product): product.start()
 """
+PACKAGE = """
+import subprocess
+
+def start(): subprocess.run(["true"])
+"""
 TIERS = {
     "test_pure": "quick",
+    "test_names_a_package": "quick",
     "test_shares": "check",
     "test_kills_its_own": "test",
     "test_by_helper": "test",
@@ -77,7 +85,11 @@ TIERS = {
 @pytest.fixture
 def tests(tmp_path: Path) -> Path:
     """A folder with tests, and one of drills with the same."""
-    (tmp_path / "pytest.ini").write_text("[pytest]\ndrill_folders = storms\nasyncio_mode = auto\n")
+    packages = "environment/lib/site-packages"
+    (tmp_path / packages).mkdir(parents=True)
+    (tmp_path / packages / "package.py").write_text(PACKAGE)
+    settings = ("drill_folders = storms", "asyncio_mode = auto", f"pythonpath = {packages}")
+    (tmp_path / "pytest.ini").write_text("\n".join(("[pytest]", *settings)))
     (tmp_path / "conftest.py").write_text(HELPERS)
     for folder in ("calm", "storms"):
         (tmp_path / folder).mkdir()

@@ -1,11 +1,15 @@
 """Which names the code of a test reaches: its own and that of the helpers of tests it calls."""
 
 import inspect
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Set
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
+
+OTHERS = re.compile(r"/src/|/site-packages/")
+"""In paths below the root: of the product, and of an environment wherever it is."""
 
 
 class Step(NamedTuple):
@@ -73,7 +77,7 @@ class ReachedNames:
             return False
         if "modelmill_testkit" in file:
             return True
-        return file.startswith(str(self._root)) and "/src/" not in file and "/.venv/" not in file
+        return file.startswith(str(self._root)) and not OTHERS.search(file)
 
 
 def _inner(found: Any) -> FunctionType | type | None:
