@@ -24,6 +24,7 @@ REFUSED = {
     "evaluations.report": "no finished evaluation",
     "evaluations.rows": "no finished evaluation",
     "evaluations.download_report": "no finished evaluation",
+    "optimizations.candidates": "no search that has ended",
     "uploads.complete": "no part 'part_c81f'",
     "batches.cancel": "has succeeded",
     "datasets.delete": "is in use by",

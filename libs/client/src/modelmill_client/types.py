@@ -150,6 +150,37 @@ class CallerIdentity(TypedDict):
     """
 
 
+class CandidateMeasure(TypedDict):
+    """
+    What candidates are compared by: a cost, or a loss of quality.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+
+class CandidateObjective(TypedDict):
+    """
+    What a search was to reach.
+    """
+
+    name: str
+    value: float
+    bound: Literal["at_most", "at_least"]
+
+
+class CandidateRefusal(TypedDict):
+    """
+    Why a form is not to be chosen, or was not built or measured.
+    """
+
+    code: Literal[
+        "loses_too_much", "slower", "not_scored", "contradictory", "not_measured", "not_built"
+    ]
+    reason: str
+
+
 class Capabilities(TypedDict):
     """
     Capabilities of a version on its last engine; requests for more are refused.
@@ -2017,6 +2048,21 @@ class BudgetBody(TypedDict):
     limits: LimitsBody
 
 
+class CandidateForm(TypedDict):
+    """
+    A form of a model, with what was measured of it. `version_id` is null where none is kept.
+    """
+
+    object: Literal["form.candidate"]
+    form: str
+    version_id: str | None
+    costs: dict[str, ScoreEstimate]
+    losses: dict[str, ScoreEstimate]
+    frontier: dict[str, list[str]]
+    is_chosen: bool
+    refusal: CandidateRefusal | None
+
+
 class ChangedKeyBody(TypedDict):
     """
     Request body of PATCH /v1/keys/{key_id}: what is absent stays; null takes a bound away.
@@ -2294,6 +2340,23 @@ class ExplainedRow(TypedDict):
     object: Literal["dataset.row"]
     dataset_id: str
     provenance: list[RowProvenance]
+
+
+class FormComparisonReport(TypedDict):
+    """
+    Forms of a model side by side. Objective, verdict and reason are those of a search.
+    """
+
+    object: Literal["form.comparison"]
+    costs: list[CandidateMeasure]
+    losses: list[CandidateMeasure]
+    data: list[CandidateForm]
+    objective: CandidateObjective | None
+    max_accuracy_loss: float | None
+    load: dict[str, int]
+    dataset_id: str | None
+    verdict: Literal["met", "not_met", "infeasible", "anomalous"] | None
+    reason: str | None
 
 
 class InlineResult(TypedDict):

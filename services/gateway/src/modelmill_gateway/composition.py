@@ -51,6 +51,7 @@ from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import AlertSource, JobOwner, SignInSource
 from modelmill_gateway.read_models import ReadModels
+from modelmill_gateway.routing.compare_forms import CompareForms
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
 from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
@@ -123,6 +124,7 @@ class UseCases:
         self.show_models = ShowModels(
             find_model, known.aliases, known.models, known.default_builds, known.served
         )
+        self.compare_forms = CompareForms(self.show_models, known.models, known.jobs)
         self.move_alias = MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds)
         self.delete_alias = DeleteAlias(known.aliases, known.fresh_models)
         self.delete_model = DeleteModel(

@@ -106,6 +106,7 @@ def _data_routes(use_cases: UseCases, parts: Parts) -> tuple[object, ...]:
             use_cases.move_alias,
             use_cases.delete_alias,
             use_cases.delete_model,
+            use_cases.compare_forms,
         ),
         FileRoutes(data_prep, use_cases.find_file),
         DatasetRoutes(use_cases.create_dataset, use_cases.manage_datasets, data_prep),
@@ -117,7 +118,9 @@ def _job_routes(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> t
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     return (
         FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs),
-        OptimizationRoutes(use_cases.create_optimization, control_job, jobs),
+        OptimizationRoutes(
+            use_cases.create_optimization, control_job, jobs, use_cases.compare_forms
+        ),
         EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, parts.peers.trainer),
         JobRoutes(control_job, events, jobs),
         JobMetricsRoutes(use_cases.read_job_metrics, use_cases.compare_jobs),

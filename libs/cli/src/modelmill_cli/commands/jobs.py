@@ -12,6 +12,7 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import did_you_mean
 from rich.console import Console
 
+from modelmill_cli.form_table import print_forms
 from modelmill_cli.gateway import connect
 from modelmill_cli.job_comparison import LOSSES, print_comparison
 from modelmill_cli.job_watch import curve_of, figures_line
@@ -225,6 +226,17 @@ def compare(
         print_json(found)
     else:
         print_comparison(found, with_all=with_all)
+
+
+@app.command()
+def candidates(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show what a search for an objective measured, with the Pareto frontier and its choice."""
+    with connect(context.obj) as client:
+        found = client.optimizations.candidates(JOB.full_id(client, job_id))
+    if as_json:
+        print_json(found)
+    else:
+        print_forms(found)
 
 
 @app.command()

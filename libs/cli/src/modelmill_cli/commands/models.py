@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.commands.exports import Version, export, version_named
+from modelmill_cli.form_table import print_forms
 from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import MODEL
@@ -297,6 +298,17 @@ def show(context: typer.Context, version: Version, as_json: AsJson = False) -> N
         figures.add_row(name, f"{figure:,.6g}")
     if figures.rows:
         print_table(figures)
+
+
+@app.command()
+def forms(context: typer.Context, version: Version, as_json: AsJson = False) -> None:
+    """Compare forms of a model by size, speed and quality lost, with the Pareto frontier."""
+    with connect(context.obj) as client:
+        found = client.models.forms(MODEL.full_id(client, version))
+    if as_json:
+        print_json(found)
+    else:
+        print_forms(found)
 
 
 @app.command()

@@ -283,6 +283,11 @@ class AsyncOptimizations(AsyncResource):
         found = await self._transport.call("GET", path_of("optimizations", job_id))
         return cast(types.Optimization, found)
 
+    async def candidates(self, job_id: str) -> types.FormComparisonReport:
+        """The candidates of a search that has ended, by cost and quality."""
+        path = path_of("optimizations", job_id, "candidates")
+        return cast(types.FormComparisonReport, await self._transport.call("GET", path))
+
     async def cancel(self, job_id: str) -> types.Optimization:
         """Cancel a build for good."""
         found = await self._transport.call("POST", path_of("optimizations", job_id, "cancel"))

@@ -19,6 +19,11 @@ class AsyncModels(AsyncResource):
         """A version or an alias, by id or name."""
         return cast(types.AnyModel, await self._transport.call("GET", path_of("models", model)))
 
+    async def forms(self, model: str) -> types.FormComparisonReport:
+        """The source of a model and its builds by cost and quality, with the Pareto frontier."""
+        found = await self._transport.call("GET", path_of("models", model, "forms"))
+        return cast(types.FormComparisonReport, found)
+
     async def delete(self, model: str) -> types.DeletedModel:
         """Delete an alias, or retire a version with its builds."""
         gone = await self._transport.call("DELETE", path_of("models", model))

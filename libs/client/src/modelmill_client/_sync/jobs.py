@@ -280,6 +280,11 @@ class Optimizations(Resource):
         found = self._transport.call("GET", path_of("optimizations", job_id))
         return cast(types.Optimization, found)
 
+    def candidates(self, job_id: str) -> types.FormComparisonReport:
+        """The candidates of a search that has ended, by cost and quality."""
+        path = path_of("optimizations", job_id, "candidates")
+        return cast(types.FormComparisonReport, self._transport.call("GET", path))
+
     def cancel(self, job_id: str) -> types.Optimization:
         """Cancel a build for good."""
         found = self._transport.call("POST", path_of("optimizations", job_id, "cancel"))

@@ -20,6 +20,11 @@ class Models(Resource):
         """A version or an alias, by id or name."""
         return cast(types.AnyModel, self._transport.call("GET", path_of("models", model)))
 
+    def forms(self, model: str) -> types.FormComparisonReport:
+        """The source of a model and its builds by cost and quality, with the Pareto frontier."""
+        found = self._transport.call("GET", path_of("models", model, "forms"))
+        return cast(types.FormComparisonReport, found)
+
     def delete(self, model: str) -> types.DeletedModel:
         """Delete an alias, or retire a version with its builds."""
         gone = self._transport.call("DELETE", path_of("models", model))

@@ -13,6 +13,7 @@ import { VersionLink } from "../parts/model_parts";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf } from "../routing";
 import { EvaluationFindings } from "./evaluation";
+import { SearchCandidates } from "./form_comparison";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
@@ -33,6 +34,7 @@ export function JobPage({ id }: { id: string }) {
           <>
             <JobHead job={current(found, history)} changed={job.reload} />
             <EvaluationFindings job={found} />
+            <SearchCandidates job={found} />
           </>
         )}
       </Shown>

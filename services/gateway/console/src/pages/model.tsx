@@ -13,6 +13,7 @@ import { JobLink } from "../parts/job_parts";
 import { addressOf } from "../routing";
 import { Shown } from "../parts/states";
 import { Table } from "../parts/table";
+import { ModelForms } from "./form_comparison";
 
 export function ModelPage({ id }: { id: string }) {
   const models = useLoaded<ModelList>("/v1/models");
@@ -53,6 +54,7 @@ function Found({ list, id, aliases }: FoundProps) {
       <Lineage version={version} versions={versions} aliases={own.map((alias) => alias.id)}>
         {graph.nodes.length > 1 && <LineagePicture graph={graph} id={id} />}
       </Lineage>
+      <ModelForms id={id} />
       <Measurements version={version} />
     </>
   );

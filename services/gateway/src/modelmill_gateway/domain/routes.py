@@ -149,6 +149,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     (MODELS_READ, "/v1", LISTED): (
         ("GET", "/models", "list_models", "List models."),
         ("GET", "/models/{model}", "get_model", "Get a model.", IN_PATH),
+        ("GET", "/models/{model}/forms", "compare_forms", "Compare forms of a model.", IN_PATH),
         ("GET", "/aliases", "list_aliases", "List aliases."),
     ),
     (MODELS_WRITE, "/v1", IN_PATH): (
@@ -209,6 +210,12 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("POST", "", "create_optimization", "Create a build, or search for one.", ONE_MODEL),
         ("GET", "", "list_optimizations", "List builds."),
         ("GET", "/{job_id}", "get_optimization", "Get a build."),
+        (
+            "GET",
+            "/{job_id}/candidates",
+            "compare_candidates",
+            "Compare candidates of a search for an objective.",
+        ),
         ("POST", "/{job_id}/cancel", "cancel_optimization", _CANCEL, STEERED),
     ),
     (JOBS, "/v1/evaluations", NO_MODELS): (

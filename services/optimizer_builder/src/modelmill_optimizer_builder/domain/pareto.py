@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from modelmill_evaluation.pareto import on_frontier
+
 from modelmill_optimizer_builder.domain.objectives import Figure, MeasuredObjective
 
 SOURCE = "source"
@@ -42,13 +44,8 @@ class Point:
 
 def pareto_front(points: Sequence[Point], objective: MeasuredObjective) -> list[Point]:
     """Points that no other one beats in the objective's figure and quality, in their order."""
-    return [point for point in points if not any(_beats(it, point, objective) for it in points)]
-
-
-def _beats(one: Point, other: Point, objective: MeasuredObjective) -> bool:
-    """Whether it is no worse in both, and better in one."""
-    ours, theirs = _coordinates(one, objective), _coordinates(other, objective)
-    return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
+    is_best = on_frontier([_coordinates(point, objective) for point in points])
+    return [point for point, best in zip(points, is_best, strict=True) if best]
 
 
 def _coordinates(point: Point, objective: MeasuredObjective) -> tuple[float, float]:

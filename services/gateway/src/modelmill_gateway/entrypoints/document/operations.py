@@ -20,6 +20,7 @@ from modelmill_gateway.entrypoints.schemas import (
     files,
     findings,
     fine_tuning,
+    form_candidates,
     job_comparison,
     job_metrics,
     jobs,
@@ -124,6 +125,7 @@ OPERATIONS = {
     ),
     "list_models": Operation(models.ModelList),
     "get_model": Operation(models.AnyModel),
+    "compare_forms": Operation(form_candidates.FormComparisonReport),
     "delete_model": Operation(models.DeletedModel, refusals=STEER),
     "list_aliases": Operation(WholeList[models.Alias]),
     "move_alias": Operation(models.Alias, models.AliasBody, refusals=STEER),
@@ -173,6 +175,7 @@ OPERATIONS = {
     ),
     "list_optimizations": Operation(Page[jobs.Optimization]),
     "get_optimization": Operation(jobs.Optimization),
+    "compare_candidates": Operation(form_candidates.FormComparisonReport),
     "cancel_optimization": Operation(jobs.Optimization, refusals=STEER),
     "create_evaluation": Operation(
         evaluations.Evaluation,

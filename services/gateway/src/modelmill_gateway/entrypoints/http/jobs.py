@@ -40,6 +40,7 @@ from modelmill_gateway.entrypoints.http.requests import (
 from modelmill_gateway.entrypoints.schemas.base import Page, ResponseModel
 from modelmill_gateway.entrypoints.schemas.evaluation_rows import EvaluationRow
 from modelmill_gateway.entrypoints.schemas.evaluations import Evaluation, EvaluationBody
+from modelmill_gateway.entrypoints.schemas.form_candidates import FormComparisonReport
 from modelmill_gateway.entrypoints.schemas.jobs import (
     Job,
     JobEvent,
@@ -57,6 +58,7 @@ from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import Trainer
+from modelmill_gateway.routing.compare_forms import CompareForms
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
@@ -283,13 +285,22 @@ class OptimizationRoutes:
     """/v1/optimizations: smaller, faster forms of a model, scored before they are offered."""
 
     def __init__(
-        self, create_job: CreateJob[BuildSpec], control_job: ControlJob, jobs: JobIndex
+        self,
+        create_job: CreateJob[BuildSpec],
+        control_job: ControlJob,
+        jobs: JobIndex,
+        compare_forms: CompareForms,
     ) -> None:
+        self._compare_forms = compare_forms
         builds = JobsOfKind(jobs, control_job, OPTIMIZE, "optimization", Optimization.of_record)
         self.create_optimization = creating(create_job, OptimizationBody, Optimization.of_record)
         self.list_optimizations = builds.list
         self.get_optimization = builds.get
         self.cancel_optimization = builds.control(JOB_DESIRED_STATE_CANCEL)
+
+    async def compare_candidates(self, request: Request) -> FormComparisonReport:
+        tenant, job_id = caller_of(request).tenant, request.path_params["job_id"]
+        return FormComparisonReport.of_comparison(self._compare_forms.of_search(tenant, job_id))
 
 
 class EvaluationRoutes:

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from modelmill_gateway.entrypoints.http.requests import caller_of
 from modelmill_gateway.entrypoints.schemas.base import Deleted, WholeList
+from modelmill_gateway.entrypoints.schemas.form_candidates import FormComparisonReport
 from modelmill_gateway.entrypoints.schemas.models import (
     Alias,
     AliasBody,
@@ -17,6 +18,7 @@ from modelmill_gateway.entrypoints.schemas.models import (
     ModelVersion,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
+from modelmill_gateway.routing.compare_forms import CompareForms
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
 from modelmill_gateway.routing.show_models import ShowModels
 
@@ -30,8 +32,10 @@ class ModelRoutes:
         move_alias: MoveAlias,
         delete_alias: DeleteAlias,
         delete_model: DeleteModel,
+        compare_forms: CompareForms,
     ) -> None:
         self._models = models
+        self._compare_forms = compare_forms
         self._move_alias = move_alias
         self._delete_alias = delete_alias
         self._delete_model = delete_model
@@ -45,6 +49,12 @@ class ModelRoutes:
     async def get_model(self, request: Request) -> ModelAlias | ModelVersion:
         found = await self._models.one(caller_of(request), request.path_params["model"])
         return self._alias(found) if isinstance(found, AliasState) else self._version(found)
+
+    async def compare_forms(self, request: Request) -> FormComparisonReport:
+        model = request.path_params["model"]
+        return FormComparisonReport.of_comparison(
+            await self._compare_forms.of_model(caller_of(request), model)
+        )
 
     def _version(self, version: ModelReady) -> ModelVersion:
         serving, served = self._models.serving(version), self._served(version.version_id)
